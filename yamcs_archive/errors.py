@@ -1,0 +1,252 @@
+"""Every error that this package raises on purpose. Imports nothing.
+
+    ArchiveError
+    ├── InvalidInputError (ValueError)     the caller's value breaks a rule: field, value, rule
+    │   ├── BadTimeError                   not a time, or outside the years 0001 to 9999
+    │   └── BadCursorError                 not a cursor, or one beyond the head of the archive
+    ├── RefusedError                       the value is well formed; the archive's state forbids it
+    │   ├── ConflictError                  same key, other content: .stored, .offered
+    │   ├── ExpiredError                   older than the prune horizon: .offered, .horizon
+    │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
+    │   ├── OtherHistoryError              a cursor of another lineage
+    │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
+    │   ├── InstanceExistsError            an instance of that name is already there
+    │   └── ReadOnlyError                  opened for reading, asked to write
+    ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
+    ├── UnavailableError                   not now, through no fault of the caller
+    │   ├── LockedError                    another process writes to this directory: .holder
+    │   ├── ClosedError                    the archive is closed
+    │   ├── ForkedError                    opened before fork(), used in the child
+    │   ├── OutOfSpaceError                the medium is full; nothing was stored
+    │   └── OutcomeUnknownError            the commit failed midway: .events, as they would stand
+    └── ArchiveDataError                   what is on the medium cannot be used
+        ├── NotAnArchiveError              the directory holds something else, or a medium we refuse
+        ├── FormatVersionError             written by a version with another format: .found, .known
+        └── DamagedError                   a checksum or an invariant does not hold: .where
+
+Each error carries its facts as attributes, survives pickling, and its text ends with what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ArchiveError(Exception):
+    """Base of every error of this package.
+
+    >>> issubclass(ConflictError, ArchiveError)
+    True
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default pickles ``args`` only and calls ``__init__`` with them; our constructors
+        # take facts, not texts, so the instance is rebuilt from its attributes instead.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(kind: type[ArchiveError], args: tuple[Any, ...], facts: dict[str, Any]) -> ArchiveError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+def shown(value: object, length_max: int = 80) -> str:
+    """Return ``value`` as it stands in an error text: its repr, cut at ``length_max`` characters.
+
+    >>> shown("a" * 100, 10)
+    "'aaaaaaaaa… (102 characters)"
+    """
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
+
+
+class InvalidInputError(ArchiveError, ValueError):
+    """A value that the caller gave breaks a rule; nothing was stored.
+
+    ``field`` names the value in the caller's terms, ``value`` is what was given, ``rule`` says what
+    would be right.
+
+    >>> print(InvalidInputError("limit", 0, "must be 1 to 1000"))
+    limit 0: must be 1 to 1000
+    """
+
+    field: str
+    value: object
+    rule: str
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        super().__init__(f"{field} {shown(value)}: {rule}")
+        self.field, self.value, self.rule = field, value, rule
+
+
+class BadTimeError(InvalidInputError):
+    """A time that cannot be read, has no offset, or lies outside the years 0001 to 9999."""
+
+
+class BadCursorError(InvalidInputError):
+    """Not a cursor of this archive's making, or one beyond its newest commit."""
+
+
+class RefusedError(ArchiveError):
+    """Well-formed input that the state of the archive forbids; nothing was stored."""
+
+
+class ConflictError(RefusedError):
+    """An event with this key is stored already, with other content; the stored one stays.
+
+    ``stored`` and ``offered`` are the two :class:`~yamcs_archive.event.Event` values.
+    """
+
+    def __init__(self, stored: Any, offered: Any) -> None:
+        super().__init__(
+            f"another event is stored under {stored.key}: stored {shown(stored.message)}, offered"
+            f" {shown(offered.message)}; give the new one a seq_number of its own"
+        )
+        self.stored, self.offered = stored, offered
+
+
+class ExpiredError(RefusedError):
+    """The event is older than the prune horizon (int microseconds), so it is not stored anew."""
+
+    def __init__(self, offered: Any, horizon: int) -> None:
+        super().__init__(
+            f"generation_time {offered.generation_time} is before the prune horizon {horizon}; events"
+            " that old are no longer kept here"
+        )
+        self.offered, self.horizon = offered, horizon
+
+
+class NumbersExhaustedError(RefusedError):
+    """A source has used the greatest int32, so there is no next automatic number."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"source {shown(source)} has used sequence number 2147483647, so none can be assigned"
+            " after it; number the events of this source yourself from now on"
+        )
+        self.source = source
+
+
+class OtherHistoryError(RefusedError):
+    """The cursor belongs to another lineage: the archive was created anew, restored or salvaged since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this cursor belongs to another history of the archive (it was restored or made anew"
+            " since); start again without a cursor"
+        )
+
+
+class CursorGoneError(RefusedError):
+    """The cursor points before what was pruned; ``oldest`` is the oldest cursor that works."""
+
+    def __init__(self, oldest: str) -> None:
+        super().__init__(f"events after this cursor were pruned; the oldest cursor that works is {oldest}")
+        self.oldest = oldest
+
+
+class InstanceExistsError(RefusedError):
+    """An instance of that name is already there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"instance {shown(name)} exists already; open it instead")
+        self.name = name
+
+
+class ReadOnlyError(RefusedError):
+    """The archive was opened with ``readonly=True``."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"cannot {action}: the archive is open read-only; open it without readonly=True")
+        self.action = action
+
+
+class UnknownInstanceError(ArchiveError, LookupError):
+    """No instance of that name; ``known`` lists those that are there."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        there = ", ".join(known) or "none yet"
+        super().__init__(f"No instance named {shown(name)} (there are: {there})")
+        self.name, self.known = name, known
+
+
+class UnavailableError(ArchiveError):
+    """The archive cannot do it now, through no fault of the caller's value."""
+
+
+class LockedError(UnavailableError):
+    """Another process, or another open archive of this one, writes to the directory; ``holder`` says who."""
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(f"{path} is in use by {holder}; stop that one first, or open the archive read-only")
+        self.path, self.holder = path, holder
+
+
+class ClosedError(UnavailableError):
+    """The archive is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the archive is closed; open it again")
+
+
+class ForkedError(UnavailableError):
+    """The archive was opened before ``fork()`` and is used in the child, which would corrupt it."""
+
+    def __init__(self) -> None:
+        super().__init__("this archive was opened before fork(); open it again in the child process")
+
+
+class OutOfSpaceError(UnavailableError):
+    """The medium, or the address space for the map, is full. Nothing was stored; a retry is safe."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"no space for {path} ({reason}): nothing was stored; make room and try again")
+        self.path, self.reason = path, reason
+
+
+class OutcomeUnknownError(UnavailableError):
+    """The medium failed while committing, so the events may be stored or not.
+
+    ``events`` are the caller's events *as they would have been stored*, numbers and times filled
+    in: appending those again is safe, whichever way it went.
+    """
+
+    def __init__(self, events: tuple[Any, ...], reason: str) -> None:
+        super().__init__(
+            f"the commit failed ({reason}), so it is not known whether the event is stored; append it"
+            " again as shown in .events: that is safe either way"
+        )
+        self.events, self.reason = events, reason
+
+
+class ArchiveDataError(ArchiveError):
+    """What is on the medium cannot be used."""
+
+
+class NotAnArchiveError(ArchiveDataError):
+    """The path is not an archive, or lies on a medium on which LMDB is not safe."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be used as an archive: {reason}")
+        self.path, self.reason = path, reason
+
+
+class FormatVersionError(ArchiveDataError):
+    """The instance was written in a format that this version does not know."""
+
+    def __init__(self, path: str, found: object, known: int) -> None:
+        super().__init__(
+            f"{path} has format version {shown(found)}, this program knows version {known}; use the"
+            " version of yamcs_archive that wrote it"
+        )
+        self.path, self.found, self.known = path, found, known
+
+
+class DamagedError(ArchiveDataError):
+    """A checksum or an invariant does not hold; ``where`` names the sub-database and the key."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} is damaged ({reason}); copy the directory before anything else")
+        self.where, self.reason = where, reason

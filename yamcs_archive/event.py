@@ -1,0 +1,275 @@
+"""The event model: what an event is, when one is valid, and how events are ordered and compared.
+
+1. No I/O, no clock, no storage. Values are frozen; only :mod:`msgspec` is needed.
+2. Constructing an :class:`Event` checks nothing, because a scan constructs millions of them from bytes
+   that were checked when they were stored. :func:`validate` is the one place with the rules, and every
+   way into the archive goes through it.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from yamcs_archive.errors import BadTimeError, InvalidInputError
+from yamcs_archive.limits import (
+    ATTACHED_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    SEQ_NUMBER_MAX,
+    SEQ_NUMBER_MIN,
+    SOURCE_BYTES_MAX,
+    TIME_MAX_US,
+    TIME_MIN_US,
+)
+from yamcs_archive.times import Time, to_datetime, to_us
+
+SOURCE_DEFAULT = "User"
+"""The source of an event that was given none, or an empty one, as on a Yamcs server."""
+
+
+class Severity(enum.IntEnum):
+    """How bad it is: INFO < WATCH < WARNING < DISTRESS < CRITICAL < SEVERE, and the old ERROR.
+
+    ERROR is the highest of the three severities of the 2016 API. It ranks with SEVERE: neither is
+    above the other, yet they are two values and each is kept as it was given.
+
+    >>> Severity.WATCH < Severity.WARNING
+    True
+    >>> Severity.ERROR >= Severity.SEVERE, Severity.SEVERE >= Severity.ERROR
+    (True, True)
+    >>> Severity.ERROR == Severity.SEVERE
+    False
+    """
+
+    INFO = 0
+    WATCH = 1
+    WARNING = 2
+    DISTRESS = 3
+    CRITICAL = 4
+    SEVERE = 5
+    ERROR = 6
+
+    @property
+    def rank(self) -> int:
+        """The place in the order, 0 to 5; SEVERE and ERROR share 5."""
+        return min(self.value, 5)
+
+    @classmethod
+    def parse(cls, name: str, field: str = "severity") -> Severity:
+        """Return the severity of that name, in any letter case; WARNING_NEW is read as WARNING.
+
+        Raises :class:`InvalidInputError` that names ``field`` and lists the choices.
+
+        >>> Severity.parse("warning")
+        <Severity.WARNING: 2>
+        """
+        found = _SEVERITY_BY_NAME.get(name.upper()) if name.isascii() else None
+        if found is None:  # not "if not found": INFO is 0
+            raise InvalidInputError(field, name, f"must be one of {', '.join(cls.__members__)}")
+        return found
+
+    def __lt__(self, other: int) -> bool:
+        return self.rank < _rank(other)
+
+    def __le__(self, other: int) -> bool:
+        return self.rank <= _rank(other)
+
+    def __gt__(self, other: int) -> bool:
+        return self.rank > _rank(other)
+
+    def __ge__(self, other: int) -> bool:
+        return self.rank >= _rank(other)
+
+
+def _rank(other: int) -> int:
+    return other.rank if isinstance(other, Severity) else other
+
+
+_SEVERITY_BY_NAME: dict[str, Severity] = {**Severity.__members__, "WARNING_NEW": Severity.WARNING}
+SEVERITIES: tuple[Severity, ...] = tuple(Severity)
+"""Every severity, at the index of its stored code."""
+
+
+class EventKey(NamedTuple):
+    """What identifies an event, and its place in the order: time, then source by name, then number.
+
+    Python compares text by code point, which is the order of UTF-8 bytes, so tuples of this kind are
+    ordered exactly as the keys on the medium.
+
+    >>> EventKey(0, "AOCS", 15) < EventKey(0, "AOCS", 16) < EventKey(0, "EPS", -1) < EventKey(1, "A", 0)
+    True
+    """
+
+    generation_time: int
+    """Microseconds since 1970-01-01T00:00:00Z."""
+    source: str
+    seq_number: int
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event. Only ``message`` is required; the archive fills in the rest when it stores the event.
+
+    ``generation_time`` and ``reception_time`` are int microseconds since 1970 (UTC), or None for the
+    archive's clock; :meth:`at` takes other forms of time. ``seq_number`` is an int32, or None for the
+    next number of the source. The archive holds every rule of :func:`validate` before it stores.
+
+    Events hash by their key and message, and compare by all fields. Replace a field with
+    :func:`msgspec.structs.replace`.
+
+    >>> event = Event("Wheel 3 over speed", source="AOCS", generation_time=0, seq_number=15)
+    >>> event.key
+    EventKey(generation_time=0, source='AOCS', seq_number=15)
+    >>> event.time.isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+
+    # gc=False keeps events out of the cyclic collector (a scan makes millions): safe, because the
+    # fields of a valid event hold text, ints and one dict of text, which cannot lead back to it.
+    message: str
+    """UTF-8 of up to 1 MiB; may be empty and may hold NUL."""
+    source: str = SOURCE_DEFAULT
+    """1 to 255 UTF-8 bytes without NUL; an empty one is stored as ``User``."""
+    severity: Severity = Severity.INFO
+    type: str | None = None
+    """Free text without NUL; empty and None are different."""
+    generation_time: int | None = None
+    """Microseconds since 1970 (UTC); None: the archive's clock."""
+    seq_number: int | None = None
+    """int32; None: one more than the greatest that the source ever had, 0 at first."""
+    reception_time: int | None = None
+    """Microseconds since 1970 (UTC); None: the archive's clock."""
+    created_by: str | None = None
+    """The authenticated user, if there was one."""
+    extensions: bytes = b""
+    """The fields 100 to 10000 of a 2016 protobuf message, tags included, byte for byte."""
+    extra: dict[str, str] = {}
+    """Further text by name."""
+
+    def __hash__(self) -> int:
+        return hash((self.generation_time, self.source, self.seq_number, self.message))
+
+    @classmethod
+    def at(cls, time: Time, message: str, **fields: Any) -> Event:
+        """Return an event generated at ``time``: an aware datetime, RFC 3339 text or int microseconds.
+
+        ``fields`` are those of the constructor, ``generation_time`` apart. Raises
+        :class:`~yamcs_archive.errors.BadTimeError` for what is none of these.
+
+        >>> Event.at("2026-01-01T00:00:00Z", "Launch", source="GDS").generation_time
+        1767225600000000
+        """
+        return cls(message, generation_time=to_us(time, "time"), **fields)
+
+    @property
+    def key(self) -> EventKey:
+        """The event's key. Raises :class:`InvalidInputError` while time or number are still None.
+
+        >>> Event("a", generation_time=1, seq_number=2).key
+        EventKey(generation_time=1, source='User', seq_number=2)
+        """
+        if self.generation_time is None or self.seq_number is None:
+            field = "generation_time" if self.generation_time is None else "seq_number"
+            raise InvalidInputError(field, None, "is not filled in before the event is stored")
+        return EventKey(self.generation_time, self.source, self.seq_number)
+
+    @property
+    def time(self) -> datetime | None:
+        """The generation time as an aware datetime in UTC; None while it is not filled in."""
+        return None if self.generation_time is None else to_datetime(self.generation_time)
+
+
+def same_content(one: Event, other: Event) -> bool:
+    """Say whether two events of one key are the same event: all but reception time and user are equal.
+
+    A retry arrives later and perhaps under another login; neither makes it another event.
+
+    >>> same_content(Event("a", reception_time=1), Event("a", reception_time=2))
+    True
+    """
+    return (
+        one.message == other.message
+        and one.severity == other.severity
+        and one.type == other.type
+        and one.extra == other.extra
+        and one.extensions == other.extensions
+    )
+
+
+def validate(event: Event) -> int:
+    """Check every rule of the event model and return the event's bytes of text (for budgets).
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` (or its BadTimeError) that names the field,
+    the value and the rule.
+
+    >>> validate(Event("abc"))
+    7
+    >>> validate(Event("abc", source="A\\0B"))
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: source 'A\\x00B': must not hold NUL
+    """
+    if type(event) is not Event:
+        raise InvalidInputError("event", event, "must be an Event")
+    size = _text_bytes("message", event.message, MESSAGE_BYTES_MAX)
+    size += _text_bytes("source", event.source, SOURCE_BYTES_MAX, nul=False)
+    _check_int("seq_number", event.seq_number, SEQ_NUMBER_MIN, SEQ_NUMBER_MAX, InvalidInputError)
+    _check_int("generation_time", event.generation_time, TIME_MIN_US, TIME_MAX_US, BadTimeError)
+    _check_int("reception_time", event.reception_time, TIME_MIN_US, TIME_MAX_US, BadTimeError)
+    if type(event.severity) is not Severity:
+        raise InvalidInputError(
+            "severity", event.severity, f"must be a Severity: {', '.join(Severity.__members__)}"
+        )
+    if event.type is None and event.created_by is None and not event.extensions and not event.extra:
+        return size
+    return size + _attached_bytes(event)
+
+
+def _attached_bytes(event: Event) -> int:
+    size = 0
+    if event.type is not None:
+        size += _text_bytes("type", event.type, ATTACHED_BYTES_MAX, nul=False)
+    if event.created_by is not None:
+        size += _text_bytes("created_by", event.created_by, ATTACHED_BYTES_MAX)
+    if type(event.extensions) is not bytes:
+        raise InvalidInputError("extensions", event.extensions, "must be bytes")
+    if type(event.extra) is not dict:
+        raise InvalidInputError("extra", event.extra, "must be a dict of str to str")
+    for name, value in event.extra.items():
+        size += _text_bytes("extra", name, ATTACHED_BYTES_MAX)
+        size += _text_bytes(f"extra.{name}", value, ATTACHED_BYTES_MAX)
+    size += len(event.extensions)
+    if size > ATTACHED_BYTES_MAX:
+        raise InvalidInputError(
+            "type, extra, created_by and extensions",
+            f"{size} bytes",
+            f"must be at most {ATTACHED_BYTES_MAX} bytes together",
+        )
+    return size
+
+
+def _text_bytes(field: str, value: object, bytes_max: int, *, nul: bool = True) -> int:
+    if type(value) is not str:
+        raise InvalidInputError(field, value, "must be text")
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            field, value, f"has a lone surrogate at character {error.start}, which UTF-8 cannot hold"
+        ) from None
+    if size > bytes_max:
+        raise InvalidInputError(field, value, f"must be at most {bytes_max} bytes of UTF-8, has {size}")
+    if not nul and "\0" in value:
+        raise InvalidInputError(field, value, "must not hold NUL")
+    return size
+
+
+def _check_int(field: str, value: object, low: int, high: int, error: type[InvalidInputError]) -> None:
+    if value is None:
+        return
+    if type(value) is not int:
+        raise error(field, value, "must be an int")
+    if not low <= value <= high:
+        raise error(field, value, f"must be {low} to {high}")

@@ -1,0 +1,67 @@
+"""Every bound of the event model, the storage and the wire, each with its reason. Imports nothing.
+
+Relations between them are held by ``tests/test_limits.py``.
+"""
+
+from __future__ import annotations
+
+TIME_MIN_US = -62_135_596_800_000_000
+"""0001-01-01T00:00:00Z, the first instant that RFC 3339 and ``datetime`` can write, in microseconds."""
+
+TIME_MAX_US = 253_402_300_799_999_999
+"""9999-12-31T23:59:59.999999Z, the last one."""
+
+SOURCE_BYTES_MAX = 255
+"""UTF-8 bytes of a source. Sources are part of the key, and LMDB's keys end at 511 bytes."""
+
+SEQ_NUMBER_MIN, SEQ_NUMBER_MAX = -(2**31), 2**31 - 1
+"""int32, as in both generations of the API."""
+
+MESSAGE_BYTES_MAX = 1 << 20
+"""UTF-8 bytes of a message: 1 MiB, sixteen times what a Yamcs server takes as a whole request."""
+
+ATTACHED_BYTES_MAX = 256 << 10
+"""UTF-8 bytes of type, extra (names and values), created_by and extensions together: 256 KiB."""
+
+BODY_BYTES_MAX = 8 << 20
+"""Bytes of one request body, and of one element of a batch: 8 MiB. The largest legal event takes at most
+6 bytes of JSON for one byte of message (``\\u0000``) and so fits."""
+
+INSTANCE_NAME_MAX = 128
+"""Characters of an instance's name: it is a directory's name, and file systems stop at 255 bytes."""
+
+GROUP_EVENTS_MAX = 20_000
+"""Events that one commit takes from the waiting callers; more would make each of them wait too long."""
+
+GROUP_BYTES_MAX = 16 << 20
+"""Bytes of text that one commit takes from the waiting callers: bounds the writer's memory."""
+
+CHUNK_EVENTS_MAX = 10_000
+"""Events that ``append_many`` hands to the writer at a time: durable step by step, memory bounded."""
+
+CHUNK_BYTES_MAX = 8 << 20
+"""Bytes of text in such a chunk."""
+
+QUEUED_BYTES_MAX = 64 << 20
+"""Bytes of text that may wait for the writer; beyond it callers are held back before they queue more."""
+
+CONFLICTS_KEPT_MAX = 1_000
+"""Conflicts that ``append_many`` and a batch answer in full; the rest are counted."""
+
+PAGE_EVENTS_MAX = 1_000
+"""``limit`` of one page over HTTP, as on a Yamcs server (``maxPageSize``)."""
+
+PAGE_EVENTS_DEFAULT = 100
+"""``limit`` when none is given, as on a Yamcs server."""
+
+READ_EVENTS_MAX = 1_000
+"""Events that one read transaction fetches: it must stay short (an idle one makes the file grow)."""
+
+READ_BYTES_MAX = 4 << 20
+"""Bytes of records that one read transaction fetches, so that messages of 1 MiB do not pile up in memory."""
+
+READERS_MAX = 1_024
+"""Reader slots of an LMDB environment. Its default of 126 runs out on busy servers (frappe/mail#559)."""
+
+MAP_BYTES_DEFAULT = 64 << 30
+"""Address space reserved for an instance at first: 64 GiB. It is not disk space, and it doubles when full."""

@@ -1,0 +1,1 @@
+"""The storage engine: the only rooms with LMDB and zstd in them."""

@@ -1,0 +1,121 @@
+"""Instants: int microseconds since 1970-01-01T00:00:00Z <-> RFC 3339 text and aware datetimes.
+
+1. Inside the package an instant is an int of microseconds; text and datetimes live at its edges.
+2. Nothing wraps or rounds in silence: outside the years 0001 to 9999 is an error, digits finer than a
+   microsecond are cut off, as a Yamcs server cuts what is finer than it can store.
+3. No leap seconds: second 60 is the following second (POSIX time).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+from yamcs_archive.errors import BadTimeError
+from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+
+Time = datetime | str | int
+"""What the library takes as an instant: an aware datetime, RFC 3339 text, or int microseconds since 1970."""
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)([0-5]\d|60)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_DAY_US = 86_400_000_000
+_TEXT_RULE = "must be RFC 3339 with an offset, as 2026-01-01T00:00:00.123456Z"
+_RANGE_RULE = "must lie in the years 0001 to 9999 (UTC)"
+
+
+def now_us() -> int:
+    """Return the system's clock in microseconds since 1970 (UTC).
+
+    >>> now_us() > 1_700_000_000_000_000
+    True
+    """
+    return time.time_ns() // 1000
+
+
+def parse_rfc3339(text: str, field: str = "time") -> int:
+    """Return the microseconds since 1970 of an RFC 3339 date-time.
+
+    Any offset and any number of fraction digits are taken; a missing offset, a date alone, blanks,
+    lower case and impossible dates are a :class:`BadTimeError` that names ``field``.
+
+    >>> parse_rfc3339("1970-01-01T01:00:00.5+01:00")
+    500000
+    >>> parse_rfc3339("2016-12-31T23:59:60Z") == parse_rfc3339("2017-01-01T00:00:00Z")
+    True
+    """
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise BadTimeError(field, text, _TEXT_RULE)
+    to_minute, second, fraction, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(to_minute + ("59" if second == "60" else second))
+    except ValueError as error:
+        raise BadTimeError(field, text, f"no such instant ({error})") from None
+    delta = moment - _EPOCH
+    instant = delta.days * _DAY_US + delta.seconds * 1_000_000
+    if second == "60":
+        instant += 1_000_000
+    if fraction is not None:
+        instant += int(fraction[:6].ljust(6, "0"))
+    if offset != "Z":
+        minutes = int(offset[1:3]) * 60 + int(offset[4:6])
+        instant -= (minutes if offset[0] == "+" else -minutes) * 60_000_000
+    if not TIME_MIN_US <= instant <= TIME_MAX_US:
+        raise BadTimeError(field, text, _RANGE_RULE)
+    return instant
+
+
+def format_rfc3339(instant: int) -> str:
+    """Return an instant as RFC 3339 in UTC, with 0, 3 or 6 fraction digits, whichever suffice.
+
+    >>> format_rfc3339(0), format_rfc3339(1_500_000), format_rfc3339(-1)
+    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:01.500Z', '1969-12-31T23:59:59.999999Z')
+    """
+    moment = _EPOCH + timedelta(microseconds=instant)
+    return (
+        moment.isoformat(
+            timespec="auto" if instant % 1000 else "milliseconds" if instant % 1_000_000 else "seconds"
+        )
+        + "Z"
+    )
+
+
+def to_datetime(instant: int) -> datetime:
+    """Return an instant as an aware datetime in UTC.
+
+    >>> to_datetime(0).isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+    return _EPOCH_UTC + timedelta(microseconds=instant)
+
+
+def to_us(value: Time, field: str = "time") -> int:
+    """Return ``value`` as int microseconds since 1970, whichever form of :data:`Time` it has.
+
+    Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for what lies
+    outside the years 0001 to 9999, and for any other type (a float could not hold a microsecond).
+
+    >>> to_us("1970-01-01T00:00:01Z"), to_us(5)
+    (1000000, 5)
+    """
+    if isinstance(value, str):
+        return parse_rfc3339(value, field)
+    if isinstance(value, datetime):
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise BadTimeError(field, value, "must be an aware datetime; give it a tzinfo, as datetime.UTC")
+        delta = value - _EPOCH_UTC
+        instant = delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds
+    elif isinstance(value, int) and not isinstance(value, bool):
+        instant = int(value)
+    else:
+        raise BadTimeError(
+            field, value, "must be an aware datetime, RFC 3339 text or int microseconds since 1970"
+        )
+    if not TIME_MIN_US <= instant <= TIME_MAX_US:
+        raise BadTimeError(field, value, _RANGE_RULE)
+    return instant
