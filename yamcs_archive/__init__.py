@@ -1,5 +1,41 @@
-"""yamcs_archive: an embedded, append-only event archive with a Yamcs events API."""
+"""yamcs_archive: an embedded, append-only event archive with a Yamcs events API.
 
+The doors are :class:`Archive` and what it hands out; ``docs/`` has the rest.
+"""
+
+import logging
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.instance import (
+    AppendCounts,
+    Appended,
+    Change,
+    Conflict,
+    Instance,
+    InstanceStats,
+    SourceStats,
+)
+from yamcs_archive.options import Options
 
-__all__ = ["Event", "EventKey", "Severity"]
+__all__ = [
+    "AppendCounts",
+    "Appended",
+    "Archive",
+    "ArchiveError",
+    "Change",
+    "Conflict",
+    "ConflictError",
+    "Event",
+    "EventKey",
+    "ExpiredError",
+    "Instance",
+    "InstanceStats",
+    "InvalidInputError",
+    "Options",
+    "Severity",
+    "SourceStats",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

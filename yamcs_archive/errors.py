@@ -6,7 +6,7 @@
     │   └── BadCursorError                 not a cursor, or one beyond the head of the archive
     ├── RefusedError                       the value is well formed; the archive's state forbids it
     │   ├── ConflictError                  same key, other content: .stored, .offered
-    │   ├── ExpiredError                   older than the prune horizon: .offered, .horizon
+    │   ├── ExpiredError                   older than the prune horizon: .offered
     │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
     │   ├── OtherHistoryError              a cursor of another lineage
     │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
@@ -35,9 +35,15 @@ from typing import Any
 class ArchiveError(Exception):
     """Base of every error of this package.
 
+    ``position`` and ``counts`` are set where many events were given at once: the index of the event
+    at fault, and what was durably stored before it.
+
     >>> issubclass(ConflictError, ArchiveError)
     True
     """
+
+    position: int | None = None
+    counts: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default pickles ``args`` only and calls ``__init__`` with them; our constructors
@@ -108,14 +114,14 @@ class ConflictError(RefusedError):
 
 
 class ExpiredError(RefusedError):
-    """The event is older than the prune horizon (int microseconds), so it is not stored anew."""
+    """The event is older than the instance's prune horizon, so it is not stored anew."""
 
-    def __init__(self, offered: Any, horizon: int) -> None:
+    def __init__(self, offered: Any) -> None:
         super().__init__(
-            f"generation_time {offered.generation_time} is before the prune horizon {horizon}; events"
+            f"generation_time {offered.generation_time} is before the prune horizon of this instance; events"
             " that old are no longer kept here"
         )
-        self.offered, self.horizon = offered, horizon
+        self.offered = offered
 
 
 class NumbersExhaustedError(RefusedError):

@@ -227,6 +227,18 @@ def validate(event: Event) -> int:
     return size + _attached_bytes(event)
 
 
+def validate_key(key: EventKey) -> None:
+    """Check that ``key`` could be the key of an event; raises as :func:`validate` does.
+
+    >>> validate_key(EventKey(0, "AOCS", 1))
+    """
+    if not isinstance(key, tuple) or len(key) != len(EventKey._fields) or None in key:
+        raise InvalidInputError("key", key, "must be an EventKey: generation_time, source, seq_number")
+    validate(Event("", source=key[1], generation_time=key[0], seq_number=key[2]))
+    if not key[1]:
+        raise InvalidInputError("source", key[1], "must not be empty in a key")
+
+
 def _attached_bytes(event: Event) -> int:
     size = 0
     if event.type is not None:

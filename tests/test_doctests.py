@@ -1,0 +1,43 @@
+"""Every example in every docstring of the package runs, each in a fresh archive."""
+
+import doctest
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import yamcs_archive
+from yamcs_archive import Archive
+
+_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def _examples() -> Iterator[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for info in pkgutil.walk_packages(yamcs_archive.__path__, "yamcs_archive."):
+        if info.name.endswith("_pb2") or info.name.endswith("__main__"):
+            continue
+        for test in finder.find(importlib.import_module(info.name)):
+            if test.examples:
+                yield test
+
+
+@pytest.mark.parametrize("example", list(_examples()), ids=lambda test: str(test.name))
+def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "sim") as archive:
+        example.globs.update(
+            Archive=Archive,
+            Event=yamcs_archive.Event,
+            EventKey=yamcs_archive.EventKey,
+            Severity=yamcs_archive.Severity,
+            directory=tmp_path / "empty",
+        )
+        Archive.open(tmp_path / "empty").close()
+        if any("sim." in part.source for part in example.examples):
+            example.globs["sim"] = archive.instance("sim", create=True)
+        report: list[str] = []
+        result = doctest.DocTestRunner(optionflags=_FLAGS).run(example, out=report.append)
+        assert result.failed == 0, "".join(report)
+        assert result.attempted > 0

@@ -1,0 +1,402 @@
+"""An instance: one stream of events, as the library's users hold it. Knows no LMDB and no bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+
+from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
+from yamcs_archive.event import Event, EventKey, Severity, validate_key
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, CONFLICTS_KEPT_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.outcomes import Outcome
+from yamcs_archive.storage.query import Query
+from yamcs_archive.storage.store import EventStore
+from yamcs_archive.times import Time, to_us
+
+_CHUNKS_IN_FLIGHT_MAX = 2
+"""While one chunk is encoded and synced, the next is prepared; more would only take memory."""
+_STEP_EVENTS = 32
+"""Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What became of one appended event."""
+
+    event: Event
+    """As it is stored: numbers and times filled in."""
+    duplicate: bool
+    """True for a retry: the same event was stored before, and nothing was added."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An event that was refused because another one has its key."""
+
+    position: int
+    """Its index in what was appended, from 0."""
+    stored: Event
+    offered: Event
+
+
+@dataclass(frozen=True)
+class AppendCounts:
+    """What became of many appended events; the four counts add up to how many there were."""
+
+    stored: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    """Older than the prune horizon, and so not stored anew."""
+    conflict_count: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    """The first 1,000 of them, by position."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One stored event in arrival order; go on behind it with ``changes(after=change.cursor)``."""
+
+    event: Event
+    cursor: str
+
+
+@dataclass(frozen=True)
+class SourceStats:
+    """What one source has in the archive, and what was refused from it."""
+
+    events: int
+    greatest_number: int
+    greatest_time: int
+    """The newest generation time, microseconds since 1970."""
+    duplicates: int
+    conflicts: int
+    expired: int
+
+
+@dataclass(frozen=True)
+class InstanceStats:
+    """What an instance holds. Times are int microseconds since 1970; sizes are bytes."""
+
+    name: str
+    events: int
+    duplicates: int
+    conflicts: int
+    expired: int
+    created: int
+    first_time: int | None
+    last_time: int | None
+    allocated_bytes: int
+    """What the files take on the medium, not their apparent size."""
+    sources: dict[str, SourceStats] = field(default_factory=dict)
+
+
+class Instance:
+    """One stream of events in an archive. Safe to use from many threads at once.
+
+    Get one from :meth:`yamcs_archive.Archive.instance`.
+
+    >>> from yamcs_archive import Archive, Event, Severity
+    >>> archive = Archive.open(directory)
+    >>> sim = archive.instance("simulator", create=True)
+    >>> sim
+    Instance('simulator')
+    """
+
+    def __init__(self, name: str, store: EventStore, options: Options) -> None:
+        self.name = name
+        self._store = store
+        self._options = options
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def append(self, event: Event) -> Appended:
+        """Store one event; on return it is fsynced.
+
+        Numbers and times that are None are filled in. A retry of a stored event adds nothing and says so.
+
+        Raises :class:`~yamcs_archive.errors.ConflictError` when another event has its key,
+        InvalidInputError for what breaks a rule of the event model, ExpiredError below the prune horizon,
+        NumbersExhaustedError at the top of int32, OutOfSpaceError (nothing stored), OutcomeUnknownError
+        (retry with its ``events``), ReadOnlyError, ClosedError, ForkedError.
+
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS", generation_time=0))
+        >>> done.event.seq_number, done.duplicate
+        (0, False)
+        >>> sim.append(done.event).duplicate
+        True
+        """
+        return self.submit(event).result()
+
+    def submit(self, event: Event) -> Future[Appended]:
+        """Hand over one event without waiting; the future is done when the event is durable.
+
+        Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
+        of :meth:`append` come through the future.
+
+        >>> sim.submit(Event("Wheel 3 nominal", source="AOCS")).result().event.seq_number
+        0
+        """
+        self._check_open()
+        return self._store.append(prepare((event,), self._options.clock), _appended)
+
+    def append_many(self, events: Iterable[Event]) -> AppendCounts:
+        """Store events from any iterable, in chunks that are each durable before the next but one begins.
+
+        Takes 10,000 events or 8 MiB of text at a time, so memory stays bounded however many there are.
+        Duplicates, conflicts and expired events are counted, not raised.
+
+        An event that breaks a rule ends it with InvalidInputError, as do the other errors of
+        :meth:`append`: the error's ``position`` is the event's index (for errors of a whole chunk, the
+        index of its first event), and its ``counts`` says what was durably stored before.
+        An error raised by ``events`` itself comes through after what came before it was stored.
+
+        >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
+        3
+        """
+        self._check_open()
+        tally = _Tally()
+        in_flight: deque[tuple[int, Future[Outcome]]] = deque()
+        position = 0
+        try:
+            for chunk in _chunks(events):
+                try:
+                    columns = prepare(chunk, self._options.clock)
+                except InvalidInputError as error:
+                    within = error.position or 0
+                    if within:  # the events before the bad one are as good as those of earlier chunks
+                        before = prepare(chunk[:within], self._options.clock)
+                        in_flight.append((position, self._store.append(before, _as_it_is)))
+                    error.position = position + within
+                    raise
+                in_flight.append((position, self._store.append(columns, _as_it_is)))
+                position += len(chunk)
+                while len(in_flight) >= _CHUNKS_IN_FLIGHT_MAX:
+                    tally.add(*in_flight.popleft())
+        except BaseException as error:
+            while in_flight:
+                tally.add(*in_flight.popleft())
+            if isinstance(error, ArchiveError):
+                error.counts = tally.counts()
+            raise
+        while in_flight:
+            tally.add(*in_flight.popleft())
+        return tally.counts()
+
+    def get(self, key: EventKey) -> Event | None:
+        """Return the event of that key, or None.
+
+        >>> done = sim.append(Event("Step 1", generation_time=1, seq_number=1))
+        >>> sim.get(EventKey(1, "User", 1)) == done.event
+        True
+        """
+        self._check_open()
+        validate_key(key)
+        return self._store.get(key)
+
+    def events(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: Severity | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        after_key: EventKey | None = None,
+    ) -> Iterator[Event]:
+        """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
+
+        Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
+        ``sources`` are exact names (None: all), ``limit`` counts the events that are yielded (None: no
+        limit), ``after_key`` goes on behind that key in the direction asked for.
+
+        No transaction is held between two events, so the iterator may be parked: it may also see what
+        was appended meanwhile ahead of it, never the same event twice.
+
+        Raises BadTimeError for a naive datetime and for text that is no time, InvalidInputError for
+        other bad arguments, both at once; ClosedError once the archive is closed; DamagedError at
+        the first record whose checksum is wrong.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
+        ['Step 2', 'Step 1']
+        """
+        self._check_open()
+        if isinstance(sources, str):
+            raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
+        if min_severity is not None and type(min_severity) is not Severity:
+            raise InvalidInputError("min_severity", min_severity, "must be a Severity")
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
+        if after_key is not None:
+            validate_key(after_key)
+        return self._store.scan(
+            Query(
+                start=None if start is None else to_us(start, "start"),
+                stop=None if stop is None else to_us(stop, "stop"),
+                sources=None if sources is None else frozenset(sources),
+                min_severity=min_severity,
+                descending=bool(descending),
+                limit=limit,
+                after_key=after_key,
+            )
+        )
+
+    def sources(self) -> list[str]:
+        """Return the names of all sources that ever had an event here, sorted.
+
+        >>> _ = sim.append_many([Event("a", source="EPS"), Event("b", source="AOCS")])
+        >>> sim.sources()
+        ['AOCS', 'EPS']
+        """
+        self._check_open()
+        return self._store.sources()
+
+    def stats(self) -> InstanceStats:
+        """Return what the instance holds, in all and for each source.
+
+        Counts of duplicates, conflicts and expired events reach the medium with the next commit or at
+        close; a kill may lose those since then.
+
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS"))
+        >>> done = sim.append(done.event)
+        >>> sim.stats().events, sim.stats().sources["AOCS"].duplicates
+        (1, 1)
+        """
+        self._check_open()
+        summary = self._store.summary()
+        sources = {
+            name: SourceStats(
+                state.events,
+                state.greatest_number or 0,
+                state.greatest_time or 0,
+                state.duplicates,
+                state.conflicts,
+                state.expired,
+            )
+            for name, state in summary.sources.items()
+        }
+        return InstanceStats(
+            name=self.name,
+            events=sum(source.events for source in sources.values()),
+            duplicates=sum(source.duplicates for source in sources.values()),
+            conflicts=sum(source.conflicts for source in sources.values()),
+            expired=sum(source.expired for source in sources.values()),
+            created=summary.created,
+            first_time=summary.first.generation_time if summary.first else None,
+            last_time=summary.last.generation_time if summary.last else None,
+            allocated_bytes=summary.allocated_bytes,
+            sources=sources,
+        )
+
+    def changes(self, after: str | None = None) -> Iterator[Change]:
+        """Return an iterator over all events behind a cursor, in arrival order, each exactly once.
+
+        Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
+        last cursor for what came meanwhile. A cursor stays valid across restarts.
+
+        Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
+
+        >>> _ = sim.append(Event("First", source="AOCS", generation_time=0))
+        >>> last = [change.cursor for change in sim.changes()][-1]
+        >>> _ = sim.append(Event("Late", source="AOCS", generation_time=-5))
+        >>> [change.event.message for change in sim.changes(after=last)]
+        ['Late']
+        """
+        self._check_open()
+        return (Change(event, cursor) for event, cursor in self._store.changes(after))
+
+    def cursor(self) -> str:
+        """Return the cursor behind the newest event: ``changes`` after it yields what is stored from now on.
+
+        >>> list(sim.changes(after=sim.cursor()))
+        []
+        """
+        self._check_open()
+        return self._store.cursor()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError
+
+    def _close(self) -> None:
+        self._closed = True
+        self._store.close()
+
+
+def _as_it_is(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _appended(outcome: Outcome) -> Appended:
+    """Turn the outcome of one event into what :meth:`Instance.append` returns or raises."""
+    if outcome.conflicts:
+        raise ConflictError(outcome.conflicts[0].stored, outcome.conflicts[0].offered)
+    if outcome.expired:
+        raise ExpiredError(outcome.columns.event(0))
+    if outcome.duplicates:
+        return Appended(outcome.duplicates[0][1], duplicate=True)
+    return Appended(outcome.columns.event(0), duplicate=False)
+
+
+class _Tally:
+    """Adds up the outcomes of chunks."""
+
+    def __init__(self) -> None:
+        self._stored = self._duplicates = self._expired = self._conflict_count = 0
+        self._conflicts: list[Conflict] = []
+
+    def add(self, start: int, future: Future[Outcome]) -> None:
+        """Wait for the chunk that began at position ``start``; its error gets position and counts."""
+        try:
+            outcome = future.result()
+        except ArchiveError as error:
+            error.position = start + (error.position or 0)
+            error.counts = self.counts()
+            raise
+        self._stored += outcome.stored
+        self._duplicates += len(outcome.duplicates)
+        self._expired += len(outcome.expired)
+        self._conflict_count += len(outcome.conflicts)
+        room = CONFLICTS_KEPT_MAX - len(self._conflicts)
+        self._conflicts += [
+            Conflict(start + position, stored, offered)
+            for position, stored, offered in sorted(outcome.conflicts, key=_position)[:room]
+        ]
+
+    def counts(self) -> AppendCounts:
+        """Return the sums so far."""
+        return AppendCounts(
+            self._stored, self._duplicates, self._expired, self._conflict_count, tuple(self._conflicts)
+        )
+
+
+def _position(refused: tuple[int, Event, Event]) -> int:
+    return refused[0]
+
+
+def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists of up to 10,000 events or about 8 MiB of text."""
+    supply = iter(events)
+    chunk: list[Event] = []
+    size_bytes = 0
+    try:
+        while step := list(islice(supply, _STEP_EVENTS)):
+            chunk += step
+            size_bytes += sum(len(event.message) for event in step if type(event) is Event)
+            if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
+                yield chunk
+                chunk, size_bytes = [], 0
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk

@@ -1,0 +1,43 @@
+"""What may be chosen when an archive is opened: one frozen value, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.limits import GROUP_EVENTS_MAX, MAP_BYTES_DEFAULT, READ_EVENTS_MAX
+from yamcs_archive.times import now_us
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Choices of one opening; none of them changes what is on the medium.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` that lists every fault at once.
+
+    >>> Options(map_bytes=1 << 20).map_bytes
+    1048576
+    >>> Options(map_bytes=0, group_events_max=0)
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: options 'map_bytes=0, group_events_max=0': must be positive
+    """
+
+    map_bytes: int = MAP_BYTES_DEFAULT
+    """Address space reserved for an instance at first; it doubles when full. Not disk space."""
+    group_events_max: int = GROUP_EVENTS_MAX
+    """Events that one commit takes from the waiting callers."""
+    read_events_max: int = READ_EVENTS_MAX
+    """Events that one read transaction fetches."""
+    clock: Callable[[], int] = now_us
+    """The archive's clock: microseconds since 1970, for times that an event does not bring."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if field.name != "clock" and (type(value := getattr(self, field.name)) is not int or value < 1)
+        ]
+        if faults:
+            raise InvalidInputError("options", ", ".join(faults), "must be positive")

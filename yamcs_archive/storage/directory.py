@@ -1,0 +1,219 @@
+"""The archive's directory: its marker, the lock of the one writer, instances and their generations.
+
+    DIR/ARCHIVE                 one line: what this directory is, and the version of its layout
+    DIR/archive.lock            locked by the one writing process; holds who it is
+    DIR/INSTANCE/CURRENT        the name of the generation in use, replaced by rename
+    DIR/INSTANCE/gen-1/         an LMDB environment: data.mdb, lock.mdb
+
+1. Nothing here knows what is inside an environment.
+2. Whatever must survive a power cut is fsynced: the file, then the folder that names it.
+3. An instance is made under a name that begins with a dot and renamed when it is whole, so a crash
+   leaves either all of it or a leftover that the next writer clears away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
+from yamcs_archive.limits import INSTANCE_NAME_MAX
+
+LAYOUT_VERSION = 1
+_MARKER, _LOCK, _CURRENT = "ARCHIVE", "archive.lock", "CURRENT"
+_MARKER_TEXT = f"yamcs_archive directory, layout {LAYOUT_VERSION}\n"
+_FIRST_GENERATION = "gen-1"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_GENERATION = re.compile(r"gen-[1-9][0-9]*")
+_NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+    )
+)
+_HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
+
+
+def check_instance_name(name: str) -> str:
+    """Return ``name`` if an instance may be called that: letters, digits, ``.``, ``_`` and ``-``.
+
+    >>> check_instance_name("simulator")
+    'simulator'
+    >>> check_instance_name("../etc")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: instance '../etc': must be 1 to 128 letters, ...
+    """
+    if not isinstance(name, str) or len(name) > INSTANCE_NAME_MAX or not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            "instance",
+            name,
+            f"must be 1 to {INSTANCE_NAME_MAX} letters, digits, '.', '_', '-', and not begin with '.' or '-'",
+        )
+    return name
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a small file so that a crash leaves the old or the new text, whole."""
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_directory(path.parent)
+
+
+def open_directory(path: Path, *, readonly: bool) -> None:
+    """Check that ``path`` is an archive's directory; make it one if it is absent or empty.
+
+    Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that holds something else,
+    an unknown layout, a network file system (LMDB's locks and map do not work there), or 32 bits.
+    """
+    if sys.maxsize < 2**32:
+        raise NotAnArchiveError(str(path), "a 32-bit process cannot map an archive; use a 64-bit Python")
+    marker = path / _MARKER
+    try:
+        if not readonly and not path.exists():
+            path.mkdir(parents=True)
+            sync_directory(path.parent)
+        if not path.is_dir():
+            raise NotAnArchiveError(
+                str(path), "there is no such directory" if not path.exists() else "it is not a directory"
+            )
+        kind = _file_system(path)
+        if kind in _NETWORK_FILE_SYSTEMS:
+            raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
+        if not marker.exists():
+            if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
+                raise NotAnArchiveError(str(path), "it holds other files, and no archive")
+            write_durably(marker, _MARKER_TEXT)
+        elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
+            raise NotAnArchiveError(
+                str(path), f"its layout is {found.strip()!r}, this program knows {_MARKER_TEXT.strip()!r}"
+            )
+    except OSError as error:
+        raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that holds ``path``, or "" where the system does not say."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    real = os.path.realpath(path)
+    best = kind = ""
+    for line in mounts:
+        _, mounted_at, file_system, *_ = line.split(" ")
+        mounted_at = mounted_at.replace("\\040", " ")
+        inside = real == mounted_at or real.startswith(mounted_at.rstrip("/") + "/")
+        if inside and len(mounted_at) >= len(best):
+            best, kind = mounted_at, file_system
+    return kind
+
+
+_locks: dict[tuple[int, int], int] = {}  # identity of the directory -> the process that locked it
+_locks_guard = threading.Lock()
+
+
+class WriterLock:
+    """The right to write to an archive's directory: one process, one :class:`Archive` in it.
+
+    A POSIX record lock: gone with the process however it dies, and not inherited by a forked child, who
+    would keep it after its parent was killed. Within a process such locks do not exclude one another
+    (and closing any descriptor of the file drops them), hence the table beside it.
+    """
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it."""
+        status = os.stat(directory)
+        self._identity = status.st_dev, status.st_ino
+        with _locks_guard:
+            if _locks.get(self._identity) == os.getpid():
+                raise LockedError(str(directory), "this process, which has the archive open already")
+            self._lock(directory)
+            _locks[self._identity] = os.getpid()
+        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, who.encode(), 0)
+
+    def _lock(self, directory: Path) -> None:
+        self._descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            other = os.pread(self._descriptor, 1024, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise LockedError(str(directory), other or "another process") from None
+
+    def release(self) -> None:
+        """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
+        if self._descriptor >= 0 and _locks.get(self._identity) == os.getpid():
+            del _locks[self._identity]
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def instance_names(directory: Path) -> list[str]:
+    """Return the names of the instances in an archive's directory, sorted."""
+    return sorted(
+        entry.name
+        for entry in directory.iterdir()
+        if _NAME.fullmatch(entry.name) and (entry / _CURRENT).is_file()
+    )
+
+
+def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
+    """Make an instance whose first generation ``fill`` writes into the folder that it is given.
+
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`.
+    """
+    final = directory / check_instance_name(name)
+    if final.exists():
+        raise InstanceExistsError(name)
+    draft = directory / f".{name}.new"
+    shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
+    generation = draft / _FIRST_GENERATION
+    generation.mkdir(parents=True)
+    fill(generation)
+    write_durably(draft / _CURRENT, _FIRST_GENERATION + "\n")
+    sync_directory(generation)
+    draft.rename(final)
+    sync_directory(directory)
+
+
+def current_generation(instance: Path) -> Path:
+    """Return the folder of the generation in use; NotAnArchiveError when ``CURRENT`` names none."""
+    name = (instance / _CURRENT).read_text(errors="replace").strip()
+    if not _GENERATION.fullmatch(name) or not (instance / name).is_dir():
+        raise NotAnArchiveError(
+            str(instance), f"its file {_CURRENT} names {name!r}, which is no generation of it"
+        )
+    return instance / name

@@ -1,0 +1,254 @@
+"""One LMDB environment: opening, read transactions, growth of the map, translation of errors.
+
+The rules of LMDB that this room keeps, so that no other has to:
+
+1. One environment for each directory and process, shared by reference counting: a second one would
+   break the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
+2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
+   A map grown by another process is adopted when a read transaction begins.
+3. Read transactions are short: whoever begins one ends it before it hands anything to its caller.
+4. No LMDB exception leaves: :func:`translated` turns each into an error of this package.
+5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import lmdb
+
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    DamagedError,
+    ForkedError,
+    LockedError,
+    NotAnArchiveError,
+    OutOfSpaceError,
+    UnavailableError,
+)
+from yamcs_archive.limits import READERS_MAX
+
+DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
+"""Every sub-database; ``blocks``, ``summaries`` and ``requests`` are reserved, nothing writes them yet."""
+
+_OPEN_TRIES = 5
+_OPEN_WAIT_S = 0.05
+_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
+
+
+def translated(error: lmdb.Error, path: Path) -> ArchiveError:
+    """Return this package's error for one of LMDB's."""
+    if isinstance(error, lmdb.DiskError | lmdb.MapFullError) or os.strerror(errno.EFBIG) in str(error):
+        return OutOfSpaceError(str(path), str(error))
+    if isinstance(error, _DAMAGE):
+        return DamagedError(str(path), str(error))
+    return UnavailableError(f"{path}: {error}; try again, and look at the medium if it stays")
+
+
+class Environment:
+    """An open LMDB environment with every sub-database. Get one from :func:`acquire`."""
+
+    def __init__(self, path: Path, *, readonly: bool, map_bytes: int) -> None:
+        self.path = path
+        self.readonly = readonly
+        self._pid = os.getpid()
+        self._gate = threading.Condition()
+        self._readers = 0
+        self._shut = False
+        self._closed = False
+        self._map_bytes = map_bytes
+        self._users = 0
+        self._open()
+
+    def _open(self) -> None:
+        for tries_left in reversed(range(_OPEN_TRIES)):
+            try:
+                self.lmdb = lmdb.open(
+                    os.fspath(self.path),
+                    map_size=self._map_bytes,
+                    max_dbs=len(DATABASES),
+                    max_readers=READERS_MAX,
+                    readonly=self.readonly,
+                    create=not self.readonly,
+                )
+                break
+            except lmdb.Error as error:
+                # Opening at the instant at which another process opens or closes may fail (lmdb.h).
+                if not tries_left or isinstance(error, _DAMAGE):
+                    raise translated(error, self.path) from error
+                threading.Event().wait(_OPEN_WAIT_S)
+        try:
+            self.lmdb.reader_check()
+            self.databases = {
+                name: self.lmdb.open_db(name.encode(), create=not self.readonly) for name in DATABASES
+            }
+        except lmdb.NotFoundError as error:
+            self.lmdb.close()
+            raise NotAnArchiveError(str(self.path), f"it lacks a sub-database ({error})") from None
+        except lmdb.Error as error:
+            self.lmdb.close()
+            raise translated(error, self.path) from error
+
+    def check_usable(self) -> None:
+        """Raise ForkedError in a forked child, ClosedError once closed."""
+        if os.getpid() != self._pid:
+            raise ForkedError
+        if self._closed:
+            raise ClosedError
+
+    @property
+    def foreign(self) -> bool:
+        """True in a child that was forked after this environment was opened."""
+        return os.getpid() != self._pid
+
+    def damaged(self, where: str, reason: str) -> DamagedError:
+        """Return the error for something in this environment that cannot be trusted."""
+        return DamagedError(f"{self.path}, {where}", reason)
+
+    @contextmanager
+    def read(self) -> Iterator[lmdb.Transaction[bytes]]:
+        """A read transaction. End it soon: an idle one keeps LMDB from reusing freed pages."""
+        self.check_usable()
+        transaction = self._begin()
+        try:
+            yield transaction
+        except lmdb.Error as error:
+            raise translated(error, self.path) from error
+        finally:
+            transaction.abort()
+            self._leave()
+
+    def _begin(self) -> lmdb.Transaction[bytes]:
+        for tries_left in (2, 1, 0):
+            self._enter()
+            try:
+                return self.lmdb.begin()
+            except lmdb.MapResizedError as error:
+                self._leave()
+                failure: lmdb.Error = error
+                if tries_left:
+                    with self.exclusive():
+                        self.lmdb.set_mapsize(0)
+            except lmdb.ReadersFullError as error:
+                self._leave()
+                failure = error
+                if tries_left:
+                    self.lmdb.reader_check()  # slots of processes that were killed
+            except lmdb.Error as error:
+                self._leave()
+                raise translated(error, self.path) from error
+        raise translated(failure, self.path) from failure
+
+    def _enter(self) -> None:
+        with self._gate:
+            while self._shut:
+                self._gate.wait()
+            if self._closed:
+                raise ClosedError
+            self._readers += 1
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._readers -= 1
+            if not self._readers:
+                self._gate.notify_all()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold off new readers, wait for those inside, and let in again afterwards."""
+        with self._gate:
+            while self._shut:
+                self._gate.wait()
+            self._shut = True
+            while self._readers:
+                self._gate.wait()
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._shut = False
+                self._gate.notify_all()
+
+    def grow(self) -> None:
+        """Double the map. Only the writer calls it, without a transaction of its own.
+
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when there is no address space for it.
+        """
+        with self.exclusive():
+            self._map_bytes = 2 * self.lmdb.info()["map_size"]
+            try:
+                self.lmdb.set_mapsize(self._map_bytes)
+            except lmdb.Error as error:
+                raise OutOfSpaceError(str(self.path), f"the map cannot grow: {error}") from error
+
+    def reopen(self) -> None:
+        """Close and open again in this process, after a commit or sync that failed midway."""
+        with self.exclusive():
+            self.lmdb.close()
+            self._open()
+
+    def close(self) -> None:
+        """Wait for readers and close; idempotent. In a forked child only this process's handles go."""
+        if self.foreign:
+            # No other thread of the parent lives here, so the gate may be in any state: leave it be.
+            self._closed = True
+            self.lmdb.close()
+            return
+        with self.exclusive():
+            if not self._closed:
+                self._closed = True
+                self.lmdb.close()
+
+
+_registry: dict[tuple[int, int], Environment] = {}
+_registry_lock = threading.Lock()
+
+
+def _new_lock_in_child() -> None:
+    global _registry_lock  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
+    _registry_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock_in_child)
+
+
+def acquire(path: Path, *, readonly: bool, map_bytes: int) -> Environment:
+    """Return this process's environment for a directory; each call wants one :func:`release`.
+
+    A reader in the process that writes shares the writer's environment. Raises LockedError where a
+    writer is asked for and this process reads the directory already.
+    """
+    with _registry_lock:
+        status = os.stat(path)
+        identity = status.st_dev, status.st_ino
+        found = _registry.get(identity)
+        if found is not None and found.foreign:
+            with suppress(lmdb.Error):
+                found.close()
+            del _registry[identity]
+            found = None
+        if found is None:
+            found = _registry[identity] = Environment(path, readonly=readonly, map_bytes=map_bytes)
+        elif found.readonly and not readonly:
+            raise LockedError(str(path), "this process, which has it open read-only")
+        found._users += 1  # this module is the class's other half
+        return found
+
+
+def release(environment: Environment) -> None:
+    """Give one reference back; the last one closes the environment."""
+    if environment.foreign:
+        return
+    with _registry_lock:
+        environment._users -= 1  # as in acquire()
+        if not environment._users:
+            for identity, registered in list(_registry.items()):
+                if registered is environment:
+                    del _registry[identity]
+            environment.close()

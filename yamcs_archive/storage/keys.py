@@ -1,0 +1,62 @@
+"""Event keys <-> bytes; pure.
+
+1. generation time as int64 big-endian with the sign bit flipped, the source's UTF-8 bytes, one NUL,
+   the number as int32 big-endian with the sign bit flipped.
+2. LMDB compares keys as unsigned bytes. The flipped sign bits make that equal to the order of signed
+   integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would
+   file after every later one, where no scan looks. The NUL ends a source below every longer one that
+   begins with it, and sources hold no NUL.
+   Law: tests/storage/test_keys.py::test_byte_order_is_key_order
+"""
+
+from __future__ import annotations
+
+import struct
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.event import EventKey
+
+_TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
+_TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
+_KEY_BYTES_MIN = 8 + 1 + 1 + 4  # a source has at least one byte
+
+
+def encode_key(generation_time: int, source: str, seq_number: int) -> bytes:
+    """Return the stored form of a key: 13 bytes and the source's (268 bytes at most; LMDB takes 511).
+
+    >>> encode_key(0, "A", 0).hex()
+    '8000000000000000410080000000'
+    """
+    return b"%b%b\0%b" % (
+        _TIME.pack(generation_time + _TIME_SIGN),
+        source.encode(),
+        _NUMBER.pack(seq_number + _NUMBER_SIGN),
+    )
+
+
+def decode_key(key: bytes) -> EventKey:
+    """Return the key of its stored form; :class:`DamagedError` for bytes that are none.
+
+    >>> decode_key(encode_key(-5, "AOCS", -1))
+    EventKey(generation_time=-5, source='AOCS', seq_number=-1)
+    """
+    if len(key) < _KEY_BYTES_MIN or key[-5]:
+        raise DamagedError(f"key {key.hex()}", "it does not have the form of an event key")
+    try:
+        source = key[8:-5].decode()
+    except UnicodeDecodeError:
+        raise DamagedError(f"key {key.hex()}", "its source is not UTF-8") from None
+    return EventKey(
+        _TIME.unpack_from(key)[0] - _TIME_SIGN,
+        source,
+        _NUMBER.unpack_from(key, len(key) - 4)[0] - _NUMBER_SIGN,
+    )
+
+
+def time_bound(generation_time: int) -> bytes:
+    """Return the least byte string that is not below any key of that time: where a range begins or ends.
+
+    >>> time_bound(1) < encode_key(1, "A", -(2**31)) < time_bound(2)
+    True
+    """
+    return _TIME.pack(generation_time + _TIME_SIGN)

@@ -1,0 +1,29 @@
+"""Named points that the writing paths pass, so that a test can stop the process at each of them.
+
+In a program nothing is registered and a point costs one comparison. In a test's child process
+:data:`on_point` kills, raises or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+POINTS = (
+    "group-taken",
+    "outcomes-known",
+    "before-commit",
+    "after-commit",
+    "before-answer",
+)
+"""Every point, in the order in which one group commit passes them."""
+
+on_point: Callable[[str], None] | None = None
+
+
+def reach(point: str) -> None:
+    """Say that ``point`` is reached.
+
+    >>> reach("before-commit")
+    """
+    if on_point is not None:
+        on_point(point)

@@ -1,0 +1,157 @@
+"""EventStore: what the archive asks of a storage engine, and its form on LMDB.
+
+The protocol promises only what an embedded store and a cluster can both keep: automatic numbers
+increase, events come in strict key order, arrival order is total within the store. Its tests are written
+against it (``tests/storage``).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from yamcs_archive.errors import ForkedError, ReadOnlyError
+from yamcs_archive.event import Event, EventKey
+from yamcs_archive.options import Options
+from yamcs_archive.storage.changes import changes, head_cursor, start_cursor
+from yamcs_archive.storage.columns import Columns
+from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
+from yamcs_archive.storage.directory import current_generation
+from yamcs_archive.storage.environment import acquire, release
+from yamcs_archive.storage.meta import Meta
+from yamcs_archive.storage.outcomes import Outcome
+from yamcs_archive.storage.query import Query, get, scan
+from yamcs_archive.storage.sources import SourceState
+from yamcs_archive.storage.state import fill_new, read_meta, read_sources
+from yamcs_archive.storage.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a store holds. Times are microseconds since 1970; sizes are bytes."""
+
+    created: int
+    first: Event | None
+    last: Event | None
+    sources: dict[str, SourceState]
+    allocated_bytes: int
+
+
+class EventStore(Protocol):
+    """One instance's events, keyed by time, source and number; append-only, first write wins."""
+
+    def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
+        """Store prepared events; the future is done when they are durable."""
+
+    def scan(self, query: Query) -> Iterator[Event]:
+        """Yield events in strict key order, holding no transaction between two of them."""
+
+    def get(self, key: EventKey) -> Event | None:
+        """Return the event of that key, or None."""
+
+    def sources(self) -> list[str]:
+        """Return the sources that ever had an event, by name."""
+
+    def summary(self) -> Summary:
+        """Return what the store holds."""
+
+    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+        """Yield events in arrival order behind a cursor, each with the cursor behind it."""
+
+    def cursor(self) -> str:
+        """Return the cursor behind the newest event."""
+
+    def close(self) -> None:
+        """Commit what was submitted and let go of everything; idempotent."""
+
+
+class LmdbStore:
+    """The embedded store: one LMDB environment, and a writer thread unless it is open read-only."""
+
+    def __init__(self, instance: Path, *, readonly: bool, options: Options) -> None:
+        self._options = options
+        self._pid = os.getpid()
+        self._environment = acquire(
+            current_generation(instance), readonly=readonly, map_bytes=options.map_bytes
+        )
+        try:
+            self._meta = read_meta(self._environment)
+            self._writer = None if readonly else Writer(self._environment, options, instance.name)
+        except BaseException:
+            release(self._environment)
+            raise
+        self._closed = False
+
+    @staticmethod
+    def create(generation: Path, name: str, options: Options) -> None:
+        """Write a new, empty store into a folder."""
+        environment = acquire(generation, readonly=False, map_bytes=options.map_bytes)
+        try:
+            fill_new(environment, Meta(name, secrets.token_bytes(LINEAGE_BYTES), options.clock()))
+        finally:
+            release(environment)
+
+    def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
+        """See :class:`EventStore`. Raises ReadOnlyError, ClosedError and ForkedError at once."""
+        if self._writer is None:
+            raise ReadOnlyError("append")
+        return self._writer.submit(columns, answer)
+
+    def scan(self, query: Query) -> Iterator[Event]:
+        """See :class:`EventStore`."""
+        self._environment.check_usable()
+        return scan(self._environment, query, self._meta.horizon, self._options.read_events_max)
+
+    def get(self, key: EventKey) -> Event | None:
+        """See :class:`EventStore`."""
+        return get(self._environment, key, self._meta.horizon)
+
+    def sources(self) -> list[str]:
+        """See :class:`EventStore`."""
+        return list(read_sources(self._environment))
+
+    def summary(self) -> Summary:
+        """See :class:`EventStore`."""
+        states = read_sources(self._environment)
+        if self._writer is not None:
+            states.update(
+                (name, state) for name, state in self._writer.unsaved_sources().items() if name in states
+            )
+        return Summary(
+            created=self._meta.created,
+            first=next(self.scan(Query(limit=1)), None),
+            last=next(self.scan(Query(limit=1, descending=True)), None),
+            sources=states,
+            allocated_bytes=sum(file.stat().st_blocks * 512 for file in self._environment.path.iterdir()),
+        )
+
+    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+        """See :class:`EventStore`."""
+        begin = start_cursor(self._environment, self._meta, after)
+        found = changes(self._environment, self._meta, begin, self._options.read_events_max)
+        return ((event, encode_cursor(cursor)) for event, cursor in found)
+
+    def cursor(self) -> str:
+        """See :class:`EventStore`."""
+        return encode_cursor(head_cursor(self._environment, self._meta))
+
+    def close(self) -> None:
+        """See :class:`EventStore`. In a forked child only the child's handles are let go."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None and os.getpid() == self._pid:
+            self._writer.close()
+        release(self._environment)
+
+    def check_process(self) -> None:
+        """Raise ForkedError in a forked child."""
+        if os.getpid() != self._pid:
+            raise ForkedError

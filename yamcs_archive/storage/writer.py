@@ -1,0 +1,330 @@
+"""The one writer of an instance: group commit on a thread of its own.
+
+1. Callers hand over columns and get a future; it is done after the fsync, never before.
+2. A group takes what waits, up to a bound, and is committed in one LMDB transaction: events, source
+   states and the commit's record together, so a crash leaves all of the group or nothing.
+3. State that is cached here (head, source states) changes only after the transaction was committed.
+4. Out of space: the group fails, nothing is stored, the next one is tried afresh. Any other failure of
+   a commit: its outcome is unknown; the environment is opened anew and the cached state read back.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import resource
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import lmdb
+import msgspec
+
+from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.event import Event
+from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.columns import Columns, text_bytes
+from yamcs_archive.storage.commits import Commit, encode_commit
+from yamcs_archive.storage.environment import Environment, translated
+from yamcs_archive.storage.outcomes import Group, Outcome, decide, tally
+from yamcs_archive.storage.points import reach
+from yamcs_archive.storage.rows import decode_row, encode_rows
+from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
+from yamcs_archive.storage.state import head_commit, read_meta
+
+T = TypeVar("T")
+
+_SOURCES_CACHED_MAX = 65_536
+"""Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
+_NEARLY_FULL_BYTES = 1 << 20
+
+
+class _Submission(NamedTuple):
+    columns: Columns
+    size_bytes: int
+    answer: Callable[[Outcome], Any]
+    future: Future[Any]
+
+
+class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside
+    """The transaction's commit raised, so what it left on the medium is not known."""
+
+    def __init__(self, group: Group, error: lmdb.Error) -> None:
+        self.group, self.error = group, error
+
+
+class Writer:
+    """Commits what callers submit. The thread starts at construction and ends with :meth:`close`."""
+
+    def __init__(self, environment: Environment, options: Options, name: str) -> None:
+        self._environment = environment
+        self._options = options
+        self._pid = os.getpid()
+        self._waiting: deque[_Submission] = deque()
+        self._waiting_bytes = 0
+        lock = threading.Lock()
+        self._arrived, self._taken = threading.Condition(lock), threading.Condition(lock)
+        self._closing = False
+        self._sources: dict[str, SourceState] = {}
+        self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
+        self._stale = False  # after a failure: the environment must be opened anew first
+        self._load()
+        self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
+        """Queue prepared columns; the future gets ``answer(outcome)``, or what it raises, once durable.
+
+        Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued. Raises
+        ClosedError and ForkedError at once.
+        """
+        if os.getpid() != self._pid:
+            raise ForkedError
+        submission = _Submission(columns, text_bytes(columns), answer, Future())
+        with self._arrived:
+            while self._waiting_bytes > QUEUED_BYTES_MAX and not self._closing:
+                self._taken.wait()
+            if self._closing:
+                raise ClosedError
+            self._waiting.append(submission)
+            self._waiting_bytes += submission.size_bytes
+            self._arrived.notify()
+        return submission.future
+
+    def unsaved_sources(self) -> dict[str, SourceState]:
+        """Return the states whose counts of refused events are ahead of the medium."""
+        states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
+        return {source: state for source, state in states.items() if state is not None}
+
+    def close(self) -> None:
+        """Commit what was submitted, then end the thread; idempotent."""
+        with self._arrived:
+            self._closing = True
+            self._arrived.notify()
+            self._taken.notify_all()
+        self._thread.join()
+
+    def _load(self) -> None:
+        self._horizon = read_meta(self._environment).horizon
+        with self._environment.read() as transaction:
+            newest = head_commit(self._environment, transaction)
+        self._head = newest.number if newest else 0
+        self._sources.clear()
+        self._unsaved.clear()
+
+    def _run(self) -> None:
+        while group := self._take():
+            self._serve(group)
+        if self._unsaved:
+            with suppress(ArchiveError):  # counts of refusals only, no event; there is nobody left to tell
+                self._commit([])
+
+    def _take(self) -> list[_Submission]:
+        """Return what waits, in order of arrival, up to a group's bounds; nothing only when closing."""
+        while True:
+            group: list[_Submission] = []
+            events = size_bytes = 0
+            with self._arrived:
+                while not self._waiting and not self._closing:
+                    self._arrived.wait()
+                if not self._waiting:
+                    return []
+                while self._waiting:
+                    submission = self._waiting[0]
+                    events += len(submission.columns.message)
+                    size_bytes += submission.size_bytes
+                    if group and (events > self._options.group_events_max or size_bytes > GROUP_BYTES_MAX):
+                        break
+                    group.append(self._waiting.popleft())
+                    self._waiting_bytes -= submission.size_bytes
+                self._taken.notify_all()
+            group = [submission for submission in group if submission.future.set_running_or_notify_cancel()]
+            if group:
+                return group
+
+    def _serve(self, group: list[_Submission]) -> None:
+        reach("group-taken")
+        try:
+            outcomes = self._commit([submission.columns for submission in group])
+        except OutOfSpaceError as error:
+            _fail(group, error)
+        except OutcomeUnknownError as error:
+            remaining = iter(error.events)
+            for submission in group:
+                mine = tuple(event for event, _ in zip(remaining, submission.columns.message, strict=False))
+                submission.future.set_exception(OutcomeUnknownError(mine, error.reason))
+        except ArchiveError as error:
+            if len(group) == 1:
+                _fail(group, error)
+            else:  # one caller's key may meet a damaged record; the others must not suffer for it
+                for submission in group:
+                    self._serve([submission])
+        except BaseException as error:  # a fault of ours must reach the callers, not end the thread
+            _fail(group, error)
+        else:
+            reach("before-answer")
+            for submission, outcome in zip(group, outcomes, strict=True):
+                _answer(submission, outcome)
+
+    def _commit(self, submitted: Sequence[Columns]) -> list[Outcome]:
+        if self._stale:
+            self._environment.reopen()
+            self._load()
+            self._stale = False
+        while True:
+            try:
+                return self._attempt(submitted).outcomes
+            except lmdb.MapFullError:
+                self._environment.grow()
+            except _CommitFailed as failure:
+                if isinstance(failure.error, lmdb.MapFullError):
+                    self._environment.grow()
+                else:
+                    raise self._after_failed_commit(failure) from failure.error
+            except lmdb.Error as error:
+                raise translated(error, self._environment.path) from error
+
+    def _attempt(self, submitted: Sequence[Columns]) -> Group:
+        databases = self._environment.databases
+        transaction = self._environment.lmdb.begin(write=True)
+        try:
+            stored = _Stored(transaction.cursor(databases["rows"]))
+            changed: dict[str, SourceState] = {}
+
+            def state(source: str) -> SourceState:
+                known = changed.get(source) or self._sources.get(source)
+                if known is None:
+                    value = transaction.get(source.encode(), db=databases["sources"])
+                    known = SourceState() if value is None else decode_source(source.encode(), value)[1]
+                    self._sources[source] = known
+                return known
+
+            group = decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
+            reach("outcomes-known")
+            for source in _account(group, state, changed):
+                self._unsaved.add(source)
+            if not group.keys and submitted:
+                # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
+                self._sources.update(changed)
+                return group
+            if group.keys:
+                self._put(transaction, group)
+            saved = self._unsaved | changed.keys()
+            pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
+            transaction.cursor(databases["sources"]).putmulti(pairs)
+            reach("before-commit")
+            try:
+                transaction.commit()
+            except lmdb.Error as error:
+                raise _CommitFailed(group, error) from error
+        finally:
+            transaction.abort()  # does nothing after a commit
+        reach("after-commit")
+        self._head += bool(group.keys)
+        self._unsaved.clear()
+        self._sources.update(changed)
+        if len(self._sources) > _SOURCES_CACHED_MAX:
+            self._sources.clear()
+        return group
+
+    def _put(self, transaction: lmdb.Transaction[bytes], group: Group) -> None:
+        number = self._head + 1
+        cursor = transaction.cursor(self._environment.databases["rows"])
+        taken, added = cursor.putmulti(encode_rows(group.keys, group.columns, number), overwrite=False)
+        if not taken == added == len(group.keys):
+            raise AssertionError(f"{len(group.keys)} new events, {taken} taken, {added} added")
+        commit = Commit(number, self._options.clock(), len(group.keys), tuple(group.runs))
+        if not transaction.put(
+            *encode_commit(commit), overwrite=False, db=self._environment.databases["commits"]
+        ):
+            raise AssertionError(f"commit {number} is there already")
+
+    def _after_failed_commit(self, failure: _CommitFailed) -> ArchiveError:
+        """Open the environment anew and say what those who wait shall be told."""
+        attempted = self._head + 1
+        path = self._environment.path
+        events: tuple[Event, ...] = tuple(
+            event for outcome in failure.group.outcomes for event in outcome.columns.events()
+        )
+        self._stale = True
+        try:
+            self._environment.reopen()
+            self._load()
+            self._stale = False
+        except ArchiveError as error:
+            return OutcomeUnknownError(events, f"{failure.error}; then {error}")
+        # LMDB writes its meta page last. Where even the page cache shows the old one, the new one was
+        # never written, so nothing of this commit can come back.
+        if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or _nearly_full(path)):
+            return OutOfSpaceError(str(path), str(failure.error))
+        return OutcomeUnknownError(events, str(failure.error))
+
+
+class _Stored:
+    """The look-ups of :func:`~yamcs_archive.storage.outcomes.decide`, in the writer's transaction."""
+
+    def __init__(self, cursor: lmdb.Cursor[bytes]) -> None:
+        self._cursor = cursor
+
+    def next_key(self, key: bytes) -> bytes | None:
+        """Return the least stored key that is not below ``key``, or None."""
+        return self._cursor.key() if self._cursor.set_range(key) else None
+
+    def event(self, key: bytes) -> Event:
+        """Return the event stored under ``key``."""
+        return decode_row(key, self._cursor.get(key, b"")).event
+
+
+def _account(group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]) -> set[str]:
+    """Put the source states that follow from a group into ``changed``; return those that saw refusals."""
+    for source, (count, number, time) in tally(group.columns).items():
+        old = state(source)
+        changed[source] = msgspec.structs.replace(
+            old,
+            events=old.events + count,
+            greatest_number=number if old.greatest_number is None else max(number, old.greatest_number),
+            greatest_time=time if old.greatest_time is None else max(time, old.greatest_time),
+        )
+    seen = set()
+    for outcome in group.outcomes:
+        names = outcome.columns.source
+        for field, positions in (
+            ("duplicates", [position for position, _ in outcome.duplicates]),
+            ("conflicts", [refused.position for refused in outcome.conflicts]),
+            ("expired", outcome.expired),
+        ):
+            for position in positions:
+                source = names[position]
+                old = state(source)
+                changed[source] = msgspec.structs.replace(old, **{field: getattr(old, field) + 1})
+                seen.add(source)
+    return seen
+
+
+def _answer(submission: _Submission, outcome: Outcome) -> None:
+    try:
+        if outcome.error is not None:
+            raise outcome.error
+        answer = submission.answer(outcome)
+    except BaseException as error:  # whatever it is, the caller must get it
+        submission.future.set_exception(error)
+    else:
+        submission.future.set_result(answer)
+
+
+def _fail(group: list[_Submission], error: BaseException) -> None:
+    for submission in group:
+        submission.future.set_exception(copy.copy(error))  # each thread that raises it adds its traceback
+
+
+def _nearly_full(path: os.PathLike[str]) -> bool:
+    """Say whether a write may have failed for want of room: LMDB reports a short write as EIO."""
+    status = os.statvfs(path)
+    size_max = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    size = os.stat(os.path.join(path, "data.mdb")).st_size
+    near_limit = size_max != resource.RLIM_INFINITY and size + _NEARLY_FULL_BYTES > size_max
+    return near_limit or status.f_bavail * status.f_frsize < _NEARLY_FULL_BYTES
