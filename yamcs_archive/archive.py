@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -156,7 +155,8 @@ class Archive:
         return f"<{type(self).__name__} {os.fspath(self.path)!r} {state}>"
 
 
-_open_archives: weakref.WeakSet[Archive] = weakref.WeakSet()
+_open_archives: set[Archive] = set()
+"""Strong references: an archive whose last name goes out of use still has a writer and a lock."""
 
 
 @atexit.register

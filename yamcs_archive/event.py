@@ -222,7 +222,7 @@ def validate(event: Event) -> int:
         raise InvalidInputError(
             "severity", event.severity, f"must be a Severity: {', '.join(Severity.__members__)}"
         )
-    if event.type is None and event.created_by is None and not event.extensions and not event.extra:
+    if event.type is None and event.created_by is None and event.extensions == b"" and event.extra == {}:
         return size
     return size + _attached_bytes(event)
 

@@ -388,9 +388,12 @@ def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
     chunk: list[Event] = []
     size_bytes = 0
     try:
-        while step := list(islice(supply, _STEP_EVENTS)):
-            chunk += step
-            size_bytes += sum(len(event.message) for event in step if type(event) is Event)
+        while True:
+            seen = len(chunk)
+            chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
+            if len(chunk) == seen:
+                break
+            size_bytes += sum(len(event.message) for event in chunk[seen:] if type(event) is Event)
             if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
                 yield chunk
                 chunk, size_bytes = [], 0

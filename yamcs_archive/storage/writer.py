@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import lmdb
@@ -155,7 +156,7 @@ class Writer:
         except OutcomeUnknownError as error:
             remaining = iter(error.events)
             for submission in group:
-                mine = tuple(event for event, _ in zip(remaining, submission.columns.message, strict=False))
+                mine = tuple(islice(remaining, len(submission.columns.message)))
                 submission.future.set_exception(OutcomeUnknownError(mine, error.reason))
         except ArchiveError as error:
             if len(group) == 1:

@@ -1,0 +1,259 @@
+"""What fails under the writer: a full map, a full disk, a failed commit, a damaged record, two callers."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from tests.child import run
+from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
+from yamcs_archive.errors import (
+    BadCursorError,
+    DamagedError,
+    InvalidInputError,
+    NumbersExhaustedError,
+    OtherHistoryError,
+    OutcomeUnknownError,
+)
+from yamcs_archive.limits import SEQ_NUMBER_MAX
+from yamcs_archive.storage.commits import decode_cursor, encode_cursor
+
+
+def numbered(count: int, **fields: Any) -> list[Event]:
+    return [Event(f"m{n}", generation_time=n, seq_number=n, **fields) for n in range(count)]
+
+
+def test_a_full_map_grows_and_nothing_is_lost(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=Options(map_bytes=1 << 18)) as archive:
+        sim = archive.instance("sim", create=True)
+        reader = sim.events()
+        assert sim.append_many(Event("x" * 1000, generation_time=n) for n in range(3000)).stored == 3000
+        assert sum(1 for _ in reader) == sum(1 for _ in sim.events()) == 3000
+
+
+def test_a_map_that_another_process_grew_is_adopted(tmp_path: Path) -> None:
+    options = Options(map_bytes=1 << 18)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        archive.instance("sim", create=True).append(Event("first"))
+    with Archive.open(tmp_path / "a", readonly=True, options=options) as reading:
+        sim = reading.instance("sim")
+        assert len(list(sim.events())) == 1
+        run(
+            """
+            sim = Archive.open(sys.argv[1], options=Options(map_bytes=1 << 18)).instance("sim")
+            sim.append_many(Event("x" * 1000) for n in range(3000))
+            """,
+            tmp_path / "a",
+        )
+        assert len(list(sim.events())) == 3001
+
+
+def test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    printed = run(
+        """
+        import resource
+        sim = Archive.open(sys.argv[1]).instance("sim", create=True)
+        sim.append_many(Event("x" * 100) for _ in range(100))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, resource.RLIM_INFINITY))
+        try:
+            sim.append_many(Event("y" * 1000) for _ in range(2000))
+        except OutOfSpaceError as error:
+            print("full", error.position, error.counts.stored, sum(1 for _ in sim.events()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(sim.append(Event("z")).event.seq_number, sim.stats().events)
+        """,
+        tmp_path / "a",
+    )
+    assert printed.splitlines() == ["full 0 0 100", "100 101"]
+
+
+class _FailsOnce:
+    """Stands between the writer and LMDB and makes one commit fail, before or after it was made."""
+
+    def __init__(self, environment: Any, *, after: bool) -> None:
+        self._lmdb, self._after, self.armed = environment, after, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lmdb, name)
+
+    def begin(self, *, write: bool = False, **choices: Any) -> Any:
+        transaction = self._lmdb.begin(write=write, **choices)
+        return _FailingTransaction(self, transaction, self._after) if write and self.armed else transaction
+
+
+class _FailingTransaction:
+    def __init__(self, owner: _FailsOnce, transaction: Any, after: bool) -> None:
+        self._owner, self._transaction, self._after = owner, transaction, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transaction, name)
+
+    def commit(self) -> None:
+        self._owner.armed = False
+        if self._after:
+            self._transaction.commit()
+        raise lmdb.Error("mdb_txn_commit: Input/output error")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_failed_commit_is_told_as_unknown_and_the_retry_as_told_is_safe(sim: Instance, after: bool) -> None:
+    sim.append(Event("before"))
+    environment = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to break a disk
+    environment.lmdb = _FailsOnce(environment.lmdb, after=after)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        sim.append(Event("lost?", source="AOCS"))
+    [event] = caught.value.events
+    assert (event.source, event.seq_number) == ("AOCS", 0)
+    assert event.generation_time is not None
+    assert event.reception_time is not None
+    done = sim.append(event)
+    assert done.duplicate == after
+    assert done.event == event
+    assert sim.append(Event("next", source="AOCS")).event.seq_number == 1
+    assert [change.event.message for change in sim.changes()] == ["before", "lost?", "next"]
+
+
+def test_each_of_several_callers_gets_its_own_events_of_an_unknown_outcome(sim: Instance) -> None:
+    environment = sim._store._environment  # type: ignore[attr-defined]  # as above
+    environment.lmdb = _FailsOnce(environment.lmdb, after=False)
+    environment.lmdb.armed = False
+    held = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "yamcs_archive.storage.points.on_point", lambda point: point == "group-taken" and held.wait(10)
+        )
+        first = sim.submit(Event("first"))
+        others = [sim.submit(Event(f"other {n}", source=f"S{n}")) for n in range(3)]
+        environment.lmdb.armed = True
+        held.set()
+        with pytest.raises(OutcomeUnknownError):
+            first.result(10)
+        environment.lmdb = _FailsOnce(environment.lmdb, after=False)
+        messages = []
+        for other in others:
+            try:
+                messages.append(other.result(10).event.message)
+            except OutcomeUnknownError as error:
+                messages += [event.message for event in error.events]
+    assert messages == ["other 0", "other 1", "other 2"]
+
+
+def test_a_damaged_record_is_named_and_does_not_stop_the_others(archive: Archive) -> None:
+    sim = archive.instance("sim", create=True)
+    sim.append_many(numbered(3))
+    environment = sim._store._environment  # type: ignore[attr-defined]  # as above
+    with environment.lmdb.begin(write=True, db=environment.databases["rows"]) as transaction:
+        cursor = transaction.cursor()
+        cursor.first()
+        cursor.put(cursor.key(), cursor.value()[:-1] + b"?")
+    for reading in (
+        lambda: list(sim.events()),
+        lambda: sim.get(EventKey(0, "User", 0)),
+        lambda: list(sim.changes()),
+    ):
+        with pytest.raises(DamagedError, match="rows"):
+            reading()
+    held = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "yamcs_archive.storage.points.on_point", lambda point: point == "group-taken" and held.wait(10)
+        )
+        futures = [sim.submit(event) for event in (*numbered(3), Event("new", source="AOCS"))]
+        held.set()
+        with pytest.raises(DamagedError):
+            futures[0].result(10)
+        assert [future.result(10).duplicate for future in futures[1:]] == [True, True, False]
+
+
+def test_many_threads_on_few_keys_store_each_key_once_and_refuse_the_rest(sim: Instance) -> None:
+    def offer(worker: int) -> tuple[int, int, int]:
+        stored = duplicates = conflicts = 0
+        for n in range(40):
+            event = Event("same" if n % 2 else f"by {worker}", source="S", generation_time=n, seq_number=n)
+            try:
+                done = sim.append(event)
+            except ConflictError as error:
+                conflicts += 1
+                assert error.stored.key == event.key
+            else:
+                duplicates += done.duplicate
+                stored += not done.duplicate
+        return stored, duplicates, conflicts
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(offer, range(8)))
+    assert tuple(map(sum, zip(*results, strict=True))) == (40, 20 * 7, 20 * 7)
+    assert [event.seq_number for event in sim.events()] == list(range(40))
+
+
+def test_automatic_numbers_of_many_threads_have_no_gap_and_no_double(sim: Instance) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda n: sim.append(Event("a", source=f"S{n % 3}")).event, range(150)))
+    for source in ("S0", "S1", "S2"):
+        assert sorted(event.key.seq_number for event in numbers if event.source == source) == list(range(50))
+
+
+def test_the_top_of_int32_is_a_clear_error_and_explicit_numbers_go_on(sim: Instance) -> None:
+    sim.append(Event("top", source="S", seq_number=SEQ_NUMBER_MAX))
+    with pytest.raises(NumbersExhaustedError, match="number the events of this source yourself"):
+        sim.append(Event("beyond", source="S"))
+    assert sim.append(Event("own", source="S", seq_number=5)).event.seq_number == 5
+    with pytest.raises(NumbersExhaustedError) as caught:
+        sim.append_many([Event("a", source="T"), Event("beyond", source="S")])
+    assert (caught.value.position, caught.value.counts.stored) == (1, 0)
+    assert sim.append(Event("b", source="T")).event.seq_number == 0
+
+
+def test_an_invalid_event_among_many_stores_what_came_before_it_and_names_its_place(sim: Instance) -> None:
+    events = [*numbered(10_005), Event("bad", source="A\0B"), Event("after")]
+    with pytest.raises(InvalidInputError, match="NUL") as caught:
+        sim.append_many(iter(events))
+    assert caught.value.position == 10_005
+    assert caught.value.counts.stored == 10_005 == sim.stats().events
+
+
+def test_an_iterable_that_fails_stores_what_it_gave_before(sim: Instance) -> None:
+    def failing() -> Any:
+        yield from numbered(70)
+        raise RuntimeError("the link broke")
+
+    with pytest.raises(RuntimeError, match="the link broke"):
+        sim.append_many(failing())
+    assert sim.stats().events == 70
+
+
+def test_conflicts_are_counted_and_the_first_thousand_shown_by_position(sim: Instance) -> None:
+    sim.append_many(numbered(1500))
+    counts = sim.append_many(reversed([Event("other", generation_time=n, seq_number=n) for n in range(1500)]))
+    assert (counts.stored, counts.conflict_count) == (0, 1500)
+    assert [conflict.position for conflict in counts.conflicts] == list(range(1000))
+    assert counts.conflicts[0].offered.generation_time == 1499
+    assert counts.conflicts[0].stored.message == "m1499"
+
+
+def test_the_counts_of_what_was_refused_survive_a_close(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(numbered(3))
+        sim.append_many(numbered(3))
+        with pytest.raises(ConflictError):
+            sim.append(Event("other", generation_time=0, seq_number=0))
+    with Archive.open(tmp_path / "a") as archive:
+        stats = archive.instance("sim").stats()
+        assert (stats.events, stats.duplicates, stats.conflicts, stats.expired) == (3, 3, 1, 0)
+
+
+def test_cursors_of_another_archive_and_beyond_the_head_are_refused(archive: Archive) -> None:
+    sim, other = (archive.instance(name, create=True) for name in ("sim", "other"))
+    sim.append_many(numbered(3))
+    with pytest.raises(OtherHistoryError):
+        sim.changes(after=other.cursor())
+    with pytest.raises(BadCursorError, match="not a cursor"):
+        sim.changes(after="nonsense")
+    head = decode_cursor(sim.cursor())
+    for beyond in (head._replace(commit=head.commit + 1), head._replace(position=head.position + 1)):
+        with pytest.raises(BadCursorError, match="beyond"):
+            sim.changes(after=encode_cursor(beyond))

@@ -1,0 +1,237 @@
+"""The store beside a plain dictionary: append, duplicate, conflict, late, read, changes, reopen.
+
+Times, sources and numbers come from tiny ranges, so that keys meet often; batches of reads are of one
+to three events, so that every scan crosses several read transactions.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+
+from yamcs_archive import Archive, ConflictError, Event, EventKey, Options, Severity
+from yamcs_archive.event import same_content
+
+small_times = st.integers(-4, 12)
+small_sources = st.sampled_from(["A", "AB", "B"])
+small_numbers = st.none() | st.integers(-2, 3)
+offered = st.builds(
+    Event,
+    message=st.sampled_from(["", "x", "y"]),
+    source=small_sources,
+    severity=st.sampled_from([Severity.INFO, Severity.WARNING, Severity.ERROR]),
+    generation_time=small_times,
+    seq_number=small_numbers,
+    extra=st.sampled_from([{}, {"a": "1", "b": "2"}, {"b": "2", "a": "1"}]),
+)
+
+
+class Model:
+    """What the archive should hold."""
+
+    def __init__(self) -> None:
+        self.events: dict[EventKey, Event] = {}
+        self.arrivals: list[Event] = []
+        self.greatest: dict[str, int] = {}
+        self.duplicates = self.conflicts = 0
+
+    def offer(self, event: Event, now: int) -> tuple[str, Event]:
+        """Return what becomes of an event, and the event that is or was stored."""
+        number = event.seq_number
+        if number is None:
+            number = self.greatest.get(event.source, -1) + 1 if event.source in self.greatest else 0
+        reception = now if event.reception_time is None else event.reception_time
+        event = replace(event, seq_number=number, reception_time=reception)
+        there = self.events.get(event.key)
+        if there is None:
+            self.events[event.key] = event
+            self.greatest[event.source] = max(number, self.greatest.get(event.source, number))
+            return "stored", event
+        if same_content(there, event):
+            self.duplicates += 1
+            return "duplicate", there
+        self.conflicts += 1
+        return "conflict", there
+
+    def in_order(self) -> list[Event]:
+        """Return all events by key."""
+        return [self.events[key] for key in sorted(self.events)]
+
+
+class StoreBesideADictionary(RuleBasedStateMachine):
+    """Drives both and compares after every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.model = Model()
+        self.now = 1000
+        self.cursors: list[tuple[str, int]] = []
+        self.reader: Iterator[Event] | None = None
+        self.reader_events: list[Event] = []
+        self.reader_start: dict[EventKey, Event] = {}
+        self.archive: Archive | None = None
+
+    @initialize(read_events_max=st.integers(1, 3), group_events_max=st.integers(1, 4))
+    def open(self, read_events_max: int, group_events_max: int) -> None:
+        self.options = Options(
+            read_events_max=read_events_max,
+            group_events_max=group_events_max,
+            map_bytes=1 << 20,
+            clock=lambda: self.now,
+        )
+        self.archive = Archive.open(self.directory, options=self.options)
+        self.sim = self.archive.instance("sim", create=True)
+
+    @rule(event=offered)
+    def append(self, event: Event) -> None:
+        self.now += 1
+        outcome, there = self.model.offer(event, self.now)
+        try:
+            done = self.sim.append(event)
+        except ConflictError as error:
+            assert outcome == "conflict"
+            assert error.stored == there
+        else:
+            assert (outcome == "duplicate") == done.duplicate
+            assert done.event == there
+            if outcome == "stored":
+                self.model.arrivals.append(there)
+
+    @rule(events=st.lists(offered, max_size=12))
+    def append_many(self, events: list[Event]) -> None:
+        self.now += 1
+        outcomes = [self.model.offer(event, self.now) for event in events]
+        counts = self.sim.append_many(iter(events))
+        kinds = [kind for kind, _ in outcomes]
+        assert counts.stored == kinds.count("stored")
+        assert counts.duplicates == kinds.count("duplicate")
+        assert counts.conflict_count == kinds.count("conflict") == len(counts.conflicts)
+        assert [conflict.position for conflict in counts.conflicts] == [
+            position for position, kind in enumerate(kinds) if kind == "conflict"
+        ]
+        assert all(conflict.stored == outcomes[conflict.position][1] for conflict in counts.conflicts)
+        new = [event for kind, event in outcomes if kind == "stored"]
+        self.model.arrivals += sorted(new, key=lambda event: event.key)  # one commit: in key order
+
+    @precondition(lambda self: self.model.events)
+    @rule(data=st.data())
+    def append_again(self, data: st.DataObject) -> None:
+        event = data.draw(st.sampled_from(list(self.model.events.values())))
+        self.now += 1
+        self.model.duplicates += 1
+        again = replace(event, reception_time=data.draw(small_times), created_by="somebody")
+        done = self.sim.append(again)
+        assert done.duplicate
+        assert done.event == event
+
+    @rule(
+        start=st.none() | small_times, stop=st.none() | small_times, descending=st.booleans(), data=st.data()
+    )
+    def read(self, start: int | None, stop: int | None, descending: bool, data: st.DataObject) -> None:
+        sources = data.draw(st.none() | st.sets(small_sources))
+        severity = data.draw(st.none() | st.sampled_from(Severity))
+        limit = data.draw(st.none() | st.integers(0, 5))
+        after = data.draw(st.none() | st.builds(EventKey, small_times, small_sources, st.integers(-2, 4)))
+        expected = [
+            event
+            for event in self.model.in_order()
+            if (start is None or event.key.generation_time >= start)
+            and (stop is None or event.key.generation_time < stop)
+            and (sources is None or event.source in sources)
+            and (severity is None or event.severity.rank >= severity.rank)
+            and (after is None or (event.key < after if descending else event.key > after))
+        ]
+        if descending:
+            expected.reverse()
+        found = self.sim.events(
+            start=start,
+            stop=stop,
+            sources=sources,
+            min_severity=severity,
+            descending=descending,
+            limit=limit,
+            after_key=after,
+        )
+        assert list(found) == expected[:limit]
+
+    @rule(cut=small_times)
+    def cutting_a_range_anywhere_loses_and_repeats_nothing(self, cut: int) -> None:
+        assert [*self.sim.events(stop=cut), *self.sim.events(start=cut)] == self.model.in_order()
+
+    @rule(key=st.builds(EventKey, small_times, small_sources, st.integers(-2, 4)))
+    def get(self, key: EventKey) -> None:
+        assert self.sim.get(key) == self.model.events.get(key)
+
+    @rule()
+    def remember_the_head(self) -> None:
+        self.cursors.append((self.sim.cursor(), len(self.model.arrivals)))
+
+    @precondition(lambda self: self.cursors)
+    @rule(data=st.data())
+    def changes_since(self, data: st.DataObject) -> None:
+        cursor, seen = data.draw(st.sampled_from(self.cursors))
+        changes = list(self.sim.changes(after=cursor))
+        assert [change.event for change in changes] == self.model.arrivals[seen:]
+        if changes:
+            at = data.draw(st.integers(0, len(changes) - 1))
+            self.cursors.append((changes[at].cursor, seen + at + 1))
+
+    @rule(descending=st.booleans())
+    def open_a_reader(self, descending: bool) -> None:
+        self.reader = self.sim.events(descending=descending)
+        self.reader_events, self.reader_start = [], dict(self.model.events)
+        self.reader_descending = descending
+
+    @precondition(lambda self: self.reader is not None)
+    @rule(steps=st.integers(1, 4))
+    def advance_the_reader(self, steps: int) -> None:
+        assert self.reader is not None
+        for _ in range(steps):
+            event = next(self.reader, None)
+            if event is None:
+                keys = [event.key for event in self.reader_events]
+                assert keys == sorted(set(keys), reverse=self.reader_descending)
+                assert self.reader_start.keys() <= set(keys) <= self.model.events.keys()
+                self.reader = None
+                return
+            self.reader_events.append(event)
+
+    @rule()
+    def close_and_reopen(self) -> None:
+        assert self.archive is not None
+        self.archive.close()
+        self.reader = None
+        self.archive = Archive.open(self.directory, options=self.options)
+        self.sim = self.archive.instance("sim")
+
+    @invariant()
+    def everything_is_there_in_both_orders(self) -> None:
+        if self.archive is None:
+            return
+        in_order = self.model.in_order()
+        assert list(self.sim.events()) == in_order
+        assert list(self.sim.events(descending=True)) == in_order[::-1]
+        assert [change.event for change in self.sim.changes()] == self.model.arrivals
+        assert self.sim.sources() == sorted(self.model.greatest)
+        stats = self.sim.stats()
+        assert (stats.events, stats.duplicates, stats.conflicts) == (
+            len(in_order),
+            self.model.duplicates,
+            self.model.conflicts,
+        )
+        assert {name: state.greatest_number for name, state in stats.sources.items()} == self.model.greatest
+
+    def teardown(self) -> None:
+        if self.archive is not None:
+            self.archive.close()
+        shutil.rmtree(self.directory)
+
+
+TestStoreBesideADictionary = StoreBesideADictionary.TestCase
+TestStoreBesideADictionary.settings = settings(max_examples=40, stateful_step_count=25)

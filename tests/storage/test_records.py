@@ -1,0 +1,118 @@
+"""What is stored under keys: every record round-trips, and no flipped bit is taken for data."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import keys, stored_events
+from yamcs_archive import Event, EventKey
+from yamcs_archive.errors import BadCursorError, DamagedError, FormatVersionError
+from yamcs_archive.storage.checksums import Sealer
+from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.commits import (
+    Commit,
+    Cursor,
+    Run,
+    decode_commit,
+    decode_cursor,
+    encode_commit,
+    encode_cursor,
+)
+from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.meta import Meta, decode_meta, encode_meta
+from yamcs_archive.storage.rows import Row, decode_row, encode_rows
+from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
+
+commit_numbers = st.integers(1, 2**64 - 1)
+counts = st.integers(0, 2**40)
+
+
+def encoded(event: Event, commit: int = 1) -> tuple[bytes, bytes]:
+    [pair] = encode_rows([encode_key(*event.key)], prepare([event], int), commit)
+    return pair
+
+
+def flipped(value: bytes, bit: int) -> bytes:
+    at = bit % (8 * len(value))
+    return bytes(byte ^ (1 << at % 8) if index == at // 8 else byte for index, byte in enumerate(value))
+
+
+@given(stored_events, commit_numbers)
+def test_every_row_round_trips(event: Event, commit: int) -> None:
+    assert decode_row(*encoded(event, commit)) == Row(event, commit)
+
+
+@given(stored_events, st.integers(0, 2**20))
+def test_a_flipped_bit_in_a_row_is_found(event: Event, bit: int) -> None:
+    key, value = encoded(event)
+    with pytest.raises(DamagedError, match="rows"):
+        decode_row(key, flipped(value, bit))
+
+
+@given(stored_events, keys)
+def test_a_row_under_another_key_is_found(event: Event, other: EventKey) -> None:
+    key, value = encoded(event)
+    if encode_key(*other) != key:
+        with pytest.raises(DamagedError):
+            decode_row(encode_key(*other), value)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", b"\x94\x01\x02\x63\xa1x", b"\x01"])
+def test_a_row_with_a_right_checksum_and_wrong_content_is_damage(body: bytes) -> None:
+    key = encode_key(0, "A", 0)
+    with pytest.raises(DamagedError):
+        decode_row(key, Sealer("rows").seal(key, body))
+
+
+@given(
+    st.integers(1, 2**63),
+    st.integers(-(2**60), 2**60),
+    counts,
+    st.lists(st.tuples(keys, keys).map(lambda pair: Run(*sorted(encode_key(*key) for key in pair)))),
+)
+def test_every_commit_round_trips(number: int, time: int, events: int, runs: list[Run]) -> None:
+    commit = Commit(number, time, events, tuple(runs))
+    assert decode_commit(*encode_commit(commit)) == commit
+
+
+@given(
+    st.text(min_size=1, max_size=50),
+    st.builds(SourceState, counts, st.none() | counts, st.none() | counts, counts),
+)
+def test_every_source_state_round_trips(name: str, state: SourceState) -> None:
+    assert decode_source(*encode_source(name, state)) == (name, state)
+
+
+@given(st.binary(min_size=8, max_size=8), st.integers(0, 2**63), st.integers(0, 2**32 - 1))
+def test_every_cursor_round_trips(lineage: bytes, commit: int, position: int) -> None:
+    cursor = Cursor(lineage, commit, position)
+    assert decode_cursor(encode_cursor(cursor)) == cursor
+
+
+@given(st.integers(0, 31), st.sampled_from("ABCabc019-_=+/ é"))
+def test_a_changed_cursor_is_refused_never_misread(at: int, character: str) -> None:
+    text = encode_cursor(Cursor(b"lineage!", 7, 2))
+    changed = text[:at] + character + text[at + 1 :]
+    if changed != text:
+        with pytest.raises(BadCursorError):
+            decode_cursor(changed)
+
+
+@pytest.mark.parametrize("text", ["", "A", "made up", "A" * 32, "A" * 31, "A" * 33, "=" * 32, "\0"])
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(BadCursorError, match="cursor"):
+        decode_cursor(text)
+
+
+def test_another_format_version_is_refused_by_number() -> None:
+    pairs = dict(encode_meta(Meta("sim", b"8 random", 0)))
+    pairs[b"format"] = Sealer("meta").seal(b"format", b"\x63")
+    with pytest.raises(FormatVersionError, match="format version 99"):
+        decode_meta(pairs, "somewhere")
+
+
+def test_meta_that_lacks_a_value_is_damage() -> None:
+    pairs = dict(encode_meta(Meta("sim", b"8 random", 0)))
+    del pairs[b"lineage"]
+    with pytest.raises(DamagedError):
+        decode_meta(pairs, "somewhere")

@@ -1,0 +1,32 @@
+"""Relations between bounds: each would be a trap if it did not hold."""
+
+from datetime import UTC, datetime
+
+from yamcs_archive import limits
+from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.times import to_datetime
+
+
+def test_the_range_of_times_is_that_of_datetime() -> None:
+    assert to_datetime(limits.TIME_MIN_US) == datetime.min.replace(tzinfo=UTC)
+    assert to_datetime(limits.TIME_MAX_US) == datetime.max.replace(tzinfo=UTC)
+
+
+def test_a_time_fits_the_int64_of_a_key_and_a_number_its_int32() -> None:
+    for time in (limits.TIME_MIN_US, limits.TIME_MAX_US):
+        for number in (limits.SEQ_NUMBER_MIN, limits.SEQ_NUMBER_MAX):
+            assert len(encode_key(time, "A", number)) == 14
+
+
+def test_the_largest_event_fits_a_body_even_when_every_byte_is_escaped() -> None:
+    escaped = 6 * (limits.MESSAGE_BYTES_MAX + limits.ATTACHED_BYTES_MAX + limits.SOURCE_BYTES_MAX)
+    assert escaped + 1024 < limits.BODY_BYTES_MAX
+
+
+def test_a_chunk_fits_a_group_and_a_group_the_queue() -> None:
+    assert limits.CHUNK_EVENTS_MAX <= limits.GROUP_EVENTS_MAX
+    assert limits.CHUNK_BYTES_MAX <= limits.GROUP_BYTES_MAX <= limits.QUEUED_BYTES_MAX
+
+
+def test_one_event_of_the_largest_size_fits_a_read() -> None:
+    assert limits.MESSAGE_BYTES_MAX + limits.ATTACHED_BYTES_MAX < limits.READ_BYTES_MAX
