@@ -1,0 +1,48 @@
+"""Write the Python code of the .proto files into the package, or check that it is what they say.
+
+    python proto/generate.py            # write
+    python proto/generate.py --check    # exit 1 when writing would change something
+
+Needs grpcio-tools (the extra ``proto``), whose version decides which protobuf the code asks for.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+HERE = Path(__file__).parent
+TARGET = HERE.parent / "yamcs_archive" / "wire" / "pb"
+
+
+def generate(target: Path) -> None:
+    """Write code and type stubs for every .proto file beside this script into ``target``."""
+    protos = [str(path) for path in sorted(HERE.glob("*.proto"))]
+    include = str(files("grpc_tools") / "_proto")
+    status = protoc.main(
+        ["protoc", f"-I{HERE}", f"-I{include}", f"--python_out={target}", f"--pyi_out={target}", *protos]
+    )
+    if status:
+        raise SystemExit(f"protoc ended with {status}")
+
+
+def main() -> None:
+    """Write, or with ``--check`` compare."""
+    if "--check" not in sys.argv[1:]:
+        generate(TARGET)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        for fresh in sorted(Path(scratch).iterdir()):
+            committed = TARGET / fresh.name
+            if not committed.is_file() or committed.read_bytes() != fresh.read_bytes():
+                raise SystemExit(f"{committed} is stale: run python proto/generate.py")
+    print("the generated code is what the .proto files say")
+
+
+if __name__ == "__main__":
+    main()

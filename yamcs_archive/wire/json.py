@@ -1,0 +1,249 @@
+"""Events <-> JSON, in both forms; pure. msgspec reads and writes; the rules of the fields are here.
+
+1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
+2. A body is in the 2016 form if it has a field that only that form has, in today's if it has one of
+   today's or of neither; with fields of both it is refused.
+3. An error names the field and the value. A field that neither form has is refused by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json as standard_json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event, Severity
+from yamcs_archive.times import format_rfc3339, parse_rfc3339
+from yamcs_archive.wire.fields import check_extensions
+from yamcs_archive.wire.forms import (
+    SHOWN_2016,
+    SHOWN_TODAY,
+    Form,
+    from_ms,
+    reconciled,
+    severity_2016,
+    severity_2016_numbered,
+    to_ms,
+)
+from yamcs_archive.wire.values import as_int32, as_text, as_whole_ms
+
+_ONLY_2016 = frozenset(
+    ("seqNumber", "generationTime", "receptionTime", "generationTimeUTC", "receptionTimeUTC", "extensions")
+)
+_ONLY_TODAY = frozenset(("time", "sequenceNumber", "extra", "instance"))
+_COMMON = frozenset(("source", "type", "message", "severity"))
+_KNOWN = _ONLY_2016 | _ONLY_TODAY | _COMMON
+_SHOWN_BYTES_MAX = 60
+
+
+def decode_event(body: bytes) -> tuple[Form, Event]:
+    """Return the form and the event of the body of a create request.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+
+    >>> decode_event(b'{"message": "a", "source": "S", "sequenceNumber": "3"}')[1].seq_number
+    3
+    >>> decode_event(b'{"message": "a", "generationTime": 0, "time": "1970-01-01T00:00:00Z"}')
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: body 'generationTime, time': mixes fields of the 2016 form ...
+    """
+    return event_of(_object(body))
+
+
+def event_of(fields: Mapping[str, Any]) -> tuple[Form, Event]:
+    """Return the form and the event of a create request's fields, as JSON values."""
+    names = fields.keys()
+    if not names <= _KNOWN:
+        name = next(name for name in names if name not in _KNOWN)
+        raise InvalidInputError(name, fields[name], "is not a field of an event in either form")
+    given = {name: value for name, value in fields.items() if value is not None}
+    of_2016, of_today = names & _ONLY_2016, names & _ONLY_TODAY
+    if of_2016 and of_today:
+        raise InvalidInputError(
+            "body",
+            ", ".join(name for name in names if name in of_2016 or name in of_today),
+            "mixes fields of the 2016 form and of today's",
+        )
+    if "message" not in given:
+        raise InvalidInputError("message", fields.get("message"), "Message is required")
+    if of_2016:
+        return Form.V2016, _event_2016(given)
+    return Form.TODAY, _event_today(given)
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    if not body:
+        raise InvalidInputError("body", "", "is empty; it must be a JSON object with a message")
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _syntax_error(body, error) from None
+    if not isinstance(value, dict):
+        raise InvalidInputError("body", value, "must be a JSON object")
+    return value
+
+
+def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
+    """Say what is wrong with a body that msgspec refused; the standard library helps to find the place."""
+    start = body[:_SHOWN_BYTES_MAX].decode(errors="replace")
+    if isinstance(error, RecursionError):
+        return InvalidInputError("body", start, "is nested too deeply")
+    try:
+        body.decode()
+        value = standard_json.loads(body)
+    except UnicodeDecodeError as fault:
+        return InvalidInputError("body", start, f"is not UTF-8 at byte {fault.start}")
+    except standard_json.JSONDecodeError as fault:
+        return InvalidInputError(
+            "body", start, f"is not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}"
+        )
+    except (RecursionError, ValueError):
+        return InvalidInputError("body", start, f"is not JSON: {error}")
+    for path, text in _texts(value, ""):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return InvalidInputError(path, text, "has a lone surrogate, which UTF-8 cannot hold")
+    return InvalidInputError("body", start, f"is not JSON: {error}")
+
+
+def _texts(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, str):
+        return [(path or "body", value)]
+    parts: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        parts = [(f"{path}.{name}" if path else name, part) for name, part in value.items()]
+        parts += [(f"{path}.{name}" if path else name, name) for name in value]
+    elif isinstance(value, list):
+        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    return [text for name, part in parts for text in _texts(part, name)]
+
+
+def _optional(fields: Mapping[str, Any], name: str, read: Callable[[Any, str], Any]) -> Any:
+    return read(fields[name], name) if name in fields else None
+
+
+def _event_today(fields: Mapping[str, Any]) -> Event:
+    _optional(fields, "instance", as_text)  # read and left: the path says which instance
+    return Event(
+        as_text(fields["message"], "message"),
+        source=_optional(fields, "source", as_text) or "",
+        severity=_optional(fields, "severity", _severity_today) or Severity.INFO,
+        type=_optional(fields, "type", as_text),
+        generation_time=_optional(fields, "time", _time),
+        seq_number=_optional(fields, "sequenceNumber", as_int32),
+        extra=_optional(fields, "extra", _extra) or {},
+    )
+
+
+def _event_2016(fields: Mapping[str, Any]) -> Event:
+    times = {}
+    for name in ("generationTime", "receptionTime"):
+        number = from_ms(as_whole_ms(fields[name], name), name) if name in fields else None
+        times[name] = reconciled(number, _optional(fields, f"{name}UTC", _utc), name)
+    return Event(
+        as_text(fields["message"], "message"),
+        source=_optional(fields, "source", as_text) or "",
+        severity=_optional(fields, "severity", _severity_2016) or Severity.INFO,
+        type=_optional(fields, "type", as_text),
+        generation_time=times["generationTime"],
+        seq_number=_optional(fields, "seqNumber", as_int32),
+        reception_time=times["receptionTime"],
+        extensions=_optional(fields, "extensions", _extensions) or b"",
+    )
+
+
+def _severity_today(value: Any, field: str) -> Severity:
+    return Severity.parse(as_text(value, field), field)
+
+
+def _severity_2016(value: Any, field: str) -> Severity:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return severity_2016_numbered(value)
+    return severity_2016(as_text(value, field))
+
+
+def _time(value: Any, field: str) -> int:
+    return parse_rfc3339(as_text(value, field), field)
+
+
+def _utc(value: Any, field: str) -> str:
+    return as_text(value, field)
+
+
+def _extra(value: Any, field: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise InvalidInputError(field, value, "must be an object of text values")
+    return {name: as_text(part, f"{field}.{name}") for name, part in value.items()}
+
+
+def _extensions(value: Any, field: str) -> bytes:
+    try:
+        raw = base64.b64decode(as_text(value, field), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInputError(field, value, "must be base64 of protobuf fields 100 to 10000") from None
+    check_extensions(raw)
+    return raw
+
+
+def shown(event: Event, form: Form) -> dict[str, Any]:
+    """Return a complete event as the JSON object of a form, in the order of a Yamcs server's fields.
+
+    >>> event = Event("a", source="S", generation_time=1500, seq_number=3, reception_time=2000)
+    >>> shown(event, Form.V2016)["generationTime"], shown(event, Form.TODAY)["generationTime"]
+    (1, '1970-01-01T00:00:00.001500Z')
+    """
+    if form is Form.V2016:
+        return _shown_2016(event)
+    time, number, received = event.generation_time, event.seq_number, event.reception_time
+    fields: dict[str, Any] = {
+        "source": event.source,
+        "generationTime": format_rfc3339(time or 0),
+        "receptionTime": format_rfc3339(received or 0),
+        "seqNumber": number,
+    }
+    if event.type is not None:
+        fields["type"] = event.type
+    fields["message"] = event.message
+    fields["severity"] = SHOWN_TODAY[event.severity]
+    if event.created_by is not None:
+        fields["createdBy"] = event.created_by
+    if event.extra:
+        fields["extra"] = event.extra
+    if event.extensions:
+        fields["extensions"] = base64.b64encode(event.extensions).decode()
+    return fields
+
+
+def _shown_2016(event: Event) -> dict[str, Any]:
+    time, received = to_ms(event.generation_time or 0), to_ms(event.reception_time or 0)
+    fields: dict[str, Any] = {
+        "source": event.source,
+        "generationTime": time,
+        "receptionTime": received,
+        "seqNumber": event.seq_number,
+    }
+    if event.type is not None:
+        fields["type"] = event.type
+    fields |= {
+        "message": event.message,
+        "severity": SHOWN_2016[event.severity],
+        "generationTimeUTC": format_rfc3339(time * 1000),
+        "receptionTimeUTC": format_rfc3339(received * 1000),
+    }
+    if event.extensions:
+        fields["extensions"] = base64.b64encode(event.extensions).decode()
+    return fields
+
+
+def encode(value: Any) -> bytes:
+    """Return a JSON document as a Yamcs server writes it: two spaces deep.
+
+    >>> encode({"a": 1})
+    b'{\\n  "a": 1\\n}'
+    """
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)

@@ -1,0 +1,1 @@
+"""Code that protoc wrote from proto/; see proto/generate.py."""

@@ -1,0 +1,181 @@
+import datetime
+
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import python_message as _python_message
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CreateEventRequest(_message.Message):
+    __slots__ = ("instance", "type", "message", "severity", "time", "source", "sequenceNumber", "extra")
+    class ExtraEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCENUMBER_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    type: str
+    message: str
+    severity: str
+    time: _timestamp_pb2.Timestamp
+    source: str
+    sequenceNumber: int
+    extra: _containers.ScalarMap[str, str]
+    def __init__(self, instance: _Optional[str] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., severity: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ..., sequenceNumber: _Optional[int] = ..., extra: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("source", "generationTime", "receptionTime", "seqNumber", "type", "message", "severity", "createdBy", "extra")
+    Extensions: _python_message._ExtensionDict
+    class EventSeverity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        INFO: _ClassVar[Event.EventSeverity]
+        WARNING: _ClassVar[Event.EventSeverity]
+        ERROR: _ClassVar[Event.EventSeverity]
+        WATCH: _ClassVar[Event.EventSeverity]
+        WARNING_NEW: _ClassVar[Event.EventSeverity]
+        DISTRESS: _ClassVar[Event.EventSeverity]
+        CRITICAL: _ClassVar[Event.EventSeverity]
+        SEVERE: _ClassVar[Event.EventSeverity]
+    INFO: Event.EventSeverity
+    WARNING: Event.EventSeverity
+    ERROR: Event.EventSeverity
+    WATCH: Event.EventSeverity
+    WARNING_NEW: Event.EventSeverity
+    DISTRESS: Event.EventSeverity
+    CRITICAL: Event.EventSeverity
+    SEVERE: Event.EventSeverity
+    class ExtraEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    GENERATIONTIME_FIELD_NUMBER: _ClassVar[int]
+    RECEPTIONTIME_FIELD_NUMBER: _ClassVar[int]
+    SEQNUMBER_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    CREATEDBY_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    generationTime: _timestamp_pb2.Timestamp
+    receptionTime: _timestamp_pb2.Timestamp
+    seqNumber: int
+    type: str
+    message: str
+    severity: Event.EventSeverity
+    createdBy: str
+    extra: _containers.ScalarMap[str, str]
+    def __init__(self, source: _Optional[str] = ..., generationTime: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., receptionTime: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seqNumber: _Optional[int] = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., severity: _Optional[_Union[Event.EventSeverity, str]] = ..., createdBy: _Optional[str] = ..., extra: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListEventsResponse(_message.Message):
+    __slots__ = ("event", "continuationToken", "events")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATIONTOKEN_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    event: _containers.RepeatedCompositeFieldContainer[Event]
+    continuationToken: str
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., continuationToken: _Optional[str] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class ExceptionMessage(_message.Message):
+    __slots__ = ("code", "type", "msg", "detail")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MSG_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    type: str
+    msg: str
+    detail: _any_pb2.Any
+    def __init__(self, code: _Optional[int] = ..., type: _Optional[str] = ..., msg: _Optional[str] = ..., detail: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("yamcsVersion", "serverId", "defaultYamcsInstance", "plugins", "revision")
+    class PluginInfo(_message.Message):
+        __slots__ = ("name", "description", "version", "vendor")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        VENDOR_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        description: str
+        version: str
+        vendor: str
+        def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., vendor: _Optional[str] = ...) -> None: ...
+    YAMCSVERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVERID_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTYAMCSINSTANCE_FIELD_NUMBER: _ClassVar[int]
+    PLUGINS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    yamcsVersion: str
+    serverId: str
+    defaultYamcsInstance: str
+    plugins: _containers.RepeatedCompositeFieldContainer[GetServerInfoResponse.PluginInfo]
+    revision: str
+    def __init__(self, yamcsVersion: _Optional[str] = ..., serverId: _Optional[str] = ..., defaultYamcsInstance: _Optional[str] = ..., plugins: _Optional[_Iterable[_Union[GetServerInfoResponse.PluginInfo, _Mapping]]] = ..., revision: _Optional[str] = ...) -> None: ...
+
+class YamcsInstance(_message.Message):
+    __slots__ = ("name", "missionTime", "state")
+    class InstanceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OFFLINE: _ClassVar[YamcsInstance.InstanceState]
+        INITIALIZING: _ClassVar[YamcsInstance.InstanceState]
+        INITIALIZED: _ClassVar[YamcsInstance.InstanceState]
+        STARTING: _ClassVar[YamcsInstance.InstanceState]
+        RUNNING: _ClassVar[YamcsInstance.InstanceState]
+        STOPPING: _ClassVar[YamcsInstance.InstanceState]
+        FAILED: _ClassVar[YamcsInstance.InstanceState]
+    OFFLINE: YamcsInstance.InstanceState
+    INITIALIZING: YamcsInstance.InstanceState
+    INITIALIZED: YamcsInstance.InstanceState
+    STARTING: YamcsInstance.InstanceState
+    RUNNING: YamcsInstance.InstanceState
+    STOPPING: YamcsInstance.InstanceState
+    FAILED: YamcsInstance.InstanceState
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MISSIONTIME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    missionTime: _timestamp_pb2.Timestamp
+    state: YamcsInstance.InstanceState
+    def __init__(self, name: _Optional[str] = ..., missionTime: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[YamcsInstance.InstanceState, str]] = ...) -> None: ...
+
+class ListInstancesResponse(_message.Message):
+    __slots__ = ("instances",)
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    instances: _containers.RepeatedCompositeFieldContainer[YamcsInstance]
+    def __init__(self, instances: _Optional[_Iterable[_Union[YamcsInstance, _Mapping]]] = ...) -> None: ...
+
+class Conflict(_message.Message):
+    __slots__ = ("stored", "offered")
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    stored: Event
+    offered: Event
+    def __init__(self, stored: _Optional[_Union[Event, _Mapping]] = ..., offered: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class OutcomeUnknown(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: Event
+    def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,261 @@
+"""Events <-> protobuf, in both forms; pure.
+
+1. Each form's message parses as the other without an error, ``required`` is not enforced by the parser,
+   and an unknown enumeration number silently becomes INFO: all three are checked here, each a 400.
+2. The form is told by the wire types of fields 2 and 3: a varint in either is the 2016 form, whose times
+   they are; today's has text there. Neither field present: today's.
+3. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written behind
+   the others in both forms. Any other field that the form does not have is refused by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from yamcs_archive.errors import BadTimeError, InvalidInputError
+from yamcs_archive.event import Event, Severity
+from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire.fields import EXTENSION_MAX, EXTENSION_MIN, LENGTH, VARINT, Field, scan, varint
+from yamcs_archive.wire.forms import (
+    SHOWN_2016,
+    SHOWN_TODAY,
+    Form,
+    from_ms,
+    reconciled,
+    severity_2016_numbered,
+    to_ms,
+)
+from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+
+_FIELDS_2016 = {
+    1: ("source", LENGTH),
+    2: ("generationTime", VARINT),
+    3: ("receptionTime", VARINT),
+    4: ("seqNumber", VARINT),
+    5: ("type", LENGTH),
+    6: ("message", LENGTH),
+    7: ("severity", VARINT),
+    8: ("generationTimeUTC", LENGTH),
+    9: ("receptionTimeUTC", LENGTH),
+}
+_REQUIRED_2016 = (1, 2, 3, 4, 6)
+_FIELDS_TODAY = {
+    1: ("instance", LENGTH),
+    2: ("type", LENGTH),
+    3: ("message", LENGTH),
+    4: ("severity", LENGTH),
+    5: ("time", LENGTH),
+    6: ("source", LENGTH),
+    7: ("sequenceNumber", VARINT),
+    8: ("extra", LENGTH),
+}
+_NUMBERS_2016: dict[Severity, Any] = {
+    severity: v2016.Event.EventSeverity.Value(name) for severity, name in SHOWN_2016.items()
+}
+_NUMBERS_TODAY: dict[Severity, Any] = {
+    severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
+}
+_S_US = 1_000_000
+
+
+def decode_event(body: bytes) -> tuple[Form, Event]:
+    """Return the form and the event of the body of a create request.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+
+    >>> decode_event(today.CreateEventRequest(message="a", source="S").SerializeToString())[1].source
+    'S'
+    """
+    if not body:
+        raise InvalidInputError("body", "", "is empty; it must be a message with a message text")
+    fields = list(scan(body))
+    if any(field.number in (2, 3) and field.wire_type == VARINT for field in fields):
+        return Form.V2016, _event_2016(body, fields)
+    return Form.TODAY, _event_today(body, fields)
+
+
+def _not_utf8(message: Message, names: Iterable[str]) -> InvalidInputError:
+    """Find the text that is not UTF-8: the parser lets it in, and reading it fails."""
+    for name in names:
+        try:
+            dict(value) if isinstance(value := getattr(message, name), Mapping) else value
+        except UnicodeDecodeError as error:
+            return InvalidInputError(name, error.object, "must be UTF-8")
+    return InvalidInputError("body", "", "holds text that is not UTF-8")
+
+
+def _event_2016(body: bytes, fields: list[Field]) -> Event:
+    own = [field for field in fields if not EXTENSION_MIN <= field.number <= EXTENSION_MAX]
+    _check_fields(own, _FIELDS_2016, "the 2016 form")
+    there = {field.number for field in own}
+    for number in _REQUIRED_2016:
+        if number not in there:
+            raise InvalidInputError(_FIELDS_2016[number][0], None, "is required in the 2016 protobuf message")
+    extensions = b""
+    if len(own) < len(fields):
+        kept = [body[field.start : field.stop] for field in fields if field not in own]
+        extensions = b"".join(kept)
+        body = b"".join(body[field.start : field.stop] for field in own)
+    message = v2016.Event()
+    _parse(message, body)
+    _check_int32(body, own, 4, "seqNumber")
+    severities = [field for field in own if field.number == 7]
+    severity = Severity.INFO
+    if severities:
+        severity = severity_2016_numbered(_signed(body, severities[-1]))
+    try:
+        return Event(
+            message.message,
+            source=message.source,
+            severity=severity,
+            type=message.type if message.HasField("type") else None,
+            generation_time=_time_2016(message, "generationTime"),
+            seq_number=message.seqNumber,
+            reception_time=_time_2016(message, "receptionTime"),
+            extensions=extensions,
+        )
+    except UnicodeDecodeError:
+        raise _not_utf8(message, (name for name, _ in _FIELDS_2016.values())) from None
+
+
+def _time_2016(message: v2016.Event, name: str) -> int | None:
+    utc = getattr(message, f"{name}UTC") if message.HasField(f"{name}UTC") else None
+    return reconciled(from_ms(getattr(message, name), name), utc, name)
+
+
+def _event_today(body: bytes, fields: list[Field]) -> Event:
+    _check_fields(fields, _FIELDS_TODAY, "today's form")
+    message = today.CreateEventRequest()
+    _parse(message, body)
+    _check_int32(body, fields, 7, "sequenceNumber")
+    if not message.HasField("message"):
+        raise InvalidInputError("message", None, "Message is required")
+    try:
+        return Event(
+            message.message,
+            source=message.source,
+            severity=Severity.parse(message.severity) if message.HasField("severity") else Severity.INFO,
+            type=message.type if message.HasField("type") else None,
+            generation_time=_from_timestamp(message.time, "time") if message.HasField("time") else None,
+            seq_number=message.sequenceNumber if message.HasField("sequenceNumber") else None,
+            extra=dict(message.extra),
+        )
+    except UnicodeDecodeError:
+        raise _not_utf8(message, (name for name, _ in _FIELDS_TODAY.values())) from None
+
+
+def _check_fields(fields: list[Field], known: dict[int, tuple[str, int]], form: str) -> None:
+    for number, wire_type, _, _ in fields:
+        found = known.get(number)
+        if found is None:
+            raise InvalidInputError(f"field {number}", f"wire type {wire_type}", f"is not a field of {form}")
+        if found[1] != wire_type:
+            raise InvalidInputError(
+                found[0], f"wire type {wire_type}", f"must have wire type {found[1]} (field {number})"
+            )
+
+
+def _signed(body: bytes, field: Field) -> int:
+    """Return the value of a varint field as int64."""
+    value = 0
+    content = body[field.start : field.stop]
+    skipped = next(index for index, byte in enumerate(content) if byte < 0x80) + 1  # the tag
+    for index, byte in enumerate(content[skipped:]):
+        value |= (byte & 0x7F) << (7 * index)
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _check_int32(body: bytes, fields: list[Field], number: int, name: str) -> None:
+    """Refuse what the parser would cut to 32 bits."""
+    for field in fields:
+        if field.number == number and not -(2**31) <= (value := _signed(body, field)) < 2**31:
+            raise InvalidInputError(name, value, "must be -2147483648 to 2147483647")
+
+
+def _parse(message: Message, body: bytes) -> None:
+    try:
+        message.ParseFromString(body)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
+
+
+def _from_timestamp(timestamp: Timestamp, field: str) -> int:
+    if not 0 <= timestamp.nanos < 1_000_000_000:
+        raise BadTimeError(field, f"{timestamp.nanos} nanos", "must be 0 to 999999999")
+    time_us = timestamp.seconds * _S_US + timestamp.nanos // 1000
+    if not TIME_MIN_US <= time_us <= TIME_MAX_US:
+        raise BadTimeError(field, f"{timestamp.seconds} s", "must lie in the years 0001 to 9999 (UTC)")
+    return time_us
+
+
+def _set_timestamp(timestamp: Timestamp, time_us: int) -> None:
+    timestamp.seconds, micros = divmod(time_us, _S_US)
+    timestamp.nanos = micros * 1000
+
+
+def encode_event(event: Event, form: Form) -> bytes:
+    """Return a complete event as the ``Event`` message of a form.
+
+    >>> raw = bytes.fromhex("a00601")
+    >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)
+    >>> encode_event(event, Form.TODAY).endswith(raw)
+    True
+    """
+    if form is Form.V2016:
+        return _message_2016(event).SerializeToString() + event.extensions
+    message = today.Event(
+        source=event.source,
+        seqNumber=event.seq_number,
+        type=event.type,
+        message=event.message,
+        severity=_NUMBERS_TODAY[event.severity],
+        createdBy=event.created_by,
+        extra=event.extra,
+    )
+    _set_timestamp(message.generationTime, event.generation_time or 0)
+    _set_timestamp(message.receptionTime, event.reception_time or 0)
+    return message.SerializeToString(deterministic=True) + event.extensions
+
+
+def _message_2016(event: Event) -> v2016.Event:
+    time, received = to_ms(event.generation_time or 0), to_ms(event.reception_time or 0)
+    return v2016.Event(
+        source=event.source,
+        generationTime=time,
+        receptionTime=received,
+        seqNumber=event.seq_number,
+        type=event.type,
+        message=event.message,
+        severity=_NUMBERS_2016[event.severity],
+        generationTimeUTC=format_rfc3339(time * 1000),
+        receptionTimeUTC=format_rfc3339(received * 1000),
+    )
+
+
+def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
+    """Return length-delimited fields one after another: a message around ready messages.
+
+    >>> encode_fields([(1, b"a"), (3, b"a")]).hex()
+    '0a01611a0161'
+    """
+    return b"".join(
+        part
+        for number, content in fields
+        for part in (varint(number << 3 | LENGTH), varint(len(content)), content)
+    )
+
+
+def encode_list(events: Iterable[Event], form: Form) -> bytes:
+    """Return the ``ListEventsResponse`` of a form; today's has every event under its old name too."""
+    encoded = [encode_event(event, form) for event in events]
+    fields = [(1, event) for event in encoded]
+    if form is Form.TODAY:
+        fields += [(3, event) for event in encoded]
+    return encode_fields(fields)
