@@ -9,7 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from yamcs_archive.errors import ClosedError, ForkedError, ReadOnlyError, UnknownInstanceError
+from yamcs_archive.errors import (
+    ClosedError,
+    ForkedError,
+    InvalidInputError,
+    ReadOnlyError,
+    UnknownInstanceError,
+)
 from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
 from yamcs_archive.storage.directory import (
@@ -109,6 +115,24 @@ class Archive:
             store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options)
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
+
+    def existing(self, name: str) -> Instance:
+        """Return the instance of that name, where any text may be asked for (a URL, a command line).
+
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` also for a name that none can have.
+
+        >>> Archive.open(directory, readonly=True).existing("../etc")
+        Traceback (most recent call last):
+          ...
+        yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
+        """
+        found = self._instances.get(name)
+        if found is not None and not self._closed:
+            return found
+        try:
+            return self.instance(name)
+        except InvalidInputError:
+            raise UnknownInstanceError(name, self.instances()) from None
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted.

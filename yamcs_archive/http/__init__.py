@@ -1,0 +1,1 @@
+"""The Yamcs events API: a sans-I/O core, and thin adapters that put it behind a server."""

@@ -1,0 +1,105 @@
+"""The HTTP core: from the head of a request to its call, from its body to the answer. No I/O.
+
+1. Everything that can be refused is refused by the head alone: route, method, size. No byte of the body
+   is read for a request that cannot succeed.
+2. No exception leaves: each becomes an answer in the form and media type that the request asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.messages import Call, Head, Pending, Response
+from yamcs_archive.http.replies import HttpError, error_reply, reply_type
+from yamcs_archive.http.routes import Request, Route, find
+from yamcs_archive.limits import BODY_BYTES_MAX
+
+_log = logging.getLogger(__name__)
+
+
+class Core:
+    """Answers requests from an open archive. Safe to use from many threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def begin(self, head: Head) -> Response | Call:
+        """Look at the head of a request: answer it at once, or say how to go on with its body.
+
+        >>> archive = Archive.open(directory)
+        >>> Core(archive).begin(Head("GET", "/nosuch")).status
+        404
+        >>> Core(archive).begin(Head("GET", "/healthz")).run(b"").status
+        200
+        """
+        media = reply_type(head.headers)
+        try:
+            route, names = _routed(head)
+            length = _content_length(head.headers)
+            if length is not None and length > BODY_BYTES_MAX:
+                raise _too_large()
+            if (encoding := head.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+                raise HttpError(
+                    415,
+                    "UnsupportedMediaTypeException",
+                    f"content-encoding {encoding!r}: a single event must come uncompressed",
+                    (("accept-encoding", "identity"),),
+                )
+        except ArchiveError as error:
+            return error_reply(error, media)
+
+        def run(body: bytes) -> Response | Pending:
+            request = Request(self._archive, head, names, body, media)
+            try:
+                return route.handler(request)
+            except ArchiveError as error:
+                return error_reply(error, media, request.form)
+            except Exception as error:
+                _log.exception("%s %s", head.method, head.path)
+                return error_reply(error, media)
+
+        return Call(
+            BODY_BYTES_MAX,
+            run,
+            too_large=lambda: error_reply(_too_large(), media),
+            cut_off=lambda got, said: error_reply(_cut_off(got, said), media),
+        )
+
+
+def _routed(head: Head) -> tuple[Route, Mapping[str, str]]:
+    routes, names = find(head.path)
+    if not routes:
+        raise HttpError(404, "NotFoundException", f"nothing is served at {head.path}")
+    for route in routes:
+        if route.method == head.method:
+            return route, names
+    allowed = ", ".join(sorted(route.method for route in routes))
+    raise HttpError(
+        405, "MethodNotAllowedException", f"{head.method} {head.path}: use {allowed}", (("allow", allowed),)
+    )
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
+    return int(text)
+
+
+def _too_large() -> HttpError:
+    return HttpError(
+        413,
+        "PayloadTooLargeException",
+        f"the body is larger than {BODY_BYTES_MAX} bytes, the limit for one event",
+    )
+
+
+def _cut_off(got: int, said: int) -> HttpError:
+    return HttpError(
+        400, "BadRequestException", f"the body ends after {got} bytes, content-length says {said}"
+    )

@@ -1,0 +1,71 @@
+"""What goes into the HTTP core and what comes out of it: plain values, no sockets, no server.
+
+1. A request is a head, known before any byte of the body, and then the body.
+2. An answer is a :class:`Response`, or a :class:`Pending` one: a future and the function from its end to
+   the response. Who waits for it, a thread or an event loop, is the adapter's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+JSON, PROTOBUF = "application/json", "application/protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request. Header names are lower case; the path is percent-decoded, as UTF-8."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer: status, headers and body (bytes, or chunks that are written as they come)."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | Iterable[bytes] = b""
+
+    @property
+    def reason(self) -> str:
+        """The status as its line has it.
+
+        >>> Response(404).reason
+        '404 Not Found'
+        """
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it."""
+
+    future: Future[Any]
+    finish: Callable[[Future[Any]], Response]
+
+    def wait(self) -> Response:
+        """Block until the future is done and return the response."""
+        self.future.exception()
+        return self.finish(self.future)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose head was accepted: read at most ``body_bytes_max`` bytes of body, then run it.
+
+    ``too_large`` answers for a body that turns out longer than that, ``cut_off`` for one that ends before
+    its Content-Length.
+    """
+
+    body_bytes_max: int
+    run: Callable[[bytes], Response | Pending]
+    too_large: Callable[[], Response]
+    cut_off: Callable[[int, int], Response]

@@ -1,0 +1,141 @@
+"""Which media type an answer has, and how errors look: the one place that maps errors to statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from yamcs_archive.errors import (
+    ArchiveError,
+    BadCursorError,
+    ConflictError,
+    CursorGoneError,
+    DamagedError,
+    ExpiredError,
+    InvalidInputError,
+    NumbersExhaustedError,
+    OtherHistoryError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+    ReadOnlyError,
+    UnavailableError,
+    UnknownInstanceError,
+)
+from yamcs_archive.http.messages import JSON, PROTOBUF, Response
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+
+
+class HttpError(ArchiveError):
+    """A request that fails in the HTTP layer itself: status, type as clients see it, further headers."""
+
+    def __init__(self, status: int, kind: str, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(text)
+        self.status, self.kind, self.headers = status, kind, headers
+
+
+STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
+    (UnknownInstanceError, 404, "NotFoundException"),
+    (BadCursorError, 400, "BadRequestException"),
+    (InvalidInputError, 400, "BadRequestException"),
+    (NumbersExhaustedError, 400, "BadRequestException"),
+    (ConflictError, 409, "ConflictException"),
+    (ExpiredError, 409, "ExpiredException"),
+    (OtherHistoryError, 409, "OtherHistoryException"),
+    (CursorGoneError, 410, "CursorGoneException"),
+    (ReadOnlyError, 405, "ReadOnlyException"),
+    (OutcomeUnknownError, 503, "OutcomeUnknownException"),
+    (OutOfSpaceError, 507, "OutOfSpaceException"),
+    (UnavailableError, 503, "ServiceUnavailableException"),
+    (DamagedError, 500, "DamagedBlockException"),
+    (ArchiveError, 500, "InternalServerErrorException"),
+)
+"""Most special first: the first type that an error is decides."""
+
+
+def reply_type(headers: Mapping[str, str]) -> str:
+    """Return the media type of the answer: as Accept says, without one as the request's body.
+
+    >>> reply_type({"accept": "*/*"}), reply_type({"content-type": "application/protobuf"})
+    ('application/json', 'application/protobuf')
+    """
+    accept = headers.get("accept")
+    return (
+        PROTOBUF
+        if (headers.get("content-type", "") if accept is None else accept).strip() == PROTOBUF
+        else JSON
+    )
+
+
+def reply(media: str, body: bytes, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """Return a response with a body of that media type."""
+    return Response(status, (("content-type", media), ("content-length", str(len(body))), *headers), body)
+
+
+def error_reply(error: BaseException, media: str, form: Form = Form.TODAY) -> Response:
+    """Return the answer for an error, in JSON or protobuf; events in its detail in the request's form.
+
+    >>> print(error_reply(UnknownInstanceError("nosuch", []), JSON).body.decode())
+    {
+      "code": 404,
+      "type": "NotFoundException",
+      "msg": "No instance named 'nosuch' (there are: none yet)"
+    }
+    """
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, HttpError):
+        status, kind, headers = error.status, error.kind, error.headers
+    else:
+        status, kind = next(
+            ((status, kind) for known, status, kind in STATUS_BY_ERROR if isinstance(error, known)),
+            (500, "InternalServerErrorException"),
+        )
+    text = str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"
+    if status == 503:  # Service Unavailable
+        headers += (("retry-after", "1"),)
+    if media == PROTOBUF:
+        message = today.ExceptionMessage(code=status, type=kind, msg=text)
+        detail = _detail_message(error, form)
+        if detail is not None:
+            message.detail.CopyFrom(detail)
+        return reply(media, message.SerializeToString(), status, headers)
+    document: dict[str, Any] = {"code": status, "type": kind, "msg": text}
+    described = _detail_object(error, form)
+    if described is not None:
+        document["detail"] = described
+    return reply(JSON, json.encode(document), status, headers)
+
+
+def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
+    if isinstance(error, ConflictError):
+        return {
+            "@type": _type_url(form, "Conflict"),
+            "stored": json.shown(error.stored, form),
+            "offered": json.shown(error.offered, form),
+        }
+    if isinstance(error, OutcomeUnknownError) and error.events:
+        return {"@type": _type_url(form, "OutcomeUnknown"), "event": json.shown(error.events[0], form)}
+    return None
+
+
+def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
+    if isinstance(error, ConflictError):
+        stored, offered = (protobuf.encode_event(event, form) for event in (error.stored, error.offered))
+        return AnyMessage(
+            type_url=_type_url(form, "Conflict"), value=protobuf.encode_fields([(1, stored), (2, offered)])
+        )
+    if isinstance(error, OutcomeUnknownError) and error.events:
+        event = protobuf.encode_event(error.events[0], form)
+        return AnyMessage(
+            type_url=_type_url(form, "OutcomeUnknown"), value=protobuf.encode_fields([(1, event)])
+        )
+    return None
+
+
+def _type_url(form: Form, name: str) -> str:
+    package = (v2016 if form is Form.V2016 else today).DESCRIPTOR.package
+    return f"/{package}.{name}"

@@ -1,0 +1,99 @@
+"""The WSGI adapter: from environ to the core and back. Holds no rules.
+
+It waits for a pending answer on the server's thread, so give the server as many threads as requests
+shall be committed together: one commit serves all that wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.http.core import Core
+from yamcs_archive.http.messages import Call, Head, Response
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_READ_BYTES = 64 << 10
+
+
+class WsgiApp:
+    """A WSGI application over an open archive; works under any WSGI server.
+
+    >>> archive = Archive.open(directory)
+    >>> statuses = []
+    >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
+    >>> b"".join(WsgiApp(archive)(environ, lambda status, headers: statuses.append(status)))
+    b'{\\n  "status": "ok"\\n}'
+    >>> statuses
+    ['200 OK']
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._core = Core(archive)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        response = self._answer(environ)
+        start_response(response.reason, list(response.headers))
+        return (response.body,) if isinstance(response.body, bytes) else response.body
+
+    def _answer(self, environ: WSGIEnvironment) -> Response:
+        begun = self._core.begin(_head(environ))
+        if isinstance(begun, Response):
+            return begun
+        body = _body(environ, begun)
+        if isinstance(body, Response):
+            return body
+        answer = begun.run(body)
+        return answer if isinstance(answer, Response) else answer.wait()
+
+
+def create_app(archive: Archive) -> WsgiApp:
+    """Return the WSGI application for an open archive, to put under a server or into another application.
+
+    >>> create_app(Archive.open(directory)).__class__.__name__
+    'WsgiApp'
+    """
+    return WsgiApp(archive)
+
+
+def _head(environ: WSGIEnvironment) -> Head:
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    # PEP 3333: the path's bytes stand in the text as latin-1.
+    path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
+    return Head(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers)
+
+
+def _body(environ: WSGIEnvironment, call: Call) -> bytes | Response:
+    """Read the body: what Content-Length says, or to the end of a chunked one; never beyond the limit."""
+    stream: Any = environ.get("wsgi.input")
+    said = environ.get("CONTENT_LENGTH")
+    if said:
+        wanted = int(said)  # the core has seen that it is a number within the limit
+    elif environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated"):
+        wanted = call.body_bytes_max + 1
+    else:
+        return b""
+    parts: list[bytes] = []
+    got = 0
+    while got < wanted:
+        part = stream.read(min(_READ_BYTES, wanted - got))
+        if not part:
+            break
+        parts.append(part)
+        got += len(part)
+    if got > call.body_bytes_max:
+        return call.too_large()
+    if said and got < wanted:
+        return call.cut_off(got, wanted)
+    return b"".join(parts)
