@@ -38,7 +38,7 @@ class WsgiApp:
         """Answer one request."""
         response = self._answer(environ)
         start_response(response.reason, list(response.headers))
-        return (response.body,) if isinstance(response.body, bytes) else response.body
+        return [response.body] if isinstance(response.body, bytes) else response.body
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
         begun = self._core.begin(_head(environ))

@@ -101,9 +101,9 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
             raise AssertionError(events)
     if "" in columns.source:
         columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
+    now = clock()
     for times in (columns.generation_time, columns.reception_time):
         if None in times:
-            now = clock()
             times[:] = [now if time is None else time for time in times]
     return columns
 

@@ -1,0 +1,1 @@
+"""The standalone process: an archive behind a real server. The only room that knows granian."""
