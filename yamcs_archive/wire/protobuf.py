@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -80,14 +80,19 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     return Form.TODAY, _event_today(body, fields)
 
 
-def _not_utf8(message: Message, names: Iterable[str]) -> InvalidInputError:
-    """Find the text that is not UTF-8: the parser lets it in, and reading it fails."""
-    for name in names:
-        try:
-            dict(value) if isinstance(value := getattr(message, name), Mapping) else value
-        except UnicodeDecodeError as error:
-            return InvalidInputError(name, error.object, "must be UTF-8")
-    return InvalidInputError("body", "", "holds text that is not UTF-8")
+def _text(message: Message, name: str) -> str:
+    """Return a text field; the parser lets bytes in that are not UTF-8, and shows them as bytes or fails."""
+    try:
+        value = getattr(message, name)
+    except UnicodeDecodeError as error:
+        value = error.object
+    if not isinstance(value, str):
+        raise InvalidInputError(name, value, "must be UTF-8")
+    return value
+
+
+def _optional_text(message: Message, name: str) -> str | None:
+    return _text(message, name) if message.HasField(name) else None
 
 
 def _event_2016(body: bytes, fields: list[Field]) -> Event:
@@ -97,35 +102,35 @@ def _event_2016(body: bytes, fields: list[Field]) -> Event:
     for number in _REQUIRED_2016:
         if number not in there:
             raise InvalidInputError(_FIELDS_2016[number][0], None, "is required in the 2016 protobuf message")
-    extensions = b""
+    extensions, parsed = b"", body
     if len(own) < len(fields):
-        kept = [body[field.start : field.stop] for field in fields if field not in own]
-        extensions = b"".join(kept)
-        body = b"".join(body[field.start : field.stop] for field in own)
+        extensions = b"".join(
+            body[field.start : field.stop]
+            for field in fields
+            if EXTENSION_MIN <= field.number <= EXTENSION_MAX
+        )
+        parsed = b"".join(body[field.start : field.stop] for field in own)
     message = v2016.Event()
-    _parse(message, body)
+    _parse(message, parsed)
     _check_int32(body, own, 4, "seqNumber")
     severities = [field for field in own if field.number == 7]
     severity = Severity.INFO
     if severities:
         severity = severity_2016_numbered(_signed(body, severities[-1]))
-    try:
-        return Event(
-            message.message,
-            source=message.source,
-            severity=severity,
-            type=message.type if message.HasField("type") else None,
-            generation_time=_time_2016(message, "generationTime"),
-            seq_number=message.seqNumber,
-            reception_time=_time_2016(message, "receptionTime"),
-            extensions=extensions,
-        )
-    except UnicodeDecodeError:
-        raise _not_utf8(message, (name for name, _ in _FIELDS_2016.values())) from None
+    return Event(
+        _text(message, "message"),
+        source=_text(message, "source"),
+        severity=severity,
+        type=_optional_text(message, "type"),
+        generation_time=_time_2016(message, "generationTime"),
+        seq_number=message.seqNumber,
+        reception_time=_time_2016(message, "receptionTime"),
+        extensions=extensions,
+    )
 
 
 def _time_2016(message: v2016.Event, name: str) -> int | None:
-    utc = getattr(message, f"{name}UTC") if message.HasField(f"{name}UTC") else None
+    utc = _optional_text(message, f"{name}UTC")
     return reconciled(from_ms(getattr(message, name), name), utc, name)
 
 
@@ -136,18 +141,27 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
     _check_int32(body, fields, 7, "sequenceNumber")
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")
+    severity = _optional_text(message, "severity")
+    return Event(
+        _text(message, "message"),
+        source=_text(message, "source"),
+        severity=Severity.INFO if severity is None else Severity.parse(severity),
+        type=_optional_text(message, "type"),
+        generation_time=_from_timestamp(message.time, "time") if message.HasField("time") else None,
+        seq_number=message.sequenceNumber if message.HasField("sequenceNumber") else None,
+        extra=_extra(message),
+    )
+
+
+def _extra(message: today.CreateEventRequest) -> dict[str, str]:
     try:
-        return Event(
-            message.message,
-            source=message.source,
-            severity=Severity.parse(message.severity) if message.HasField("severity") else Severity.INFO,
-            type=message.type if message.HasField("type") else None,
-            generation_time=_from_timestamp(message.time, "time") if message.HasField("time") else None,
-            seq_number=message.sequenceNumber if message.HasField("sequenceNumber") else None,
-            extra=dict(message.extra),
-        )
-    except UnicodeDecodeError:
-        raise _not_utf8(message, (name for name, _ in _FIELDS_TODAY.values())) from None
+        extra = dict(message.extra)
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("extra", error.object, "must be UTF-8") from None
+    for name, value in extra.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise InvalidInputError("extra", name, "must be UTF-8")
+    return extra
 
 
 def _check_fields(fields: list[Field], known: dict[int, tuple[str, int]], form: str) -> None:
