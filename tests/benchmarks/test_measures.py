@@ -1,0 +1,129 @@
+"""Every measure runs on small input and its digest is the right one; no time is asserted."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import load
+from benchmarks.contenders import EMBEDDED, missing_package
+from benchmarks.contenders.raw_lmdb import RawLmdb
+from benchmarks.jobs import Job
+from benchmarks.measures import http, ingest, memory, module, queries, scale
+from benchmarks.plan import FULL, QUICK, plan
+from benchmarks.servers import serving
+from benchmarks.workload import Mix
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def _job(measure: str, contender: str, **more: object) -> Job:
+    if package := missing_package(contender):
+        pytest.skip(f"{package} is not installed")
+    job = Job(measure=measure, case="small", contender=contender, events=300, batch_events=100, rare_every=50)
+    return msgspec.structs.replace(job, **more)
+
+
+@pytest.mark.parametrize("contender", EMBEDDED)
+def test_ingest(contender: str, tmp_path: Path) -> None:
+    job = _job("ingest", contender)
+    outcome = ingest.run(job, tmp_path)
+    assert outcome.digest == ingest.reference(job)
+    assert set(outcome.figures) >= {"events_per_s", "bytes_per_event", "latency_us_p99"}
+    assert all(value > 0 for value in outcome.figures.values())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"threads": 4, "batch_events": 10},
+        {"threads": 4, "batch_events": 1, "events": 60},
+        {"mix": Mix.LATE},
+        {"mix": Mix.SHUFFLED},
+        {"stream": True},
+    ],
+    ids=str,
+)
+def test_ingest_of_the_archive_in_every_way(more: dict[str, object], tmp_path: Path) -> None:
+    job = _job("ingest", "archive", **more)
+    assert ingest.run(job, tmp_path).digest == ingest.reference(job)
+
+
+def test_an_error_in_a_thread_of_ingest_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "_warm_up", lambda contender, _: contender.close())
+
+    def fail(*_: object) -> None:
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(RawLmdb, "append", fail)
+    with pytest.raises(OSError, match="no such disk"):
+        ingest.run(_job("ingest", "raw lmdb", threads=3), tmp_path)
+
+
+@pytest.mark.parametrize("contender", ["archive", "sqlite", "sqlite indexed", "rocksdb"])
+def test_queries(contender: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "_TIMES_MAX", 2)
+    job = _job("queries", contender)
+    queries.prepare(job, tmp_path)
+    outcome = queries.run(job, tmp_path)
+    assert outcome.digest == queries.reference(job)
+    assert set(outcome.figures) >= {"open_ms", "scan_events_per_s", *queries.QUESTIONS}
+
+
+def test_memory(tmp_path: Path) -> None:
+    job = _job("memory", "archive", big_every=100)
+    outcome = memory.run(job, tmp_path)
+    assert outcome.digest == memory.reference(job)
+    assert outcome.figures["peak_mib"] >= outcome.figures["before_mib"]
+
+
+def test_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "MILLION", 10_000)
+    monkeypatch.setattr(queries, "_TIMES_MAX", 1)
+    job = _job("scale", "archive", events=30_000, batch_events=10_000, rare_every=1000)
+    outcome = scale.run(job, tmp_path)
+    assert outcome.digest == scale.reference(job)
+    assert outcome.series["rate_millions"] == [1, 2, 3]
+    assert outcome.series["mark_millions"] == [1, 2, 3]
+    assert outcome.figures["last_to_second"] > 0
+
+
+@pytest.mark.parametrize("contender", ["archive", "sqlite"])
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+def test_http(contender: str, encoding: str, tmp_path: Path) -> None:
+    pytest.importorskip("granian")
+    job = _job("http", contender, batch_events=1, connections=4, warm_up=20, encoding=encoding)
+    outcome = http.run(job, tmp_path)
+    assert outcome.digest == http.reference(job)
+    assert outcome.figures["requests_per_s"] > 0
+
+
+def test_a_load_ends_at_the_first_answer_that_is_not_a_200(tmp_path: Path) -> None:
+    pytest.importorskip("granian")
+    job = _job("http", "archive", batch_events=1, connections=2)
+    with serving("archive", tmp_path / "data") as port, pytest.raises(load.BadAnswerError, match="404"):
+        load.drive(port, load.requests_of(job, job.workload().events(), "/api/archive/nosuch/events"), 2)
+
+
+def test_a_plan_names_measures_that_exist_and_keeps_the_jobs_of_a_case_together() -> None:
+    for sizes in (QUICK, FULL):
+        jobs = plan(sizes, scale_millions=100)
+        assert all(module(job.measure).reference for job in jobs)
+        cases = [key for key, _ in groupby(jobs, key=lambda job: (job.measure, job.case))]
+        assert len(cases) == len(set(cases))
+        for _, group in groupby(jobs, key=lambda job: (job.measure, job.case)):
+            alike = {msgspec.structs.replace(job, contender="") for job in group}
+            assert len(alike) == 1
+    assert {job.measure for job in plan(QUICK, only=["queries"])} == {"queries"}
+    assert plan(replace(QUICK, bulk=7), only=["queries"])[0].events == 7
+
+
+def test_the_program_prints_tables_and_writes_what_it_found(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--quick" in done.stdout

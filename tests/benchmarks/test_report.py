@@ -1,0 +1,111 @@
+"""Results become tables, verdicts, JSON and plots; a wrong answer cannot hide."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.jobs import Job, Outcome, Result
+from benchmarks.plan import FULL, plan
+from benchmarks.report import Document, from_json, to_json, to_text
+from benchmarks.runner import run_all
+from benchmarks.targets import TARGETS, standings
+
+_CASE = "in order, batches of 10,000"
+
+
+def _result(
+    contender: str, *rates: float, digest: str = "d", measure: str = "ingest", case: str = _CASE
+) -> Result:
+    job = Job(measure=measure, case=case, contender=contender, events=1)
+    outcomes = [
+        Outcome(
+            figures={"events_per_s": rate, "bytes_per_event": 10.0},
+            digest=digest,
+            notes={"durability": "sync"},
+        )
+        for rate in rates
+    ]
+    return Result(job=job, outcomes=outcomes, expected_digest="d")
+
+
+def _document(*results: Result) -> Document:
+    return Document({"cores": "2"}, "2026-01-01T00:00:00Z", "python -m benchmarks", list(results))
+
+
+def test_verdicts_follow_from_medians() -> None:
+    verdicts = {}
+    for ours in (100, 200, 400):
+        found = standings([_result("archive", 1, ours, 10**6), _result("sqlite", 100)])
+        verdicts[ours] = (found[0].value, found[0].verdict)
+    assert verdicts == {100: (1, "not met"), 200: (2, "met"), 400: (4, "aim met")}
+
+
+def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
+    found = {
+        standing.target.what: standing
+        for standing in standings([_result("archive", 1), _result("sqlite", 1)])
+    }
+    assert found["bytes per event / SQLite"].verdict == "not met"
+    assert found["full scan to events / SQLite"].verdict == "open"
+
+
+def test_every_target_refers_to_a_case_of_the_full_plan() -> None:
+    planned = {(job.measure, job.case, job.contender) for job in plan(FULL, scale_millions=100, yamcs=True)}
+    figures = [figure for target in TARGETS for figure in (target.figure, target.base) if figure is not None]
+    missing = {(f.measure, f.case, f.contender) for f in figures} - planned
+    assert not missing
+
+
+def test_the_text_has_medians_spreads_targets_and_notes() -> None:
+    text = to_text(_document(_result("archive", 90, 100, 120), _result("sqlite", 50)))
+    assert "100 ±15%" in text
+    assert "durability sync" in text
+    assert "ingest, batches of 10,000 / SQLite" in text
+    assert "All runs gave the right answers." in text
+
+
+def test_a_wrong_answer_is_said_in_the_last_line() -> None:
+    text = to_text(_document(_result("archive", 1), _result("sqlite", 10**9, digest="other")))
+    assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: sqlite"
+
+
+def test_a_document_survives_json() -> None:
+    document = _document(_result("archive", 1, 2))
+    assert from_json(to_json(document)) == document
+
+
+def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.plots import draw  # noqa: PLC0415  # matplotlib is optional
+
+    scaled = _result("archive", 1, measure="scale", case="2 million")
+    series = {"rate_millions": [1.0, 2.0], "events_per_s": [9.0, 8.0], "mark_millions": [1.0, 2.0]}
+    asked = {figure: [1.0, 1.0] for figure in ("newest_100_ms", "rare_source_ms", "open_ms")}
+    outcome = Outcome(figures={}, series=series | asked)
+    document = _document(_result("archive", 1, 2), Result(job=scaled.job, outcomes=[outcome]))
+    drawn = draw(document, tmp_path / "plots")
+    assert [path.name for path in drawn] == ["ingest.png", "size.png", "scale.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
+    jobs = [
+        Job(measure="ingest", case="small", contender=contender, events=50, batch_events=50, repeats=2)
+        for contender in ("archive", "sqlite")
+    ]
+    said: list[str] = []
+    results = run_all(jobs, tmp_path, said.append)
+    assert all(result.right and len(result.outcomes) == 2 for result in results)
+    assert [line.split()[1] for line in said if line.startswith("  ")] == ["archive", "sqlite"] * 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_says_why_and_the_others_go_on(tmp_path: Path) -> None:
+    jobs = [
+        Job(measure="ingest", case="x", contender=contender, events=1) for contender in ("nosuch", "sqlite")
+    ]
+    failed, good = run_all(jobs, tmp_path, lambda _: None)
+    assert "KeyError: 'nosuch'" in failed.failure
+    assert good.right
+    assert not failed.right
+    assert "KeyError: 'nosuch'" in to_text(_document(failed, good))
