@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from benchmarks import load
-from benchmarks.contenders import EMBEDDED, missing_package
+from benchmarks.contenders import EMBEDDED, missing_package, yamcs
 from benchmarks.contenders.raw_lmdb import RawLmdb
 from benchmarks.jobs import Job
 from benchmarks.measures import http, ingest, memory, module, queries, scale
 from benchmarks.plan import FULL, QUICK, plan
 from benchmarks.servers import serving
-from benchmarks.workload import Mix
+from benchmarks.workload import Mix, Workload
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -102,6 +102,15 @@ def test_http(contender: str, encoding: str, tmp_path: Path) -> None:
     assert outcome.figures["requests_per_s"] > 0
 
 
+def test_rows_for_a_yamcs_server_survive_the_way_there_and_back() -> None:
+    events = Workload(500).events()
+    read = list(yamcs.events_in(yamcs.row_stream(events)))
+    whole_ms = [
+        msgspec.structs.replace(e, reception_time=(e.reception_time or 0) // 1000 * 1000) for e in events
+    ]
+    assert read == whole_ms
+
+
 def test_a_load_ends_at_the_first_answer_that_is_not_a_200(tmp_path: Path) -> None:
     pytest.importorskip("granian")
     job = _job("http", "archive", batch_events=1, connections=2)
@@ -111,7 +120,7 @@ def test_a_load_ends_at_the_first_answer_that_is_not_a_200(tmp_path: Path) -> No
 
 def test_a_plan_names_measures_that_exist_and_keeps_the_jobs_of_a_case_together() -> None:
     for sizes in (QUICK, FULL):
-        jobs = plan(sizes, scale_millions=100)
+        jobs = plan(sizes, scale_millions=100, yamcs=True, batches=True)
         assert all(module(job.measure).reference for job in jobs)
         cases = [key for key, _ in groupby(jobs, key=lambda job: (job.measure, job.case))]
         assert len(cases) == len(set(cases))

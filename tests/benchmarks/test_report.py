@@ -50,7 +50,10 @@ def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
 
 
 def test_every_target_refers_to_a_case_of_the_full_plan() -> None:
-    planned = {(job.measure, job.case, job.contender) for job in plan(FULL, scale_millions=100, yamcs=True)}
+    planned = {
+        (job.measure, job.case, job.contender)
+        for job in plan(FULL, scale_millions=100, yamcs=True, batches=True)
+    }
     figures = [figure for target in TARGETS for figure in (target.figure, target.base) if figure is not None]
     missing = {(f.measure, f.case, f.contender) for f in figures} - planned
     assert not missing

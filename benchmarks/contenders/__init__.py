@@ -1,0 +1,52 @@
+"""The contenders: one module each, imported by name, so that an absent package hurts no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from benchmarks.contenders.base import Contender
+
+
+class _Place(NamedTuple):
+    module: str
+    factory: str
+    package: str | None
+    """What must be installed beside the project itself."""
+
+
+_PLACES = {
+    "archive": _Place("archive", "ArchiveContender", None),
+    "raw lmdb": _Place("raw_lmdb", "RawLmdb", None),
+    "raw lmdb append": _Place("raw_lmdb", "RawLmdbAppend", None),
+    "sqlite": _Place("sqlite", "Sqlite", None),
+    "sqlite indexed": _Place("sqlite", "SqliteIndexed", None),
+    "rocksdb": _Place("rocksdb", "RocksDb", "rocksdict"),
+}
+EMBEDDED = tuple(_PLACES)
+"""The contenders that live in the caller's process."""
+
+
+def missing_package(name: str) -> str | None:
+    """Return the package that the contender lacks here, or None when it can run.
+
+    >>> missing_package("sqlite") is None
+    True
+    """
+    package = _PLACES[name].package if name in _PLACES else None
+    return package if package is not None and find_spec(package) is None else None
+
+
+def factory(name: str) -> Callable[..., Contender[Any]]:
+    """Return the class of an embedded contender; it is called with the directory that it may fill.
+
+    >>> factory("sqlite").__name__
+    'Sqlite'
+    """
+    place = _PLACES[name]
+    found: Callable[..., Contender[Any]] = getattr(
+        import_module(f"benchmarks.contenders.{place.module}"), place.factory
+    )
+    return found

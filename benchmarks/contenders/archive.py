@@ -1,0 +1,84 @@
+"""This archive, through the doors that its users have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from inspect import signature
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders.base import Contender
+from yamcs_archive import Archive, Event, Instance, Severity
+
+INSTANCE = "bench"
+
+
+class ArchiveContender(Contender[list[Event]]):
+    """An instance of an archive."""
+
+    durability = "LMDB commit, fdatasync"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._archive = Archive.open(directory / "archive")
+        self._instance = self._archive.instance(INSTANCE, create=True)
+
+    def versions(self) -> dict[str, str]:
+        """See the base class."""
+        return {name: version(name) for name in ("yamcs_archive", "lmdb", "msgpack", "msgspec")}
+
+    def ready(self, events: list[Event]) -> list[Event]:
+        """Return the events as they are."""
+        return events
+
+    def append(self, batch: list[Event]) -> None:
+        """Append one event, or many in one call."""
+        if len(batch) == 1:
+            self._instance.append(batch[0])
+        else:
+            self._instance.append_many(batch)
+
+    def append_stream(self, batches: Sequence[list[Event]]) -> None:
+        """Hand over everything in one call, as a user with a long stream would."""
+        self._instance.append_many(chain.from_iterable(batches))
+
+    def settle(self) -> None:
+        """Wait until nothing is left to be sealed."""
+        settle(self._instance)
+
+    def scan(self) -> Iterator[Event]:
+        """See the base class."""
+        return self._instance.events()
+
+    def newest(
+        self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
+    ) -> list[Event]:
+        """See the base class."""
+        sources = None if source is None else [source]
+        return list(
+            self._instance.events(sources=sources, min_severity=min_severity, descending=True, limit=limit)
+        )
+
+    def find_text(self, text: str) -> list[Event]:
+        """Ask for the text, or look through the messages of a scan while the library has no such question."""
+        if "text" in signature(self._instance.events).parameters:
+            question: dict[str, Any] = {"text": text}
+            return list(self._instance.events(**question))
+        wanted = text.casefold()
+        return [event for event in self._instance.events() if wanted in event.message.casefold()]
+
+    def close(self) -> None:
+        """See the base class."""
+        self._archive.close()
+
+
+def settle(instance: Instance) -> None:
+    """Bring all events of an instance to rest, once there is something to bring them to.
+
+    The one place that knows how; without sealing every event is at rest as soon as it is committed.
+    """
+    bring_to_rest = getattr(instance, "settle", None)
+    if bring_to_rest is not None:
+        bring_to_rest()

@@ -1,0 +1,83 @@
+"""Bare LMDB with ready-made pairs: the limit. It checks nothing, numbers nothing and encodes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import lmdb
+
+from benchmarks.contenders.base import Contender
+from benchmarks.records import decode_pair, encode_pairs
+from yamcs_archive import Event, Severity
+
+_MAP_BYTES = 64 << 30
+
+
+Pairs = list[tuple[bytes, bytes]]
+"""Ready-made keys and records."""
+
+
+class RawLmdb(Contender[Pairs]):
+    """One LMDB database of key and record."""
+
+    durability = "LMDB commit, fdatasync"
+    _append = False
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._environment = lmdb.open(str(directory), map_size=_MAP_BYTES, max_readers=64)
+
+    def versions(self) -> dict[str, str]:
+        """See the base class."""
+        return {"py-lmdb": version("lmdb"), "LMDB": ".".join(map(str, lmdb.version()))}
+
+    def ready(self, events: list[Event]) -> Pairs:
+        """Encode the events, before the clock starts."""
+        return list(encode_pairs(events))
+
+    def append(self, batch: Pairs) -> None:
+        """Put all pairs and commit."""
+        with self._environment.begin(write=True) as transaction:
+            transaction.cursor().putmulti(batch, overwrite=False, append=self._append)
+
+    def scan(self) -> Iterator[Event]:
+        """See the base class."""
+        with self._environment.begin() as transaction:
+            for key, value in transaction.cursor():
+                yield decode_pair(key, value)
+
+    def newest(
+        self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
+    ) -> list[Event]:
+        """Go backwards until enough events match."""
+        found = []
+        with self._environment.begin() as transaction:
+            for key, value in transaction.cursor().iterprev():
+                event = decode_pair(key, value)
+                if source in (None, event.source) and (
+                    min_severity is None or event.severity >= min_severity
+                ):
+                    found.append(event)
+                    if len(found) == limit:
+                        break
+        return found
+
+    def find_text(self, text: str) -> list[Event]:
+        """See the base class."""
+        wanted = text.casefold()
+        return [event for event in self.scan() if wanted in event.message.casefold()]
+
+    def close(self) -> None:
+        """See the base class."""
+        self._environment.close()
+
+
+class RawLmdbAppend(RawLmdb):
+    """The same, telling LMDB that keys only rise: it then looks nothing up and fills pages whole.
+
+    Works for events in order and one thread alone; nothing that takes late events could promise so much.
+    """
+
+    _append = True

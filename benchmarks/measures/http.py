@@ -1,0 +1,96 @@
+"""HTTP: single events and batches posted over keep-alive connections, each answered when it is durable.
+
+The clock is the load generator's, from its first counted request to the last answer. Afterwards the server
+is stopped, the store opened and its scan's digest taken.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.contenders import factory, yamcs
+from benchmarks.contenders.archive import INSTANCE
+from benchmarks.contenders.base import allocated_bytes
+from benchmarks.digest import digest
+from benchmarks.jobs import Job, Outcome
+from benchmarks.load import Report
+from benchmarks.servers import THREADS, serving
+from benchmarks.timing import latency_figures
+from yamcs_archive.http.routes import find
+
+_ROOT = Path(__file__).parent.parent.parent
+_LOAD_S_MAX = 900
+
+
+def run(job: Job, directory: Path) -> Outcome:
+    """Post the job's workload and return requests/s, events/s and the latency of each request."""
+    if job.contender == "yamcs":
+        return _run_yamcs(job, directory)
+    data = directory / "data"
+    with factory(job.contender)(data) as contender:  # made here, so that the server finds it
+        notes = contender.versions() | {"server": f"granian, WSGI, {THREADS} threads"}
+        contender.settle()
+    with serving(job.contender, data) as port:
+        report = load(job, port, path(job, INSTANCE))
+    with factory(job.contender)(data) as contender:
+        return Outcome(figures=figures(job, report), digest=digest(contender.scan()), notes=notes)
+
+
+def _run_yamcs(job: Job, directory: Path) -> Outcome:
+    """Do the same with a Yamcs server, which must run to be read; sizes are those after compaction."""
+    with yamcs.serving(directory) as port:
+        rows = job.encoding == "rows"
+        report = load(job, port, yamcs.ROWS_PATH if rows else path(job, yamcs.INSTANCE))
+        answer = digest(yamcs.scan(port))
+        yamcs.compact(port)
+    size = {"bytes_per_event": allocated_bytes(directory / "data") / job.events}
+    return Outcome(figures=figures(job, report) | size, digest=answer, notes=yamcs.versions())
+
+
+def batch_is_served() -> bool:
+    """Say whether the project's handler has the route that takes batches."""
+    return bool(find(f"/api/archive/{INSTANCE}/events:batch")[0])
+
+
+def reference(job: Job) -> str:
+    """Return the digest of what is stored when every request was answered."""
+    return digest(job.workload().stored())
+
+
+def path(job: Job, instance: str) -> str:
+    """Return the path that takes the job's requests.
+
+    >>> path(Job(measure="http", case="", contender="archive", events=1, batch_events=1), "sim")
+    '/api/archive/sim/events'
+    """
+    return f"/api/archive/{instance}/events" + ("" if job.batch_events == 1 else ":batch")
+
+
+def load(job: Job, port: int, path: str) -> Report:
+    """Run the load generator in a process of its own; RuntimeError with what it said if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load", str(port), path],
+        input=msgspec.json.encode(job),
+        cwd=_ROOT,
+        capture_output=True,
+        timeout=_LOAD_S_MAX,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{job.label()}: {done.stderr.decode(errors='replace').strip()[-2000:]}")
+    return msgspec.json.decode(done.stdout, type=Report)
+
+
+def figures(job: Job, report: Report) -> dict[str, float]:
+    """Return the figures of a load."""
+    requests_per_s = len(report.latencies_ns) / report.elapsed_ns * 1e9
+    events = job.events - job.warm_up * job.batch_events
+    return {
+        "requests_per_s": requests_per_s,
+        "events_per_s": events / report.elapsed_ns * 1e9,
+        **latency_figures(report.latencies_ns),
+    }

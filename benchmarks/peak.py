@@ -1,0 +1,84 @@
+"""The peak memory of a process without mapped file pages, sampled from outside it.
+
+The kernel keeps a high-water mark only for all resident pages, file pages included; of anonymous memory
+(RssAnon) it tells only the present. A thread of the measured process would not do: it samples when it gets
+the interpreter lock, so never inside the long calls that matter.
+
+Run as ``python -m benchmarks.peak PID``: it says ``ready``, samples until its standard input closes, then
+prints the peak in bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_INTERVAL_S = 0.004
+_ROOT = Path(__file__).parent.parent
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return the anonymous resident memory of a process in bytes; 0 where the system does not tell.
+
+    >>> anonymous_bytes(os.getpid()) > 0 or sys.platform != "linux"
+    True
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+class Peak:
+    """Watches this process while it is open; afterwards ``peak_bytes`` says what it came to.
+
+    >>> with Peak() as peak:
+    ...     block = bytearray(1 << 20)
+    >>> peak.peak_bytes >= peak.start_bytes
+    True
+    """
+
+    def __init__(self) -> None:
+        self.start_bytes = self.peak_bytes = 0
+        self._watcher: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.peak", str(os.getpid())],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._watcher.stdout is not None
+        self._watcher.stdout.readline()
+        self.start_bytes = anonymous_bytes(os.getpid())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._watcher is not None
+        printed, _ = self._watcher.communicate()
+        self.peak_bytes = max(self.start_bytes, int(printed))
+
+
+def _watch(pid: int) -> int:
+    print("ready", flush=True)
+    peak = 0
+    while not select.select([sys.stdin], [], [], _INTERVAL_S)[0]:
+        peak = max(peak, anonymous_bytes(pid))
+    return peak
+
+
+if __name__ == "__main__":
+    print(_watch(int(sys.argv[1])))

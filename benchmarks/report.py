@@ -1,0 +1,171 @@
+"""Results -> JSON and tables of text; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from benchmarks.jobs import Result
+from benchmarks.runner import by_measure
+from benchmarks.targets import Standing, standings
+
+_SHOWN: dict[str, dict[str, str]] = {
+    "ingest": {
+        "events_per_s": "events/s, durable",
+        "latency_us_p50": "time of one append in us, median",
+        "latency_us_p99": "time of one append in us, 99th percentile",
+        "bytes_per_event": "bytes per event, allocated at rest",
+    },
+    "queries": {
+        "scan_events_per_s": "full scan to Event objects, events/s",
+        "newest_100_ms": "newest 100, ms",
+        "rare_source_ms": "rare source, newest 100, ms",
+        "rare_severity_ms": "rare severity, newest 100, ms",
+        "absent_source_ms": "source that does not exist, ms",
+        "absent_text_events_per_s": "text that matches nothing, events/s",
+        "open_ms": "open until the newest event is there, ms",
+    },
+    "memory": {"peak_mib": "peak of anonymous memory, MiB", "before_mib": "before the first event, MiB"},
+    "http": {
+        "requests_per_s": "requests/s, durable",
+        "events_per_s": "events/s, durable",
+        "latency_us_p50": "latency in us, median",
+        "latency_us_p99": "latency in us, 99th percentile",
+    },
+    "scale": {
+        "events_per_s": "the last million, events/s",
+        "last_to_second": "the last million / the 2nd",
+        "ingest_s": "ingest in all, s",
+        "newest_100_ms": "newest 100, ms",
+        "first_newest_100_ms": "the same at 1 million, ms",
+        "rare_source_ms": "rare source, newest 100, ms",
+        "rare_severity_ms": "rare severity, newest 100, ms",
+        "absent_source_ms": "source that does not exist, ms",
+        "open_ms": "open until the newest event is there, ms",
+        "bytes_per_event": "bytes per event, allocated",
+        "peak_mib": "peak of anonymous memory, MiB",
+    },
+}  # fmt: skip
+
+
+class Document(msgspec.Struct, frozen=True):
+    """Everything a run found, as it is kept in JSON."""
+
+    machine: dict[str, str]
+    taken: str
+    """When it began, RFC 3339."""
+    command: str
+    results: list[Result]
+
+
+def to_json(document: Document) -> bytes:
+    """Return the document as indented JSON; :func:`from_json` reads it back.
+
+    >>> from_json(to_json(Document({}, "", "", []))) == Document({}, "", "", [])
+    True
+    """
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def from_json(text: bytes) -> Document:
+    """Return the document of its JSON; msgspec.ValidationError for anything else."""
+    return msgspec.json.decode(text, type=Document)
+
+
+def to_text(document: Document) -> str:
+    """Return the machine, a table for each figure of each measure, and how the targets stand."""
+    lines = [f"{name:<18}{text}" for name, text in document.machine.items()]
+    for measure, results in by_measure(document.results).items():
+        for figure, title in _SHOWN[measure].items():
+            rows = _rows(results, figure)
+            if len(rows) > 1:
+                lines += ["", f"{measure}: {title}", *_aligned(rows)]
+    lines += ["", "contenders", *_notes(document.results)]
+    lines += ["", "to reach", *_aligned(_target_rows(standings(document.results)))]
+    lines += ["", *_faults(document.results)]
+    return "\n".join(lines) + "\n"
+
+
+def shown(values: Sequence[float]) -> str:
+    """Return the median, and half of the spread in percent where there are several values.
+
+    >>> shown([2.0]), shown([90.0, 100.0, 120.0]), shown([1234567.0])
+    ('2.00', '100 ±15%', '1,234,567')
+    """
+    if not values:
+        return "-"
+    middle = median(values)
+    text = f"{middle:,.0f}" if abs(middle) >= 100 else f"{middle:.3g}" if abs(middle) < 1 else f"{middle:.2f}"
+    if len(values) > 1 and middle:
+        text += f" ±{(max(values) - min(values)) / 2 / middle:.0%}"
+    return text
+
+
+def _faults(results: Sequence[Result]) -> list[str]:
+    failed = [f"FAILED: {result.job.label()}: {result.failure}" for result in results if result.failure]
+    wrong = [result.job.label() for result in results if not (result.right or result.failure)]
+    if wrong:
+        failed.append(f"WRONG ANSWERS: {'; '.join(wrong)}")
+    return failed or ["All runs gave the right answers."]
+
+
+def _rows(results: Sequence[Result], figure: str) -> list[list[str]]:
+    """Return a head and a row for each case that has the figure."""
+    contenders = list(dict.fromkeys(result.job.contender for result in results))
+    cells = {(result.job.case, result.job.contender): result.values(figure) for result in results}
+    rows = [["", *contenders]]
+    for case in dict.fromkeys(result.job.case for result in results):
+        values = [cells.get((case, contender), []) for contender in contenders]
+        if any(values):
+            rows.append([case, *map(shown, values)])
+    return rows
+
+
+def _target_rows(found: Sequence[Standing]) -> list[list[str]]:
+    rows = [["", "measured", "at least", "aim", ""]]
+    for standing in found:
+        target = standing.target
+        bound = "<= " if target.less_is_better else ""
+        rows.append(
+            [
+                target.what,
+                "-" if standing.value is None else f"{standing.value:.3g} {target.unit}",
+                f"{bound}{target.at_least:.3g} {target.unit}",
+                f"{bound}{target.aim:.3g} {target.unit}",
+                standing.verdict,
+            ]
+        )
+    return rows
+
+
+def _notes(results: Sequence[Result]) -> list[str]:
+    """Return versions and durability of each contender, each way of saying it once."""
+    found: dict[str, dict[str, str]] = {}
+    for result in results:
+        for outcome in result.outcomes[:1]:
+            found.setdefault(result.job.contender, {}).update(outcome.notes)
+    return [
+        f"  {contender:<18}{', '.join(f'{name} {text}' for name, text in notes.items())}"
+        for contender, notes in found.items()
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, the first column to the left, the others to the right.
+
+    >>> _aligned([["a", "bcd"], ["ef", "g"]])
+    ['  a   bcd', '  ef    g']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]

@@ -1,0 +1,55 @@
+"""SQLite behind this project's own HTTP core: the fair partner of the POST.
+
+The same WSGI server, the same decoding and the same answers; only the store differs. What a handler does
+with an archive is here done with a table: each event is committed on its own, synced, before its answer.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from benchmarks.contenders.sqlite import Sqlite
+from yamcs_archive import Appended, Archive, Event
+from yamcs_archive.times import now_us
+
+
+class _Table:
+    """The part of an ``Instance`` that the POST needs."""
+
+    def __init__(self, directory: Path) -> None:
+        self._store = Sqlite(directory)
+
+    def submit(self, event: Event) -> Future[Appended]:
+        """Insert the event, whose key must be complete; on return it is durable and the future done."""
+        complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
+        self._store.append([complete])
+        done: Future[Appended] = Future()
+        done.set_result(Appended(complete, duplicate=False))
+        return done
+
+    def close(self) -> None:
+        """Close the table."""
+        self._store.close()
+
+
+class SqliteArchive:
+    """Looks to the HTTP core like an archive with one instance of any name."""
+
+    def __init__(self, directory: Path) -> None:
+        self._table = _Table(directory)
+
+    def as_archive(self) -> Archive:
+        """Return itself under the type that the core asks for."""
+        return cast(Archive, self)
+
+    def existing(self, _: str) -> _Table:
+        """Return the table, whatever the instance is called."""
+        return self._table
+
+    def close(self) -> None:
+        """Close the table."""
+        self._table.close()

@@ -1,0 +1,207 @@
+"""What is to be reached: ratios of medians within one run, with what must hold and what is aimed at; pure.
+
+The names of cases are those of :mod:`benchmarks.plan`. A target whose figures were not taken is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from benchmarks.jobs import Result
+
+Verdict = Literal["not met", "met", "aim met", "open"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Where a figure is found: the median over the runs of one job."""
+
+    measure: str
+    case: str
+    contender: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure, what it is divided by (None: it stands for itself), and the two bounds."""
+
+    what: str
+    figure: Figure
+    base: Figure | None
+    at_least: float
+    aim: float
+    less_is_better: bool = False
+    unit: str = "x"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A target and what was measured; None where a figure is missing."""
+
+    target: Target
+    value: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the value stands to the target's bounds."""
+        if self.value is None:
+            return "open"
+        sign = -1 if self.target.less_is_better else 1
+        if sign * self.value >= sign * self.target.aim:
+            return "aim met"
+        return "met" if sign * self.value >= sign * self.target.at_least else "not met"
+
+
+_BULK = "in order, batches of 10,000"
+_LATE, _SHUFFLED = "late and retried, batches of 10,000", "shuffled, batches of 10,000"
+_ONE, _MANY = "in order, one by one", "in order, one by one, 32 threads"
+_OWN_COMMITS = "each event its own commit"
+_POST = "POST, 32 connections"
+_ROWS = "batch, rows"
+_REST = "at rest"
+_HUGE = "100 million"
+
+
+def _rate(case: str, contender: str = "archive") -> Figure:
+    return Figure("ingest", case, contender, "events_per_s")
+
+
+def _size(case: str, contender: str = "archive") -> Figure:
+    return Figure("ingest", case, contender, "bytes_per_event")
+
+
+def _asked(name: str, contender: str = "archive") -> Figure:
+    return Figure("queries", _REST, contender, name)
+
+
+def _posted(case: str, name: str, contender: str = "archive") -> Figure:
+    return Figure("http", case, contender, name)
+
+
+def _huge(name: str) -> Figure:
+    return Figure("scale", _HUGE, "archive", name)
+
+
+def _at_most(what: str, figure: Figure, at_least: float, aim: float, unit: str) -> Target:
+    return Target(what, figure, None, at_least, aim, less_is_better=True, unit=unit)
+
+
+def _smaller(what: str, figure: Figure, base: Figure, at_least: float, aim: float) -> Target:
+    return Target(what, figure, base, at_least, aim, less_is_better=True)
+
+
+_YAMCS_SIZE = Figure("http", _ROWS, "yamcs", "bytes_per_event")
+
+TARGETS: tuple[Target, ...] = (
+    Target("ingest, batches of 10,000 / SQLite", _rate(_BULK), _rate(_BULK, "sqlite"), 2, 4),
+    Target("ingest / SQLite with indexes", _rate(_BULK), _rate(_BULK, "sqlite indexed"), 3.5, 7),
+    Target("ingest / rocksdict", _rate(_BULK), _rate(_BULK, "rocksdb"), 1.6, 3),
+    Target("ingest / raw LMDB", _rate(_BULK), _rate(_BULK, "raw lmdb"), 0.5, 1),
+    Target("1 % late, 0.1 % retries / in order", _rate(_LATE), _rate(_BULK), 0.7, 0.9),
+    Target("fully shuffled / SQLite", _rate(_SHUFFLED), _rate(_SHUFFLED, "sqlite"), 1, 2),
+    Target("single append / LMDB put and commit", _rate(_ONE), _rate(_ONE, "raw lmdb"), 0.7, 0.9),
+    Target("single append, 32 threads / one", _rate(_MANY), _rate(_ONE), 5, 10),
+    Target(
+        "HTTP POST, 32 connections / Yamcs",
+        _posted(_POST, "requests_per_s"),
+        _posted(_POST, "requests_per_s", "yamcs"),
+        1.3,
+        2,
+    ),
+    _smaller(
+        "HTTP POST, p99 / Yamcs",
+        _posted(_POST, "latency_us_p99"),
+        _posted(_POST, "latency_us_p99", "yamcs"),
+        1 / 3,
+        0.1,
+    ),
+    Target(
+        "HTTP batch, ndjson / append_many", _posted("batch, ndjson", "events_per_s"), _rate(_BULK), 0.3, 0.5
+    ),
+    Target(
+        "HTTP batch, msgpack / append_many", _posted("batch, msgpack", "events_per_s"), _rate(_BULK), 0.3, 0.5
+    ),
+    Target(
+        "HTTP batch, protobuf / append_many",
+        _posted("batch, protobuf", "events_per_s"),
+        _rate(_BULK),
+        0.2,
+        0.5,
+    ),
+    Target(
+        "HTTP batch, protobuf / Yamcs writeRows",
+        _posted("batch, protobuf", "events_per_s"),
+        _posted(_ROWS, "events_per_s", "yamcs"),
+        2,
+        4,
+    ),
+    Target(
+        "full scan to events / SQLite",
+        _asked("scan_events_per_s"),
+        _asked("scan_events_per_s", "sqlite"),
+        3,
+        5,
+    ),
+    Target(
+        "text that matches nothing / SQLite LIKE",
+        _asked("absent_text_events_per_s"),
+        _asked("absent_text_events_per_s", "sqlite"),
+        1.5,
+        5,
+    ),
+    _at_most("rare source, newest 100", _asked("rare_source_ms"), 20, 2, "ms"),
+    _at_most("rare severity, newest 100", _asked("rare_severity_ms"), 20, 2, "ms"),
+    _at_most("rare source, at 100 million", _huge("rare_source_ms"), 50, 5, "ms"),
+    _at_most("rare severity, at 100 million", _huge("rare_severity_ms"), 50, 5, "ms"),
+    _at_most("source that does not exist, at 100 million", _huge("absent_source_ms"), 50, 5, "ms"),
+    _smaller("bytes per event / SQLite", _size(_BULK), _size(_BULK, "sqlite"), 0.15, 0.075),
+    _smaller("bytes per event / rocksdict", _size(_BULK), _size(_BULK, "rocksdb"), 0.6, 0.3),
+    _smaller("bytes per event / Yamcs, compacted", _size(_BULK), _YAMCS_SIZE, 0.5, 0.25),
+    _smaller(
+        "bytes per event, own commits / SQLite", _size(_OWN_COMMITS), _size(_OWN_COMMITS, "sqlite"), 0.2, 0.15
+    ),
+    Target("rate of the 100th million / the 2nd", _huge("last_to_second"), None, 0.9, 1),
+    _smaller(
+        "newest 100, at 100 / at 1 million", _huge("newest_100_ms"), _huge("first_newest_100_ms"), 1.5, 1
+    ),
+    _at_most(
+        "peak memory, messages of 1 MiB",
+        Figure("memory", "messages of 1 MiB", "archive", "peak_mib"),
+        286,
+        95,
+        "MiB",
+    ),
+    _at_most("peak memory, at 100 million", _huge("peak_mib"), 286, 95, "MiB"),
+    _at_most("open, at 100 million", _huge("open_ms"), 100, 10, "ms"),
+)
+"""The rows of the issue's table. 300 and 100 MB are 286 and 95 MiB."""
+
+
+def standings(results: Sequence[Result]) -> list[Standing]:
+    """Return how each target stands.
+
+    >>> {standing.verdict for standing in standings([])}
+    {'open'}
+    """
+    return [Standing(target, _value(target, results)) for target in TARGETS]
+
+
+def _value(target: Target, results: Sequence[Result]) -> float | None:
+    value = _median(target.figure, results)
+    if value is None or target.base is None:
+        return value
+    base = _median(target.base, results)
+    return None if base is None else value / base
+
+
+def _median(figure: Figure, results: Sequence[Result]) -> float | None:
+    for result in results:
+        job = result.job
+        if (job.measure, job.case, job.contender) == (figure.measure, figure.case, figure.contender):
+            values = result.values(figure.name)
+            return median(values) if values else None
+    return None
