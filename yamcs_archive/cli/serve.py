@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.server.settings import Settings
 
-EPILOG = """example:
+EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
+  yamcs-archive serve --data ops-data --host 0.0.0.0 --port 80 --threads 128
 """
 
 
@@ -19,14 +22,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve an archive over HTTP",
-        description="Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C.",
+        description="Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C. Prints"
+        " one line when it accepts requests: Serving URL instances: NAMES directory: DIR.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--data",
         metavar="DIR",
-        type=Path,
         help="the archive's directory, made when absent (or YAMCS_ARCHIVE_DATA)",
     )
     parser.add_argument(
@@ -37,28 +40,25 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=[],
         help="an instance to serve, made when absent; repeatable; default: all that are there",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8090, help="default: 8090; 0: a free one")
+    parser.add_argument("--host", default=Settings.host, help="address to listen on; default: %(default)s")
+    parser.add_argument(
+        "--port", type=int, default=Settings.port, help="0 takes a free one; default: %(default)s"
+    )
     parser.add_argument(
         "--threads",
-        type=_threads,
-        default=None,
+        type=int,
+        default=Settings.threads,
         metavar="N",
-        help="requests committed together at most; default: 64",
+        help="requests that wait for a commit at once; default: %(default)s",
+    )
+    parser.add_argument(
+        "--stop-wait",
+        type=int,
+        default=Settings.stop_wait_s,
+        metavar="SECONDS",
+        help="how long a stop waits for requests that do not end; default: %(default)s",
     )
     parser.set_defaults(run=run)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
-    return int(text)
-
-
-def _threads(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads: 1 to 1024")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,20 +66,27 @@ def run(options: argparse.Namespace) -> int:
     data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
     if not data:
         raise InvalidInputError("--data", None, "give the archive's directory")
-    try:
-        from yamcs_archive.server.process import THREADS_DEFAULT, Settings, leave, serve  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        print(
-            f'yamcs-archive: {error}; install the server: pip install "yamcs_archive[server]"',
-            file=sys.stderr,
-        )
-        return 1
     settings = Settings(
         data=Path(data),
         instances=options.instance,
         host=options.host,
         port=options.port,
-        threads=options.threads or THREADS_DEFAULT,
+        threads=options.threads,
+        stop_wait_s=options.stop_wait,
+    )
+    try:
+        from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("yamcs_archive"):
+            raise
+        print(
+            f'yamcs-archive: {error}; install the server: pip install "yamcs_archive[server]"',
+            file=sys.stderr,
+        )
+        return 1
+    # An internal error is answered with its type only; its trace must reach whoever runs this.
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
     serve(settings, say=lambda line: print(line, flush=True))
     leave()

@@ -1,102 +1,51 @@
-"""Serve an archive over HTTP from one process, until SIGTERM or SIGINT.
+"""Serve an archive over HTTP from one process, until SIGTERM, SIGINT or SIGHUP.
 
-1. One process. granian usually runs its workers as children, and such a child went on answering after
-   its parent was killed with SIGKILL. Here the worker is a thread of the started process: whatever kills
-   that kills the server, the writer and the lock with it, and a restart succeeds at once.
-2. The archive is opened before the port is taken, and closed after the last request was answered.
-3. The start-up line is printed when a request was answered, not before.
+1. The address and the archive are this process's before it listens, and it listens before it says so.
+2. The start-up line is said when a request was answered, not before.
+3. It stops in this order: accept no more, answer what was accepted, commit, close the archive, end.
+4. Whatever kills the process kills the server with it: there is no other process.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import socket
 import sys
 import threading
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.server.mt import MTServer
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, InvalidInputError
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.wsgi import create_app
-
-THREADS_DEFAULT = 64
-"""Threads that wait for commits. One commit serves all that wait, so more threads make larger groups;
-docs/decisions.md has the measurement."""
+from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
+from yamcs_archive.server.listening import bind, listen, url_of
+from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
-_PROBE_WAIT_S = 0.02
-
-
-class AddressError(ArchiveError):
-    """The address cannot be listened on; the text says why."""
-
-
-class _OneProcessServer(MTServer):
-    """granian with its worker as a thread of this process, whatever the interpreter's lock is."""
-
-    def _check_gil(self) -> None:
-        # granian runs threaded workers on free-threaded interpreters only, because several of them
-        # would only take turns under the lock. We run exactly one, for the process it saves.
-        pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What is served, and where.
-
-    ``port`` 0 takes a free one. ``instances`` are made when absent; none means all that are there.
-
-    >>> Settings(data=Path("ops-data"), instances=["simulator"]).port
-    8090
-    """
-
-    data: Path
-    instances: Sequence[str] = ()
-    host: str = "127.0.0.1"
-    port: int = 8090
-    threads: int = THREADS_DEFAULT
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what was accepted, and close the archive.
+    """Serve until a signal, then answer what was accepted, and close the archive. In the main thread only.
 
-    ``say`` gets the start-up line. Raises :class:`AddressError`, and what opening the archive raises
+    ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening.AddressError`,
+    :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and what opening the archive raises
     (LockedError names the process that serves the directory already).
     """
-    port = _free_port(settings.host, settings.port)
-    url = f"http://{_in_url(settings.host)}:{port}"
-    with Archive.open(settings.data, holder=url) as archive:
-        for name in settings.instances:
-            archive.instance(name, create=True)
-        names = archive.instances()
-        if not names:
-            raise InvalidInputError("instance", None, "name one to serve: the archive has none yet")
-        for name in names:
-            archive.instance(name)
-        server = _OneProcessServer(
-            "yamcs_archive",
-            address=settings.host,
-            port=port,
-            interface=Interfaces.WSGI,
-            blocking_threads=settings.threads,
-            http1_settings=HTTP1Settings(keep_alive=True, pipeline_flush=True),
-            log_enabled=False,
-        )
-        app = create_app(archive)
-        line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
-        threading.Thread(target=_announce, args=(settings.host, port, line, say), daemon=True).start()
-        server.serve(target_loader=lambda: app, wrap_loader=False)
+    with bind(settings.host, settings.port) as listening:
+        url = url_of(listening, settings.host)
+        with Archive.open(settings.data, holder=url) as archive:
+            names = _open_instances(archive, settings.instances)
+            listen(listening)
+            line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
+            opening = _Opening(url, say, line)
+            server = ThreadServer(
+                listening, settings.threads, stopping=lambda: _limit(settings.stop_wait_s, archive)
+            )
+            opening.start()
+            server.run(create_app(archive))
+    if opening.failure is not None:
+        raise ServerFailedError(f"no answer at {url}: {opening.failure}")
 
 
 def leave() -> None:
@@ -110,42 +59,51 @@ def leave() -> None:
     os._exit(0)
 
 
-def _free_port(host: str, port: int) -> int:
-    """Return the port to listen on, free at this moment.
-
-    granian lets several processes share a port; two archives behind one address would each get half of
-    the events, so a port that anybody listens on is refused here.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
-            reason = "another process listens there; stop it or choose another --port"
-        raise AddressError(f"cannot listen on {_in_url(host)}:{port}: {reason}") from None
+def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
+    """Make those that are wanted and absent, open all, and return the names; damage shows here, not later."""
+    for name in wanted:
+        archive.instance(name, create=True)
+    names = archive.instances()
+    if not names:
+        raise InvalidInputError("instance", None, "name one to serve: the archive has none yet")
+    for name in names:
+        archive.instance(name)
+    return names
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+class _Opening(threading.Thread):
+    """Asks the server for its health once, as a client would, and says the line when it answers."""
 
+    def __init__(self, url: str, say: Callable[[str], None], line: str) -> None:
+        super().__init__(name="yamcs-archive-opening", daemon=True)
+        self._url, self._say, self._line = url, say, line
+        self.failure: Exception | None = None
 
-def _announce(host: str, port: int, line: str, say: Callable[[str], None]) -> None:
-    """Say the line once the server answers; if it never does, end the process with an error."""
-    own = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # compared
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    give_up = time.monotonic() + _START_S_MAX
-    while time.monotonic() < give_up:
+    def run(self) -> None:
+        # Whoever listens on all addresses answers on loopback too.
+        url = self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://{_in_url(own)}:{port}/healthz", timeout=5):
-                say(line)
-                return
-        except OSError:
-            time.sleep(_PROBE_WAIT_S)
-    say(f"the server did not begin to answer at {_in_url(host)}:{port} within {_START_S_MAX:.0f} s")
-    os.kill(os.getpid(), signal.SIGTERM)
+            with direct.open(f"{url}/healthz", timeout=_START_S_MAX):
+                self._say(self._line)
+        except Exception as error:
+            # Of whatever kind: a process that cannot be reached must not stay, holding the lock.
+            self.failure = error
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _limit(stop_wait_s: int, archive: Archive) -> None:
+    """See to it that the process ends in time, with a closed archive, whoever holds a request open."""
+
+    def end() -> None:
+        archive.close()
+        print(
+            f"yamcs-archive: stopped with requests unanswered: they had not ended after {stop_wait_s} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(0)
+
+    timer = threading.Timer(stop_wait_s, end)
+    timer.daemon = True
+    timer.start()

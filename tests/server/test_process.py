@@ -1,0 +1,211 @@
+"""The standalone process: what it says, what it refuses, how it ends, and that nothing outlives it."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
+from yamcs_archive import Archive, Event
+from yamcs_archive.errors import LockedError
+
+
+def stored(directory: Path) -> set[str]:
+    """The messages that are found after reopening, each of them once."""
+    with Archive.open(directory) as archive:
+        found = [event.message for event in archive.instance("sim").events()]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def refused(*arguments: object) -> str:
+    """Run a serve that must not start, and return the one line in which it says why."""
+    process = launch(*arguments)
+    printed, complaints = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, printed) == (1, "")
+    assert complaints.startswith("yamcs-archive: ")
+    assert complaints.count("\n") == 1, complaints
+    return complaints
+
+
+def test_the_start_up_line_says_where_what_and_from_which_directory(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--instance", "bench", "_x") as served:
+        url, directory = f"http://127.0.0.1:{served.port}", tmp_path / "data"
+        assert served.line == f"Serving {url} instances: _x, bench, sim directory: {directory}\n"
+        assert post(served.connect(), {"message": "accepted by then"})["seqNumber"] == 0
+
+
+def test_instances_that_are_there_are_served_without_being_named(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "data") as archive:
+        archive.instance("sim", create=True).append(Event("before"))
+    served = Served(tmp_path / "data", "--port", 0)
+    try:
+        assert post(served.connect(), {"message": "after"})["seqNumber"] == 1
+        assert served.stop() == (0, "")
+    finally:
+        served.close()
+
+
+def test_a_directory_that_is_served_is_refused_with_the_servers_address(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        told = refused("--data", tmp_path / "data", "--port", 0)
+        assert f"process {served.process.pid}" in told
+        assert served.url in told
+
+
+def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        told = refused("--data", tmp_path / "other", "--instance", "sim", "--port", served.port)
+        assert f"127.0.0.1:{served.port}" in told
+        assert "another process listens there" in told
+        Archive.open(tmp_path / "other").close()  # and holds nothing
+        assert post(served.connect(), {"message": "still served"})["seqNumber"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--port", 0), "name one to serve"),
+        (("--port", 0, "--instance", "../up"), "instance '../up'"),
+        (("--port", 0, "--instance", "sim", "--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
+        (("--port", 0, "--instance", "sim", "--host", "no such host"), "cannot listen on no such host"),
+        (("--port", 65536, "--threads", 0, "--stop-wait", 0), "port=65536, threads=0, stop_wait_s=0"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_one_line(
+    tmp_path: Path, arguments: tuple[object, ...], said: str
+) -> None:
+    assert said in refused("--data", tmp_path / "data", *arguments)
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    assert "holds other files" in refused("--data", tmp_path, "--instance", "sim", "--port", 0)
+
+
+def test_readers_read_beside_the_server_and_writers_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        post(served.connect(), {"message": "seen"})
+        with Archive.open(tmp_path / "data", readonly=True) as reading:
+            assert [event.message for event in reading.instance("sim").events()] == ["seen"]
+        with pytest.raises(LockedError, match=served.url):
+            Archive.open(tmp_path / "data")
+
+
+def test_idle_connections_hold_no_thread(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--threads", 1) as served:
+        connections = [served.connect() for _ in range(20)]
+        for _ in range(2):
+            for connection in connections:
+                post(connection, {"message": "a"})
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, ending: int) -> None:
+    with serving(tmp_path / "data") as served:
+        idle = served.connect()
+        post(idle, {"message": "kept"})
+        assert served.stop(ending) == (0, "")
+    assert stored(tmp_path / "data") == {"kept"}
+
+
+@pytest.mark.parametrize("clients", [8, 96])
+def test_a_graceful_stop_under_load_answers_whatever_it_stores(tmp_path: Path, clients: int) -> None:
+    with serving(tmp_path / "data", "--threads", 64) as served:
+        load = Load(served, clients)
+        load.wait_for(400)
+        assert served.stop() == (0, "")
+        acknowledged = load.join()
+    # One way: no acknowledged event is lost. The other: no accepted request was cut off.
+    assert stored(tmp_path / "data") == acknowledged
+
+
+def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_is_taken(
+    tmp_path: Path,
+) -> None:
+    body = b'{"message": "slow but whole"}'
+    with serving(tmp_path / "data") as served, socket.create_connection(("127.0.0.1", served.port)) as slow:
+        slow.settimeout(WAIT_S)
+        slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        slow.sendall(body[:5])
+        post(served.connect(), {"message": "later"})  # the slow one came before it, so it is accepted too
+        served.process.send_signal(signal.SIGTERM)
+        _until_refused(served.port)
+        slow.sendall(body[5:])
+        assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert served.process.wait(WAIT_S) == 0
+    assert stored(tmp_path / "data") == {"slow but whole", "later"}
+
+
+def _until_refused(port: int) -> None:
+    """Return when nobody listens on the port any more."""
+    give_up = time.monotonic() + WAIT_S
+    while time.monotonic() < give_up:
+        with socket.socket() as probe:
+            probe.settimeout(WAIT_S)
+            if probe.connect_ex(("127.0.0.1", port)):
+                return
+        time.sleep(0.01)
+    raise AssertionError("it still listens")
+
+
+def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path / "data", "--stop-wait", 1) as served,
+        socket.create_connection(("127.0.0.1", served.port)) as stuck,
+    ):
+        stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        post(served.connect(), {"message": "acknowledged"})
+        status, complaints = served.stop()
+        assert status == 0
+        assert "stopped with requests unanswered" in complaints
+    assert stored(tmp_path / "data") == {"acknowledged"}
+
+
+def test_nothing_of_the_server_outlives_the_started_process(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        served.kill()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(served.process.pid, 0)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S)
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the started process"])
+def test_a_kill_under_load_loses_nothing_acknowledged_and_a_restart_succeeds_at_once(
+    tmp_path: Path, group: bool
+) -> None:
+    clients = 32
+    with serving(tmp_path / "data") as served:
+        load = Load(served, clients)
+        load.wait_for(400)
+        if group:
+            served.kill_group()
+        else:
+            served.kill()
+        with serving(tmp_path / "data", "--port", served.port) as again:
+            acknowledged = load.join()
+            assert again.port == served.port
+            assert again.stop() == (0, "")
+    found = stored(tmp_path / "data")
+    assert acknowledged <= found
+    assert len(found - acknowledged) <= clients  # at most the one under way on each connection
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the started process"])
+def test_kill_after_kill_under_load_loses_nothing_acknowledged(tmp_path: Path, group: bool) -> None:
+    acknowledged: set[str] = set()
+    for life in range(10):
+        with serving(tmp_path / "data") as served:
+            load = Load(served, 32, prefix=f"{life}/")
+            load.wait_for(50 + 350 * (life % 3))
+            if group:
+                served.kill_group()
+            else:
+                served.kill()
+            acknowledged |= load.join()
+    assert acknowledged <= stored(tmp_path / "data")

@@ -1,0 +1,79 @@
+"""granian, with its worker as a thread of this process, on a socket of ours. All that is granian's is here.
+
+granian runs its workers as children, and such a child goes on answering after the process that was
+started is killed with SIGKILL. Its other form, workers as threads, is meant for free-threaded Python, where
+several of them run side by side. With one worker it serves under the interpreter's lock as well, and
+whatever ends the process ends the server, the writer and the locks with it.
+
+The four overrides below are not granian's public doors, so setup.cfg holds its minor version, and
+``tests/server`` holds what they are for.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.net import SocketHolder  # type: ignore[attr-defined]  # not in its stubs
+from granian.server.mt import MTServer
+
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.server.listening import BACKLOG_CONNECTIONS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class ServerFailedError(ArchiveError):
+    """The server's thread ended though nobody asked it to."""
+
+
+class ThreadServer(MTServer):
+    """Serves a WSGI application on a listening socket, which it takes over, until SIGTERM, SIGINT or SIGHUP.
+
+    ``threads`` is how many requests are in the application at once; ``stopping`` is called when the signal
+    has come, before the requests under way are waited for.
+    """
+
+    def __init__(self, listening: socket.socket, threads: int, stopping: Callable[[], None]) -> None:
+        super().__init__(
+            "yamcs_archive",
+            interface=Interfaces.WSGI,
+            blocking_threads=threads,
+            backlog=BACKLOG_CONNECTIONS,
+            http1_settings=HTTP1Settings(pipeline_flush=True),
+            log_enabled=False,
+        )
+        self._listening = listening
+        self._stopping = stopping
+
+    def run(self, app: WSGIApplication) -> None:
+        """Serve until a signal, and return when every accepted request was answered.
+
+        Must be called in the main thread: it takes the signals. Raises :class:`ServerFailedError`.
+        """
+        try:
+            self.serve(target_loader=lambda: app, wrap_loader=False)
+        except SystemExit:
+            raise ServerFailedError(
+                "the server's thread ended unexpectedly; what was acknowledged is stored"
+            ) from None
+
+    def _check_gil(self) -> None:
+        pass  # one worker is right with the lock too: see the head of this file
+
+    def _init_shared_socket(self) -> None:
+        # The worker closes the descriptor when it stops, so it must be nobody else's.
+        make: Any = SocketHolder
+        self._shd: Any = make(self._listening.detach(), False, BACKLOG_CONNECTIONS)
+
+    def _drop_shared_socket(self) -> None:
+        self._stopping()
+
+    def signal_handler_reload(self, *_: object, **__: object) -> None:
+        """Stop at SIGHUP: a terminal that hangs up means that. A reload would start a second worker."""
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()

@@ -1,0 +1,72 @@
+"""The listening socket: taken by this process alone, before a request can come and for as long as they may.
+
+1. It is bound without SO_REUSEPORT. Two servers that share a port would each get a part of the events;
+   here the kernel refuses the second one, at the latest when it begins to listen.
+2. It listens only when the archive is open: until then the kernel refuses, and nobody waits in vain.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from yamcs_archive.errors import ArchiveError
+
+BACKLOG_CONNECTIONS = 1024
+"""Connections that the kernel may hold ready for the server: a burst of clients that reconnect at once."""
+
+
+class AddressError(ArchiveError):
+    """The address cannot be listened on; the text says why."""
+
+    def __init__(self, host: str, port: int, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            reason = "another process listens there; stop it or choose another --port"
+        super().__init__(f"cannot listen on {_in_url(host)}:{port}: {reason}")
+        self.host, self.port = host, port
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address, not listening yet; ``port`` 0 takes a free one.
+
+    Raises :class:`AddressError`.
+
+    >>> with bind("127.0.0.1", 0) as socket:
+    ...     url_of(socket, "127.0.0.1")
+    'http://127.0.0.1:...'
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise AddressError(host, port, error) from None
+    try:
+        # After a kill the old connections linger; without this they would hold the port for a minute.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise AddressError(host, port, error) from None
+    return bound
+
+
+def listen(bound: socket.socket) -> None:
+    """Take connections from now on; AddressError when another process was faster on this address."""
+    try:
+        bound.listen(BACKLOG_CONNECTIONS)
+        bound.setblocking(False)
+    except OSError as error:
+        host, port = bound.getsockname()[:2]
+        raise AddressError(host, port, error) from None
+
+
+def url_of(bound: socket.socket, host: str) -> str:
+    """Return the URL under which ``host`` reaches the socket; see :func:`bind`."""
+    return f"http://{_in_url(host)}:{bound.getsockname()[1]}"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,52 @@
+"""What is served, and where: one frozen value. Knows no server, so that the command line can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yamcs_archive.errors import InvalidInputError
+
+THREADS_MAX = 1024
+STOP_WAIT_S_MAX = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The choices of one serving process.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` that lists every fault at once.
+
+    >>> Settings(data=Path("ops-data"), instances=["simulator"]).port
+    8090
+    >>> Settings(data=Path("ops-data"), port=-1, threads=0)
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: settings 'port=-1, threads=0': must be: port 0 to 65535, ...
+    """
+
+    data: Path
+    """The archive's directory, made when absent."""
+    instances: Sequence[str] = ()
+    """Made when absent; none means all that are there."""
+    host: str = "127.0.0.1"
+    port: int = 8090
+    """0 takes a free one."""
+    threads: int = 64
+    """Requests that wait for a commit at once. One commit serves all that wait, so more threads make larger
+    groups; docs/decisions.md has the measurement."""
+    stop_wait_s: int = 20
+    """Seconds that a stop waits for requests under way. A client that never ends its request would hold it
+    for ever; service managers lose patience too (systemd after 90 s), and kill without closing anything."""
+
+    def __post_init__(self) -> None:
+        bounds = (("port", 0, 65535), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
+        faults = [
+            f"{name}={value}"
+            for name, least, most in bounds
+            if not least <= (value := getattr(self, name)) <= most
+        ]
+        if faults:
+            rules = ", ".join(f"{name} {least} to {most}" for name, least, most in bounds)
+            raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")
