@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the harness; return 0, or 1 when a run failed or answered wrongly."""
     options = _parser().parse_args(arguments)
     scratch = Path(options.scratch)
+    if options.output:
+        Path(options.output).mkdir(parents=True, exist_ok=True)  # a bad place shows now, not after hours
     jobs = plan(
         QUICK if options.quick else FULL,
         options.only,
@@ -68,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(document: Document, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     (directory / "results.json").write_bytes(to_json(document))
     if find_spec("matplotlib") is None:
         _say("no plots: matplotlib is not installed (pip install '.[bench]')")

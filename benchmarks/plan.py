@@ -42,7 +42,7 @@ FULL = Sizes(
     memory=200_000, repeats=5,
 )  # fmt: skip
 QUICK = Sizes(
-    bulk=100_000, small=10_000, single=1_000, own_commits=4_000, posts=4_000, warm_up=1_000,
+    bulk=60_000, small=10_000, single=1_000, own_commits=2_000, posts=3_000, warm_up=1_000,
     memory=20_000, repeats=1, rare_every=20_000,
 )  # fmt: skip
 

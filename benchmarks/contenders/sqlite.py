@@ -48,7 +48,7 @@ insert or ignore into events
 """
 _INSERT_ALL = "insert or ignore into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = """select message, source, severity, type, generation_time, seq_number, reception_time,
-    created_by, extensions, extra from events"""
+    created_by, extensions, extra from"""
 _DESCENDING = "order by generation_time desc, source desc, seq_number desc limit ?"
 _FETCH_ROWS = 1_000
 
@@ -121,8 +121,8 @@ class Sqlite(Contender[list[Event]]):
         """See the base class."""
         self._connection.close()
 
-    def _select(self, rest: str, *values: object) -> Iterator[Event]:
-        cursor = self._connection.execute(f"{_SELECT} {rest}", values)
+    def _select(self, rest: str, *values: object, table: str = "events") -> Iterator[Event]:
+        cursor = self._connection.execute(f"{_SELECT} {table} {rest}", values)
         while rows := cursor.fetchmany(_FETCH_ROWS):
             yield from _events(rows)
 
@@ -131,6 +131,22 @@ class SqliteIndexed(Sqlite):
     """The same table with indexes that answer by source and by severity."""
 
     _indexes = _INDEXES
+
+    def newest(
+        self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
+    ) -> list[Event]:
+        """Take the newest of each severity that is high enough, each from the index, and of those the newest.
+
+        Asked with ``severity >= ?`` the planner walks the table backwards instead: 500 times slower.
+        """
+        if min_severity is None:
+            return super().newest(limit, source=source)
+        codes = [severity.value for severity in SEVERITIES if severity >= min_severity]
+        parts = " union all ".join(
+            [f"select * from (select * from events where severity = ? {_DESCENDING})"] * len(codes)
+        )
+        values = [value for code in codes for value in (code, limit)]
+        return list(self._select(_DESCENDING, *values, limit, table=f"({parts})"))
 
 
 def _all_columns(event: Event) -> tuple[Any, ...]:
