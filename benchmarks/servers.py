@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import signal
 import socket
 import subprocess
@@ -14,34 +12,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.contenders.archive import INSTANCE
-from yamcs_archive import Archive
-from yamcs_archive.http.wsgi import WsgiApp
 
-THREADS = 32
-"""Threads of the WSGI server, for both stores: enough for a commit to serve many waiting requests."""
-
-_DIRECTORY, _STORE = "BENCHMARK_DIRECTORY", "BENCHMARK_STORE"
 _ROOT = Path(__file__).parent.parent
 _START_S_MAX, _STOP_S_MAX = 60, 60
 
 
 @contextmanager
 def serving(store: str, directory: Path) -> Iterator[int]:
-    """Serve ``store`` (archive or sqlite) in a directory under granian; yield the port.
+    """Serve ``store`` (archive or sqlite) in a directory; yield the port.
 
+    The archive is served by the project's own command, SQLite by the same server with the same settings.
     Raises RuntimeError when the server does not come up.
     """
     port = free_port()
-    environment = os.environ | {_DIRECTORY: str(directory), _STORE: store}
-    command = [sys.executable, "-m", "benchmarks.servers", str(port)]
-    with running(command, port, environment):
+    if store == "archive":
+        command = [sys.executable, "-m", "yamcs_archive", "serve", "--data", str(directory / "archive")]
+        command += ["--instance", INSTANCE, "--port", str(port)]
+    else:
+        command = [sys.executable, "-m", "benchmarks.sqlite_archive", str(directory), str(port)]
+    with running(command, port):
         yield port
 
 
 @contextmanager
-def running(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator[int]:
+def running(command: list[str], port: int) -> Iterator[int]:
     """Run a server until the block ends; it begins once the port takes connections. Yield its process id."""
-    server = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
     try:
         give_up = time.monotonic() + _START_S_MAX
         while not _listens(port):
@@ -75,36 +71,3 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def create() -> WsgiApp:
-    """Make the application in the server's worker: the project's own handler, over the store asked for."""
-    directory = Path(os.environ[_DIRECTORY])
-    if os.environ[_STORE] == "sqlite":
-        from benchmarks.sqlite_archive import SqliteArchive  # noqa: PLC0415  # only where it is served
-
-        table = SqliteArchive(directory)
-        atexit.register(table.close)
-        return WsgiApp(table.as_archive())
-    archive = Archive.open(directory / "archive")
-    archive.instance(INSTANCE, create=True)
-    return WsgiApp(archive)
-
-
-def _serve(port: int) -> None:
-    from granian import Granian  # noqa: PLC0415  # the rest of this module needs no server
-    from granian.constants import Interfaces  # noqa: PLC0415
-
-    Granian(
-        "benchmarks.servers:create",
-        factory=True,
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=THREADS,
-        websockets=False,
-        log_enabled=False,
-    ).serve()
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

@@ -2,10 +2,13 @@
 
 The same WSGI server, the same decoding and the same answers; only the store differs. What a handler does
 with an archive is here done with a table: each event is committed on its own, synced, before its answer.
+
+Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs granian (the extra ``server``).
 """
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import cast
@@ -14,6 +17,11 @@ import msgspec
 
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
+from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.server.granian_thread import ThreadServer
+from yamcs_archive.server.listening import bind, listen
+from yamcs_archive.server.process import leave
+from yamcs_archive.server.settings import Settings
 from yamcs_archive.times import now_us
 
 
@@ -53,3 +61,19 @@ class SqliteArchive:
     def close(self) -> None:
         """Close the table."""
         self._table.close()
+
+
+def _serve(directory: Path, port: int) -> None:
+    """Serve a table by the server and the handler of ``yamcs-archive serve``, with its settings."""
+    settings = Settings(data=directory, port=port)
+    with bind(settings.host, port) as listening:
+        archive = SqliteArchive(directory)
+        listen(listening)
+        server = ThreadServer(listening, settings.threads, stopping=lambda: None)
+        server.run(create_app(archive.as_archive()))
+        archive.close()
+    leave()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), int(sys.argv[2]))

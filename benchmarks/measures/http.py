@@ -18,9 +18,10 @@ from benchmarks.contenders.base import allocated_bytes
 from benchmarks.digest import digest
 from benchmarks.jobs import Job, Outcome
 from benchmarks.load import Report
-from benchmarks.servers import THREADS, serving
+from benchmarks.servers import serving
 from benchmarks.timing import latency_figures
 from yamcs_archive.http.routes import find
+from yamcs_archive.server.settings import Settings
 
 _ROOT = Path(__file__).parent.parent.parent
 _LOAD_S_MAX = 900
@@ -32,7 +33,7 @@ def run(job: Job, directory: Path) -> Outcome:
         return _run_yamcs(job, directory)
     data = directory / "data"
     with factory(job.contender)(data) as contender:  # made here, so that the server finds it
-        notes = contender.versions() | {"server": f"granian, WSGI, {THREADS} threads"}
+        notes = contender.versions() | {"server": f"granian, WSGI, {Settings.threads} threads"}
         contender.settle()
     with serving(job.contender, data) as port:
         report = load(job, port, path(job, INSTANCE))
