@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     scratch = Path(options.scratch)
     if options.output:
         Path(options.output).mkdir(parents=True, exist_ok=True)  # a bad place shows now, not after hours
+    sizes = QUICK if options.quick else FULL
     jobs = plan(
-        QUICK if options.quick else FULL,
+        replace(sizes, repeats=options.repeats or sizes.repeats),
         options.only,
         scale_millions=options.scale,
         yamcs=options.yamcs,
@@ -35,16 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
     absent = {job.contender: package for job in jobs if (package := missing_package(job.contender))}
     for contender, package in absent.items():
         _say(f"{contender} is left out: {package} is not installed (pip install '.[bench]')")
+    command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = describe(scratch)
-    results = run_all([job for job in jobs if job.contender not in absent], scratch, _say)
-    document = Document(
-        machine, taken, shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])]), results
-    )
+    document = Document(describe(scratch), taken, command, [])
+    for result in run_all([job for job in jobs if job.contender not in absent], scratch, _say):
+        document.results.append(result)
+        if options.output:  # after each one: a run of hours may be cut short
+            (Path(options.output) / "results.json").write_bytes(to_json(document))
     print(to_text(document), end="")
     if options.output:
-        _write(document, Path(options.output))
-    return 0 if all(result.right for result in results) else 1
+        _draw(document, Path(options.output))
+    return 0 if all(result.right for result in document.results) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--yamcs", action="store_true", help="also a real Yamcs server (needs Java 17 or newer)"
     )
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help="runs of each contender (default: 5, quick: 1)"
+    )
     parser.add_argument("--output", metavar="DIR", help="write results.json and the plots there")
     parser.add_argument(
         "--scratch", metavar="DIR", default=tempfile.gettempdir(),
@@ -69,8 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(document: Document, directory: Path) -> None:
-    (directory / "results.json").write_bytes(to_json(document))
+def _draw(document: Document, directory: Path) -> None:
     if find_spec("matplotlib") is None:
         _say("no plots: matplotlib is not installed (pip install '.[bench]')")
         return

@@ -83,7 +83,7 @@ def to_text(document: Document) -> str:
             if len(rows) > 1:
                 lines += ["", f"{measure}: {title}", *_aligned(rows)]
     lines += ["", "contenders", *_notes(document.results)]
-    lines += ["", "to reach", *_aligned(_target_rows(standings(document.results)))]
+    lines += ["", "to reach", *_aligned(_target_rows(_concerned(document.results)))]
     lines += ["", *_faults(document.results)]
     return "\n".join(lines) + "\n"
 
@@ -121,6 +121,12 @@ def _rows(results: Sequence[Result], figure: str) -> list[list[str]]:
         if any(values):
             rows.append([case, *map(shown, values)])
     return rows
+
+
+def _concerned(results: Sequence[Result]) -> list[Standing]:
+    """Return the targets that the measures which were taken are for."""
+    measures = {result.job.measure for result in results}
+    return [standing for standing in standings(results) if standing.target.figure.measure in measures]
 
 
 def _target_rows(found: Sequence[Standing]) -> list[list[str]]:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from time import monotonic
@@ -24,19 +24,18 @@ class _FailedError(Exception):
     """A run ended with an error; its text is what the run said."""
 
 
-def run_all(jobs: Sequence[Job], scratch: Path, say: Say) -> list[Result]:
-    """Run every job as often as it asks, and return the results in the order of the jobs.
+def run_all(jobs: Sequence[Job], scratch: Path, say: Say) -> Iterator[Result]:
+    """Run every job as often as it asks, and yield the results in the order of the jobs, case by case.
 
     The jobs of one measure and case take turns: A B C, A B C. A job whose run fails is not run again, and
     the others go on. Directories are made below ``scratch`` and removed again.
     """
-    results: list[Result] = []
     for (measure, case), group in groupby(jobs, key=lambda job: (job.measure, job.case)):
         turn = list(group)
         with tempfile.TemporaryDirectory(prefix="benchmark-", dir=scratch) as name:
             say(f"{measure}, {case}")
-            results += _run_case(turn, Path(name), say)
-    return results
+            results = _run_case(turn, Path(name), say)
+        yield from results
 
 
 def _run_case(jobs: Sequence[Job], directory: Path, say: Say) -> list[Result]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.jobs import Job, Outcome, Result
+from benchmarks.page import PAGE, RESULTS, current, page
 from benchmarks.plan import FULL, plan
 from benchmarks.report import Document, from_json, to_json, to_text
 from benchmarks.runner import run_all
@@ -97,7 +98,7 @@ def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_
         for contender in ("archive", "sqlite")
     ]
     said: list[str] = []
-    results = run_all(jobs, tmp_path, said.append)
+    results = list(run_all(jobs, tmp_path, said.append))
     assert all(result.right and len(result.outcomes) == 2 for result in results)
     assert [line.split()[1] for line in said if line.startswith("  ")] == ["archive", "sqlite"] * 2
     assert not list(tmp_path.iterdir())
@@ -112,3 +113,17 @@ def test_a_run_that_fails_says_why_and_the_others_go_on(tmp_path: Path) -> None:
     assert good.right
     assert not failed.right
     assert "KeyError: 'nosuch'" in to_text(_document(failed, good))
+
+
+def test_the_page_with_the_figures_is_that_of_the_results() -> None:
+    root = Path(__file__).parent.parent.parent
+    if not (root / RESULTS).exists():
+        pytest.skip("no results are committed")
+    assert (root / PAGE).read_text() == current(root), "run python -m benchmarks.page"
+
+
+def test_a_page_holds_machine_tables_and_plots() -> None:
+    text = page(_document(_result("archive", 90, 100, 120)), ["performance/ingest.png"])
+    assert "cores             2" in text
+    assert "100 ±15%" in text
+    assert "![ingest](performance/ingest.png)" in text

@@ -1,0 +1,75 @@
+"""The page with the figures: ``python -m benchmarks.page`` writes docs/performance.md from what a run left.
+
+Nobody edits the page: its text is here, its figures are in ``docs/performance/results.json``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.report import Document, from_json, to_text
+
+RESULTS = Path("docs/performance/results.json")
+PAGE = Path("docs/performance.md")
+
+_TEXT = """\
+# Performance
+
+Written by `python -m benchmarks.page` from `{results}`; do not edit. The run began at {taken}:
+
+    {command}
+
+Each figure is the median of its runs, with half of their spread in percent where there were several. All
+contenders were given the same events (200 sources of very uneven activity, messages of about 85 characters)
+in the same run, each in a process of its own, in turns, on an empty directory. A rate counts until
+everything is synced and, for the archive, in the form in which it is kept. Files were in the page cache
+when questions were asked. A run whose full scan does not give back the right events is reported as wrong.
+
+- **raw lmdb** is the limit: `putmulti` of pairs that were encoded before the clock started, with no
+  checks, no numbers and no other record of what came when; **raw lmdb append** also promises LMDB that keys
+  only rise. All others start from `Event` objects.
+- **sqlite** is a table without rowid on the same key; **sqlite indexed** has indexes on source and severity.
+- **rocksdb** is rocksdict with zstd; a put overwrites, so it is spared the look-up of first-write-wins.
+- **yamcs**, where it took part, is a real server that does not sync before it answers.
+- HTTP: the load generator is a process of its own on the same machine and takes a share of its cores.
+
+```text
+{tables}```
+{plots}"""
+
+
+def page(document: Document, plots: list[str]) -> str:
+    """Return the page's Markdown; ``plots`` are paths of images, seen from the page.
+
+    >>> "# Performance" in page(Document({}, "", "", []), [])
+    True
+    """
+    return _TEXT.format(
+        results=RESULTS,
+        taken=document.taken,
+        command=document.command,
+        tables=to_text(document),
+        plots="".join(f"\n![{Path(plot).stem}]({plot})\n" for plot in plots),
+    )
+
+
+def current(root: Path) -> str:
+    """Return what the page below ``root`` should be, from the results and plots that lie there."""
+    plots = sorted((root / RESULTS.parent).glob("*.png"))
+    return page(
+        from_json((root / RESULTS).read_bytes()), [f"{RESULTS.parent.name}/{plot.name}" for plot in plots]
+    )
+
+
+def main() -> int:
+    """Write the page of the working directory; 1 when there are no results."""
+    if not RESULTS.exists():
+        print(f"no {RESULTS}: run python -m benchmarks --output {RESULTS.parent}", file=sys.stderr)
+        return 1
+    PAGE.write_text(current(Path.cwd()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
