@@ -7,43 +7,58 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 
 from yamcs_archive.errors import BadTimeError
-from yamcs_archive.times import to_us
+from yamcs_archive.times import parse_rfc3339, to_us
 
-FORMS = "RFC 3339, ISO without an offset (local time), YYYY-DDDThh:mm:ssZ, or now, today, yesterday, tomorrow"
+FORMS = (
+    "RFC 3339, ISO (local time where it has no offset), YYYY-DDDThh:mm:ssZ, now, today, yesterday, tomorrow"
+)
 
-_DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
-_DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})(T.*)?", re.ASCII)
+_DAYS_FROM_TODAY = {"now": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
+_WORD = re.compile(r"(now|today|yesterday|tomorrow)( UTC)?", re.IGNORECASE)
+_DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})(?!\d)(.*)", re.ASCII)
 
 
 def parse_date(text: str) -> int:
-    """Return the microseconds since 1970 of a DATE; for argparse, whose error it raises.
+    """Return the microseconds since 1970 of a DATE; for argparse, whose ArgumentTypeError it raises.
 
-    A date without an offset is local time; a date without a time is its midnight.
+    A date without an offset is local time, a date without a time its midnight; ``today UTC`` is the
+    midnight of Greenwich.
 
     >>> parse_date("2026-327T12:00:00Z") == parse_date("2026-11-23T12:00:00Z")
     True
+    >>> parse_date("today UTC") % 86_400_000_000
+    0
     """
-    word, _, zone = text.strip().partition(" ")
+    text = text.strip()
     try:
-        if zone in ("", "UTC") and word.lower() in ("now", *_DAYS):
-            now = datetime.now(UTC) if zone else datetime.now().astimezone()
-            if word.lower() == "now":
-                return to_us(now)
-            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(_DAYS[word.lower()])
-            return to_us(midnight if zone else midnight.replace(tzinfo=None).astimezone())
-        return to_us(_moment(text.strip()))
-    except (ValueError, OverflowError, BadTimeError):
+        word = _WORD.fullmatch(text)
+        if word:
+            return _day(word[1].lower(), utc=word[2] is not None)
+        text = _with_month(text)
+        try:
+            return parse_rfc3339(text)
+        except BadTimeError:  # ISO is wider: no offset, a date alone, weeks
+            moment = datetime.fromisoformat(text)
+            return to_us(moment if moment.tzinfo else moment.astimezone())
+    except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is not a date; give {FORMS}") from None
 
 
-def _moment(text: str) -> datetime:
+def _day(word: str, *, utc: bool) -> int:
+    now = datetime.now(UTC) if utc else datetime.now()  # local time is what is asked for
+    if word != "now":
+        now = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(_DAYS_FROM_TODAY[word])
+    # A naive midnight gets the offset of its own day, which is not today's when the clocks change.
+    return to_us(now if utc else now.astimezone())
+
+
+def _with_month(text: str) -> str:
+    """Return a date that has the day of the year as one with month and day; others as they are."""
     match = _DAY_OF_YEAR.fullmatch(text)
-    if match:
-        year, day, rest = match.groups()
-        first = datetime(int(year), 1, 1)
-        date = first + timedelta(int(day) - 1)
-        if date.year != first.year or day == "000":
-            raise ValueError(text)
-        text = f"{date:%Y-%m-%d}{rest or ''}"
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.astimezone()
+    if match is None:
+        return text
+    year, day, rest = int(match[1]), int(match[2]), match[3]
+    date = datetime(year, 1, 1) + timedelta(day - 1)  # a calendar date, no instant
+    if date.year != year:
+        raise ValueError(text)
+    return f"{date.date().isoformat()}{rest}"

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.places import add_place_options, place
+from yamcs_archive.cli.places import add_place_options, opened
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.wire.json import encode
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     """Store the event that the options describe."""
     message = options.message if options.message is not None else _edited()
     if options.message is None and not message:
-        print("empty text: nothing was stored", file=sys.stderr)
+        print("yamcs-archive: the text is empty, so nothing was stored", file=sys.stderr)
         return 1
     event = Event(
         message,
@@ -81,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
         seq_number=options.sequence_number,
         extra=dict(options.extra),
     )
-    with place(options, readonly=False) as opened:
-        stored = opened.create(event)
+    with opened(options, readonly=False) as place:
+        stored = place.create(event)
     if options.show:
         print(encode(stored).decode())
     return 0
@@ -95,4 +96,9 @@ def _edited() -> str:
         draft.touch()
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
         subprocess.run([*shlex.split(editor), str(draft)], check=True)  # the user's own editor
-        return draft.read_text().strip()
+        try:
+            return draft.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InvalidInputError(
+                "message", draft.read_bytes(), f"must be UTF-8 ({error.reason})"
+            ) from None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from itertools import chain, islice
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.places import add_place_options, place
+from yamcs_archive.cli.places import add_place_options, opened
+from yamcs_archive.cli.request import LogRequest
+from yamcs_archive.cli.table import table
 from yamcs_archive.event import Severity
 from yamcs_archive.wire.json import encode
 
@@ -21,9 +21,7 @@ EPILOG = """examples:
   yamcs-archive events log --url http://127.0.0.1:8090 -n 100 --format jsonl
 """
 LINES_DEFAULT = 10
-_COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
-_MEASURED_ROWS = 1_000
-"""Rows that a table looks at before it sets its widths; a longer one goes on with those."""
+_ALL = "all"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,7 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--lines",
         type=_lines,
         metavar="N",
-        help=f"how many of the newest, or all; default: {LINES_DEFAULT}, or all with --since or --until"
+        help=f"how many of the newest, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since or --until"
         " (over a URL at most 1000)",
     )
     parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
@@ -54,7 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="of this severity and above",
     )
     parser.add_argument(
-        "--format", choices=("table", "json", "jsonl"), default="table", help="default: table"
+        "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
     )
     parser.add_argument("--reverse", action="store_true", help="newest first")
     zone = parser.add_mutually_exclusive_group()
@@ -63,11 +61,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run)
 
 
-def _lines(text: str) -> int | None:
-    if text == "all":
-        return -1  # argparse cannot tell None from "not given"
+def _lines(text: str) -> int | str:
+    if text == _ALL:
+        return text
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {_ALL}")
     return int(text)
 
 
@@ -75,61 +73,39 @@ def run(options: argparse.Namespace) -> int:
     """Print the events that the options ask for, as they are read."""
     lines = options.lines
     if lines is None:
-        ranged = options.since is not None or options.until is not None
-        lines = -1 if ranged else LINES_DEFAULT
-        if ranged and (options.url is not None and options.data is None):
-            lines = 1_000
-    with place(options, readonly=True) as opened:
-        events = opened.log(
-            start=options.since,
-            stop=options.until,
-            sources=options.source,
-            severity=None if options.severity is None else Severity.parse(options.severity),
-            lines=None if lines == -1 else lines,
-            reverse=options.reverse,
-        )
-        for line in _FORMATS[options.format](events, options.local):
+        lines = LINES_DEFAULT if options.since is None and options.until is None else _ALL
+    wanted = LogRequest(
+        lines=None if lines == _ALL else lines,
+        start=options.since,
+        stop=options.until,
+        sources=options.source,
+        min_severity=None if options.severity is None else Severity.parse(options.severity),
+        reverse=options.reverse,
+    )
+    with opened(options, readonly=True) as place:
+        for line in _FORMATS[options.format](place.log(wanted), options.local):
             print(line)
     return 0
 
 
-def _table(events: Iterator[dict[str, Any]], local: bool) -> Iterator[str]:
-    """Yield the lines of a table; its widths fit the first 1,000 rows."""
-    rows = (_row(event, local) for event in events)
-    first = list(islice(rows, _MEASURED_ROWS))
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *first, strict=True)]
-    for row in chain([_COLUMNS], first, rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def _table(events: Iterator[Mapping[str, Any]], local: bool) -> Iterator[str]:
+    return table(events, local=local)
 
 
-def _row(event: dict[str, Any], local: bool) -> tuple[str, ...]:
-    time = event["generationTime"]
-    if local:
-        time = str(datetime.fromisoformat(time).astimezone())
-    cells = (event["severity"], time, event["message"], event["source"], event.get("type"))
-    return tuple(_printable(cell) if cell else "-" for cell in cells)
-
-
-def _printable(text: str) -> str:
-    """Return text without line breaks and control characters, which could rewrite the user's terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def _json(events: Iterable[dict[str, Any]], _: bool) -> Iterator[str]:
-    """Yield one JSON array, an event at a time."""
-    opening = "["
+def _json(events: Iterator[Mapping[str, Any]], _: bool) -> Iterator[str]:
+    """Yield the lines of one JSON array, two spaces deep; an element is held until its comma is known."""
+    held: list[str] = []
     for event in events:
-        yield opening + "\n" + "\n".join("  " + line for line in encode(event).decode().splitlines())
-        opening = ","
-    yield "[]" if opening == "[" else "]"
+        if held:
+            yield from held[:-1]
+            yield held[-1] + ","
+        else:
+            yield "["
+        held = ["  " + line for line in encode(event).decode().split("\n")]
+    yield from (*held, "]") if held else ("[]",)
 
 
-def _jsonl(events: Iterable[dict[str, Any]], _: bool) -> Iterator[str]:
+def _jsonl(events: Iterator[Mapping[str, Any]], _: bool) -> Iterator[str]:
     """Yield a line of JSON for each event."""
     for event in events:
         yield msgspec.json.encode(event).decode()

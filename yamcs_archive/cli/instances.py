@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.places import add_place_options, ask, chosen_place
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.places import add_place_options, chosen_place
+from yamcs_archive.cli.remote import instances_at
 
-EPILOG = """examples:
+LIST_EPILOG = """examples:
   yamcs-archive instances list --data ops-data
+  yamcs-archive instances list --url http://127.0.0.1:8090
+"""
+CREATE_EPILOG = """example:
   yamcs-archive instances create --data ops-data simulator
 """
 
@@ -19,15 +24,26 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "instances",
         help="list or make instances",
-        description="List the instances of an archive, one a line, or make one.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="List the instances of an archive, or make one.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list them", description="List the instances, one a line.")
+    listing = actions.add_parser(
+        "list",
+        help="list them",
+        description="List the instances, one a line, sorted.",
+        epilog=LIST_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_place_options(listing, instance=False)
     listing.set_defaults(run=run_list)
-    making = actions.add_parser("create", help="make one", description="Make an instance in a directory.")
+    making = actions.add_parser(
+        "create",
+        help="make one",
+        description="Make an instance in a directory, which is made as well when it is absent. Does nothing"
+        " when the instance is there.",
+        epilog=CREATE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_place_options(making, instance=False)
     making.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'")
     making.set_defaults(run=run_create)
@@ -35,24 +51,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_list(options: argparse.Namespace) -> int:
     """Print the names."""
-    data, url = chosen_place(options)
-    if data is not None:
-        with Archive.open(data, readonly=True) as archive:
+    where = chosen_place(options)
+    if isinstance(where, Path):
+        with Archive.open(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        names = [found["name"] for found in ask(url or "", "/api/instances")["instances"]]
+        names = instances_at(where)
     for name in names:
         print(name)
     return 0
 
 
 def run_create(options: argparse.Namespace) -> int:
-    """Make the instance; nothing happens when it is there."""
-    data, url = chosen_place(options)
-    if data is None:
-        raise InvalidInputError(
-            "--url", url, "instances are made in a directory: give --data DIR, or serve --instance"
-        )
-    with Archive.open(data) as archive:
+    """Make the instance."""
+    where = chosen_place(options)
+    if not isinstance(where, Path):
+        raise UsageError("instances are made in a directory: give --data DIR, or serve --instance NAME")
+    with Archive.open(where) as archive:
         archive.instance(options.name, create=True)
     return 0

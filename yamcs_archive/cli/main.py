@@ -1,12 +1,13 @@
 """The command ``yamcs-archive``: its commands, and what every one of them does with errors.
 
-Data goes to stdout, everything else to stderr. Exit status 0: done; 1: it failed, and one line says
-why; 2: the command line is wrong.
+Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. Exit status 0: done;
+1: it failed, and one line says why; 2: the command line is wrong or does not say enough.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from yamcs_archive.cli import events_create, events_log, instances, serve
+from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.errors import ArchiveError
 
+_FAILED, _MISUSED = 1, 2
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
@@ -49,22 +52,28 @@ def _version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    options = parser().parse_args(arguments)
+    """Run the command line and return its exit status; argparse's own exits are SystemExit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and a message may have any character
     try:
+        options = parser().parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
-    except (ArchiveError, argparse.ArgumentTypeError) as error:
-        print(f"yamcs-archive: {error}", file=sys.stderr)
-        return 1
-    except (OSError, subprocess.CalledProcessError) as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read our output has seen enough. The interpreter would complain at its end, when
-            # it flushes into the closed pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        print(f"yamcs-archive: {error}", file=sys.stderr)
-        return 1
+    except UsageError as error:
+        return _complain(error, _MISUSED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The interpreter would complain at its end, when it
+        # flushes what is left into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except (ArchiveError, OSError, subprocess.CalledProcessError) as error:
+        return _complain(error, _FAILED)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return status
+
+
+def _complain(error: Exception, status: int) -> int:
+    text = " ".join(str(error).splitlines())  # one line, whatever the error quotes
+    print(f"yamcs-archive: {text}", file=sys.stderr)
     return status

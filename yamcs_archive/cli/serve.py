@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.server.settings import Settings
 
 EPILOG = """examples:
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
     data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
     if not data:
-        raise InvalidInputError("--data", None, "give the archive's directory")
+        raise UsageError("which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
     settings = Settings(
         data=Path(data),
         instances=options.instance,

@@ -1,0 +1,46 @@
+"""Runs the command line in this process, free of the environment that the tests were started in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from yamcs_archive import Archive
+from yamcs_archive.cli.main import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: its exit status, and what it wrote where."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in ("DATA", "URL", "INSTANCE"):
+        monkeypatch.delenv(f"YAMCS_ARCHIVE_{name}", raising=False)
+
+    def run(*arguments: object) -> Ran:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as leaving:  # as argparse leaves
+            assert isinstance(leaving.code, int)
+            status = leaving.code
+        return Ran(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A directory with one empty instance, ``sim``."""
+    with Archive.open(tmp_path / "data") as archive:
+        archive.instance("sim", create=True)
+    return tmp_path / "data"

@@ -1,0 +1,168 @@
+"""``events log``: which events, in which order and form, from a directory and from a URL."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.child import ROOT
+from tests.cli.conftest import Run
+from tests.server.serving import serving
+from yamcs_archive import Archive, Event, Severity
+from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+
+
+@pytest.fixture
+def filled(data: Path) -> Path:
+    """Twenty events a second apart, the odd ones of AOCS and of rising severity."""
+    severities = list(Severity)
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(
+            Event(
+                f"Step {n}",
+                source="AOCS" if n % 2 else "EPS",
+                severity=severities[n % len(severities)] if n % 2 else Severity.INFO,
+                generation_time=n * 1_000_000,
+                reception_time=0,
+            )
+            for n in range(20)
+        )
+    return data
+
+
+def steps(run: Run, *options: object) -> list[int]:
+    """The numbers of the steps that a log shows, as JSON lines."""
+    ran = run("events", "log", "--format", "jsonl", *options)
+    assert (ran.status, ran.err) == (0, "")
+    return [int(msgspec.json.decode(line)["message"].split()[1]) for line in ran.out.splitlines()]
+
+
+def test_the_newest_ten_are_shown_oldest_first(run: Run, filled: Path) -> None:
+    assert steps(run, "--data", filled) == list(range(10, 20))
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (("-n", "3"), [17, 18, 19]),
+        (("-n", "3", "--reverse"), [19, 18, 17]),
+        (("--lines", "0"), []),
+        (("--lines", "all"), list(range(20))),
+        (("-n", "all", "--reverse"), list(range(19, -1, -1))),
+        (("-s", "1970-01-01T00:00:05Z"), list(range(5, 20))),
+        (("-u", "1970-01-01T00:00:05Z"), list(range(5))),
+        (("-s", "1970-001T00:00:05Z", "-u", "1970-01-01T01:00:08+01:00"), [5, 6, 7]),
+        (("-s", "1970-01-01T00:00:05Z", "-n", "2"), [18, 19]),
+        (("-u", "1970-01-01T00:00:05Z", "-n", "2"), [3, 4]),
+        (("--source", "AOCS", "-n", "2"), [17, 19]),
+        (("--source", "AOCS", "--source", "EPS", "-n", "2"), [18, 19]),
+        (("--source", "nosuch"), []),
+        (("--severity", "watch", "--lines", "all"), [1, 3, 5, 9, 11, 13, 15, 17, 19]),
+    ],
+)
+def test_options_choose_what_is_shown(
+    run: Run, filled: Path, options: tuple[str, ...], shown: list[int]
+) -> None:
+    assert steps(run, "--data", filled, *options) == shown
+
+
+def test_a_table_has_a_header_and_a_dash_for_what_is_missing(run: Run, data: Path) -> None:
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(
+            [
+                Event("short", source="S", type="T", generation_time=0),
+                Event(
+                    "a longer\nmessage \x1b[2J", source="Source", severity=Severity.WATCH, generation_time=1
+                ),
+                Event("", generation_time=-1_000),
+            ]
+        )
+    severity, time, message = "{:8}  ".format, "{:27}  ".format, "{:25}  ".format
+    assert run("events", "log", "--data", data).out.splitlines() == [
+        severity("SEVERITY") + time("TIME") + message("MESSAGE") + "SOURCE  TYPE",
+        severity("INFO") + time("1969-12-31T23:59:59.999Z") + message("-") + "User    -",
+        severity("INFO") + time("1970-01-01T00:00:00Z") + message("short") + "S       T",
+        severity("WATCH")
+        + time("1970-01-01T00:00:00.000001Z")
+        + r"a longer\nmessage \x1b[2J  "
+        + "Source  -",
+    ]
+
+
+def test_local_times_are_shown_when_asked_for_and_where_there_are_any(data: Path) -> None:
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(
+            Event("a", generation_time=time) for time in (TIME_MIN_US, 0, TIME_MAX_US)
+        )
+    shown = subprocess.run(
+        [sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(data), "--local"],
+        cwd=ROOT,
+        env={"TZ": "UTC-9"},  # nine hours ahead, by the sign that POSIX gives it
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert "1970-01-01 09:00:00+09:00" in shown[2]
+    assert "9999-12-31T23:59:59.999999Z" in shown[3]  # the local year would be 10000
+
+
+def test_json_is_one_array_as_the_api_answers(run: Run, data: Path) -> None:
+    assert run("events", "log", "--data", data, "--format", "json").out == "[]\n"
+    with Archive.open(data) as archive:
+        for number in range(2):
+            archive.instance("sim").append(Event("é", source="S", generation_time=number, reception_time=0))
+    out = run("events", "log", "--data", data, "--format", "json").out
+    assert [event["seqNumber"] for event in msgspec.json.decode(out)] == [0, 1]
+    assert out.splitlines()[:3] == ["[", "  {", '    "source": "S",']
+    assert out.splitlines()[8:10] == ["  },", "  {"]
+
+
+def test_a_url_answers_the_same_as_its_directory(run: Run, filled: Path) -> None:
+    with serving(filled) as served:
+        for form in ("table", "json", "jsonl"):
+            for options in ((), ("-n", 3, "--reverse"), ("-s", "1970-01-01T00:00:05Z", "-n", 1000)):
+                here, there = (
+                    run("events", "log", *place, *options, "--format", form)
+                    for place in (("--data", filled), ("--url", served.url))
+                )
+                assert here == there
+                assert here.status == 0
+        for lines in (("-n", "all"), ("-n", 1001), ("-s", "yesterday")):
+            ran = run("events", "log", "--url", served.url, *lines)
+            assert (ran.status, ran.out) == (2, "")
+            assert "at most 1000 events" in ran.err
+
+
+def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:
+    command = [sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(filled), "-n", "all"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "json"])
+def test_memory_stays_bounded_however_much_is_shown(data: Path, form: str) -> None:
+    size_bytes, count = 1 << 20, 200
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(Event("x" * size_bytes, generation_time=n) for n in range(count))
+    program = (
+        "import resource, sys; from yamcs_archive.cli.main import main; main(sys.argv[1:]);"
+        "print(open('/proc/self/status').read().split('RssAnon:')[1].split()[0], file=sys.stderr)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program, "events", "log", "--data", str(data), "-n", "all", "--format", form],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (150 << 20,) * 2),
+    )
+    assert int(child.stderr) < 150 << 10

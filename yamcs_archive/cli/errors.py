@@ -1,0 +1,11 @@
+"""What is wrong with a command line, beyond what argparse sees."""
+
+from yamcs_archive.errors import ArchiveError
+
+
+class UsageError(ArchiveError):
+    """The command line does not say enough; exit status 2, as for what argparse refuses."""
+
+
+class RemoteError(ArchiveError):
+    """The served archive refused, or did not answer; the text says which."""

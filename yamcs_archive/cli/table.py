@@ -1,0 +1,64 @@
+"""The table of ``events log``: rows as they are read, widths from the first of them. Pure: values to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
+_MEASURED_ROWS_MAX = 1_000
+_MEASURED_CHARACTERS_MAX = 1 << 20
+"""The widths fit the first 1,000 rows or 1 MiB of text; later rows are not held back for them."""
+_WIDTH_MAX = 120
+"""Characters that a column takes at most; longer cells are shown whole, only what follows moves."""
+
+
+def table(events: Iterator[Mapping[str, Any]], *, local: bool) -> Iterator[str]:
+    """Yield the lines of a table, the header first; ``-`` stands for what an event does not have.
+
+    >>> event = {"severity": "INFO", "generationTime": "1970-01-01T00:00:00Z", "message": "a", "source": "S"}
+    >>> for line in table(iter([event]), local=False):
+    ...     print(line)
+    SEVERITY  TIME                  MESSAGE  SOURCE  TYPE
+    INFO      1970-01-01T00:00:00Z  a        S       -
+    """
+    rows = (_row(event, local=local) for event in events)
+    first = [COLUMNS]
+    characters = 0
+    for row in rows:
+        first.append(row)
+        characters += sum(map(len, row))
+        if len(first) > _MEASURED_ROWS_MAX or characters > _MEASURED_CHARACTERS_MAX:
+            break
+    widths = [min(_WIDTH_MAX, max(map(len, column))) for column in zip(*first, strict=True)]
+    for row in chain(first, rows):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(event: Mapping[str, Any], *, local: bool) -> tuple[str, str, str, str, str]:
+    return (
+        event["severity"],
+        _local(event["generationTime"]) if local else event["generationTime"],
+        _printable(event["message"]) or "-",
+        _printable(event["source"]) or "-",
+        _printable(event.get("type", "")) or "-",
+    )
+
+
+def _local(time: str) -> str:
+    try:
+        return str(datetime.fromisoformat(time).astimezone())
+    except (OverflowError, ValueError):  # within a day of the years 0001 and 9999 there is no local time
+        return time
+
+
+def _printable(text: str) -> str:
+    """Return text without line breaks and control characters, which could rewrite the user's terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
