@@ -13,7 +13,7 @@ from yamcs_archive.server.settings import Settings
 
 EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
-  yamcs-archive serve --data ops-data --host 0.0.0.0 --port 80 --threads 128
+  yamcs-archive serve --data ops-data --host ::1 --port 0 --threads 128
 """
 
 

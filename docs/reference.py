@@ -1,0 +1,93 @@
+"""Write the reference of the command line, ``docs/cli.md``, from the commands themselves.
+
+    python docs/reference.py            # write
+    python docs/reference.py --check    # exit 1 when writing would change something
+
+It is made from the parsers, not from their help texts, whose layout differs from one Python to the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from yamcs_archive.cli.main import parser
+
+PAGE = Path(__file__).parent / "cli.md"
+
+_HEAD = """# The command line
+
+Written by `python docs/reference.py` from the commands themselves; a test holds it.
+
+Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 done; 1 it failed, and one line says
+why; 2 the command line is wrong or does not say enough; 130 interrupted with Ctrl-C. There are no colours.
+`python -m yamcs_archive` is the same command.
+
+Where a command looks: `--data DIR` or `--url URL`, else `YAMCS_ARCHIVE_DATA`, else `YAMCS_ARCHIVE_URL`.
+
+| DATE | is |
+|---|---|
+| `2026-11-23T12:00:00Z`, `2026-11-23T14:00:00.5+02:00` | that instant |
+| `2026-327T12:00:00Z` | the same with the day of the year |
+| `2026-11-23T12:00`, `2026-11-23`, `2026-327` | local time; a day is its midnight |
+| `now`, `today`, `yesterday`, `tomorrow` | now; local midnights |
+| `today UTC`, `yesterday UTC`, `tomorrow UTC` | midnights of UTC |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return "\n".join([_HEAD, *(section for command in _commands(parser()) for section in _section(command))])
+
+
+def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the commands that do something, not those that only hold others."""
+    for action in group._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _commands(inner)
+            return
+    yield group
+
+
+def _section(command: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"## {command.prog}\n"
+    yield f"{command.description}\n"
+    yield "| option | |\n|---|---|"
+    for action in command._actions:
+        if not isinstance(action, argparse._HelpAction):
+            yield f"| {_option(action)} | {_help(action)} |"
+    yield ""
+    title, _, examples = (command.epilog or "").partition("\n")
+    yield f"{title.strip().capitalize()}\n\n```console"
+    yield from ("$ " + line.strip() for line in examples.splitlines())
+    yield "```\n"
+
+
+def _option(action: argparse.Action) -> str:
+    value = str(action.metavar or ("" if action.nargs == 0 else action.dest.upper()))
+    if action.choices is not None:
+        value = "{" + ",".join(map(str, action.choices)) + "}"
+    if action.nargs == "+":
+        value = f"{value} …"
+    shown = [f"{name} {value}".strip() for name in action.option_strings] or [value]
+    return ", ".join(f"`{text}`" for text in shown)
+
+
+def _help(action: argparse.Action) -> str:
+    text = (action.help or "") % vars(action)
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Write, or with ``--check`` compare."""
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page(), encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
+        raise SystemExit(f"{PAGE} is stale: run python docs/reference.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The wheel: all of the package, nothing else, and metadata that says what it needs."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from tests.child import ROOT, run
+
+_BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """A wheel, built from a copy: the checkout may be read-only, and must stay clean."""
+    source = tmp_path_factory.mktemp("source")
+    for path in tracked():
+        target = source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / path).read_bytes())
+    subprocess.run(
+        [sys.executable, "-c", _BUILD, str(source)], cwd=source, check=True, capture_output=True, timeout=120
+    )
+    (built,) = source.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def tracked() -> list[Path]:
+    """What belongs to the project: package, metadata and the pages that they name."""
+    parts = [path.relative_to(ROOT) for path in (ROOT / "yamcs_archive").rglob("*") if path.is_file()]
+    return [path for path in parts if "__pycache__" not in path.parts] + [
+        Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+    ]
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == {str(path) for path in tracked() if path.parts[0] == "yamcs_archive"}
+    assert "yamcs_archive/py.typed" in packed
+
+
+def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+    names = {name.partition(".dist-info/")[2]: name for name in wheel.namelist()}
+    assert b"yamcs-archive = yamcs_archive.cli.main:main" in wheel.read(names["entry_points.txt"])
+    assert b"Apache License" in wheel.read(names["licenses/LICENSE"])
+
+
+def test_the_metadata_asks_for_what_is_imported_and_the_server_only_as_an_extra(metadata: Message) -> None:
+    needs = metadata.get_all("Requires-Dist") or []
+    core = {re.split("[<>=;]", need)[0] for need in needs if "extra ==" not in need}
+    assert core == {"lmdb", "msgpack", "msgspec", "protobuf", "zstandard"}
+    assert [re.split("[<>=;]", need)[0] for need in needs if 'extra == "server"' in need] == ["granian"]
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert (metadata.get_payload() or "") == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
+    said = run(
+        """
+        sys.modules["granian"] = None
+        from yamcs_archive.cli.main import main
+        sys.stderr = sys.stdout
+        sys.exit(main(["serve", "--data", sys.argv[1], "--instance", "sim"]))
+        """,
+        tmp_path / "data",
+        status=1,
+    )
+    assert 'pip install "yamcs_archive[server]"' in said
+    assert said.count("\n") == 1
