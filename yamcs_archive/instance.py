@@ -249,6 +249,20 @@ class Instance:
             )
         )
 
+    def settle(self) -> None:
+        """Seal all rows into compressed blocks now, instead of when they are old enough or many.
+
+        Nothing needs it; it is for measurements, and for before a long rest. Raises ReadOnlyError,
+        ClosedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}") for n in range(1000))
+        >>> sim.settle()
+        >>> sim.stats().events
+        1000
+        """
+        self._check_open()
+        self._store.settle()
+
     def sources(self) -> list[str]:
         """Return the names of all sources that ever had an event here, sorted.
 

@@ -65,3 +65,30 @@ READERS_MAX = 1_024
 
 MAP_BYTES_DEFAULT = 64 << 30
 """Address space reserved for an instance at first: 64 GiB. It is not disk space, and it doubles when full."""
+
+BLOCK_EVENTS_MAX = 2_048
+"""Events in a full block: more compress little better and make each read of one event dearer."""
+
+BLOCK_TEXT_BYTES_MAX = 256 << 10
+"""Bytes of text in a full block, whichever comes first; one larger event makes a block of its own."""
+
+BLOCK_EVENTS_LIMIT = 1 << 16
+"""Events that a block may say it holds before it is called damaged."""
+
+BLOCK_FRAME_BYTES_MAX = 16 << 20
+"""Bytes that a frame may say it has decompressed: far above any that is written, far below a bomb."""
+
+RUN_EVENTS_MIN = 256
+"""New events in a row that are written as blocks at once; fewer become rows, and blocks when sealed."""
+
+ROWS_MAX = 100_000
+"""Rows beyond which the smallest keys are sealed, however young: rows are dear on the medium."""
+
+SEAL_AGE_US = 60_000_000
+"""Age of a commit at which its rows are sealed: 60 s. What is late by less than that costs no rewriting."""
+
+SEAL_ROWS_MAX = 8_192
+"""Rows that one sealing step takes: callers wait for the writer no longer than this takes."""
+
+GROUP_BLOCKS_MAX = 256
+"""Blocks in a group of summaries: two levels of 256 cover a hundred million events in 190 looks."""

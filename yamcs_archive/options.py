@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.limits import GROUP_EVENTS_MAX, MAP_BYTES_DEFAULT, READ_EVENTS_MAX
+from yamcs_archive.limits import (
+    BLOCK_EVENTS_MAX,
+    BLOCK_TEXT_BYTES_MAX,
+    GROUP_EVENTS_MAX,
+    MAP_BYTES_DEFAULT,
+    READ_EVENTS_MAX,
+    ROWS_MAX,
+    RUN_EVENTS_MIN,
+    SEAL_AGE_US,
+)
 from yamcs_archive.times import now_us
 
 
@@ -30,6 +39,18 @@ class Options:
     """Events that one commit takes from the waiting callers."""
     read_events_max: int = READ_EVENTS_MAX
     """Events that one read transaction fetches."""
+    block_events_max: int = BLOCK_EVENTS_MAX
+    """Events in a full block. Small ones in tests put block edges where the faults live."""
+    block_text_bytes_max: int = BLOCK_TEXT_BYTES_MAX
+    """Bytes of text in a full block, whichever comes first."""
+    run_events_min: int = RUN_EVENTS_MIN
+    """New events in a row that are written as blocks at once."""
+    rows_max: int = ROWS_MAX
+    """Rows beyond which the smallest keys are sealed, however young."""
+    seal_age_us: int = SEAL_AGE_US
+    """Age of a commit, in microseconds, at which its rows are sealed."""
+    maintenance: bool = True
+    """Whether sealing runs by itself."""
     clock: Callable[[], int] = now_us
     """The archive's clock: microseconds since 1970, for times that an event does not bring."""
 
@@ -37,7 +58,8 @@ class Options:
         faults = [
             f"{field.name}={value!r}"
             for field in fields(self)
-            if field.name != "clock" and (type(value := getattr(self, field.name)) is not int or value < 1)
+            if field.name not in ("clock", "maintenance")
+            and (type(value := getattr(self, field.name)) is not int or value < 1)
         ]
         if faults:
             raise InvalidInputError("options", ", ".join(faults), "must be positive")

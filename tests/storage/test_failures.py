@@ -1,5 +1,6 @@
 """What fails under the writer: a full map, a full disk, a failed commit, a damaged record, two callers."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +31,10 @@ def test_a_full_map_grows_and_nothing_is_lost(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(map_bytes=1 << 18)) as archive:
         sim = archive.instance("sim", create=True)
         reader = sim.events()
-        assert sim.append_many(Event("x" * 1000, generation_time=n) for n in range(3000)).stored == 3000
+        assert (
+            sim.append_many(Event(os.urandom(500).hex(), generation_time=n) for n in range(3000)).stored
+            == 3000
+        )
         assert sum(1 for _ in reader) == sum(1 for _ in sim.events()) == 3000
 
 
@@ -43,8 +47,9 @@ def test_a_map_that_another_process_grew_is_adopted(tmp_path: Path) -> None:
         assert len(list(sim.events())) == 1
         run(
             """
+            import os
             sim = Archive.open(sys.argv[1], options=Options(map_bytes=1 << 18)).instance("sim")
-            sim.append_many(Event("x" * 1000) for n in range(3000))
+            sim.append_many(Event(os.urandom(500).hex()) for n in range(3000))
             """,
             tmp_path / "a",
         )
@@ -54,12 +59,12 @@ def test_a_map_that_another_process_grew_is_adopted(tmp_path: Path) -> None:
 def test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     printed = run(
         """
-        import resource
+        import os, resource
         sim = Archive.open(sys.argv[1]).instance("sim", create=True)
         sim.append_many(Event("x" * 100) for _ in range(100))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, resource.RLIM_INFINITY))
         try:
-            sim.append_many(Event("y" * 1000) for _ in range(2000))
+            sim.append_many(Event(os.urandom(500).hex()) for _ in range(2000))
         except OutOfSpaceError as error:
             print("full", error.position, error.counts.stored, sum(1 for _ in sim.events()))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -1,7 +1,7 @@
-"""The store beside a plain dictionary: append, duplicate, conflict, late, read, changes, reopen.
+"""The store beside a plain dictionary: append, duplicate, conflict, late, seal, read, changes, reopen.
 
-Times, sources and numbers come from tiny ranges, so that keys meet often; batches of reads are of one
-to three events, so that every scan crosses several read transactions.
+Times, sources and numbers come from tiny ranges, so that keys meet often; blocks hold one to five
+events and reads take one to three rows, so that every scan crosses several of both.
 """
 
 import shutil
@@ -28,6 +28,18 @@ offered = st.builds(
     generation_time=small_times,
     seq_number=small_numbers,
     extra=st.sampled_from([{}, {"a": "1", "b": "2"}, {"b": "2", "a": "1"}]),
+)
+
+
+small_sizes = st.fixed_dictionaries(
+    {
+        "read_events_max": st.integers(1, 3),
+        "group_events_max": st.integers(1, 4),
+        "block_events_max": st.integers(1, 5),
+        "block_text_bytes_max": st.sampled_from([1, 3, 1000]),
+        "run_events_min": st.integers(1, 6),
+        "rows_max": st.sampled_from([3, 1000]),
+    }
 )
 
 
@@ -77,11 +89,12 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         self.reader_start: dict[EventKey, Event] = {}
         self.archive: Archive | None = None
 
-    @initialize(read_events_max=st.integers(1, 3), group_events_max=st.integers(1, 4))
-    def open(self, read_events_max: int, group_events_max: int) -> None:
+    @initialize(sizes=small_sizes)
+    def open(self, sizes: dict[str, int]) -> None:
         self.options = Options(
-            read_events_max=read_events_max,
-            group_events_max=group_events_max,
+            **sizes,
+            seal_age_us=3,
+            maintenance=False,
             map_bytes=1 << 20,
             clock=lambda: self.now,
         )
@@ -201,6 +214,15 @@ class StoreBesideADictionary(RuleBasedStateMachine):
                 self.reader = None
                 return
             self.reader_events.append(event)
+
+    @rule()
+    def settle(self) -> None:
+        self.sim.settle()
+
+    @rule(later=st.integers(0, 5))
+    def maintenance_looks(self, later: int) -> None:
+        self.now += later
+        self.sim._store._maintenance.look(self.now)  # type: ignore[attr-defined]  # what its thread would do
 
     @rule()
     def close_and_reopen(self) -> None:

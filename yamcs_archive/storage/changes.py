@@ -7,6 +7,7 @@ them, so nothing that later commits put between them moves a cursor.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
 
 from yamcs_archive.errors import BadCursorError, CursorGoneError, OtherHistoryError
 from yamcs_archive.event import Event
@@ -21,7 +22,8 @@ from yamcs_archive.storage.commits import (
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import time_bound
 from yamcs_archive.storage.meta import Meta
-from yamcs_archive.storage.query import scan_rows
+from yamcs_archive.storage.pieces import Reader
+from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.state import head_commit
 
 
@@ -58,18 +60,33 @@ def changes(
     Ends at the newest commit; call again with the last cursor for what came meanwhile.
     """
     number, seen = max(after.commit, 1), after.position if after.commit else 0
+    reader = Reader(environment, batch_events_max)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
     while (commit := _commit(environment, number)) is not None:
         position = 0
         for run in commit.runs:
-            lower, upper = max(run.first, horizon), run.last + b"\0"
-            for row in scan_rows(environment, lower, upper, False, batch_events_max):
-                if row.commit != number:
-                    continue
+            for event in _events_of(reader, max(run.first, horizon), run.last + b"\0", number):
                 position += 1
                 if position > seen:
-                    yield row.event, Cursor(meta.lineage, number, position)
+                    yield event, Cursor(meta.lineage, number, position)
         number, seen = number + 1, 0
+
+
+def _events_of(reader: Reader, lower: bytes, upper: bytes, commit: int) -> Iterator[Event]:
+    """Yield the events with ``lower <= key < upper`` that a commit stored, in key order."""
+    for piece in reader.pieces(lower, upper):
+        rows = [row.event for key, value in piece.rows if (row := decode_row(key, value)).commit == commit]
+        block = piece.block
+        if block is None:
+            yield from rows
+            continue
+        places = [
+            place
+            for place in block.by_commit.get(commit, ())
+            if piece.lower <= block.encoded_key(place) < piece.upper
+        ]
+        found = block.columns.take(places).events() if places else []
+        yield from merge(found, rows, key=lambda event: event.key) if rows else found
 
 
 def _commit(environment: Environment, number: int) -> Commit | None:

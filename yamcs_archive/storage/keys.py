@@ -53,6 +53,15 @@ def decode_key(key: bytes) -> EventKey:
     )
 
 
+def decode_bound(bound: bytes) -> tuple[int, bytes]:
+    """Return the time of a bound of a range, and what stands behind it: nothing for a bound of times.
+
+    >>> decode_bound(time_bound(5)), decode_bound(b"\\xff" * 9)[0] > 2**62
+    ((5, b''), True)
+    """
+    return _TIME.unpack(bound[:8].ljust(8, b"\0"))[0] - _TIME_SIGN, bound[8:]
+
+
 def time_bound(generation_time: int) -> bytes:
     """Return the least byte string that is not below any key of that time: where a range begins or ends.
 

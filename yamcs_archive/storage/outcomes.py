@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
 from yamcs_archive.limits import SEQ_NUMBER_MAX
-from yamcs_archive.storage.columns import Columns, joined
+from yamcs_archive.storage.columns import Columns, Key, joined
 from yamcs_archive.storage.commits import Run
 from yamcs_archive.storage.keys import encode_key
 
@@ -27,10 +27,10 @@ from yamcs_archive.storage.keys import encode_key
 class Existing(Protocol):
     """Where the stored keys are looked up."""
 
-    def next_key(self, key: bytes) -> bytes | None:
+    def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
 
-    def event(self, key: bytes) -> Event:
+    def event(self, key: Key) -> Event:
         """Return the event stored under ``key``."""
 
 
@@ -62,11 +62,20 @@ class Group:
     """What a group does: the outcome for each caller, and what is to be written for them together."""
 
     outcomes: list[Outcome]
-    keys: list[bytes]
+    keys: Sequence[Key]
     """Of the new events, ascending."""
     columns: Columns
     """The new events, in the order of ``keys``."""
-    runs: list[Run]
+    stretches: list[tuple[int, int]]
+    """Where in ``keys`` each stretch begins and ends between whose keys nothing was stored before."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The stretches as a commit records them."""
+        return tuple(
+            Run(encode_key(*self.keys[start]), encode_key(*self.keys[stop - 1]))
+            for start, stop in self.stretches
+        )
 
 
 def decide(
@@ -85,22 +94,22 @@ def decide(
     arrivals = _Arrivals(takers, horizon)
     columns = joined([outcome.columns for outcome in takers]) if takers else _EMPTY
     order: list[int] | None = None  # of the columns' indexes, None: as they arrived
-    triples = list(zip(columns.generation_time, columns.source, columns.seq_number, strict=True))
-    distinct = all(map(lt, triples, triples[1:]))
+    keys = columns.keys()
+    distinct = all(map(lt, keys, keys[1:]))
     if arrivals.expired or not distinct:
-        taken = [index for index in range(len(triples)) if index not in arrivals.expired]
+        taken = [index for index in range(len(keys)) if index not in arrivals.expired]
         # Stable, so that of equal keys the first to arrive comes first. Python orders text by code
         # point, which is the order of UTF-8 bytes: this is the order of the encoded keys.
-        order = sorted(taken, key=triples.__getitem__)
+        order = sorted(taken, key=keys.__getitem__)
         columns = columns.take(order)
-    keys = list(map(encode_key, columns.generation_time, columns.source, columns.seq_number))  # type: ignore[arg-type]  # likewise
-    new, runs = _place(keys, columns, existing, arrivals, order, distinct=distinct)
+        keys = columns.keys()
+    new, stretches = _place(keys, columns, existing, arrivals, order, distinct=distinct)
     if len(new) < len(keys):
         keys, columns = [keys[index] for index in new], columns.take(new)
     for outcome in takers:
         refused = len(outcome.duplicates) + len(outcome.conflicts) + len(outcome.expired)
         outcome.stored = len(outcome.columns.message) - refused
-    return Group(outcomes, keys, columns, runs)
+    return Group(outcomes, keys, columns, stretches)
 
 
 _EMPTY = Columns([], [], [], [], [], [], [], [], [], [])
@@ -134,21 +143,21 @@ class _Arrivals:
 
 
 def _place(
-    keys: list[bytes],
+    keys: list[Key],
     columns: Columns,
     existing: Existing,
     arrivals: _Arrivals,
     order: list[int] | None,
     *,
     distinct: bool,
-) -> tuple[Sequence[int], list[Run]]:
-    """Return the indexes of the new events and the runs that they make.
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the indexes of the new events, and the stretches that they make in their own order.
 
     One look-up finds the next stored key, so that all keys below it are new at once: a group beyond
     the newest event costs one look-up, however large it is.
     """
     new: list[int] = []
-    runs: list[Run] = []
+    stretches: list[tuple[int, int]] = []
     index = 0
     while index < len(keys):
         key = keys[index]
@@ -158,7 +167,7 @@ def _place(
             index += 1
             continue
         stop = len(keys) if following is None else bisect_left(keys, following, index)
-        runs.append(Run(key, keys[stop - 1]))
+        begin = len(new)
         if distinct:
             new.extend(range(index, stop))
         else:
@@ -167,8 +176,9 @@ def _place(
                     arrivals.refuse(here if order is None else order[here], columns.event(new[-1]))
                 else:
                     new.append(here)
+        stretches.append((begin, len(new)))
         index = stop
-    return new, runs
+    return new, stretches
 
 
 def _number(

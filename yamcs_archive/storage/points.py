@@ -15,7 +15,10 @@ POINTS = (
     "after-commit",
     "before-answer",
 )
-"""Every point, in the order in which one group commit passes them."""
+"""The points of a group commit, in the order in which it passes them."""
+
+SEAL_POINTS = ("seal-begun", "seal-rows-deleted", "seal-blocks-put")
+"""The points of a sealing step, likewise."""
 
 on_point: Callable[[str], None] | None = None
 

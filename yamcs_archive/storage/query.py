@@ -1,26 +1,25 @@
-"""Reading in key order: batches under short read transactions, decoded outside of them.
+"""Reading in key order: what is wanted of each piece, rows and block merged, events built last.
 
-1. A read transaction lives while one batch is fetched, never across a ``yield``.
-2. The next batch goes on by seeking beyond the last key, so the output is strictly monotonic by key:
-   no event comes twice, and whatever is stored throughout the scan comes once.
+The output is strictly monotonic by key: no event comes twice, and whatever is stored throughout the
+scan comes once, in whichever form it is when its piece is read.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from heapq import merge
 from itertools import islice
-from typing import NamedTuple
-
-import lmdb
+from typing import Any, NamedTuple
 
 from yamcs_archive.event import Event, EventKey, Severity
-from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.keys import encode_key, time_bound
-from yamcs_archive.storage.rows import Row, decode_row
+from yamcs_archive.storage.keys import decode_bound, encode_key, time_bound
+from yamcs_archive.storage.pieces import Piece, Reader
+from yamcs_archive.storage.rows import decode_row
+from yamcs_archive.storage.summaries import wanted
 
-_FIRST_BATCH_EVENTS = 64
-"""The first batch is small, so that a page of a few events costs little; each one doubles it."""
 _BEFORE_ALL, _BEYOND_ALL = b"\0", b"\xff" * 9
 
 
@@ -33,6 +32,8 @@ class Query(NamedTuple):
     """The first generation time that is not wanted."""
     sources: frozenset[str] | None = None
     min_severity: Severity | None = None
+    text: str | None = None
+    """A case-folded text that the message contains, when case-folded itself."""
     descending: bool = False
     limit: int | None = None
     after_key: EventKey | None = None
@@ -51,66 +52,90 @@ class Query(NamedTuple):
 
     def wants(self, event: Event) -> bool:
         """Say whether an event within the bounds is wanted."""
-        return (self.sources is None or event.source in self.sources) and (
-            self.min_severity is None or event.severity >= self.min_severity
+        return (
+            (self.sources is None or event.source in self.sources)
+            and (self.min_severity is None or event.severity >= self.min_severity)
+            and (self.text is None or self.text in event.message.casefold())
         )
 
 
-def scan(
-    environment: Environment, query: Query, horizon: int | None, batch_events_max: int
-) -> Iterator[Event]:
+def scan(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> Iterator[Event]:
     """Yield the events that a query wants, in its order."""
     lower, upper = query.bounds(horizon)
-    found = (row.event for row in scan_rows(environment, lower, upper, query.descending, batch_events_max))
-    return islice(filter(query.wants, found), query.limit)
+    ask = None
+    if query.sources is not None or query.min_severity is not None:
+        ask = wanted(query.sources, query.min_severity)
+    pieces = Reader(environment, rows_max).pieces(lower, upper, descending=query.descending, ask=ask)
+    return islice(_events(pieces, query), query.limit)
 
 
-def scan_rows(
-    environment: Environment, lower: bytes, upper: bytes, descending: bool, batch_events_max: int
-) -> Iterator[Row]:
-    """Yield the rows with ``lower <= key < upper``, decoded."""
-    batch_events = min(_FIRST_BATCH_EVENTS, batch_events_max)
-    while lower < upper:
-        with environment.read() as transaction:
-            cursor = transaction.cursor(environment.databases["rows"])
-            pairs, more = _fetch(cursor, lower, upper, descending, batch_events)
-        for key, value in pairs:
-            yield decode_row(key, value)
-        if not more:
-            return
-        if descending:
-            upper = pairs[-1][0]
+def _events(pieces: Iterator[Piece], query: Query) -> Iterator[Event]:
+    for piece in pieces:
+        rows = [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
+        if piece.block is None:
+            yield from rows
+            continue
+        found = block_events(piece.block, piece.lower, piece.upper, query)
+        if rows:
+            yield from merge(found, rows, key=_key, reverse=query.descending)
         else:
-            lower = pairs[-1][0] + b"\0"
-        batch_events = min(2 * batch_events, batch_events_max)
+            yield from found
 
 
-def _fetch(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, events_max: int
-) -> tuple[list[tuple[bytes, bytes]], bool]:
-    """Return the pairs of one batch, and whether there may be more."""
-    if descending:
-        placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
-        pairs = cursor.iterprev() if placed else iter(())
+def _key(event: Event) -> EventKey:
+    return event.key
+
+
+def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> Iterator[Event]:
+    """Yield what a query wants of a block's events with ``lower <= key < upper``, built one by one."""
+    places: range | list[int] = range(_place(block, lower), _place(block, upper))
+    if query.sources is not None:
+        there = {place for place, name in enumerate(block.names) if name in query.sources}
+        index = block.source_index
+        places = [place for place in places if index[place] in there]
+    if query.min_severity is not None:
+        codes = {severity for severity in Severity if severity >= query.min_severity}
+        severities = block.severities
+        places = [place for place in places if severities[place] in codes]
+    if query.text is not None and places:
+        if not block.may_contain(query.text):
+            return iter(())
+        messages, text = block.messages, query.text
+        places = [place for place in places if text in messages[place].casefold()]
+    if not places:
+        return iter(())
+    columns = block.columns
+    if isinstance(places, range):
+        if len(places) < block.count:
+            columns = columns.cut(places.start, places.stop)
     else:
-        pairs = cursor.iternext() if cursor.set_range(lower) else iter(())
-    fetched: list[tuple[bytes, bytes]] = []
-    size_bytes = 0
-    for key, value in pairs:
-        if key < lower if descending else key >= upper:
-            return fetched, False
-        fetched.append((key, value))
-        size_bytes += len(value)
-        if len(fetched) >= events_max or size_bytes >= READ_BYTES_MAX:
-            return fetched, True
-    return fetched, False
+        columns = columns.take(places)
+    parts: list[Any] = [reversed(column) for column in columns] if query.descending else list(columns)
+    return map(Event, *parts)
+
+
+def _place(block: OpenBlock, bound: bytes) -> int:
+    """Return how many of a block's events lie below a bound."""
+    if bound <= block.key:
+        return 0
+    time, rest = decode_bound(bound)
+    low = bisect_left(block.times, time)
+    if not rest:
+        return low
+    # Among the events of that very time the whole key decides.
+    while low < block.count and block.times[low] == time and block.encoded_key(low) < bound:
+        low += 1
+    return low
 
 
 def get(environment: Environment, key: EventKey, horizon: int | None) -> Event | None:
     """Return the event of that key, or None."""
+    encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    encoded = encode_key(*key)
-    with environment.read() as transaction:
-        value = transaction.get(encoded, db=environment.databases["rows"])
-    return None if value is None else decode_row(encoded, value).event
+    [piece] = Reader(environment, 2).pieces(encoded, encoded + b"\0")
+    for row_key, value in piece.rows:
+        return decode_row(row_key, value).event
+    if piece.block is not None:
+        return next(block_events(piece.block, piece.lower, piece.upper, Query()), None)
+    return None

@@ -23,6 +23,7 @@ from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.directory import current_generation
 from yamcs_archive.storage.environment import acquire, release
+from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query, get, scan
@@ -68,6 +69,9 @@ class EventStore(Protocol):
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
 
+    def settle(self) -> None:
+        """Bring everything that is stored into its form at rest."""
+
     def close(self) -> None:
         """Commit what was submitted and let go of everything; idempotent."""
 
@@ -84,6 +88,11 @@ class LmdbStore:
         try:
             self._meta = read_meta(self._environment)
             self._writer = None if readonly else Writer(self._environment, options, instance.name)
+            self._maintenance = (
+                None
+                if self._writer is None
+                else Maintenance(self._environment, self._writer, options, instance.name)
+            )
         except BaseException:
             release(self._environment)
             raise
@@ -142,12 +151,19 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return encode_cursor(head_cursor(self._environment, self._meta))
 
+    def settle(self) -> None:
+        """See :class:`EventStore`. Raises ReadOnlyError, ClosedError."""
+        if self._maintenance is None:
+            raise ReadOnlyError("settle")
+        self._maintenance.settle()
+
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are let go."""
         if self._closed:
             return
         self._closed = True
-        if self._writer is not None and os.getpid() == self._pid:
+        if self._writer is not None and self._maintenance is not None and os.getpid() == self._pid:
+            self._maintenance.close()
             self._writer.close()
         release(self._environment)
 

@@ -32,10 +32,11 @@ from yamcs_archive.storage.columns import Columns, text_bytes
 from yamcs_archive.storage.commits import Commit, encode_commit
 from yamcs_archive.storage.environment import Environment, translated
 from yamcs_archive.storage.outcomes import Group, Outcome, decide, tally
+from yamcs_archive.storage.placing import place
 from yamcs_archive.storage.points import reach
-from yamcs_archive.storage.rows import decode_row, encode_rows
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.state import head_commit, read_meta
+from yamcs_archive.storage.stored import KeptBlocks, Stored
 
 T = TypeVar("T")
 
@@ -49,6 +50,11 @@ class _Submission(NamedTuple):
     size_bytes: int
     answer: Callable[[Outcome], Any]
     future: Future[Any]
+
+
+class _Task(NamedTuple):
+    run: Callable[[Stored], bool]
+    future: Future[bool]
 
 
 class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside
@@ -73,6 +79,8 @@ class Writer:
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
+        self._kept = KeptBlocks()
+        self._tasks: deque[_Task] = deque()
         self._load()
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
@@ -96,6 +104,24 @@ class Writer:
             self._arrived.notify()
         return submission.future
 
+    def perform(self, run: Callable[[Stored], bool]) -> bool:
+        """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
+
+        Nothing is kept when ``run`` returns False or raises, and that is what is returned or raised.
+        """
+        task = _Task(run, Future())
+        with self._arrived:
+            if self._closing:
+                raise ClosedError
+            self._tasks.append(task)
+            self._arrived.notify()
+        return task.future.result()
+
+    @property
+    def head(self) -> int:
+        """The number of the newest commit."""
+        return self._head
+
     def unsaved_sources(self) -> dict[str, SourceState]:
         """Return the states whose counts of refused events are ahead of the medium."""
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
@@ -116,21 +142,30 @@ class Writer:
         self._head = newest.number if newest else 0
         self._sources.clear()
         self._unsaved.clear()
+        self._kept.forget()
 
     def _run(self) -> None:
-        while group := self._take():
-            self._serve(group)
+        while True:
+            group = self._take()
+            if self._tasks:
+                self._serve_task(self._tasks.popleft())
+            elif not group:
+                break
+            if group:
+                self._serve(group)
+        while self._tasks:
+            self._tasks.popleft().future.set_exception(ClosedError())
         if self._unsaved:
             with suppress(ArchiveError):  # counts of refusals only, no event; there is nobody left to tell
                 self._commit([])
 
     def _take(self) -> list[_Submission]:
-        """Return what waits, in order of arrival, up to a group's bounds; nothing only when closing."""
+        """Return what waits, in order of arrival, up to a group's bounds; nothing for a task or the end."""
         while True:
             group: list[_Submission] = []
             events = size_bytes = 0
             with self._arrived:
-                while not self._waiting and not self._closing:
+                while not self._waiting and not self._closing and not self._tasks:
                     self._arrived.wait()
                 if not self._waiting:
                     return []
@@ -146,6 +181,41 @@ class Writer:
             group = [submission for submission in group if submission.future.set_running_or_notify_cancel()]
             if group:
                 return group
+
+    def _serve_task(self, task: _Task) -> None:
+        try:
+            task.future.set_result(self._run_task(task.run))
+        except lmdb.Error as error:
+            self._stale = True
+            task.future.set_exception(translated(error, self._environment.path))
+        except BaseException as error:  # it must reach whoever waits, not end the thread
+            task.future.set_exception(error)
+
+    def _run_task(self, run: Callable[[Stored], bool]) -> bool:
+        self._refresh()
+        while True:
+            transaction = self._environment.lmdb.begin(write=True)
+            try:
+                kept = run(Stored(self._environment, transaction, self._kept))
+                if kept:
+                    transaction.commit()
+                else:
+                    self._kept.forget()
+                return kept
+            except lmdb.MapFullError:
+                self._kept.forget()
+            except BaseException:
+                self._kept.forget()
+                raise
+            finally:
+                transaction.abort()
+            self._environment.grow()
+
+    def _refresh(self) -> None:
+        if self._stale:
+            self._environment.reopen()
+            self._load()
+            self._stale = False
 
     def _serve(self, group: list[_Submission]) -> None:
         reach("group-taken")
@@ -172,10 +242,7 @@ class Writer:
                 _answer(submission, outcome)
 
     def _commit(self, submitted: Sequence[Columns]) -> list[Outcome]:
-        if self._stale:
-            self._environment.reopen()
-            self._load()
-            self._stale = False
+        self._refresh()
         while True:
             try:
                 return self._attempt(submitted).outcomes
@@ -193,7 +260,7 @@ class Writer:
         databases = self._environment.databases
         transaction = self._environment.lmdb.begin(write=True)
         try:
-            stored = _Stored(transaction.cursor(databases["rows"]))
+            stored = Stored(self._environment, transaction, self._kept)
             changed: dict[str, SourceState] = {}
 
             def state(source: str) -> SourceState:
@@ -213,7 +280,7 @@ class Writer:
                 self._sources.update(changed)
                 return group
             if group.keys:
-                self._put(transaction, group)
+                self._put(transaction, stored, group)
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
@@ -222,6 +289,9 @@ class Writer:
                 transaction.commit()
             except lmdb.Error as error:
                 raise _CommitFailed(group, error) from error
+        except BaseException:
+            self._kept.forget()  # blocks may be kept that this transaction put and lost
+            raise
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
@@ -232,13 +302,10 @@ class Writer:
             self._sources.clear()
         return group
 
-    def _put(self, transaction: lmdb.Transaction[bytes], group: Group) -> None:
+    def _put(self, transaction: lmdb.Transaction[bytes], stored: Stored, group: Group) -> None:
         number = self._head + 1
-        cursor = transaction.cursor(self._environment.databases["rows"])
-        taken, added = cursor.putmulti(encode_rows(group.keys, group.columns, number), overwrite=False)
-        if not taken == added == len(group.keys):
-            raise AssertionError(f"{len(group.keys)} new events, {taken} taken, {added} added")
-        commit = Commit(number, self._options.clock(), len(group.keys), tuple(group.runs))
+        place(group, stored, number, self._options)
+        commit = Commit(number, self._options.clock(), len(group.keys), group.runs)
         if not transaction.put(
             *encode_commit(commit), overwrite=False, db=self._environment.databases["commits"]
         ):
@@ -263,21 +330,6 @@ class Writer:
         if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or _nearly_full(path)):
             return OutOfSpaceError(str(path), str(failure.error))
         return OutcomeUnknownError(events, str(failure.error))
-
-
-class _Stored:
-    """The look-ups of :func:`~yamcs_archive.storage.outcomes.decide`, in the writer's transaction."""
-
-    def __init__(self, cursor: lmdb.Cursor[bytes]) -> None:
-        self._cursor = cursor
-
-    def next_key(self, key: bytes) -> bytes | None:
-        """Return the least stored key that is not below ``key``, or None."""
-        return self._cursor.key() if self._cursor.set_range(key) else None
-
-    def event(self, key: bytes) -> Event:
-        """Return the event stored under ``key``."""
-        return decode_row(key, self._cursor.get(key, b"")).event
 
 
 def _account(group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]) -> set[str]:

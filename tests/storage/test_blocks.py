@@ -1,0 +1,180 @@
+"""Blocks and summaries: every block round-trips, no flipped bit is taken for data, no bomb goes off."""
+
+from __future__ import annotations
+
+from typing import Any
+from zlib import crc32
+
+import msgpack
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import keys, stored_events
+from yamcs_archive import Event, EventKey, Options, Severity
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
+from yamcs_archive.storage import blocks
+from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
+from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.integers import pack_integers, unpack_integers
+from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.placing import cuts
+from yamcs_archive.storage.query import Query, block_events
+from yamcs_archive.storage.summaries import (
+    BLOCK_LEVEL,
+    Summary,
+    decode_summary,
+    encode_summary,
+    joined,
+    wanted,
+)
+
+int64 = st.integers(-(2**63), 2**63 - 1)
+columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)
+event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda event: event.key).map(
+    lambda events: sorted(events, key=lambda event: event.key)
+)
+
+
+def block_of(events: list[Event], commit: int = 1) -> Block:
+    return encode_block(prepare(events, int), [commit + n % 3 for n in range(len(events))])
+
+
+@given(columns_of_integers)
+def test_every_column_of_integers_round_trips(values: list[int]) -> None:
+    assert unpack_integers(pack_integers(values), len(values)) == values
+
+
+@given(columns_of_integers, st.integers(0, 60), st.binary(max_size=30))
+def test_a_column_of_another_length_is_refused(values: list[int], count: int, noise: bytes) -> None:
+    if len(set(values)) > 1 and count != len(values):
+        with pytest.raises(ValueError, match="no column"):
+            unpack_integers(pack_integers(values), count)
+    if noise[:1] not in (b"\0", b"\1", b"\2", b"\4", b"\x08"):
+        with pytest.raises(ValueError, match="no column"):
+            unpack_integers(noise, count)
+
+
+@given(event_lists)
+def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> None:
+    block = block_of(events)
+    opened = OpenBlock(block.key, block.value)
+    assert opened.columns.events() == events
+    assert opened.keys == [tuple(event.key) for event in events]
+    assert opened.commits == [1 + n % 3 for n in range(len(events))]
+    assert (block.key, block.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
+    assert set(block.sources) == {event.source for event in events}
+    assert block.severities == sum({1 << event.severity for event in events})
+    assert [opened.encoded_key(at) for at in range(opened.count)] == [encode_key(*key) for key in opened.keys]
+
+
+@given(event_lists, keys, keys, st.booleans(), st.data())
+def test_what_a_query_takes_of_a_block_is_what_it_would_take_of_the_events(
+    events: list[Event], lower: EventKey, upper: EventKey, descending: bool, data: st.DataObject
+) -> None:
+    text = data.draw(st.none() | st.text(max_size=3).map(str.casefold))
+    query = Query(
+        sources=data.draw(
+            st.none() | st.sets(st.sampled_from([event.source for event in events])).map(frozenset)
+        ),
+        min_severity=data.draw(st.none() | st.sampled_from(Severity)),
+        text=text,
+        descending=descending,
+    )
+    block = block_of(events)
+    found = list(
+        block_events(OpenBlock(block.key, block.value), encode_key(*lower), encode_key(*upper), query)
+    )
+    expected = [event for event in events if lower <= event.key < upper and query.wants(event)]
+    assert found == (expected[::-1] if descending else expected)
+
+
+@given(event_lists, st.integers(0, 2**24))
+def test_a_flipped_bit_in_a_block_is_found(events: list[Event], bit: int) -> None:
+    block = block_of(events)
+    at = bit % (8 * len(block.value))
+    value = bytearray(block.value)
+    value[at // 8] ^= 1 << at % 8
+    with pytest.raises(DamagedError, match="blocks"):
+        _ = OpenBlock(block.key, bytes(value)).columns
+
+
+@given(event_lists, keys)
+def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], other: EventKey) -> None:
+    block = block_of(events)
+    if encode_key(*other) != block.key:
+        with pytest.raises(DamagedError):
+            OpenBlock(encode_key(*other), block.value)
+    for length in (0, 8, 23, len(block.value) // 2, len(block.value) - 1):
+        with pytest.raises(DamagedError):
+            _ = OpenBlock(block.key, block.value[:length]).columns
+
+
+def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
+    bomb = msgpack.packb(bytes(BLOCK_FRAME_BYTES_MAX + 1))
+    value = blocks._assembled(b"key", 1, bomb, b"")
+    assert len(value) < 10_000
+    with pytest.raises(DamagedError, match="says that it has"):
+        OpenBlock(b"key", value)
+    frame = zstandard.ZstdCompressor().compress(b"x" * 100)
+    sizes = blocks._HEADER.pack(0, 0, 1, len(frame), 5, 0)[8:]
+    start = crc32(b"key", blocks._START)
+    lying = crc32(frame, crc32(sizes, start)).to_bytes(4, "big") + bytes(4) + sizes + frame
+    with pytest.raises(DamagedError, match="not the one that the header says"):
+        OpenBlock(b"key", lying)
+
+
+summaries = st.builds(
+    Summary,
+    first=keys.map(lambda key: encode_key(*key)),
+    last=keys.map(lambda key: encode_key(*key)),
+    events=st.integers(1, 5000),
+    sources=st.frozensets(st.text(max_size=5), min_size=1, max_size=10),
+    severities=st.integers(1, 127),
+    lowest_commit=st.integers(1, 2**40),
+    greatest_commit=st.integers(1, 2**40),
+)
+
+
+@given(summaries)
+def test_every_summary_round_trips(summary: Summary) -> None:
+    assert decode_summary(*encode_summary(BLOCK_LEVEL, summary)) == summary
+
+
+@pytest.mark.parametrize("count", [1, 256, 257, 2000])
+def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(count: int) -> None:
+    names = frozenset(f"source {n}" for n in range(count))
+    summary = Summary(b"a", b"b", count, names, 1 << Severity.WATCH, 1, 1)
+    stored = decode_summary(*encode_summary(BLOCK_LEVEL, summary))
+    group = joined([stored, stored._replace(first=b"c", last=b"d")])
+    for found in (stored, group):
+        assert all(found.may_have(wanted(frozenset([name]), None)) for name in names)
+        denied = [not found.may_have(wanted(frozenset([f"other {n}"]), None)) for n in range(200)]
+        assert sum(denied) >= 195
+        assert found.may_have(wanted(None, Severity.WATCH))
+        assert not found.may_have(wanted(None, Severity.WARNING))
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 7), st.integers(1, 40))
+def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
+    lengths: list[int], events_max: int, bytes_max: int
+) -> None:
+    events = [Event("x" * length, generation_time=n, seq_number=n) for n, length in enumerate(lengths)]
+    options = Options(block_events_max=events_max, block_text_bytes_max=bytes_max)
+    found = list(cuts(prepare(events, int), options))
+    assert [place for start, stop in found for place in range(start, stop)] == list(range(len(events)))
+    for start, stop in found:
+        assert stop - start <= events_max
+        assert stop - start == 1 or sum(lengths[start:stop]) <= bytes_max
+    for start, stop in found[:-1]:
+        assert stop - start == events_max or sum(lengths[start : stop + 1]) > bytes_max
+
+
+def test_unicode_that_folds_to_ascii_is_found() -> None:
+    events: Any = [Event("\u212a elvin \u017f", generation_time=n, seq_number=n) for n in range(3)]
+    block = block_of(events)
+    opened = OpenBlock(block.key, block.value)
+    for text in ("k elvin s", "K ELVIN S"):
+        assert len(list(block_events(opened, b"", b"\xff" * 9, Query(text=text.casefold())))) == 3

@@ -1,0 +1,247 @@
+"""Sealing: nothing is lost or doubled, whatever is written, read or killed meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.child import run
+from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.storage import sealing
+from yamcs_archive.storage.points import SEAL_POINTS
+
+SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
+
+
+def entries(sim: Instance) -> dict[str, int]:
+    """How many rows, blocks and summaries there are."""
+    environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the form at rest is no public thing
+    with environment.read() as transaction:
+        return {
+            name: transaction.stat(environment.databases[name])["entries"]
+            for name in ("rows", "blocks", "summaries")
+        }
+
+
+def events(count: int, step: int = 10, source: str = "S") -> list[Event]:
+    return [Event(f"{source}{n}", source=source, generation_time=n * step) for n in range(count)]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Any:
+    with Archive.open(tmp_path / "small", options=SMALL) as archive:
+        yield archive.instance("sim", create=True)
+
+
+def whole(sim: Instance) -> None:
+    """Check that scans, arrival order and counts agree."""
+    found = [event.key for event in sim.events()]
+    assert found == sorted(set(found))
+    assert found == [event.key for event in sim.events(descending=True)][::-1]
+    assert sorted(change.event.key for change in sim.changes()) == found
+    assert sim.stats().events == len(found)
+
+
+def test_a_long_append_in_order_is_written_as_full_blocks_at_once(small: Instance) -> None:
+    small.append_many(events(160))
+    assert entries(small) == {"rows": 0, "blocks": 10, "summaries": 10}
+    whole(small)
+
+
+def test_appends_that_end_within_a_block_fill_it_up(small: Instance) -> None:
+    everything = events(100)
+    for start in range(0, 100, 10):
+        small.append_many(everything[start : start + 10])
+    assert entries(small) == {"rows": 0, "blocks": 7, "summaries": 7}
+    whole(small)
+    assert [change.event.message for change in small.changes()] == [event.message for event in everything]
+
+
+def test_single_events_are_rows_until_they_are_sealed(small: Instance) -> None:
+    for event in events(40):
+        small.append(event)
+    assert entries(small) == {"rows": 40, "blocks": 0, "summaries": 0}
+    small.settle()
+    assert entries(small) == {"rows": 0, "blocks": 3, "summaries": 3}
+    whole(small)
+
+
+def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: Instance) -> None:
+    small.append_many(events(160))
+    maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
+    small.append(Event("late", source="L", generation_time=1))
+    maintenance._seal(maintenance._writer.head, all_late=False)
+    assert entries(small)["rows"] == 1
+    small.append(Event("late", source="L", generation_time=2))
+    maintenance._seal(maintenance._writer.head, all_late=False)
+    assert entries(small)["rows"] == 0
+    whole(small)
+    assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]
+
+
+def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -> None:
+    small.append_many(events(32))
+    small.append(Event("one clock in 2099", source="Z", generation_time=4_070_908_800_000_000))
+    small.settle()
+    before = entries(small)["blocks"]
+    small.append_many(Event(f"{n}", source="H", generation_time=1_000_000 + n) for n in range(64))
+    assert entries(small)["rows"] == 0
+    assert entries(small)["blocks"] >= before + 4
+    whole(small)
+
+
+def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> None:
+    for event in events(10):
+        small.append(event)
+    store: Any = small._store
+    environment, writer = store._environment, store._writer
+    [step] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    assert writer.perform(lambda stored: sealing.put(step, stored))
+    assert not writer.perform(lambda stored: sealing.put(step, stored))  # its rows are gone
+    small.append_many(events(12, source="T"))
+    [stale] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    small.settle()
+    assert not writer.perform(lambda stored: sealing.put(stale, stored))
+    whole(small)
+    assert small.stats().events == 22
+
+
+_SEAL_THEN_DIE = """
+    import os, signal
+    from yamcs_archive.storage import points
+    options = Options(block_events_max=16, run_events_min=8, maintenance=False)
+    directory, point, passes, death = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    sim = Archive.open(directory, options=options).instance("sim", create=True)
+    sim.append_many(Event(f"{n}", source="S", generation_time=n * 10) for n in range(100))
+    for n in range(60):
+        sim.append(Event("late", source=f"L{n}", generation_time=n * 7))
+
+    def die(reached):
+        global passes
+        passes -= reached == point
+        if passes < 0:
+            if death == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            points.on_point = None
+            raise ArchiveError("stopped here")
+
+    points.on_point = die
+    try:
+        sim.settle()
+    except ArchiveError as error:
+        print(error, sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
+        sim.settle()
+        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
+"""
+
+
+@pytest.mark.parametrize("point", SEAL_POINTS)
+@pytest.mark.parametrize("passes", [0, 2])
+@pytest.mark.parametrize("death", ["kill", "raise"])
+def test_sealing_interrupted_at_a_point_loses_and_doubles_nothing(
+    tmp_path: Path, point: str, passes: int, death: str
+) -> None:
+    status = -signal.SIGKILL if death == "kill" else 0
+    printed = run(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, status=status)
+    assert printed == ("" if death == "kill" else "stopped here 160 160\n160 160\n")
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim")
+        whole(sim)
+        assert sim.stats().events == 160
+        sim.settle()
+        whole(sim)
+        assert entries(sim)["rows"] == 0
+
+
+def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small: Instance) -> None:
+    first = events(300)
+    for event in first:
+        small.append(event)
+    sealed = threading.Event()
+
+    def seal_and_disturb() -> None:
+        for n in range(30):
+            small.append(Event("late", source=f"L{n}", generation_time=n * 97))
+            small.settle()
+        sealed.set()
+
+    thread = threading.Thread(target=seal_and_disturb)
+    thread.start()
+    scans = 0
+    while not sealed.is_set() or not scans:
+        for descending in (False, True):
+            found = [event.key for event in small.events(descending=descending)]
+            assert found == sorted(set(found), reverse=descending)
+            assert sum(source == "S" for _, source, _ in found) == 300
+        arrived = [change.event.key for change in small.changes()]
+        assert len(arrived) == len(set(arrived)) >= 300
+        scans += 1
+    thread.join()
+    whole(small)
+
+
+def test_a_cursor_and_a_parked_iterator_outlive_sealing(small: Instance) -> None:
+    for event in events(50):
+        small.append(event)
+    parked, followed = small.events(), small.changes()
+    seen = [next(parked) for _ in range(7)]
+    arrived = [next(followed) for _ in range(9)]
+    small.settle()
+    assert seen + list(parked) == list(small.events())
+    rest = [change.event for change in small.changes(after=arrived[-1].cursor)]
+    assert [change.event for change in arrived] + rest == [change.event for change in small.changes()]
+    assert rest == [change.event for change in followed]
+
+
+def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) -> None:
+    options = Options(block_events_max=2, run_events_min=2, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(
+            Event("m", source="rare" if n in (3, 2999) else f"S{n // 700}", generation_time=n)
+            for n in range(3000)
+        )
+        sim.settle()
+        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # groups stand beside the blocks
+        for descending in (False, True):
+            for sources in (["rare"], ["S0"], ["S4", "rare"], ["nobody"]):
+                found = list(sim.events(sources=sources, descending=descending))
+                expected = [event for event in sim.events(descending=descending) if event.source in sources]
+                assert found == expected
+        sim.append(Event("late", source="new", generation_time=5))
+        sim.settle()
+        assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
+        whole(sim)
+
+
+def test_maintenance_seals_by_itself_when_the_archive_is_idle(tmp_path: Path) -> None:
+    now = [10_000_000]
+    with Archive.open(
+        tmp_path / "a", options=Options(clock=lambda: now[0], seal_age_us=60_000_000)
+    ) as archive:
+        sim = archive.instance("sim", create=True)
+        for event in events(10):
+            sim.append(event)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
+        maintenance.look(now[0])
+        assert entries(sim)["rows"] == 10
+        maintenance.look(now[0] + 6_000_000)  # nothing was committed for six seconds
+        assert entries(sim)["rows"] == 0
+        whole(sim)
+
+
+def test_rows_beyond_the_limit_are_sealed_however_young(tmp_path: Path) -> None:
+    options = Options(rows_max=20, run_events_min=1000, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
+        sim.append_many(events(20))
+        maintenance.look(options.clock())
+        assert entries(sim)["rows"] == 20
+        sim.append(Event("one more"))
+        maintenance.look(options.clock())
+        assert entries(sim)["rows"] == 0

@@ -1,0 +1,88 @@
+"""Maintenance that needs nobody: seals rows and closes groups, on a thread of its own.
+
+It looks every second. Rows are sealed when their commit is older than the sealing age, when there are
+more of them than may be, and when nothing was committed for a while, late ones too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.options import Options
+from yamcs_archive.storage import sealing
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.writer import Writer
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 1.0
+_IDLE_US = 5_000_000
+"""Nothing committed for so long: the archive is idle, and late rows are merged too."""
+
+
+class Maintenance:
+    """Looks after one instance until :meth:`close`."""
+
+    def __init__(self, environment: Environment, writer: Writer, options: Options, name: str) -> None:
+        self._environment = environment
+        self._writer = writer
+        self._options = options
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        # What was committed before this opening is old enough at once.
+        self._seen: deque[tuple[int, int]] = deque([(options.clock() - options.seal_age_us, writer.head)])
+        self._thread: threading.Thread | None = None
+        if options.maintenance:
+            self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the step in hand; idempotent."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def settle(self) -> None:
+        """Seal everything that is committed when this is called, late rows too, and close groups."""
+        self._seal(self._writer.head, all_late=True)
+
+    def look(self, now: int) -> None:
+        """Seal what is due at ``now``, microseconds since 1970."""
+        head = self._writer.head
+        if head != self._seen[-1][1]:
+            self._seen.append((now, head))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - self._options.seal_age_us:
+            self._seen.popleft()
+        idle = self._seen[-1][0] <= now - _IDLE_US
+        old_enough, upto = self._seen[0]
+        if idle:
+            upto = head
+        elif old_enough > now - self._options.seal_age_us:
+            upto = 0
+        if self._rows() > self._options.rows_max:
+            upto = head
+        if upto:
+            self._seal(upto, all_late=idle)
+
+    def _rows(self) -> int:
+        with self._environment.read() as transaction:
+            return transaction.stat(self._environment.databases["rows"])["entries"]
+
+    def _seal(self, upto_commit: int, *, all_late: bool) -> None:
+        with self._lock:
+            for step in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
+                self._writer.perform(lambda stored, step=step: sealing.put(step, stored))  # type: ignore[misc]
+                if self._stopping.is_set():
+                    return
+            while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():
+                pass
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOK_S):
+            try:
+                self.look(self._options.clock())
+            except ArchiveError as error:
+                if not self._stopping.is_set():
+                    _log.warning("sealing is put off: %s", error)

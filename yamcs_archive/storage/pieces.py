@@ -1,0 +1,183 @@
+"""Rows and blocks of a stretch of keys, side by side, one short read transaction at a time.
+
+1. A piece is what one transaction saw of a stretch: its rows, and at most one block. Every stored event
+   of the stretch is in it, in one of the two forms, never in both: a crash or a seal moves events between
+   them within one transaction.
+2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
+3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
+   the group's; rows are never passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.summaries import BLOCK_LEVEL, GROUP_LEVEL, Summary, Wanted, decode_summary
+
+_FIRST_ROWS = 64
+"""The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
+
+Pair = tuple[bytes, bytes]
+
+
+class Piece(NamedTuple):
+    """What is stored with ``lower <= key < upper``; the block's events may reach beyond on either side."""
+
+    lower: bytes
+    upper: bytes
+    rows: list[Pair]
+    """In the direction of the scan."""
+    block: OpenBlock | None
+
+
+class Reader:
+    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged."""
+
+    def __init__(self, environment: Environment, rows_max: int) -> None:
+        self._environment = environment
+        self._rows_max = rows_max
+        self._kept: OpenBlock | None = None
+
+    def pieces(
+        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: Wanted | None = None
+    ) -> Iterator[Piece]:
+        """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
+        rows = min(_FIRST_ROWS, self._rows_max)
+        while lower < upper:
+            piece = self._piece(lower, upper, descending, ask, rows)
+            yield piece
+            if descending:
+                upper = piece.lower
+            else:
+                lower = piece.upper
+            rows = min(2 * rows, self._rows_max)
+
+    def _piece(
+        self, lower: bytes, upper: bytes, descending: bool, ask: Wanted | None, rows_max: int
+    ) -> Piece:
+        databases = self._environment.databases
+        with self._environment.read() as transaction:
+            summaries = transaction.cursor(databases["summaries"])
+            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask)
+            if summary is not None:
+                if descending:
+                    lower = max(lower, summary.first)
+                else:
+                    upper = min(upper, summary.last + b"\0")
+            pairs, more = fetch(transaction.cursor(databases["rows"]), lower, upper, descending, rows_max)
+            if more and descending:
+                lower = pairs[-1][0]
+            elif more:
+                upper = pairs[-1][0] + b"\0"
+            value = None
+            if summary is not None and summary.first < upper and summary.last >= lower:
+                value = transaction.get(summary.first, db=databases["blocks"])
+                if value is None:
+                    raise DamagedError(
+                        f"blocks {summary.first.hex()}", "there is a summary of it but no block"
+                    )
+        block = None
+        if summary is not None and value is not None:
+            block = self._kept
+            if (
+                block is None
+                or block.key != summary.first
+                or block.checksums != value[: len(block.checksums)]
+            ):
+                block = self._kept = OpenBlock(summary.first, value)
+        return Piece(lower, upper, pairs, block)
+
+
+def _first_block(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None
+) -> Summary | None:
+    """Return the first block that may hold something wanted with ``lower <= key < upper``."""
+    placed = cursor.set_range(BLOCK_LEVEL + lower)
+    if not placed or cursor.key() != BLOCK_LEVEL + lower:
+        # The block before may reach into the range.
+        if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
+            before = decode_summary(*cursor.item())
+            if before.last >= lower and (ask is None or before.may_have(ask)):
+                return before
+            placed = cursor.next()
+        else:
+            placed = cursor.set_range(BLOCK_LEVEL + lower)
+    seen_until = b""
+    while placed and cursor.key()[:1] == BLOCK_LEVEL:
+        summary = decode_summary(*cursor.item())
+        if summary.first >= upper:
+            return None
+        if ask is None or summary.may_have(ask):
+            return summary
+        if summary.first > seen_until:
+            group = _group_of(cursor, summary.first)
+            if group is not None and not group.may_have(ask):
+                placed = cursor.set_range(BLOCK_LEVEL + group.last)
+                if placed and cursor.key() <= BLOCK_LEVEL + group.last:
+                    placed = cursor.next()
+                continue
+            seen_until = group.last if group is not None else summary.first
+            cursor.set_key(BLOCK_LEVEL + summary.first)
+        placed = cursor.next()
+    return None
+
+
+def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None) -> Summary | None:
+    """Return the last block that may hold something wanted with ``lower <= key < upper``."""
+    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
+    seen_until: bytes | None = None
+    while placed and cursor.key()[:1] == BLOCK_LEVEL:
+        summary = decode_summary(*cursor.item())
+        if summary.last < lower:
+            return None
+        if ask is None or summary.may_have(ask):
+            return summary
+        if seen_until is None or summary.first < seen_until:
+            group = _group_of(cursor, summary.first)
+            if group is not None and not group.may_have(ask):
+                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + group.first) else cursor.last()
+                continue
+            seen_until = group.first if group is not None else summary.first
+            cursor.set_key(BLOCK_LEVEL + summary.first)
+        placed = cursor.prev()
+    return None
+
+
+def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> Summary | None:
+    """Return the closed group that holds the block of that first key; moves the cursor."""
+    if not cursor.set_range(GROUP_LEVEL + key):
+        placed = cursor.last()
+    else:
+        placed = cursor.key() == GROUP_LEVEL + key or cursor.prev()
+    if not placed or cursor.key()[:1] != GROUP_LEVEL:
+        return None
+    group = decode_summary(*cursor.item())
+    return group if group.last >= key else None
+
+
+def fetch(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, pairs_max: int
+) -> tuple[list[Pair], bool]:
+    """Return the pairs with ``lower <= key < upper``, a batch at most, and whether there may be more."""
+    if descending:
+        placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
+        pairs = cursor.iterprev() if placed else iter(())
+    else:
+        pairs = cursor.iternext() if cursor.set_range(lower) else iter(())
+    fetched: list[Pair] = []
+    size_bytes = 0
+    for key, value in pairs:
+        if key < lower if descending else key >= upper:
+            return fetched, False
+        fetched.append((key, value))
+        size_bytes += len(value)
+        if len(fetched) >= pairs_max or size_bytes >= READ_BYTES_MAX:
+            return fetched, True
+    return fetched, False

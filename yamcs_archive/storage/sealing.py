@@ -1,0 +1,143 @@
+"""Sealing: rows become blocks. Planned outside the writer, put in by it.
+
+1. A step reads rows and a block in a read transaction, builds new blocks outside of it, and is put in by
+   the writer in one transaction: rows deleted, block replaced, blocks and summaries put. A crash
+   leaves either form, never both and never neither.
+2. The writer first sees that the rows and the block are still what the step was made from; else the
+   step is dropped, and the next round plans anew.
+3. A row belongs to the last block that begins below it; before the first block, rows make blocks of
+   their own. So a sealed stretch is cut at every block, and no two blocks overlap.
+4. Late rows within a block's range wait until they are an eighth of it, or the archive is idle: merging
+   each at once would rewrite everything for one event in a hundred.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.blocks import Block, OpenBlock
+from yamcs_archive.storage.columns import joined, sizes, transposed
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.pieces import Pair, fetch
+from yamcs_archive.storage.placing import encoded_blocks
+from yamcs_archive.storage.points import reach
+from yamcs_archive.storage.rows import decode_row
+from yamcs_archive.storage.stored import OverlapError, Stored
+from yamcs_archive.storage.summaries import BLOCK_LEVEL
+from yamcs_archive.storage.summaries import joined as joined_summaries
+
+_LATE_SHARE = 8
+"""Late rows are merged into a block when they are an eighth of its events."""
+_BEYOND_ALL = b"\xff" * 9
+
+
+class Step(NamedTuple):
+    """Rows that become blocks, together with a block that is replaced."""
+
+    rows: list[bytes]
+    replaced: OpenBlock | None
+    blocks: list[tuple[Block, int, int]]
+    """Each with its lowest and greatest commit."""
+
+
+def steps(environment: Environment, options: Options, upto_commit: int, *, all_late: bool) -> Iterator[Step]:
+    """Yield steps that seal the rows of commits up to ``upto_commit``, in key order.
+
+    ``all_late`` merges late rows however few they are.
+    """
+    lower = b""
+    while lower < _BEYOND_ALL:
+        with environment.read() as transaction:
+            rows = transaction.cursor(environment.databases["rows"])
+            if not rows.set_range(lower or b"\0"):
+                return
+            first = rows.key()
+            own, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
+            value = None if own is None else transaction.get(own, db=environment.databases["blocks"])
+        lower = pairs[-1][0] + b"\0" if more else upper
+        block = None if own is None or value is None else OpenBlock(own, value)
+        step = _step(pairs, block, options, upto_commit, all_late)
+        if step is not None:
+            yield step
+
+
+def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[bytes | None, bytes]:
+    """Return the first keys of the block that a row belongs to, if any, and of the one after it."""
+    following = _BEYOND_ALL
+    placed = summaries.set_range(BLOCK_LEVEL + key)
+    if placed and summaries.key()[:1] == BLOCK_LEVEL:
+        following = summaries.key()[1:]
+    placed = summaries.prev() if placed else summaries.last()
+    while placed and summaries.key()[:1] != BLOCK_LEVEL:
+        placed = summaries.prev()
+    return (summaries.key()[1:] if placed else None), following
+
+
+def _step(
+    pairs: list[Pair], block: OpenBlock | None, options: Options, upto_commit: int, all_late: bool
+) -> Step | None:
+    """Return the step for rows that all belong to one block, or to none."""
+    rows = [(key, row) for key, value in pairs if (row := decode_row(key, value)).commit <= upto_commit]
+    replaced = None
+    if block is not None:
+        last = block.encoded_key(block.count - 1)
+        inside = bisect_right(rows, last, key=lambda row: row[0])
+        behind = len(rows) - inside
+        merges = inside and (all_late or inside * _LATE_SHARE >= block.count)
+        room = (
+            block.count < options.block_events_max
+            and sum(sizes(block.columns)) < options.block_text_bytes_max
+        )
+        if merges or (behind and room and inside == 0):
+            replaced = block
+        else:
+            rows = rows[inside:]
+    if not rows:
+        return None
+    columns = transposed([row.event for _, row in rows])
+    commits = [row.commit for _, row in rows]
+    if replaced is not None:
+        columns, commits = joined([replaced.columns, columns]), [*replaced.commits, *commits]
+        keys = columns.keys()
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        columns, commits = columns.take(order), [commits[place] for place in order]
+    return Step([key for key, _ in rows], replaced, list(encoded_blocks(columns, commits, options)))
+
+
+def put(step: Step, stored: Stored) -> bool:
+    """Put a step in, in the writer's transaction; False when it no longer fits, and nothing may be kept."""
+    reach("seal-begun")
+    if step.replaced is not None:
+        if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
+            return False
+        stored.delete_block(step.replaced.key)
+    if not all(map(stored.delete_row, step.rows)):
+        return False
+    reach("seal-rows-deleted")
+    try:
+        for block, lowest, greatest in step.blocks:
+            stored.put_block(block, lowest, greatest)
+    except OverlapError:
+        return False
+    reach("seal-blocks-put")
+    return True
+
+
+def close_groups(stored: Stored) -> bool:
+    """Close the next group of blocks that is full; False when there is none.
+
+    A group is closed when twice its number of blocks stand behind the last closed one, so that the
+    newest blocks, which still change, stay out of it.
+    """
+    found = stored.blocks_behind_groups(2 * GROUP_BLOCKS_MAX)
+    if len(found) < 2 * GROUP_BLOCKS_MAX:
+        return False
+    stored.put_group(joined_summaries(found[:GROUP_BLOCKS_MAX]))
+    return True

@@ -1,0 +1,220 @@
+"""What the writer looks up and changes in one write transaction: rows and blocks as one order of keys.
+
+1. Only the writer's thread uses it. Decoded blocks are kept from one transaction to the next, because
+   nobody else changes blocks; they are forgotten when a transaction fails.
+2. Blocks never overlap: a block is put only where no other block's range begins or reaches, or in the
+   place of those that it replaces.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import lmdb
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.event import Event
+from yamcs_archive.storage.blocks import CHECKSUMS_BYTES, Block, OpenBlock
+from yamcs_archive.storage.columns import Key
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.keys import decode_key, encode_key
+from yamcs_archive.storage.rows import decode_row
+from yamcs_archive.storage.summaries import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    Summary,
+    decode_summary,
+    encode_summary,
+    joined,
+)
+
+_BLOCKS_KEPT_MAX = 64
+"""Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
+
+
+class OverlapError(Exception):
+    """A block would overlap another one: the store has changed since the block was made."""
+
+
+class KeptBlocks:
+    """Decoded blocks by key, the most recently used ones."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
+
+    def get(self, key: bytes) -> OpenBlock | None:
+        """Return the block if it is kept."""
+        found = self._blocks.get(key)
+        if found is not None:
+            self._blocks.move_to_end(key)
+        return found
+
+    def keep(self, block: OpenBlock) -> None:
+        """Keep a block, and let the one go that was not used for longest."""
+        self._blocks[block.key] = block
+        if len(self._blocks) > _BLOCKS_KEPT_MAX:
+            self._blocks.popitem(last=False)
+
+    def forget(self, keys: Iterable[bytes] | None = None) -> None:
+        """Forget some blocks, or all."""
+        if keys is None:
+            self._blocks.clear()
+        else:
+            for key in keys:
+                self._blocks.pop(key, None)
+
+
+class Stored:
+    """Rows and blocks, in the writer's transaction."""
+
+    def __init__(
+        self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: KeptBlocks
+    ) -> None:
+        self._databases = environment.databases
+        self._transaction = transaction
+        self._kept = kept
+        self._rows = transaction.cursor(self._databases["rows"])
+        self._summaries = transaction.cursor(self._databases["summaries"])
+
+    def next_key(self, key: Key) -> Key | None:
+        """Return the least stored key that is not below ``key``, or None."""
+        encoded = encode_key(*key)
+        row = decode_key(self._rows.key()) if self._rows.set_range(encoded) else None
+        in_block = self._next_in_blocks(key, encoded)
+        if row is None or in_block is None:
+            return row if in_block is None else in_block
+        return min(row, in_block)
+
+    def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
+        before = self.block_before(encoded + b"\0")
+        if before is not None and before.last >= encoded:
+            block = self.block(before.first)
+            return block.keys[bisect_left(block.keys, key)]
+        following = self.first_block_from(encoded)
+        return None if following is None else decode_key(following)
+
+    def first_block_from(self, key: bytes) -> bytes | None:
+        """Return the first key of the first block that begins at ``key`` or behind it."""
+        if (
+            self._summaries.set_range(BLOCK_LEVEL + key)
+            and (found := self._summaries.key())[:1] == BLOCK_LEVEL
+        ):
+            return found[1:]
+        return None
+
+    def block_before(self, key: bytes) -> Summary | None:
+        """Return the summary of the last block that begins below ``key``."""
+        placed = (
+            self._summaries.prev() if self._summaries.set_range(BLOCK_LEVEL + key) else self._summaries.last()
+        )
+        while placed and self._summaries.key()[:1] != BLOCK_LEVEL:  # beyond the last block stand the groups
+            placed = self._summaries.set_range(GROUP_LEVEL) and self._summaries.prev()
+        return decode_summary(*self._summaries.item()) if placed else None
+
+    def row_between(self, lower: bytes, upper: bytes) -> bool:
+        """Say whether a row stands with ``lower < key < upper``."""
+        return bool(self._rows.set_range(lower + b"\0")) and self._rows.key() < upper
+
+    def block(self, key: bytes) -> OpenBlock:
+        """Return the block of that first key."""
+        found = self._kept.get(key)
+        if found is None:
+            value = self._transaction.get(key, db=self._databases["blocks"])
+            if value is None:
+                raise DamagedError(f"blocks {key.hex()}", "there is a summary of it but no block")
+            found = OpenBlock(key, value)
+            self._kept.keep(found)
+        return found
+
+    def block_checksums(self, key: bytes) -> bytes | None:
+        """Return the checksums of the block of that first key, or None."""
+        value = self._transaction.get(key, db=self._databases["blocks"])
+        return None if value is None else value[:CHECKSUMS_BYTES]
+
+    def blocks_behind_groups(self, blocks_max: int) -> list[Summary]:
+        """Return the summaries of the first blocks behind the last closed group."""
+        placed = self._summaries.last()
+        behind = BLOCK_LEVEL
+        if placed and self._summaries.key()[:1] == GROUP_LEVEL:
+            behind += decode_summary(*self._summaries.item()).last + b"\0"
+        found: list[Summary] = []
+        placed = self._summaries.set_range(behind)
+        while placed and len(found) < blocks_max and self._summaries.key()[:1] == BLOCK_LEVEL:
+            found.append(decode_summary(*self._summaries.item()))
+            placed = self._summaries.next()
+        return found
+
+    def event(self, key: Key) -> Event:
+        """Return the event stored under ``key``."""
+        encoded = encode_key(*key)
+        if self._rows.set_key(encoded):
+            return decode_row(encoded, self._rows.value()).event
+        before = self.block_before(encoded + b"\0")
+        if before is None:
+            raise DamagedError(f"key {encoded.hex()}", "it was found a moment ago and is gone")
+        block = self.block(before.first)
+        return block.columns.event(bisect_left(block.keys, key))
+
+    def put_rows(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put new rows, in key order."""
+        taken, added = self._rows.putmulti(pairs, overwrite=False)
+        if not taken == added == len(pairs):
+            raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
+
+    def keep(self, block: OpenBlock) -> None:
+        """Keep a block that was just put, so that the next append need not read it back."""
+        self._kept.keep(block)
+
+    def delete_row(self, key: bytes) -> bool:
+        """Delete a row; False when it is not there."""
+        return self._transaction.delete(key, db=self._databases["rows"])
+
+    def put_block(self, block: Block, lowest_commit: int, greatest_commit: int) -> None:
+        """Put a block and its summary, in the place of the one with the same first key if there is one.
+
+        Raises OverlapError when it would overlap another block; the transaction must end then.
+        """
+        before = self.block_before(block.key)
+        following = self.first_block_from(block.key + b"\0")
+        if (before is not None and before.last >= block.key) or (
+            following is not None and following <= block.last
+        ):
+            raise OverlapError(block.key.hex())
+        summary = Summary(
+            block.key,
+            block.last,
+            block.events,
+            frozenset(block.sources),
+            block.severities,
+            lowest_commit,
+            greatest_commit,
+        )
+        self._transaction.put(block.key, block.value, db=self._databases["blocks"])
+        self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])
+        self._kept.forget([block.key])
+        group = self._group_around(block.key)
+        if group is not None:
+            widened = joined([group, summary])
+            self._transaction.put(*encode_summary(GROUP_LEVEL, widened), db=self._databases["summaries"])
+
+    def delete_block(self, key: bytes) -> None:
+        """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
+        self._transaction.delete(key, db=self._databases["blocks"])
+        self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
+        self._kept.forget([key])
+
+    def _group_around(self, key: bytes) -> Summary | None:
+        if not self._summaries.set_range(GROUP_LEVEL + key):
+            placed = self._summaries.last()
+        else:
+            placed = self._summaries.key() == GROUP_LEVEL + key or self._summaries.prev()
+        if not placed or self._summaries.key()[:1] != GROUP_LEVEL:
+            return None
+        group = decode_summary(*self._summaries.item())
+        return group if group.last >= key else None
+
+    def put_group(self, group: Summary) -> None:
+        """Put the summary of a closed group."""
+        self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
