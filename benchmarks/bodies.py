@@ -25,7 +25,7 @@ def json_body(event: Event) -> bytes:
     """Return the JSON of one create request.
 
     >>> json_body(Event("a", "AOCS", generation_time=0, seq_number=7))
-    b'{"message":"a","source":"AOCS","severity":"INFO","time":"1970-01-01T00:00:00Z","sequenceNumber":7}'
+    b'{"message":"a","source":"AOCS","severity":"INFO","sequenceNumber":7,"time":"1970-01-01T00:00:00Z"}'
     """
     return msgspec.json.encode(_fields(event) | {"time": format_rfc3339(event.generation_time or 0)})
 

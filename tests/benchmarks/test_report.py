@@ -88,7 +88,7 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
     outcome = Outcome(figures={}, series=series | asked)
     document = _document(_result("archive", 1, 2), Result(job=scaled.job, outcomes=[outcome]))
     drawn = draw(document, tmp_path / "plots")
-    assert [path.name for path in drawn] == ["ingest.png", "size.png", "scale.png"]
+    assert [path.name for path in drawn] == ["ingest-10000.png", "size.png", "scale.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
