@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders.base import Contender
-from yamcs_archive import Archive, Event, Instance, Severity
+from yamcs_archive import Archive, Event, Severity
 
 INSTANCE = "bench"
 
@@ -46,7 +46,7 @@ class ArchiveContender(Contender[list[Event]]):
 
     def settle(self) -> None:
         """Wait until nothing is left to be sealed."""
-        settle(self._instance)
+        self._instance.settle()
 
     def scan(self) -> Iterator[Event]:
         """See the base class."""
@@ -72,13 +72,3 @@ class ArchiveContender(Contender[list[Event]]):
     def close(self) -> None:
         """See the base class."""
         self._archive.close()
-
-
-def settle(instance: Instance) -> None:
-    """Bring all events of an instance to rest, once there is something to bring them to.
-
-    The one place that knows how; without sealing every event is at rest as soon as it is committed.
-    """
-    bring_to_rest = getattr(instance, "settle", None)
-    if bring_to_rest is not None:
-        bring_to_rest()
