@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import lt
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
@@ -62,19 +62,17 @@ class Group:
     """What a group does: the outcome for each caller, and what is to be written for them together."""
 
     outcomes: list[Outcome]
-    keys: Sequence[Key]
-    """Of the new events, ascending."""
     columns: Columns
-    """The new events, in the order of ``keys``."""
+    """The new events, in key order."""
     stretches: list[tuple[int, int]]
-    """Where in ``keys`` each stretch begins and ends between whose keys nothing was stored before."""
+    """Where in the columns each stretch begins and ends between whose keys nothing was stored before."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The stretches as a commit records them."""
+        key = self.columns.key
         return tuple(
-            Run(encode_key(*self.keys[start]), encode_key(*self.keys[stop - 1]))
-            for start, stop in self.stretches
+            Run(encode_key(*key(start)), encode_key(*key(stop - 1))) for start, stop in self.stretches
         )
 
 
@@ -94,6 +92,13 @@ def decide(
     arrivals = _Arrivals(takers, horizon)
     columns = joined([outcome.columns for outcome in takers]) if takers else _EMPTY
     order: list[int] | None = None  # of the columns' indexes, None: as they arrived
+    times = columns.generation_time
+    if times and not arrivals.expired and all(map(lt, times, times[1:])):
+        # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
+        # beyond, nothing to look up but the first.
+        following = existing.next_key(columns.key(0))
+        if following is None or following > columns.key(-1):
+            return _counted(takers, Group(outcomes, columns, [(0, len(times))]))
     keys = columns.keys()
     distinct = all(map(lt, keys, keys[1:]))
     if arrivals.expired or not distinct:
@@ -105,11 +110,15 @@ def decide(
         keys = columns.keys()
     new, stretches = _place(keys, columns, existing, arrivals, order, distinct=distinct)
     if len(new) < len(keys):
-        keys, columns = [keys[index] for index in new], columns.take(new)
+        columns = columns.take(new)
+    return _counted(takers, Group(outcomes, columns, stretches))
+
+
+def _counted(takers: list[Outcome], group: Group) -> Group:
     for outcome in takers:
         refused = len(outcome.duplicates) + len(outcome.conflicts) + len(outcome.expired)
         outcome.stored = len(outcome.columns.message) - refused
-    return Group(outcomes, keys, columns, stretches)
+    return group
 
 
 _EMPTY = Columns([], [], [], [], [], [], [], [], [], [])
@@ -216,22 +225,15 @@ def _number(
 
 
 def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
-    """Return for each source of some complete events: how many, greatest number, greatest time.
+    """Return for each source of complete events in key order: how many, greatest number, greatest time.
 
     >>> from yamcs_archive.storage.columns import prepare
     >>> tally(prepare([Event("a", seq_number=4, generation_time=9)], int))
     {'User': (1, 4, 9)}
     """
-    numbers: dict[str, int] = {}
-    times: dict[str, int] = {}
-    for source, number, time in zip(columns.source, columns.seq_number, columns.generation_time, strict=True):
-        if number > numbers.get(source, _BELOW_ALL):  # type: ignore[operator]  # numbers are filled in
-            numbers[source] = number  # type: ignore[assignment]  # likewise
-        if time > times.get(source, _BELOW_ALL):
-            times[source] = time
-    return {
-        source: (count, numbers[source], times[source]) for source, count in Counter(columns.source).items()
-    }
-
-
-_BELOW_ALL = -(1 << 63)
+    numbers: dict[str, list[Any]] = {source: [] for source in columns.source}
+    deque(map(list.append, map(numbers.__getitem__, columns.source), columns.seq_number), maxlen=0)
+    newest = dict(
+        zip(columns.source, columns.generation_time, strict=True)
+    )  # in key order the last is the newest
+    return {source: (len(found), max(found), newest[source]) for source, found in numbers.items()}

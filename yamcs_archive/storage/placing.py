@@ -27,11 +27,14 @@ from yamcs_archive.storage.stored import Stored
 def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
     """Put the new events of a group under their keys, as blocks or as rows."""
     for start, stop in group.stretches:
-        columns, first = group.columns.cut(start, stop), encode_key(*group.keys[start])
+        columns = group.columns
+        if stop - start < len(columns.message):
+            columns = columns.cut(start, stop)
+        first = encode_key(*columns.key(0))
         if stop - start >= options.run_events_min and _is_between_blocks(stored, first):
             _put_blocks(first, columns, stored, commit, options)
         else:
-            keys = [encode_key(*key) for key in group.keys[start:stop]]
+            keys = [encode_key(*key) for key in columns.keys()]  # noqa: SIM118  # a method, not a mapping
             stored.put_rows(encode_rows(keys, columns, commit))
 
 

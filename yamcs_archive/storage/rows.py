@@ -46,7 +46,7 @@ def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[
     for key, message, severity, kind, generated, received, user, extensions, extra in zip(
         keys,
         columns.message,
-        columns.severity,
+        bytes(columns.severity),  # plain ints: msgpack would ask an enumeration's own comparisons
         columns.type,
         columns.generation_time,
         columns.reception_time,

@@ -275,11 +275,11 @@ class Writer:
             reach("outcomes-known")
             for source in _account(group, state, changed):
                 self._unsaved.add(source)
-            if not group.keys and submitted:
+            if not group.stretches and submitted:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
                 self._sources.update(changed)
                 return group
-            if group.keys:
+            if group.stretches:
                 self._put(transaction, stored, group)
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
@@ -295,7 +295,7 @@ class Writer:
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
-        self._head += bool(group.keys)
+        self._head += bool(group.stretches)
         self._unsaved.clear()
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
@@ -305,7 +305,7 @@ class Writer:
     def _put(self, transaction: lmdb.Transaction[bytes], stored: Stored, group: Group) -> None:
         number = self._head + 1
         place(group, stored, number, self._options)
-        commit = Commit(number, self._options.clock(), len(group.keys), group.runs)
+        commit = Commit(number, self._options.clock(), len(group.columns.message), group.runs)
         if not transaction.put(
             *encode_commit(commit), overwrite=False, db=self._environment.databases["commits"]
         ):
