@@ -87,14 +87,8 @@ def encode_block(columns: Columns, commits: Sequence[int]) -> Block:
         )
     )
     first, last = (encode_key(times[at], columns.source[at], columns.seq_number[at]) for at in (0, -1))  # type: ignore[arg-type]  # likewise
-    return Block(
-        first,
-        last,
-        _assembled(first, count, key_frame, _body_frame(columns)),
-        count,
-        tuple(names),
-        _mask(severities),
-    )
+    value = _assembled(first, count, key_frame, _body_frame(columns))
+    return Block(first, last, value, count, tuple(names), _mask(severities))
 
 
 def _mask(severities: bytes) -> int:
@@ -107,7 +101,7 @@ def _mask(severities: bytes) -> int:
 def _body_frame(columns: Columns) -> bytes:
     received, generated = columns.reception_time, columns.generation_time
     # A bulk append gives all its events one reception time; live events come at a small delay each.
-    absolute = min(received) == max(received)
+    absolute = received.count(received[0]) == len(received)
     delays = received if absolute else list(map(sub, received, generated))
     body: bytes = msgpack.packb(
         (

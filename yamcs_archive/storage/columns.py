@@ -106,7 +106,10 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
     :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
     ``position`` is the event's index.
     """
-    columns = transposed(events) if set(map(type, events)) == {Event} else None
+    columns = None
+    if set(map(type, events)) == {Event}:
+        columns = transposed(events)
+        _fill_times(columns, clock)
     if columns is None or not _plainly_valid(columns, events):
         for position, event in enumerate(events):
             try:
@@ -117,11 +120,14 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
         columns = columns or transposed(events)
     if "" in columns.source:
         columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
+    return columns
+
+
+def _fill_times(columns: Columns, clock: Callable[[], int]) -> None:
     now = clock()
     for times in (columns.generation_time, columns.reception_time):
-        if None in times:
+        if type(None) in set(map(type, times)):
             times[:] = [now if time is None else time for time in times]
-    return columns
 
 
 def sizes(columns: Columns) -> list[int]:
@@ -131,12 +137,7 @@ def sizes(columns: Columns) -> list[int]:
     [3, 101]
     """
     found = list(map(len, columns.message))
-    kinds = set(columns.type) | set(columns.created_by)
-    if (
-        any(columns.extensions)
-        or any(columns.extra)
-        or any(kind and len(kind) > _TABLE_TEXT_MAX for kind in kinds)
-    ):
+    if has_attached(columns):
         for index, (kind, user, extensions, extra) in enumerate(
             zip(columns.type, columns.created_by, columns.extensions, columns.extra, strict=True)
         ):
@@ -145,18 +146,26 @@ def sizes(columns: Columns) -> list[int]:
     return found
 
 
+def has_attached(columns: Columns) -> bool:
+    """Say whether events have more than their messages that counts: extra, extensions, long texts.
+
+    >>> has_attached(prepare([Event("abc", type="short")], int))
+    False
+    """
+    if any(columns.extensions) or any(columns.extra):
+        return True
+    texts = {*columns.type, *columns.created_by}
+    return any(text is not None and len(text) > _TABLE_TEXT_MAX for text in texts)
+
+
 def text_bytes(columns: Columns) -> int:
     """Return about how many bytes the events take in memory, for budgets (characters count as one).
 
     >>> text_bytes(prepare([Event("abc")], int)) >= 3
     True
     """
-    size = sum(map(len, columns.message)) + len(columns.message) * _EVENT_OVERHEAD_BYTES
-    if any(columns.extensions):
-        size += sum(map(len, columns.extensions))
-    if any(columns.extra):
-        size += sum(len(name) + len(value) for extra in columns.extra for name, value in extra.items())
-    return size
+    size = sum(sizes(columns)) if has_attached(columns) else len("".join(columns.message))
+    return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
 
 
 def transposed(events: Sequence[Event]) -> Columns:

@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
 
 from yamcs_archive.options import Options
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
-from yamcs_archive.storage.columns import Columns, joined, sizes
+from yamcs_archive.storage.columns import Columns, has_attached, joined, sizes
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.outcomes import Group
 from yamcs_archive.storage.rows import encode_rows
@@ -56,7 +56,8 @@ def _put_blocks(first: bytes, columns: Columns, stored: Stored, commit: int, opt
         if sum(sizes(partial.columns)) < options.block_text_bytes_max:
             columns, commits = joined([partial.columns, columns]), [*partial.commits, *commits]
     for start, stop in cuts(columns, options):
-        block = encode_block(part := columns.cut(start, stop), own := commits[start:stop])
+        part, own = columns.cut(start, stop), commits[start:stop]
+        block = encode_block(part, own)
         stored.put_block(block, min(own), max(own))
         if stop == len(commits) and block.events < options.block_events_max:
             stored.keep(OpenBlock.known(block, part, own))
@@ -70,18 +71,20 @@ def cuts(columns: Columns, options: Options) -> Iterator[tuple[int, int]]:
     >>> list(cuts(prepare([Event("abc")] * 5, int), Options(block_events_max=2)))
     [(0, 2), (2, 4), (4, 5)]
     """
-    count = len(columns.message)
-    reached = list(accumulate(sizes(columns), initial=0))
+    attached = has_attached(columns)
     start = 0
-    while start < count:
-        fits = bisect_right(reached, reached[start] + options.block_text_bytes_max) - 1
-        stop = min(start + options.block_events_max, max(fits, start + 1), count)
+    while part := columns.message[start : start + options.block_events_max]:
+        stop = start + len(part)
+        # Joining a block's messages is the cheapest way to measure them: a third of summing lengths.
+        if attached or len("".join(part)) > options.block_text_bytes_max:
+            reached = list(accumulate(sizes(columns.cut(start, stop))))
+            stop = start + max(1, bisect_right(reached, options.block_text_bytes_max))
         yield start, stop
         start = stop
 
 
 def encoded_blocks(
-    columns: Columns, commits: Sequence[int], options: Options
+    columns: Columns, commits: list[int], options: Options
 ) -> Iterator[tuple[Block, int, int]]:
     """Yield the blocks of events in key order, each with its lowest and greatest commit."""
     for start, stop in cuts(columns, options):
