@@ -132,7 +132,8 @@ class Instance:
         >>> sim.append(done.event).duplicate
         True
         """
-        return self.submit(event).result()
+        self._check_open()
+        return self._store.append_now(prepare((event,), self._options.clock), _appended)
 
     def submit(self, event: Event) -> Future[Appended]:
         """Hand over one event without waiting; the future is done when the event is durable.

@@ -20,7 +20,9 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
 )
 from yamcs_archive.limits import SEQ_NUMBER_MAX
+from yamcs_archive.storage import points
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
+from yamcs_archive.storage.points import POINTS
 
 
 def numbered(count: int, **fields: Any) -> list[Event]:
@@ -262,3 +264,49 @@ def test_cursors_of_another_archive_and_beyond_the_head_are_refused(archive: Arc
     for beyond in (head._replace(commit=head.commit + 1), head._replace(position=head.position + 1)):
         with pytest.raises(BadCursorError, match="beyond"):
             sim.changes(after=encode_cursor(beyond))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_ctrl_c_at_any_point_of_an_append_leaves_the_store_whole_and_usable(
+    sim: Instance, point: str
+) -> None:
+    sim.append(Event("before"))
+
+    def interrupt(reached: str) -> None:
+        if reached == point:
+            points.on_point = None
+            raise KeyboardInterrupt
+
+    points.on_point = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sim.append(Event("interrupted", seq_number=7))
+    finally:
+        points.on_point = None
+    done = sim.append(Event("after"))
+    found = [event.message for event in sim.events()]
+    assert found in (["before", "after"], ["before", "interrupted", "after"])
+    assert done.event.seq_number == (8 if "interrupted" in found else 1)
+    assert [change.event.message for change in sim.changes()] == found
+    assert sim.stats().events == len(found)
+
+
+def test_lone_callers_and_crowds_take_turns_and_lose_nothing(sim: Instance) -> None:
+    def work(worker: int) -> None:
+        for n in range(60):
+            if n % 7 == worker % 7:
+                assert (
+                    sim.append_many(Event(f"{worker}/{n}/{m}", source=f"S{worker}") for m in range(3)).stored
+                    == 3
+                )
+            elif n % 3:
+                sim.append(Event(f"{worker}/{n}", source=f"S{worker}"))
+            else:
+                sim.submit(Event(f"{worker}/{n}", source=f"S{worker}")).result(30)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    for source, state in sim.stats().sources.items():
+        numbers = [event.key.seq_number for event in sim.events(sources=[source])]
+        assert sorted(numbers) == list(range(state.events))
+    assert len({event.message for event in sim.events()}) == sim.stats().events

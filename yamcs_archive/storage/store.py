@@ -51,6 +51,9 @@ class EventStore(Protocol):
     def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
         """Store prepared events; the future is done when they are durable."""
 
+    def append_now(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+        """Store prepared events and wait until they are durable."""
+
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
@@ -112,6 +115,12 @@ class LmdbStore:
         if self._writer is None:
             raise ReadOnlyError("append")
         return self._writer.submit(columns, answer)
+
+    def append_now(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+        """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
+        if self._writer is None:
+            raise ReadOnlyError("append")
+        return self._writer.commit(columns, answer)
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""

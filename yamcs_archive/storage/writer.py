@@ -1,6 +1,7 @@
-"""The one writer of an instance: group commit on a thread of its own.
+"""The one writer of an instance: group commit, on a thread of its own or on a lone caller's.
 
-1. Callers hand over columns and get a future; it is done after the fsync, never before.
+1. Callers hand over columns and get a future; it is done after the fsync, never before. One commit is
+   made at a time, by whoever has the turn.
 2. A group takes what waits, up to a bound, and is committed in one LMDB transaction: events, source
    states and the commit's record together, so a crash leaves all of the group or nothing.
 3. State that is cached here (head, source states) changes only after the transaction was committed.
@@ -81,6 +82,7 @@ class Writer:
         self._stale = False  # after a failure: the environment must be opened anew first
         self._kept = KeptBlocks()
         self._tasks: deque[_Task] = deque()
+        self._turn = threading.Lock()  # held by whoever commits; all state above is theirs
         self._load()
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
@@ -103,6 +105,24 @@ class Writer:
             self._waiting_bytes += submission.size_bytes
             self._arrived.notify()
         return submission.future
+
+    def commit(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+        """Do what :meth:`submit` does, and wait for it.
+
+        When nobody else waits or commits, the caller's own thread makes the commit: handing over to
+        the writer's thread and back costs a lone caller nearly as much as the commit itself.
+        """
+        if self._turn.acquire(blocking=False):
+            try:
+                with self._arrived:
+                    alone = not (self._waiting or self._tasks or self._closing)
+                if alone and os.getpid() == self._pid:
+                    future: Future[T] = Future()
+                    self._serve([_Submission(columns, 0, answer, future)])
+                    return future.result()
+            finally:
+                self._turn.release()
+        return self.submit(columns, answer).result()
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
@@ -134,6 +154,10 @@ class Writer:
             self._arrived.notify()
             self._taken.notify_all()
         self._thread.join()
+        with self._turn:  # a caller may still be committing on its own thread
+            if self._unsaved:
+                with suppress(ArchiveError):  # counts of refusals only; there is nobody left to tell
+                    self._commit([])
 
     def _load(self) -> None:
         self._horizon = read_meta(self._environment).horizon
@@ -146,41 +170,34 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            group = self._take()
-            if self._tasks:
-                self._serve_task(self._tasks.popleft())
-            elif not group:
-                break
-            if group:
-                self._serve(group)
+            with self._arrived:
+                while not (self._waiting or self._tasks or self._closing):
+                    self._arrived.wait()
+                if self._closing and not self._waiting:
+                    break
+            with self._turn:
+                if group := self._take():
+                    self._serve(group)
+                if self._tasks:
+                    self._serve_task(self._tasks.popleft())
         while self._tasks:
             self._tasks.popleft().future.set_exception(ClosedError())
-        if self._unsaved:
-            with suppress(ArchiveError):  # counts of refusals only, no event; there is nobody left to tell
-                self._commit([])
 
     def _take(self) -> list[_Submission]:
-        """Return what waits, in order of arrival, up to a group's bounds; nothing for a task or the end."""
-        while True:
-            group: list[_Submission] = []
-            events = size_bytes = 0
-            with self._arrived:
-                while not self._waiting and not self._closing and not self._tasks:
-                    self._arrived.wait()
-                if not self._waiting:
-                    return []
-                while self._waiting:
-                    submission = self._waiting[0]
-                    events += len(submission.columns.message)
-                    size_bytes += submission.size_bytes
-                    if group and (events > self._options.group_events_max or size_bytes > GROUP_BYTES_MAX):
-                        break
-                    group.append(self._waiting.popleft())
-                    self._waiting_bytes -= submission.size_bytes
-                self._taken.notify_all()
-            group = [submission for submission in group if submission.future.set_running_or_notify_cancel()]
-            if group:
-                return group
+        """Return what waits, in order of arrival, up to a group's bounds."""
+        group: list[_Submission] = []
+        events = size_bytes = 0
+        with self._arrived:
+            while self._waiting:
+                submission = self._waiting[0]
+                events += len(submission.columns.message)
+                size_bytes += submission.size_bytes
+                if group and (events > self._options.group_events_max or size_bytes > GROUP_BYTES_MAX):
+                    break
+                group.append(self._waiting.popleft())
+                self._waiting_bytes -= submission.size_bytes
+            self._taken.notify_all()
+        return [submission for submission in group if submission.future.set_running_or_notify_cancel()]
 
     def _serve_task(self, task: _Task) -> None:
         try:
@@ -234,7 +251,10 @@ class Writer:
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
                 for submission in group:
                     self._serve([submission])
-        except BaseException as error:  # a fault of ours must reach the callers, not end the thread
+        except BaseException as error:
+            # A fault of ours, or Ctrl-C in a caller that commits for itself: it must reach the callers,
+            # and what is known of the store is read again, for it may have come at any moment.
+            self._stale = True
             _fail(group, error)
         else:
             reach("before-answer")
