@@ -25,17 +25,18 @@ class Sealer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._start = crc32(name.encode() + b"\0")
+        self.start = crc32(name.encode() + b"\0")
+        """Where every checksum of this sub-database begins."""
 
     def seal(self, key: bytes, body: bytes) -> bytes:
         """Return the value to store for ``body`` under ``key``."""
-        return crc32(body, crc32(key, self._start)).to_bytes(CHECKSUM_BYTES, "big") + body
+        return crc32(body, crc32(key, self.start)).to_bytes(CHECKSUM_BYTES, "big") + body
 
     def open(self, key: bytes, value: bytes) -> bytes:
         """Return the body of a stored value; :class:`DamagedError` when its checksum is wrong."""
         body = value[CHECKSUM_BYTES:]
         if len(value) < CHECKSUM_BYTES or value[:CHECKSUM_BYTES] != crc32(
-            body, crc32(key, self._start)
+            body, crc32(key, self.start)
         ).to_bytes(CHECKSUM_BYTES, "big"):
             raise DamagedError(f"{self.name} {key.hex()}", "the checksum is wrong")
         return body

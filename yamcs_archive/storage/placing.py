@@ -26,16 +26,21 @@ from yamcs_archive.storage.stored import Stored
 
 def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
     """Put the new events of a group under their keys, as blocks or as rows."""
+    rows: list[int] = []
     for start, stop in group.stretches:
-        columns = group.columns
-        if stop - start < len(columns.message):
-            columns = columns.cut(start, stop)
-        first = encode_key(*columns.key(0))
-        if stop - start >= options.run_events_min and _is_between_blocks(stored, first):
-            _put_blocks(first, columns, stored, commit, options)
-        else:
-            keys = [encode_key(*key) for key in columns.keys()]  # noqa: SIM118  # a method, not a mapping
-            stored.put_rows(encode_rows(keys, columns, commit))
+        if stop - start >= options.run_events_min:
+            first = encode_key(*group.columns.key(start))
+            if _is_between_blocks(stored, first):
+                columns = group.columns
+                if stop - start < len(columns.message):
+                    columns = columns.cut(start, stop)
+                _put_blocks(first, columns, stored, commit, options)
+                continue
+        rows.extend(range(start, stop))
+    if rows:
+        columns = group.columns if len(rows) == len(group.columns.message) else group.columns.take(rows)
+        keys = [encode_key(*key) for key in columns.keys()]  # noqa: SIM118  # a method, not a mapping
+        stored.put_rows(encode_rows(keys, columns, commit))
 
 
 def _is_between_blocks(stored: Stored, first: bytes) -> bool:

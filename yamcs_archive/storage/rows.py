@@ -10,11 +10,12 @@ Time, source and number are in the key; the reception delay is reception minus g
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgpack
 
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.checksums import Sealer
+from yamcs_archive.storage.checksums import CHECKSUM_BYTES, Sealer
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.keys import decode_key
 
@@ -40,7 +41,7 @@ def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[
     >>> decode_row(key, value) == Row(event, 3)
     True
     """
-    seal = _SEALER.seal
+    start = _SEALER.start
     pack = msgpack.Packer().pack
     pairs = []
     for key, message, severity, kind, generated, received, user, extensions, extra in zip(
@@ -64,7 +65,8 @@ def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[
             record += (kind, user)
         elif kind is not None:
             record += (kind,)
-        pairs.append((key, seal(key, pack(record))))
+        body = pack(record)
+        pairs.append((key, crc32(body, crc32(key, start)).to_bytes(CHECKSUM_BYTES, "big") + body))
     return pairs
 
 

@@ -6,7 +6,6 @@ nil, duplicates seen, conflicts seen, expired seen]. The key is the source's nam
 
 from __future__ import annotations
 
-import msgpack
 import msgspec
 
 from yamcs_archive.storage.checksums import Sealer
@@ -25,6 +24,9 @@ class SourceState(msgspec.Struct, array_like=True, gc=False):
     expired: int = 0
 
 
+_decoder = msgspec.msgpack.Decoder(SourceState)
+
+
 def encode_source(name: str, state: SourceState) -> tuple[bytes, bytes]:
     """Return the pair to put for a source.
 
@@ -32,13 +34,14 @@ def encode_source(name: str, state: SourceState) -> tuple[bytes, bytes]:
     True
     """
     key = name.encode()
-    return key, _SEALER.seal(key, msgpack.packb(msgspec.structs.astuple(state)))
+    # The msgpack of a struct that is array_like is the array of its fields.
+    return key, _SEALER.seal(key, msgspec.msgpack.encode(state))
 
 
 def decode_source(key: bytes, value: bytes) -> tuple[str, SourceState]:
     """Return name and state; :class:`~yamcs_archive.errors.DamagedError` if they cannot be trusted."""
     body = _SEALER.open(key, value)
     try:
-        return key.decode(), msgspec.convert(msgpack.unpackb(body), SourceState)
-    except (ValueError, msgspec.ValidationError, msgpack.UnpackException) as error:
+        return key.decode(), _decoder.decode(body)
+    except (ValueError, msgspec.MsgspecError) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None

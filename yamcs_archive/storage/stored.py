@@ -77,6 +77,8 @@ class Stored:
         self._kept = kept
         self._rows = transaction.cursor(self._databases["rows"])
         self._summaries = transaction.cursor(self._databases["summaries"])
+        self._around: OpenBlock | None = None
+        """The block in which the last key was looked up: keys come in order, so the next may be there too."""
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
@@ -88,9 +90,12 @@ class Stored:
         return min(row, in_block)
 
     def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
+        around = self._around
+        if around is not None and around.keys[0] <= key <= around.keys[-1]:
+            return around.keys[bisect_left(around.keys, key)]
         before = self.block_before(encoded + b"\0")
         if before is not None and before.last >= encoded:
-            block = self.block(before.first)
+            self._around = block = self.block(before.first)
             return block.keys[bisect_left(block.keys, key)]
         following = self.first_block_from(encoded)
         return None if following is None else decode_key(following)
@@ -191,6 +196,7 @@ class Stored:
             lowest_commit,
             greatest_commit,
         )
+        self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])
         self._kept.forget([block.key])
@@ -201,6 +207,7 @@ class Stored:
 
     def delete_block(self, key: bytes) -> None:
         """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
+        self._around = None
         self._transaction.delete(key, db=self._databases["blocks"])
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self._kept.forget([key])

@@ -356,11 +356,13 @@ def _account(group: Group, state: Callable[[str], SourceState], changed: dict[st
     """Put the source states that follow from a group into ``changed``; return those that saw refusals."""
     for source, (count, number, time) in tally(group.columns).items():
         old = state(source)
-        changed[source] = msgspec.structs.replace(
-            old,
-            events=old.events + count,
-            greatest_number=number if old.greatest_number is None else max(number, old.greatest_number),
-            greatest_time=time if old.greatest_time is None else max(time, old.greatest_time),
+        changed[source] = SourceState(
+            old.events + count,
+            number if old.greatest_number is None else max(number, old.greatest_number),
+            time if old.greatest_time is None else max(time, old.greatest_time),
+            old.duplicates,
+            old.conflicts,
+            old.expired,
         )
     seen = set()
     for outcome in group.outcomes:
