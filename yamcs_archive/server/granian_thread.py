@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import Interfaces
-from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # not in its stubs
 from granian.server.mt import MTServer
 
@@ -44,7 +43,6 @@ class ThreadServer(MTServer):
             interface=Interfaces.WSGI,
             blocking_threads=threads,
             backlog=BACKLOG_CONNECTIONS,
-            http1_settings=HTTP1Settings(pipeline_flush=True),
             log_enabled=False,
         )
         self._listening = listening
