@@ -277,6 +277,7 @@ def test_bad_arguments_of_a_read_are_refused_at_once(archive: Archive) -> None:
     for arguments in (
         {"limit": -1},
         {"limit": "5"},
+        {"text": b"x"},
         {"sources": "AOCS"},
         {"min_severity": "INFO"},
         {"start": "yesterday"},

@@ -208,6 +208,7 @@ class Instance:
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
         min_severity: Severity | None = None,
+        text: str | None = None,
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
@@ -215,8 +216,9 @@ class Instance:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
         Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
-        ``sources`` are exact names (None: all), ``limit`` counts the events that are yielded (None: no
-        limit), ``after_key`` goes on behind that key in the direction asked for.
+        ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
+        (Unicode's case folding), ``limit`` counts the events that are yielded (None: no limit),
+        ``after_key`` goes on behind that key in the direction asked for.
 
         No transaction is held between two events, so the iterator may be parked: it may also see what
         was appended meanwhile ahead of it, never the same event twice.
@@ -228,12 +230,16 @@ class Instance:
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
         ['Step 2', 'Step 1']
+        >>> [event.message for event in sim.events(text="STEP 3")]
+        ['Step 3']
         """
         self._check_open()
         if isinstance(sources, str):
             raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
         if min_severity is not None and type(min_severity) is not Severity:
             raise InvalidInputError("min_severity", min_severity, "must be a Severity")
+        if text is not None and type(text) is not str:
+            raise InvalidInputError("text", text, "must be text, or None")
         if limit is not None and (type(limit) is not int or limit < 0):
             raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
         if after_key is not None:
@@ -244,6 +250,7 @@ class Instance:
                 stop=None if stop is None else to_us(stop, "stop"),
                 sources=None if sources is None else frozenset(sources),
                 min_severity=min_severity,
+                text=None if text is None else text.casefold(),
                 descending=bool(descending),
                 limit=limit,
                 after_key=after_key,

@@ -92,3 +92,9 @@ SEAL_ROWS_MAX = 8_192
 
 GROUP_BLOCKS_MAX = 256
 """Blocks in a group of summaries: two levels of 256 cover a hundred million events in 190 looks."""
+
+PACK_COMMITS_MAX = 1_000
+"""Commits whose records are packed into one: 2.5 bytes a commit then, 63 as a record of its own."""
+
+PACK_EVENTS_MAX = 8_192
+"""Events of the commits in such a record: whoever walks it holds that many at once."""

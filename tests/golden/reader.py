@@ -33,7 +33,11 @@ def read(instance: Path) -> dict[str, Any]:
         "events": events,
         "forms": {"rows": len(pairs["rows"]), "blocks": len(pairs["blocks"])},
         "summaries": [_body("summaries", key, value) for key, value in pairs["summaries"]],
-        "commits": [_commit(key, _body("commits", key, value), events) for key, value in pairs["commits"]],
+        "commits": [
+            commit
+            for key, value in pairs["commits"]
+            for commit in _commits(key, _body("commits", key, value), events)
+        ],
     }
 
 
@@ -111,18 +115,26 @@ def _block(key: bytes, value: bytes) -> list[dict[str, Any]]:
     return events
 
 
-def _commit(key: bytes, body: list[Any], events: list[dict[str, Any]]) -> dict[str, Any]:
-    kind, time, count, runs = body
-    assert kind == 0
-    number = int.from_bytes(key, "big")
+def _commits(key: bytes, body: list[Any], events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if body[0] == 0:
+        _, time, count, runs = body
+        times, counts = [time], [count]
+    else:
+        _, commits, first, deltas, packed, runs = body
+        times = list(accumulate(_integers(deltas, commits - 1), initial=first))
+        counts = _integers(packed, commits)
     bounds = [
         (_key(run), _key(run)) if isinstance(run, bytes) else (_key(run[0]), _key(run[1])) for run in runs
     ]
-    found = [
-        [event["time"], event["source"], event["number"]]
-        for first, last in bounds
-        for event in events
-        if event["commit"] == number and first <= (event["time"], event["source"], event["number"]) <= last
-    ]
-    assert len(found) == count
-    return {"number": number, "time": time, "events": found}
+    found = []
+    for number, (time, count) in enumerate(zip(times, counts, strict=True), int.from_bytes(key, "big")):
+        own = [
+            [event["time"], event["source"], event["number"]]
+            for first_key, last_key in bounds
+            for event in events
+            if event["commit"] == number
+            and first_key <= (event["time"], event["source"], event["number"]) <= last_key
+        ]
+        assert len(own) == count
+        found.append({"number": number, "time": time, "events": own})
+    return found

@@ -149,6 +149,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     def read(self, start: int | None, stop: int | None, descending: bool, data: st.DataObject) -> None:
         sources = data.draw(st.none() | st.sets(small_sources))
         severity = data.draw(st.none() | st.sampled_from(Severity))
+        text = data.draw(st.sampled_from([None, "", "x", "X", "q"]))
         limit = data.draw(st.none() | st.integers(0, 5))
         after = data.draw(st.none() | st.builds(EventKey, small_times, small_sources, st.integers(-2, 4)))
         expected = [
@@ -158,6 +159,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
             and (stop is None or event.key.generation_time < stop)
             and (sources is None or event.source in sources)
             and (severity is None or event.severity.rank >= severity.rank)
+            and (text is None or text.casefold() in event.message)
             and (after is None or (event.key < after if descending else event.key > after))
         ]
         if descending:
@@ -167,6 +169,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
             stop=stop,
             sources=sources,
             min_severity=severity,
+            text=text,
             descending=descending,
             limit=limit,
             after_key=after,

@@ -10,9 +10,10 @@ from yamcs_archive.errors import BadCursorError, DamagedError, FormatVersionErro
 from yamcs_archive.storage.checksums import Sealer
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.commits import (
-    Commit,
+    CommitRecord,
     Cursor,
     Run,
+    commit_key,
     decode_commit,
     decode_cursor,
     encode_commit,
@@ -64,15 +65,27 @@ def test_a_row_with_a_right_checksum_and_wrong_content_is_damage(body: bytes) ->
         decode_row(key, Sealer("rows").seal(key, body))
 
 
+moments = st.integers(-(2**60), 2**60)
+
+
 @given(
     st.integers(1, 2**63),
-    st.integers(-(2**60), 2**60),
-    counts,
+    st.lists(st.tuples(moments, counts), min_size=1, max_size=20),
     st.lists(st.tuples(keys, keys).map(lambda pair: Run(*sorted(encode_key(*key) for key in pair)))),
 )
-def test_every_commit_round_trips(number: int, time: int, events: int, runs: list[Run]) -> None:
-    commit = Commit(number, time, events, tuple(runs))
-    assert decode_commit(*encode_commit(commit)) == commit
+def test_every_commit_record_round_trips(first: int, commits: list[tuple[int, int]], runs: list[Run]) -> None:
+    times, events = zip(*commits, strict=True)
+    record = CommitRecord(first, times, events, tuple(runs))
+    assert decode_commit(*encode_commit(record)) == record
+    assert record.last == first + len(commits) - 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"\x94\x02\x00\x00\x90", b"\x91\x00", b"\xc0", b"\x96\x01\x02\x00\xc4\x00\xc4\x00\x90"]
+)
+def test_a_commit_record_of_another_kind_or_form_is_damage(body: bytes) -> None:
+    with pytest.raises(DamagedError, match="commits"):
+        decode_commit(commit_key(1), Sealer("commits").seal(commit_key(1), body))
 
 
 @given(

@@ -288,12 +288,17 @@ class OpenBlock:
         return folded.isascii() and folded.encode() in self.text.lower()
 
     @cached_property
-    def by_commit(self) -> dict[int, list[int]]:
-        """For each commit number the places of its events."""
+    def _by_commit(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for place, commit in enumerate(self.commits):
             found.setdefault(commit, []).append(place)
         return found
+
+    def places_of(self, lowest: int, greatest: int) -> list[int]:
+        """Return the places of the events that the commits from ``lowest`` to ``greatest`` stored."""
+        if lowest == greatest:
+            return self._by_commit.get(lowest, [])
+        return [place for place, commit in enumerate(self.commits) if lowest <= commit <= greatest]
 
     @cached_property
     def messages(self) -> list[str]:

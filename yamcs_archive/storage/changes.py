@@ -6,14 +6,15 @@ them, so nothing that later commits put between them moves a cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 
 from yamcs_archive.errors import BadCursorError, CursorGoneError, OtherHistoryError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.commits import (
-    Commit,
+    CommitRecord,
     Cursor,
+    Run,
     commit_key,
     decode_commit,
     decode_cursor,
@@ -31,7 +32,7 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     """Return the cursor behind the newest event."""
     with environment.read() as transaction:
         newest = head_commit(environment, transaction)
-    return Cursor(meta.lineage, newest.number, newest.events) if newest else Cursor(meta.lineage, 0, 0)
+    return Cursor(meta.lineage, newest.last, newest.events[-1]) if newest else Cursor(meta.lineage, 0, 0)
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
@@ -62,35 +63,63 @@ def changes(
     number, seen = max(after.commit, 1), after.position if after.commit else 0
     reader = Reader(environment, batch_events_max)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
-    while (commit := _commit(environment, number)) is not None:
-        position = 0
-        for run in commit.runs:
-            for event in _events_of(reader, max(run.first, horizon), run.last + b"\0", number):
-                position += 1
-                if position > seen:
-                    yield event, Cursor(meta.lineage, number, position)
-        number, seen = number + 1, 0
+    while (record := _record(environment, number)) is not None:
+        for commit, found in _events_of(reader, record, number, horizon):
+            for position, event in enumerate(found, 1):
+                if position > seen or commit > number:
+                    yield event, Cursor(meta.lineage, commit, position)
+        number, seen = record.last + 1, 0
 
 
-def _events_of(reader: Reader, lower: bytes, upper: bytes, commit: int) -> Iterator[Event]:
-    """Yield the events with ``lower <= key < upper`` that a commit stored, in key order."""
-    for piece in reader.pieces(lower, upper):
-        rows = [row.event for key, value in piece.rows if (row := decode_row(key, value)).commit == commit]
+def _events_of(
+    reader: Reader, record: CommitRecord, number: int, horizon: bytes
+) -> Iterator[tuple[int, Iterable[Event]]]:
+    """Yield the commits of a record from ``number`` on, each with its events in key order."""
+    if record.first == record.last:
+        # A commit of its own may be large: its events are read as they are asked for.
+        runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
+        yield number, (event for run in runs for _, event in run)
+        return
+    by_commit: dict[int, list[Event]] = {}
+    for run in record.runs:
+        for commit, event in _in_run(reader, run, horizon, number, record.last):
+            by_commit.setdefault(commit, []).append(event)
+    yield from sorted(by_commit.items())
+
+
+def _in_run(
+    reader: Reader, run: Run, horizon: bytes, lowest: int, greatest: int
+) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
+    for piece in reader.pieces(max(run.first, horizon), run.last + b"\0"):
+        rows = [
+            (row.commit, row.event)
+            for key, value in piece.rows
+            if lowest <= (row := decode_row(key, value)).commit <= greatest
+        ]
         block = piece.block
         if block is None:
             yield from rows
             continue
         places = [
             place
-            for place in block.by_commit.get(commit, ())
+            for place in block.places_of(lowest, greatest)
             if piece.lower <= block.encoded_key(place) < piece.upper
         ]
-        found = block.columns.take(places).events() if places else []
-        yield from merge(found, rows, key=lambda event: event.key) if rows else found
+        events = block.columns.take(places).events() if places else []
+        found = [(block.commits[place], event) for place, event in zip(places, events, strict=True)]
+        yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found
 
 
-def _commit(environment: Environment, number: int) -> Commit | None:
+def _record(environment: Environment, number: int) -> CommitRecord | None:
+    """Return the record that holds a commit, or None when there is no such commit yet."""
     key = commit_key(number)
     with environment.read() as transaction:
-        value = transaction.get(key, db=environment.databases["commits"])
-    return None if value is None else decode_commit(key, value)
+        cursor = transaction.cursor(environment.databases["commits"])
+        placed = cursor.set_range(key)
+        if not (placed and cursor.key() == key):
+            placed = cursor.prev() if placed else cursor.last()
+        if not placed:
+            return None
+        record = decode_commit(*cursor.item())
+    return record if record.first <= number <= record.last else None

@@ -1,11 +1,13 @@
 """Arrival order: commit records and cursors <-> bytes; pure.
 
-1. A commit's record says where its events are: *runs*, each the first and last key of a stretch that
+1. A record says where the events of a commit are: *runs*, each the first and last key of a stretch that
    was new and contiguous when it was written, or one key alone. Later commits may put events between
-   the two, so whoever walks a run takes only the events that carry this commit's number.
+   the two, so whoever walks a run takes only the events that carry the commit's number.
 2. The key is the commit's number as uint64 big-endian; numbers begin at 1 and have no gaps.
-3. The body is a msgpack array [0, time in us since 1970, events, runs]; the first value is the kind of
-   record (other kinds are for packed commits), a run is a key, or an array of two keys.
+3. The body is a msgpack array. One commit: [0, time in us since 1970, events, runs]. Several neighbours, as
+   sealing packs them: [1, commits, first time, times as deltas, events, runs], times and events as columns
+   of integers, the runs those of all of them, joined where nothing else lies between. A run is a key, or an
+   array of two keys.
 4. A cursor is opaque to users: url-safe base64 of lineage, commit, position and a CRC-32 over the three.
    Position is how many events of that commit, in key order, have been seen. It is refused, never misread.
 """
@@ -16,18 +18,21 @@ import base64
 import binascii
 import struct
 import zlib
+from itertools import accumulate
+from operator import sub
 from typing import NamedTuple
 
 import msgpack
 
 from yamcs_archive.errors import BadCursorError
 from yamcs_archive.storage.checksums import Sealer
+from yamcs_archive.storage.integers import pack_integers, unpack_integers
 
 _SEALER = Sealer("commits")
 _NUMBER = struct.Struct(">Q")
 _CURSOR = struct.Struct(">8sQI")
 LINEAGE_BYTES = 8
-_SINGLE = 0
+_SINGLE, _PACKED = 0, 1
 
 
 class Run(NamedTuple):
@@ -37,13 +42,20 @@ class Run(NamedTuple):
     last: bytes
 
 
-class Commit(NamedTuple):
-    """One commit: its number, when (microseconds since 1970), how many events, and where they are."""
+class CommitRecord(NamedTuple):
+    """One commit, or several neighbours: when each was (microseconds since 1970), and how many events."""
 
-    number: int
-    time: int
-    events: int
+    first: int
+    """The number of the first of them."""
+    times: tuple[int, ...]
+    events: tuple[int, ...]
     runs: tuple[Run, ...]
+    """Where the events of all of them are, in key order."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last of them."""
+        return self.first + len(self.times) - 1
 
 
 def commit_key(number: int) -> bytes:
@@ -55,34 +67,41 @@ def commit_key(number: int) -> bytes:
     return _NUMBER.pack(number)
 
 
-def encode_commit(commit: Commit) -> tuple[bytes, bytes]:
-    """Return the pair to put for a commit.
+def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
+    """Return the pair to put for a record.
 
-    >>> commit = Commit(1, 0, 3, (Run(b"a", b"c"), Run(b"x", b"x")))
-    >>> decode_commit(*encode_commit(commit)) == commit
-    True
+    >>> one = CommitRecord(1, (0,), (3,), (Run(b"a", b"c"), Run(b"x", b"x")))
+    >>> several = CommitRecord(2, (5, 9), (1, 2), (Run(b"d", b"e"),))
+    >>> decode_commit(*encode_commit(one)) == one, decode_commit(*encode_commit(several)) == several
+    (True, True)
     """
-    key = commit_key(commit.number)
-    runs = [run.first if run.first == run.last else run for run in commit.runs]
-    return key, _SEALER.seal(key, msgpack.packb((_SINGLE, commit.time, commit.events, runs)))
+    key = commit_key(record.first)
+    runs = [run.first if run.first == run.last else run for run in record.runs]
+    times, events = record.times, record.events
+    if len(times) == 1:
+        return key, _SEALER.seal(key, msgpack.packb((_SINGLE, times[0], events[0], runs)))
+    deltas = pack_integers(list(map(sub, times[1:], times)))
+    body = (_PACKED, len(times), times[0], deltas, pack_integers(events), runs)
+    return key, _SEALER.seal(key, msgpack.packb(body))
 
 
-def decode_commit(key: bytes, value: bytes) -> Commit:
-    """Return a commit; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+def decode_commit(key: bytes, value: bytes) -> CommitRecord:
+    """Return a record; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _SEALER.open(key, value)
     try:
-        kind, time, events, runs = msgpack.unpackb(body)
-        if kind != _SINGLE:
-            raise ValueError(f"kind {kind}")
+        kind, *rest, packed = msgpack.unpackb(body)
+        runs = tuple(Run(run, run) if isinstance(run, bytes) else Run(*run) for run in packed)
         (number,) = _NUMBER.unpack(key)
-        return Commit(
-            number,
-            time,
-            events,
-            tuple(Run(run, run) if isinstance(run, bytes) else Run(*run) for run in runs),
-        )
+        if kind == _SINGLE:
+            time, events = rest
+            return CommitRecord(number, (time,), (events,), runs)
+        if kind == _PACKED:
+            count, first, deltas, packed_events = rest
+            times = tuple(accumulate(unpack_integers(deltas, count - 1), initial=first))
+            return CommitRecord(number, times, tuple(unpack_integers(packed_events, count)), runs)
     except (ValueError, TypeError, struct.error, msgpack.UnpackException) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+    raise _SEALER.damaged(key, f"its record is of kind {kind}")
 
 
 class Cursor(NamedTuple):

@@ -1,4 +1,4 @@
-"""Maintenance that needs nobody: seals rows and closes groups, on a thread of its own.
+"""Maintenance that needs nobody: seals rows, closes groups and packs commits, on a thread of its own.
 
 It looks every second. Rows are sealed when their commit is older than the sealing age, when there are
 more of them than may be, and when nothing was committed for a while, late ones too.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from functools import partial
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.options import Options
-from yamcs_archive.storage import sealing
+from yamcs_archive.storage import packing, sealing
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.writer import Writer
 
@@ -33,6 +34,7 @@ class Maintenance:
         self._stopping = threading.Event()
         # What was committed before this opening is old enough at once.
         self._seen: deque[tuple[int, int]] = deque([(options.clock() - options.seal_age_us, writer.head)])
+        self._packed = 1  # the first commit of the newest packed record
         self._thread: threading.Thread | None = None
         if options.maintenance:
             self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
@@ -73,11 +75,17 @@ class Maintenance:
     def _seal(self, upto_commit: int, *, all_late: bool) -> None:
         with self._lock:
             for step in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
-                self._writer.perform(lambda stored, step=step: sealing.put(step, stored))  # type: ignore[misc]
+                self._writer.perform(partial(sealing.put, step))
                 if self._stopping.is_set():
                     return
             while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():
                 pass
+            records_min = 2 if all_late else packing.PACK_RECORDS_MIN
+            for first, last in packing.packs(self._environment, self._packed, upto_commit, records_min):
+                self._writer.perform(partial(packing.put_pack, first, last))
+                self._packed = first
+                if self._stopping.is_set():
+                    return
 
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_S):

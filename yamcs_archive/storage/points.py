@@ -17,8 +17,8 @@ POINTS = (
 )
 """The points of a group commit, in the order in which it passes them."""
 
-SEAL_POINTS = ("seal-begun", "seal-rows-deleted", "seal-blocks-put")
-"""The points of a sealing step, likewise."""
+SEAL_POINTS = ("seal-begun", "seal-rows-deleted", "seal-blocks-put", "pack-records-deleted", "pack-put")
+"""The points of a sealing step and of a packing step, likewise."""
 
 on_point: Callable[[str], None] | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lmdb
 import msgpack
 
-from yamcs_archive.storage.commits import Commit, decode_commit
+from yamcs_archive.storage.commits import CommitRecord, decode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.sources import SourceState, decode_source
@@ -30,8 +30,8 @@ def read_meta(environment: Environment) -> Meta:
         raise environment.damaged("meta", str(error)) from None
 
 
-def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> Commit | None:
-    """Return the newest commit, or None when there is none yet."""
+def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> CommitRecord | None:
+    """Return the record of the newest commit, or None when there is none yet."""
     cursor = transaction.cursor(environment.databases["commits"])
     return decode_commit(*cursor.item()) if cursor.last() else None
 

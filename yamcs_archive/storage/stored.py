@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +18,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.blocks import CHECKSUMS_BYTES, Block, OpenBlock
 from yamcs_archive.storage.columns import Key
+from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import decode_key, encode_key
 from yamcs_archive.storage.rows import decode_row
@@ -161,6 +162,40 @@ class Stored:
             raise DamagedError(f"key {encoded.hex()}", "it was found a moment ago and is gone")
         block = self.block(before.first)
         return block.columns.event(bisect_left(block.keys, key))
+
+    def follows(self, before: bytes, after: bytes) -> bool:
+        """Say whether nothing is stored between two stored keys."""
+        if self.row_between(before, after):
+            return False
+        low, high = decode_key(before), decode_key(after)
+        around = self._around
+        if around is None or not around.keys[0] <= low <= around.keys[-1]:
+            summary = self.block_before(before + b"\0")
+            around = None
+            if summary is not None and summary.last >= before:
+                around = self._around = self.block(summary.first)
+        if around is not None and low < around.keys[-1]:
+            return around.keys[bisect_right(around.keys, low)] >= high
+        following = self.first_block_from(before + b"\0")
+        return following is None or following >= after
+
+    def take_commits(self, first: int, last: int) -> list[CommitRecord]:
+        """Delete the records of the commits from ``first`` to ``last`` and return them."""
+        cursor = self._transaction.cursor(self._databases["commits"])
+        found: list[CommitRecord] = []
+        placed = cursor.set_key(commit_key(first))
+        while placed and (record := decode_commit(*cursor.item())).last <= last:
+            found.append(record)
+            placed = cursor.delete() and bool(cursor.key())  # which moves to the next one
+        if not found or found[-1].last != last:
+            raise DamagedError(f"commits {first} to {last}", "their records do not follow one another")
+        return found
+
+    def put_commits(self, record: CommitRecord) -> None:
+        """Put the record of one commit or several, whose place must be free."""
+        pair = encode_commit(record)
+        if not self._transaction.put(*pair, overwrite=False, db=self._databases["commits"]):
+            raise AssertionError(f"commit {record.first} is there already")
 
     def put_rows(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Put new rows, in key order."""

@@ -30,7 +30,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.columns import Columns, text_bytes
-from yamcs_archive.storage.commits import Commit, encode_commit
+from yamcs_archive.storage.commits import CommitRecord
 from yamcs_archive.storage.environment import Environment, translated
 from yamcs_archive.storage.outcomes import Group, Outcome, decide, tally
 from yamcs_archive.storage.placing import place
@@ -163,7 +163,7 @@ class Writer:
         self._horizon = read_meta(self._environment).horizon
         with self._environment.read() as transaction:
             newest = head_commit(self._environment, transaction)
-        self._head = newest.number if newest else 0
+        self._head = newest.last if newest else 0
         self._sources.clear()
         self._unsaved.clear()
         self._kept.forget()
@@ -300,7 +300,7 @@ class Writer:
                 self._sources.update(changed)
                 return group
             if group.stretches:
-                self._put(transaction, stored, group)
+                self._put(stored, group)
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
@@ -322,14 +322,11 @@ class Writer:
             self._sources.clear()
         return group
 
-    def _put(self, transaction: lmdb.Transaction[bytes], stored: Stored, group: Group) -> None:
+    def _put(self, stored: Stored, group: Group) -> None:
         number = self._head + 1
         place(group, stored, number, self._options)
-        commit = Commit(number, self._options.clock(), len(group.columns.message), group.runs)
-        if not transaction.put(
-            *encode_commit(commit), overwrite=False, db=self._environment.databases["commits"]
-        ):
-            raise AssertionError(f"commit {number} is there already")
+        stored_at, events = self._options.clock(), len(group.columns.message)
+        stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
 
     def _after_failed_commit(self, failure: _CommitFailed) -> ArchiveError:
         """Open the environment anew and say what those who wait shall be told."""
