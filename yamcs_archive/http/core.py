@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.messages import Call, Head, Pending, Response
-from yamcs_archive.http.replies import HttpError, error_reply, reply_type
+from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.routes import Request, Route, find
 from yamcs_archive.limits import BODY_BYTES_MAX
 
@@ -39,6 +39,8 @@ class Core:
         try:
             route, names = _routed(head)
             length = _content_length(head.headers)
+            if route.streams:
+                return _streaming(self._archive, route, head, names, media)
             if length is not None and length > BODY_BYTES_MAX:
                 raise _too_large()
             if (encoding := head.headers.get("content-encoding", "identity").strip().lower()) != "identity":
@@ -52,21 +54,40 @@ class Core:
             return error_reply(error, media)
 
         def run(body: bytes) -> Response | Pending:
-            request = Request(self._archive, head, names, body, media)
-            try:
-                return route.handler(request)
-            except ArchiveError as error:
-                return error_reply(error, media, request.form)
-            except Exception as error:
-                _log.exception("%s %s", head.method, head.path)
-                return error_reply(error, media)
+            return _run(route, Request(self._archive, head, names, body, media))
 
         return Call(
             BODY_BYTES_MAX,
             run,
             too_large=lambda: error_reply(_too_large(), media),
-            cut_off=lambda got, said: error_reply(_cut_off(got, said), media),
+            cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
         )
+
+
+def _run(route: Route, request: Request) -> Response | Pending:
+    try:
+        return route.handler(request)
+    except ArchiveError as error:
+        return error_reply(error, request.media, request.form)
+    except Exception as error:
+        _log.exception("%s %s", request.head.method, request.head.path)
+        return error_reply(error, request.media)
+
+
+def _streaming(archive: Archive, route: Route, head: Head, names: Mapping[str, str], media: str) -> Call:
+    """Return the call of a route whose body is read as it comes."""
+
+    def stream(chunks: Iterable[bytes]) -> Response:
+        answer = _run(route, Request(archive, head, names, b"", media, chunks))
+        return answer if isinstance(answer, Response) else answer.wait()
+
+    return Call(
+        BODY_BYTES_MAX,
+        lambda body: stream([body] if body else []),
+        too_large=lambda: error_reply(_too_large(), media),
+        cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
+        stream=stream,
+    )
 
 
 def _routed(head: Head) -> tuple[Route, Mapping[str, str]]:
@@ -96,10 +117,4 @@ def _too_large() -> HttpError:
         413,
         "PayloadTooLargeException",
         f"the body is larger than {BODY_BYTES_MAX} bytes, the limit for one event",
-    )
-
-
-def _cut_off(got: int, said: int) -> HttpError:
-    return HttpError(
-        400, "BadRequestException", f"the body ends after {got} bytes, content-length says {said}"
     )

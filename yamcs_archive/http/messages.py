@@ -62,10 +62,12 @@ class Call:
     """A request whose head was accepted: read at most ``body_bytes_max`` bytes of body, then run it.
 
     ``too_large`` answers for a body that turns out longer than that, ``cut_off`` for one that ends before
-    its Content-Length.
+    its Content-Length. Where ``stream`` is there, the body may have any length: give it the body's chunks
+    as they come, with a :class:`CutOffError` where they end too early.
     """
 
     body_bytes_max: int
     run: Callable[[bytes], Response | Pending]
     too_large: Callable[[], Response]
     cut_off: Callable[[int, int], Response]
+    stream: Callable[[Iterable[bytes]], Response] | None = None

@@ -24,7 +24,9 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
+from yamcs_archive.instance import AppendCounts
 from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -36,6 +38,15 @@ class HttpError(ArchiveError):
     def __init__(self, status: int, kind: str, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(text)
         self.status, self.kind, self.headers = status, kind, headers
+
+
+class CutOffError(HttpError):
+    """The body ended before its Content-Length: the client went away, or counted wrong."""
+
+    def __init__(self, got: int, said: int) -> None:
+        super().__init__(
+            400, "BadRequestException", f"the body ends after {got} bytes, content-length says {said}"
+        )
 
 
 STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
@@ -119,7 +130,61 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
         }
     if isinstance(error, OutcomeUnknownError) and error.events:
         return {"@type": _type_url(form, "OutcomeUnknown"), "event": json.shown(error.events[0], form)}
+    if isinstance(error, ArchiveError) and isinstance(error.counts, AppendCounts):
+        return {"@type": _type_url(form, "BatchResponse"), "position": error.position} | counts_object(
+            error.counts, form
+        )
     return None
+
+
+def counts_object(counts: AppendCounts, form: Form) -> dict[str, Any]:
+    """Return what became of a batch as JSON shows it, events in a form.
+
+    >>> counts_object(AppendCounts(stored=2), Form.TODAY)
+    {'stored': 2, 'duplicates': 0, 'expired': 0, 'conflictCount': 0, 'conflicts': []}
+    """
+    return {
+        "stored": counts.stored,
+        "duplicates": counts.duplicates,
+        "expired": counts.expired,
+        "conflictCount": counts.conflict_count,
+        "conflicts": [
+            {
+                "position": conflict.position,
+                "stored": json.shown(conflict.stored, form),
+                "offered": json.shown(conflict.offered, form),
+            }
+            for conflict in counts.conflicts
+        ],
+    }
+
+
+def counts_message(counts: AppendCounts, form: Form, position: int | None = None) -> bytes:
+    """Return what became of a batch as the message ``BatchResponse`` of a form.
+
+    >>> today.BatchResponse.FromString(counts_message(AppendCounts(stored=2), Form.TODAY)).stored
+    2
+    """
+    message = (v2016 if form is Form.V2016 else today).BatchResponse(
+        stored=counts.stored,
+        duplicates=counts.duplicates,
+        expired=counts.expired,
+        conflictCount=counts.conflict_count,
+        position=position,
+    )
+    refused = [
+        protobuf.encode_fields(
+            [
+                (2, protobuf.encode_event(conflict.stored, form)),
+                (3, protobuf.encode_event(conflict.offered, form)),
+            ]
+        )
+        + b"\x08"
+        + varint(conflict.position)
+        for conflict in counts.conflicts
+    ]
+    whole: bytes = message.SerializeToString()
+    return whole + protobuf.encode_fields((5, one) for one in refused)
 
 
 def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
@@ -133,6 +198,9 @@ def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
         return AnyMessage(
             type_url=_type_url(form, "OutcomeUnknown"), value=protobuf.encode_fields([(1, event)])
         )
+    if isinstance(error, ArchiveError) and isinstance(error.counts, AppendCounts):
+        counts = counts_message(error.counts, form, error.position)
+        return AnyMessage(type_url=_type_url(form, "BatchResponse"), value=counts)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,11 +15,11 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError, UnavailableError
 from yamcs_archive.event import Event
 from yamcs_archive.http.messages import JSON, PROTOBUF, Head, Pending, Response
-from yamcs_archive.http.replies import error_reply, reply
+from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
 from yamcs_archive.instance import Appended, Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import format_rfc3339, now_us, parse_rfc3339
-from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.values import as_int32
@@ -39,6 +39,8 @@ class Request:
     names: Mapping[str, str]
     body: bytes
     media: str
+    chunks: Iterable[bytes] = ()
+    """The body of a route that streams, as it comes."""
     form: Form = Form.TODAY
 
     def instance(self) -> Instance:
@@ -52,6 +54,8 @@ class Route:
 
     method: str
     handler: Callable[[Request], Response | Pending]
+    streams: bool = False
+    """The body may have any length and is read as it comes."""
 
 
 def create_event(request: Request) -> Response | Pending:
@@ -74,6 +78,44 @@ def _event_reply(event: Event, media: str, form: Form) -> Response:
     if media == PROTOBUF:
         return reply(PROTOBUF, protobuf.encode_event(event, form))
     return reply(JSON, json.encode(json.shown(event, form)))
+
+
+def create_events(request: Request) -> Response:
+    """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
+    instance = request.instance()
+    encoding = request.head.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise HttpError(
+            415,
+            "UnsupportedMediaTypeException",
+            f"content-encoding {encoding!r}: use gzip or none",
+            (("accept-encoding", "gzip"),),
+        )
+    chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
+    kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    elements = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
+    counts = instance.append_many(_noting_form(request, elements))
+    if request.media == PROTOBUF:
+        return reply(PROTOBUF, counts_message(counts, request.form))
+    return reply(JSON, json.encode(counts_object(counts, request.form)))
+
+
+_BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Element]]] = {
+    PROTOBUF: batch.from_protobuf,
+    **dict.fromkeys(
+        ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"), batch.from_msgpack
+    ),
+}
+"""How the elements of a batch are told apart; everything else is newline-delimited JSON."""
+
+
+def _noting_form(request: Request, elements: Iterator[batch.Element]) -> Iterator[Event]:
+    """Yield the events; the form of the first one is the form of the answer."""
+    for request.form, event in elements:
+        yield event
+        break
+    for _, event in elements:
+        yield event
 
 
 def list_events(request: Request) -> Response:
@@ -200,6 +242,7 @@ _TABLE: tuple[tuple[re.Pattern[str], tuple[Route, ...]], ...] = tuple(
     (re.compile(path.replace("{instance}", "(?P<instance>[^/]+)") + "/?"), routes)
     for path, routes in (
         ("/api/archive/{instance}/events", (Route("GET", list_events), Route("POST", create_event))),
+        ("/api/archive/{instance}/events:batch", (Route("POST", create_events, streams=True),)),
         ("/api", (Route("GET", server_info),)),
         ("/api/instances", (Route("GET", list_instances),)),
         ("/api/instances/{instance}", (Route("GET", get_instance),)),

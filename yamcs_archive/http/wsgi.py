@@ -6,12 +6,13 @@ shall be committed together: one commit serves all that wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Response
+from yamcs_archive.http.replies import CutOffError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -44,6 +45,8 @@ class WsgiApp:
         begun = self._core.begin(_head(environ))
         if isinstance(begun, Response):
             return begun
+        if begun.stream is not None:
+            return begun.stream(_chunks(environ, None))
         body = _body(environ, begun)
         if isinstance(body, Response):
             return body
@@ -75,25 +78,35 @@ def _head(environ: WSGIEnvironment) -> Head:
 
 
 def _body(environ: WSGIEnvironment, call: Call) -> bytes | Response:
-    """Read the body: what Content-Length says, or to the end of a chunked one; never beyond the limit."""
-    stream: Any = environ.get("wsgi.input")
-    said = environ.get("CONTENT_LENGTH")
-    if said:
-        wanted = int(said)  # the core has seen that it is a number within the limit
-    elif environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated"):
-        wanted = call.body_bytes_max + 1
-    else:
-        return b""
+    """Read a whole body; never beyond the limit."""
     parts: list[bytes] = []
     got = 0
-    while got < wanted:
-        part = stream.read(min(_READ_BYTES, wanted - got))
+    try:
+        for part in _chunks(environ, call.body_bytes_max + 1):
+            parts.append(part)
+            got += len(part)
+            if got > call.body_bytes_max:
+                return call.too_large()
+    except CutOffError:
+        return call.cut_off(got, int(environ["CONTENT_LENGTH"]))
+    return b"".join(parts)
+
+
+def _chunks(environ: WSGIEnvironment, bytes_max: int | None) -> Iterator[bytes]:
+    """Yield the body as it comes: what Content-Length says, or to the end of a chunked one."""
+    stream: Any = environ.get("wsgi.input")
+    said = environ.get("CONTENT_LENGTH")
+    wanted: int | None = bytes_max
+    if said:
+        wanted = int(said)  # the core has seen that it is a number
+    elif not (environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated")):
+        return
+    got = 0
+    while wanted is None or got < wanted:
+        part = stream.read(_READ_BYTES if wanted is None else min(_READ_BYTES, wanted - got))
         if not part:
             break
-        parts.append(part)
         got += len(part)
-    if got > call.body_bytes_max:
-        return call.too_large()
-    if said and got < wanted:
-        return call.cut_off(got, wanted)
-    return b"".join(parts)
+        yield part
+    if said and got < int(said):
+        raise CutOffError(got, int(said))

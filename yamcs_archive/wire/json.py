@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
-from yamcs_archive.times import format_rfc3339, parse_rfc3339
+from yamcs_archive.times import format_rfc3339, parse_rfc3339, to_us
 from yamcs_archive.wire.fields import check_extensions
 from yamcs_archive.wire.forms import (
     SHOWN_2016,
@@ -75,6 +76,25 @@ def event_of(fields: Mapping[str, Any]) -> tuple[Form, Event]:
     if of_2016:
         return Form.V2016, _event_2016(given)
     return Form.TODAY, _event_today(given)
+
+
+def event_of_msgpack(fields: Mapping[str, Any]) -> tuple[Form, Event]:
+    """Return the form and the event of a create request's fields, as msgpack carries them.
+
+    ``time`` may be an int of microseconds, ``extensions`` may be bytes.
+
+    >>> event_of_msgpack({"message": "a", "time": 5})[1].generation_time
+    5
+    """
+    time, extensions = fields.get("time"), fields.get("extensions")
+    if type(time) is int:
+        form, event = event_of({**fields, "time": "1970-01-01T00:00:00Z"})
+        return form, replace(event, generation_time=to_us(time, "time"))
+    if isinstance(extensions, bytes):
+        check_extensions(extensions)
+        form, event = event_of({**fields, "extensions": ""})
+        return form, replace(event, extensions=extensions)
+    return event_of(fields)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18yamcs_archive_2016.proto\x12\x13yamcs_archive.v2016\"\xa9\x02\n\x05\x45vent\x12\x0e\n\x06source\x18\x01 \x02(\t\x12\x16\n\x0egenerationTime\x18\x02 \x02(\x03\x12\x15\n\rreceptionTime\x18\x03 \x02(\x03\x12\x11\n\tseqNumber\x18\x04 \x02(\x05\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x02(\t\x12@\n\x08severity\x18\x07 \x01(\x0e\x32(.yamcs_archive.v2016.Event.EventSeverity:\x04INFO\x12\x19\n\x11generationTimeUTC\x18\x08 \x01(\t\x12\x18\n\x10receptionTimeUTC\x18\t \x01(\t\"1\n\rEventSeverity\x12\x08\n\x04INFO\x10\x00\x12\x0b\n\x07WARNING\x10\x01\x12\t\n\x05\x45RROR\x10\x02*\x05\x08\x64\x10\x91N\"?\n\x12ListEventsResponse\x12)\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x1a.yamcs_archive.v2016.Event\"c\n\x08\x43onflict\x12*\n\x06stored\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\x12+\n\x07offered\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\";\n\x0eOutcomeUnknown\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18yamcs_archive_2016.proto\x12\x13yamcs_archive.v2016\"\xa9\x02\n\x05\x45vent\x12\x0e\n\x06source\x18\x01 \x02(\t\x12\x16\n\x0egenerationTime\x18\x02 \x02(\x03\x12\x15\n\rreceptionTime\x18\x03 \x02(\x03\x12\x11\n\tseqNumber\x18\x04 \x02(\x05\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x02(\t\x12@\n\x08severity\x18\x07 \x01(\x0e\x32(.yamcs_archive.v2016.Event.EventSeverity:\x04INFO\x12\x19\n\x11generationTimeUTC\x18\x08 \x01(\t\x12\x18\n\x10receptionTimeUTC\x18\t \x01(\t\"1\n\rEventSeverity\x12\x08\n\x04INFO\x10\x00\x12\x0b\n\x07WARNING\x10\x01\x12\t\n\x05\x45RROR\x10\x02*\x05\x08\x64\x10\x91N\"?\n\x12ListEventsResponse\x12)\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x1a.yamcs_archive.v2016.Event\"c\n\x08\x43onflict\x12*\n\x06stored\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\x12+\n\x07offered\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\";\n\x0eOutcomeUnknown\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\"\xa2\x02\n\rBatchResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\x12\n\nduplicates\x18\x02 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x03\x12\x15\n\rconflictCount\x18\x04 \x01(\x03\x12=\n\tconflicts\x18\x05 \x03(\x0b\x32*.yamcs_archive.v2016.BatchResponse.Refused\x12\x10\n\x08position\x18\x06 \x01(\x03\x1at\n\x07Refused\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06stored\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event\x12+\n\x07offered\x18\x03 \x01(\x0b\x32\x1a.yamcs_archive.v2016.Event')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,4 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFLICT']._serialized_end=513
   _globals['_OUTCOMEUNKNOWN']._serialized_start=515
   _globals['_OUTCOMEUNKNOWN']._serialized_end=574
+  _globals['_BATCHRESPONSE']._serialized_start=577
+  _globals['_BATCHRESPONSE']._serialized_end=867
+  _globals['_BATCHRESPONSE_REFUSED']._serialized_start=751
+  _globals['_BATCHRESPONSE_REFUSED']._serialized_end=867
 # @@protoc_insertion_point(module_scope)

@@ -179,3 +179,28 @@ class OutcomeUnknown(_message.Message):
     EVENT_FIELD_NUMBER: _ClassVar[int]
     event: Event
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class BatchResponse(_message.Message):
+    __slots__ = ("stored", "duplicates", "expired", "conflictCount", "conflicts", "position")
+    class Refused(_message.Message):
+        __slots__ = ("position", "stored", "offered")
+        POSITION_FIELD_NUMBER: _ClassVar[int]
+        STORED_FIELD_NUMBER: _ClassVar[int]
+        OFFERED_FIELD_NUMBER: _ClassVar[int]
+        position: int
+        stored: Event
+        offered: Event
+        def __init__(self, position: _Optional[int] = ..., stored: _Optional[_Union[Event, _Mapping]] = ..., offered: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTCOUNT_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    stored: int
+    duplicates: int
+    expired: int
+    conflictCount: int
+    conflicts: _containers.RepeatedCompositeFieldContainer[BatchResponse.Refused]
+    position: int
+    def __init__(self, stored: _Optional[int] = ..., duplicates: _Optional[int] = ..., expired: _Optional[int] = ..., conflictCount: _Optional[int] = ..., conflicts: _Optional[_Iterable[_Union[BatchResponse.Refused, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
