@@ -1,5 +1,6 @@
 # make serve   install into .venv and serve an instance on an archive in ./data
 # make test    all set-up and every test, through tox
+# make bench   measure this archive beside SQLite, RocksDB and raw LMDB; ARGS="--quick" for a short run
 # make clean   remove what the two have made, but not ./data
 # They need only make and python3 (3.11 or newer, with venv): PYTHON=python3.12 make … names another one.
 
@@ -9,13 +10,16 @@ PORT ?= 8090
 DATA ?= data
 INSTANCE ?= simulator
 
-.PHONY: serve test clean
+.PHONY: serve test bench clean
 
 serve: .venv/serve.installed
 	exec .venv/bin/yamcs-archive serve --data "$(DATA)" --instance "$(INSTANCE)" --host "$(HOST)" --port "$(PORT)"
 
 test: .venv/tox.installed
 	.venv/bin/tox run
+
+bench: .venv/bench.installed
+	.venv/bin/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv .tox build *.egg-info
@@ -33,4 +37,8 @@ clean:
 
 .venv/tox.installed: .venv/bin/pip
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check "tox>=4.20"
+	touch $@
+
+.venv/bench.installed: .venv/serve.installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[server,bench,test]"
 	touch $@
