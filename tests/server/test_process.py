@@ -209,3 +209,15 @@ def test_kill_after_kill_under_load_loses_nothing_acknowledged(tmp_path: Path, g
                 served.kill()
             acknowledged |= load.join()
     assert acknowledged <= stored(tmp_path / "data")
+
+
+@pytest.mark.long
+def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(tmp_path: Path) -> None:
+    acknowledged: set[str] = set()
+    for life in range(30):
+        with serving(tmp_path / "data") as served:
+            load = Load(served, 64, prefix=f"{life}/")
+            load.wait_for(20 * life)  # so that the signal comes early, while it starts, and late
+            assert served.stop() == (0, "")
+            acknowledged |= load.join()
+    assert stored(tmp_path / "data") == acknowledged

@@ -5,7 +5,7 @@ started is killed with SIGKILL. Its other form, workers as threads, is meant for
 several of them run side by side. With one worker it serves under the interpreter's lock as well, and
 whatever ends the process ends the server, the writer and the locks with it.
 
-The four overrides below are not granian's public doors, so setup.cfg holds its minor version, and
+The three overrides below are not granian's public doors, so setup.cfg holds its minor version, and
 ``tests/server`` holds what they are for.
 """
 
@@ -31,10 +31,10 @@ class ServerFailedError(ArchiveError):
 
 
 class ThreadServer(MTServer):
-    """Serves a WSGI application on a listening socket, which it takes over, until SIGTERM, SIGINT or SIGHUP.
+    """Serves a WSGI application on a listening socket, which it takes over, until :meth:`stop`.
 
-    ``threads`` is how many requests are in the application at once; ``stopping`` is called when the signal
-    has come, before the requests under way are waited for.
+    ``threads`` is how many requests are in the application at once; ``stopping`` is called when it
+    stops, before the requests under way are waited for.
     """
 
     def __init__(self, listening: socket.socket, threads: int, stopping: Callable[[], None]) -> None:
@@ -49,9 +49,9 @@ class ThreadServer(MTServer):
         self._stopping = stopping
 
     def run(self, app: WSGIApplication) -> None:
-        """Serve until a signal, and return when every accepted request was answered.
+        """Serve until :meth:`stop`, and return when every accepted request was answered.
 
-        Must be called in the main thread: it takes the signals. Raises :class:`ServerFailedError`.
+        Must be called in the main thread: granian sets signal handlers. Raises :class:`ServerFailedError`.
         """
         try:
             self.serve(target_loader=lambda: app, wrap_loader=False)
@@ -59,6 +59,11 @@ class ThreadServer(MTServer):
             raise ServerFailedError(
                 "the server's thread ended unexpectedly; what was acknowledged is stored"
             ) from None
+
+    def stop(self) -> None:
+        """Make :meth:`run` return; from any thread, at any time, more than once."""
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()
 
     def _check_gil(self) -> None:
         pass  # one worker is right with the lock too: see the head of this file
@@ -70,8 +75,3 @@ class ThreadServer(MTServer):
 
     def _drop_shared_socket(self) -> None:
         self._stopping()
-
-    def signal_handler_reload(self, *_: object, **__: object) -> None:
-        """Stop at SIGHUP: a terminal that hangs up means that. A reload would start a second worker."""
-        self.interrupt_signal = True
-        self.main_loop_interrupt.set()

@@ -23,6 +23,7 @@ from yamcs_archive.server.listening import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -32,20 +33,37 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and what opening the archive raises
     (LockedError names the process that serves the directory already).
     """
+    # Held back in every thread that begins from here on, and taken by one that waits for nothing else. A
+    # handler would run in the main thread only when that wakes, and a signal that comes in the moment
+    # before it falls asleep does not wake it: under load one stop in a hundred was never noticed.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        _serve(settings, say)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     with bind(settings.host, settings.port) as listening:
         url = url_of(listening, settings.host)
         with Archive.open(settings.data, holder=url) as archive:
             names = _open_instances(archive, settings.instances)
             listen(listening)
-            line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
-            opening = _Opening(url, say, line)
             server = ThreadServer(
                 listening, settings.threads, stopping=lambda: _limit(settings.stop_wait_s, archive)
             )
+            threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
+            line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
+            opening = _Opening(url, server, say, line)
             opening.start()
             server.run(create_app(archive))
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def _stop_at_signal(server: ThreadServer) -> None:
+    signal.sigwait(_STOP_SIGNALS)
+    server.stop()
 
 
 def leave() -> None:
@@ -74,9 +92,9 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
 class _Opening(threading.Thread):
     """Asks the server for its health once, as a client would, and says the line when it answers."""
 
-    def __init__(self, url: str, say: Callable[[str], None], line: str) -> None:
+    def __init__(self, url: str, server: ThreadServer, say: Callable[[str], None], line: str) -> None:
         super().__init__(name="yamcs-archive-opening", daemon=True)
-        self._url, self._say, self._line = url, say, line
+        self._url, self._server, self._say, self._line = url, server, say, line
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -89,7 +107,7 @@ class _Opening(threading.Thread):
         except Exception as error:
             # Of whatever kind: a process that cannot be reached must not stay, holding the lock.
             self.failure = error
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._server.stop()
 
 
 def _limit(stop_wait_s: int, archive: Archive) -> None:
