@@ -65,6 +65,11 @@ class ThreadServer(MTServer):
         self.interrupt_signal = True
         self.main_loop_interrupt.set()
 
+    @property
+    def stopped(self) -> bool:
+        """True once it was told to stop."""
+        return self.interrupt_signal
+
     def _check_gil(self) -> None:
         pass  # one worker is right with the lock too: see the head of this file
 

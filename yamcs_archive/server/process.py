@@ -106,8 +106,9 @@ class _Opening(threading.Thread):
                 self._say(self._line)
         except Exception as error:
             # Of whatever kind: a process that cannot be reached must not stay, holding the lock.
-            self.failure = error
-            self._server.stop()
+            if not self._server.stopped:  # else it was told to stop before it could answer
+                self.failure = error
+                self._server.stop()
 
 
 def _limit(stop_wait_s: int, archive: Archive) -> None:
