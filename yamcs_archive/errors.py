@@ -64,7 +64,10 @@ def shown(value: object, length_max: int = 80) -> str:
     >>> shown("a" * 100, 10)
     "'aaaaaaaaa… (102 characters)"
     """
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
 
 

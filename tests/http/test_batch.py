@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import time
 from typing import Any
 
 import msgpack
@@ -143,11 +144,12 @@ def test_a_connection_that_breaks_leaves_a_prefix_and_a_retry_completes_it(
     elements = fields(500)
     body = lines(elements)
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
-    with (
-        wsgiref_server(archive) as port,  # it hands the body on as it comes
-        socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
-    ):
-        raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
+    with wsgiref_server(archive) as port:  # it hands the body on as it comes
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
+        give_up = time.monotonic() + 30
+        while not sim.stats().events and time.monotonic() < give_up:
+            time.sleep(0.01)
     prefix = [event.message for event in sim.events()]
     assert prefix == [f"m{n}" for n in range(len(prefix))]
     assert 200 < len(prefix) < 300
