@@ -8,16 +8,9 @@ import logging
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
-from yamcs_archive.instance import (
-    AppendCounts,
-    Appended,
-    Change,
-    Conflict,
-    Instance,
-    InstanceStats,
-    SourceStats,
-)
+from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
+from yamcs_archive.results import AppendCounts, Appended, Change, Conflict, InstanceStats, SourceStats
 
 __all__ = [
     "AppendCounts",

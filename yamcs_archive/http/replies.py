@@ -24,7 +24,7 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
-from yamcs_archive.instance import AppendCounts
+from yamcs_archive.results import AppendCounts
 from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form

@@ -16,8 +16,9 @@ from yamcs_archive.errors import InvalidInputError, UnavailableError
 from yamcs_archive.event import Event
 from yamcs_archive.http.messages import JSON, PROTOBUF, Head, Pending, Response
 from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
-from yamcs_archive.instance import Appended, Instance
+from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
+from yamcs_archive.results import Appended
 from yamcs_archive.times import format_rfc3339, now_us, parse_rfc3339
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.forms import Form

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import ForkedError, ReadOnlyError
+from yamcs_archive.errors import ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.changes import changes, head_cursor, start_cursor
@@ -175,8 +175,3 @@ class LmdbStore:
             self._maintenance.close()
             self._writer.close()
         release(self._environment)
-
-    def check_process(self) -> None:
-        """Raise ForkedError in a forked child."""
-        if os.getpid() != self._pid:
-            raise ForkedError

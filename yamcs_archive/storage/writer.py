@@ -23,16 +23,16 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import lmdb
-import msgspec
 
 from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.event import Event
 from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
+from yamcs_archive.storage.accounts import account
 from yamcs_archive.storage.columns import Columns, text_bytes
 from yamcs_archive.storage.commits import CommitRecord
 from yamcs_archive.storage.environment import Environment, translated
-from yamcs_archive.storage.outcomes import Group, Outcome, decide, tally
+from yamcs_archive.storage.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.placing import place
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
@@ -293,7 +293,7 @@ class Writer:
 
             group = decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
             reach("outcomes-known")
-            for source in _account(group, state, changed):
+            for source in account(group, state, changed):
                 self._unsaved.add(source)
             if not group.stretches and submitted:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
@@ -347,34 +347,6 @@ class Writer:
         if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or _nearly_full(path)):
             return OutOfSpaceError(str(path), str(failure.error))
         return OutcomeUnknownError(events, str(failure.error))
-
-
-def _account(group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]) -> set[str]:
-    """Put the source states that follow from a group into ``changed``; return those that saw refusals."""
-    for source, (count, number, time) in tally(group.columns).items():
-        old = state(source)
-        changed[source] = SourceState(
-            old.events + count,
-            number if old.greatest_number is None else max(number, old.greatest_number),
-            time if old.greatest_time is None else max(time, old.greatest_time),
-            old.duplicates,
-            old.conflicts,
-            old.expired,
-        )
-    seen = set()
-    for outcome in group.outcomes:
-        names = outcome.columns.source
-        for field, positions in (
-            ("duplicates", [position for position, _ in outcome.duplicates]),
-            ("conflicts", [refused.position for refused in outcome.conflicts]),
-            ("expired", outcome.expired),
-        ):
-            for position in positions:
-                source = names[position]
-                old = state(source)
-                changed[source] = msgspec.structs.replace(old, **{field: getattr(old, field) + 1})
-                seen.add(source)
-    return seen
 
 
 def _answer(submission: _Submission, outcome: Outcome) -> None:

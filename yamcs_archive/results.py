@@ -1,0 +1,78 @@
+"""What the library answers with: plain frozen values. Knows events, no storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from yamcs_archive.event import Event
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What became of one appended event."""
+
+    event: Event
+    """As it is stored: numbers and times filled in."""
+    duplicate: bool
+    """True for a retry: the same event was stored before, and nothing was added."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An event that was refused because another one has its key."""
+
+    position: int
+    """Its index in what was appended, from 0."""
+    stored: Event
+    offered: Event
+
+
+@dataclass(frozen=True)
+class AppendCounts:
+    """What became of many appended events; the four counts add up to how many there were."""
+
+    stored: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    """Older than the prune horizon, and so not stored anew."""
+    conflict_count: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    """The first 1,000 of them, by position."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One stored event in arrival order; go on behind it with ``changes(after=change.cursor)``."""
+
+    event: Event
+    cursor: str
+
+
+@dataclass(frozen=True)
+class SourceStats:
+    """What one source has in the archive, and what was refused from it."""
+
+    events: int
+    greatest_number: int
+    greatest_time: int
+    """The newest generation time, microseconds since 1970."""
+    duplicates: int
+    conflicts: int
+    expired: int
+
+
+@dataclass(frozen=True)
+class InstanceStats:
+    """What an instance holds. Times are int microseconds since 1970; sizes are bytes."""
+
+    name: str
+    events: int
+    duplicates: int
+    conflicts: int
+    expired: int
+    created: int
+    first_time: int | None
+    last_time: int | None
+    allocated_bytes: int
+    """What the files take on the medium, not their apparent size."""
+    sources: dict[str, SourceStats] = field(default_factory=dict)
