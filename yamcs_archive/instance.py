@@ -68,7 +68,8 @@ class Instance:
         """Hand over one event without waiting; the future is done when the event is durable.
 
         Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
-        of :meth:`append` come through the future.
+        of :meth:`append` come through the future. Its callbacks run on the thread that commits, so they
+        must not wait for another append: let them submit.
 
         >>> sim.submit(Event("Wheel 3 nominal", source="AOCS")).result().event.seq_number
         0
