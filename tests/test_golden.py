@@ -82,4 +82,4 @@ def test_the_page_names_what_the_code_has() -> None:
         True
     ] * 7
     assert (summaries.BLOCK_LEVEL, summaries.GROUP_LEVEL) == (b"\0", b"\1")
-    assert [width for _, width in integers._WIDTHS] == [1, 2, 4, 8]
+    assert integers._WIDTHS == (1, 2, 4, 8)

@@ -66,10 +66,10 @@ READERS_MAX = 1_024
 MAP_BYTES_DEFAULT = 64 << 30
 """Address space reserved for an instance at first: 64 GiB. It is not disk space, and it doubles when full."""
 
-BLOCK_EVENTS_MAX = 2_048
+BLOCK_EVENTS_MAX = 5_000
 """Events in a full block: more compress little better and make each read of one event dearer."""
 
-BLOCK_TEXT_BYTES_MAX = 256 << 10
+BLOCK_TEXT_BYTES_MAX = 512 << 10
 """Bytes of text in a full block, whichever comes first; one larger event makes a block of its own."""
 
 BLOCK_EVENTS_LIMIT = 1 << 16

@@ -64,11 +64,15 @@ def _row(key: bytes, body: list[Any]) -> dict[str, Any]:
 
 
 def _integers(packed: bytes, count: int) -> list[int]:
-    width = packed[0]
+    width, packed, divisor = packed[0], packed[1:], 1
     if width == 0:
-        return [int.from_bytes(packed[1:], "big", signed=True)] * count
-    planes = [packed[1 + plane * count : 1 + (plane + 1) * count] for plane in range(width)]
-    return [int.from_bytes(bytes(parts), "little", signed=True) for parts in zip(*planes, strict=True)]
+        return [int.from_bytes(packed, "big", signed=True)] * count
+    if width >= 128:
+        width, packed, divisor = width - 128, packed[8:], int.from_bytes(packed[:8], "big")
+    planes = [packed[plane * count : (plane + 1) * count] for plane in range(width)]
+    return [
+        divisor * int.from_bytes(bytes(parts), "little", signed=True) for parts in zip(*planes, strict=True)
+    ]
 
 
 def _index(packed: bytes, table: list[Any], count: int) -> list[int]:

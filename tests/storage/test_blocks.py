@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -18,7 +19,7 @@ from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage import blocks
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
 from yamcs_archive.storage.columns import prepare
-from yamcs_archive.storage.integers import pack_integers, unpack_integers
+from yamcs_archive.storage.integers import int64s, pack_integers, unpack_integers
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.placing import cuts
 from yamcs_archive.storage.query import Query, block_events
@@ -30,6 +31,7 @@ from yamcs_archive.storage.summaries import (
     joined,
     wanted,
 )
+from yamcs_archive.storage.vectors import vectors
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)
@@ -39,12 +41,13 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda 
 
 
 def block_of(events: list[Event], commit: int = 1) -> Block:
-    return encode_block(prepare(events, int), [commit + n % 3 for n in range(len(events))])
+    commits = int64s([commit + n % 3 for n in range(len(events))])
+    return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
 
 
 @given(columns_of_integers)
 def test_every_column_of_integers_round_trips(values: list[int]) -> None:
-    assert unpack_integers(pack_integers(values), len(values)) == values
+    assert unpack_integers(pack_integers(values), len(values)).tolist() == values
 
 
 @given(columns_of_integers, st.integers(0, 60), st.binary(max_size=30))
@@ -62,12 +65,12 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
     block = block_of(events)
     opened = OpenBlock(block.key, block.value)
     assert opened.columns.events() == events
-    assert opened.keys == [tuple(event.key) for event in events]
-    assert opened.commits == [1 + n % 3 for n in range(len(events))]
+    assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
+    assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
+    assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
     assert (block.key, block.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
     assert set(block.sources) == {event.source for event in events}
     assert block.severities == sum({1 << event.severity for event in events})
-    assert [opened.encoded_key(at) for at in range(opened.count)] == [encode_key(*key) for key in opened.keys]
 
 
 @given(event_lists, keys, keys, st.booleans(), st.data())
@@ -114,16 +117,16 @@ def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], ot
 
 def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
     bomb = msgpack.packb(bytes(BLOCK_FRAME_BYTES_MAX + 1))
-    value = blocks._assembled(b"key", 1, bomb, b"")
+    value = blocks._assembled(b"key", 1, [bomb, b""], blocks._compressed([bomb, b""]))
     assert len(value) < 10_000
     with pytest.raises(DamagedError, match="says that it has"):
-        OpenBlock(b"key", value)
+        _ = OpenBlock(b"key", value).times
     frame = zstandard.ZstdCompressor().compress(b"x" * 100)
     sizes = blocks._HEADER.pack(0, 0, 1, len(frame), 5, 0)[8:]
     start = crc32(b"key", blocks._START)
     lying = crc32(frame, crc32(sizes, start)).to_bytes(4, "big") + bytes(4) + sizes + frame
     with pytest.raises(DamagedError, match="not the one that the header says"):
-        OpenBlock(b"key", lying)
+        _ = OpenBlock(b"key", lying).times
 
 
 summaries = st.builds(
@@ -163,13 +166,16 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
 ) -> None:
     events = [Event("x" * length, generation_time=n, seq_number=n) for n, length in enumerate(lengths)]
     options = Options(block_events_max=events_max, block_text_bytes_max=bytes_max)
-    found = list(cuts(prepare(events, int), options))
+    found = [
+        (int(part.times[0]), int(part.times[-1]) + 1)
+        for part in cuts(vectors(prepare(events, int), 1), options)
+    ]
     assert [place for start, stop in found for place in range(start, stop)] == list(range(len(events)))
     for start, stop in found:
         assert stop - start <= events_max
         assert stop - start == 1 or sum(lengths[start:stop]) <= bytes_max
-    for start, stop in found[:-1]:
-        assert stop - start == events_max or sum(lengths[start : stop + 1]) > bytes_max
+    for (start, stop), (_, end) in pairwise(found):
+        assert end - start > events_max or sum(lengths[start : stop + 1]) > bytes_max
 
 
 def test_unicode_that_folds_to_ascii_is_found() -> None:

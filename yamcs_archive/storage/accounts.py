@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from yamcs_archive.storage.outcomes import Group, tally
+from yamcs_archive.storage.outcomes import Group
 from yamcs_archive.storage.sources import SourceState
 
 
 def account(group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]) -> set[str]:
     """Put the source states that follow from a group into ``changed``; return those that saw refusals."""
-    for source, (count, number, time) in tally(group.columns).items():
+    for source, (count, number, time) in group.tally().items():
         old = state(source)
         changed[source] = SourceState(
             old.events + count,

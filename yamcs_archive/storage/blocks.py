@@ -14,26 +14,34 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, chain, repeat
-from operator import add, sub
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgpack
+import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage.columns import Columns
-from yamcs_archive.storage.integers import pack_integers, unpack_integers
-from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage import messages
+from yamcs_archive.storage.columns import Columns, Key
+from yamcs_archive.storage.integers import Int64s, pack_integers, unpack_integers
+from yamcs_archive.storage.keys import decode_bound, encode_key
+from yamcs_archive.storage.messages import Packed
+from yamcs_archive.storage.vectors import Coded, Vectors
 
 LEVEL = 1
 """zstd's level of both frames; docs/decisions.md has the measurement."""
+_MATCH_BYTES_MIN = 7
+"""The shortest repetition that is looked for: messages repeat whole phrases; likewise measured."""
+_THREADS = 2
+_THREADED_BYTES_MIN = 1 << 17
+"""Frames of more than this together are compressed by two threads at once, in C."""
 
 _HEADER = struct.Struct(">IIIIII")  # two checksums, then what the first one covers: count and three sizes
 CHECKSUMS_BYTES = 8
@@ -54,96 +62,125 @@ class Block(NamedTuple):
     sources: tuple[str, ...]
     severities: int
     """A bit for each severity code that occurs."""
+    lowest_commit: int
+    greatest_commit: int
 
 
-def encode_block(columns: Columns, commits: Sequence[int]) -> Block:
-    """Return the block of complete events in strict key order; ``commits`` has each one's commit number.
+def encode_block(events: Vectors) -> Block:
+    """Return the block of events in strict key order.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.columns import prepare
+    >>> from yamcs_archive.storage.vectors import vectors
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> block = encode_block(prepare(events, int), [1, 1, 2])
+    >>> block = encode_block(vectors(prepare(events, int), commit=1))
     >>> OpenBlock(block.key, block.value).columns.events() == events
     True
     """
-    times, count = columns.generation_time, len(columns.message)
-    names = sorted(set(columns.source))
-    place = dict(zip(names, range(len(names)), strict=True))
-    index = list(map(place.__getitem__, columns.source))
-    grouped: list[list[int]] = [[] for _ in names]
-    deque(map(list.append, map(grouped.__getitem__, index), columns.seq_number), maxlen=0)  # type: ignore[arg-type]  # all numbered
-    numbers = list(chain.from_iterable(grouped))
-    severities = bytes(columns.severity)
-    key_frame = msgpack.packb(
+    return encode_blocks([events])[0]
+
+
+def encode_blocks(parts: Sequence[Vectors]) -> list[Block]:
+    """Return the blocks of several runs of events, each in strict key order."""
+    frames: list[bytes] = []
+    sources = [part.sources.used().in_order() for part in parts]
+    for part, names in zip(parts, sources, strict=True):
+        frames += (_key_frame(part, names), _body_frame(part))
+    compressed = _compressed(frames)
+    blocks = []
+    for at, (part, names) in enumerate(zip(parts, sources, strict=True)):
+        first, last = encode_key(*part.key(0)), encode_key(*part.key(-1))
+        both = slice(2 * at, 2 * at + 2)
+        value = _assembled(first, part.size, frames[both], compressed[both])
+        codes = np.flatnonzero(np.bincount(part.severities)).tolist()
+        blocks.append(
+            Block(
+                first,
+                last,
+                value,
+                part.size,
+                tuple(names.table),
+                sum(1 << code for code in codes),
+                int(part.commits.min()),
+                int(part.commits.max()),
+            )
+        )
+    return blocks
+
+
+def _key_frame(events: Vectors, sources: Coded) -> bytes:
+    numbers = events.numbers[_by_source(sources)]
+    frame: bytes = msgpack.packb(
         (
-            times[0],
-            pack_integers(list(map(sub, times[1:], times))),
-            names,
-            _pack_index(index, len(names)),
-            numbers[0],
-            pack_integers(list(map(sub, numbers[1:], numbers))),
-            severities,
-            pack_integers(commits),
+            int(events.times[0]),
+            pack_integers(np.diff(events.times)),
+            sources.table,
+            _pack_index(sources),
+            int(numbers[0]),
+            pack_integers(np.diff(numbers)),
+            events.severities.tobytes(),
+            pack_integers(events.commits),
         )
     )
-    first, last = (encode_key(times[at], columns.source[at], columns.seq_number[at]) for at in (0, -1))  # type: ignore[arg-type]  # likewise
-    value = _assembled(first, count, key_frame, _body_frame(columns))
-    return Block(first, last, value, count, tuple(names), _mask(severities))
+    return frame
 
 
-def _mask(severities: bytes) -> int:
-    mask = 0
-    for code in set(severities):
-        mask |= 1 << code
-    return mask
+def _by_source(sources: Coded) -> npt.NDArray[np.intp]:
+    # numpy sorts small integers by radix, which is several times as fast.
+    return np.argsort(sources.places.astype(np.uint16), kind="stable")
 
 
-def _body_frame(columns: Columns) -> bytes:
-    received, generated = columns.reception_time, columns.generation_time
+def _body_frame(events: Vectors) -> bytes:
     # A bulk append gives all its events one reception time; live events come at a small delay each.
-    absolute = received.count(received[0]) == len(received)
-    delays = received if absolute else list(map(sub, received, generated))
-    body: bytes = msgpack.packb(
+    absolute = bool((events.received == events.received[0]).all())
+    packed = messages.pack(events.messages)
+    frame: bytes = msgpack.packb(
         (
             absolute,
-            pack_integers(delays),
-            _pack_texts(columns.type),
-            "".join(columns.message).isascii(),
-            msgpack.packb(columns.message),
-            _pack_texts(columns.created_by),
-            columns.extensions if any(columns.extensions) else None,
-            columns.extra if any(columns.extra) else None,
+            pack_integers(events.received if absolute else events.received - events.times),
+            _pack_texts(events.types),
+            packed.plain,
+            packed.text,
+            _pack_texts(events.users),
+            events.extensions,
+            events.extra,
         )
     )
-    return body
+    return frame
 
 
-def _pack_index(index: Sequence[int], size: int) -> bytes:
-    if size <= _SMALL_TABLE_MAX:
-        return bytes(index)
-    return pack_integers(index)
+def _pack_index(column: Coded) -> bytes:
+    if len(column.table) <= _SMALL_TABLE_MAX:
+        return column.places.astype(np.uint8).tobytes()
+    return pack_integers(column.places.astype(np.int64))
 
 
-def _pack_texts(column: Sequence[str | None]) -> tuple[list[str | None], bytes] | None:
+def _pack_texts(column: Coded) -> tuple[list[str | None], bytes] | None:
     """Return a column of few different texts as a table and an index; None when all are None."""
-    table = list(dict.fromkeys(column))
-    if table == [None]:
-        return None
-    place = dict(zip(table, range(len(table)), strict=True))
-    return table, _pack_index(list(map(place.__getitem__, column)), len(table))
+    column = column.used()
+    return None if column.table == [None] else (column.table, _pack_index(column))
 
 
 def _compressor() -> zstandard.ZstdCompressor:
     found: zstandard.ZstdCompressor | None = getattr(_contexts, "compressor", None)
     if found is None:
-        found = _contexts.compressor = zstandard.ZstdCompressor(level=LEVEL)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            LEVEL, min_match=_MATCH_BYTES_MIN, write_content_size=True
+        )
+        found = _contexts.compressor = zstandard.ZstdCompressor(compression_params=parameters)
     return found
 
 
-def _assembled(key: bytes, count: int, key_frame: bytes, body_frame: bytes) -> bytes:
-    compress = _compressor().compress
-    keys, body = compress(key_frame), compress(body_frame)
-    sizes = _HEADER.pack(0, 0, count, len(keys), len(key_frame), len(body_frame))[CHECKSUMS_BYTES:]
+def _compressed(frames: Sequence[bytes]) -> list[bytes]:
+    if len(frames) > 2 and sum(map(len, frames)) >= _THREADED_BYTES_MIN:
+        found = _compressor().multi_compress_to_buffer(list(frames), threads=_THREADS)
+        return [found[at].tobytes() for at in range(len(frames))]
+    return list(map(_compressor().compress, frames))
+
+
+def _assembled(key: bytes, count: int, raw: Sequence[bytes], compressed: Sequence[bytes]) -> bytes:
+    keys, body = compressed
+    sizes = _HEADER.pack(0, 0, count, len(keys), *map(len, raw))[CHECKSUMS_BYTES:]
     start = crc32(key, _START)
     return b"".join(
         (
@@ -159,7 +196,7 @@ def _assembled(key: bytes, count: int, key_frame: bytes, body_frame: bytes) -> b
 class OpenBlock:
     """A block as it was read: its key columns and its body are decoded when they are asked for.
 
-    Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of the body.
+    Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a part.
     """
 
     def __init__(self, key: bytes, value: bytes) -> None:
@@ -168,21 +205,23 @@ class OpenBlock:
         """Both checksums: equal ones mean an equal block."""
         if len(value) < _HEADER.size:
             raise self._damaged("it is shorter than its header")
-        key_sum, self._body_sum, self.count, key_bytes, key_raw, self._body_raw = _HEADER.unpack_from(value)
-        frame = value[_HEADER.size : _HEADER.size + key_bytes]
+        sizes = _HEADER.unpack_from(value)
+        key_sum, self._body_sum, self.count, key_bytes, self._keys_raw, self._body_raw = sizes
+        self._keys = value[_HEADER.size : _HEADER.size + key_bytes]
         start = crc32(key, _START)
-        if crc32(frame, crc32(value[CHECKSUMS_BYTES : _HEADER.size], start)) != key_sum:
+        if crc32(self._keys, crc32(value[CHECKSUMS_BYTES : _HEADER.size], start)) != key_sum:
             raise self._damaged("the checksum of its keys is wrong")
         self._body_start, self._body = start, value[_HEADER.size + key_bytes :]
         if not 1 <= self.count <= BLOCK_EVENTS_LIMIT:
             raise self._damaged(f"it says that it holds {self.count} events")
-        self._keys = self._frame(frame, key_raw)
 
     @classmethod
-    def known(cls, block: Block, columns: Columns, commits: list[int]) -> OpenBlock:
-        """Return the open form of a block whose columns are at hand, so that they need no decoding."""
+    def known(cls, block: Block, events: Vectors) -> OpenBlock:
+        """Return the open form of a block whose events are at hand, so that they need no decoding."""
         found = cls(block.key, block.value)
-        found.columns, found.commits = columns, commits
+        found.events = events
+        found.times, found.numbers, found.commits = events.times, events.numbers, events.commits
+        found.sources, found.severities = events.sources, events.severities
         return found
 
     def _damaged(self, reason: str) -> DamagedError:
@@ -203,67 +242,80 @@ class OpenBlock:
         return found
 
     @cached_property
-    def times(self) -> list[int]:
+    def _key_columns(self) -> list[Any]:
+        found = self._frame(self._keys, self._keys_raw)
+        self._keys = b""
+        return found
+
+    @cached_property
+    def times(self) -> Int64s:
         """Generation times, microseconds since 1970."""
-        deltas = unpack_integers(self._keys[1], self.count - 1)
-        return list(accumulate(deltas, initial=self._keys[0]))
+        deltas = self._integers(self._key_columns[1], self.count - 1)
+        return np.cumsum(np.concatenate((np.array(self._key_columns[0:1], np.int64), deltas)))
 
-    @property
-    def names(self) -> list[str]:
-        """The sources that occur, by name."""
-        found: list[str] = self._keys[2]
-        return found
+    def _integers(self, packed: bytes, count: int) -> Int64s:
+        try:
+            return unpack_integers(packed, count)
+        except ValueError as error:
+            raise self._damaged(f"its columns cannot be read: {error}") from None
 
     @cached_property
-    def source_index(self) -> Sequence[int]:
-        """For each event the place of its source in :attr:`names`."""
-        return self._index(self._keys[3], len(self.names))
+    def sources(self) -> Coded:
+        """The sources that occur, by name, and each event's place among them."""
+        return self._coded(self._key_columns[2], self._key_columns[3])
 
-    def _index(self, packed: bytes, size: int) -> Sequence[int]:
-        index: Sequence[int] = packed if size <= _SMALL_TABLE_MAX else unpack_integers(packed, self.count)
-        if len(index) != self.count or max(index) >= size or min(index) < 0:
+    def _coded(self, table: list[Any], packed: bytes) -> Coded:
+        if len(table) <= _SMALL_TABLE_MAX:
+            index = np.frombuffer(packed, np.uint8).astype(np.int32)
+        else:
+            index = self._integers(packed, self.count).astype(np.int32)
+        if len(index) != self.count or int(index.max()) >= len(table) or int(index.min()) < 0:
             raise self._damaged("an index does not fit its table")
-        return index
+        return Coded(table, index)
 
     @cached_property
-    def sources(self) -> list[str]:
-        """Each event's source."""
-        return list(map(self.names.__getitem__, self.source_index))
-
-    @cached_property
-    def numbers(self) -> list[int]:
+    def numbers(self) -> Int64s:
         """Each event's sequence number; stored source by source."""
-        numbers = list(accumulate(unpack_integers(self._keys[5], self.count - 1), initial=self._keys[4]))
-        if len(self.names) == 1:
-            return numbers
-        counts = [0] * len(self.names)
-        for place in self.source_index:
-            counts[place] += 1
-        starts = [0, *accumulate(counts)]
-        supplies = [
-            iter(numbers[start : start + count]) for start, count in zip(starts, counts, strict=False)
-        ]
-        return list(map(next, map(supplies.__getitem__, self.source_index)))
-
-    @property
-    def severities(self) -> bytes:
-        """Each event's severity code."""
-        found: bytes = self._keys[6]
+        deltas = self._integers(self._key_columns[5], self.count - 1)
+        found = np.empty(self.count, np.int64)
+        found[_by_source(self.sources)] = np.cumsum(
+            np.concatenate((np.array(self._key_columns[4:5], np.int64), deltas))
+        )
         return found
 
     @cached_property
-    def commits(self) -> list[int]:
-        """The number of the commit that stored each event."""
-        return unpack_integers(self._keys[7], self.count)
+    def severities(self) -> npt.NDArray[np.uint8]:
+        """Each event's severity code."""
+        found = np.frombuffer(self._key_columns[6], np.uint8)
+        if len(found) != self.count or int(found.max()) >= len(SEVERITIES):
+            raise self._damaged("its severities are no codes, or not one for each event")
+        return found
 
     @cached_property
-    def keys(self) -> list[tuple[int, str, int]]:
-        """Each event's key: time, source, number."""
-        return list(zip(self.times, self.sources, self.numbers, strict=True))
+    def commits(self) -> Int64s:
+        """The number of the commit that stored each event."""
+        return self._integers(self._key_columns[7], self.count)
 
-    def encoded_key(self, at: int) -> bytes:
-        """Return one event's key as bytes."""
-        return encode_key(self.times[at], self.sources[at], self.numbers[at])
+    def key_of(self, at: int) -> Key:
+        """Return one event's key: time, source, number."""
+        return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
+
+    def place_of(self, key: Key) -> int:
+        """Return how many of the events have a lesser key."""
+        low, high = (int(self.times.searchsorted(key[0], side)) for side in ("left", "right"))
+        return bisect_left(range(high), key, low, high, key=self.key_of)
+
+    def place_of_bound(self, bound: bytes) -> int:
+        """Return how many of the events lie below a bound of a range of encoded keys."""
+        if bound <= self.key:
+            return 0
+        time, rest = decode_bound(bound)
+        low = int(self.times.searchsorted(time))
+        if rest:
+            # Among the events of that very time the whole key decides.
+            while low < self.count and self.times[low] == time and encode_key(*self.key_of(low)) < bound:
+                low += 1
+        return low
 
     @cached_property
     def _body_columns(self) -> list[Any]:
@@ -273,65 +325,55 @@ class OpenBlock:
         self._body = b""
         return found
 
-    @property
-    def text(self) -> bytes:
-        """All messages as one msgpack array: what a search looks through before any text is built."""
-        found: bytes = self._body_columns[4]
-        return found
-
     def may_contain(self, folded: str) -> bool:
         """Say whether a message may contain a case-folded text, without building any message."""
-        if not self._body_columns[3]:
-            return True  # a letter beyond ASCII may fold to one within: only a look at each can tell
-        # Between the messages stand msgpack's lengths: a text that is found across them is looked at
-        # again message by message, one that is within a message is never missed.
-        return folded.isascii() and folded.encode() in self.text.lower()
+        return messages.may_contain(self._packed, folded)
 
-    @cached_property
-    def _by_commit(self) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = {}
-        for place, commit in enumerate(self.commits):
-            found.setdefault(commit, []).append(place)
-        return found
+    @property
+    def _packed(self) -> Packed:
+        return Packed(self._body_columns[4], self._body_columns[3])
 
     def places_of(self, lowest: int, greatest: int) -> list[int]:
         """Return the places of the events that the commits from ``lowest`` to ``greatest`` stored."""
-        if lowest == greatest:
-            return self._by_commit.get(lowest, [])
-        return [place for place, commit in enumerate(self.commits) if lowest <= commit <= greatest]
+        found: list[int] = np.flatnonzero((lowest <= self.commits) & (self.commits <= greatest)).tolist()
+        return found
 
     @cached_property
     def messages(self) -> list[str]:
         """Each event's message."""
-        found: list[str] = msgpack.unpackb(self.text)
-        if len(found) != self.count:
-            raise self._damaged(f"{len(found)} messages of {self.count} events")
-        return found
+        try:
+            return messages.unpack(self._packed, self.count)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise self._damaged(f"its messages cannot be read: {error}") from None
 
-    def _texts(self, at: int) -> Any:
-        stored = self._body_columns[at]
+    def _texts(self, stored: Any) -> Coded:
         if stored is None:
-            return repeat(None, self.count)
-        table, packed = stored
-        return map(table.__getitem__, self._index(packed, len(table)))
+            return Coded([None], np.zeros(self.count, np.int32))
+        return self._coded(*stored)
+
+    @cached_property
+    def events(self) -> Vectors:
+        """All events as vectors."""
+        try:
+            absolute, delays, types, _, _, users, extensions, extra = self._body_columns
+            received = self._integers(delays, self.count)
+            return Vectors(
+                self.times,
+                self.numbers,
+                received if absolute else self.times + received,
+                self.commits,
+                self.severities,
+                self.sources,
+                self._texts(types),
+                self._texts(users),
+                self.messages,
+                extensions,
+                extra,
+            )
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._damaged(f"its columns cannot be read: {error}") from None
 
     @cached_property
     def columns(self) -> Columns:
         """All events as columns."""
-        try:
-            absolute, delays, _, _, _, _, extensions, extra = self._body_columns
-            received = unpack_integers(delays, self.count)
-            return Columns(
-                self.messages,
-                self.sources,
-                list(map(SEVERITIES.__getitem__, self.severities)),
-                list(self._texts(2)),
-                self.times,
-                self.numbers,  # type: ignore[arg-type]  # stored events have one each
-                received if absolute else list(map(add, self.times, received)),
-                list(self._texts(5)),
-                extensions or [b""] * self.count,
-                extra or [{} for _ in range(self.count)],
-            )
-        except (ValueError, TypeError, IndexError) as error:
-            raise self._damaged(f"its columns cannot be read: {error}") from None
+        return self.events.columns()

@@ -97,8 +97,8 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
             return CommitRecord(number, (time,), (events,), runs)
         if kind == _PACKED:
             count, first, deltas, packed_events = rest
-            times = tuple(accumulate(unpack_integers(deltas, count - 1), initial=first))
-            return CommitRecord(number, times, tuple(unpack_integers(packed_events, count)), runs)
+            times = tuple(accumulate(unpack_integers(deltas, count - 1).tolist(), initial=first))
+            return CommitRecord(number, times, tuple(unpack_integers(packed_events, count).tolist()), runs)
     except (ValueError, TypeError, struct.error, msgpack.UnpackException) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
     raise _SEALER.damaged(key, f"its record is of kind {kind}")

@@ -4,58 +4,77 @@
    the value follows as int64 big-endian. Else the values follow as two's complement, split into planes:
    all lowest bytes, then all second bytes, and so on. The high planes of small numbers are runs of one
    byte, which zstd reduces to nothing; taking planes apart and together is a copy in C.
-2. No length is trusted: a column that does not have exactly the bytes of its count is a ValueError.
+2. With 128 added to the width, a divisor stands between the first byte and the rest, as int64 big-endian,
+   and the values are multiples of it: times in whole milliseconds need a third less.
+3. No length is trusted: a column that does not have exactly the bytes of its count is a ValueError.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Sequence
 
-_CONSTANT = struct.Struct(">q")
-_WIDTHS = (("b", 1), ("h", 2), ("i", 4), ("q", 8))
-_TYPECODES = {width: typecode for typecode, width in _WIDTHS}
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+"""A column of integers, as numpy holds it."""
+
+_INT64 = struct.Struct(">q")
+_WIDTHS = (1, 2, 4, 8)
+_DIVIDED = 0x80
+_SAMPLE = 16
+"""Values that are looked at to guess a divisor; only a guess that all of them share is tried."""
 
 
-def pack_integers(values: Sequence[int]) -> bytes:
+def int64s(values: Sequence[int]) -> Int64s:
+    """Return integers as numpy holds them; an ``array("q")`` is shared, not copied.
+
+    Raises TypeError for what is no int, OverflowError beyond int64.
+
+    >>> int64s([1, 2]).tolist()
+    [1, 2]
+    """
+    # By way of an array, which takes a list twice as fast as numpy does.
+    return np.frombuffer(values if type(values) is array else array("q", values), np.int64)
+
+
+def pack_integers(values: Sequence[int] | Int64s) -> bytes:
     """Return the bytes of a column of int64 values.
 
-    >>> pack_integers([1, 2, -1]).hex(), pack_integers([7, 7]).hex()
-    ('010102ff', '000000000000000007')
+    >>> pack_integers([1, 2, -1]).hex(), pack_integers([7, 7]).hex(), pack_integers([600, 0]).hex()
+    ('010102ff', '000000000000000007', '8100000000000002580100')
     """
-    low, high = (min(values), max(values)) if values else (0, 0)
+    column = values if isinstance(values, np.ndarray) else int64s(values)
+    if not len(column):
+        return b"\0" + _INT64.pack(0)
+    low, high = int(column.min()), int(column.max())
     if low == high:
-        return b"\0" + _CONSTANT.pack(low)
-    typecode, width = next(
-        (typecode, width)
-        for typecode, width in _WIDTHS
-        if -(1 << (8 * width - 1)) <= low and high < 1 << (8 * width - 1)
-    )
-    column = array(typecode, values)
-    if sys.byteorder == "big":
-        column.byteswap()
-    raw = column.tobytes()
-    return b"".join((bytes((width,)), *(raw[plane::width] for plane in range(width))))
+        return b"\0" + _INT64.pack(low)
+    divisor = int(np.gcd.reduce(column[:_SAMPLE]))
+    prefix = b""
+    if divisor > 1 and low > -(2**63) and not (column % divisor).any():
+        column, low, high = column // divisor, low // divisor, high // divisor
+        prefix = _INT64.pack(divisor)
+    width = next(width for width in _WIDTHS if -(1 << (8 * width - 1)) <= low and high < 1 << (8 * width - 1))
+    planes = column.astype(f"<i{width}").view(np.uint8).reshape(-1, width).T
+    return bytes((width | (_DIVIDED if prefix else 0),)) + prefix + planes.tobytes()
 
 
-def unpack_integers(packed: bytes, count: int) -> list[int]:
+def unpack_integers(packed: bytes, count: int) -> Int64s:
     """Return the ``count`` values of a column; ValueError when its bytes are not those of a column.
 
     >>> unpack_integers(pack_integers([1, 300, -1]), 3), unpack_integers(pack_integers([7, 7]), 2)
-    ([1, 300, -1], [7, 7])
+    (array([  1, 300,  -1]), array([7, 7]))
     """
-    width = packed[0] if packed else -1
-    if width == 0 and len(packed) == 1 + _CONSTANT.size:
-        return [_CONSTANT.unpack_from(packed, 1)[0]] * count
-    if width not in _TYPECODES or len(packed) != 1 + width * count:
+    width, start, divisor = packed[0] if packed else -1, 1, 1
+    if width == 0 and len(packed) == start + _INT64.size:
+        return np.full(count, _INT64.unpack_from(packed, start)[0], np.int64)
+    if width > 0 and width & _DIVIDED and len(packed) >= start + _INT64.size:
+        divisor, start, width = _INT64.unpack_from(packed, start)[0], start + _INT64.size, width ^ _DIVIDED
+    if width not in _WIDTHS or len(packed) != start + width * count:
         raise ValueError(f"{len(packed)} bytes are no column of {count} integers")
-    raw = bytearray(width * count)
-    for plane in range(width):
-        raw[plane::width] = packed[1 + plane * count : 1 + (plane + 1) * count]
-    column = array(_TYPECODES[width])
-    column.frombytes(raw)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column.tolist()
+    planes = np.frombuffer(packed, np.uint8, offset=start).reshape(width, count)
+    column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
+    return column * divisor if divisor != 1 else column

@@ -10,18 +10,25 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import lt
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
-from yamcs_archive.limits import SEQ_NUMBER_MAX
+from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MIN_US
 from yamcs_archive.storage.columns import Columns, Key, joined
 from yamcs_archive.storage.commits import Run
+from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.vectors import Vectors, key_order, vectors
+
+_VECTOR_EVENTS_MIN = 64
+"""Fewer events than this are faster one by one."""
 
 
 class Existing(Protocol):
@@ -67,6 +74,17 @@ class Group:
     stretches: list[tuple[int, int]]
     """Where in the columns each stretch begins and ends between whose keys nothing was stored before."""
 
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The new events as vectors; no commit stores them yet."""
+        return vectors(self.columns, 0)
+
+    def tally(self) -> dict[str, tuple[int, int, int]]:
+        """Return for each source: how many new events, their greatest number and generation time."""
+        if len(self.columns.message) < _VECTOR_EVENTS_MIN:
+            return tally(self.columns)
+        return tally_vectors(self.vectors)
+
     @property
     def runs(self) -> tuple[Run, ...]:
         """The stretches as a commit records them."""
@@ -91,27 +109,33 @@ def decide(
     takers = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(takers, horizon)
     columns = joined([outcome.columns for outcome in takers]) if takers else _EMPTY
-    order: list[int] | None = None  # of the columns' indexes, None: as they arrived
-    times = columns.generation_time
-    if times and not arrivals.expired and all(map(lt, times, times[1:])):
+    if columns.message and not arrivals.expired and _rising(columns.generation_time):
         # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
         # beyond, nothing to look up but the first.
         following = existing.next_key(columns.key(0))
         if following is None or following > columns.key(-1):
-            return _counted(takers, Group(outcomes, columns, [(0, len(times))]))
-    keys = columns.keys()
-    distinct = all(map(lt, keys, keys[1:]))
-    if arrivals.expired or not distinct:
-        taken = [index for index in range(len(keys)) if index not in arrivals.expired]
-        # Stable, so that of equal keys the first to arrive comes first. Python orders text by code
-        # point, which is the order of UTF-8 bytes: this is the order of the encoded keys.
-        order = sorted(taken, key=keys.__getitem__)
-        columns = columns.take(order)
-        keys = columns.keys()
-    new, stretches = _place(keys, columns, existing, arrivals, order, distinct=distinct)
-    if len(new) < len(keys):
+            return _counted(takers, Group(outcomes, columns, [(0, len(columns.message))]))
+    arrived: Sequence[int] = range(len(columns.message))  # where each of the columns' events came
+    if arrivals.expired:
+        arrived = [index for index in arrived if index not in arrivals.expired]
+        columns = columns.take(arrived)
+    # Stable, so that of equal keys the first to arrive comes first. Python orders text by code point,
+    # which is the order of UTF-8 bytes: this is the order of the encoded keys.
+    order = key_order(int64s(columns.generation_time), lambda at: columns.key(at)[1:])
+    if order is not None:
+        columns = columns.take(order.tolist())
+        arrived = np.array(arrived)[order].tolist()
+    new, stretches = _place(columns, existing, arrivals, arrived)
+    if len(new) < len(columns.message):
         columns = columns.take(new)
     return _counted(takers, Group(outcomes, columns, stretches))
+
+
+def _rising(times: Sequence[int]) -> bool:
+    if len(times) < _VECTOR_EVENTS_MIN:
+        return all(map(lt, times, times[1:]))
+    values = int64s(times)
+    return bool((values[1:] > values[:-1]).all())
 
 
 def _counted(takers: list[Outcome], group: Group) -> Group:
@@ -152,42 +176,42 @@ class _Arrivals:
 
 
 def _place(
-    keys: list[Key],
-    columns: Columns,
-    existing: Existing,
-    arrivals: _Arrivals,
-    order: list[int] | None,
-    *,
-    distinct: bool,
+    columns: Columns, existing: Existing, arrivals: _Arrivals, arrived: Sequence[int]
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return the indexes of the new events, and the stretches that they make in their own order.
+    """Return the places of the new events, and the stretches that they make in their own order.
 
     One look-up finds the next stored key, so that all keys below it are new at once: a group beyond
     the newest event costs one look-up, however large it is.
     """
+    times = int64s(columns.generation_time)
+    alike = np.flatnonzero(times[1:] == times[:-1]).tolist()
+    repeated = [at + 1 for at in alike if columns.key(at) == columns.key(at + 1)]
     new: list[int] = []
     stretches: list[tuple[int, int]] = []
     index = 0
-    while index < len(keys):
-        key = keys[index]
+    while index < len(times):
+        key = columns.key(index)
         following = existing.next_key(key)
         if following == key:
-            arrivals.refuse(index if order is None else order[index], existing.event(key))
+            arrivals.refuse(arrived[index], existing.event(key))
             index += 1
             continue
-        stop = len(keys) if following is None else bisect_left(keys, following, index)
+        stop = len(times) if following is None else _place_of(following, columns, times)
         begin = len(new)
-        if distinct:
-            new.extend(range(index, stop))
-        else:
-            for here in range(index, stop):
-                if here > index and keys[here] == keys[here - 1]:
-                    arrivals.refuse(here if order is None else order[here], columns.event(new[-1]))
-                else:
-                    new.append(here)
+        for here in repeated[bisect_left(repeated, index) : bisect_left(repeated, stop)]:
+            new.extend(range(index, here))
+            arrivals.refuse(arrived[here], columns.event(new[-1]))
+            index = here + 1
+        new.extend(range(index, stop))
         stretches.append((begin, len(new)))
         index = stop
     return new, stretches
+
+
+def _place_of(key: Key, columns: Columns, times: Int64s) -> int:
+    """Return how many of the events, which are in key order, have a lesser key."""
+    low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
+    return bisect_left(range(high), key, low, high, key=columns.key)
 
 
 def _number(
@@ -225,15 +249,30 @@ def _number(
 
 
 def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
-    """Return for each source of complete events in key order: how many, greatest number, greatest time.
+    """Return for each source of a few complete events: how many, greatest number, greatest time.
 
     >>> from yamcs_archive.storage.columns import prepare
     >>> tally(prepare([Event("a", seq_number=4, generation_time=9)], int))
     {'User': (1, 4, 9)}
     """
-    numbers: dict[str, list[Any]] = {source: [] for source in columns.source}
-    deque(map(list.append, map(numbers.__getitem__, columns.source), columns.seq_number), maxlen=0)
-    newest = dict(
-        zip(columns.source, columns.generation_time, strict=True)
-    )  # in key order the last is the newest
-    return {source: (len(found), max(found), newest[source]) for source, found in numbers.items()}
+    found: dict[str, tuple[int, int, int]] = {}
+    for time, source, number in columns.keys():  # noqa: SIM118  # a method, not a mapping
+        events, greatest, newest = found.get(source, (0, number, time))
+        found[source] = events + 1, max(number, greatest), max(time, newest)
+    return found
+
+
+def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
+    """Return what :func:`tally` does, of many events.
+
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))
+    {'User': (1, 4, 9)}
+    """
+    names, index = events.sources
+    counts = np.bincount(index, minlength=len(names))
+    numbers = np.full(len(names), SEQ_NUMBER_MIN, np.int64)
+    np.maximum.at(numbers, index, events.numbers)
+    times = np.full(len(names), TIME_MIN_US, np.int64)
+    np.maximum.at(times, index, events.times)
+    return dict(zip(names, zip(counts.tolist(), numbers.tolist(), times.tolist(), strict=True), strict=True))

@@ -14,14 +14,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from math import ceil
 
 from yamcs_archive.options import Options
-from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
-from yamcs_archive.storage.columns import Columns, has_attached, joined, sizes
+from yamcs_archive.storage.blocks import OpenBlock, encode_blocks
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.outcomes import Group
 from yamcs_archive.storage.rows import encode_rows
 from yamcs_archive.storage.stored import Stored
+from yamcs_archive.storage.vectors import Vectors, joined
 
 
 def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
@@ -31,10 +32,7 @@ def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
         if stop - start >= options.run_events_min:
             first = encode_key(*group.columns.key(start))
             if _is_between_blocks(stored, first):
-                columns = group.columns
-                if stop - start < len(columns.message):
-                    columns = columns.cut(start, stop)
-                _put_blocks(first, columns, stored, commit, options)
+                _put_blocks(first, group.vectors.cut(start, stop).stored_by(commit), stored, options)
                 continue
         rows.extend(range(start, stop))
     if rows:
@@ -49,49 +47,53 @@ def _is_between_blocks(stored: Stored, first: bytes) -> bool:
     return before is None or before.last < first
 
 
-def _put_blocks(first: bytes, columns: Columns, stored: Stored, commit: int, options: Options) -> None:
-    commits = [commit] * len(columns.message)
+def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options) -> None:
     before = stored.block_before(first)
     if (
         before is not None
-        and before.events < options.block_events_max
+        and before.events < filled(options.block_events_max)
         and not stored.row_between(before.last, first)
     ):
-        partial = stored.block(before.first)
-        if sum(sizes(partial.columns)) < options.block_text_bytes_max:
-            columns, commits = joined([partial.columns, columns]), [*partial.commits, *commits]
-    for start, stop in cuts(columns, options):
-        part, own = columns.cut(start, stop), commits[start:stop]
-        block = encode_block(part, own)
-        stored.put_block(block, min(own), max(own))
-        if stop == len(commits) and block.events < options.block_events_max:
-            stored.keep(OpenBlock.known(block, part, own))
+        partial = stored.block(before.first).events
+        if partial.text_bytes() < filled(options.block_text_bytes_max):
+            events = joined([partial, events])
+    parts = list(cuts(events, options))
+    blocks = encode_blocks(parts)
+    for block in blocks:
+        stored.put_block(block)
+    if blocks[-1].events < options.block_events_max:
+        stored.keep(OpenBlock.known(blocks[-1], parts[-1]))
 
 
-def cuts(columns: Columns, options: Options) -> Iterator[tuple[int, int]]:
-    """Yield where to cut columns into blocks.
+def filled(bound: int) -> int:
+    """Return how much makes a block full enough to be left as it is: three quarters of its bound.
+
+    >>> filled(5000), filled(1)
+    (3750, 1)
+    """
+    return ceil(bound * 3 / 4)
+
+
+def cuts(events: Vectors, options: Options) -> Iterator[Vectors]:
+    """Yield what goes into each block.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.columns import prepare
-    >>> list(cuts(prepare([Event("abc")] * 5, int), Options(block_events_max=2)))
-    [(0, 2), (2, 4), (4, 5)]
+    >>> events = vectors(prepare([Event("abc", seq_number=n) for n in range(5)], int), commit=1)
+    >>> [part.size for part in cuts(events, Options(block_events_max=2))]
+    [2, 2, 1]
     """
-    attached = has_attached(columns)
+    # Of one size where that fills them well enough, so that a long append's chunks leave no block for the
+    # next one to fill up: a fifth of all events would be encoded twice.
     start = 0
-    while part := columns.message[start : start + options.block_events_max]:
-        stop = start + len(part)
-        # Joining a block's messages is the cheapest way to measure them: a third of summing lengths.
-        if attached or len("".join(part)) > options.block_text_bytes_max:
-            reached = list(accumulate(sizes(columns.cut(start, stop))))
-            stop = start + max(1, bisect_right(reached, options.block_text_bytes_max))
-        yield start, stop
-        start = stop
-
-
-def encoded_blocks(
-    columns: Columns, commits: list[int], options: Options
-) -> Iterator[tuple[Block, int, int]]:
-    """Yield the blocks of events in key order, each with its lowest and greatest commit."""
-    for start, stop in cuts(columns, options):
-        own = commits[start:stop]
-        yield encode_block(columns.cut(start, stop), own), min(own), max(own)
+    while start < events.size:
+        left = events.size - start
+        even = ceil(left / ceil(left / options.block_events_max))
+        part = events.cut(
+            start, start + (even if even >= filled(options.block_events_max) else options.block_events_max)
+        )
+        if part.text_bytes() > options.block_text_bytes_max:
+            reached = list(accumulate(part.sizes()))
+            part = part.cut(0, max(1, bisect_right(reached, options.block_text_bytes_max)))
+        yield part
+        start += part.size

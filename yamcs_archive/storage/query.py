@@ -6,16 +6,18 @@ scan comes once, in whichever form it is when its piece is read.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from yamcs_archive.event import Event, EventKey, Severity
+import numpy as np
+import numpy.typing as npt
+
+from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.keys import decode_bound, encode_key, time_bound
+from yamcs_archive.storage.keys import encode_key, time_bound
 from yamcs_archive.storage.pieces import Piece, Reader
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import wanted
@@ -88,44 +90,36 @@ def _key(event: Event) -> EventKey:
 
 def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> Iterator[Event]:
     """Yield what a query wants of a block's events with ``lower <= key < upper``, built one by one."""
-    places: range | list[int] = range(_place(block, lower), _place(block, upper))
+    # First the text, because most blocks need no more than their messages' bytes for it.
+    if query.text is not None and not block.may_contain(query.text):
+        return iter(())
+    places: Sequence[int] = range(block.place_of_bound(lower), block.place_of_bound(upper))
     if query.sources is not None:
-        there = {place for place, name in enumerate(block.names) if name in query.sources}
-        index = block.source_index
-        places = [place for place in places if index[place] in there]
+        there = np.array([name in query.sources for name in block.sources.table])
+        places = _where(there[block.sources.places], places)
     if query.min_severity is not None:
-        codes = {severity for severity in Severity if severity >= query.min_severity}
-        severities = block.severities
-        places = [place for place in places if severities[place] in codes]
-    if query.text is not None and places:
-        if not block.may_contain(query.text):
-            return iter(())
+        enough = np.array([severity >= query.min_severity for severity in SEVERITIES])
+        places = _where(enough[block.severities], places)
+    if query.text is not None:
         messages, text = block.messages, query.text
         places = [place for place in places if text in messages[place].casefold()]
     if not places:
         return iter(())
-    columns = block.columns
-    if isinstance(places, range):
-        if len(places) < block.count:
-            columns = columns.cut(places.start, places.stop)
-    else:
-        columns = columns.take(places)
+    events = block.events
+    if not isinstance(places, range):
+        events = events.take(np.array(places, np.intp))
+    elif len(places) < block.count:
+        events = events.cut(places.start, places.stop)
+    columns = events.columns()
     parts: list[Any] = [reversed(column) for column in columns] if query.descending else list(columns)
     return map(Event, *parts)
 
 
-def _place(block: OpenBlock, bound: bytes) -> int:
-    """Return how many of a block's events lie below a bound."""
-    if bound <= block.key:
-        return 0
-    time, rest = decode_bound(bound)
-    low = bisect_left(block.times, time)
-    if not rest:
-        return low
-    # Among the events of that very time the whole key decides.
-    while low < block.count and block.times[low] == time and block.encoded_key(low) < bound:
-        low += 1
-    return low
+def _where(holds: npt.NDArray[np.bool_], places: Sequence[int]) -> list[int]:
+    """Return the places at which something holds."""
+    chosen = np.array(places, np.intp)
+    found: list[int] = chosen[holds[chosen]].tolist()
+    return found
 
 
 def get(environment: Environment, key: EventKey, horizon: int | None) -> Event | None:

@@ -21,16 +21,19 @@ import lmdb
 
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage.blocks import Block, OpenBlock
-from yamcs_archive.storage.columns import joined, sizes, transposed
+from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks
+from yamcs_archive.storage.columns import transposed
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.integers import int64s
+from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.pieces import Pair, fetch
-from yamcs_archive.storage.placing import encoded_blocks
+from yamcs_archive.storage.placing import cuts, filled
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.stored import OverlapError, Stored
 from yamcs_archive.storage.summaries import BLOCK_LEVEL
 from yamcs_archive.storage.summaries import joined as joined_summaries
+from yamcs_archive.storage.vectors import joined, vectors
 
 _LATE_SHARE = 8
 """Late rows are merged into a block when they are an eighth of its events."""
@@ -42,8 +45,7 @@ class Step(NamedTuple):
 
     rows: list[bytes]
     replaced: OpenBlock | None
-    blocks: list[tuple[Block, int, int]]
-    """Each with its lowest and greatest commit."""
+    blocks: list[Block]
 
 
 def steps(environment: Environment, options: Options, upto_commit: int, *, all_late: bool) -> Iterator[Step]:
@@ -87,13 +89,12 @@ def _step(
     rows = [(key, row) for key, value in pairs if (row := decode_row(key, value)).commit <= upto_commit]
     replaced = None
     if block is not None:
-        last = block.encoded_key(block.count - 1)
+        last = encode_key(*block.key_of(-1))
         inside = bisect_right(rows, last, key=lambda row: row[0])
         behind = len(rows) - inside
         merges = inside and (all_late or inside * _LATE_SHARE >= block.count)
-        room = (
-            block.count < options.block_events_max
-            and sum(sizes(block.columns)) < options.block_text_bytes_max
+        room = block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
+            options.block_text_bytes_max
         )
         if merges or (behind and room and inside == 0):
             replaced = block
@@ -101,14 +102,11 @@ def _step(
             rows = rows[inside:]
     if not rows:
         return None
-    columns = transposed([row.event for _, row in rows])
-    commits = [row.commit for _, row in rows]
+    events = vectors(transposed([row.event for _, row in rows]), 0)
+    events = events._replace(commits=int64s([row.commit for _, row in rows]))
     if replaced is not None:
-        columns, commits = joined([replaced.columns, columns]), [*replaced.commits, *commits]
-        keys = columns.keys()
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        columns, commits = columns.take(order), [commits[place] for place in order]
-    return Step([key for key, _ in rows], replaced, list(encoded_blocks(columns, commits, options)))
+        events = joined([replaced.events, events]).in_key_order()
+    return Step([key for key, _ in rows], replaced, encode_blocks(list(cuts(events, options))))
 
 
 def put(step: Step, stored: Stored) -> bool:
@@ -122,8 +120,8 @@ def put(step: Step, stored: Stored) -> bool:
         return False
     reach("seal-rows-deleted")
     try:
-        for block, lowest, greatest in step.blocks:
-            stored.put_block(block, lowest, greatest)
+        for block in step.blocks:
+            stored.put_block(block)
     except OverlapError:
         return False
     reach("seal-blocks-put")

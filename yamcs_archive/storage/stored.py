@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +30,7 @@ from yamcs_archive.storage.summaries import (
     joined,
 )
 
-_BLOCKS_KEPT_MAX = 64
+_BLOCKS_KEPT_MAX = 32
 """Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
 
 
@@ -92,12 +91,12 @@ class Stored:
 
     def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
         around = self._around
-        if around is not None and around.keys[0] <= key <= around.keys[-1]:
-            return around.keys[bisect_left(around.keys, key)]
+        if around is not None and around.key_of(0) <= key <= around.key_of(-1):
+            return around.key_of(around.place_of(key))
         before = self.block_before(encoded + b"\0")
         if before is not None and before.last >= encoded:
             self._around = block = self.block(before.first)
-            return block.keys[bisect_left(block.keys, key)]
+            return block.key_of(block.place_of(key))
         following = self.first_block_from(encoded)
         return None if following is None else decode_key(following)
 
@@ -161,7 +160,7 @@ class Stored:
         if before is None:
             raise DamagedError(f"key {encoded.hex()}", "it was found a moment ago and is gone")
         block = self.block(before.first)
-        return block.columns.event(bisect_left(block.keys, key))
+        return block.columns.event(block.place_of(key))
 
     def follows(self, before: bytes, after: bytes) -> bool:
         """Say whether nothing is stored between two stored keys."""
@@ -169,13 +168,14 @@ class Stored:
             return False
         low, high = decode_key(before), decode_key(after)
         around = self._around
-        if around is None or not around.keys[0] <= low <= around.keys[-1]:
+        if around is None or not around.key_of(0) <= low <= around.key_of(-1):
             summary = self.block_before(before + b"\0")
             around = None
             if summary is not None and summary.last >= before:
                 around = self._around = self.block(summary.first)
-        if around is not None and low < around.keys[-1]:
-            return around.keys[bisect_right(around.keys, low)] >= high
+        if around is not None and low < around.key_of(-1):
+            place = around.place_of(low)
+            return around.key_of(place + (around.key_of(place) == low)) >= high
         following = self.first_block_from(before + b"\0")
         return following is None or following >= after
 
@@ -211,7 +211,7 @@ class Stored:
         """Delete a row; False when it is not there."""
         return self._transaction.delete(key, db=self._databases["rows"])
 
-    def put_block(self, block: Block, lowest_commit: int, greatest_commit: int) -> None:
+    def put_block(self, block: Block) -> None:
         """Put a block and its summary, in the place of the one with the same first key if there is one.
 
         Raises OverlapError when it would overlap another block; the transaction must end then.
@@ -228,8 +228,8 @@ class Stored:
             block.events,
             frozenset(block.sources),
             block.severities,
-            lowest_commit,
-            greatest_commit,
+            block.lowest_commit,
+            block.greatest_commit,
         )
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])

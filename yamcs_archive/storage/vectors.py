@@ -1,0 +1,280 @@
+"""Events as vectors: what blocks are made from and decoded to; pure.
+
+1. One numpy vector for each field that is a number, a table and an index for each that is one of few
+   texts, plain lists for the rest. Whatever is done to thousands of events is one call for each field:
+   the interpreter's share of an event's way into a block is a few hundred nanoseconds.
+2. Events that are complete (each has its numbers and times) and their commits' numbers; of any order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from yamcs_archive.event import SEVERITIES
+from yamcs_archive.storage.columns import TABLE_TEXT_MAX, Columns, Key
+from yamcs_archive.storage.integers import Int64s, int64s
+
+_SEVERITIES = np.array(SEVERITIES, dtype=object)
+
+
+class Coded(NamedTuple):
+    """A column of texts, or None, of which there are few different ones."""
+
+    table: list[Any]
+    places: npt.NDArray[np.int32]
+    """Each event's place in the table."""
+
+    def values(self) -> list[Any]:
+        """Return the column."""
+        if len(self.table) == 1:
+            return self.table * len(self.places)
+        found: list[Any] = np.array(self.table, dtype=object)[self.places].tolist()
+        return found
+
+    def used(self) -> Coded:
+        """Return the same column with nothing in the table that no event has."""
+        if len(self.table) == 1:
+            return self
+        places = np.flatnonzero(np.bincount(self.places, minlength=len(self.table)))
+        if len(places) == len(self.table):
+            return self
+        return Coded([self.table[place] for place in places.tolist()], _mapped(self.places, places))
+
+    def in_order(self) -> Coded:
+        """Return the same column with a sorted table."""
+        order = np.array(sorted(range(len(self.table)), key=self.table.__getitem__), np.int32)
+        return Coded([self.table[place] for place in order.tolist()], _mapped(self.places, order))
+
+
+def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Return an index into the table that has the entries at ``places`` of the old one."""
+    new_place = np.empty(int(places.max()) + 1, np.int32)
+    new_place[places] = np.arange(len(places), dtype=np.int32)
+    return new_place[index]
+
+
+def coded(column: Sequence[Any]) -> Coded:
+    """Return a column as table and index.
+
+    >>> coded(["b", None, "b"])
+    Coded(table=['b', None], places=array([0, 1, 0], dtype=int32))
+    """
+    if column and column.count(column[0]) == len(column):
+        return Coded([column[0]], np.zeros(len(column), np.int32))
+    place = dict(zip(dict.fromkeys(column), count()))  # the count has no end
+    return Coded(list(place), np.fromiter(map(place.__getitem__, column), np.int32, len(column)))
+
+
+class Vectors(NamedTuple):
+    """The fields of some events, and the number of the commit that stored each."""
+
+    times: Int64s
+    """Generation times, microseconds since 1970."""
+    numbers: Int64s
+    received: Int64s
+    """Reception times, microseconds since 1970."""
+    commits: Int64s
+    severities: npt.NDArray[np.uint8]
+    sources: Coded
+    types: Coded
+    users: Coded
+    messages: list[str]
+    extensions: list[bytes] | None
+    """None: no event has any."""
+    extra: list[dict[str, str]] | None
+    """None: no event has any."""
+
+    @property
+    def size(self) -> int:
+        """How many events there are."""
+        return len(self.times)
+
+    def stored_by(self, commit: int) -> Vectors:
+        """Return the same events with one commit's number."""
+        return self._replace(commits=np.full(self.size, commit, np.int64))
+
+    def key(self, at: int) -> Key:
+        """Return the key of one event."""
+        return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
+
+    def cut(self, start: int, stop: int) -> Vectors:
+        """Return the events from ``start`` up to ``stop``."""
+        return self._each(lambda column: column[start:stop])
+
+    def take(self, order: npt.NDArray[np.intp]) -> Vectors:
+        """Return the events at the places of ``order``, in that order."""
+        places = order.tolist()
+
+        def pick(column: Any) -> Any:
+            if isinstance(column, list):
+                return list(itemgetter(*places)(column)) if len(places) > 1 else [column[at] for at in places]
+            return column[order]
+
+        return self._each(pick)
+
+    def _each(self, part: Any) -> Vectors:
+        return Vectors._make(
+            None
+            if column is None
+            else column._replace(places=part(column.places))
+            if isinstance(column, Coded)
+            else part(column)
+            for column in self
+        )
+
+    def in_key_order(self) -> Vectors:
+        """Return the events in the order of their keys."""
+        order = key_order(self.times, partial(_source_and_number, self))
+        return self if order is None else self.take(order)
+
+    def place_of(self, key: Key) -> int:
+        """Return how many of the events, which are in key order, have a lesser key."""
+        low, high = (int(self.times.searchsorted(key[0], side)) for side in ("left", "right"))
+        return bisect_left(range(high), key, low, high, key=self.key)
+
+    def columns(self) -> Columns:
+        """Return the events as columns."""
+        return Columns(
+            self.messages,
+            self.sources.values(),
+            _SEVERITIES[self.severities].tolist(),
+            self.types.values(),
+            self.times.tolist(),
+            self.numbers.tolist(),
+            self.received.tolist(),
+            self.users.values(),
+            self.extensions or [b""] * self.size,
+            self.extra or [{} for _ in range(self.size)],
+        )
+
+    def sizes(self) -> list[int]:
+        """Return about how many bytes of text each event has; characters count as one."""
+        found = list(map(len, self.messages))
+        for column in (self.types, self.users):
+            if _has_long_text(column):
+                found = [size + len(text or "") for size, text in zip(found, column.values(), strict=True)]
+        if self.extensions is not None:
+            found = [size + len(more) for size, more in zip(found, self.extensions, strict=True)]
+        if self.extra is not None:
+            found = [
+                size + sum(len(name) + len(value) for name, value in more.items())
+                for size, more in zip(found, self.extra, strict=True)
+            ]
+        return found
+
+    def text_bytes(self) -> int:
+        """Return about how many bytes of text all events have; characters count as one."""
+        if self.has_attached():
+            return sum(self.sizes())
+        # Joining messages is the cheapest way to measure them: a third of summing lengths.
+        return len("".join(self.messages))
+
+    def has_attached(self) -> bool:
+        """Say whether events have more than their messages that counts: extra, extensions, long texts."""
+        attached = self.extensions is not None or self.extra is not None
+        return attached or _has_long_text(self.types) or _has_long_text(self.users)
+
+
+def _has_long_text(column: Coded) -> bool:
+    return any(text is not None and len(text) > TABLE_TEXT_MAX for text in column.table)
+
+
+def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
+    return vectors.key(at)[1:]
+
+
+def key_order(times: Int64s, rest: Any) -> npt.NDArray[np.intp] | None:
+    """Return the order of keys, of which times decide but for few: then ``rest(place)`` does.
+
+    Equal keys stay in the order in which they are; None when all are in order.
+
+    >>> key_order(int64s([5, 3, 5]), [2, 0, 1].__getitem__).tolist()
+    [1, 2, 0]
+    """
+    if (times[1:] > times[:-1]).all():
+        return None
+    order = np.argsort(times, kind="stable")
+    in_order = times[order]
+    ties = np.flatnonzero(in_order[1:] == in_order[:-1])
+    if len(ties):
+        begins = ties[np.flatnonzero(np.diff(ties, prepend=-2) > 1)]
+        ends = ties[np.flatnonzero(np.diff(ties, append=len(times) + 1) > 1)] + 2
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            order[begin:end] = sorted(order[begin:end].tolist(), key=rest)
+    return order
+
+
+def vectors(columns: Columns, commit: int) -> Vectors:
+    """Return complete events that one commit stores, as vectors.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> event = Event("a", generation_time=1, seq_number=2, reception_time=3)
+    >>> vectors(prepare([event], int), commit=4).columns().events() == [event]
+    True
+    """
+    numbers: Any = columns.seq_number
+    return Vectors(
+        int64s(columns.generation_time),
+        int64s(numbers),
+        int64s(columns.reception_time),
+        np.full(len(columns.message), commit, np.int64),
+        np.frombuffer(bytes(columns.severity), np.uint8),
+        coded(columns.source),
+        coded(columns.type),
+        coded(columns.created_by),
+        columns.message,
+        columns.extensions if any(columns.extensions) else None,
+        columns.extra if any(columns.extra) else None,
+    )
+
+
+def joined(parts: Sequence[Vectors]) -> Vectors:
+    """Return the events of all parts, one after another.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> parts = [
+    ...     vectors(prepare([Event(name, source=name, seq_number=1)], int), commit=1) for name in ("a", "b")
+    ... ]
+    >>> joined(parts).columns().source, joined(parts).messages
+    (['a', 'b'], ['a', 'b'])
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return Vectors(
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.numbers for part in parts]),
+        np.concatenate([part.received for part in parts]),
+        np.concatenate([part.commits for part in parts]),
+        np.concatenate([part.severities for part in parts]),
+        _joined_codes([part.sources for part in parts]),
+        _joined_codes([part.types for part in parts]),
+        _joined_codes([part.users for part in parts]),
+        [message for part in parts for message in part.messages],
+        _joined_lists([(part.extensions, part.size) for part in parts], bytes),
+        _joined_lists([(part.extra, part.size) for part in parts], dict),
+    )
+
+
+def _joined_codes(parts: Sequence[Coded]) -> Coded:
+    place: dict[Any, int] = {}
+    indexes = []
+    for part in parts:
+        places = [place.setdefault(text, len(place)) for text in part.table]
+        indexes.append(np.array(places, np.int32)[part.places])
+    return Coded(list(place), np.concatenate(indexes))
+
+
+def _joined_lists(parts: Sequence[tuple[list[Any] | None, int]], nothing: Any) -> list[Any] | None:
+    if all(part is None for part, _ in parts):
+        return None
+    return [value for part, size in parts for value in (part or (nothing() for _ in range(size)))]
