@@ -50,6 +50,7 @@ BELOW = {
 ONLY_IN = {
     "lmdb": {"storage"},
     "zstandard": {"storage"},
+    "numpy": {"storage"},
     "msgpack": {"storage", "wire"},
     "google": {"wire", "http"},
     "msgspec": {"event", "storage", "wire", "cli"},

@@ -28,6 +28,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
+from yamcs_archive.storage.keys import encode_key
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
@@ -60,6 +61,11 @@ class Columns(NamedTuple):
     extensions: list[bytes]
     extra: list[dict[str, str]]
 
+    @property
+    def size(self) -> int:
+        """How many events there are."""
+        return len(self.message)
+
     def event(self, index: int) -> Event:
         """Return one event."""
         fields: list[Any] = [column[index] for column in self]
@@ -74,6 +80,10 @@ class Columns(NamedTuple):
         """Return the key of each event, once all are numbered: time, source, number."""
         columns: tuple[Sequence[int], list[str], Any] = self.generation_time, self.source, self.seq_number
         return list(zip(*columns, strict=True))
+
+    def encoded_keys(self) -> list[bytes]:
+        """Return the key of each event in its stored form."""
+        return [encode_key(*key) for key in self.keys()]  # a method, not a mapping
 
     def events(self) -> list[Event]:
         """Return all events."""

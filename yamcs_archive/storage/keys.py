@@ -12,9 +12,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+
+import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
+from yamcs_archive.storage.integers import Int64s
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
@@ -51,6 +55,40 @@ def decode_key(key: bytes) -> EventKey:
         source,
         _NUMBER.unpack_from(key, len(key) - 4)[0] - _NUMBER_SIGN,
     )
+
+
+def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[bytes]:
+    """Return the stored form of many keys, whose sources are given as UTF-8.
+
+    >>> encode_keys(int64s([0, 1]), [b"A", b"B"], int64s([0, 7])) == [
+    ...     encode_key(0, "A", 0),
+    ...     encode_key(1, "B", 7),
+    ... ]
+    True
+    """
+    time = (times.view(np.uint64) + np.uint64(_TIME_SIGN)).astype(">u8").tobytes()
+    number = (numbers + _NUMBER_SIGN).astype(">u4").tobytes()
+    return [
+        time[8 * at : 8 * at + 8] + source + b"\0" + number[4 * at : 4 * at + 4]
+        for at, source in enumerate(sources)
+    ]
+
+
+def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
+    """Return times, sources as UTF-8 and numbers of many keys; DamagedError as :func:`decode_key` does.
+
+    >>> decode_keys([encode_key(-5, "AOCS", -1)])
+    (array([-5]), [b'AOCS'], array([-1]))
+    """
+    tails = np.frombuffer(b"".join([key[-5:] for key in keys]), np.uint8)
+    heads = b"".join([key[:8] for key in keys])
+    sources = [key[8:-5] for key in keys]
+    if len(tails) != 5 * len(keys) or tails[::5].any() or not all(sources):
+        for key in keys:
+            decode_key(key)  # which says which one it is
+    times = (np.frombuffer(heads, ">u8").astype(np.uint64) + np.uint64(_TIME_SIGN)).view(np.int64)
+    numbers = np.ascontiguousarray(tails.reshape(-1, 5)[:, 1:]).view(">u4").reshape(-1).astype(np.int64)
+    return times, sources, numbers - _NUMBER_SIGN
 
 
 def decode_bound(bound: bytes) -> tuple[int, bytes]:

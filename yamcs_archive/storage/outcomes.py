@@ -12,7 +12,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from operator import lt
 from typing import NamedTuple, Protocol
 
@@ -29,6 +28,8 @@ from yamcs_archive.storage.vectors import Vectors, key_order, vectors
 
 _VECTOR_EVENTS_MIN = 64
 """Fewer events than this are faster one by one."""
+_LOOKS_MAX, _SCATTERED = 64, 4
+"""After so many look-ups that found fewer events each than this, events are looked for all at once."""
 
 
 class Existing(Protocol):
@@ -36,6 +37,12 @@ class Existing(Protocol):
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
+
+    def greatest_key(self) -> Key | None:
+        """Return the greatest stored key, or None."""
+
+    def held(self, events: Vectors) -> list[int]:
+        """Return the places of the events, which are in key order, whose keys are stored."""
 
     def event(self, key: Key) -> Event:
         """Return the event stored under ``key``."""
@@ -64,33 +71,34 @@ class Outcome:
     """Set when none of this caller's events was taken."""
 
 
+class Stretch(NamedTuple):
+    """New events that a commit's record names by their first and last key."""
+
+    start: int
+    stop: int
+    alone: bool
+    """True: nothing was stored between its keys before. False: nobody looked."""
+
+
 @dataclass
 class Group:
     """What a group does: the outcome for each caller, and what is to be written for them together."""
 
     outcomes: list[Outcome]
-    columns: Columns
-    """The new events, in key order."""
-    stretches: list[tuple[int, int]]
-    """Where in the columns each stretch begins and ends between whose keys nothing was stored before."""
-
-    @cached_property
-    def vectors(self) -> Vectors:
-        """The new events as vectors; no commit stores them yet."""
-        return vectors(self.columns, 0)
+    events: Columns | Vectors
+    """The new events, in key order: vectors if there are many."""
+    stretches: list[Stretch]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
         """Return for each source: how many new events, their greatest number and generation time."""
-        if len(self.columns.message) < _VECTOR_EVENTS_MIN:
-            return tally(self.columns)
-        return tally_vectors(self.vectors)
+        return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The stretches as a commit records them."""
-        key = self.columns.key
+        key = self.events.key
         return tuple(
-            Run(encode_key(*key(start)), encode_key(*key(stop - 1))) for start, stop in self.stretches
+            Run(encode_key(*key(start)), encode_key(*key(stop - 1))) for start, stop, _ in self.stretches
         )
 
 
@@ -109,39 +117,47 @@ def decide(
     takers = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(takers, horizon)
     columns = joined([outcome.columns for outcome in takers]) if takers else _EMPTY
-    if columns.message and not arrivals.expired and _rising(columns.generation_time):
+    events: Columns | Vectors = columns
+    if columns.size >= _VECTOR_EVENTS_MIN:
+        events = vectors(columns, 0)
+    if columns.size and not arrivals.expired and _rising(events):
         # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
         # beyond, nothing to look up but the first.
-        following = existing.next_key(columns.key(0))
-        if following is None or following > columns.key(-1):
-            return _counted(takers, Group(outcomes, columns, [(0, len(columns.message))]))
-    arrived: Sequence[int] = range(len(columns.message))  # where each of the columns' events came
+        following = existing.next_key(events.key(0))
+        if following is None or following > events.key(-1):
+            return _counted(takers, Group(outcomes, events, [Stretch(0, columns.size, alone=True)]))
+    arrived: Sequence[int] = range(columns.size)  # where each of the events came
     if arrivals.expired:
         arrived = [index for index in arrived if index not in arrivals.expired]
-        columns = columns.take(arrived)
+        events = events.take(arrived)
     # Stable, so that of equal keys the first to arrive comes first. Python orders text by code point,
     # which is the order of UTF-8 bytes: this is the order of the encoded keys.
-    order = key_order(int64s(columns.generation_time), lambda at: columns.key(at)[1:])
+    unsorted = events
+    order = key_order(_times(events), lambda at: unsorted.key(at)[1:])
     if order is not None:
-        columns = columns.take(order.tolist())
         arrived = np.array(arrived)[order].tolist()
-    new, stretches = _place(columns, existing, arrivals, arrived)
-    if len(new) < len(columns.message):
-        columns = columns.take(new)
-    return _counted(takers, Group(outcomes, columns, stretches))
+        events = events.take(order.tolist())
+    new, stretches = _Placing(events, existing, arrivals, arrived).run()
+    if len(new) < events.size:
+        events = events.take(new)
+    return _counted(takers, Group(outcomes, events, stretches))
 
 
-def _rising(times: Sequence[int]) -> bool:
-    if len(times) < _VECTOR_EVENTS_MIN:
-        return all(map(lt, times, times[1:]))
-    values = int64s(times)
-    return bool((values[1:] > values[:-1]).all())
+def _times(events: Columns | Vectors) -> Int64s:
+    return events.times if isinstance(events, Vectors) else int64s(events.generation_time)
+
+
+def _rising(events: Columns | Vectors) -> bool:
+    if isinstance(events, Vectors):
+        return bool((events.times[1:] > events.times[:-1]).all())
+    times = events.generation_time
+    return all(map(lt, times, times[1:]))
 
 
 def _counted(takers: list[Outcome], group: Group) -> Group:
     for outcome in takers:
         refused = len(outcome.duplicates) + len(outcome.conflicts) + len(outcome.expired)
-        outcome.stored = len(outcome.columns.message) - refused
+        outcome.stored = outcome.columns.size - refused
     return group
 
 
@@ -175,43 +191,74 @@ class _Arrivals:
             outcome.conflicts.append(Refused(position, stored, offered))
 
 
-def _place(
-    columns: Columns, existing: Existing, arrivals: _Arrivals, arrived: Sequence[int]
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return the places of the new events, and the stretches that they make in their own order.
+class _Placing:
+    """Finds which events, given in key order, are new, and the stretches that they make.
 
-    One look-up finds the next stored key, so that all keys below it are new at once: a group beyond
-    the newest event costs one look-up, however large it is.
+    One look-up finds the next stored key, so that all keys below it are new at once: a group beyond the
+    newest event costs one look-up, however large it is. Where look-ups give an event or two each, the
+    events are scattered among stored ones, and all of them are looked for at once instead.
     """
-    times = int64s(columns.generation_time)
-    alike = np.flatnonzero(times[1:] == times[:-1]).tolist()
-    repeated = [at + 1 for at in alike if columns.key(at) == columns.key(at + 1)]
-    new: list[int] = []
-    stretches: list[tuple[int, int]] = []
-    index = 0
-    while index < len(times):
-        key = columns.key(index)
-        following = existing.next_key(key)
-        if following == key:
-            arrivals.refuse(arrived[index], existing.event(key))
-            index += 1
-            continue
-        stop = len(times) if following is None else _place_of(following, columns, times)
-        begin = len(new)
-        for here in repeated[bisect_left(repeated, index) : bisect_left(repeated, stop)]:
-            new.extend(range(index, here))
-            arrivals.refuse(arrived[here], columns.event(new[-1]))
+
+    def __init__(
+        self, events: Columns | Vectors, existing: Existing, arrivals: _Arrivals, arrived: Sequence[int]
+    ) -> None:
+        self._events, self._existing, self._arrivals, self._arrived = events, existing, arrivals, arrived
+        self._times = _times(events)
+        alike = np.flatnonzero(self._times[1:] == self._times[:-1]).tolist()
+        self._repeated = [at + 1 for at in alike if events.key(at) == events.key(at + 1)]
+        self._new: list[int] = []
+        self._stretches: list[Stretch] = []
+
+    def run(self) -> tuple[list[int], list[Stretch]]:
+        """Return the places of the new events, and the stretches that they make in their own order."""
+        index = looked = 0
+        while index < self._events.size:
+            key = self._events.key(index)
+            following = self._existing.next_key(key)
+            looked += 1
+            if following == key:
+                self._refuse(index, self._existing.event(key))
+                index += 1
+                continue
+            stop = self._events.size if following is None else self._place_of(following)
+            self._take(index, stop, set(), alone=True)
+            index = stop
+            if looked == _LOOKS_MAX and index < _SCATTERED * looked and isinstance(self._events, Vectors):
+                index = self._take_scattered(index, self._events)
+        return self._new, self._stretches
+
+    def _take_scattered(self, index: int, events: Vectors) -> int:
+        """Take the events from ``index`` up to those beyond all that is stored; return where those begin."""
+        greatest = self._existing.greatest_key()
+        stop = events.size if greatest is None else self._place_of(greatest)
+        if stop > index:
+            held = {index + place for place in self._existing.held(events.cut(index, stop))}
+            self._take(index, stop, held, alone=False)
+        return max(index, stop)
+
+    def _take(self, start: int, stop: int, held: set[int], *, alone: bool) -> None:
+        """Take the events from ``start`` to ``stop`` as one stretch, but those that are held already."""
+        begin = len(self._new)
+        repeated = set(self._repeated[bisect_left(self._repeated, start) : bisect_left(self._repeated, stop)])
+        index = start
+        for here in sorted(held | repeated):
+            self._new.extend(range(index, here))
             index = here + 1
-        new.extend(range(index, stop))
-        stretches.append((begin, len(new)))
-        index = stop
-    return new, stretches
+            if here in held:
+                self._refuse(here, self._existing.event(self._events.key(here)))
+            else:
+                self._refuse(here, self._events.event(self._new[-1]))
+        self._new.extend(range(index, stop))
+        if len(self._new) > begin:
+            self._stretches.append(Stretch(begin, len(self._new), alone))
 
+    def _refuse(self, place: int, stored: Event) -> None:
+        self._arrivals.refuse(self._arrived[place], stored)
 
-def _place_of(key: Key, columns: Columns, times: Int64s) -> int:
-    """Return how many of the events, which are in key order, have a lesser key."""
-    low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
-    return bisect_left(range(high), key, low, high, key=columns.key)
+    def _place_of(self, key: Key) -> int:
+        """Return how many of the events have a lesser key."""
+        low, high = (int(self._times.searchsorted(key[0], side)) for side in ("left", "right"))
+        return bisect_left(range(high), key, low, high, key=self._events.key)
 
 
 def _number(

@@ -22,22 +22,26 @@ from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.outcomes import Group
 from yamcs_archive.storage.rows import encode_rows
 from yamcs_archive.storage.stored import Stored
-from yamcs_archive.storage.vectors import Vectors, joined
+from yamcs_archive.storage.vectors import Vectors, joined, vectors
 
 
 def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
     """Put the new events of a group under their keys, as blocks or as rows."""
     rows: list[int] = []
-    for start, stop in group.stretches:
-        if stop - start >= options.run_events_min:
-            first = encode_key(*group.columns.key(start))
+    events = group.events
+    for start, stop, alone in group.stretches:
+        if alone and stop - start >= options.run_events_min:
+            first = encode_key(*events.key(start))
             if _is_between_blocks(stored, first):
-                _put_blocks(first, group.vectors.cut(start, stop).stored_by(commit), stored, options)
+                run = events.cut(start, stop)
+                run = run if isinstance(run, Vectors) else vectors(run, commit)
+                _put_blocks(first, run.stored_by(commit), stored, options)
                 continue
         rows.extend(range(start, stop))
     if rows:
-        columns = group.columns if len(rows) == len(group.columns.message) else group.columns.take(rows)
-        keys = [encode_key(*key) for key in columns.keys()]  # noqa: SIM118  # a method, not a mapping
+        left = events if len(rows) == events.size else events.take(rows)
+        keys = left.encoded_keys()
+        columns = left.columns() if isinstance(left, Vectors) else left
         stored.put_rows(encode_rows(keys, columns, commit))
 
 

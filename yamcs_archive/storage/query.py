@@ -107,7 +107,7 @@ def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> 
         return iter(())
     events = block.events
     if not isinstance(places, range):
-        events = events.take(np.array(places, np.intp))
+        events = events.take(places)
     elif len(places) < block.count:
         events = events.cut(places.start, places.stop)
     columns = events.columns()

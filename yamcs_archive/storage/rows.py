@@ -9,19 +9,27 @@ Time, source and number are in the key; the reception delay is reception minus g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import msgpack
+import msgspec
+import numpy as np
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.storage.checksums import CHECKSUM_BYTES, Sealer
 from yamcs_archive.storage.columns import Columns
-from yamcs_archive.storage.keys import decode_key
+from yamcs_archive.storage.integers import int64s
+from yamcs_archive.storage.keys import decode_key, decode_keys
+from yamcs_archive.storage.vectors import Coded, Vectors, coded
 
 _SEALER = Sealer("rows")
 _DEFAULTS: tuple[Any, ...] = (None, None, b"", {})
 _FIELDS_MIN = 4
+# msgspec writes and reads msgpack in a third of the time that msgpack takes for such small records.
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 
 class Row(NamedTuple):
@@ -42,12 +50,11 @@ def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[
     True
     """
     start = _SEALER.start
-    pack = msgpack.Packer().pack
     pairs = []
     for key, message, severity, kind, generated, received, user, extensions, extra in zip(
         keys,
         columns.message,
-        bytes(columns.severity),  # plain ints: msgpack would ask an enumeration's own comparisons
+        bytes(columns.severity),  # plain ints: an enumeration would be asked for its value
         columns.type,
         columns.generation_time,
         columns.reception_time,
@@ -56,16 +63,16 @@ def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[
         columns.extra,
         strict=True,
     ):
-        record: tuple[Any, ...] = (commit, received - generated, severity, message)
         if extra:
-            record += (kind, user, extensions, extra)
+            body = _encode((commit, received - generated, severity, message, kind, user, extensions, extra))
         elif extensions:
-            record += (kind, user, extensions)
+            body = _encode((commit, received - generated, severity, message, kind, user, extensions))
         elif user is not None:
-            record += (kind, user)
+            body = _encode((commit, received - generated, severity, message, kind, user))
         elif kind is not None:
-            record += (kind,)
-        body = pack(record)
+            body = _encode((commit, received - generated, severity, message, kind))
+        else:
+            body = _encode((commit, received - generated, severity, message))
         pairs.append((key, crc32(body, crc32(key, start)).to_bytes(CHECKSUM_BYTES, "big") + body))
     return pairs
 
@@ -75,7 +82,7 @@ def decode_row(key: bytes, value: bytes) -> Row:
     generation_time, source, seq_number = decode_key(key)
     body = _SEALER.open(key, value)
     try:
-        record = msgpack.unpackb(body)
+        record = _decode(body)
         commit, delay, severity, message = record[:_FIELDS_MIN]
         rest = tuple(record[_FIELDS_MIN:])
         kind, user, extensions, extra = rest + _DEFAULTS[len(rest) :]
@@ -91,6 +98,60 @@ def decode_row(key: bytes, value: bytes) -> Row:
             extensions,
             dict(extra),
         )
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, msgspec.DecodeError) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
     return Row(event, commit)
+
+
+def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
+    """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
+
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> from yamcs_archive.storage.keys import encode_key
+    >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
+    >>> pairs = encode_rows([encode_key(0, "A", 0)], prepare([event], int), commit=3)
+    >>> decode_rows(pairs).columns().events() == [event], decode_rows(pairs).commits.tolist()
+    (True, [3])
+    """
+    start = _SEALER.start
+    try:
+        times, names, numbers = decode_keys([key for key, _ in pairs])
+        bodies = [value[CHECKSUM_BYTES:] for _, value in pairs]
+        sums = [crc32(body, crc32(key, start)) for (key, _), body in zip(pairs, bodies, strict=True)]
+        said = np.frombuffer(b"".join([value[:CHECKSUM_BYTES] for _, value in pairs]), ">u4")
+        if len(said) != len(sums) or (said != np.array(sums)).any():
+            raise ValueError("a checksum is wrong")
+        records = list(map(_decode, bodies))
+        longest = max(map(len, records))
+        if longest > _FIELDS_MIN:
+            records = [
+                record if len(record) == longest else [*record, *_DEFAULTS[len(record) - _FIELDS_MIN :]]
+                for record in records
+            ]
+        columns = [list(map(itemgetter(at), records)) for at in range(longest)]
+        commits, delays, codes, messages = columns[:_FIELDS_MIN]
+        rest = [
+            *columns[_FIELDS_MIN:],
+            *([default] * len(pairs) for default in _DEFAULTS[longest - _FIELDS_MIN :]),
+        ]
+        severities = np.frombuffer(bytes(codes), np.uint8)
+        if severities.max() >= len(SEVERITIES) or set(map(type, messages)) != {str}:
+            raise ValueError("a severity or a message is none")
+        sources = coded(names)
+        return Vectors(
+            times,
+            numbers,
+            times + int64s(delays),
+            int64s(commits),
+            severities,
+            Coded([name.decode() for name in sources.table], sources.places),
+            coded(rest[0]),
+            coded(rest[1]),
+            messages,
+            rest[2] if any(rest[2]) else None,
+            rest[3] if any(rest[3]) else None,
+        )
+    except (ValueError, TypeError, IndexError, OverflowError, msgspec.DecodeError) as error:
+        for key, value in pairs:
+            decode_row(key, value)  # which says which one it is
+        raise DamagedError("rows", f"their records cannot be read: {error}") from None

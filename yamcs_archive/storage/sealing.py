@@ -18,22 +18,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import lmdb
+import numpy as np
 
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks
-from yamcs_archive.storage.columns import transposed
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.integers import int64s
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.pieces import Pair, fetch
 from yamcs_archive.storage.placing import cuts, filled
 from yamcs_archive.storage.points import reach
-from yamcs_archive.storage.rows import decode_row
+from yamcs_archive.storage.rows import decode_rows
 from yamcs_archive.storage.stored import OverlapError, Stored
 from yamcs_archive.storage.summaries import BLOCK_LEVEL
 from yamcs_archive.storage.summaries import joined as joined_summaries
-from yamcs_archive.storage.vectors import joined, vectors
+from yamcs_archive.storage.vectors import joined
 
 _LATE_SHARE = 8
 """Late rows are merged into a block when they are an eighth of its events."""
@@ -86,27 +85,32 @@ def _step(
     pairs: list[Pair], block: OpenBlock | None, options: Options, upto_commit: int, all_late: bool
 ) -> Step | None:
     """Return the step for rows that all belong to one block, or to none."""
-    rows = [(key, row) for key, value in pairs if (row := decode_row(key, value)).commit <= upto_commit]
     replaced = None
     if block is not None:
-        last = encode_key(*block.key_of(-1))
-        inside = bisect_right(rows, last, key=lambda row: row[0])
-        behind = len(rows) - inside
+        inside = bisect_right(pairs, encode_key(*block.key_of(-1)), key=_key)
         merges = inside and (all_late or inside * _LATE_SHARE >= block.count)
         room = block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
             options.block_text_bytes_max
         )
-        if merges or (behind and room and inside == 0):
+        if merges or (len(pairs) > inside == 0 and room):
             replaced = block
         else:
-            rows = rows[inside:]
-    if not rows:
+            pairs = pairs[inside:]
+    if not pairs:
         return None
-    events = vectors(transposed([row.event for _, row in rows]), 0)
-    events = events._replace(commits=int64s([row.commit for _, row in rows]))
+    events = decode_rows(pairs)
+    due = np.flatnonzero(events.commits <= upto_commit).tolist()
+    if not due:
+        return None
+    if len(due) < len(pairs):
+        pairs, events = [pairs[at] for at in due], events.take(due)
     if replaced is not None:
         events = joined([replaced.events, events]).in_key_order()
-    return Step([key for key, _ in rows], replaced, encode_blocks(list(cuts(events, options))))
+    return Step(list(map(_key, pairs)), replaced, encode_blocks(list(cuts(events, options))))
+
+
+def _key(pair: Pair) -> bytes:
+    return pair[0]
 
 
 def put(step: Step, stored: Stored) -> bool:
@@ -116,7 +120,7 @@ def put(step: Step, stored: Stored) -> bool:
         if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
             return False
         stored.delete_block(step.replaced.key)
-    if not all(map(stored.delete_row, step.rows)):
+    if not stored.delete_rows(step.rows):
         return False
     reach("seal-rows-deleted")
     try:

@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 import lmdb
+import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
@@ -19,6 +21,7 @@ from yamcs_archive.storage.blocks import CHECKSUMS_BYTES, Block, OpenBlock
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.keys import decode_key, encode_key
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import (
@@ -29,9 +32,14 @@ from yamcs_archive.storage.summaries import (
     encode_summary,
     joined,
 )
+from yamcs_archive.storage.vectors import Vectors
 
 _BLOCKS_KEPT_MAX = 32
 """Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
+
+_TIMES_KEPT_MAX = 1024
+"""Blocks whose times are kept for events that are scattered among stored ones: 40 MB."""
+_BEYOND_ALL = b"\xff" * 9
 
 
 class OverlapError(Exception):
@@ -43,6 +51,7 @@ class KeptBlocks:
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
+        self._times: dict[bytes, Int64s] = {}
 
     def get(self, key: bytes) -> OpenBlock | None:
         """Return the block if it is kept."""
@@ -57,13 +66,25 @@ class KeptBlocks:
         if len(self._blocks) > _BLOCKS_KEPT_MAX:
             self._blocks.popitem(last=False)
 
+    def times(self, key: bytes) -> Int64s | None:
+        """Return the generation times of a block if they are kept."""
+        return self._times.get(key)
+
+    def keep_times(self, key: bytes, times: Int64s) -> None:
+        """Keep the generation times of a block."""
+        if len(self._times) >= _TIMES_KEPT_MAX:
+            self._times.clear()
+        self._times[key] = times
+
     def forget(self, keys: Iterable[bytes] | None = None) -> None:
         """Forget some blocks, or all."""
         if keys is None:
             self._blocks.clear()
+            self._times.clear()
         else:
             for key in keys:
                 self._blocks.pop(key, None)
+                self._times.pop(key, None)
 
 
 class Stored:
@@ -99,6 +120,42 @@ class Stored:
             return block.key_of(block.place_of(key))
         following = self.first_block_from(encoded)
         return None if following is None else decode_key(following)
+
+    def greatest_key(self) -> Key | None:
+        """Return the greatest stored key, or None."""
+        row = self._rows.key() if self._rows.last() else None
+        block = self.block_before(_BEYOND_ALL)
+        keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
+        return max(keys, default=None)
+
+    def held(self, events: Vectors) -> list[int]:
+        """Return the places of the events, which are in key order, whose keys are stored.
+
+        For many keys among many stored ones: each block that may hold some is looked at once.
+        """
+        keys = events.encoded_keys()
+        rows = self._rows.getmulti(keys)
+        found = {bisect_left(keys, key) for key, _ in rows}
+        at = 0
+        while at < len(keys):
+            block = self.block_before(keys[at] + b"\0")
+            if block is None or block.last < keys[at]:
+                following = self.first_block_from(keys[at])
+                at = len(keys) if following is None else bisect_left(keys, following, at)
+                continue
+            stop = bisect_right(keys, block.last, at)
+            times = self._kept.times(block.first)
+            if times is None:
+                times = self.block(block.first).times
+                self._kept.keep_times(block.first, times)
+            asked = events.times[at:stop]
+            alike = np.flatnonzero(times[times.searchsorted(asked)] == asked)
+            for place in alike.tolist():
+                key = events.key(at + place)
+                if self._next_in_blocks(key, keys[at + place]) == key:
+                    found.add(at + place)
+            at = stop
+        return sorted(found)
 
     def first_block_from(self, key: bytes) -> bytes | None:
         """Return the first key of the first block that begins at ``key`` or behind it."""
@@ -207,9 +264,15 @@ class Stored:
         """Keep a block that was just put, so that the next append need not read it back."""
         self._kept.keep(block)
 
-    def delete_row(self, key: bytes) -> bool:
-        """Delete a row; False when it is not there."""
-        return self._transaction.delete(key, db=self._databases["rows"])
+    def delete_rows(self, keys: Sequence[bytes]) -> bool:
+        """Delete rows, given in key order; False when one is not there."""
+        cursor, at = self._transaction.cursor(self._databases["rows"]), b""
+        for key in keys:
+            if at != key and not cursor.set_key(key):
+                return False
+            cursor.delete()
+            at = cursor.key()  # of the next row, which is often the next to go
+        return True
 
     def put_block(self, block: Block) -> None:
         """Put a block and its summary, in the place of the one with the same first key if there is one.

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.storage.columns import TABLE_TEXT_MAX, Columns, Key
 from yamcs_archive.storage.integers import Int64s, int64s
+from yamcs_archive.storage.keys import encode_keys
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
 
@@ -105,17 +106,23 @@ class Vectors(NamedTuple):
         """Return the key of one event."""
         return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
 
+    def encoded_keys(self) -> list[bytes]:
+        """Return the key of each event in its stored form."""
+        names = [name.encode() for name in self.sources.table]
+        return encode_keys(self.times, [names[place] for place in self.sources.places.tolist()], self.numbers)
+
     def cut(self, start: int, stop: int) -> Vectors:
         """Return the events from ``start`` up to ``stop``."""
         return self._each(lambda column: column[start:stop])
 
-    def take(self, order: npt.NDArray[np.intp]) -> Vectors:
-        """Return the events at the places of ``order``, in that order."""
-        places = order.tolist()
+    def take(self, places: Sequence[int]) -> Vectors:
+        """Return the events at ``places``, in that order."""
+        order = np.array(places, np.intp)
+        several = itemgetter(*places) if len(places) > 1 else None
 
         def pick(column: Any) -> Any:
             if isinstance(column, list):
-                return list(itemgetter(*places)(column)) if len(places) > 1 else [column[at] for at in places]
+                return list(several(column)) if several else [column[at] for at in places]
             return column[order]
 
         return self._each(pick)
@@ -133,12 +140,16 @@ class Vectors(NamedTuple):
     def in_key_order(self) -> Vectors:
         """Return the events in the order of their keys."""
         order = key_order(self.times, partial(_source_and_number, self))
-        return self if order is None else self.take(order)
+        return self if order is None else self.take(order.tolist())
 
     def place_of(self, key: Key) -> int:
         """Return how many of the events, which are in key order, have a lesser key."""
         low, high = (int(self.times.searchsorted(key[0], side)) for side in ("left", "right"))
         return bisect_left(range(high), key, low, high, key=self.key)
+
+    def event(self, at: int) -> Event:
+        """Return one event."""
+        return self.take([at]).columns().event(0)
 
     def columns(self) -> Columns:
         """Return the events as columns."""

@@ -325,7 +325,7 @@ class Writer:
     def _put(self, stored: Stored, group: Group) -> None:
         number = self._head + 1
         place(group, stored, number, self._options)
-        stored_at, events = self._options.clock(), len(group.columns.message)
+        stored_at, events = self._options.clock(), group.events.size
         stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
 
     def _after_failed_commit(self, failure: _CommitFailed) -> ArchiveError:
