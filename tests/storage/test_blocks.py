@@ -64,7 +64,7 @@ def test_a_column_of_another_length_is_refused(values: list[int], count: int, no
 def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> None:
     block = block_of(events)
     opened = OpenBlock(block.key, block.value)
-    assert opened.columns.events() == events
+    assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
     assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
     assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
@@ -101,7 +101,7 @@ def test_a_flipped_bit_in_a_block_is_found(events: list[Event], bit: int) -> Non
     value = bytearray(block.value)
     value[at // 8] ^= 1 << at % 8
     with pytest.raises(DamagedError, match="blocks"):
-        _ = OpenBlock(block.key, bytes(value)).columns
+        _ = OpenBlock(block.key, bytes(value)).events
 
 
 @given(event_lists, keys)
@@ -112,7 +112,7 @@ def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], ot
             OpenBlock(encode_key(*other), block.value)
     for length in (0, 8, 23, len(block.value) // 2, len(block.value) - 1):
         with pytest.raises(DamagedError):
-            _ = OpenBlock(block.key, block.value[:length]).columns
+            _ = OpenBlock(block.key, block.value[:length]).events
 
 
 def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:

@@ -21,7 +21,7 @@ from yamcs_archive.storage.commits import (
 )
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.meta import Meta, decode_meta, encode_meta
-from yamcs_archive.storage.rows import Row, decode_row, encode_rows
+from yamcs_archive.storage.rows import Row, decode_row, decode_rows, encode_rows
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
 
 commit_numbers = st.integers(1, 2**64 - 1)
@@ -29,7 +29,7 @@ counts = st.integers(0, 2**40)
 
 
 def encoded(event: Event, commit: int = 1) -> tuple[bytes, bytes]:
-    [pair] = encode_rows([encode_key(*event.key)], prepare([event], int), commit)
+    [pair] = encode_rows(prepare([event], int), commit)
     return pair
 
 
@@ -48,6 +48,23 @@ def test_a_flipped_bit_in_a_row_is_found(event: Event, bit: int) -> None:
     key, value = encoded(event)
     with pytest.raises(DamagedError, match="rows"):
         decode_row(key, flipped(value, bit))
+
+
+@given(st.lists(st.tuples(stored_events, st.integers(1, 2**62)), min_size=1, max_size=20))
+def test_many_rows_are_decoded_as_each_of_them(stored: list[tuple[Event, int]]) -> None:
+    found = decode_rows([encoded(event, commit) for event, commit in stored])
+    assert list(found.events()) == [event for event, _ in stored]
+    assert found.commits.tolist() == [commit for _, commit in stored]
+
+
+@given(st.lists(stored_events, min_size=1, max_size=5), st.data())
+def test_a_flipped_bit_among_many_rows_is_found(events: list[Event], data: st.DataObject) -> None:
+    pairs = [encoded(event) for event in events]
+    at = data.draw(st.integers(0, len(pairs) - 1))
+    key, value = pairs[at]
+    pairs[at] = key, flipped(value, data.draw(st.integers(0, 2**20)))
+    with pytest.raises(DamagedError, match=key.hex()):
+        decode_rows(pairs)
 
 
 @given(stored_events, keys)

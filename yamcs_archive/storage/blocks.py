@@ -29,7 +29,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage import messages
-from yamcs_archive.storage.columns import Columns, Key
+from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s, pack_integers, unpack_integers
 from yamcs_archive.storage.keys import decode_bound, encode_key
 from yamcs_archive.storage.messages import Packed
@@ -74,7 +74,7 @@ def encode_block(events: Vectors) -> Block:
     >>> from yamcs_archive.storage.vectors import vectors
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
     >>> block = encode_block(vectors(prepare(events, int), commit=1))
-    >>> OpenBlock(block.key, block.value).columns.events() == events
+    >>> list(OpenBlock(block.key, block.value).events.events()) == events
     True
     """
     return encode_blocks([events])[0]
@@ -372,8 +372,3 @@ class OpenBlock:
             )
         except (ValueError, TypeError, IndexError) as error:
             raise self._damaged(f"its columns cannot be read: {error}") from None
-
-    @cached_property
-    def columns(self) -> Columns:
-        """All events as columns."""
-        return self.events.columns()

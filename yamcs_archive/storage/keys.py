@@ -60,6 +60,7 @@ def decode_key(key: bytes) -> EventKey:
 def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[bytes]:
     """Return the stored form of many keys, whose sources are given as UTF-8.
 
+    >>> from yamcs_archive.storage.integers import int64s
     >>> encode_keys(int64s([0, 1]), [b"A", b"B"], int64s([0, 7])) == [
     ...     encode_key(0, "A", 0),
     ...     encode_key(1, "B", 7),

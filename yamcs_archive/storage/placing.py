@@ -40,9 +40,7 @@ def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
         rows.extend(range(start, stop))
     if rows:
         left = events if len(rows) == events.size else events.take(rows)
-        keys = left.encoded_keys()
-        columns = left.columns() if isinstance(left, Vectors) else left
-        stored.put_rows(encode_rows(keys, columns, commit))
+        stored.put_rows(encode_rows(left, commit))
 
 
 def _is_between_blocks(stored: Stored, first: bytes) -> bool:

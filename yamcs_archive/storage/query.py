@@ -6,10 +6,10 @@ scan comes once, in whichever form it is when its piece is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import islice
-from typing import Any, NamedTuple
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,20 +68,18 @@ def scan(environment: Environment, query: Query, horizon: int | None, rows_max: 
     if query.sources is not None or query.min_severity is not None:
         ask = wanted(query.sources, query.min_severity)
     pieces = Reader(environment, rows_max).pieces(lower, upper, descending=query.descending, ask=ask)
-    return islice(_events(pieces, query), query.limit)
+    return islice(chain.from_iterable(_parts(pieces, query)), query.limit)
 
 
-def _events(pieces: Iterator[Piece], query: Query) -> Iterator[Event]:
+def _parts(pieces: Iterator[Piece], query: Query) -> Iterator[Iterable[Event]]:
+    """Yield the events that are wanted of each piece."""
     for piece in pieces:
         rows = [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
         if piece.block is None:
-            yield from rows
+            yield rows
             continue
         found = block_events(piece.block, piece.lower, piece.upper, query)
-        if rows:
-            yield from merge(found, rows, key=_key, reverse=query.descending)
-        else:
-            yield from found
+        yield merge(found, rows, key=_key, reverse=query.descending) if rows else found
 
 
 def _key(event: Event) -> EventKey:
@@ -105,14 +103,14 @@ def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> 
         places = [place for place in places if text in messages[place].casefold()]
     if not places:
         return iter(())
+    if query.limit is not None:
+        places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
     events = block.events
     if not isinstance(places, range):
         events = events.take(places)
     elif len(places) < block.count:
         events = events.cut(places.start, places.stop)
-    columns = events.columns()
-    parts: list[Any] = [reversed(column) for column in columns] if query.descending else list(columns)
-    return map(Event, *parts)
+    return events.events(descending=query.descending)
 
 
 def _where(holds: npt.NDArray[np.bool_], places: Sequence[int]) -> list[int]:

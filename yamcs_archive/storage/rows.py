@@ -9,8 +9,8 @@ Time, source and number are in the key; the reception delay is reception minus g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from operator import itemgetter, sub
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -39,42 +39,55 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(keys: list[bytes], columns: Columns, commit: int) -> list[tuple[bytes, bytes]]:
-    """Return the pairs to put for complete events under their encoded ``keys``, all of one commit.
+def encode_rows(events: Columns | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
+    """Return the pairs to put for complete events, all of one commit.
 
     >>> from yamcs_archive.storage.columns import prepare
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
-    >>> from yamcs_archive.storage.keys import encode_key
-    >>> [(key, value)] = encode_rows([encode_key(0, "A", 0)], prepare([event], int), commit=3)
+    >>> [(key, value)] = encode_rows(prepare([event], int), commit=3)
     >>> decode_row(key, value) == Row(event, 3)
     True
     """
     start = _SEALER.start
     pairs = []
-    for key, message, severity, kind, generated, received, user, extensions, extra in zip(
-        keys,
-        columns.message,
-        bytes(columns.severity),  # plain ints: an enumeration would be asked for its value
-        columns.type,
-        columns.generation_time,
-        columns.reception_time,
-        columns.created_by,
-        columns.extensions,
-        columns.extra,
-        strict=True,
+    for key, delay, severity, message, kind, user, extensions, extra in zip(
+        events.encoded_keys(), *_fields(events), strict=True
     ):
         if extra:
-            body = _encode((commit, received - generated, severity, message, kind, user, extensions, extra))
+            body = _encode((commit, delay, severity, message, kind, user, extensions, extra))
         elif extensions:
-            body = _encode((commit, received - generated, severity, message, kind, user, extensions))
+            body = _encode((commit, delay, severity, message, kind, user, extensions))
         elif user is not None:
-            body = _encode((commit, received - generated, severity, message, kind, user))
+            body = _encode((commit, delay, severity, message, kind, user))
         elif kind is not None:
-            body = _encode((commit, received - generated, severity, message, kind))
+            body = _encode((commit, delay, severity, message, kind))
         else:
-            body = _encode((commit, received - generated, severity, message))
+            body = _encode((commit, delay, severity, message))
         pairs.append((key, crc32(body, crc32(key, start)).to_bytes(CHECKSUM_BYTES, "big") + body))
     return pairs
+
+
+def _fields(events: Columns | Vectors) -> tuple[Iterable[Any], ...]:
+    """Return what a record holds beside the commit's number, field by field."""
+    if isinstance(events, Columns):
+        return (
+            map(sub, events.reception_time, events.generation_time),
+            bytes(events.severity),  # plain ints: an enumeration would be asked for its value
+            events.message,
+            events.type,
+            events.created_by,
+            events.extensions,
+            events.extra,
+        )
+    return (
+        (events.received - events.times).tolist(),
+        events.severities.tobytes(),
+        events.messages,
+        events.types.values(),
+        events.users.values(),
+        events.extensions or [b""] * events.size,
+        events.extra or [{}] * events.size,
+    )
 
 
 def decode_row(key: bytes, value: bytes) -> Row:
@@ -107,10 +120,9 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
     """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
 
     >>> from yamcs_archive.storage.columns import prepare
-    >>> from yamcs_archive.storage.keys import encode_key
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
-    >>> pairs = encode_rows([encode_key(0, "A", 0)], prepare([event], int), commit=3)
-    >>> decode_rows(pairs).columns().events() == [event], decode_rows(pairs).commits.tolist()
+    >>> pairs = encode_rows(prepare([event], int), commit=3)
+    >>> list(decode_rows(pairs).events()) == [event], decode_rows(pairs).commits.tolist()
     (True, [3])
     """
     start = _SEALER.start

@@ -134,8 +134,9 @@ class Stored:
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
         keys = events.encoded_keys()
-        rows = self._rows.getmulti(keys)
-        found = {bisect_left(keys, key) for key, _ in rows}
+        found: set[int] = set()
+        for key, _ in self._rows.getmulti(keys):
+            found.update(range(bisect_left(keys, key), bisect_right(keys, key)))
         at = 0
         while at < len(keys):
             block = self.block_before(keys[at] + b"\0")
@@ -217,7 +218,7 @@ class Stored:
         if before is None:
             raise DamagedError(f"key {encoded.hex()}", "it was found a moment ago and is gone")
         block = self.block(before.first)
-        return block.columns.event(block.place_of(key))
+        return block.events.event(block.place_of(key))
 
     def follows(self, before: bytes, after: bytes) -> bool:
         """Say whether nothing is stored between two stored keys."""
