@@ -15,6 +15,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from yamcs_archive.errors import InvalidInputError
@@ -195,6 +196,8 @@ def transposed(events: Sequence[Event]) -> Columns:
     >>> transposed([Event("a"), Event("b")]).message
     ['a', 'b']
     """
+    if len(events) == 1:
+        return Columns(*([field] for field in msgspec.structs.astuple(events[0])))
     # A comprehension for each field: four times as fast as msgspec's astuple and zip, which builds
     # and takes apart a tuple for each event.
     return Columns(

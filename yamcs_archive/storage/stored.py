@@ -52,6 +52,8 @@ class KeptBlocks:
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
         self._times: dict[bytes, Int64s] = {}
+        self.greatest: Key | None = None
+        """The greatest stored key, if it is known: beyond it nothing need be looked up."""
 
     def get(self, key: bytes) -> OpenBlock | None:
         """Return the block if it is kept."""
@@ -65,6 +67,11 @@ class KeptBlocks:
         self._blocks[block.key] = block
         if len(self._blocks) > _BLOCKS_KEPT_MAX:
             self._blocks.popitem(last=False)
+
+    def met(self, key: Key) -> None:
+        """Note that a key is stored now."""
+        if self.greatest is not None and key > self.greatest:
+            self.greatest = key
 
     def times(self, key: bytes) -> Int64s | None:
         """Return the generation times of a block if they are kept."""
@@ -81,6 +88,7 @@ class KeptBlocks:
         if keys is None:
             self._blocks.clear()
             self._times.clear()
+            self.greatest = None
         else:
             for key in keys:
                 self._blocks.pop(key, None)
@@ -103,6 +111,9 @@ class Stored:
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
+        greatest = self.greatest_key()
+        if greatest is None or key > greatest:
+            return None
         encoded = encode_key(*key)
         row = decode_key(self._rows.key()) if self._rows.set_range(encoded) else None
         in_block = self._next_in_blocks(key, encoded)
@@ -123,10 +134,13 @@ class Stored:
 
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
+        if self._kept.greatest is not None:
+            return self._kept.greatest
         row = self._rows.key() if self._rows.last() else None
         block = self.block_before(_BEYOND_ALL)
         keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
-        return max(keys, default=None)
+        self._kept.greatest = max(keys, default=None)
+        return self._kept.greatest
 
     def held(self, events: Vectors) -> list[int]:
         """Return the places of the events, which are in key order, whose keys are stored.
@@ -152,8 +166,8 @@ class Stored:
             asked = events.times[at:stop]
             alike = np.flatnonzero(times[times.searchsorted(asked)] == asked)
             for place in alike.tolist():
-                key = events.key(at + place)
-                if self._next_in_blocks(key, keys[at + place]) == key:
+                asked_key = events.key(at + place)
+                if self._next_in_blocks(asked_key, keys[at + place]) == asked_key:
                     found.add(at + place)
             at = stop
         return sorted(found)

@@ -315,7 +315,9 @@ class Writer:
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
-        self._head += bool(group.stretches)
+        if group.stretches:
+            self._head += 1
+            self._kept.met(group.events.key(-1))
         self._unsaved.clear()
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
