@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
@@ -53,13 +54,9 @@ def parse_rfc3339(text: str, field: str = "time") -> int:
         raise BadTimeError(field, text, _TEXT_RULE)
     to_minute, second, fraction, offset = match.groups()
     try:
-        moment = datetime.fromisoformat(to_minute + ("59" if second == "60" else second))
+        instant = _minute_us(to_minute) + int(second) * 1_000_000
     except ValueError as error:
         raise BadTimeError(field, text, f"no such instant ({error})") from None
-    delta = moment - _EPOCH
-    instant = delta.days * _DAY_US + delta.seconds * 1_000_000
-    if second == "60":
-        instant += 1_000_000
     if fraction is not None:
         instant += int(fraction[:6].ljust(6, "0"))
     if offset != "Z":
@@ -68,6 +65,12 @@ def parse_rfc3339(text: str, field: str = "time") -> int:
     if not TIME_MIN_US <= instant <= TIME_MAX_US:
         raise BadTimeError(field, text, _RANGE_RULE)
     return instant
+
+
+@lru_cache(maxsize=1024)  # the times of a batch share few minutes
+def _minute_us(text: str) -> int:
+    delta = datetime.fromisoformat(text + "00") - _EPOCH
+    return delta.days * _DAY_US + delta.seconds * 1_000_000
 
 
 def format_rfc3339(instant: int) -> str:

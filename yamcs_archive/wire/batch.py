@@ -1,7 +1,7 @@
 """Streams of create bodies -> events: newline-delimited JSON, varint-delimited protobuf, msgpack maps; pure.
 
-1. Elements are decoded as their bytes come; what is held is one element and one chunk, however long the
-   stream is. An element is at most as long as the body of a single request may be.
+1. Elements are decoded as their bytes come; what is held is one element and one chunk with its events,
+   however long the stream is. An element is at most as long as the body of a single request may be.
 2. Each element is in either form of the API, by the rules of a single body. In msgpack today's ``time``
    may be an int of microseconds; the 2016 times are milliseconds in every encoding.
 3. The error of an element has its position, from 0.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import msgpack
@@ -18,7 +19,7 @@ import msgpack
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire import common, json, protobuf
 from yamcs_archive.wire.forms import Form
 
 Element = tuple[Form, Event]
@@ -59,7 +60,7 @@ def from_ndjson(chunks: Iterable[bytes]) -> Iterator[Element]:
     >>> [event.message for _, event in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
     ['a', 'b']
     """
-    return _decoded(_lines(chunks), json.decode_event)
+    return chain.from_iterable(_of_lines(chunks))
 
 
 def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Element]:
@@ -68,7 +69,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Element]:
     >>> [event.message for _, event in from_protobuf([bytes.fromhex("031a0161"), bytes.fromhex("031a0162")])]
     ['a', 'b']
     """
-    return _decoded(_delimited(chunks), protobuf.decode_event)
+    return _decoded(_delimited(chunks), common.of_message, protobuf.decode_event)
 
 
 def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Element]:
@@ -78,14 +79,21 @@ def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Element]:
     >>> [event.generation_time for _, event in from_msgpack([msgpack.packb({"message": "a", "time": 5})])]
     [5]
     """
-    return _decoded(_maps(chunks), json.event_of_msgpack)
+    return _decoded(_maps(chunks), common.of_map, json.event_of_msgpack)
 
 
-def _decoded(elements: Iterator[Any], decode: Callable[[Any], Element]) -> Iterator[Element]:
-    position = 0
+def _decoded(
+    elements: Iterable[Any],
+    decode_common: Callable[[Any], Event | None],
+    decode: Callable[[Any], Element],
+    before: int = 0,
+) -> Iterator[Element]:
+    """Yield the elements; the error of one has its position, counted from ``before``."""
+    position = before
     try:
-        for position, element in enumerate(elements):  # it stays for the error
-            yield decode(element)
+        for position, element in enumerate(elements, before):  # it stays for the error
+            event = decode_common(element)
+            yield decode(element) if event is None else (Form.TODAY, event)
             position += 1  # noqa: PLW2901  # what fails from here on is the next one
     except InvalidInputError as error:
         if error.position is None:
@@ -93,24 +101,40 @@ def _decoded(elements: Iterator[Any], decode: Callable[[Any], Element]) -> Itera
         raise
 
 
+def _of_lines(chunks: Iterable[bytes]) -> Iterator[Iterable[Element]]:
+    """Yield the elements of whole lines, a chunk at a time: at once, or one by one where need be."""
+    position = 0
+    try:
+        for lines in _lines(chunks):
+            events = common.of_lines(lines)
+            if events is not None:
+                position += len(events)
+                yield zip(repeat(Form.TODAY), events)  # one of the two has no end
+                continue
+            several = [line for line in lines.split(b"\n") if line.strip()]
+            yield _decoded(several, lambda _: None, json.decode_event, position)
+            position += len(several)
+    except InvalidInputError as error:  # of the stream; an element's own is raised where it is decoded
+        if error.position is None:
+            error.position = position
+        raise
+
+
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the stream in pieces that end where a line does."""
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            text = b"".join((*held, line)) if held else line
+        whole, newline, rest = chunk.rpartition(b"\n")
+        if newline:
+            yield b"".join((*held, whole))
             held, size = [], 0
-            if text.strip():
-                yield text
         if rest:
             held.append(rest)
             size += len(rest)
             if size > BODY_BYTES_MAX:
                 raise _too_long(size)
-    text = b"".join(held)
-    if text.strip():
-        yield text
+    yield b"".join(held)
 
 
 def _delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:
