@@ -10,7 +10,15 @@ from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, Inva
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
-from yamcs_archive.results import AppendCounts, Appended, Change, Conflict, InstanceStats, SourceStats
+from yamcs_archive.results import (
+    AppendCounts,
+    Appended,
+    Change,
+    CompactionResult,
+    Conflict,
+    InstanceStats,
+    SourceStats,
+)
 
 __all__ = [
     "AppendCounts",
@@ -18,6 +26,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "Change",
+    "CompactionResult",
     "Conflict",
     "ConflictError",
     "Event",

@@ -11,7 +11,15 @@ from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, Expir
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, CONFLICTS_KEPT_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.results import AppendCounts, Appended, Change, Conflict, InstanceStats, SourceStats
+from yamcs_archive.results import (
+    AppendCounts,
+    Appended,
+    Change,
+    CompactionResult,
+    Conflict,
+    InstanceStats,
+    SourceStats,
+)
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
@@ -200,6 +208,30 @@ class Instance:
         """
         self._check_open()
         self._store.settle()
+
+    def compact(self) -> CompactionResult:
+        """Give the space that is no longer used back to the file system.
+
+        Everything is sealed as by :meth:`settle`, then a dense copy takes the place of what is stored.
+        Others read and append meanwhile, in this process and in others, cursors and iterators stay
+        valid, and appends wait only for the moment of the change. While it runs the medium must have
+        room for the copy beside what is there; sealing waits.
+
+        A failure, and a kill at any moment, leave the archive as it was, or compacted: never in between.
+        Ctrl-C ends the waiting; the compaction itself goes on, until it is done or the archive is closed.
+
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when there is no room for the copy, and
+        DamagedError when something stored cannot be trusted (nothing has changed then), ReadOnlyError,
+        ClosedError (also when the archive is closed meanwhile), ForkedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}") for n in range(1000))
+        >>> done = sim.compact()
+        >>> done.after_bytes <= done.before_bytes, sim.stats().events
+        (True, 1000)
+        """
+        self._check_open()
+        done = self._store.compact()
+        return CompactionResult(done.before_bytes, done.after_bytes, done.seconds)
 
     def sources(self) -> list[str]:
         """Return the names of all sources that ever had an event here, sorted.

@@ -93,6 +93,12 @@ SEAL_ROWS_MAX = 8_192
 GROUP_BLOCKS_MAX = 256
 """Blocks in a group of summaries: two levels of 256 cover a hundred million events in 190 looks."""
 
+CARRIED_VALUES_MAX = 10_000
+"""Values that a compaction carries to the new generation in one transaction: bounds its memory."""
+
+CARRIED_BYTES_MAX = 16 << 20
+"""Bytes of them."""
+
 PACK_COMMITS_MAX = 1_000
 """Commits whose records are packed into one: 2.5 bytes a commit then, 63 as a record of its own."""
 

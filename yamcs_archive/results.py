@@ -49,6 +49,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class CompactionResult:
+    """What a compaction gave back. Sizes are bytes that the files take on the medium."""
+
+    before_bytes: int
+    after_bytes: int
+    seconds: float
+    """How long it took, sealing included."""
+
+
+@dataclass(frozen=True)
 class SourceStats:
     """What one source has in the archive, and what was refused from it."""
 

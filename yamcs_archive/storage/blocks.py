@@ -317,10 +317,14 @@ class OpenBlock:
                 low += 1
         return low
 
-    @cached_property
-    def _body_columns(self) -> list[Any]:
+    def check_body(self) -> None:
+        """Raise DamagedError when the checksum of the body is wrong; nothing is decompressed for it."""
         if crc32(self._body, self._body_start) != self._body_sum:
             raise self._damaged("the checksum of its body is wrong")
+
+    @cached_property
+    def _body_columns(self) -> list[Any]:
+        self.check_body()
         found = self._frame(self._body, self._body_raw)
         self._body = b""
         return found

@@ -5,7 +5,7 @@
     DIR/INSTANCE/CURRENT        the name of the generation in use, replaced by rename
     DIR/INSTANCE/gen-1/         an LMDB environment: data.mdb, lock.mdb
 
-1. Nothing here knows what is inside an environment.
+1. Nothing here knows what is inside an environment, nor how one generation follows another.
 2. Whatever must survive a power cut is fsynced: the file, then the folder that names it.
 3. An instance is made under a name that begins with a dot and renamed when it is whole, so a crash
    leaves either all of it or a leftover that the next writer clears away.
@@ -27,11 +27,12 @@ from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedE
 from yamcs_archive.limits import INSTANCE_NAME_MAX
 
 LAYOUT_VERSION = 1
-_MARKER, _LOCK, _CURRENT = "ARCHIVE", "archive.lock", "CURRENT"
+_MARKER, _LOCK = "ARCHIVE", "archive.lock"
+CURRENT = "CURRENT"
+"""The file that names the generation in use; see :mod:`~yamcs_archive.storage.generations`."""
 _MARKER_TEXT = f"yamcs_archive directory, layout {LAYOUT_VERSION}\n"
 _FIRST_GENERATION = "gen-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_GENERATION = re.compile(r"gen-[1-9][0-9]*")
 _NETWORK_FILE_SYSTEMS = frozenset(
     (
         "nfs",
@@ -81,13 +82,18 @@ def sync_directory(path: Path) -> None:
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a small file so that a crash leaves the old or the new text, whole."""
+    draft_durably(path, text).replace(path)
+    sync_directory(path.parent)
+
+
+def draft_durably(path: Path, text: str) -> Path:
+    """Write what a small file shall hold beside it, under the name that this returns."""
     draft = path.with_name(f".{path.name}.new")
     with draft.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
+    return draft
 
 
 def open_directory(path: Path, *, readonly: bool) -> None:
@@ -186,12 +192,12 @@ def instance_names(directory: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in directory.iterdir()
-        if _NAME.fullmatch(entry.name) and (entry / _CURRENT).is_file()
+        if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
     )
 
 
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
-    """Make an instance whose first generation ``fill`` writes into the folder that it is given.
+    """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
 
     Raises :class:`~yamcs_archive.errors.InstanceExistsError`.
     """
@@ -202,18 +208,8 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
     generation = draft / _FIRST_GENERATION
     generation.mkdir(parents=True)
-    fill(generation)
-    write_durably(draft / _CURRENT, _FIRST_GENERATION + "\n")
+    write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
+    fill(draft)
     sync_directory(generation)
     draft.rename(final)
     sync_directory(directory)
-
-
-def current_generation(instance: Path) -> Path:
-    """Return the folder of the generation in use; NotAnArchiveError when ``CURRENT`` names none."""
-    name = (instance / _CURRENT).read_text(errors="replace").strip()
-    if not _GENERATION.fullmatch(name) or not (instance / name).is_dir():
-        raise NotAnArchiveError(
-            str(instance), f"its file {_CURRENT} names {name!r}, which is no generation of it"
-        )
-    return instance / name

@@ -1,14 +1,20 @@
-"""One LMDB environment: opening, read transactions, growth of the map, translation of errors.
+"""An instance's LMDB environment: opening, read transactions, growth of the map, the change to another
+generation, translation of errors.
 
 The rules of LMDB that this room keeps, so that no other has to:
 
-1. One environment for each directory and process, shared by reference counting: a second one would
+1. One environment for each instance and process, shared by reference counting: a second one would
    break the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
 2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
    A map grown by another process is adopted when a read transaction begins.
 3. Read transactions are short: whoever begins one ends it before it hands anything to its caller.
 4. No LMDB exception leaves: :func:`translated` turns each into an error of this package.
 5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
+6. A read transaction is in the generation in use. In the writer's process nobody else changes
+   generations, and the gate holds readers off for the moment of the change. A process that only reads
+   begins its transaction, *then* looks at ``CURRENT``, and starts again in another generation if it
+   moved: in the other order it could miss what was acknowledged between the two.
+   ``lmdb``, ``databases`` and ``path`` are those of one generation: take them within the transaction.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 
@@ -33,6 +40,7 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.limits import READERS_MAX
+from yamcs_archive.storage.generations import Generations
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
 """Every sub-database; ``blocks``, ``summaries`` and ``requests`` are reserved, nothing writes them yet."""
@@ -51,11 +59,48 @@ def translated(error: lmdb.Error, path: Path) -> ArchiveError:
     return UnavailableError(f"{path}: {error}; try again, and look at the medium if it stays")
 
 
-class Environment:
-    """An open LMDB environment with every sub-database. Get one from :func:`acquire`."""
+class Opened(NamedTuple):
+    """The LMDB environment of one generation, and its sub-databases by name."""
 
-    def __init__(self, path: Path, *, readonly: bool, map_bytes: int) -> None:
-        self.path = path
+    lmdb: lmdb.Environment
+    databases: dict[str, lmdb._Database]
+
+
+def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
+    """Open the LMDB environment in a generation's folder; a writer makes it when there is none."""
+    for tries_left in reversed(range(_OPEN_TRIES)):
+        try:
+            opened = lmdb.open(
+                os.fspath(path),
+                map_size=map_bytes,
+                max_dbs=len(DATABASES),
+                max_readers=READERS_MAX,
+                readonly=readonly,
+                create=not readonly,
+            )
+            break
+        except lmdb.Error as error:
+            # Opening at the instant at which another process opens or closes may fail (lmdb.h).
+            if not tries_left or isinstance(error, _DAMAGE) or not path.exists():
+                raise translated(error, path) from error
+            threading.Event().wait(_OPEN_WAIT_S)
+    try:
+        opened.reader_check()
+        databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
+    except lmdb.NotFoundError as error:
+        opened.close()
+        raise NotAnArchiveError(str(path), f"it lacks a sub-database ({error})") from None
+    except lmdb.Error as error:
+        opened.close()
+        raise translated(error, path) from error
+    return Opened(opened, databases)
+
+
+class Environment:
+    """The open LMDB environment of an instance, with every sub-database. Get one from :func:`acquire`."""
+
+    def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
+        self.generations = Generations(instance)
         self.readonly = readonly
         self._pid = os.getpid()
         self._gate = threading.Condition()
@@ -67,33 +112,16 @@ class Environment:
         self._open()
 
     def _open(self) -> None:
-        for tries_left in reversed(range(_OPEN_TRIES)):
+        while True:
+            path = self.generations.current()
             try:
-                self.lmdb = lmdb.open(
-                    os.fspath(self.path),
-                    map_size=self._map_bytes,
-                    max_dbs=len(DATABASES),
-                    max_readers=READERS_MAX,
-                    readonly=self.readonly,
-                    create=not self.readonly,
-                )
-                break
-            except lmdb.Error as error:
-                # Opening at the instant at which another process opens or closes may fail (lmdb.h).
-                if not tries_left or isinstance(error, _DAMAGE):
-                    raise translated(error, self.path) from error
-                threading.Event().wait(_OPEN_WAIT_S)
-        try:
-            self.lmdb.reader_check()
-            self.databases = {
-                name: self.lmdb.open_db(name.encode(), create=not self.readonly) for name in DATABASES
-            }
-        except lmdb.NotFoundError as error:
-            self.lmdb.close()
-            raise NotAnArchiveError(str(self.path), f"it lacks a sub-database ({error})") from None
-        except lmdb.Error as error:
-            self.lmdb.close()
-            raise translated(error, self.path) from error
+                opened = open_generation(path, readonly=self.readonly, map_bytes=self._map_bytes)
+            except ArchiveError:
+                if self.generations.is_current(path):
+                    raise
+            else:
+                self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+                return
 
     def check_usable(self) -> None:
         """Raise ForkedError in a forked child, ClosedError once closed."""
@@ -125,6 +153,32 @@ class Environment:
             self._leave()
 
     def _begin(self) -> lmdb.Transaction[bytes]:
+        transaction = self._begin_here()
+        while self.readonly and not self._still_here(transaction):
+            self._follow()
+            transaction = self._begin_here()
+        return transaction
+
+    def _still_here(self, transaction: lmdb.Transaction[bytes]) -> bool:
+        """Say whether a transaction is in the generation in use; when it is not, it is ended."""
+        here = False
+        try:
+            here = self.generations.is_current(self.path)
+        finally:
+            if not here:
+                transaction.abort()
+                self._leave()
+        return here
+
+    def _follow(self) -> None:
+        """Open the generation in use, if no other thread has done so."""
+        with self.exclusive():
+            if not self._closed and not self.generations.is_current(self.path):
+                left = self.lmdb
+                self._open()
+                left.close()
+
+    def _begin_here(self) -> lmdb.Transaction[bytes]:
         for tries_left in (2, 1, 0):
             self._enter()
             try:
@@ -188,10 +242,45 @@ class Environment:
                 raise OutOfSpaceError(str(self.path), f"the map cannot grow: {error}") from error
 
     def reopen(self) -> None:
-        """Close and open again in this process, after a commit or sync that failed midway."""
+        """Close and open again in this process, after a commit, a sync or a change of generation that
+        failed midway."""
         with self.exclusive():
             self.lmdb.close()
+            self.generations.settle()
             self._open()
+
+    def copy(self, folder: Path) -> None:
+        """Write a copy without free pages into an empty folder; it is not fsynced.
+
+        The copy is of one moment, and readers and the writer go on meanwhile; only a map that has to
+        grow waits for its end.
+        """
+        self.check_usable()
+        self._enter()
+        try:
+            self.lmdb.copy(os.fspath(folder), compact=True)
+        except lmdb.Error as error:
+            raise translated(error, folder) from error
+        finally:
+            self._leave()
+
+    def move(self, path: Path, opened: Opened) -> None:
+        """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""
+        with self.exclusive():
+            left = self.lmdb
+            self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+        left.close()
+
+    def allocated_bytes(self) -> int:
+        """Return what the generation's files take on the medium."""
+        while True:
+            path = self.path
+            try:
+                return sum(file.stat().st_blocks * 512 for file in path.iterdir())
+            except FileNotFoundError as error:
+                with self.read():  # it may have been removed; this goes on in the one in use
+                    if self.path == path:
+                        raise self.damaged("its folder", f"{error.filename} is gone") from error
 
     def close(self) -> None:
         """Wait for readers and close; idempotent. In a forked child only this process's handles go."""
@@ -218,14 +307,14 @@ def _new_lock_in_child() -> None:
 os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
-def acquire(path: Path, *, readonly: bool, map_bytes: int) -> Environment:
-    """Return this process's environment for a directory; each call wants one :func:`release`.
+def acquire(instance: Path, *, readonly: bool, map_bytes: int) -> Environment:
+    """Return this process's environment for an instance's folder; each call wants one :func:`release`.
 
     A reader in the process that writes shares the writer's environment. Raises LockedError where a
     writer is asked for and this process reads the directory already.
     """
     with _registry_lock:
-        status = os.stat(path)
+        status = os.stat(instance)
         identity = status.st_dev, status.st_ino
         found = _registry.get(identity)
         if found is not None and found.foreign:
@@ -234,9 +323,9 @@ def acquire(path: Path, *, readonly: bool, map_bytes: int) -> Environment:
             del _registry[identity]
             found = None
         if found is None:
-            found = _registry[identity] = Environment(path, readonly=readonly, map_bytes=map_bytes)
+            found = _registry[identity] = Environment(instance, readonly=readonly, map_bytes=map_bytes)
         elif found.readonly and not readonly:
-            raise LockedError(str(path), "this process, which has it open read-only")
+            raise LockedError(str(instance), "this process, which has it open read-only")
         found._users += 1  # this module is the class's other half
         return found
 

@@ -2,18 +2,24 @@
 
 It looks every second. Rows are sealed when their commit is older than the sealing age, when there are
 more of them than may be, and when nothing was committed for a while, late ones too.
+
+Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
+comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from yamcs_archive.errors import ArchiveError
+from yamcs_archive.errors import ArchiveError, ClosedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage import packing, sealing
+from yamcs_archive.storage.compaction import Compaction, compact
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.writer import Writer
 
@@ -35,20 +41,49 @@ class Maintenance:
         # What was committed before this opening is old enough at once.
         self._seen: deque[tuple[int, int]] = deque([(options.clock() - options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the newest packed record
+        self._compactor = ThreadPoolExecutor(1, f"archive-compactor-{name}")
         self._thread: threading.Thread | None = None
         if options.maintenance:
             self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Stop after the step in hand; idempotent."""
+        """Stop after the step in hand; idempotent. A compaction is given up, unless it is nearly done."""
         self._stopping.set()
+        self._compactor.shutdown()
         if self._thread is not None:
             self._thread.join()
 
     def settle(self) -> None:
         """Seal everything that is committed when this is called, late rows too, and close groups."""
         self._seal(self._writer.head, all_late=True)
+
+    def compact(self) -> Compaction:
+        """Settle, then put a dense copy in the place of all that is stored; wait for it.
+
+        Raises ClosedError when the instance is closed meanwhile. See
+        :func:`~yamcs_archive.storage.compaction.compact` for what else.
+        """
+        try:
+            waiting = self._compactor.submit(self._compact)
+        except RuntimeError:  # it is shut down
+            raise ClosedError from None
+        return waiting.result()
+
+    def _compact(self) -> Compaction:
+        begun_s = time.monotonic()
+        with self._lock:
+            self._go_on()
+            before_bytes = self._environment.allocated_bytes()
+            self._seal_held(self._writer.head, all_late=True)
+            self._go_on()
+            compact(self._environment, self._writer.hold, self._go_on)
+            after_bytes = self._environment.allocated_bytes()
+        return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise ClosedError
 
     def look(self, now: int) -> None:
         """Seal what is due at ``now``, microseconds since 1970."""
@@ -74,18 +109,21 @@ class Maintenance:
 
     def _seal(self, upto_commit: int, *, all_late: bool) -> None:
         with self._lock:
-            for step in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
-                self._writer.perform(partial(sealing.put, step))
-                if self._stopping.is_set():
-                    return
-            while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():
-                pass
-            records_min = 2 if all_late else packing.PACK_RECORDS_MIN
-            for first, last in packing.packs(self._environment, self._packed, upto_commit, records_min):
-                self._writer.perform(partial(packing.put_pack, first, last))
-                self._packed = first
-                if self._stopping.is_set():
-                    return
+            self._seal_held(upto_commit, all_late=all_late)
+
+    def _seal_held(self, upto_commit: int, *, all_late: bool) -> None:
+        for step in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
+            self._writer.perform(partial(sealing.put, step))
+            if self._stopping.is_set():
+                return
+        while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():
+            pass
+        records_min = 2 if all_late else packing.PACK_RECORDS_MIN
+        for first, last in packing.packs(self._environment, self._packed, upto_commit, records_min):
+            self._writer.perform(partial(packing.put_pack, first, last))
+            self._packed = first
+            if self._stopping.is_set():
+                return
 
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_S):

@@ -62,8 +62,8 @@ class Reader:
     def _piece(
         self, lower: bytes, upper: bytes, descending: bool, ask: Wanted | None, rows_max: int
     ) -> Piece:
-        databases = self._environment.databases
         with self._environment.read() as transaction:
+            databases = self._environment.databases
             summaries = transaction.cursor(databases["summaries"])
             summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask)
             if summary is not None:

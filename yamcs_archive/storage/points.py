@@ -20,6 +20,22 @@ POINTS = (
 SEAL_POINTS = ("seal-begun", "seal-rows-deleted", "seal-blocks-put", "pack-records-deleted", "pack-put")
 """The points of a sealing step and of a packing step, likewise."""
 
+COMPACT_POINTS = (
+    "compact-begun",
+    "compact-copied",
+    "compact-synced",
+    "compact-checked",
+    "compact-carried",
+    "compact-held",
+    "compact-compared",
+    "compact-drafted",
+    "compact-renamed",
+    "compact-in-use",
+    "compact-switched",
+    "compact-cleared",
+)
+"""The points of a compaction, likewise. From "compact-held" to "compact-in-use" nobody commits."""
+
 on_point: Callable[[str], None] | None = None
 
 

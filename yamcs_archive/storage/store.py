@@ -21,8 +21,9 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.changes import changes, head_cursor, start_cursor
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.directory import current_generation
+from yamcs_archive.storage.compaction import Compaction
 from yamcs_archive.storage.environment import acquire, release
+from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.outcomes import Outcome
@@ -75,6 +76,9 @@ class EventStore(Protocol):
     def settle(self) -> None:
         """Bring everything that is stored into its form at rest."""
 
+    def compact(self) -> Compaction:
+        """Give space that is no longer used back to the file system."""
+
     def close(self) -> None:
         """Commit what was submitted and let go of everything; idempotent."""
 
@@ -85,9 +89,9 @@ class LmdbStore:
     def __init__(self, instance: Path, *, readonly: bool, options: Options) -> None:
         self._options = options
         self._pid = os.getpid()
-        self._environment = acquire(
-            current_generation(instance), readonly=readonly, map_bytes=options.map_bytes
-        )
+        if not readonly:
+            Generations(instance).clear()
+        self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes)
         try:
             self._meta = read_meta(self._environment)
             self._writer = None if readonly else Writer(self._environment, options, instance.name)
@@ -102,9 +106,9 @@ class LmdbStore:
         self._closed = False
 
     @staticmethod
-    def create(generation: Path, name: str, options: Options) -> None:
-        """Write a new, empty store into a folder."""
-        environment = acquire(generation, readonly=False, map_bytes=options.map_bytes)
+    def create(instance: Path, name: str, options: Options) -> None:
+        """Write a new, empty store into an instance's folder."""
+        environment = acquire(instance, readonly=False, map_bytes=options.map_bytes)
         try:
             fill_new(environment, Meta(name, secrets.token_bytes(LINEAGE_BYTES), options.clock()))
         finally:
@@ -147,7 +151,7 @@ class LmdbStore:
             first=next(self.scan(Query(limit=1)), None),
             last=next(self.scan(Query(limit=1, descending=True)), None),
             sources=states,
-            allocated_bytes=sum(file.stat().st_blocks * 512 for file in self._environment.path.iterdir()),
+            allocated_bytes=self._environment.allocated_bytes(),
         )
 
     def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
@@ -165,6 +169,13 @@ class LmdbStore:
         if self._maintenance is None:
             raise ReadOnlyError("settle")
         self._maintenance.settle()
+
+    def compact(self) -> Compaction:
+        """See :class:`EventStore`. Raises ReadOnlyError, ClosedError, ForkedError, OutOfSpaceError."""
+        if self._maintenance is None:
+            raise ReadOnlyError("compact")
+        self._environment.check_usable()
+        return self._maintenance.compact()
 
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are let go."""

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,7 +55,7 @@ class _Submission(NamedTuple):
 
 
 class _Task(NamedTuple):
-    run: Callable[[Stored], bool]
+    run: Callable[[], bool]
     future: Future[bool]
 
 
@@ -129,6 +130,17 @@ class Writer:
 
         Nothing is kept when ``run`` returns False or raises, and that is what is returned or raised.
         """
+        return self._do(partial(self._run_task, run))
+
+    def hold(self, run: Callable[[], None]) -> None:
+        """Run something between two groups, so that nobody commits meanwhile; wait for it.
+
+        What is known of the store must hold afterwards as before. When ``run`` raises, the environment
+        is opened anew, for it may have been about to change.
+        """
+        self._do(partial(self._held, run))
+
+    def _do(self, run: Callable[[], bool]) -> bool:
         task = _Task(run, Future())
         with self._arrived:
             if self._closing:
@@ -201,7 +213,7 @@ class Writer:
 
     def _serve_task(self, task: _Task) -> None:
         try:
-            task.future.set_result(self._run_task(task.run))
+            task.future.set_result(task.run())
         except lmdb.Error as error:
             self._stale = True
             task.future.set_exception(translated(error, self._environment.path))
@@ -227,6 +239,19 @@ class Writer:
             finally:
                 transaction.abort()
             self._environment.grow()
+
+    def _held(self, run: Callable[[], None]) -> bool:
+        self._refresh()
+        try:
+            if self._unsaved:
+                self._commit([])  # counts of refusals: opening anew would forget them
+            run()
+        except BaseException:
+            self._stale = True
+            with suppress(ArchiveError):
+                self._refresh()
+            raise
+        return True
 
     def _refresh(self) -> None:
         if self._stale:
