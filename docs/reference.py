@@ -70,7 +70,7 @@ def _option(action: argparse.Action) -> str:
     value = str(action.metavar or ("" if action.nargs == 0 else action.dest.upper()))
     if action.choices is not None:
         value = "{" + ",".join(map(str, action.choices)) + "}"
-    if action.nargs == "+":
+    if action.nargs in ("+", "*"):
         value = f"{value} …"
     shown = [f"{name} {value}".strip() for name in action.option_strings] or [value]
     return ", ".join(f"`{text}`" for text in shown)

@@ -21,6 +21,7 @@ COMMANDS = (
     ("events", "log"),
     ("instances", "list"),
     ("instances", "create"),
+    ("compact",),
 )
 
 
@@ -44,7 +45,8 @@ def test_a_wrong_command_line_is_2_and_says_how_on_stderr(run: Run, arguments: t
 
 
 @pytest.mark.parametrize(
-    "command", [("serve",), ("events", "log"), ("events", "create", "-m", "a"), ("instances", "list")]
+    "command",
+    [("serve",), ("events", "log"), ("events", "create", "-m", "a"), ("instances", "list"), ("compact",)],
 )
 def test_a_command_without_a_place_asks_for_one(run: Run, command: tuple[str, ...]) -> None:
     ran = run(*command)

@@ -23,13 +23,14 @@ from typing import NamedTuple
 
 import lmdb
 
-from yamcs_archive.errors import ArchiveError, DamagedError
+from yamcs_archive.errors import ArchiveError, DamagedError, OutOfSpaceError
 from yamcs_archive.limits import CARRIED_BYTES_MAX, CARRIED_VALUES_MAX
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.checksums import Sealer
 from yamcs_archive.storage.directory import sync_directory
-from yamcs_archive.storage.environment import DATABASES, Environment, Opened, open_generation, translated
+from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.generations import told
+from yamcs_archive.storage.opening import DATABASES, Opened, nearly_full, open_generation, translated
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.summaries import BLOCK_LEVEL
 
@@ -242,6 +243,8 @@ def _apply(changes: list[Change], copy: Opened, path: Path) -> None:
         except lmdb.MapFullError:
             _grow(copy, path)
         except lmdb.Error as error:
+            if nearly_full(path):
+                raise OutOfSpaceError(str(path), str(error)) from error
             raise translated(error, path) from error
 
 

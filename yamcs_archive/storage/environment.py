@@ -1,5 +1,4 @@
-"""An instance's LMDB environment: opening, read transactions, growth of the map, the change to another
-generation, translation of errors.
+"""An instance's LMDB environment: read transactions, growth of the map, the change to another generation.
 
 The rules of LMDB that this room keeps, so that no other has to:
 
@@ -8,7 +7,7 @@ The rules of LMDB that this room keeps, so that no other has to:
 2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
    A map grown by another process is adopted when a read transaction begins.
 3. Read transactions are short: whoever begins one ends it before it hands anything to its caller.
-4. No LMDB exception leaves: :func:`translated` turns each into an error of this package.
+4. No LMDB exception leaves.
 5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
 6. A read transaction is in the generation in use. In the writer's process nobody else changes
    generations, and the gate holds readers off for the moment of the change. A process that only reads
@@ -19,13 +18,11 @@ The rules of LMDB that this room keeps, so that no other has to:
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import lmdb
 
@@ -35,65 +32,10 @@ from yamcs_archive.errors import (
     DamagedError,
     ForkedError,
     LockedError,
-    NotAnArchiveError,
     OutOfSpaceError,
-    UnavailableError,
 )
-from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.generations import Generations
-
-DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
-"""Every sub-database; ``blocks``, ``summaries`` and ``requests`` are reserved, nothing writes them yet."""
-
-_OPEN_TRIES = 5
-_OPEN_WAIT_S = 0.05
-_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
-
-
-def translated(error: lmdb.Error, path: Path) -> ArchiveError:
-    """Return this package's error for one of LMDB's."""
-    if isinstance(error, lmdb.DiskError | lmdb.MapFullError) or os.strerror(errno.EFBIG) in str(error):
-        return OutOfSpaceError(str(path), str(error))
-    if isinstance(error, _DAMAGE):
-        return DamagedError(str(path), str(error))
-    return UnavailableError(f"{path}: {error}; try again, and look at the medium if it stays")
-
-
-class Opened(NamedTuple):
-    """The LMDB environment of one generation, and its sub-databases by name."""
-
-    lmdb: lmdb.Environment
-    databases: dict[str, lmdb._Database]
-
-
-def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
-    """Open the LMDB environment in a generation's folder; a writer makes it when there is none."""
-    for tries_left in reversed(range(_OPEN_TRIES)):
-        try:
-            opened = lmdb.open(
-                os.fspath(path),
-                map_size=map_bytes,
-                max_dbs=len(DATABASES),
-                max_readers=READERS_MAX,
-                readonly=readonly,
-                create=not readonly,
-            )
-            break
-        except lmdb.Error as error:
-            # Opening at the instant at which another process opens or closes may fail (lmdb.h).
-            if not tries_left or isinstance(error, _DAMAGE) or not path.exists():
-                raise translated(error, path) from error
-            threading.Event().wait(_OPEN_WAIT_S)
-    try:
-        opened.reader_check()
-        databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
-    except lmdb.NotFoundError as error:
-        opened.close()
-        raise NotAnArchiveError(str(path), f"it lacks a sub-database ({error})") from None
-    except lmdb.Error as error:
-        opened.close()
-        raise translated(error, path) from error
-    return Opened(opened, databases)
+from yamcs_archive.storage.opening import Opened, open_generation, translated
 
 
 class Environment:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import os
-import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,7 +31,8 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.accounts import account
 from yamcs_archive.storage.columns import Columns, text_bytes
 from yamcs_archive.storage.commits import CommitRecord
-from yamcs_archive.storage.environment import Environment, translated
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.opening import nearly_full, translated
 from yamcs_archive.storage.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.placing import place
 from yamcs_archive.storage.points import reach
@@ -44,7 +44,6 @@ T = TypeVar("T")
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
-_NEARLY_FULL_BYTES = 1 << 20
 
 
 class _Submission(NamedTuple):
@@ -371,7 +370,7 @@ class Writer:
             return OutcomeUnknownError(events, f"{failure.error}; then {error}")
         # LMDB writes its meta page last. Where even the page cache shows the old one, the new one was
         # never written, so nothing of this commit can come back.
-        if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or _nearly_full(path)):
+        if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
             return OutOfSpaceError(str(path), str(failure.error))
         return OutcomeUnknownError(events, str(failure.error))
 
@@ -390,12 +389,3 @@ def _answer(submission: _Submission, outcome: Outcome) -> None:
 def _fail(group: list[_Submission], error: BaseException) -> None:
     for submission in group:
         submission.future.set_exception(copy.copy(error))  # each thread that raises it adds its traceback
-
-
-def _nearly_full(path: os.PathLike[str]) -> bool:
-    """Say whether a write may have failed for want of room: LMDB reports a short write as EIO."""
-    status = os.statvfs(path)
-    size_max = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    size = os.stat(os.path.join(path, "data.mdb")).st_size
-    near_limit = size_max != resource.RLIM_INFINITY and size + _NEARLY_FULL_BYTES > size_max
-    return near_limit or status.f_bavail * status.f_frsize < _NEARLY_FULL_BYTES
