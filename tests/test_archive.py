@@ -97,7 +97,12 @@ def test_a_forked_child_is_refused_and_may_open_anew_while_the_parent_goes_on(tm
         sim = archive.instance("sim", create=True)
         sim.append(Event("by the parent"))
         if os.fork() == 0:
-            for action in (lambda: sim.append(Event("no")), lambda: list(sim.events()), archive.instances):
+            for action in (
+                lambda: sim.append(Event("no")),
+                lambda: list(sim.events()),
+                archive.instances,
+                sim.compact,
+            ):
                 try:
                     action()
                 except ForkedError:
@@ -116,7 +121,7 @@ def test_a_forked_child_is_refused_and_may_open_anew_while_the_parent_goes_on(tm
         tmp_path / "a",
     )
     assert printed.splitlines() == [
-        *["refused"] * 3,
+        *["refused"] * 4,
         "['by the parent']",
         "True",
         "['by the parent', 'after the fork']",
@@ -179,6 +184,8 @@ def test_after_close_every_door_says_so(tmp_path: Path) -> None:
         sim.sources,
         sim.stats,
         sim.cursor,
+        sim.settle,
+        sim.compact,
         lambda: list(parked),
     ):
         with pytest.raises(ClosedError):

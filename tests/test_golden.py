@@ -73,6 +73,17 @@ def test_the_second_reader_reads_what_is_written_today(tmp_path: Path) -> None:
     assert sum(len(commit["events"]) for commit in found["commits"]) == len(expected)
 
 
+def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
+    make.fill(tmp_path / "archive")
+    with Archive.open(tmp_path / "archive") as archive:
+        archive.instance("sim").settle()
+    settled = read(tmp_path / "archive" / "sim")
+    with Archive.open(tmp_path / "archive") as archive:
+        archive.instance("sim").compact()
+    assert not (tmp_path / "archive" / "sim" / "gen-1").exists()
+    assert read(tmp_path / "archive" / "sim") == settled
+
+
 def test_the_page_names_what_the_code_has() -> None:
     for name in opening.DATABASES:
         assert f"| `{name}` |" in FORMAT

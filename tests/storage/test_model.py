@@ -1,4 +1,4 @@
-"""The store beside a plain dictionary: append, duplicate, conflict, late, seal, read, changes, reopen.
+"""The store beside a plain dictionary: append, duplicate, conflict, late, seal, compact, read, reopen.
 
 Times, sources and numbers come from tiny ranges, so that keys meet often; blocks hold one to five
 events and reads take one to three rows, so that every scan crosses several of both.
@@ -221,6 +221,10 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         self.sim.settle()
+
+    @rule()
+    def compact(self) -> None:
+        self.sim.compact()
 
     @rule(later=st.integers(0, 5))
     def maintenance_looks(self, later: int) -> None:

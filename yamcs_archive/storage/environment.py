@@ -185,10 +185,10 @@ class Environment:
 
     def reopen(self) -> None:
         """Close and open again in this process, after a commit, a sync or a change of generation that
-        failed midway."""
+        failed midway. While it cannot be told durably which generation is in use, this raises."""
+        self.generations.settle()
         with self.exclusive():
             self.lmdb.close()
-            self.generations.settle()
             self._open()
 
     def copy(self, folder: Path) -> None:

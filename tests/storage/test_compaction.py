@@ -1,0 +1,691 @@
+"""Compaction: nothing is lost or doubled, whatever is written, read, raised or killed meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.child import run, start
+from tests.storage.test_sealing import SMALL, entries, events, whole
+from yamcs_archive import Archive, Event, EventKey, Instance, Options
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    DamagedError,
+    NotAnArchiveError,
+    ReadOnlyError,
+    UnavailableError,
+)
+from yamcs_archive.results import Appended
+from yamcs_archive.storage import compaction, directory, generations, points
+from yamcs_archive.storage.points import COMPACT_POINTS
+
+HELD = COMPACT_POINTS[COMPACT_POINTS.index("compact-held") : COMPACT_POINTS.index("compact-in-use") + 1]
+"""Between these nobody commits, so an append there waits for what comes behind them."""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Instance]:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        yield archive.instance("sim", create=True)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
+    """Has something called at every point of a compaction."""
+
+    def at(act: Callable[[str], None]) -> None:
+        monkeypatch.setattr(points, "on_point", lambda point: act(point) if point in COMPACT_POINTS else None)
+
+    return at
+
+
+def folder(instance: Path) -> tuple[str, list[str]]:
+    """The generation in use, and everything in the instance's folder but ``CURRENT``."""
+    return (instance / "CURRENT").read_text().strip(), sorted(set(os.listdir(instance)) - {"CURRENT"})
+
+
+def only(number: int) -> tuple[str, list[str]]:
+    return f"gen-{number}", [f"gen-{number}"]
+
+
+def mixed(sim: Instance) -> None:
+    """Store 160 events: in order, late ones as rows, and a refused one of each kind."""
+    sim.append_many(events(100))
+    for n in range(60):
+        sim.append(Event("late", source=f"L{n % 7}", generation_time=n * 7, seq_number=n))
+    counts = sim.append_many([events(1)[0], Event("other", source="S", generation_time=0, seq_number=0)])
+    assert (counts.stored, counts.conflict_count) == (1, 1)  # the first has no number: it is a new event
+
+
+def test_what_is_stored_stays_and_the_space_goes_back(small: Instance, tmp_path: Path) -> None:
+    for event in events(1000):
+        small.append(event)
+    small.append(small.append(Event("twice", generation_time=5)).event)
+    before = list(small.events()), list(small.changes()), small.sources(), small.cursor()
+    stats = small.stats()
+    done = small.compact()
+    assert (list(small.events()), list(small.changes()), small.sources(), small.cursor()) == before
+    whole(small)
+    assert done.before_bytes == stats.allocated_bytes
+    assert done.after_bytes == small.stats().allocated_bytes < done.before_bytes / 2
+    assert small.stats().duplicates == 1
+    assert entries(small)["rows"] == 0
+    assert folder(tmp_path / "a" / "sim") == only(2)
+    assert small.append(Event("next", source="S")).event.seq_number == 1000
+    assert small.compact().after_bytes <= done.after_bytes + 4096 * 8
+    assert folder(tmp_path / "a" / "sim") == only(3)
+    whole(small)
+
+
+def test_an_empty_instance_can_be_compacted(small: Instance) -> None:
+    small.compact()
+    assert small.append(Event("first")).event.seq_number == 0
+    whole(small)
+
+
+def test_the_points_passed_are_the_points_listed(small: Instance, at: Any) -> None:
+    passed: list[str] = []
+    at(passed.append)
+    small.compact()
+    assert tuple(passed) == COMPACT_POINTS
+
+
+@pytest.mark.parametrize("slice_values_max", [1, 2, 10_000])
+def test_what_is_appended_at_any_step_is_there_once_and_in_its_order(
+    tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch, slice_values_max: int
+) -> None:
+    monkeypatch.setattr(compaction, "CARRIED_VALUES_MAX", slice_values_max)
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        mixed(sim)
+        arrived = [change.event for change in sim.changes()]
+        head = sim.cursor()
+        submitted: list[Future[Appended]] = []
+
+        def append(point: str) -> None:
+            n = COMPACT_POINTS.index(point)
+            new = [
+                Event(point, source="row", generation_time=n * 31 + 1),
+                Event(point, source="new", generation_time=10_000 + n),
+            ]
+            blocks = [Event(point, source="block", generation_time=g) for g in range(-n * 20 - 20, -n * 20)]
+            if point in HELD:
+                submitted.extend(sim.submit(event) for event in (*new, *blocks))
+                return
+            for event in new:
+                arrived.append(sim.append(event).event)
+            for chunk in (blocks, events(20 + n, source="later")):  # before everything; among the others
+                sim.append_many(chunk)
+            assert sim.append_many([arrived[0]]).duplicates == 1
+
+        at(append)
+        sim.compact()
+        stored = {future.result(30).event.key for future in submitted}
+        assert len(stored) == 22 * len(HELD)
+        expected = 161 + len(stored) + sum(22 + 20 + n for n in range(12) if COMPACT_POINTS[n] not in HELD)
+        for _ in range(2):
+            whole(sim)
+            assert sim.stats().events == expected
+            assert sim.stats().duplicates == len(COMPACT_POINTS) - len(HELD)
+            assert stored <= {event.key for event in sim.events()}
+            keys = {event.key for event in arrived}
+            assert [c.event for c in sim.changes() if c.event.key in keys] == arrived  # in commit order
+            assert sum(1 for _ in sim.changes(after=head)) == expected - 161
+            sim.settle()
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim")
+        whole(sim)
+        assert sim.stats().events == expected
+
+
+def test_threads_append_and_read_while_it_is_compacted_again_and_again(small: Instance) -> None:
+    mixed(small)
+    first = {event.key for event in small.events()}
+    done = threading.Event()
+    acknowledged: list[set[EventKey]] = [set() for _ in range(3)]
+    faults: list[BaseException] = []
+
+    def write(worker: int) -> None:
+        n = 0
+        while not done.is_set():
+            n += 1
+            if n % 5:
+                events = [Event("m", source=f"W{worker}", generation_time=n * 997 % 5000, seq_number=n)]
+                acknowledged[worker].add(small.append(events[0]).event.key)
+            else:
+                events = [
+                    Event("m", source=f"W{worker}", generation_time=n * 100 + m, seq_number=n * 1000 + m)
+                    for m in range(30)
+                ]
+                assert small.append_many(events).stored == 30
+                acknowledged[worker].update(event.key for event in events)
+
+    def read() -> None:
+        while not done.is_set():
+            for descending in (False, True):
+                must = first.union(*map(set, acknowledged))  # before the scan begins
+                found = [event.key for event in small.events(descending=descending)]
+                assert found == sorted(set(found), reverse=descending)
+                assert must <= set(found)
+            arrived = [change.event.key for change in small.changes()]
+            assert len(arrived) == len(set(arrived))
+
+    def guarded(work: Callable[..., None], *arguments: int) -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            faults.append(error)
+            done.set()
+
+    threads = [threading.Thread(target=guarded, args=(write, worker)) for worker in range(3)]
+    threads.append(threading.Thread(target=guarded, args=(read,)))
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(4):
+            small.compact()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert faults == []
+    whole(small)
+    assert {event.key for event in small.events()} == first.union(*acknowledged)
+
+
+def test_iterators_and_cursors_that_began_before_go_on_behind_it(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        mixed(sim)
+        with Archive.open(tmp_path / "a", readonly=True) as beside:
+            for one in (sim, beside.instance("sim")):
+                in_order, reverse, followed = one.events(), one.events(descending=True), one.changes()
+                began = [[next(supply) for _ in range(9)] for supply in (in_order, reverse)]
+                arrived = [next(followed) for _ in range(9)]
+                sim.compact()
+                everything = list(sim.events())
+                assert began[0] + list(in_order) == everything
+                assert began[1] + list(reverse) == everything[::-1]
+                behind = list(one.changes(after=arrived[-1].cursor))
+                assert arrived + behind == arrived + list(followed) == list(sim.changes())
+
+
+def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        mixed(sim)
+        reader = start(
+            """
+            sim = Archive.open(sys.argv[1], readonly=True, options=Options(read_events_max=4)).instance("sim")
+            for _ in sys.stdin:
+                parked, followed = sim.events(), sim.changes()
+                found = [next(parked) for _ in range(5)]
+                arrived = [next(followed) for _ in range(5)]
+                print("parked", flush=True)
+                sys.stdin.readline()
+                found += parked
+                arrived += followed
+                keys = [event.key for event in found]
+                assert keys == sorted(set(keys))
+                assert sorted(change.event.key for change in arrived) == keys
+                assert list(sim.changes(after=arrived[4].cursor)) == arrived[5:]
+                assert sim.stats().events == len(keys) and sim.stats().allocated_bytes > 0
+                print(len(keys), found[-1].message, sim.get(found[-1].key).message, flush=True)
+            """,
+            tmp_path / "a",
+        )
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        try:
+            for n in range(1, 5):
+                reader.stdin.write("park\n")
+                reader.stdin.flush()
+                assert reader.stdout.readline() == "parked\n"
+                sim.append(Event(f"before {n}", generation_time=100_000 + n))
+                sim.compact()
+                if n % 2:
+                    sim.compact()  # the one that the reader knows is gone, and so is the next
+                sim.append(Event(f"after {n}", generation_time=200_000 + n))
+                reader.stdin.write("go on\n")
+                reader.stdin.flush()
+                assert reader.stdout.readline() == f"{161 + 2 * n} after {n} after {n}\n"
+        finally:
+            _, complaints = reader.communicate()
+        assert (reader.returncode, complaints) == (0, "")
+
+
+def test_a_reader_that_begins_just_after_the_change_starts_again_in_the_new_generation(
+    tmp_path: Path,
+) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("before"))
+        reader = start(
+            """
+            sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
+            environment = sim._store._environment
+            opened = environment.lmdb
+
+            class WaitsBeforeItBegins:
+                def __getattr__(self, name):
+                    return getattr(opened, name)
+
+                def begin(self):
+                    print("about to begin", flush=True)
+                    sys.stdin.readline()
+                    return opened.begin()
+
+            environment.lmdb = WaitsBeforeItBegins()
+            print([event.message for event in sim.events()], flush=True)
+            """,
+            tmp_path / "a",
+        )
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "about to begin\n"
+        sim.compact()
+        sim.append(Event("after"))
+        assert reader.communicate("begin\n") == ("['before', 'after']\n", "")
+
+
+_COMPACT_THEN_DIE = """
+    import os, signal
+    from yamcs_archive.storage import points
+    directory, deadly = sys.argv[1:]
+    options = Options(block_events_max=16, run_events_min=8, maintenance=False)
+    sim = Archive.open(directory, options=options).instance("sim", create=True)
+    sim.append_many(Event(f"{n}", source="S", generation_time=n * 10) for n in range(100))
+    for n in range(60):
+        sim.append(Event("late", source=f"L{n}", generation_time=n * 7))
+
+    def die(reached):
+        if reached in ("compact-copied", "compact-checked"):
+            points.on_point = None
+            sim.append_many(Event(reached, source="M", generation_time=n) for n in range(30))
+            points.on_point = die
+        if reached == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    points.on_point = die
+    sim.compact()
+"""
+
+
+@pytest.mark.parametrize("point", COMPACT_POINTS)
+def test_a_kill_at_any_step_leaves_one_generation_and_all_that_was_acknowledged(
+    tmp_path: Path, point: str
+) -> None:
+    run(_COMPACT_THEN_DIE, tmp_path / "a", point, status=-signal.SIGKILL)
+    at = COMPACT_POINTS.index(point)
+    expected = 160 + 30 * ((at >= 1) + (at >= 3))
+    number = 1 + (at >= COMPACT_POINTS.index("compact-renamed"))
+    assert folder(tmp_path / "a" / "sim")[0] == f"gen-{number}"
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        whole(archive.instance("sim"))
+        assert archive.instance("sim").stats().events == expected
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim")
+        assert folder(tmp_path / "a" / "sim") == only(number)
+        whole(sim)
+        assert sim.stats().events == expected
+        sim.append(Event("after"))
+        sim.compact()
+        whole(sim)
+        assert folder(tmp_path / "a" / "sim") == only(number + 1)
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        assert archive.instance("sim").stats().events == expected + 1
+
+
+@pytest.mark.parametrize(
+    "fault", [ArchiveError("stopped here"), OSError(errno.EIO, "Input/output error"), MemoryError("no more")]
+)
+@pytest.mark.parametrize("point", COMPACT_POINTS)
+def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
+    tmp_path: Path, at: Any, point: str, fault: Exception
+) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        mixed(sim)
+        sim.append(next(sim.events()))  # a duplicate that is counted in memory only
+        parked = sim.events()
+        first = next(parked)
+
+        def fail(reached: str) -> None:
+            if reached == "compact-copied":
+                sim.append_many(Event("meanwhile", generation_time=50_000 + n) for n in range(30))
+            if reached == point:
+                raise fault
+
+        at(fail)
+        with pytest.raises((ArchiveError, type(fault)), match=str(fault.args[-1])):
+            sim.compact()
+        points.on_point = None
+        expected = 161 + 30 * (COMPACT_POINTS.index(point) >= 1)
+        number = 1 + (COMPACT_POINTS.index(point) >= COMPACT_POINTS.index("compact-renamed"))
+        assert folder(tmp_path / "a" / "sim") == only(number)
+        whole(sim)
+        assert (sim.stats().events, sim.stats().duplicates) == (expected, 1)
+        sim.append(Event("after", generation_time=1_000_000))
+        assert len([first, *parked]) == expected + 1
+        # What is acknowledged now must be where every other process looks for it.
+        printed = run(
+            """
+            sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
+            print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
+            """,
+            tmp_path / "a",
+        )
+        assert printed == f"{expected + 1} {expected + 1}\n"
+        sim.compact()
+        whole(sim)
+        assert folder(tmp_path / "a" / "sim") == only(number + 1)
+        assert (sim.stats().events, sim.stats().duplicates) == (expected + 1, 1)
+
+
+def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
+    tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, broken = directory.sync_directory, False
+
+    def sync(path: Path) -> None:
+        if broken and path.name == "sim":
+            raise OSError(errno.EIO, "Input/output error")
+        synced(path)
+
+    def fail(point: str) -> None:
+        nonlocal broken
+        broken = broken or point == "compact-renamed"
+
+    monkeypatch.setattr(generations, "sync_directory", sync)
+    at(fail)
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        mixed(sim)
+        with pytest.raises(UnavailableError, match="Input/output error"):
+            sim.compact()
+        assert folder(tmp_path / "a" / "sim") == (
+            "gen-2",
+            ["gen-1", "gen-2"],
+        )  # a power cut may bring back either
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                sim.append(Event("not acknowledged"))
+            with pytest.raises(UnavailableError):
+                sim.compact()
+            whole(sim)  # reading goes on
+    with Archive.open(tmp_path / "a", options=SMALL) as archive, pytest.raises(UnavailableError):
+        archive.instance("sim")
+    assert folder(tmp_path / "a" / "sim") == ("gen-2", ["gen-1", "gen-2"])
+    broken = False
+    monkeypatch.setattr(points, "on_point", None)
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim")
+        assert folder(tmp_path / "a" / "sim") == only(2)
+        assert sim.stats().events == 161
+        sim.append(Event("after"))
+        whole(sim)
+
+
+@pytest.mark.parametrize("point", ["compact-begun", "compact-checked"])
+def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, point: str) -> None:
+    printed = run(
+        """
+        import os, resource
+        from pathlib import Path
+        from yamcs_archive.storage import points
+        directory, point = sys.argv[1:]
+        sim = Archive.open(directory, options=Options(maintenance=False)).instance("sim", create=True)
+        sim.append_many(Event(os.urandom(300).hex()) for _ in range(3000))
+
+        def fill_up(reached):
+            if reached == point:
+                points.on_point = None
+                if point == "compact-checked":  # there is room for the copy, not for what came since
+                    sim.append_many(Event(os.urandom(300).hex()) for _ in range(2000))
+                    limit = (Path(directory) / "sim" / "gen-2" / "data.mdb").stat().st_size + 4096
+                else:
+                    limit = 1 << 19
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+        points.on_point = fill_up
+        try:
+            sim.compact()
+        except OutOfSpaceError as error:
+            print("no space for", Path(error.path).name)
+        names = sorted(os.listdir(Path(directory) / "sim"))
+        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()), *names)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        sim.append(Event("after"))
+        sim.compact()
+        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
+        """,
+        tmp_path / "a",
+        point,
+    )
+    events = 3000 if point == "compact-begun" else 5000
+    lines = printed.splitlines()
+    assert lines[0] == "no space for gen-2"
+    assert lines[1] == f"{events} {events} CURRENT gen-1"
+    assert lines[2] == f"{events + 1} {events + 1}"
+
+
+def test_a_map_that_fills_up_meanwhile_grows_in_both_folder(tmp_path: Path, at: Any) -> None:
+    options = Options(map_bytes=1 << 18, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("first"))
+
+        def append(point: str) -> None:
+            if point == "compact-checked":
+                sim.append_many(Event(os.urandom(500).hex(), generation_time=n) for n in range(2000))
+
+        at(append)
+        sim.compact()
+        assert (
+            sim.append_many(Event(os.urandom(500).hex(), generation_time=n) for n in range(2000)).stored
+            == 2000
+        )
+        whole(sim)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        assert archive.instance("sim").stats().events == 4001
+        whole(archive.instance("sim"))
+
+
+@pytest.mark.parametrize("name", ["blocks", "summaries", "commits", "sources", "meta"])
+def test_what_is_damaged_is_named_and_kept_as_it_is(
+    small: Instance, tmp_path: Path, at: Any, name: str
+) -> None:
+    small.append_many(events(40))
+    environment: Any = small._store._environment  # type: ignore[attr-defined]  # there is no public way to damage
+
+    def damage(point: str) -> None:
+        if point == "compact-begun":
+            with environment.lmdb.begin(write=True, db=environment.databases[name]) as transaction:
+                cursor = transaction.cursor()
+                cursor.last()
+                cursor.put(cursor.key(), cursor.value()[:-1] + bytes([cursor.value()[-1] ^ 1]))
+
+    at(damage)
+    with pytest.raises(DamagedError, match=f"^{name} "):
+        small.compact()
+    assert folder(tmp_path / "a" / "sim") == only(1)
+
+
+def test_a_copy_that_lacks_something_is_not_put_in_use(
+    small: Instance, tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(small)
+    at(
+        lambda point: (
+            small.append_many(events(30, source="T")) and None if point == "compact-checked" else None
+        )
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "carry", lambda *_: 0)
+        with pytest.raises(DamagedError, match="were copied of"):
+            small.compact()
+    assert folder(tmp_path / "a" / "sim") == only(1)
+    whole(small)
+    assert small.stats().events == 191
+
+
+def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: Path, at: Any) -> None:
+    mixed(small)
+    running = 0
+    greatest = 0
+    sealed: list[bool] = []
+    others: list[threading.Thread] = []
+
+    def watch(point: str) -> None:
+        nonlocal running, greatest
+        running += (point == COMPACT_POINTS[0]) - (point == COMPACT_POINTS[-1])
+        greatest = max(greatest, running)
+        if point == "compact-copied":
+            small.append(Event("a row", source="R"))
+            others.append(threading.Thread(target=small.settle))
+            others[-1].start()
+        elif point == "compact-carried":
+            sealed.append(entries(small)["rows"] == 0)
+
+    at(watch)
+    threads = [threading.Thread(target=small.compact) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in [*threads, *others]:
+        thread.join()
+    for thread in others:
+        thread.join()
+    assert (greatest, running, sealed) == (1, 0, [False] * 3)
+    assert folder(tmp_path / "a" / "sim") == only(4)
+    small.settle()
+    assert entries(small)["rows"] == 0
+    whole(small)
+
+
+def test_closing_meanwhile_gives_it_up(tmp_path: Path, at: Any) -> None:
+    archive = Archive.open(tmp_path / "a", options=SMALL)
+    sim = archive.instance("sim", create=True)
+    mixed(sim)
+    closing = threading.Thread(target=archive.close)
+
+    def close(point: str) -> None:
+        if point == "compact-copied":
+            closing.start()
+            while not sim._store._maintenance._stopping.is_set():  # type: ignore[attr-defined]  # when it is told
+                pass
+
+    at(close)
+    with pytest.raises(ClosedError):
+        sim.compact()
+    closing.join()
+    assert folder(tmp_path / "a" / "sim") == only(1)
+    with pytest.raises(ClosedError):
+        sim.compact()
+    with Archive.open(tmp_path / "a", options=SMALL) as again:
+        whole(again.instance("sim"))
+        assert again.instance("sim").stats().events == 161
+
+
+def test_ctrl_c_in_who_waits_leaves_the_archive_whole(tmp_path: Path) -> None:
+    printed = run(
+        """
+        import os, signal
+        from yamcs_archive.storage import points
+        points.on_point = lambda point: point == "compact-held" and os.kill(os.getpid(), signal.SIGINT)
+        with Archive.open(sys.argv[1]) as archive:
+            sim = archive.instance("sim", create=True)
+            sim.append_many(Event(f"{n}") for n in range(5000))
+            try:
+                sim.compact()
+            except KeyboardInterrupt:
+                print("interrupted")
+            print(sim.append(Event("after")).event.seq_number)
+        """,
+        tmp_path / "a",
+    )
+    assert printed == "interrupted\n5000\n"
+    with Archive.open(tmp_path / "a") as archive:
+        whole(archive.instance("sim"))
+        assert archive.instance("sim").stats().events == 5001
+        assert len(folder(tmp_path / "a" / "sim")[1]) == 1
+
+
+def test_leftovers_are_removed_by_the_next_writer_and_ignored_by_readers(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True).append(Event("a"))
+    instance = tmp_path / "a" / "sim"
+    for name in ("gen-2", "gen-17", ".gen-1.old", ".gen-2.old"):
+        (instance / name).mkdir()
+        (instance / name / "data.mdb").write_bytes(b"half a copy")
+    (instance / ".CURRENT.new").write_text("gen-")
+    (instance / "notes.txt").write_text("not ours")
+    there = folder(instance)
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        assert archive.instance("sim").stats().events == 1
+    assert folder(instance) == there
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim").append(Event("b"))
+        assert folder(instance) == ("gen-1", ["gen-1", "notes.txt"])
+        archive.instance("sim").compact()
+        assert folder(instance) == ("gen-2", ["gen-2", "notes.txt"])
+        assert archive.instance("sim").stats().events == 2
+
+
+@pytest.mark.parametrize("text", ["", "gen-9\n", "gen-0\n", "../../etc\n", "gen-1\ngen-2\n", None])
+def test_a_current_that_names_no_generation_is_refused_and_nothing_is_removed(
+    tmp_path: Path, text: str | None
+) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True)
+    current = tmp_path / "a" / "sim" / "CURRENT"
+    for readonly in (True, False):
+        with Archive.open(tmp_path / "a", readonly=readonly) as archive:
+            if text is None:
+                reading = archive.instance("sim") if readonly else None
+                current.unlink(missing_ok=True)
+                with pytest.raises(ArchiveError):
+                    reading.sources() if reading else archive.instance("sim")
+                continue
+            current.write_text(text)
+            with pytest.raises(NotAnArchiveError, match="CURRENT names"):
+                archive.instance("sim")
+    assert (tmp_path / "a" / "sim" / "gen-1" / "data.mdb").exists()
+
+
+def test_an_archive_that_is_read_only_is_not_compacted(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True)
+    with (
+        Archive.open(tmp_path / "a", readonly=True) as archive,
+        pytest.raises(ReadOnlyError, match="cannot compact"),
+    ):
+        archive.instance("sim").compact()
+
+
+_pairs = st.dictionaries(st.binary(min_size=1, max_size=2), st.binary(max_size=1), max_size=12)
+
+
+@given(_pairs, _pairs)
+def test_applying_the_differences_makes_one_what_the_other_is(
+    wanted: dict[bytes, bytes], found: dict[bytes, bytes]
+) -> None:
+    changes = list(compaction.differences(iter(sorted(wanted.items())), iter(sorted(found.items()))))
+    assert [key for key, _ in changes] == sorted(
+        key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)
+    )
+    for key, value in changes:
+        if value is None:
+            del found[key]
+        else:
+            found[key] = value
+    assert found == wanted
