@@ -284,7 +284,8 @@ class Instance:
         """Return an iterator over all events behind a cursor, in arrival order, each exactly once.
 
         Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
-        last cursor for what came meanwhile. A cursor stays valid across restarts.
+        last cursor for what came meanwhile. A cursor stays valid across restarts,
+        sealing and compaction.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 

@@ -87,8 +87,10 @@ def _replace(
     go_on()
     _sync(path)
     reach("compact-synced")
-    # A map as large as the one copied: what the copy holds fits in it, and most of what will follow.
-    copy = open_generation(path, readonly=False, map_bytes=environment.lmdb.info()["map_size"])
+    with environment.read():
+        # A map as large as the one copied: what the copy holds fits in it, and most of what will follow.
+        map_bytes = environment.lmdb.info()["map_size"]
+    copy = open_generation(path, readonly=False, map_bytes=map_bytes)
     try:
         _check(copy, path, go_on)
         reach("compact-checked")
