@@ -99,11 +99,11 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
         small.append(event)
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [step] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    [[step]] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
     assert writer.perform(lambda stored: sealing.put(step, stored))
     assert not writer.perform(lambda stored: sealing.put(step, stored))  # its rows are gone
     small.append_many(events(12, source="T"))
-    [stale] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    [[stale]] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
     small.settle()
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)

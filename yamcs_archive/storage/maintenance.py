@@ -112,8 +112,10 @@ class Maintenance:
             self._seal_held(upto_commit, all_late=all_late)
 
     def _seal_held(self, upto_commit: int, *, all_late: bool) -> None:
-        for step in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
-            self._writer.perform(partial(sealing.put, step))
+        for steps in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
+            if not self._writer.perform(partial(sealing.put_all, steps)):
+                for step in steps:  # each on its own: the one that no longer fits waits for the next round
+                    self._writer.perform(partial(sealing.put, step))
             if self._stopping.is_set():
                 return
         while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import lmdb
@@ -32,11 +33,15 @@ from yamcs_archive.storage.rows import decode_rows
 from yamcs_archive.storage.stored import OverlapError, Stored
 from yamcs_archive.storage.summaries import BLOCK_LEVEL
 from yamcs_archive.storage.summaries import joined as joined_summaries
-from yamcs_archive.storage.vectors import joined
+from yamcs_archive.storage.vectors import Vectors, joined
 
 _LATE_SHARE = 8
 """Late rows are merged into a block when they are an eighth of its events."""
 _BEYOND_ALL = b"\xff" * 9
+
+
+_TOGETHER_EVENTS = 20_000
+"""About so many events are encoded and put in together: an fsync a block would cost as much as the rest."""
 
 
 class Step(NamedTuple):
@@ -47,11 +52,37 @@ class Step(NamedTuple):
     blocks: list[Block]
 
 
-def steps(environment: Environment, options: Options, upto_commit: int, *, all_late: bool) -> Iterator[Step]:
-    """Yield steps that seal the rows of commits up to ``upto_commit``, in key order.
+class _Plan(NamedTuple):
+    """A step whose blocks are not encoded yet."""
+
+    rows: list[bytes]
+    replaced: OpenBlock | None
+    parts: list[Vectors]
+
+
+def steps(
+    environment: Environment, options: Options, upto_commit: int, *, all_late: bool
+) -> Iterator[list[Step]]:
+    """Yield steps that seal the rows of commits up to ``upto_commit``, in key order, a few at a time.
 
     ``all_late`` merges late rows however few they are.
     """
+    together: list[_Plan] = []
+    for plan in _plans(environment, options, upto_commit, all_late):
+        together.append(plan)
+        if sum(part.size for other in together for part in other.parts) >= _TOGETHER_EVENTS:
+            yield _encoded(together)
+            together = []
+    if together:
+        yield _encoded(together)
+
+
+def _encoded(plans: list[_Plan]) -> list[Step]:
+    blocks = iter(encode_blocks([part for plan in plans for part in plan.parts]))
+    return [Step(plan.rows, plan.replaced, list(islice(blocks, len(plan.parts)))) for plan in plans]
+
+
+def _plans(environment: Environment, options: Options, upto_commit: int, all_late: bool) -> Iterator[_Plan]:
     lower = b""
     while lower < _BEYOND_ALL:
         with environment.read() as transaction:
@@ -64,9 +95,9 @@ def steps(environment: Environment, options: Options, upto_commit: int, *, all_l
             value = None if own is None else transaction.get(own, db=environment.databases["blocks"])
         lower = pairs[-1][0] + b"\0" if more else upper
         block = None if own is None or value is None else OpenBlock(own, value)
-        step = _step(pairs, block, options, upto_commit, all_late)
-        if step is not None:
-            yield step
+        plan = _plan(pairs, block, options, upto_commit, all_late)
+        if plan is not None:
+            yield plan
 
 
 def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[bytes | None, bytes]:
@@ -81,10 +112,10 @@ def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[bytes | None
     return (summaries.key()[1:] if placed else None), following
 
 
-def _step(
+def _plan(
     pairs: list[Pair], block: OpenBlock | None, options: Options, upto_commit: int, all_late: bool
-) -> Step | None:
-    """Return the step for rows that all belong to one block, or to none."""
+) -> _Plan | None:
+    """Return the plan for rows that all belong to one block, or to none."""
     replaced = None
     if block is not None:
         inside = bisect_right(pairs, encode_key(*block.key_of(-1)), key=_key)
@@ -106,11 +137,16 @@ def _step(
         pairs, events = [pairs[at] for at in due], events.take(due)
     if replaced is not None:
         events = joined([replaced.events, events]).in_key_order()
-    return Step(list(map(_key, pairs)), replaced, encode_blocks(list(cuts(events, options))))
+    return _Plan(list(map(_key, pairs)), replaced, list(cuts(events, options)))
 
 
 def _key(pair: Pair) -> bytes:
     return pair[0]
+
+
+def put_all(steps: list[Step], stored: Stored) -> bool:
+    """Put steps in; False when one of them no longer fits, and nothing may be kept."""
+    return all(put(step, stored) for step in steps)
 
 
 def put(step: Step, stored: Stored) -> bool:
