@@ -369,6 +369,23 @@ def _position(refused: tuple[int, Event, Event]) -> int:
 
 def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
     """Yield the events in lists of up to 10,000 events or about 8 MiB of text."""
+    if not isinstance(events, list):
+        yield from _gathered(events)
+        return
+    for start in range(0, len(events), CHUNK_EVENTS_MAX):
+        part = events[start : start + CHUNK_EVENTS_MAX]
+        try:
+            large = sum(map(len, [event.message for event in part])) >= CHUNK_BYTES_MAX
+        except (AttributeError, TypeError):  # not events: whoever prepares them says which
+            large = True
+        if large:
+            yield from _gathered(part)
+        else:
+            yield part
+
+
+def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists, taken a few at a time."""
     supply = iter(events)
     chunk: list[Event] = []
     size_bytes = 0
