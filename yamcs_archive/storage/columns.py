@@ -67,6 +67,11 @@ class Columns(NamedTuple):
         """How many events there are."""
         return len(self.message)
 
+    @property
+    def numbered(self) -> bool:
+        """True when each event has its number."""
+        return type(self.seq_number) is array or None not in self.seq_number
+
     def event(self, index: int) -> Event:
         """Return one event."""
         fields: list[Any] = [column[index] for column in self]

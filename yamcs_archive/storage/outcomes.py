@@ -265,7 +265,7 @@ def _number(
     submitted: Sequence[Columns], greatest_number: Callable[[str], int | None], horizon: int | None
 ) -> list[Outcome]:
     """Return an outcome for each caller, with every number filled in."""
-    if not any(None in columns.seq_number for columns in submitted):
+    if all(columns.numbered for columns in submitted):
         return [Outcome(columns) for columns in submitted]
     greatest: dict[str, int] = {}
     outcomes = []
