@@ -1,78 +1,122 @@
-"""``python -m benchmarks``: measure, print the tables, write JSON and plots."""
+"""``python -m benchmarks`` and ``yamcs-archive bench``: measure, print the tables, write JSON and plots."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-import tempfile
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.contenders import missing_package
-from benchmarks.machine import describe
-from benchmarks.measures import NAMES
+from benchmarks import keep
+from benchmarks.contenders import missing_package, yamcs
+from benchmarks.jobs import Job
+from benchmarks.machine import circumstances, describe, is_in_memory
 from benchmarks.measures.http import batch_is_served
-from benchmarks.plan import FULL, QUICK, plan
-from benchmarks.report import Document, to_json, to_text
+from benchmarks.plan import FULL, QUICK, QUICK_REPEATS, REPEATS, Sizes, plan
+from benchmarks.processes import ending_tidily
+from benchmarks.report import Document, Run, to_text
 from benchmarks.runner import run_all
+from yamcs_archive.cli.bench import add_options
+
+_FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the harness; return 0, or 1 when a run failed or answered wrongly."""
-    options = _parser().parse_args(arguments)
-    scratch = Path(options.scratch)
-    if options.output:
-        Path(options.output).mkdir(parents=True, exist_ok=True)  # a bad place shows now, not after hours
+    """Run the harness as ``python -m benchmarks``; return the exit status of :func:`run`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the archive beside what a user would take instead."
+    )
+    add_options(parser)
+    return run(parser.parse_args(arguments), "python -m benchmarks")
+
+
+def run(options: argparse.Namespace, program: str) -> int:
+    """Measure what the options ask for; ``program`` is how the caller was started.
+
+    Return 0; 1 when a run failed or answered wrongly, or nothing could be measured; 2 when the options make
+    no sense together; 130 when it was interrupted, by Ctrl-C or SIGTERM: what was measured is kept then too.
+    """
+    sizes = _sizes(options)
+    jobs = _jobs(options, sizes)
+    if not jobs:
+        _say("nothing to measure: --only scale needs --scale N")
+        return _MISUSED
+    taken = datetime.now(UTC)
+    output = Path(options.output or f"bench-{taken:%Y%m%d-%H%M%S}").resolve()
+    output.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not after an hour
+    scratch = Path(options.scratch).resolve() if options.scratch else output
+    if is_in_memory(scratch):
+        _say(f"{scratch} is in memory, where a sync costs nothing: name a directory on a disk with --scratch")
+    try:
+        if options.yamcs:
+            yamcs.fetch()
+        begun = Run(taken.isoformat(timespec="seconds"), _command(options, program), circumstances(scratch))
+        document = keep.opened(output, Document(describe(scratch), asdict(sizes), [begun], []))
+    except (keep.OtherResultsError, RuntimeError) as error:
+        _say(str(error))
+        return _FAILED
+    if options.resume:
+        jobs = keep.missing(document, jobs)
+    return _measured(jobs, document, output, scratch)
+
+
+def _measured(jobs: list[Job], document: Document, output: Path, scratch: Path) -> int:
+    """Run the jobs, keep each result as it comes, then show all; return the exit status."""
+    interrupted = False
+    try:
+        with ending_tidily():
+            for result in run_all(jobs, scratch, _say):
+                document = keep.merged(document, [result])
+                keep.write(document, output)
+    except KeyboardInterrupt:
+        interrupted = True
+    print(to_text(document), end="", flush=True)
+    if not interrupted:
+        _draw(document, output)
+    _say(f"{'Interrupted; what was measured is' if interrupted else 'The results are'} in {output}")
+    right = all(result.right for result in document.results)
+    return _INTERRUPTED if interrupted else 0 if right else _FAILED
+
+
+def _sizes(options: argparse.Namespace) -> Sizes:
     sizes = QUICK if options.quick else FULL
+    return sizes.scaled(options.events) if options.events else sizes
+
+
+def _jobs(options: argparse.Namespace, sizes: Sizes) -> list[Job]:
+    """Return the plan without the jobs for which a package is not installed, each package named once."""
     jobs = plan(
-        replace(sizes, repeats=options.repeats or sizes.repeats),
+        sizes,
         options.only,
+        repeats=options.repeats or (QUICK_REPEATS if options.quick else REPEATS),
         scale_millions=options.scale,
         yamcs=options.yamcs,
         batches=batch_is_served(),
     )
-    absent = {job.contender: package for job in jobs if (package := missing_package(job.contender))}
-    for contender, package in absent.items():
-        _say(f"{contender} is left out: {package} is not installed (pip install '.[bench]')")
-    command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    document = Document(describe(scratch), taken, command, [])
-    for result in run_all([job for job in jobs if job.contender not in absent], scratch, _say):
-        document.results.append(result)
-        if options.output:  # after each one: a run of hours may be cut short
-            (Path(options.output) / "results.json").write_bytes(to_json(document))
-    print(to_text(document), end="")
-    if options.output:
-        _draw(document, Path(options.output))
-    return 0 if all(result.right for result in document.results) else 1
+    absent = {job: package for job in jobs if (package := missing_package(job))}
+    for package in dict.fromkeys(absent.values()):
+        without = dict.fromkeys(
+            f"{job.measure} of {job.contender}" for job, missed in absent.items() if missed == package
+        )
+        _say(f"{package} is not installed (pip install '.[bench]'), left out: {', '.join(without)}")
+    return [job for job in jobs if job not in absent]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure the archive beside what a user would take instead."
-    )
-    parser.add_argument("--quick", action="store_true", help="small sizes, one run each: under two minutes")
-    parser.add_argument(
-        "--only", action="append", default=[], choices=NAMES, help="a measure; may be repeated"
-    )
-    parser.add_argument(
-        "--scale", type=int, default=0, metavar="N", help="also grow an archive to N million events"
-    )
-    parser.add_argument(
-        "--yamcs", action="store_true", help="also a real Yamcs server (needs Java 17 or newer)"
-    )
-    parser.add_argument(
-        "--repeats", type=int, metavar="N", help="runs of each contender (default: 5, quick: 1)"
-    )
-    parser.add_argument("--output", metavar="DIR", help="write results.json and the plots there")
-    parser.add_argument(
-        "--scratch", metavar="DIR", default=tempfile.gettempdir(),
-        help="where the stores are made and removed again; a real disk (default: %(default)s)",
-    )  # fmt: skip
-    return parser
+def _command(options: argparse.Namespace, program: str) -> str:
+    """Return the command line that gives these options."""
+    parts = program.split()
+    for name, value in sorted(vars(options).items()):
+        match value:
+            case True:
+                parts.append(f"--{name}")
+            case list():
+                parts += [part for each in value for part in (f"--{name}", each)]
+            case str() | int() if value:
+                parts += [f"--{name}", str(value)]
+    return shlex.join(parts)
 
 
 def _draw(document: Document, directory: Path) -> None:

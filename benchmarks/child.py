@@ -12,6 +12,7 @@ import msgspec
 
 from benchmarks.jobs import Job, Outcome
 from benchmarks.measures import module
+from benchmarks.processes import ending_tidily
 
 
 def main(action: str, directory: str, result: str) -> None:
@@ -29,4 +30,5 @@ def main(action: str, directory: str, result: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with ending_tidily():
+        main(*sys.argv[1:])

@@ -23,6 +23,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     stream: bool = False
     """Hand over all batches in one call."""
+    single: bool = False
+    """Store each event by the call that is meant for one, instead of in a batch of one."""
     connections: int = 0
     encoding: str = "json"
     warm_up: int = 0

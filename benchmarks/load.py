@@ -24,6 +24,7 @@ import msgspec
 from benchmarks.bodies import MEDIA_TYPES, SINGLE, batch_body
 from benchmarks.contenders.yamcs import row_stream
 from benchmarks.jobs import Job
+from benchmarks.processes import ending_tidily
 from benchmarks.timing import quiet
 from yamcs_archive import Event
 
@@ -155,4 +156,5 @@ def main(port: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with ending_tidily():
+        main(*sys.argv[1:])

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
+import yamcs_archive
+from benchmarks.processes import ROOT
 from benchmarks.timing import percentile
 
-_ROOT = Path(__file__).parent.parent
 _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
+_PACKAGES = ("granian", "lmdb", "msgpack", "msgspec", "protobuf", "rocksdict", "zstandard")
+_SHOWING = {"__main__.py", "page.py", "plots.py", "report.py", "targets.py"}
+"""The modules of the harness that only show what was measured."""
+_IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """Return the machine in words; ``directory`` is where the stores are made.
+    """Return the machine and what ran on it, in words; ``directory`` is where the stores are made.
+
+    Figures may be compared with others for which this is the same.
 
     >>> sorted(describe(Path(".")))[:2]
-    ['cores', 'file system']
+    ['code', 'cores']
     """
     return {
         "processor": _first_value("/proc/cpuinfo", "model name")
@@ -30,11 +41,32 @@ def describe(directory: Path) -> dict[str, str]:
         "memory": _memory(),
         "kernel": f"{platform.system()} {platform.release()}",
         "file system": _file_system(directory),
-        "sync of one page": f"{sync_us(directory):.0f} us (median of {_PROBE_SYNCS})",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "revision": _revision(),
-        "load at start": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
+        "packages": _versions(),
+        "code": _code(),
     }
+
+
+def circumstances(directory: Path) -> dict[str, str]:
+    """Return what differs from one run to the next on the same machine.
+
+    >>> sorted(circumstances(Path(".")))
+    ['load at start', 'revision', 'sync of one page']
+    """
+    return {
+        "sync of one page": f"{sync_us(directory):.0f} us (median of {_PROBE_SYNCS})",
+        "load at start": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
+        "revision": _revision(),
+    }
+
+
+def is_in_memory(directory: Path) -> bool:
+    """Say whether a directory's files are in memory only, where a sync costs nothing.
+
+    >>> is_in_memory(Path("/proc"))
+    False
+    """
+    return _file_system(directory).startswith(_IN_MEMORY)
 
 
 def sync_us(directory: Path) -> float:
@@ -86,11 +118,37 @@ def _file_system(directory: Path) -> str:
     return f"{best[2]} ({best[3]})" if best else "unknown"
 
 
+def _versions() -> str:
+    found = [f"SQLite {sqlite3.sqlite_version}"]
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
+
+
+def _code() -> str:
+    """Return version and digest of the package, and of what in the harness takes figures.
+
+    A digest, not a revision: it also tells uncommitted changes apart, and is there without git.
+    """
+    total = blake2b(digest_size=5)
+    package = Path(yamcs_archive.__file__).parent
+    for folder, skipped in ((package, set[str]()), (Path(__file__).parent, _SHOWING)):
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder)
+            if name.parts[0] not in skipped | {"harness"}:  # in a wheel the harness lies in the package
+                total.update(f"{name}\0".encode() + path.read_bytes())
+    return f"yamcs_archive {version('yamcs_archive')}, digest {total.hexdigest()}"
+
+
 def _revision() -> str:
+    """Return the commit of the checkout; an installed harness has none."""
+    if not (ROOT / "setup.cfg").exists():
+        return "none: installed"
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty"],  # whichever git the user has
-            cwd=_ROOT,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,

@@ -16,9 +16,9 @@ PAGE = Path("docs/performance.md")
 _TEXT = """\
 # Performance
 
-Written by `python -m benchmarks.page` from `{results}`; do not edit. The run began at {taken}:
+Written by `python -m benchmarks.page` from `{results}`; do not edit. What was run, and when it began:
 
-    {command}
+{runs}
 
 Each figure is the median of its runs, with half of their spread in percent where there were several. All
 contenders were given the same events (200 sources of very uneven activity, messages of about 85 characters)
@@ -42,13 +42,12 @@ when questions were asked. A run whose full scan does not give back the right ev
 def page(document: Document, plots: list[str]) -> str:
     """Return the page's Markdown; ``plots`` are paths of images, seen from the page.
 
-    >>> "# Performance" in page(Document({}, "", "", []), [])
+    >>> "# Performance" in page(Document({}, {}, [], []), [])
     True
     """
     return _TEXT.format(
         results=RESULTS,
-        taken=document.taken,
-        command=document.command,
+        runs="\n".join(f"    {run.command}  # {run.taken}" for run in document.runs),
         tables=to_text(document),
         plots="".join(f"\n![{Path(plot).stem}]({plot})\n" for plot in plots),
     )

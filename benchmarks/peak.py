@@ -14,12 +14,12 @@ import os
 import select
 import subprocess
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks import processes
+
 _INTERVAL_S = 0.004
-_ROOT = Path(__file__).parent.parent
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -53,8 +53,9 @@ class Peak:
 
     def __enter__(self) -> Self:
         self._watcher = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.peak", str(os.getpid())],
-            cwd=_ROOT,
+            processes.command("benchmarks.peak", os.getpid()),
+            cwd=processes.ROOT,
+            env=processes.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

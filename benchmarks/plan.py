@@ -1,9 +1,11 @@
-"""Which jobs a run consists of; pure. The sizes of a full run are those of the issue: 1 million events."""
+"""Which jobs a run consists of; pure. A full run is made with 1 million events where that takes no hour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from benchmarks.contenders import EMBEDDED
 from benchmarks.jobs import Job
@@ -14,6 +16,8 @@ _LOCKED = tuple(name for name in EMBEDDED if name != "raw lmdb append")
 _POSTED = ("archive", "sqlite")
 _REMEMBERED = ("archive", "sqlite", "rocksdb")
 _MILLION = 1_000_000
+_REPEATED = 0
+"""Stands for the number of repeats until it is known; other jobs are run once."""
 
 
 @dataclass(frozen=True)
@@ -24,33 +28,52 @@ class Sizes:
     """Batches of 10,000, and the archive that is asked questions."""
     small: int
     """Batches of 100."""
+    one: int
+    """Batches of 1."""
     single: int
-    """One by one."""
+    """Single appends."""
     own_commits: int
-    """One by one, for the size on the medium."""
+    """Single appends, for the size on the medium."""
     posts: int
     warm_up: int
     """Requests before those are counted."""
     memory: int
-    repeats: int
-    rare_every: int = 50_000
     big_every: int = 1_000
 
+    @property
+    def rare_every(self) -> int:
+        """One event in so many is from the rare source, one has the rare severity."""
+        return max(10, min(50_000, self.bulk // 3))
 
+    def scaled(self, bulk: int) -> Sizes:
+        """Return sizes in the same proportions, for ``bulk`` events.
+
+        >>> FULL.scaled(100_000).small
+        20000
+        """
+        counts = ("small", "one", "single", "own_commits", "posts", "warm_up", "memory")
+        shares = {name: max(_LEAST, getattr(self, name) * bulk // self.bulk) for name in counts}
+        return replace(self, bulk=bulk, **shares)
+
+
+_LEAST = 40
+"""More than there are threads in any case."""
 FULL = Sizes(
-    bulk=_MILLION, small=200_000, single=20_000, own_commits=200_000, posts=40_000, warm_up=20_000,
-    memory=200_000, repeats=5,
+    bulk=_MILLION, small=200_000, one=5_000, single=20_000, own_commits=100_000, posts=20_000,
+    warm_up=10_000, memory=200_000,
 )  # fmt: skip
 QUICK = Sizes(
-    bulk=60_000, small=10_000, single=1_000, own_commits=2_000, posts=3_000, warm_up=1_000,
-    memory=20_000, repeats=1, rare_every=20_000,
+    bulk=60_000, small=10_000, one=500, single=1_000, own_commits=2_000, posts=3_000, warm_up=1_000,
+    memory=20_000,
 )  # fmt: skip
+REPEATS, QUICK_REPEATS = 3, 1
 
 
 def plan(
     sizes: Sizes,
     only: Sequence[str] = (),
     *,
+    repeats: int = 1,
     scale_millions: int = 0,
     yamcs: bool = False,
     batches: bool = False,
@@ -65,12 +88,16 @@ def plan(
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
     jobs += [*_batches(sizes, yamcs, batches), *_scale(scale_millions)]
-    return [job for job in jobs if not only or job.measure in only]
+    return [
+        msgspec.structs.replace(job, repeats=repeats if job.repeats == _REPEATED else 1)
+        for job in jobs
+        if not only or job.measure in only
+    ]
 
 
 def _ingest(sizes: Sizes) -> list[Job]:
     jobs = []
-    again, rare = sizes.repeats, sizes.rare_every
+    again, rare = _REPEATED, sizes.rare_every
     for case, events, batch_events, threads, mix, contenders in (
         ("in order, batches of 10,000", sizes.bulk, 10_000, 1, Mix.IN_ORDER, EMBEDDED),
         ("late and retried, batches of 10,000", sizes.bulk, 10_000, 1, Mix.LATE, _LOCKED),
@@ -78,21 +105,27 @@ def _ingest(sizes: Sizes) -> list[Job]:
         ("in order, batches of 10,000, 32 threads", sizes.bulk, 10_000, 32, Mix.IN_ORDER, _LOCKED),
         ("in order, batches of 100", sizes.small, 100, 1, Mix.IN_ORDER, _LOCKED),
         ("in order, batches of 100, 32 threads", sizes.small, 100, 32, Mix.IN_ORDER, _LOCKED),
-        ("in order, one by one", sizes.single, 1, 1, Mix.IN_ORDER, _LOCKED),
-        ("in order, one by one, 32 threads", sizes.single, 1, 32, Mix.IN_ORDER, _LOCKED),
+        ("in order, batches of 1", sizes.one, 1, 1, Mix.IN_ORDER, _LOCKED),
+        ("in order, batches of 1, 32 threads", sizes.one, 1, 32, Mix.IN_ORDER, _LOCKED),
     ):
         jobs += [
             Job(measure="ingest", case=case, contender=contender, events=events, mix=mix,
                 batch_events=batch_events, threads=threads, repeats=again, rare_every=rare)
             for contender in contenders
         ]  # fmt: skip
+    jobs += [
+        Job(measure="ingest", case=case, contender=contender, events=sizes.single, batch_events=1,
+            single=True, threads=threads, repeats=again, rare_every=rare)
+        for case, threads in (("single append", 1), ("single append, 32 threads", 32))
+        for contender in _LOCKED
+    ]  # fmt: skip
     jobs.append(
         Job(measure="ingest", case="in order, one call for all", contender="archive", events=sizes.bulk,
-            stream=True, repeats=sizes.repeats, rare_every=sizes.rare_every)
+            stream=True, repeats=_REPEATED, rare_every=sizes.rare_every)
     )  # fmt: skip
     jobs += [
         Job(measure="ingest", case="each event its own commit", contender=contender, events=sizes.own_commits,
-            batch_events=1, rare_every=sizes.rare_every)
+            batch_events=1, single=True, rare_every=sizes.rare_every)
         for contender in ("archive", "sqlite")
     ]  # fmt: skip
     return jobs
@@ -101,7 +134,7 @@ def _ingest(sizes: Sizes) -> list[Job]:
 def _queries(sizes: Sizes) -> list[Job]:
     return [
         Job(measure="queries", case="at rest", contender=contender, events=sizes.bulk,
-            repeats=sizes.repeats, rare_every=sizes.rare_every)
+            repeats=_REPEATED, rare_every=sizes.rare_every)
         for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb")
     ]  # fmt: skip
 
@@ -118,7 +151,7 @@ def _posts(sizes: Sizes, yamcs: bool) -> list[Job]:
     return [
         Job(measure="http", case=f"POST, {connections} connections", contender=contender,
             events=sizes.posts + sizes.warm_up, batch_events=1, connections=connections,
-            warm_up=sizes.warm_up, repeats=sizes.repeats)
+            warm_up=sizes.warm_up, repeats=_REPEATED)
         for connections in (8, 32, 64)
         for contender in ((*_POSTED, "yamcs") if yamcs else _POSTED)
     ]  # fmt: skip
@@ -129,7 +162,7 @@ def _batches(sizes: Sizes, yamcs: bool, batches: bool) -> list[Job]:
     kinds = [(encoding, "archive") for encoding in ("ndjson", "protobuf", "msgpack") if batches]
     return [
         Job(measure="http", case=f"batch, {encoding}", contender=contender, events=sizes.bulk,
-            batch_events=sizes.bulk // 10, connections=1, warm_up=1, encoding=encoding, repeats=sizes.repeats)
+            batch_events=sizes.bulk // 10, connections=1, warm_up=1, encoding=encoding, repeats=_REPEATED)
         for encoding, contender in [*kinds, *([("rows", "yamcs")] if yamcs else [])]
     ]  # fmt: skip
 

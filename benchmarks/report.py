@@ -50,33 +50,46 @@ _SHOWN: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-class Document(msgspec.Struct, frozen=True):
-    """Everything a run found, as it is kept in JSON."""
+class Run(msgspec.Struct, frozen=True):
+    """One start of the harness."""
 
-    machine: dict[str, str]
     taken: str
     """When it began, RFC 3339."""
     command: str
+    circumstances: dict[str, str] = {}
+    """What may differ between two runs whose results stand side by side."""
+
+
+class Document(msgspec.Struct, frozen=True):
+    """Everything that was found on one machine with one version, as it is kept in JSON."""
+
+    machine: dict[str, str]
+    sizes: dict[str, int]
+    """How much of everything, by the names of :class:`benchmarks.plan.Sizes`."""
+    runs: list[Run]
     results: list[Result]
 
 
 def to_json(document: Document) -> bytes:
     """Return the document as indented JSON; :func:`from_json` reads it back.
 
-    >>> from_json(to_json(Document({}, "", "", []))) == Document({}, "", "", [])
+    >>> from_json(to_json(Document({}, {}, [], []))) == Document({}, {}, [], [])
     True
     """
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def from_json(text: bytes) -> Document:
-    """Return the document of its JSON; msgspec.ValidationError for anything else."""
+    """Return the document of its JSON; msgspec.DecodeError for anything else."""
     return msgspec.json.decode(text, type=Document)
 
 
 def to_text(document: Document) -> str:
     """Return the machine, a table for each figure of each measure, and how the targets stand."""
-    lines = [f"{name:<18}{text}" for name, text in document.machine.items()]
+    facts = [*document.machine.items()]
+    for run in document.runs:
+        facts += [("run of", run.taken), *run.circumstances.items()]
+    lines = [f"{name:<18}{text}" for name, text in facts]
     for measure, results in by_measure(document.results).items():
         for figure, title in _SHOWN[measure].items():
             rows = _rows(results, figure)

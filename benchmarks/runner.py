@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -13,63 +11,68 @@ from time import monotonic
 
 import msgspec
 
+from benchmarks import processes
 from benchmarks.jobs import Job, Outcome, Result
 from benchmarks.measures import module
+from benchmarks.workload import Workload
 
 Say = Callable[[str], None]
-_ROOT = Path(__file__).parent.parent
 
 
 class _FailedError(Exception):
-    """A run ended with an error; its text is what the run said."""
+    """A process ended with an error; its text is what it said."""
 
 
 def run_all(jobs: Sequence[Job], scratch: Path, say: Say) -> Iterator[Result]:
-    """Run every job as often as it asks, and yield the results in the order of the jobs, case by case.
+    """Run every job as often as it asks; yield its result so far after each run, so that none is lost.
 
     The jobs of one measure and case take turns: A B C, A B C. A job whose run fails is not run again, and
     the others go on. Directories are made below ``scratch`` and removed again.
     """
-    for (measure, case), group in groupby(jobs, key=lambda job: (job.measure, job.case)):
-        turn = list(group)
-        with tempfile.TemporaryDirectory(prefix="benchmark-", dir=scratch) as name:
-            say(f"{measure}, {case}")
-            results = _run_case(turn, Path(name), say)
-        yield from results
+    began = monotonic()
+    references: dict[tuple[str, Workload], str] = {}
+    cases = [list(group) for _, group in groupby(jobs, key=lambda job: (job.measure, job.case))]
+    for number, case in enumerate(cases, 1):
+        minutes = (monotonic() - began) / 60
+        say(f"[{number}/{len(cases)}, {minutes:.0f} min] {case[0].measure}, {case[0].case}")
+        with tempfile.TemporaryDirectory(prefix="benchmark-", dir=scratch.resolve()) as name:
+            try:
+                expected = _expected(case[0], Path(name), references)  # they differ in contender alone
+            except _FailedError as error:
+                yield from (Result(job=job, outcomes=[], failure=str(error)) for job in case)
+                continue
+            yield from _run_case(case, expected, Path(name), say)
 
 
-def _run_case(jobs: Sequence[Job], directory: Path, say: Say) -> list[Result]:
+def _expected(job: Job, directory: Path, known: dict[tuple[str, Workload], str]) -> str:
+    """Return the digest of the right answers; each workload is worked out once for a measure."""
+    key = (job.measure, job.workload())
+    if key not in known:
+        known[key] = _child("reference", job, directory / "reference").digest
+    return known[key]
+
+
+def _run_case(jobs: Sequence[Job], expected: str, directory: Path, say: Say) -> Iterator[Result]:
     """Run the jobs of one case in turns."""
-    outcomes: dict[str, list[Outcome]] = {job.contender: [] for job in jobs}
-    failures: dict[str, str] = {}
+    results = {job.contender: Result(job=job, outcomes=[], expected_digest=expected) for job in jobs}
     for turn in range(max(job.repeats for job in jobs)):
-        for job in jobs:
-            name = job.contender
-            if turn < job.repeats and name not in failures:
-                start = monotonic()
-                try:
-                    outcome = _run_once(job, directory / name.replace(" ", "-"), first=turn == 0)
-                except _FailedError as error:
-                    failures[name] = str(error)
-                    say(f"  {name} FAILED: {error}")
-                    continue
-                outcomes[name].append(outcome)
+        for name, result in results.items():
+            job = result.job
+            if turn >= job.repeats or result.failure:
+                continue
+            start = monotonic()
+            try:
+                outcome = _run_once(job, directory / name.replace(" ", "-"), first=turn == 0)
+            except _FailedError as error:
+                results[name] = msgspec.structs.replace(result, failure=str(error))
+                say(f"  {name} FAILED: {error}")
+            else:
+                results[name] = msgspec.structs.replace(result, outcomes=[*result.outcomes, outcome])
                 took_s = monotonic() - start
                 say(f"  {turn + 1}/{job.repeats} {name:<16}{_headline(outcome)}  ({took_s:.1f} s)")
-    expected = _child("reference", jobs[0], directory / "reference").digest  # they differ in contender alone
-    results = [
-        Result(
-            job=job,
-            outcomes=outcomes[job.contender],
-            expected_digest=expected,
-            failure=failures.get(job.contender, ""),
-        )
-        for job in jobs
-    ]
-    for result in results:
-        if not (result.right or result.failure):
-            say(f"  WRONG ANSWERS from {result.job.contender}: expected {expected}")
-    return results
+                if outcome.digest != expected:
+                    say(f"  WRONG ANSWERS from {name}: expected {expected}")
+            yield results[name]
 
 
 def _run_once(job: Job, directory: Path, *, first: bool) -> Outcome:
@@ -88,16 +91,10 @@ def _child(action: str, job: Job, directory: Path) -> Outcome:
     """Do something with a job in a process of its own."""
     directory.mkdir(parents=True, exist_ok=True)
     result = directory.with_suffix(".json")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", action, str(directory), str(result)],
-        input=msgspec.json.encode(job),
-        stderr=subprocess.PIPE,
-        cwd=_ROOT,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise _FailedError(said[-2000:] or f"exit status {done.returncode}")
+    arguments = processes.command("benchmarks.child", action, directory, result)
+    _, said, status = processes.run(arguments, msgspec.json.encode(job))
+    if status:
+        raise _FailedError(said.decode(errors="replace").strip()[-2000:] or f"exit status {status}")
     return msgspec.json.decode(result.read_bytes(), type=Outcome)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import processes
 from benchmarks.contenders.archive import INSTANCE
 
-_ROOT = Path(__file__).parent.parent
 _START_S_MAX, _STOP_S_MAX = 60, 60
 
 
@@ -26,10 +25,10 @@ def serving(store: str, directory: Path) -> Iterator[int]:
     """
     port = free_port()
     if store == "archive":
-        command = [sys.executable, "-m", "yamcs_archive", "serve", "--data", str(directory / "archive")]
+        command = processes.command("yamcs_archive", "serve", "--data", directory / "archive")
         command += ["--instance", INSTANCE, "--port", str(port)]
     else:
-        command = [sys.executable, "-m", "benchmarks.sqlite_archive", str(directory), str(port)]
+        command = processes.command("benchmarks.sqlite_archive", directory, port)
     with running(command, port):
         yield port
 
@@ -37,7 +36,9 @@ def serving(store: str, directory: Path) -> Iterator[int]:
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[int]:
     """Run a server until the block ends; it begins once the port takes connections. Yield its process id."""
-    server = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=processes.ROOT, env=processes.environment(), stdout=subprocess.DEVNULL
+    )
     try:
         give_up = time.monotonic() + _START_S_MAX
         while not _listens(port):

@@ -34,7 +34,7 @@ class _Table:
     def submit(self, event: Event) -> Future[Appended]:
         """Insert the event, whose key must be complete; on return it is durable and the future done."""
         complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
-        self._store.append([complete])
+        self._store.append_one([complete])
         done: Future[Appended] = Future()
         done.set_result(Appended(complete, duplicate=False))
         return done

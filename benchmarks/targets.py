@@ -58,7 +58,7 @@ class Standing:
 
 _BULK = "in order, batches of 10,000"
 _LATE, _SHUFFLED = "late and retried, batches of 10,000", "shuffled, batches of 10,000"
-_ONE, _MANY = "in order, one by one", "in order, one by one, 32 threads"
+_ONE, _MANY = "single append", "single append, 32 threads"
 _OWN_COMMITS = "each event its own commit"
 _POST = "POST, 32 connections"
 _ROWS = "batch, rows"
@@ -132,12 +132,15 @@ TARGETS: tuple[Target, ...] = (
         0.2,
         0.5,
     ),
-    Target(
-        "HTTP batch, protobuf / Yamcs writeRows",
-        _posted("batch, protobuf", "events_per_s"),
-        _posted(_ROWS, "events_per_s", "yamcs"),
-        2,
-        4,
+    *(
+        Target(
+            f"HTTP batch, {encoding} / Yamcs writeRows",
+            _posted(f"batch, {encoding}", "events_per_s"),
+            _posted(_ROWS, "events_per_s", "yamcs"),
+            2,
+            4,
+        )
+        for encoding in ("ndjson", "msgpack", "protobuf")
     ),
     Target(
         "full scan to events / SQLite",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -79,15 +79,23 @@ class Workload:
     big_every: int = 0
     """One message in so many is repeated until it has about 1 MiB; 0: none."""
 
-    def slabs(self) -> Iterator[list[Event]]:
+    def slabs(self, skip: int = 0) -> Iterator[list[Event]]:
         """Yield the events in lists of about 10,000, so that a stream of any length fits into memory.
 
-        A shuffled workload cannot come so: AssertionError.
+        ``skip`` leaves out so many events from the first on, a multiple of 10,000; they are counted
+        through, which takes a tenth of the time of making them. A shuffled workload cannot come so:
+        AssertionError.
+
+        >>> [len(slab) for slab in Workload(25_000).slabs(skip=20_000)]
+        [5000]
         """
-        if self.mix is Mix.SHUFFLED:
-            raise AssertionError("shuffled events exist only as a whole")
-        numbers: defaultdict[str, counter[int]] = defaultdict(counter)
-        for first in range(0, self.count, SLAB_EVENTS):
+        assert self.mix is not Mix.SHUFFLED, "shuffled events exist only as a whole"
+        assert skip % SLAB_EVENTS == 0
+        seen: Counter[str] = Counter()
+        for first in range(0, skip, SLAB_EVENTS):
+            seen.update(self._sources(first, min(SLAB_EVENTS, self.count - first))[0])
+        numbers = defaultdict(counter, {source: counter(number) for source, number in seen.items()})
+        for first in range(skip, self.count, SLAB_EVENTS):
             yield self._slab(first, min(SLAB_EVENTS, self.count - first), numbers)
 
     def events(self) -> list[Event]:
@@ -107,17 +115,24 @@ class Workload:
         """
         return list(Reference(self.events()).scan())
 
-    def _slab(self, first: int, size: int, numbers: defaultdict[str, counter[int]]) -> list[Event]:
+    def _sources(self, first: int, size: int) -> tuple[list[str], random.Random]:
+        """Return the sources of a slab, which are drawn first, and the generator for all the rest."""
         rng = random.Random(f"{self.seed}/{first}")
         sources = rng.choices(_SOURCES, cum_weights=_SOURCE_WEIGHTS, k=size)
+        for index in self._rare(self.rare_every // 2, first, size):
+            sources[index] = RARE_SOURCE
+        return sources, rng
+
+    def _rare(self, place: int, first: int, size: int) -> range:
+        """Return where in a slab an event stands that comes at ``place`` of every ``rare_every``."""
+        return range((place - first) % self.rare_every, size, self.rare_every)
+
+    def _slab(self, first: int, size: int, numbers: defaultdict[str, counter[int]]) -> list[Event]:
+        sources, rng = self._sources(first, size)
         templates = rng.choices(TEMPLATES, cum_weights=_TEMPLATE_WEIGHTS, k=size)
         severities = [template.severity for template in templates]
-        for index in range(size):
-            match (first + index) % self.rare_every:
-                case place if place == self.rare_every // 2:
-                    sources[index] = RARE_SOURCE
-                case place if place == self.rare_every // 3:
-                    severities[index] = RARE_SEVERITY
+        for index in self._rare(self.rare_every // 3, first, size):
+            severities[index] = RARE_SEVERITY
         messages = [
             template.text.format(name, part, whole)
             for template, name, part, whole in zip(

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from benchmarks.contenders.base import Contender
+from benchmarks.jobs import Job
 
 
 class _Place(NamedTuple):
@@ -29,13 +30,18 @@ EMBEDDED = tuple(_PLACES)
 """The contenders that live in the caller's process."""
 
 
-def missing_package(name: str) -> str | None:
-    """Return the package that the contender lacks here, or None when it can run.
+_SERVER = "granian"
 
-    >>> missing_package("sqlite") is None
+
+def missing_package(job: Job) -> str | None:
+    """Return the package that is needed for the job and not installed here, or None when it can run.
+
+    >>> missing_package(Job(measure="ingest", case="", contender="sqlite", events=1)) is None
     True
     """
-    package = _PLACES[name].package if name in _PLACES else None
+    package = _PLACES[job.contender].package if job.contender in _PLACES else None
+    if job.measure == "http" and job.contender in _PLACES:
+        package = _SERVER
     return package if package is not None and find_spec(package) is None else None
 
 

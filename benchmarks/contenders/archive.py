@@ -34,11 +34,12 @@ class ArchiveContender(Contender[list[Event]]):
         return events
 
     def append(self, batch: list[Event]) -> None:
-        """Append one event, or many in one call."""
-        if len(batch) == 1:
-            self._instance.append(batch[0])
-        else:
-            self._instance.append_many(batch)
+        """Append a batch in one call, be it of one."""
+        self._instance.append_many(batch)
+
+    def append_one(self, batch: list[Event]) -> None:
+        """Append the event."""
+        self._instance.append(batch[0])
 
     def append_stream(self, batches: Sequence[list[Event]]) -> None:
         """Hand over everything in one call, as a user with a long stream would."""

@@ -52,6 +52,10 @@ class Contender(ABC, Generic[Batch]):
     def append(self, batch: Batch) -> None:
         """Store a batch in one transaction; on return it is synced. Keys that are there already stay."""
 
+    def append_one(self, batch: Batch) -> None:
+        """Store a batch of one event by the call that is meant for a single one; as durable as any."""
+        self.append(batch)
+
     def append_stream(self, batches: Sequence[Batch]) -> None:
         """Store many batches, each synced, in the way that suits the contender best."""
         for batch in batches:
@@ -61,7 +65,7 @@ class Contender(ABC, Generic[Batch]):
         """Bring what was appended into the form in which it is meant to be kept; counted in every rate."""
 
     def rest(self) -> None:
-        """Bring the files to their size at rest; not counted in rates."""
+        """Bring the files to the least size that the contender's own tools can; not counted in rates."""
 
     @abstractmethod
     def scan(self) -> Iterator[Event]:

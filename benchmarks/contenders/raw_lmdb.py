@@ -27,7 +27,7 @@ class RawLmdb(Contender[Pairs]):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._environment = lmdb.open(str(directory), map_size=_MAP_BYTES, max_readers=64)
+        self._environment = _opened(directory)
 
     def versions(self) -> dict[str, str]:
         """See the base class."""
@@ -41,6 +41,21 @@ class RawLmdb(Contender[Pairs]):
         """Put all pairs and commit."""
         with self._environment.begin(write=True) as transaction:
             transaction.cursor().putmulti(batch, overwrite=False, append=self._append)
+
+    def append_one(self, batch: Pairs) -> None:
+        """Put the pair and commit."""
+        with self._environment.begin(write=True) as transaction:
+            transaction.put(*batch[0], overwrite=False, append=self._append)
+
+    def rest(self) -> None:
+        """Take the place of the file by LMDB's own compacting copy."""
+        copy = self.directory / "copy"
+        copy.mkdir()
+        self._environment.copy(str(copy), compact=True)
+        self._environment.close()
+        (copy / "data.mdb").replace(self.directory / "data.mdb")
+        copy.rmdir()
+        self._environment = _opened(self.directory)
 
     def scan(self) -> Iterator[Event]:
         """See the base class."""
@@ -81,3 +96,7 @@ class RawLmdbAppend(RawLmdb):
     """
 
     _append = True
+
+
+def _opened(directory: Path) -> lmdb.Environment:
+    return lmdb.open(str(directory), map_size=_MAP_BYTES, max_readers=64)

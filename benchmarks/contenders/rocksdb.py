@@ -62,6 +62,11 @@ class RocksDb(Contender[list[Event]]):
             put(key, record)
         self._database.write(writes, self._synced)
 
+    def append_one(self, batch: list[Event]) -> None:
+        """Encode the event and put it, synced."""
+        ((key, record),) = encode_pairs(batch)
+        self._database.put(key, record, write_opt=self._synced)
+
     def rest(self) -> None:
         """Write out the memtable and compact everything."""
         self._database.flush()

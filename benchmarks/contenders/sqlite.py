@@ -80,20 +80,21 @@ class Sqlite(Contender[list[Event]]):
 
     def append(self, batch: list[Event]) -> None:
         """Insert a batch in one transaction, prepared once and run in C."""
-        if any(event.extra or event.extensions or event.created_by is not None for event in batch):
-            statement, rows = _INSERT_ALL, map(_all_columns, batch)
-        else:
-            statement, rows = _INSERT_COMPLETE, map(_COMPLETE, batch)
+        statement, rows = _insertion(batch)
         with self._lock:  # one connection: SQLite has one writer, and its own waiting polls
-            if len(batch) == 1:
-                self._connection.execute(statement, next(rows))
-                return
             self._connection.execute("begin immediate")
             self._connection.executemany(statement, rows)
             self._connection.execute("commit")
 
+    def append_one(self, batch: list[Event]) -> None:
+        """Insert the event by a statement that is a transaction of its own."""
+        statement, rows = _insertion(batch)
+        with self._lock:
+            self._connection.execute(statement, next(rows))
+
     def rest(self) -> None:
-        """Move the log into the database file and cut it to nothing."""
+        """Write the database anew without gaps, move the log into it and cut the log to nothing."""
+        self._connection.execute("vacuum")
         self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     def scan(self) -> Iterator[Event]:
@@ -147,6 +148,13 @@ class SqliteIndexed(Sqlite):
         )
         values = [value for code in codes for value in (code, limit)]
         return list(self._select(_DESCENDING, *values, limit, table=f"({parts})"))
+
+
+def _insertion(batch: list[Event]) -> tuple[str, Iterator[tuple[Any, ...]]]:
+    """Return the statement that inserts the batch, and its rows; it is short where no event needs more."""
+    if any(event.extra or event.extensions or event.created_by is not None for event in batch):
+        return _INSERT_ALL, map(_all_columns, batch)
+    return _INSERT_COMPLETE, map(_COMPLETE, batch)
 
 
 def _all_columns(event: Event) -> tuple[Any, ...]:

@@ -59,15 +59,24 @@ handlers = java.util.logging.ConsoleHandler
 }
 
 
+def fetch() -> tuple[str, Path]:
+    """Return the command of Java and the folder with the server's jars, which are fetched when not there.
+
+    Raises RuntimeError when there is no Java, or no server to be had.
+    """
+    java = shutil.which(os.environ.get("JAVA", "java"))
+    if java is None:
+        raise RuntimeError("a Yamcs server needs Java 17 or newer: put java on the path, or name it in JAVA")
+    return java, _jars()
+
+
 @contextmanager
 def serving(directory: Path) -> Iterator[int]:
     """Run a server whose files are in ``directory`` until the block ends; yield its port.
 
     Raises RuntimeError when there is no Java, or when the server does not come up.
     """
-    java = shutil.which(os.environ.get("JAVA", "java"))
-    if java is None:
-        raise RuntimeError("a Yamcs server needs Java 17 or newer: put java on the path, or name it in JAVA")
+    java, jars = fetch()
     port = free_port()
     etc, data, cache = (directory / name for name in ("etc", "data", "cache"))
     for folder in (etc, data, cache):
@@ -79,7 +88,7 @@ def serving(directory: Path) -> Iterator[int]:
         "-Djava.util.logging.manager=org.yamcs.logging.YamcsLogManager",
         f"-Djava.io.tmpdir={cache}",
     ]
-    command += ["-cp", str(_jars() / "*"), "org.yamcs.YamcsServer", "--etc-dir", str(etc)]
+    command += ["-cp", str(jars / "*"), "org.yamcs.YamcsServer", "--etc-dir", str(etc)]
     command += ["--data-dir", str(data), "--cache-dir", str(cache)]
     command += ["--log-config", str(etc / "logging.properties"), "--no-color"]
     with running(command, port):
@@ -118,11 +127,17 @@ def _jars() -> Path:
         loading = cache / f"loading-{os.getpid()}"
         loading.mkdir(parents=True)
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(loading)]
-        subprocess.run([*command, f"{_PACKAGE}=={_VERSION}"], check=True, stdout=sys.stderr)
+        try:
+            subprocess.run([*command, f"{_PACKAGE}=={_VERSION}"], check=True, stdout=sys.stderr)
+        except subprocess.CalledProcessError:
+            shutil.rmtree(loading)
+            raise RuntimeError(f"pip could not fetch {_PACKAGE} {_VERSION}, a Yamcs server") from None
         with zipfile.ZipFile(next(loading.glob("*.whl"))) as wheel:
             for member in wheel.namelist():
                 if member.endswith(".jar"):
                     (loading / Path(member).name).write_bytes(wheel.read(member))
+        for spent in loading.glob("*.whl"):
+            spent.unlink()
         loading.rename(jars)
     return jars
 

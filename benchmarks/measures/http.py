@@ -1,17 +1,18 @@
 """HTTP: single events and batches posted over keep-alive connections, each answered when it is durable.
 
 The clock is the load generator's, from its first counted request to the last answer. Afterwards the server
-is stopped, the store opened and its scan's digest taken.
+is stopped and the store opened; the time that it then takes until everything is in the form in which it is
+kept counts in the rates too. The digest is that of a full scan.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from time import perf_counter_ns
 
 import msgspec
 
+from benchmarks import processes
 from benchmarks.contenders import factory, yamcs
 from benchmarks.contenders.archive import INSTANCE
 from benchmarks.contenders.base import allocated_bytes
@@ -23,7 +24,6 @@ from benchmarks.timing import latency_figures
 from yamcs_archive.http.routes import find
 from yamcs_archive.server.settings import Settings
 
-_ROOT = Path(__file__).parent.parent.parent
 _LOAD_S_MAX = 900
 
 
@@ -38,7 +38,10 @@ def run(job: Job, directory: Path) -> Outcome:
     with serving(job.contender, data) as port:
         report = load(job, port, path(job, INSTANCE))
     with factory(job.contender)(data) as contender:
-        return Outcome(figures=figures(job, report), digest=digest(contender.scan()), notes=notes)
+        start_ns = perf_counter_ns()
+        contender.settle()
+        settle_ns = perf_counter_ns() - start_ns
+        return Outcome(figures=figures(job, report, settle_ns), digest=digest(contender.scan()), notes=notes)
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:
@@ -73,25 +76,20 @@ def path(job: Job, instance: str) -> str:
 
 def load(job: Job, port: int, path: str) -> Report:
     """Run the load generator in a process of its own; RuntimeError with what it said if it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", str(port), path],
-        input=msgspec.json.encode(job),
-        cwd=_ROOT,
-        capture_output=True,
-        timeout=_LOAD_S_MAX,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{job.label()}: {done.stderr.decode(errors='replace').strip()[-2000:]}")
-    return msgspec.json.decode(done.stdout, type=Report)
+    arguments = processes.command("benchmarks.load", port, path)
+    printed, said, status = processes.run(arguments, msgspec.json.encode(job), timeout_s=_LOAD_S_MAX)
+    if status:
+        raise RuntimeError(f"{job.label()}: {said.decode(errors='replace').strip()[-2000:]}")
+    return msgspec.json.decode(printed, type=Report)
 
 
-def figures(job: Job, report: Report) -> dict[str, float]:
-    """Return the figures of a load."""
-    requests_per_s = len(report.latencies_ns) / report.elapsed_ns * 1e9
+def figures(job: Job, report: Report, settle_ns: int = 0) -> dict[str, float]:
+    """Return the figures of a load after which the store took ``settle_ns`` to come to rest."""
+    elapsed_ns = report.elapsed_ns + settle_ns
+    requests_per_s = len(report.latencies_ns) / elapsed_ns * 1e9
     events = job.events - job.warm_up * job.batch_events
     return {
         "requests_per_s": requests_per_s,
-        "events_per_s": events / report.elapsed_ns * 1e9,
+        "events_per_s": events / elapsed_ns * 1e9,
         **latency_figures(report.latencies_ns),
     }

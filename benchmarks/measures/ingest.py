@@ -8,7 +8,7 @@ digest is that of a full scan after opening the store again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -37,7 +37,7 @@ def run(job: Job, directory: Path) -> Outcome:
             latencies_ns = []
             contender.append_stream(batches)
         else:
-            latencies_ns = _append_all(contender, batches, job.threads)
+            latencies_ns = _append_all(_door(contender, job), batches, job.threads)
         contender.settle()
         elapsed_ns = perf_counter_ns() - start_ns
         contender.rest()
@@ -75,21 +75,27 @@ def _warm_up(contender: Contender[Any], job: Job) -> None:
     """Let the first calls of everything happen before the clock runs."""
     with contender:
         batches = cut(Workload(_WARM_UP_EVENTS, seed=0).events(), min(job.batch_events, 100))
+        append = _door(contender, job)
         for batch in batches[:_WARM_UP_BATCHES]:
-            contender.append(contender.ready(batch))
+            append(contender.ready(batch))
         contender.settle()
 
 
-def _append_all(contender: Contender[Any], batches: Sequence[Any], threads: int) -> list[int]:
+def _door(contender: Contender[Any], job: Job) -> Callable[[Any], None]:
+    """Return the call that the job is about."""
+    return contender.append_one if job.single else contender.append
+
+
+def _append_all(append: Callable[[Any], None], batches: Sequence[Any], threads: int) -> list[int]:
     """Append the batches from some threads, each taking every ``threads``-th; return the times in ns."""
     if threads == 1:
-        return _append_each(contender, batches)
+        return _append_each(append, batches)
     latencies_ns: list[int] = []
     errors: list[BaseException] = []
 
     def work(mine: Sequence[Any]) -> None:
         try:
-            latencies_ns.extend(_append_each(contender, mine))
+            latencies_ns.extend(_append_each(append, mine))
         except BaseException as error:  # a thread's error must reach the one that waits for it
             errors.append(error)
 
@@ -103,10 +109,10 @@ def _append_all(contender: Contender[Any], batches: Sequence[Any], threads: int)
     return latencies_ns
 
 
-def _append_each(contender: Contender[Any], batches: Sequence[Any]) -> list[int]:
+def _append_each(append: Callable[[Any], None], batches: Sequence[Any]) -> list[int]:
     latencies_ns = []
     for batch in batches:
         start_ns = perf_counter_ns()
-        contender.append(batch)
+        append(batch)
         latencies_ns.append(perf_counter_ns() - start_ns)
     return latencies_ns

@@ -7,22 +7,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import __main__ as program
 from benchmarks import load
 from benchmarks.contenders import EMBEDDED, missing_package, yamcs
 from benchmarks.contenders.raw_lmdb import RawLmdb
 from benchmarks.jobs import Job
 from benchmarks.measures import http, ingest, memory, module, queries, scale
 from benchmarks.plan import FULL, QUICK, plan
-from benchmarks.report import from_json
 from benchmarks.servers import serving
 from benchmarks.workload import Mix, Workload
 
 
 def _job(measure: str, contender: str, **more: object) -> Job:
-    if package := missing_package(contender):
-        pytest.skip(f"{package} is not installed")
     job = Job(measure=measure, case="small", contender=contender, events=300, batch_events=100, rare_every=50)
+    if package := missing_package(job):
+        pytest.skip(f"{package} is not installed")
     return msgspec.structs.replace(job, **more)
 
 
@@ -40,6 +38,7 @@ def test_ingest(contender: str, tmp_path: Path) -> None:
     [
         {"threads": 4, "batch_events": 10},
         {"threads": 4, "batch_events": 1, "events": 60},
+        {"threads": 4, "batch_events": 1, "events": 60, "single": True},
         {"mix": Mix.LATE},
         {"mix": Mix.SHUFFLED},
         {"stream": True},
@@ -127,19 +126,3 @@ def test_a_plan_names_measures_that_exist_and_keeps_the_jobs_of_a_case_together(
             assert len(alike) == 1
     assert {job.measure for job in plan(QUICK, only=["queries"])} == {"queries"}
     assert plan(replace(QUICK, bulk=7), only=["queries"])[0].events == 7
-
-
-def test_the_program_prints_tables_and_writes_what_it_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(program, "QUICK", replace(QUICK, bulk=300, rare_every=50))
-    output = tmp_path / "output"
-    arguments = ["--quick", "--only", "queries", "--scratch", str(tmp_path), "--output", str(output)]
-    assert program.main(arguments) == 0
-    said = capsys.readouterr()
-    assert "full scan to Event objects" in said.out
-    assert "1/1 archive" in said.err
-    document = from_json((output / "results.json").read_bytes())
-    assert {result.job.measure for result in document.results} == {"queries"}
-    assert document.command.endswith(str(output))
-    assert [path.name for path in tmp_path.iterdir()] == ["output"]

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.jobs import Job, Outcome, Result
 from benchmarks.page import PAGE, RESULTS, current, page
 from benchmarks.plan import FULL, plan
-from benchmarks.report import Document, from_json, to_json, to_text
+from benchmarks.report import Document, Run, from_json, to_json, to_text
 from benchmarks.runner import run_all
 from benchmarks.targets import TARGETS, standings
 
@@ -30,7 +30,8 @@ def _result(
 
 
 def _document(*results: Result) -> Document:
-    return Document({"cores": "2"}, "2026-01-01T00:00:00Z", "python -m benchmarks", list(results))
+    run = Run("2026-01-01T00:00:00Z", "python -m benchmarks", {"revision": "abc"})
+    return Document({"cores": "2"}, {"bulk": 1}, [run], list(results))
 
 
 def test_verdicts_follow_from_medians() -> None:
@@ -99,7 +100,8 @@ def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_
     ]
     said: list[str] = []
     results = list(run_all(jobs, tmp_path, said.append))
-    assert all(result.right and len(result.outcomes) == 2 for result in results)
+    assert all(result.right for result in results)
+    assert [len(result.outcomes) for result in results] == [1, 1, 2, 2]
     assert [line.split()[1] for line in said if line.startswith("  ")] == ["archive", "sqlite"] * 2
     assert not list(tmp_path.iterdir())
 

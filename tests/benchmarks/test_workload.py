@@ -23,6 +23,11 @@ def test_slabs_are_the_same_events_as_the_whole() -> None:
     assert [event for slab in workload.slabs() for event in slab] == workload.events()
 
 
+def test_the_end_of_a_long_workload_is_found_without_its_beginning() -> None:
+    workload = Workload(45_000, rare_every=700)
+    assert [event for slab in workload.slabs(skip=20_000) for event in slab] == workload.events()[20_000:]
+
+
 def test_in_order_means_that_keys_rise() -> None:
     keys = [event.key for event in Workload(3000).events()]
     assert keys == sorted(keys)

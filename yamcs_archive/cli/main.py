@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from yamcs_archive.cli import compact, events_create, events_log, instances, serve
+from yamcs_archive.cli import bench, compact, events_create, events_log, instances, serve
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.errors import ArchiveError
 
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     events_log.add(actions)
     instances.add(commands)
     compact.add(commands)
+    bench.add(commands)
     return top
 
 

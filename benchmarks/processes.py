@@ -1,0 +1,76 @@
+"""How the harness starts parts of itself as processes of their own, from a checkout and when installed.
+
+The folder that holds ``benchmarks`` is not the same in both, and may be in nobody's path: every child is
+started in it, so that ``-m`` finds this harness and no other package of that name. Paths that are passed to
+a child are therefore absolute.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds ``benchmarks``: the checkout, or a folder inside the installed package."""
+_STOP_S_MAX = 90
+
+
+def command(module: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module in a new process of this interpreter.
+
+    >>> command("benchmarks.load", 80)[1:]
+    ['-m', 'benchmarks.load', '80']
+    """
+    return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child, which finds the harness even where ``-P`` is in force."""
+    path = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([path] if path else [])])}
+
+
+def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -> tuple[bytes, bytes, int]:
+    """Run a child to its end with ``given`` on its standard input; return its outputs and exit status.
+
+    When this process is interrupted meanwhile, or the child takes too long (TimeoutExpired), it is asked to
+    stop (SIGTERM) and waited for: it may have servers of its own to end.
+    """
+    child = subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which ends the child in its own time
+    )
+    try:
+        printed, said = child.communicate(given, timeout_s)
+    except BaseException:
+        child.terminate()
+        try:
+            child.communicate(timeout=_STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+        raise
+    return printed, said, child.returncode
+
+
+@contextmanager
+def ending_tidily() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: what is open is closed, children are ended."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
