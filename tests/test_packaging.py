@@ -1,4 +1,4 @@
-"""The wheel: all of the package, nothing else, and metadata that says what it needs."""
+"""The wheel: all of the package, the harness in it, nothing else, and metadata that says what it needs."""
 
 import re
 import subprocess
@@ -7,16 +7,18 @@ import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 
 from tests.child import ROOT, run
+from yamcs_archive.cli.bench import NEEDED
 
 _BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel, built from a copy: the checkout may be read-only, and must stay clean."""
     source = tmp_path_factory.mktemp("source")
     for path in tracked():
@@ -26,14 +28,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     subprocess.run(
         [sys.executable, "-c", _BUILD, str(source)], cwd=source, check=True, capture_output=True, timeout=120
     )
-    (built,) = source.glob("*.whl")
+    (wheel,) = source.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(built)
 
 
+def files(folder: str) -> list[Path]:
+    """All files below a folder of the project, but for what Python left there."""
+    parts = [path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return [path for path in parts if "__pycache__" not in path.parts]
+
+
 def tracked() -> list[Path]:
-    """What belongs to the project: package, metadata and the pages that they name."""
-    parts = [path.relative_to(ROOT) for path in (ROOT / "yamcs_archive").rglob("*") if path.is_file()]
-    return [path for path in parts if "__pycache__" not in path.parts] + [
+    """What a wheel is built from: package, harness, metadata and the pages that they name."""
+    return [*files("yamcs_archive"), *files("benchmarks")] + [
         Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
     ]
 
@@ -46,7 +58,8 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert packed == {str(path) for path in tracked() if path.parts[0] == "yamcs_archive"}
+    harness = {f"yamcs_archive/harness/{path}" for path in files("benchmarks")}
+    assert packed == {str(path) for path in files("yamcs_archive")} | harness
     assert "yamcs_archive/py.typed" in packed
 
 
@@ -79,3 +92,46 @@ def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
     )
     assert 'pip install "yamcs_archive[server]"' in said
     assert said.count("\n") == 1
+
+
+def test_the_harness_is_offered_with_all_that_it_needs(metadata: Message) -> None:
+    needs = [need for need in metadata.get_all("Requires-Dist") or [] if 'extra == "bench"' in need]
+    assert {re.split("[<>=;]", need)[0] for need in needs} == set(NEEDED)
+
+
+def test_the_harness_of_an_installed_wheel_runs_beside_what_else_is_installed(
+    built: Path, tmp_path: Path
+) -> None:
+    for needed in ("pip", *NEEDED):
+        pytest.importorskip(needed)
+    python = installed(built, tmp_path / "venv")
+    (tmp_path / "benchmarks").mkdir()  # a package of that name is anybody's
+    (tmp_path / "benchmarks" / "__init__.py").write_text("raise RuntimeError('not this one')\n")
+    before = sorted((tmp_path / "venv").rglob("*"))
+    done = subprocess.run(
+        [python.parent / "yamcs-archive", "bench", "--quick", "--events", "100", "--only", "http"],
+        cwd=tmp_path,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "All runs gave the right answers." in done.stdout
+    (output,) = tmp_path.glob("bench-*")
+    assert done.stderr.splitlines()[-1] == f"The results are in {output}"
+    assert {path.name for path in output.iterdir()} > {"results.json", "http.png"}
+    assert sorted((tmp_path / "venv").rglob("*")) == before
+
+
+def installed(wheel: Path, venv: Path) -> Path:
+    """Install a wheel alone, beside the packages of this interpreter; return the new one's path."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    python = venv / "bin" / "python"
+    (site,) = venv.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text("\n".join({get_path("purelib"), get_path("platlib")}))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install"]
+    options = ["--quiet", "--no-index", "--no-deps", "--force-reinstall", "--no-compile"]
+    subprocess.run([*pip, *options, str(wheel)], check=True, capture_output=True)
+    return python

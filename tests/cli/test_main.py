@@ -22,6 +22,7 @@ COMMANDS = (
     ("instances", "list"),
     ("instances", "create"),
     ("compact",),
+    ("bench",),
 )
 
 
