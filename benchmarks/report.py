@@ -33,6 +33,7 @@ _SHOWN: dict[str, dict[str, str]] = {
         "events_per_s": "events/s, durable",
         "latency_us_p50": "latency in us, median",
         "latency_us_p99": "latency in us, 99th percentile",
+        "bytes_per_event": "bytes per event, allocated after the server's own compaction",
     },
     "scale": {
         "events_per_s": "the last million, events/s",
