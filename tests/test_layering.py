@@ -1,5 +1,6 @@
 """Dependencies point one way: every import of the package is read, and none may point upward.
 
+(benchmarks)                  <- stands above all; cli starts it by name, for ``bench``
 __main__
    |
   cli ------ server           <- ways in and out; granian only in server
