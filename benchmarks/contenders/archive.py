@@ -49,6 +49,10 @@ class ArchiveContender(Contender[list[Event]]):
         """Wait until nothing is left to be sealed."""
         self._instance.settle()
 
+    def rest(self) -> None:
+        """Compact the instance, so that its file has no free pages."""
+        self._instance.compact()
+
     def scan(self) -> Iterator[Event]:
         """See the base class."""
         return self._instance.events()
