@@ -23,8 +23,11 @@ Written by `python -m benchmarks.page` from `{results}`; do not edit. What was r
 Each figure is the median of its runs, with half of their spread in percent where there were several. All
 contenders were given the same events (200 sources of very uneven activity, messages of about 85 characters)
 in the same run, each in a process of its own, in turns, on an empty directory. A rate counts until
-everything is synced and, for the archive, in the form in which it is kept. Files were in the page cache
-when questions were asked. A run whose full scan does not give back the right events is reported as wrong.
+everything is synced and, for the archive, in the form in which it is kept; over HTTP too. A single append
+is the call that each contender has for one event; a batch of 1 is a batch. Bytes per event are those on the
+medium after each contender's own compaction (LMDB's compacting copy, VACUUM, compact_range). Files were in
+the page cache when questions were asked. A run whose full scan does not give back the right events is
+reported as wrong.
 
 - **raw lmdb** is the limit: `putmulti` of pairs that were encoded before the clock started, with no
   checks, no numbers and no other record of what came when; **raw lmdb append** also promises LMDB that keys
