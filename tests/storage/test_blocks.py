@@ -16,7 +16,7 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage import blocks
+from yamcs_archive.storage import blocks, messages
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.integers import int64s, pack_integers, unpack_integers
@@ -176,6 +176,13 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
         assert stop - start == 1 or sum(lengths[start:stop]) <= bytes_max
     for (start, stop), (_, end) in pairwise(found):
         assert end - start > events_max or sum(lengths[start : stop + 1]) > bytes_max
+
+
+def test_every_character_that_folds_to_ascii_is_known_by_its_first_byte() -> None:
+    characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
+    folding = [each for each in characters if any(folded < "\x80" for folded in each.casefold())]
+    assert {each.encode()[:1] for each in folding} <= set(messages._LEADS)
+    assert [each for each in folding if ord(each) < 0x100] == [messages._LATIN_1_FOLDING_TO_ASCII]
 
 
 def test_unicode_that_folds_to_ascii_is_found() -> None:
