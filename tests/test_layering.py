@@ -12,6 +12,8 @@ __main__
         |       instance      <- and results, what it answers with
         |          |
         |       storage       <- lmdb and zstd only here
+        |          |
+        |       filter        <- the filter language; re2 only here
          \\         |
           event   options
                \\  /
@@ -36,6 +38,7 @@ BELOW = {
     "times": {"errors", "limits"},
     "event": LOWEST,
     "options": LOWEST,
+    "filter": LOWEST | {"event"},
     "storage": MODEL,
     "results": LOWEST | {"event"},
     "instance": MODEL | {"results", "storage"},
@@ -44,7 +47,7 @@ BELOW = {
     "http": MODEL | {"results", "instance", "archive", "wire"},
     "server": LOWEST | {"archive", "http"},
     "cli": MODEL | {"instance", "archive", "wire", "server"},
-    "__init__": MODEL | {"results", "instance", "archive"},
+    "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -56,6 +59,7 @@ ONLY_IN = {
     "google": {"wire", "http"},
     "msgspec": {"event", "storage", "wire", "cli"},
     "granian": {"server"},
+    "re2": {"filter"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 
@@ -100,6 +104,7 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         "event",
         "options",
+        "filter",
         "results",
         "storage",
         "instance",

@@ -6,8 +6,10 @@ The doors are :class:`Archive` and what it hands out; ``docs/`` has the rest.
 import logging
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
+from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, FilterError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.filter.bounds import FilterBounds
+from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
@@ -32,6 +34,9 @@ __all__ = [
     "Event",
     "EventKey",
     "ExpiredError",
+    "Filter",
+    "FilterBounds",
+    "FilterError",
     "Instance",
     "InstanceStats",
     "InvalidInputError",

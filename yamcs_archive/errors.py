@@ -3,6 +3,7 @@
     ArchiveError
     ├── InvalidInputError (ValueError)     the caller's value breaks a rule: field, value, rule
     │   ├── BadTimeError                   not a time, or outside the years 0001 to 9999
+    │   ├── FilterError                    not a filter: .problem, .reason, .line, .column
     │   └── BadCursorError                 not a cursor, or one beyond the head of the archive
     ├── RefusedError                       the value is well formed; the archive's state forbids it
     │   ├── ConflictError                  same key, other content: .stored, .offered
@@ -92,6 +93,29 @@ class InvalidInputError(ArchiveError, ValueError):
 
 class BadTimeError(InvalidInputError):
     """A time that cannot be read, has no offset, or lies outside the years 0001 to 9999."""
+
+
+class FilterError(InvalidInputError):
+    """A filter that cannot be read; nothing was looked for.
+
+    ``problem`` is what a Yamcs server says of it, ``reason`` what is wrong in particular. ``line`` and
+    ``column``, from 1, are where the fault is. ``span`` (first line and column, last line and column) is
+    the stretch that a Yamcs server marks: for a syntax error the last token that was in order.
+
+    >>> problem, reason = "Field not found 'foo'", "there are source and type"
+    >>> error = FilterError("foo=1", problem, reason, (1, 1), (1, 1, 1, 3))
+    >>> print(error)
+    filter, line 1, column 1: Field not found 'foo': there are source and type
+    """
+
+    def __init__(
+        self, text: object, problem: str, reason: str, place: tuple[int, int], span: tuple[int, int, int, int]
+    ) -> None:
+        super().__init__("filter", text, f"{problem}: {reason}")
+        self.problem, self.reason, self.span = problem, reason, tuple(span)
+        self.line, self.column = place
+        # Where it is says more than the text, which may be long.
+        self.args = (f"filter, line {self.line}, column {self.column}: {self.rule}",)
 
 
 class BadCursorError(InvalidInputError):

@@ -104,3 +104,20 @@ PACK_COMMITS_MAX = 1_000
 
 PACK_EVENTS_MAX = 8_192
 """Events of the commits in such a record: whoever walks it holds that many at once."""
+
+FILTER_CHARACTERS_MAX = 1 << 16
+"""Characters of a filter: 64 Ki, as many bytes as a Yamcs server takes as a whole request."""
+
+FILTER_DEPTH_MAX = 64
+"""Parentheses of a filter that may be open at once: far above any that is written, and the interpreter's
+stack holds it several times over."""
+
+FILTER_TERMS_MAX = 2_000
+"""Terms of a filter: each may be tried on each event of a scan."""
+
+FILTER_PROGRAM_MAX = 4_096
+"""Steps of the programs of all regular expressions of a filter, which bound its time: at worst 10 us for each
+byte of text were measured (1 ms for an event, 10 s for a message of 1 MiB). People write some hundreds."""
+
+FILTER_REGEX_BYTES_MAX = 1 << 20
+"""Bytes that one regular expression may take in memory, its automaton included."""

@@ -1,0 +1,59 @@
+"""The public door of the filter language: text in, predicate and bounds out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from yamcs_archive.event import Event
+from yamcs_archive.filter.bounds import ANYTHING, FilterBounds
+from yamcs_archive.filter.fields import Predicate
+from yamcs_archive.filter.grammar import parse
+from yamcs_archive.filter.tree import bounds, predicate
+
+
+class Filter:
+    """A filter expression, parsed once and compiled to one function; ``docs/filter.md`` has the language.
+
+    Filters never change, may be used by any number of threads at once, compare by their text and pickle.
+
+    Raises :class:`~yamcs_archive.errors.FilterError`, with line and column, for what is not a filter.
+
+    >>> wanted = Filter('severity>=watch source=gnc "over speed"')
+    >>> wanted.matches(Event("Wheel 3 over speed", source="GNC", severity=Severity.WARNING))
+    True
+    >>> wanted.bounds.min_severity, wanted.bounds.sources
+    (<Severity.WATCH: 1>, frozenset({'gnc'}))
+    """
+
+    __slots__ = ("bounds", "matches", "text")
+
+    text: Final[str]
+    """The expression as it was given."""
+    matches: Final[Predicate]
+    """``matches(event)`` says whether an event is wanted. It never raises for an :class:`Event` whose fields
+    are of their types, stored or not. (The compiled function itself: a method around it would cost as much
+    as a simple comparison.)"""
+    bounds: Final[FilterBounds]
+    """What must hold for any stored event that matches, so that storage can skip what cannot."""
+
+    def __init__(self, text: str) -> None:
+        node = parse(text)
+        self.text = text
+        self.matches = _everything if node is None else predicate(node)
+        self.bounds = ANYTHING if node is None else bounds(node)
+
+    def __repr__(self) -> str:
+        return f"Filter({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filter) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Filter, (self.text,))
+
+
+def _everything(event: Event) -> bool:  # noqa: ARG001  # the signature of a predicate
+    return True

@@ -1,0 +1,129 @@
+"""Text of a filter -> tokens, one at a time, and where they stand.
+
+1. A token is read only when the grammar asks for it, so that a fault further left is reported first.
+2. Blanks are tokens: the grammar wants one between two terms. A run of blanks and comments is one token.
+3. Lines and columns start at 1, a tab reaches to the next multiple of 8, and CR, LF and CR LF end a line:
+   as a Yamcs server counts them, so that editors mark the same stretch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+WORD, QUOTED, OPERATOR, BLANK, END = "word", "quoted", "operator", "blank", "end"
+"""Kinds of token; a keyword, a parenthesis and the minus are a kind of their own each, named as written."""
+
+KEYWORDS = frozenset({"AND", "OR", "NOT"})
+"""In capitals only, and only as whole words: ``or`` and ``ORION`` are search words."""
+
+# Possessive, so that a quote that is never closed costs one pass.
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>    (?: [ \t\r\n]++ | --[^\r\n]*+ )++ )
+  | (?P<word>     [A-Za-z0-9_][A-Za-z0-9_.-]*+ )
+  | (?P<quoted>   "(?: [^"\\] | \\. )*+" )
+  | (?P<operator> != | <= | >= | =~ | !~ | [=<>:] )
+  | (?P<single>   [()-] )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_SPACES = re.compile(r"[ \t\r\n]+")
+_TAB_COLUMNS = 8
+
+
+class Span(NamedTuple):
+    """A stretch of the filter: line and column of its first and of its last character."""
+
+    begin_line: int
+    begin_column: int
+    end_line: int
+    end_column: int
+
+
+class Token(NamedTuple):
+    """One token: its kind, and the places in the text where it begins and after which it ends."""
+
+    kind: str
+    begin: int
+    end: int
+    value: str
+    """What it says: a quoted text without its quotes and escapes, anything else as written."""
+
+
+class LexicalFaultError(Exception):
+    """No token begins at ``begin``; ``place`` is the character at which that became certain."""
+
+    def __init__(self, begin: int, place: int, reason: str) -> None:
+        super().__init__(reason)
+        self.begin, self.place = begin, place
+
+
+def read_token(text: str, begin: int) -> Token:
+    """Return the token that begins at a place of the text; at its end, one of kind ``END``.
+
+    >>> read_token('source="AOCS"', 7)
+    Token(kind='quoted', begin=7, end=13, value='AOCS')
+    """
+    if begin == len(text):
+        return Token(END, begin, begin, "")
+    match = _TOKEN.match(text, begin)
+    if match is None:
+        raise _fault(text, begin)
+    value = match.group()
+    kind = str(match.lastgroup)
+    if kind == "single" or (kind == WORD and value in KEYWORDS):
+        kind = value
+    elif kind == QUOTED:
+        value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return Token(kind, begin, match.end(), value)
+
+
+def _fault(text: str, begin: int) -> LexicalFaultError:
+    if text[begin] == '"':
+        return LexicalFaultError(begin, len(text), "this quotation mark is never closed")
+    if text[begin] == "!":
+        return LexicalFaultError(begin, begin + 1, "! stands only in != and !~")
+    return LexicalFaultError(begin, begin, f"{text[begin]!a} must stand within quotation marks")
+
+
+def position(text: str, place: int) -> tuple[int, int]:
+    """Return line and column of a place; the end of the text is one column behind its last character.
+
+    >>> position("a\\n\\tb", 3), position("ab", 2)
+    ((2, 9), (1, 3))
+    """
+    line, column, before = 1, 0, ""
+    for character in text[: place + 1]:
+        column += 1
+        if before == "\n" or (before == "\r" and character != "\n"):
+            line, column = line + 1, 1
+        if character == "\t":
+            column += -column % _TAB_COLUMNS
+        before = character
+    if place < len(text):
+        return line, column
+    return (line + 1, 0) if before in ("\r", "\n") else (line, column + 1)
+
+
+def span(text: str, token: Token) -> Span:
+    """Return where a token stands; of a run of blanks and comments, its first blanks.
+
+    >>> span("a foo=1", Token(WORD, 2, 5, "foo"))
+    Span(begin_line=1, begin_column=3, end_line=1, end_column=5)
+    """
+    spaces = _SPACES.match(text, token.begin) if token.kind == BLANK else None
+    last = (spaces.end() if spaces else token.end) - 1
+    return Span(*position(text, token.begin), *position(text, max(last, token.begin)))
+
+
+def fault_span(text: str, place: int) -> Span:
+    """Return the one point that a lexical fault has.
+
+    A Yamcs server names the column behind when the character is the text's last one; so does this.
+
+    >>> fault_span("a/b", 1), fault_span("a/", 1)
+    (Span(begin_line=1, begin_column=2, end_line=1, end_column=2), Span(begin_line=1, begin_column=3, ...
+    """
+    point = position(text, place + 1 if place == len(text) - 1 else place)
+    return Span(*point, *point)
