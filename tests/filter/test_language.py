@@ -110,7 +110,7 @@ TAKEN = {
     "NOT ( a )": "0011000",
     "NOT NOT a": "1100111",
     "-(a OR b)": "0011000",
-    "(a)--c\n (b)": "0000011",
+    "(a) --c\n (b)": "0000011",
     'message:"\U0001f680"': "0000000",
     # Severities in their documented order, ERROR with SEVERE:
     "severity>warning": "0001111",

@@ -210,17 +210,15 @@ def means(tree: Tree, event: Event) -> bool:
         fields = (event.message, event.source, event.type)
         return any(tree.value.casefold() in text.casefold() for text in fields if text is not None)
     if tree.field == "severity":
-        value = None if tree.value.lower() == "null" else RANKS[tree.value.lower()]
-        return _in_order(event.severity.rank, tree.operator, value)
+        rank = None if tree.value.lower() == "null" else RANKS[tree.value.lower()]
+        return _in_order(event.severity.rank, tree.operator, rank)
     if tree.field == "seqNumber":
-        value = None if tree.value.lower() == "null" else float(tree.value)
-        return _in_order(event.seq_number, tree.operator, value)
+        number = None if tree.value.lower() == "null" else float(tree.value)
+        return _in_order(event.seq_number, tree.operator, number)
     if tree.field in ("generationTime", "receptionTime"):
         time = event.generation_time if tree.field == "generationTime" else event.reception_time
-        value = None
-        if tree.value != "null":
-            value = datetime.fromisoformat(tree.value).timestamp() * 1_000_000
-        return _in_order(time, tree.operator, value)
+        moment = None if tree.value == "null" else datetime.fromisoformat(tree.value).timestamp() * 1_000_000
+        return _in_order(time, tree.operator, moment)
     texts = {
         "message": event.message,
         "source": event.source,

@@ -62,6 +62,9 @@ _REFUSED_ESCAPES = {
     "N": r"character name \N{…}",
 }
 
+_NEVER_CLOSED = r"a class [ is never closed; the character itself is \["
+_COUNT_MAX = 1000
+"""The engine's own; it reads a number far beyond as plain text."""
 _QUANTIFIER = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}", re.ASCII)
 _GROUP_FLAGS = re.compile(r"\?([A-Za-z]*)(?:-([A-Za-z]*))?([:)])")
 _GROUP_NAME = re.compile(r"\?<[A-Za-z][A-Za-z0-9]*>")
@@ -178,6 +181,8 @@ class _Translator:
             self._run = []
 
     def _quantify(self, quantifier: str) -> None:
+        if any(int(count[:9]) > _COUNT_MAX for count in re.findall(r"\d+", quantifier)):
+            raise BadPatternError(f"{quantifier[:20]} repeats more than {_COUNT_MAX} times")
         if not self._repeatable:
             raise BadPatternError(f"{quantifier} repeats nothing")
         if self._repeated:
@@ -309,7 +314,7 @@ class _Translator:
         first = True
         while True:
             if self._place >= len(self._source):
-                raise BadPatternError(r"a class [ is never closed; the character itself is \[")
+                raise BadPatternError(_NEVER_CLOSED)
             if self._source.startswith("&&", self._place):
                 raise BadPatternError("intersection of classes && is not supported")
             character = self._take()
@@ -349,6 +354,8 @@ class _Translator:
 
     def _range_end(self, start: str) -> str:
         end = self._take()
+        if not end:
+            raise BadPatternError(_NEVER_CLOSED)
         if end == "[":
             raise BadPatternError(r"class within a class is not supported; the character itself is \[")
         if end == "\\":

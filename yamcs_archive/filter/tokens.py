@@ -103,7 +103,7 @@ def position(text: str, place: int) -> tuple[int, int]:
         before = character
     if place < len(text):
         return line, column
-    return (line + 1, 0) if before in ("\r", "\n") else (line, column + 1)
+    return (line + 1, 1) if before in ("\r", "\n") else (line, column + 1)
 
 
 def span(text: str, token: Token) -> Span:
@@ -120,10 +120,13 @@ def span(text: str, token: Token) -> Span:
 def fault_span(text: str, place: int) -> Span:
     """Return the one point that a lexical fault has.
 
-    A Yamcs server names the column behind when the character is the text's last one; so does this.
+    A Yamcs server names the column behind when the character is the text's last one, and column 0 when
+    the text ends with its line; so does this.
 
     >>> fault_span("a/b", 1), fault_span("a/", 1)
     (Span(begin_line=1, begin_column=2, end_line=1, end_column=2), Span(begin_line=1, begin_column=3, ...
     """
-    point = position(text, place + 1 if place == len(text) - 1 else place)
-    return Span(*point, *point)
+    line, column = position(text, place + 1 if place == len(text) - 1 else place)
+    if place == len(text) and text.endswith(("\n", "\r")):
+        column = 0
+    return Span(line, column, line, column)
