@@ -1,0 +1,232 @@
+"""The pieces of Java's regular expressions, one by one: escapes, properties, classes -> RE2's syntax.
+
+1. Each function takes what it reads from a cursor, and returns what stands for it.
+2. What is not in a table here is refused by name, with
+   :class:`~yamcs_archive.filter.faults.BadPatternError`; nothing is passed on unread.
+"""
+
+from __future__ import annotations
+
+import re
+
+from yamcs_archive.filter.faults import BadPatternError
+
+LINE_ENDS = r"\n\r\x{85}\x{2028}\x{2029}"
+"""What Java's dot leaves out, between brackets."""
+AT_END = rf"(?:(?:\r\n|[{LINE_ENDS}])?\z)"
+"""``$`` and ``\\Z``: the end, or before a last line end. RE2 cannot look, so the line end is consumed."""
+_HORIZONTAL = r"\x{09}\x{20}\x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}"
+_VERTICAL = rf"\x{{0B}}\x{{0C}}{LINE_ENDS}"
+_SPACES = r"\x{09}-\x{0D}\x{20}"
+
+ESCAPED_CLASSES = {
+    "d": "0-9",
+    "w": "0-9A-Z_a-z",
+    "s": _SPACES,
+    "h": _HORIZONTAL,
+    "v": _VERTICAL,
+}
+"""Of a letter behind a backslash: what stands between the brackets. Capitals are the complements."""
+_COMPLEMENTS_IN_BRACKETS = {"D": r"\D", "W": r"\W", "S": r"\x{00}-\x{08}\x{0E}-\x{1F}\x{21}-\x{10FFFF}"}
+ANCHORS = {"A": r"\A", "z": r"\z", "Z": AT_END, "b": r"\b", "B": r"\B", "R": rf"(?:\r\n|[{_VERTICAL}])"}
+"""Of a letter behind a backslash: what is no class, and stands outside of brackets only."""
+_CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
+_ASCII_PROPERTIES = {
+    "Lower": "a-z",
+    "Upper": "A-Z",
+    "ASCII": r"\x{00}-\x{7F}",
+    "Alpha": "A-Za-z",
+    "Digit": "0-9",
+    "Alnum": "0-9A-Za-z",
+    "Punct": r"!-/:-@\[-`{-~",
+    "Graph": "!-~",
+    "Print": " -~",
+    "Blank": r"\x{09} ",
+    "Cntrl": r"\x{00}-\x{1F}\x{7F}",
+    "XDigit": "0-9A-Fa-f",
+    "Space": _SPACES,
+}
+_REFUSED_ESCAPES = {
+    "G": r"\G, the end of the previous match,",
+    "k": r"back-reference \k<…>",
+    "X": r"grapheme \X",
+    "N": r"character name \N{…}",
+}
+
+_PROPERTY = re.compile(r"\{(?:(?:gc|general_category|sc|script)=)?(\w+)\}|([A-Z])", re.ASCII)
+_CODES = re.compile(
+    r"x\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|0([0-3][0-7]{2}|[0-7]{1,2})", re.ASCII
+)
+_LOW_SURROGATE = re.compile(r"\\u(D[C-Fc-f][0-9A-Fa-f]{2})")
+_NEVER_CLOSED = r"a class [ is never closed; the character itself is \["
+
+
+class Cursor:
+    """A text, and how far it was read.
+
+    >>> cursor = Cursor("abc")
+    >>> cursor.take(2), cursor.sees("c"), cursor.next, cursor.take(2), cursor.ended
+    ('ab', True, 'c', 'c', True)
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source, self.place = source, 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left."""
+        return self.place >= len(self.source)
+
+    @property
+    def next(self) -> str:
+        """The next character, not taken; empty at the end."""
+        return self.source[self.place : self.place + 1]
+
+    def sees(self, text: str) -> bool:
+        """Say whether this text comes next."""
+        return self.source.startswith(text, self.place)
+
+    def take(self, length: int = 1) -> str:
+        """Return the next characters, fewer at the end, and go on behind them."""
+        taken = self.source[self.place : self.place + length]
+        self.place += len(taken)
+        return taken
+
+
+def literal(character: str) -> str:
+    r"""Return one character as it stands for itself, within brackets and without.
+
+    >>> literal("a"), literal("."), literal("é")
+    ('a', '\\x{2E}', 'é')
+    """
+    if 0xD800 <= ord(character) < 0xE000:
+        raise BadPatternError("a lone surrogate is no character")
+    if character.isalnum() or ord(character) > 0x7F or character in ' _"':
+        return character
+    return rf"\x{{{ord(character):02X}}}"
+
+
+def escaped_character(cursor: Cursor) -> str:
+    """Take what follows a backslash, and return the one character that it stands for.
+
+    >>> escaped_character(Cursor("x{416}")), escaped_character(Cursor("."))
+    ('Ж', '.')
+    """
+    code = _CODES.match(cursor.source, cursor.place)
+    if code:
+        cursor.place = code.end()
+        digits = next(group for group in code.groups() if group is not None)
+        number = int(digits, 8 if code.group(4) is not None else 16)
+        low = _LOW_SURROGATE.match(cursor.source, cursor.place)
+        if 0xD800 <= number < 0xDC00 and low:
+            cursor.place = low.end()
+            number = 0x10000 + ((number - 0xD800) << 10) + int(low.group(1), 16) - 0xDC00
+        if number > 0x10FFFF:
+            raise BadPatternError(rf"\x{{{digits}}} is no character")
+        return chr(number)
+    letter = cursor.take()
+    if letter in _CONTROLS:
+        return _CONTROLS[letter]
+    if letter == "c" and not cursor.ended:
+        control = cursor.take()
+        if control.isascii():
+            return chr(ord(control) ^ 64)
+    if not letter:
+        raise BadPatternError(r"\ at the end; the character itself is \\")
+    if letter in _REFUSED_ESCAPES:
+        raise BadPatternError(f"{_REFUSED_ESCAPES[letter]} is not supported")
+    if letter in "123456789":
+        raise BadPatternError(rf"back-reference \{letter} is not supported")
+    if letter.isascii() and letter.isalnum():
+        raise BadPatternError(rf"escape \{letter} is not supported")
+    return letter
+
+
+def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
+    r"""Take what follows ``\p`` or ``\P``, and return a class; ``bare``: what stands for it between brackets.
+
+    >>> property_class(Cursor("{IsGreek}"), negated=True, bare=False)
+    '\\P{Greek}'
+    """
+    match = _PROPERTY.match(cursor.source, cursor.place)
+    if match is None:
+        raise BadPatternError(r"\p needs the name of a property, as \p{Lu}")
+    cursor.place = match.end()
+    name = match.group(1) or match.group(2)
+    if name in _ASCII_PROPERTIES:
+        if not bare:
+            return f"[{'^' if negated else ''}{_ASCII_PROPERTIES[name]}]"
+        if negated:
+            raise BadPatternError(rf"\P{{{name}}} within [ ] is not supported")
+        return _ASCII_PROPERTIES[name]
+    short = name.removeprefix("Is")
+    if len(short) > 2:
+        if not match.group().startswith(("{Is", "{script=", "{sc=")):
+            raise BadPatternError(rf"property \p{{{name}}} is not supported")
+        short = "_".join(part.capitalize() for part in short.split("_"))
+    return rf"\{'P' if negated else 'p'}{{{short}}}"
+
+
+def brackets(cursor: Cursor) -> str:
+    r"""Take what follows an opening bracket to the closing one, and return what stands between the two.
+
+    >>> brackets(Cursor("^a-c.]"))
+    '^a-c\\x{2E}'
+    """
+    out = ["^"] if cursor.sees("^") else []
+    cursor.place += len(out)
+    start: str | None = None  # a character that may begin a range
+    first = True
+    while True:
+        if cursor.ended:
+            raise BadPatternError(_NEVER_CLOSED)
+        if cursor.sees("&&"):
+            raise BadPatternError("intersection of classes && is not supported")
+        character = cursor.take()
+        if character == "[":
+            raise BadPatternError(r"class within a class is not supported; the character itself is \[")
+        if character == "]" and not first:
+            return "".join(out)
+        first = False
+        if character == "-" and start is not None and not cursor.sees("]"):
+            out.append(_range_end(cursor, start))
+            start = None
+        elif character == "\\":
+            start = _escaped_in_brackets(cursor, out)
+        else:
+            out.append(literal(character))
+            start = character
+
+
+def _escaped_in_brackets(cursor: Cursor, out: list[str]) -> str | None:
+    letter = cursor.next
+    if letter in ESCAPED_CLASSES:
+        cursor.take()
+        out.append(ESCAPED_CLASSES[letter])
+        return None
+    if letter in _COMPLEMENTS_IN_BRACKETS:
+        cursor.take()
+        out.append(_COMPLEMENTS_IN_BRACKETS[letter])
+        return None
+    if letter in ("p", "P"):
+        cursor.take()
+        out.append(property_class(cursor, negated=letter == "P", bare=True))
+        return None
+    if letter == "Q":
+        raise BadPatternError(r"\Q within [ ] is not supported")
+    character = escaped_character(cursor)
+    out.append(literal(character))
+    return character
+
+
+def _range_end(cursor: Cursor, start: str) -> str:
+    end = cursor.take()
+    if not end:
+        raise BadPatternError(_NEVER_CLOSED)
+    if end == "[":
+        raise BadPatternError(r"class within a class is not supported; the character itself is \[")
+    if end == "\\":
+        end = escaped_character(cursor)
+    if end < start:
+        raise BadPatternError(f"range {ascii(start)[1:-1]}-{ascii(end)[1:-1]} runs backwards")
+    return "-" + literal(end)
