@@ -85,6 +85,12 @@ def test_bounds_say_what_storage_can_skip_by() -> None:
         'generationTime<="1970-01-01T00:00:01Z" OR generationTime<"1970-01-01T00:00:05Z"': FilterBounds(
             stop_us=5_000_000
         ),
+        'generationTime>="1970-01-01T00:00:03Z" OR generationTime="1970-01-01T00:00:01Z"': FilterBounds(
+            start_us=1_000_000
+        ),
+        'generationTime>="1970-01-01T00:00:03Z" OR generationTime="1970-01-01T00:00:01Z"': FilterBounds(
+            start_us=1_000_000
+        ),
         'generationTime!="1970-01-01T00:00:01Z"': FilterBounds(),
         'receptionTime>"1970-01-01T00:00:01Z"': FilterBounds(),
     }.items():
@@ -104,6 +110,11 @@ def test_bounds_judge_sources_that_no_set_names() -> None:
     }.items():
         bounds = Filter(text).bounds
         assert [name for name in ("LA", "la", "LB", "GNC") if bounds.may_be_from(name)] == possible, text
+
+
+def test_bounds_that_ask_nothing_of_a_source_have_no_test_to_run() -> None:
+    for text in ("", "wheel", "severity=info", "source!=la OR wheel", "source=la", "source=la OR source=lb"):
+        assert Filter(text).bounds.source_test is None, text
 
 
 def test_a_hundred_texts_do_not_make_a_hundred_searches_of_every_block() -> None:

@@ -132,6 +132,7 @@ class _Translator:
 
     def _literal(self, character: str) -> None:
         self._emit(literal(character), repeatable=True)
+        # Beyond ASCII, the engine's letter case and Python's may come from different versions of Unicode.
         if self._outer or (self._flags.i and not character.isascii()):
             self._end_run()
         else:
