@@ -88,9 +88,6 @@ def test_bounds_say_what_storage_can_skip_by() -> None:
         'generationTime>="1970-01-01T00:00:03Z" OR generationTime="1970-01-01T00:00:01Z"': FilterBounds(
             start_us=1_000_000
         ),
-        'generationTime>="1970-01-01T00:00:03Z" OR generationTime="1970-01-01T00:00:01Z"': FilterBounds(
-            start_us=1_000_000
-        ),
         'generationTime!="1970-01-01T00:00:01Z"': FilterBounds(),
         'receptionTime>"1970-01-01T00:00:01Z"': FilterBounds(),
     }.items():
