@@ -9,9 +9,9 @@ __main__
     \\        /  |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |       instance      <- and results, what it answers with
+        |       instance      <- with appending (many events) and results (what it answers with)
         |          |
-        |       storage       <- lmdb and zstd only here
+        |       storage       <- lmdb, zstd and numpy only here
         |          |
         |       filter        <- the filter language; re2 only here
          \\         |
@@ -39,9 +39,10 @@ BELOW = {
     "event": LOWEST,
     "options": LOWEST,
     "filter": LOWEST | {"event"},
-    "storage": MODEL,
+    "storage": MODEL | {"filter"},
     "results": LOWEST | {"event"},
-    "instance": MODEL | {"results", "storage"},
+    "appending": MODEL | {"results", "storage"},
+    "instance": MODEL | {"results", "storage", "appending", "filter"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"event"},
     "http": MODEL | {"results", "instance", "archive", "wire"},
@@ -107,6 +108,7 @@ def test_the_picture_has_no_circle() -> None:
         "filter",
         "results",
         "storage",
+        "appending",
         "instance",
         "archive",
         "wire",

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from itertools import islice
+from functools import partial
 
+from yamcs_archive.appending import Tally, chunks
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
-from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, CONFLICTS_KEPT_MAX
+from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.limits import CHUNK_EVENTS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
     Appended,
     Change,
     CompactionResult,
-    Conflict,
     InstanceStats,
     SourceStats,
 )
@@ -28,8 +29,6 @@ from yamcs_archive.times import Time, to_us
 
 _CHUNKS_IN_FLIGHT_MAX = 2
 """While one chunk is encoded and synced, the next is prepared; more would only take memory."""
-_STEP_EVENTS = 32
-"""Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
 
 
 class Instance:
@@ -100,21 +99,26 @@ class Instance:
         3
         """
         self._check_open()
-        tally = _Tally()
-        in_flight: deque[tuple[int, Future[Outcome]]] = deque()
+        tally = Tally()
+        in_flight: deque[tuple[int, Callable[[], Outcome]]] = deque()
+        alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
         position = 0
         try:
-            for chunk in _chunks(events):
+            for chunk in chunks(events):
                 try:
                     columns = prepare(chunk, self._options.clock)
                 except InvalidInputError as error:
                     within = error.position or 0
                     if within:  # the events before the bad one are as good as those of earlier chunks
                         before = prepare(chunk[:within], self._options.clock)
-                        in_flight.append((position, self._store.append(before, _as_it_is)))
+                        in_flight.append((position, self._store.append(before, _as_it_is).result))
                     error.position = position + within
                     raise
-                in_flight.append((position, self._store.append(columns, _as_it_is)))
+                # There is nothing to prepare while a lone chunk is committed, so no other thread is asked.
+                if alone and len(chunk) == len(events):  # type: ignore[arg-type]  # a list, then
+                    in_flight.append((position, partial(self._store.append_now, columns, _as_it_is)))
+                else:
+                    in_flight.append((position, self._store.append(columns, _as_it_is).result))
                 position += len(chunk)
                 while len(in_flight) >= _CHUNKS_IN_FLIGHT_MAX:
                     tally.add(*in_flight.popleft())
@@ -147,6 +151,7 @@ class Instance:
         sources: Iterable[str] | None = None,
         min_severity: Severity | None = None,
         text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
@@ -155,21 +160,24 @@ class Instance:
 
         Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
         ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
-        (Unicode's case folding), ``limit`` counts the events that are yielded (None: no limit),
+        (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
+        or parsed, ``limit`` counts the events that are yielded (None: no limit),
         ``after_key`` goes on behind that key in the direction asked for.
 
         No transaction is held between two events, so the iterator may be parked: it may also see what
         was appended meanwhile ahead of it, never the same event twice.
 
-        Raises BadTimeError for a naive datetime and for text that is no time, InvalidInputError for
-        other bad arguments, both at once; ClosedError once the archive is closed; DamagedError at
-        the first record whose checksum is wrong.
+        Raises BadTimeError for a naive datetime and for text that is no time, FilterError for a bad
+        filter, InvalidInputError for other bad arguments, all at once; ClosedError once the archive is
+        closed; DamagedError at the first record whose checksum is wrong.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
         ['Step 2', 'Step 1']
         >>> [event.message for event in sim.events(text="STEP 3")]
         ['Step 3']
+        >>> [event.message for event in sim.events(filter='severity>=info "step 4"')]
+        ['Step 4']
         """
         self._check_open()
         if isinstance(sources, str):
@@ -182,18 +190,20 @@ class Instance:
             raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
         if after_key is not None:
             validate_key(after_key)
-        return self._store.scan(
-            Query(
-                start=None if start is None else to_us(start, "start"),
-                stop=None if stop is None else to_us(stop, "stop"),
-                sources=None if sources is None else frozenset(sources),
-                min_severity=min_severity,
-                text=None if text is None else text.casefold(),
-                descending=bool(descending),
-                limit=limit,
-                after_key=after_key,
-            )
+        query: Query | None = Query(
+            start=None if start is None else to_us(start, "start"),
+            stop=None if stop is None else to_us(stop, "stop"),
+            sources=None if sources is None else frozenset(sources),
+            min_severity=min_severity,
+            text=None if text is None else text.casefold(),
+            descending=bool(descending),
+            limit=limit,
+            after_key=after_key,
         )
+        if filter is not None and query is not None:
+            wanted = filter if isinstance(filter, Filter) else Filter(filter)
+            query = query.narrowed(wanted, self._store.sources)
+        return iter(()) if query is None else self._store.scan(query)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -329,79 +339,3 @@ def _appended(outcome: Outcome) -> Appended:
     if outcome.duplicates:
         return Appended(outcome.duplicates[0][1], duplicate=True)
     return Appended(outcome.columns.event(0), duplicate=False)
-
-
-class _Tally:
-    """Adds up the outcomes of chunks."""
-
-    def __init__(self) -> None:
-        self._stored = self._duplicates = self._expired = self._conflict_count = 0
-        self._conflicts: list[Conflict] = []
-
-    def add(self, start: int, future: Future[Outcome]) -> None:
-        """Wait for the chunk that began at position ``start``; its error gets position and counts."""
-        try:
-            outcome = future.result()
-        except ArchiveError as error:
-            error.position = start + (error.position or 0)
-            error.counts = self.counts()
-            raise
-        self._stored += outcome.stored
-        self._duplicates += len(outcome.duplicates)
-        self._expired += len(outcome.expired)
-        self._conflict_count += len(outcome.conflicts)
-        room = CONFLICTS_KEPT_MAX - len(self._conflicts)
-        self._conflicts += [
-            Conflict(start + position, stored, offered)
-            for position, stored, offered in sorted(outcome.conflicts, key=_position)[:room]
-        ]
-
-    def counts(self) -> AppendCounts:
-        """Return the sums so far."""
-        return AppendCounts(
-            self._stored, self._duplicates, self._expired, self._conflict_count, tuple(self._conflicts)
-        )
-
-
-def _position(refused: tuple[int, Event, Event]) -> int:
-    return refused[0]
-
-
-def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists of up to 10,000 events or about 8 MiB of text."""
-    if not isinstance(events, list):
-        yield from _gathered(events)
-        return
-    for start in range(0, len(events), CHUNK_EVENTS_MAX):
-        part = events[start : start + CHUNK_EVENTS_MAX]
-        try:
-            large = sum(map(len, [event.message for event in part])) >= CHUNK_BYTES_MAX
-        except (AttributeError, TypeError):  # not events: whoever prepares them says which
-            large = True
-        if large:
-            yield from _gathered(part)
-        else:
-            yield part
-
-
-def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists, taken a few at a time."""
-    supply = iter(events)
-    chunk: list[Event] = []
-    size_bytes = 0
-    try:
-        while True:
-            seen = len(chunk)
-            chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
-            if len(chunk) == seen:
-                break
-            size_bytes += sum(len(event.message) for event in chunk[seen:] if type(event) is Event)
-            if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
-                yield chunk
-                chunk, size_bytes = [], 0
-    except Exception:
-        if chunk:
-            yield chunk
-        raise
-    if chunk:
-        yield chunk

@@ -6,7 +6,7 @@ scan comes once, in whichever form it is when its piece is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, islice
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
+from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import encode_key, time_bound
@@ -36,6 +37,10 @@ class Query(NamedTuple):
     min_severity: Severity | None = None
     text: str | None = None
     """A case-folded text that the message contains, when case-folded itself."""
+    matches: Callable[[Event], bool] | None = None
+    """What else must hold for an event."""
+    texts: frozenset[str] = frozenset()
+    """Case-folded texts, each of which the message of any event contains for which ``matches`` holds."""
     descending: bool = False
     limit: int | None = None
     after_key: EventKey | None = None
@@ -58,6 +63,30 @@ class Query(NamedTuple):
             (self.sources is None or event.source in self.sources)
             and (self.min_severity is None or event.severity >= self.min_severity)
             and (self.text is None or self.text in event.message.casefold())
+            and (self.matches is None or self.matches(event))
+        )
+
+    def narrowed(self, wanted: Filter, sources: Callable[[], Iterable[str]]) -> Query | None:
+        """Return what is asked for by this and by a filter; None where nothing can be.
+
+        ``sources`` gives the names of all sources that there are.
+        """
+        bounds = wanted.bounds
+        if bounds.impossible:
+            return None
+        named = self.sources
+        if bounds.sources is not None or bounds.source_test is not None:
+            names = sources() if named is None else named
+            named = frozenset(name for name in names if bounds.may_be_from(name))
+        return self._replace(
+            start=max((t for t in (self.start, bounds.start_us) if t is not None), default=None),
+            stop=min((t for t in (self.stop, bounds.stop_us) if t is not None), default=None),
+            sources=named,
+            min_severity=max(
+                (s for s in (self.min_severity, bounds.min_severity) if s is not None), default=None
+            ),
+            matches=wanted.matches,
+            texts=bounds.texts,
         )
 
 
@@ -89,7 +118,7 @@ def _key(event: Event) -> EventKey:
 def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> Iterator[Event]:
     """Yield what a query wants of a block's events with ``lower <= key < upper``, built one by one."""
     # First the text, because most blocks need no more than their messages' bytes for it.
-    if query.text is not None and not block.may_contain(query.text):
+    if not all(map(block.may_contain, query.texts if query.text is None else {*query.texts, query.text})):
         return iter(())
     places: Sequence[int] = range(block.place_of_bound(lower), block.place_of_bound(upper))
     if query.sources is not None:
@@ -103,14 +132,15 @@ def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> 
         places = [place for place in places if text in messages[place].casefold()]
     if not places:
         return iter(())
-    if query.limit is not None:
+    if query.limit is not None and query.matches is None:
         places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
     events = block.events
     if not isinstance(places, range):
         events = events.take(places)
     elif len(places) < block.count:
         events = events.cut(places.start, places.stop)
-    return events.events(descending=query.descending)
+    found = events.events(descending=query.descending)
+    return found if query.matches is None else filter(query.matches, found)
 
 
 def _where(holds: npt.NDArray[np.bool_], places: Sequence[int]) -> list[int]:

@@ -1,0 +1,91 @@
+"""Many events in chunks: how they are cut, and how what became of them adds up; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.event import Event
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, CONFLICTS_KEPT_MAX
+from yamcs_archive.results import AppendCounts, Conflict
+from yamcs_archive.storage.outcomes import Outcome
+
+_STEP_EVENTS = 32
+"""Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
+
+
+class Tally:
+    """Adds up the outcomes of chunks."""
+
+    def __init__(self) -> None:
+        self._stored = self._duplicates = self._expired = self._conflict_count = 0
+        self._conflicts: list[Conflict] = []
+
+    def add(self, start: int, result: Callable[[], Outcome]) -> None:
+        """Take what became of the chunk that began at ``start``; its error gets position and counts."""
+        try:
+            outcome = result()
+        except ArchiveError as error:
+            error.position = start + (error.position or 0)
+            error.counts = self.counts()
+            raise
+        self._stored += outcome.stored
+        self._duplicates += len(outcome.duplicates)
+        self._expired += len(outcome.expired)
+        self._conflict_count += len(outcome.conflicts)
+        room = CONFLICTS_KEPT_MAX - len(self._conflicts)
+        self._conflicts += [
+            Conflict(start + position, stored, offered)
+            for position, stored, offered in sorted(outcome.conflicts, key=_position)[:room]
+        ]
+
+    def counts(self) -> AppendCounts:
+        """Return the sums so far."""
+        return AppendCounts(
+            self._stored, self._duplicates, self._expired, self._conflict_count, tuple(self._conflicts)
+        )
+
+
+def _position(refused: tuple[int, Event, Event]) -> int:
+    return refused[0]
+
+
+def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists of up to 10,000 events or about 8 MiB of text."""
+    if not isinstance(events, list):
+        yield from _gathered(events)
+        return
+    for start in range(0, len(events), CHUNK_EVENTS_MAX):
+        part = events[start : start + CHUNK_EVENTS_MAX]
+        try:
+            large = sum(map(len, [event.message for event in part])) >= CHUNK_BYTES_MAX
+        except (AttributeError, TypeError):  # not events: whoever prepares them says which
+            large = True
+        if large:
+            yield from _gathered(part)
+        else:
+            yield part
+
+
+def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists, taken a few at a time."""
+    supply = iter(events)
+    chunk: list[Event] = []
+    size_bytes = 0
+    try:
+        while True:
+            seen = len(chunk)
+            chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
+            if len(chunk) == seen:
+                break
+            size_bytes += sum(len(event.message) for event in chunk[seen:] if type(event) is Event)
+            if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
+                yield chunk
+                chunk, size_bytes = [], 0
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
