@@ -13,7 +13,7 @@ import pytest
 from tests.golden import make
 from tests.golden.reader import read
 from yamcs_archive import Archive, Event, Severity
-from yamcs_archive.storage import blocks, integers, opening, summaries
+from yamcs_archive.storage import integers, opening, parts, summaries
 from yamcs_archive.storage.meta import FORMAT_VERSION
 
 GOLDEN = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
@@ -87,8 +87,8 @@ def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
 def test_the_page_names_what_the_code_has() -> None:
     for name in opening.DATABASES:
         assert f"| `{name}` |" in FORMAT
-    assert blocks._HEADER.size == 24
-    assert "| 24 | |" in FORMAT
+    assert parts.HEADER.size == 28
+    assert "| 28 | |" in FORMAT
     assert [f"{severity.name} {severity.value}" in FORMAT.replace("\n", " ") for severity in Severity] == [
         True
     ] * 7

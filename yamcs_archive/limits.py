@@ -87,6 +87,9 @@ ROWS_MAX = 100_000
 SEAL_AGE_US = 60_000_000
 """Age of a commit at which its rows are sealed: 60 s. What is late by less than that costs no rewriting."""
 
+LATE_SHARE = 8
+"""Late events are merged with the others of a block when they are one to so many; fewer stand beside them."""
+
 SEAL_ROWS_MAX = 8_192
 """Rows that one sealing step takes: callers wait for the writer no longer than this takes."""
 

@@ -10,6 +10,7 @@ from yamcs_archive.limits import (
     BLOCK_EVENTS_MAX,
     BLOCK_TEXT_BYTES_MAX,
     GROUP_EVENTS_MAX,
+    LATE_SHARE,
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
     ROWS_MAX,
@@ -47,6 +48,8 @@ class Options:
     """New events in a row that are written as blocks at once."""
     rows_max: int = ROWS_MAX
     """Rows beyond which the smallest keys are sealed, however young."""
+    late_share: int = LATE_SHARE
+    """Late events are merged with the others of a block when they are one to so many."""
     seal_age_us: int = SEAL_AGE_US
     """Age of a commit, in microseconds, at which its rows are sealed."""
     maintenance: bool = True

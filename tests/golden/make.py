@@ -43,7 +43,10 @@ def fill(directory: Path) -> None:
         )
         for n in range(20):
             sim.append(Event(f"late {n}", source="L", generation_time=n * 5_000_000, seq_number=-n))
-        sim.settle()
+        sim.settle()  # merged with the blocks, for they are many
+        for n in range(3):
+            sim.append(Event(f"later {n}", source="L", generation_time=n * 40_000_000 + 7, seq_number=n))
+        sim.settle()  # put beside them, for they are few
         sim.append(Event("a row", source="R", generation_time=-(2**55), severity=Severity.ERROR))
         sim.append(
             Event("a full row", source="R", type="T", generation_time=1, created_by="me", extra={"a": "b"})

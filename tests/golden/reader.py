@@ -87,10 +87,18 @@ def _texts(value: Any, count: int) -> list[str | None]:
 
 
 def _block(key: bytes, value: bytes) -> list[dict[str, Any]]:
-    count, frame, key_raw, body_raw = struct.unpack(">IIII", value[8:24])
-    keys, body = value[24 : 24 + frame], value[24 + frame :]
-    start = crc32(b"blocks\0" + key)
-    assert crc32(keys, crc32(value[8:24], start)) == int.from_bytes(value[:4], "big")
+    main, rest = _part(key, value, b"blocks\0")
+    assert _key(key) == (main[0]["time"], main[0]["source"], main[0]["number"])
+    late, rest = _part(key, rest, b"late\0") if rest else ([], b"")
+    assert rest == b""
+    return main + late
+
+
+def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], bytes]:
+    count, frame, body_bytes, key_raw, body_raw = struct.unpack(">IIIII", value[8:28])
+    keys, body = value[28 : 28 + frame], value[28 + frame : 28 + frame + body_bytes]
+    start = crc32(kind + key)
+    assert crc32(keys, crc32(value[8:28], start)) == int.from_bytes(value[:4], "big")
     assert crc32(body, start) == int.from_bytes(value[4:8], "big")
     raw = zstandard.decompress(keys)
     assert len(raw) == key_raw
@@ -115,8 +123,7 @@ def _block(key: bytes, value: bytes) -> list[dict[str, Any]]:
         }
         for n in range(count)
     ]  # fmt: skip
-    assert _key(key) == (events[0]["time"], events[0]["source"], events[0]["number"])
-    return events
+    return events, value[28 + frame + body_bytes :]
 
 
 def _commits(key: bytes, body: list[Any], events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,9 +16,10 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage import blocks, messages
-from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block
+from yamcs_archive.storage import messages, parts
+from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block, encode_late
 from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.frames import compressed
 from yamcs_archive.storage.integers import int64s, pack_integers, unpack_integers
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.placing import cuts
@@ -68,9 +69,11 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
     assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
     assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
-    assert (block.key, block.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
-    assert set(block.sources) == {event.source for event in events}
-    assert block.severities == sum({1 << event.severity for event in events})
+    summary = block.summary
+    assert (block.key, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
+    assert summary.sources == frozenset(event.source for event in events)
+    assert summary.severities == sum({1 << event.severity for event in events})
+    assert summary.events == opened.count == len(events)
 
 
 @given(event_lists, keys, keys, st.booleans(), st.data())
@@ -94,9 +97,45 @@ def test_what_a_query_takes_of_a_block_is_what_it_would_take_of_the_events(
     assert found == (expected[::-1] if descending else expected)
 
 
-@given(event_lists, st.integers(0, 2**24))
-def test_a_flipped_bit_in_a_block_is_found(events: list[Event], bit: int) -> None:
-    block = block_of(events)
+def with_late(events: list[Event], late: set[int]) -> tuple[Block, list[Event]]:
+    """A block whose second part has the events at some places, and what is in it; first and last stay."""
+    late &= set(range(1, len(events) - 1))
+    main = block_of([event for at, event in enumerate(events) if at not in late])
+    if not late:
+        return main, events
+    added = vectors(prepare([events[at] for at in sorted(late)], int), 9)
+    [block] = encode_late([(OpenBlock(main.key, main.value), main.value, main.summary)], [added])
+    return block, events
+
+
+blocks_with_late = st.builds(with_late, event_lists, st.sets(st.integers(0, 30)))
+
+
+@given(blocks_with_late, keys, st.text(max_size=2))
+def test_late_events_stand_in_their_place(found: tuple[Block, list[Event]], key: EventKey, text: str) -> None:
+    block, events = found
+    opened = OpenBlock(block.key, block.value)
+    opened.check_body()
+    assert list(opened.events.events()) == events
+    assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
+    assert opened.place_of(key) == sum(event.key < key for event in events)
+    assert opened.messages == [event.message for event in events]
+    assert opened.severities.tolist() == [event.severity for event in events]
+    assert sorted(opened.places_of(1, 9)) == list(range(len(events)))
+    assert [events[at].key for at in opened.places_of(9, 9)] == [
+        event.key for event, commit in zip(events, opened.commits.tolist(), strict=True) if commit == 9
+    ]
+    summary = block.summary
+    assert (summary.first, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
+    assert summary.events == len(events)
+    assert summary.sources == frozenset(event.source for event in events)
+    if any(text.casefold() in event.message.casefold() for event in events):
+        assert opened.may_contain(text.casefold())
+
+
+@given(blocks_with_late, st.integers(0, 2**24))
+def test_a_flipped_bit_in_a_block_is_found(found: tuple[Block, list[Event]], bit: int) -> None:
+    block, _ = found
     at = bit % (8 * len(block.value))
     value = bytearray(block.value)
     value[at // 8] ^= 1 << at % 8
@@ -110,20 +149,20 @@ def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], ot
     if encode_key(*other) != block.key:
         with pytest.raises(DamagedError):
             OpenBlock(encode_key(*other), block.value)
-    for length in (0, 8, 23, len(block.value) // 2, len(block.value) - 1):
+    for length in (0, 8, 27, len(block.value) // 2, len(block.value) - 1):
         with pytest.raises(DamagedError):
             _ = OpenBlock(block.key, block.value[:length]).events
 
 
 def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
     bomb = msgpack.packb(bytes(BLOCK_FRAME_BYTES_MAX + 1))
-    value = blocks._assembled(b"key", 1, [bomb, b""], blocks._compressed([bomb, b""]))
+    value = parts.assembled(b"key", 1, [bomb, b""], compressed([bomb, b""]), parts.MAIN)
     assert len(value) < 10_000
     with pytest.raises(DamagedError, match="says that it has"):
         _ = OpenBlock(b"key", value).times
     frame = zstandard.ZstdCompressor().compress(b"x" * 100)
-    sizes = blocks._HEADER.pack(0, 0, 1, len(frame), 5, 0)[8:]
-    start = crc32(b"key", blocks._START)
+    sizes = parts.HEADER.pack(0, 0, 1, len(frame), 0, 5, 0)[8:]
+    start = crc32(b"key", parts.MAIN.start)
     lying = crc32(frame, crc32(sizes, start)).to_bytes(4, "big") + bytes(4) + sizes + frame
     with pytest.raises(DamagedError, match="not the one that the header says"):
         _ = OpenBlock(b"key", lying).times

@@ -39,6 +39,7 @@ small_sizes = st.fixed_dictionaries(
         "block_text_bytes_max": st.sampled_from([1, 3, 1000]),
         "run_events_min": st.integers(1, 6),
         "rows_max": st.sampled_from([3, 1000]),
+        "late_share": st.sampled_from([1, 2, 8]),
     }
 )
 

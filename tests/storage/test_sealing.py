@@ -12,6 +12,7 @@ import pytest
 from tests.child import run
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.storage import sealing
+from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.points import SEAL_POINTS
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
@@ -83,6 +84,47 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
     assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]
 
 
+def parts(sim: Instance) -> list[int]:
+    """How many parts each block has."""
+    environment = sim._store._environment  # type: ignore[attr-defined]  # below every public door
+    with environment.read() as transaction:
+        return [
+            len(OpenBlock(key, value).parts)
+            for key, value in transaction.cursor(environment.databases["blocks"])
+        ]
+
+
+def test_few_late_events_stand_beside_the_others_until_they_are_an_eighth(small: Instance) -> None:
+    small.append_many(events(48))
+    small.append(Event("late", source="L", generation_time=1))
+    small.append(Event("late", source="L", generation_time=171))
+    small.settle()
+    assert entries(small) == {"rows": 0, "blocks": 3, "summaries": 3}
+    assert parts(small) == [2, 2, 1]
+    whole(small)
+    assert [event.source for event in small.events(limit=3)] == ["S", "L", "S"]
+    assert small.append(Event("late", source="L", generation_time=1, seq_number=0)).duplicate
+    small.append(Event("late", source="L", generation_time=2))
+    small.settle()  # the second one of the first block: two are an eighth of sixteen
+    assert parts(small)[-2:] == [2, 1]
+    assert sum(parts(small)[:-2]) == len(parts(small)) - 2
+    whole(small)
+    small.append_many(events(16, source="T"))
+    small.settle()
+    whole(small)
+
+
+def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) -> None:
+    small.append_many(events(10))
+    small.append(Event("late", source="L", generation_time=1))
+    small.settle()
+    assert parts(small) == [2]
+    small.append_many(Event(f"{n}", source="S", generation_time=n) for n in range(1000, 1008))
+    assert entries(small)["rows"] == 0
+    assert set(parts(small)) == {1}
+    whole(small)
+
+
 def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -> None:
     small.append_many(events(32))
     small.append(Event("one clock in 2099", source="Z", generation_time=4_070_908_800_000_000))
@@ -117,8 +159,9 @@ _SEAL_THEN_DIE = """
     directory, point, passes, death = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     sim = Archive.open(directory, options=options).instance("sim", create=True)
     sim.append_many(Event(f"{n}", source="S", generation_time=n * 10) for n in range(100))
-    for n in range(60):
-        sim.append(Event("late", source=f"L{n}", generation_time=n * 7))
+    late = int(sys.argv[5])
+    for n in range(late):
+        sim.append(Event("late", source=f"L{n}", generation_time=n * 420 // late + 1))
 
     def die(reached):
         global passes
@@ -149,16 +192,18 @@ _SEAL_THEN_DIE = """
     ],
 )
 @pytest.mark.parametrize("death", ["kill", "raise"])
+@pytest.mark.parametrize("late", [60, 5], ids=["merged", "beside"])
 def test_sealing_interrupted_at_a_point_loses_and_doubles_nothing(
-    tmp_path: Path, point: str, passes: int, death: str
+    tmp_path: Path, point: str, passes: int, death: str, late: int
 ) -> None:
     status = -signal.SIGKILL if death == "kill" else 0
-    printed = run(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, status=status)
-    assert printed == ("" if death == "kill" else "stopped here 160 160\n160 160\n")
+    printed = run(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, late, status=status)
+    everything = f"{100 + late} {100 + late}\n"
+    assert printed == ("" if death == "kill" else f"stopped here {everything}{everything}")
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim")
         whole(sim)
-        assert sim.stats().events == 160
+        assert sim.stats().events == 100 + late
         sim.settle()
         whole(sim)
         assert entries(sim)["rows"] == 0

@@ -98,10 +98,11 @@ class Maintenance:
             upto = head
         elif old_enough > now - self._options.seal_age_us:
             upto = 0
-        if self._rows() > self._options.rows_max:
+        too_many = self._rows() > self._options.rows_max
+        if too_many:
             upto = head
         if upto:
-            self._seal(upto, all_late=idle)
+            self._seal(upto, all_late=idle or too_many)
 
     def _rows(self) -> int:
         with self._environment.read() as transaction:

@@ -17,7 +17,7 @@ import lmdb
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
-from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.blocks import OpenBlock, checksums_of
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.summaries import BLOCK_LEVEL, GROUP_LEVEL, Summary, Wanted, decode_summary
 
@@ -86,11 +86,7 @@ class Reader:
         block = None
         if summary is not None and value is not None:
             block = self._kept
-            if (
-                block is None
-                or block.key != summary.first
-                or block.checksums != value[: len(block.checksums)]
-            ):
+            if block is None or block.key != summary.first or block.checksums != checksums_of(value):
                 block = self._kept = OpenBlock(summary.first, value)
         return Piece(lower, upper, pairs, block)
 

@@ -63,7 +63,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options)
     blocks = encode_blocks(parts)
     for block in blocks:
         stored.put_block(block)
-    if blocks[-1].events < options.block_events_max:
+    if blocks[-1].summary.events < options.block_events_max:
         stored.keep(OpenBlock.known(blocks[-1], parts[-1]))
 
 

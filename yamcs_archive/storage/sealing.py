@@ -7,8 +7,9 @@
    step is dropped, and the next round plans anew.
 3. A row belongs to the last block that begins below it; before the first block, rows make blocks of
    their own. So a sealed stretch is cut at every block, and no two blocks overlap.
-4. Late rows within a block's range wait until they are an eighth of it, or the archive is idle: merging
-   each at once would rewrite everything for one event in a hundred.
+4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
+   their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
+   each would rewrite everything for one event in a hundred.
 """
 
 from __future__ import annotations
@@ -23,25 +24,22 @@ import numpy as np
 
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks
+from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks, encode_late
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.pieces import Pair, fetch
 from yamcs_archive.storage.placing import cuts, filled
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.rows import decode_rows
 from yamcs_archive.storage.stored import OverlapError, Stored
-from yamcs_archive.storage.summaries import BLOCK_LEVEL
+from yamcs_archive.storage.summaries import BLOCK_LEVEL, Summary, decode_summary
 from yamcs_archive.storage.summaries import joined as joined_summaries
 from yamcs_archive.storage.vectors import Vectors, joined
 
-_LATE_SHARE = 8
-"""Late rows are merged into a block when they are an eighth of its events."""
 _BEYOND_ALL = b"\xff" * 9
 
 
-_TOGETHER_EVENTS = 20_000
-"""About so many events are encoded and put in together: an fsync a block would cost as much as the rest."""
+_TOGETHER_BYTES = 2 << 20
+"""About so much is encoded and put in together: an fsync for each block would cost as much as the rest."""
 
 
 class Step(NamedTuple):
@@ -52,12 +50,21 @@ class Step(NamedTuple):
     blocks: list[Block]
 
 
+class _Found(NamedTuple):
+    """The block that rows belong to."""
+
+    block: OpenBlock
+    value: bytes
+    summary: Summary
+
+
 class _Plan(NamedTuple):
-    """A step whose blocks are not encoded yet."""
+    """A step whose blocks are not encoded yet: either runs of events, or what is late in a block."""
 
     rows: list[bytes]
-    replaced: OpenBlock | None
-    parts: list[Vectors]
+    replaced: _Found | None
+    runs: list[Vectors]
+    late: Vectors | None = None
 
 
 def steps(
@@ -65,21 +72,35 @@ def steps(
 ) -> Iterator[list[Step]]:
     """Yield steps that seal the rows of commits up to ``upto_commit``, in key order, a few at a time.
 
-    ``all_late`` merges late rows however few they are.
+    ``all_late`` seals late rows however few they are.
     """
     together: list[_Plan] = []
+    size_bytes = 0
     for plan in _plans(environment, options, upto_commit, all_late):
         together.append(plan)
-        if sum(part.size for other in together for part in other.parts) >= _TOGETHER_EVENTS:
+        size_bytes += sum(map(Vectors.text_bytes, plan.runs))
+        size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
+        if size_bytes >= _TOGETHER_BYTES:
             yield _encoded(together)
-            together = []
+            together, size_bytes = [], 0
     if together:
         yield _encoded(together)
 
 
 def _encoded(plans: list[_Plan]) -> list[Step]:
-    blocks = iter(encode_blocks([part for plan in plans for part in plan.parts]))
-    return [Step(plan.rows, plan.replaced, list(islice(blocks, len(plan.parts)))) for plan in plans]
+    blocks = iter(encode_blocks([run for plan in plans for run in plan.runs]))
+    late = [
+        (plan.replaced, plan.late) for plan in plans if plan.replaced is not None and plan.late is not None
+    ]
+    with_late = iter(encode_late([found for found, _ in late], [events for _, events in late]))
+    return [
+        Step(
+            plan.rows,
+            None if plan.replaced is None else plan.replaced.block,
+            [*islice(blocks, len(plan.runs)), *islice(with_late, 0 if plan.late is None else 1)],
+        )
+        for plan in plans
+    ]
 
 
 def _plans(environment: Environment, options: Options, upto_commit: int, all_late: bool) -> Iterator[_Plan]:
@@ -90,18 +111,20 @@ def _plans(environment: Environment, options: Options, upto_commit: int, all_lat
             if not rows.set_range(lower or b"\0"):
                 return
             first = rows.key()
-            own, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            summary, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
-            value = None if own is None else transaction.get(own, db=environment.databases["blocks"])
+            value = None
+            if summary is not None:
+                value = transaction.get(summary.first, db=environment.databases["blocks"])
         lower = pairs[-1][0] + b"\0" if more else upper
-        block = None if own is None or value is None else OpenBlock(own, value)
-        plan = _plan(pairs, block, options, upto_commit, all_late)
-        if plan is not None:
-            yield plan
+        found = None
+        if summary is not None and value is not None:
+            found = _Found(OpenBlock(summary.first, value), value, summary)
+        yield from _stretch(pairs, found, options, upto_commit, all_late)
 
 
-def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[bytes | None, bytes]:
-    """Return the first keys of the block that a row belongs to, if any, and of the one after it."""
+def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes]:
+    """Return the summary of the block that a row belongs to, if any, and the next one's first key."""
     following = _BEYOND_ALL
     placed = summaries.set_range(BLOCK_LEVEL + key)
     if placed and summaries.key()[:1] == BLOCK_LEVEL:
@@ -109,35 +132,61 @@ def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[bytes | None
     placed = summaries.prev() if placed else summaries.last()
     while placed and summaries.key()[:1] != BLOCK_LEVEL:
         placed = summaries.prev()
-    return (summaries.key()[1:] if placed else None), following
+    return (decode_summary(*summaries.item()) if placed else None), following
 
 
-def _plan(
-    pairs: list[Pair], block: OpenBlock | None, options: Options, upto_commit: int, all_late: bool
-) -> _Plan | None:
-    """Return the plan for rows that all belong to one block, or to none."""
-    replaced = None
-    if block is not None:
-        inside = bisect_right(pairs, encode_key(*block.key_of(-1)), key=_key)
-        merges = inside and (all_late or inside * _LATE_SHARE >= block.count)
-        room = block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
-            options.block_text_bytes_max
-        )
-        if merges or (len(pairs) > inside == 0 and room):
-            replaced = block
-        else:
-            pairs = pairs[inside:]
+def _stretch(
+    pairs: list[Pair], found: _Found | None, options: Options, upto_commit: int, all_late: bool
+) -> Iterator[_Plan]:
+    """Yield the plans for rows that all belong to one block, or to none."""
+    if found is None:
+        yield from _plan(pairs, None, options, upto_commit)
+        return
+    inside = bisect_right(pairs, found.summary.last, key=_key)
+    main, *late = found.block.parts
+    if inside and (inside + sum(part.count for part in late)) * options.late_share >= main.count:
+        yield from _plan(pairs, found, options, upto_commit)
+        return
+    if not inside and _has_room(found.block, options):
+        yield from _plan(pairs, found, options, upto_commit)
+        return
+    if all_late:
+        yield from _late_plan(pairs[:inside], found, upto_commit)
+    yield from _plan(pairs[inside:], None, options, upto_commit)
+
+
+def _has_room(block: OpenBlock, options: Options) -> bool:
+    return block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
+        options.block_text_bytes_max
+    )
+
+
+def _plan(pairs: list[Pair], found: _Found | None, options: Options, upto_commit: int) -> Iterator[_Plan]:
+    """Yield the plan that makes blocks of rows and of all that is in a block, if there is something to do."""
+    keys, events = _due(pairs, upto_commit)
+    if events is not None:
+        if found is not None:
+            events = joined([found.block.events, events]).in_key_order()
+        yield _Plan(keys, found, list(cuts(events, options)))
+
+
+def _late_plan(pairs: list[Pair], found: _Found, upto_commit: int) -> Iterator[_Plan]:
+    """Yield the plan that puts rows beside a block's own events, if there are any."""
+    keys, events = _due(pairs, upto_commit)
+    if events is not None:
+        late = [part.events for part in found.block.parts[1:]]
+        yield _Plan(keys, found, [], joined([*late, events]).in_key_order())
+
+
+def _due(pairs: list[Pair], upto_commit: int) -> tuple[list[bytes], Vectors | None]:
+    """Return the keys and the events of the rows that are due, or None where there are none."""
     if not pairs:
-        return None
+        return [], None
     events = decode_rows(pairs)
     due = np.flatnonzero(events.commits <= upto_commit).tolist()
-    if not due:
-        return None
     if len(due) < len(pairs):
         pairs, events = [pairs[at] for at in due], events.take(due)
-    if replaced is not None:
-        events = joined([replaced.events, events]).in_key_order()
-    return _Plan(list(map(_key, pairs)), replaced, list(cuts(events, options)))
+    return list(map(_key, pairs)), events if due else None
 
 
 def _key(pair: Pair) -> bytes:

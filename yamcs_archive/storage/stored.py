@@ -17,7 +17,7 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
-from yamcs_archive.storage.blocks import CHECKSUMS_BYTES, Block, OpenBlock
+from yamcs_archive.storage.blocks import Block, OpenBlock, checksums_of
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
 from yamcs_archive.storage.environment import Environment
@@ -208,7 +208,7 @@ class Stored:
     def block_checksums(self, key: bytes) -> bytes | None:
         """Return the checksums of the block of that first key, or None."""
         value = self._transaction.get(key, db=self._databases["blocks"])
-        return None if value is None else value[:CHECKSUMS_BYTES]
+        return None if value is None else checksums_of(value)
 
     def blocks_behind_groups(self, blocks_max: int) -> list[Summary]:
         """Return the summaries of the first blocks behind the last closed group."""
@@ -297,18 +297,10 @@ class Stored:
         before = self.block_before(block.key)
         following = self.first_block_from(block.key + b"\0")
         if (before is not None and before.last >= block.key) or (
-            following is not None and following <= block.last
+            following is not None and following <= block.summary.last
         ):
             raise OverlapError(block.key.hex())
-        summary = Summary(
-            block.key,
-            block.last,
-            block.events,
-            frozenset(block.sources),
-            block.severities,
-            block.lowest_commit,
-            block.greatest_commit,
-        )
+        summary = block.summary
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])

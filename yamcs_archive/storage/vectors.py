@@ -272,16 +272,21 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
         np.concatenate([part.received for part in parts]),
         np.concatenate([part.commits for part in parts]),
         np.concatenate([part.severities for part in parts]),
-        _joined_codes([part.sources for part in parts]),
-        _joined_codes([part.types for part in parts]),
-        _joined_codes([part.users for part in parts]),
+        joined_codes([part.sources for part in parts]),
+        joined_codes([part.types for part in parts]),
+        joined_codes([part.users for part in parts]),
         [message for part in parts for message in part.messages],
         _joined_lists([(part.extensions, part.size) for part in parts], bytes),
         _joined_lists([(part.extra, part.size) for part in parts], dict),
     )
 
 
-def _joined_codes(parts: Sequence[Coded]) -> Coded:
+def joined_codes(parts: Sequence[Coded]) -> Coded:
+    """Return columns one behind the other, as one.
+
+    >>> joined_codes([coded(["a"]), coded(["b", "a"])]).values()
+    ['a', 'b', 'a']
+    """
     place: dict[Any, int] = {}
     indexes = []
     for part in parts:

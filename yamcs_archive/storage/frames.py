@@ -1,0 +1,61 @@
+"""Frames: zstd with the bounds that keep a small value from becoming a large one; pure.
+
+1. A frame is decompressed only up to the size that is said of it, and none may be said to have more than
+   the limit.
+2. A context is not safe for two threads at once, and dear to make: each thread has its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import zstandard
+
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
+
+LEVEL = 1
+"""zstd's level; docs/decisions.md has the measurement."""
+_MATCH_BYTES_MIN = 7
+"""The shortest repetition that is looked for: messages repeat whole phrases; likewise measured."""
+_THREADS = 2
+_THREADED_BYTES_MIN = 1 << 17
+"""Frames of more than this together are compressed by two threads at once, in C."""
+_contexts = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    found: zstandard.ZstdCompressor | None = getattr(_contexts, "compressor", None)
+    if found is None:
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            LEVEL, min_match=_MATCH_BYTES_MIN, write_content_size=True
+        )
+        found = _contexts.compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    return found
+
+
+def compressed(raw: Sequence[bytes]) -> list[bytes]:
+    """Return each as a frame.
+
+    >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]
+    [b'abc', b'def']
+    """
+    if len(raw) > 2 and sum(map(len, raw)) >= _THREADED_BYTES_MIN:
+        found = _compressor().multi_compress_to_buffer(list(raw), threads=_THREADS)
+        return [found[at].tobytes() for at in range(len(raw))]
+    return list(map(_compressor().compress, raw))
+
+
+def decompressed(frame: bytes, raw_bytes: int) -> bytes:
+    """Return what a frame holds; ValueError unless it is ``raw_bytes``, within the limit."""
+    if raw_bytes > BLOCK_FRAME_BYTES_MAX:
+        raise ValueError(f"it says that it has {raw_bytes} bytes")
+    decompressor: zstandard.ZstdDecompressor | None = getattr(_contexts, "decompressor", None)
+    if decompressor is None:
+        decompressor = _contexts.decompressor = zstandard.ZstdDecompressor()
+    try:
+        if zstandard.frame_content_size(frame) != raw_bytes:
+            raise ValueError("its size is not the one that the header says")
+        return decompressor.decompress(frame)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
