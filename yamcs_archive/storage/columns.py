@@ -138,23 +138,22 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
     :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
     ``position`` is the event's index.
     """
-    columns = _plain_columns(events, clock)
-    if columns is None:
-        for position, event in enumerate(events):
-            try:
-                validate(event)
-            except InvalidInputError as error:
-                error.position = position
-                raise
-        columns = transposed(events)
-        now = clock()
-        columns = columns._replace(
-            generation_time=[now if time is None else time for time in columns.generation_time],
-            reception_time=[now if time is None else time for time in columns.reception_time],
-        )
-    if "" in columns.source:
-        columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
-    return columns
+    plain = _plain_columns(events, clock)
+    if plain is not None:
+        return plain
+    for position, event in enumerate(events):
+        try:
+            validate(event)
+        except InvalidInputError as error:
+            error.position = position
+            raise
+    columns = transposed(events)
+    now = clock()
+    return columns._replace(
+        source=[source or SOURCE_DEFAULT for source in columns.source],
+        generation_time=[now if time is None else time for time in columns.generation_time],
+        reception_time=[now if time is None else time for time in columns.reception_time],
+    )
 
 
 def sizes(columns: Columns) -> list[int]:
@@ -229,14 +228,17 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
         return None
     columns = transposed(events)
     try:
+        sources = set(columns.source)
         valid = (
             _plain_messages(columns.message)
             and set(map(type, columns.severity)) == {Severity}
-            and all(_plain_text(source, SOURCE_BYTES_MAX) for source in set(columns.source))
+            and all(_plain_text(source, SOURCE_BYTES_MAX) for source in sources)
             and all(_plain_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
             and all(_plain_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
             and all(validate(events[at]) for at in _attached(columns))
         )
+        if "" in sources:
+            columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
         now = clock()
         return (
             columns._replace(
@@ -259,18 +261,21 @@ def _texts(column: list[str | None]) -> set[str]:
 
 def _bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> Sequence[Any]:
     """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``; else ValueError."""
-    kinds = set(map(type, column))
-    if type(None) in kinds:
+    try:
+        found = array("q", column)
+    except TypeError:  # None, or something worse
+        kinds = set(map(type, column))
+        if not kinds <= {int, type(None)}:
+            raise
         if absent is None:
             _bounded([value for value in column if value is not None], low, high, None)
             return column
-        column = [absent if value is None else value for value in column]
-        kinds = {*kinds - {type(None)}, int}
-    if not kinds <= {int}:
-        raise ValueError(kinds)
-    found = array("q", column)
+        found = array("q", [absent if value is None else value for value in column])
     values = np.frombuffer(found, np.int64)
     if len(values) and not (low <= values.min() and values.max() <= high):
+        raise ValueError(column)
+    # True and False pass for 1 and 0. Only where these occur is a look at the types worth its time.
+    if ((values == 0) | (values == 1)).any() and bool in set(map(type, column)):
         raise ValueError(column)
     return found
 
