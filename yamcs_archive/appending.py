@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 from yamcs_archive.errors import ArchiveError
@@ -22,14 +23,24 @@ class Tally:
         self._stored = self._duplicates = self._expired = self._conflict_count = 0
         self._conflicts: list[Conflict] = []
 
-    def add(self, start: int, result: Callable[[], Outcome]) -> None:
-        """Take what became of the chunk that began at ``start``; its error gets position and counts."""
+    def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
+        """Take what became of the chunk that began at ``start``; its error gets position and counts.
+
+        A chunk that fails because of one of its events is not stored at all: then ``store_first`` stores
+        so many of its first events, those before that one.
+        """
         try:
             outcome = result()
         except ArchiveError as error:
-            error.position = start + (error.position or 0)
+            within = error.position or 0
+            if within:
+                self.add(start, partial(store_first, within), store_first)
+            error.position = start + within
             error.counts = self.counts()
             raise
+        self._add(start, outcome)
+
+    def _add(self, start: int, outcome: Outcome) -> None:
         self._stored += outcome.stored
         self._duplicates += len(outcome.duplicates)
         self._expired += len(outcome.expired)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -21,14 +20,11 @@ from yamcs_archive.results import (
     InstanceStats,
     SourceStats,
 )
-from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.times import Time, to_us
-
-_CHUNKS_IN_FLIGHT_MAX = 2
-"""While one chunk is encoded and synced, the next is prepared; more would only take memory."""
 
 
 class Instance:
@@ -85,14 +81,15 @@ class Instance:
         return self._store.append(prepare((event,), self._options.clock), _appended)
 
     def append_many(self, events: Iterable[Event]) -> AppendCounts:
-        """Store events from any iterable, in chunks that are each durable before the next but one begins.
+        """Store events from any iterable, in chunks that are each durable before the next one is handed over.
 
         Takes 10,000 events or 8 MiB of text at a time, so memory stays bounded however many there are.
         Duplicates, conflicts and expired events are counted, not raised.
 
         An event that breaks a rule ends it with InvalidInputError, as do the other errors of
         :meth:`append`: the error's ``position`` is the event's index (for errors of a whole chunk, the
-        index of its first event), and its ``counts`` says what was durably stored before.
+        index of its first event). All events before that one were taken, none from there on, and the
+        error's ``counts`` says what became of them: give it again from there.
         An error raised by ``events`` itself comes through after what came before it was stored.
 
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
@@ -100,37 +97,52 @@ class Instance:
         """
         self._check_open()
         tally = Tally()
-        in_flight: deque[tuple[int, Callable[[], Outcome]]] = deque()
         alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
         position = 0
+        before: Callable[[], None] | None = None  # waits for the chunk before, and counts it
         try:
             for chunk in chunks(events):
+                bad: InvalidInputError | None = None
                 try:
                     columns = prepare(chunk, self._options.clock)
                 except InvalidInputError as error:
-                    within = error.position or 0
-                    if within:  # the events before the bad one are as good as those of earlier chunks
-                        before = prepare(chunk[:within], self._options.clock)
-                        in_flight.append((position, self._store.append(before, _as_it_is).result))
-                    error.position = position + within
-                    raise
-                # There is nothing to prepare while a lone chunk is committed, so no other thread is asked.
-                if alone and len(chunk) == len(events):  # type: ignore[arg-type]  # a list, then
-                    in_flight.append((position, partial(self._store.append_now, columns, _as_it_is)))
-                else:
-                    in_flight.append((position, self._store.append(columns, _as_it_is).result))
-                position += len(chunk)
-                while len(in_flight) >= _CHUNKS_IN_FLIGHT_MAX:
-                    tally.add(*in_flight.popleft())
+                    # What comes before the bad event is as good as earlier chunks.
+                    bad, within = error, error.position or 0
+                    columns = prepare(chunk[:within], self._options.clock)
+                # A chunk is handed over when the one before it is known to be stored, so that what is stored
+                # is the beginning of what was given, whatever fails.
+                if before is not None:
+                    waiting, before = before, None
+                    waiting()
+                before = partial(tally.add, position, *self._handed_over(columns, now=alone))
+                position += columns.size
+                if bad is not None:
+                    bad.position = position
+                    waiting, before = before, None
+                    waiting()
+                    raise bad
         except BaseException as error:
-            while in_flight:
-                tally.add(*in_flight.popleft())
+            if before is not None:
+                before()  # the iterable failed: what was handed over is stored nevertheless
             if isinstance(error, ArchiveError):
                 error.counts = tally.counts()
             raise
-        while in_flight:
-            tally.add(*in_flight.popleft())
+        if before is not None:
+            before()
         return tally.counts()
+
+    def _handed_over(
+        self, columns: Columns, *, now: bool
+    ) -> tuple[Callable[[], Outcome], Callable[[int], Outcome]]:
+        """Return what waits for a chunk's outcome, and what stores its first events alone.
+
+        ``now``: nothing is prepared meanwhile, so the caller's thread may commit it when it is asked for.
+        """
+        append = self._store.append_now
+        waiting = (
+            partial(append, columns, _as_it_is) if now else self._store.append(columns, _as_it_is).result
+        )
+        return waiting, lambda count: append(columns.cut(0, count), _as_it_is)
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None.

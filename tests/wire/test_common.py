@@ -69,7 +69,14 @@ def test_lines_of_json(several: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines", ['{"message":"a"}{"message":"b"}', '{"message":"a"}{"message":"b"}\n\n{"message":"c"}', "", "\n"]
+    "lines",
+    [
+        '{"message":"a"}{"message":"b"}',
+        '{"message":"a"}{"message":"b"}\n\n{"message":"c"}',
+        "",
+        "\n",
+        '{"message":\n"a"}',
+    ],
 )
 def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
     assert not common.of_lines(lines.encode())

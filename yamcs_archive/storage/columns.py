@@ -75,6 +75,7 @@ class Columns(NamedTuple):
     def event(self, index: int) -> Event:
         """Return one event."""
         fields: list[Any] = [column[index] for column in self]
+        fields[-1] = dict(fields[-1])  # the extra, which the event's owner may change
         return Event(*fields)
 
     def key(self, index: int) -> Key:
@@ -93,7 +94,8 @@ class Columns(NamedTuple):
 
     def events(self) -> list[Event]:
         """Return all events."""
-        return list(map(Event, *self))
+        columns: list[Any] = [*self[:-1], list(map(dict, self.extra))]
+        return list(map(Event, *columns))
 
     def cut(self, start: int, stop: int) -> Columns:
         """Return the columns of the events from ``start`` up to ``stop``."""
@@ -150,6 +152,7 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
     columns = transposed(events)
     now = clock()
     return columns._replace(
+        extra=list(map(dict, columns.extra)),  # of its own: what was checked must not change
         source=[source or SOURCE_DEFAULT for source in columns.source],
         generation_time=[now if time is None else time for time in columns.generation_time],
         reception_time=[now if time is None else time for time in columns.reception_time],
@@ -230,13 +233,18 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     try:
         sources = set(columns.source)
         valid = (
-            _plain_messages(columns.message)
+            set(map(type, columns.message)) == {str}
+            and _plain_messages(columns.message)
             and set(map(type, columns.severity)) == {Severity}
             and all(_plain_text(source, SOURCE_BYTES_MAX) for source in sources)
             and all(_plain_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
             and all(_plain_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
             and all(validate(events[at]) for at in _attached(columns))
         )
+        if columns.extra.count({}) == len(columns.extra):
+            columns.extra[:] = [{}] * len(columns.extra)
+        else:  # of its own, because what was checked must not change in the caller's hands
+            columns.extra[:] = list(map(dict, columns.extra))
         if "" in sources:
             columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
         now = clock()

@@ -44,6 +44,7 @@ class Environment:
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
         self.readonly = readonly
+        self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
         self._gate = threading.Condition()
         self._readers = 0
@@ -96,7 +97,8 @@ class Environment:
 
     def _begin(self) -> lmdb.Transaction[bytes]:
         transaction = self._begin_here()
-        while self.readonly and not self._still_here(transaction):
+        # While this process writes, nobody else changes the generation, and it knows of its own changes.
+        while not self._writers and not self._still_here(transaction):
             self._follow()
             transaction = self._begin_here()
         return transaction
@@ -268,16 +270,20 @@ def acquire(instance: Path, *, readonly: bool, map_bytes: int) -> Environment:
             found = _registry[identity] = Environment(instance, readonly=readonly, map_bytes=map_bytes)
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
+        elif not readonly and not found._writers:
+            found._follow()  # another process may have compacted since this one's last writer was closed
         found._users += 1  # this module is the class's other half
+        found._writers += not readonly
         return found
 
 
-def release(environment: Environment) -> None:
+def release(environment: Environment, *, readonly: bool) -> None:
     """Give one reference back; the last one closes the environment."""
     if environment.foreign:
         return
     with _registry_lock:
         environment._users -= 1  # as in acquire()
+        environment._writers -= not readonly
         if not environment._users:
             for identity, registered in list(_registry.items()):
                 if registered is environment:

@@ -316,7 +316,7 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))
     {'User': (1, 4, 9)}
     """
-    names, index = events.sources
+    names, index = events.sources.used()  # names of events that were refused may still be in the table
     counts = np.bincount(index, minlength=len(names))
     numbers = np.full(len(names), SEQ_NUMBER_MIN, np.int64)
     np.maximum.at(numbers, index, events.numbers)

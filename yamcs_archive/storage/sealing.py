@@ -65,6 +65,8 @@ class _Plan(NamedTuple):
     replaced: _Found | None
     runs: list[Vectors]
     late: Vectors | None = None
+    more: bool = False
+    """More rows of the same stretch follow: what is planned for them depends on this step."""
 
 
 def steps(
@@ -80,7 +82,7 @@ def steps(
         together.append(plan)
         size_bytes += sum(map(Vectors.text_bytes, plan.runs))
         size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
-        if size_bytes >= _TOGETHER_BYTES:
+        if plan.more or size_bytes >= _TOGETHER_BYTES:
             yield _encoded(together)
             together, size_bytes = [], 0
     if together:
@@ -120,7 +122,8 @@ def _plans(environment: Environment, options: Options, upto_commit: int, all_lat
         found = None
         if summary is not None and value is not None:
             found = _Found(OpenBlock(summary.first, value), value, summary)
-        yield from _stretch(pairs, found, options, upto_commit, all_late)
+        for plan in _stretch(pairs, found, options, upto_commit, all_late):
+            yield plan._replace(more=more)
 
 
 def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes]:

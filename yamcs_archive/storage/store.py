@@ -101,7 +101,7 @@ class LmdbStore:
                 else Maintenance(self._environment, self._writer, options, instance.name)
             )
         except BaseException:
-            release(self._environment)
+            release(self._environment, readonly=readonly)
             raise
         self._closed = False
 
@@ -112,7 +112,7 @@ class LmdbStore:
         try:
             fill_new(environment, Meta(name, secrets.token_bytes(LINEAGE_BYTES), options.clock()))
         finally:
-            release(environment)
+            release(environment, readonly=False)
 
     def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError and ForkedError at once."""
@@ -185,4 +185,4 @@ class LmdbStore:
         if self._writer is not None and self._maintenance is not None and os.getpid() == self._pid:
             self._maintenance.close()
             self._writer.close()
-        release(self._environment)
+        release(self._environment, readonly=self._writer is None)

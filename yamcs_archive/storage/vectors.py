@@ -166,7 +166,8 @@ class Vectors(NamedTuple):
             fields += [
                 self.users.values(),
                 self.extensions or [b""] * self.size,
-                self.extra or [{} for _ in range(self.size)],
+                # Copies, because these may be encoded again while somebody has the event.
+                list(map(dict, self.extra or [{}] * self.size)),
             ]
         # What no event has is left to the defaults: to hand it over costs a third of a whole scan.
         return map(Event, *map(reversed, fields)) if descending else map(Event, *fields)

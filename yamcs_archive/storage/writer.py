@@ -269,7 +269,9 @@ class Writer:
             for submission in group:
                 mine = tuple(islice(remaining, len(submission.columns.message)))
                 submission.future.set_exception(OutcomeUnknownError(mine, error.reason))
-        except ArchiveError as error:
+        except Exception as error:
+            if not isinstance(error, ArchiveError):
+                self._stale = True  # a fault of ours may have come at any moment
             if len(group) == 1:
                 _fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it

@@ -47,8 +47,10 @@ def of_lines(lines: bytes) -> list[Event] | None:
     """
     try:
         found = _lines(lines)
-        # msgspec asks for no line feed between two values, and takes a value that has one.
-        if lines.count(b"}\n{") != len(found) - 1 or any(type(element.time) is int for element in found):
+        # msgspec asks for no line feed between two values, and takes a value that has one within.
+        if not lines.count(b"\n") == lines.count(b"}\n{") == len(found) - 1:
+            return None
+        if any(type(element.time) is int for element in found):
             return None
         return [_event(element) for element in found]
     except (
