@@ -109,6 +109,8 @@ def _command(options: argparse.Namespace, program: str) -> str:
     """Return the command line that gives these options."""
     parts = program.split()
     for name, value in sorted(vars(options).items()):
+        if name in ("output", "scratch"):  # where things lie on one machine is nobody else's business
+            continue
         match value:
             case True:
                 parts.append(f"--{name}")

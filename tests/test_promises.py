@@ -1,4 +1,4 @@
-"""What an answer promises: stored as it was checked, all of a prefix, nothing behind it, and not elsewhere."""
+"""What an answer promises: stored as it was checked, all of a prefix, nothing behind it, and in its place."""
 
 from __future__ import annotations
 
@@ -137,3 +137,9 @@ def test_a_writer_opened_again_goes_on_where_another_process_left(tmp_path: Path
     reader.close()
     with Archive.open(directory) as afresh:
         assert [event.message for event in afresh.instance("sim").events()][-1] == "third"
+
+
+@pytest.mark.parametrize("options", [{"block_text_bytes_max": 64 << 20}, {"block_events_max": 100_000}])
+def test_options_that_would_write_what_cannot_be_read_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="at most"):
+        Options(**options)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.limits import (
+    BLOCK_EVENTS_LIMIT,
     BLOCK_EVENTS_MAX,
+    BLOCK_FRAME_BYTES_MAX,
     BLOCK_TEXT_BYTES_MAX,
     GROUP_EVENTS_MAX,
     LATE_SHARE,
@@ -18,6 +20,9 @@ from yamcs_archive.limits import (
     SEAL_AGE_US,
 )
 from yamcs_archive.times import now_us
+
+_MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
+"""What is written must be readable: with four bytes a character, and an event beyond, it fits into a frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class Options:
     >>> Options(map_bytes=0, group_events_max=0)
     Traceback (most recent call last):
       ...
-    yamcs_archive.errors.InvalidInputError: options 'map_bytes=0, group_events_max=0': must be positive
+    yamcs_archive.errors.InvalidInputError: options 'map_bytes=0, group_events_max=0': must be positive, ...
     """
 
     map_bytes: int = MAP_BYTES_DEFAULT
@@ -62,7 +67,10 @@ class Options:
             f"{field.name}={value!r}"
             for field in fields(self)
             if field.name not in ("clock", "maintenance")
-            and (type(value := getattr(self, field.name)) is not int or value < 1)
+            and not (
+                type(value := getattr(self, field.name)) is int and 1 <= value <= _MOST.get(field.name, value)
+            )
         ]
         if faults:
-            raise InvalidInputError("options", ", ".join(faults), "must be positive")
+            bounds = ", ".join(f"{name} at most {most}" for name, most in _MOST.items())
+            raise InvalidInputError("options", ", ".join(faults), f"must be positive, {bounds}")

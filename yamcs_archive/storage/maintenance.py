@@ -135,3 +135,5 @@ class Maintenance:
             except ArchiveError as error:
                 if not self._stopping.is_set():
                     _log.warning("sealing is put off: %s", error)
+            except Exception:  # a fault of ours must not end it: rows would be sealed no more
+                _log.exception("sealing failed, and is tried again")
