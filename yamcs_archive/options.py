@@ -22,7 +22,7 @@ from yamcs_archive.limits import (
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""What is written must be readable: with four bytes a character, and an event beyond, it fits into a frame."""
+"""What is written must be readable: four bytes a character, and an event beyond, fit into a frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
