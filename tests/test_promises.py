@@ -143,3 +143,13 @@ def test_a_writer_opened_again_goes_on_where_another_process_left(tmp_path: Path
 def test_options_that_would_write_what_cannot_be_read_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="at most"):
         Options(**options)
+
+
+def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
+    for start in range(0, 25_000, 5_100):  # each leaves a block that the next one fills up
+        sim.append_many(
+            [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
+        )
+    kept = sim._store._writer._kept._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
+    assert all(len(block.events.types.table) <= block.count for block in kept)
+    assert any(block.count < 1_000 for block in kept)

@@ -9,7 +9,6 @@ Everything here is in the order of keys, whichever part it comes from.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from yamcs_archive.storage.keys import decode_bound, encode_key
 from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, Part, encode_parts, end_of
 from yamcs_archive.storage.summaries import Summary
 from yamcs_archive.storage.summaries import joined as joined_summaries
-from yamcs_archive.storage.vectors import Coded, Vectors, joined, joined_codes, key_order
+from yamcs_archive.storage.vectors import Coded, Vectors, joined, joined_codes, key_order, place_among
 
 
 class Block(NamedTuple):
@@ -109,7 +108,8 @@ class OpenBlock:
     def known(cls, block: Block, events: Vectors) -> OpenBlock:
         """Return the open form of a block whose events are at hand, so that they need no decoding."""
         found = cls(block.key, block.value)
-        found.events = events
+        # Cut out of many, and joined with more later: what the others had must not pile up in the tables.
+        found.events = events = events.trimmed()
         found.times, found.numbers, found.commits = events.times, events.numbers, events.commits
         found.sources, found.severities = events.sources, events.severities
         return found
@@ -169,8 +169,7 @@ class OpenBlock:
 
     def place_of(self, key: Key) -> int:
         """Return how many of the events have a lesser key."""
-        low, high = (int(self.times.searchsorted(key[0], side)) for side in ("left", "right"))
-        return bisect_left(range(high), key, low, high, key=self.key_of)
+        return place_among(self.times, key, self.key_of)
 
     def place_of_bound(self, bound: bytes) -> int:
         """Return how many of the events lie below a bound of a range of encoded keys."""

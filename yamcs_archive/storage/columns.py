@@ -90,7 +90,7 @@ class Columns(NamedTuple):
 
     def encoded_keys(self) -> list[bytes]:
         """Return the key of each event in its stored form."""
-        return [encode_key(*key) for key in self.keys()]  # a method, not a mapping
+        return [encode_key(*key) for key in self.keys()]
 
     def events(self) -> list[Event]:
         """Return all events."""

@@ -24,7 +24,7 @@ from yamcs_archive.storage.columns import Columns, Key, joined
 from yamcs_archive.storage.commits import Run
 from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.vectors import Vectors, key_order, vectors
+from yamcs_archive.storage.vectors import Vectors, key_order, place_among, vectors
 
 _VECTOR_EVENTS_MIN = 64
 """Fewer events than this are faster one by one."""
@@ -256,9 +256,7 @@ class _Placing:
         self._arrivals.refuse(self._arrived[place], stored)
 
     def _place_of(self, key: Key) -> int:
-        """Return how many of the events have a lesser key."""
-        low, high = (int(self._times.searchsorted(key[0], side)) for side in ("left", "right"))
-        return bisect_left(range(high), key, low, high, key=self._events.key)
+        return place_among(self._times, key, self._events.key)
 
 
 def _number(

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -70,7 +70,7 @@ def coded(column: Sequence[Any]) -> Coded:
     """
     if column and column.count(column[0]) == len(column):
         return Coded([column[0]], np.zeros(len(column), np.int32))
-    place = dict(zip(dict.fromkeys(column), count()))  # the count has no end
+    place = dict(zip(dict.fromkeys(column), count()))
     return Coded(list(place), np.fromiter(map(place.__getitem__, column), np.int32, len(column)))
 
 
@@ -97,6 +97,10 @@ class Vectors(NamedTuple):
     def size(self) -> int:
         """How many events there are."""
         return len(self.times)
+
+    def trimmed(self) -> Vectors:
+        """Return the same events with nothing in the tables that none of them has."""
+        return self._replace(sources=self.sources.used(), types=self.types.used(), users=self.users.used())
 
     def stored_by(self, commit: int) -> Vectors:
         """Return the same events with one commit's number."""
@@ -141,11 +145,6 @@ class Vectors(NamedTuple):
         """Return the events in the order of their keys."""
         order = key_order(self.times, partial(_source_and_number, self))
         return self if order is None else self.take(order.tolist())
-
-    def place_of(self, key: Key) -> int:
-        """Return how many of the events, which are in key order, have a lesser key."""
-        low, high = (int(self.times.searchsorted(key[0], side)) for side in ("left", "right"))
-        return bisect_left(range(high), key, low, high, key=self.key)
 
     def event(self, at: int) -> Event:
         """Return one event."""
@@ -206,6 +205,16 @@ def _has_long_text(column: Coded) -> bool:
 
 def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
     return vectors.key(at)[1:]
+
+
+def place_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
+    """Return how many events, which are in key order, have a lesser key; ``key_of(place)`` gives each one's.
+
+    >>> place_among(int64s([1, 3, 3]), (3, "B", 0), [(1, "A", 0), (3, "A", 0), (3, "B", 0)].__getitem__)
+    2
+    """
+    low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
+    return bisect_left(range(high), key, low, high, key=key_of)
 
 
 def key_order(times: Int64s, rest: Any) -> npt.NDArray[np.intp] | None:
