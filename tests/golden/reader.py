@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from itertools import accumulate
 from pathlib import Path
@@ -32,7 +33,7 @@ def read(instance: Path) -> dict[str, Any]:
         "sources": {key.decode(): _body("sources", key, value) for key, value in pairs["sources"]},
         "events": events,
         "forms": {"rows": len(pairs["rows"]), "blocks": len(pairs["blocks"])},
-        "summaries": [_body("summaries", key, value) for key, value in pairs["summaries"]],
+        "summaries": [_summary(_body("summaries", key, value)) for key, value in pairs["summaries"]],
         "commits": [
             commit
             for key, value in pairs["commits"]
@@ -44,6 +45,15 @@ def read(instance: Path) -> dict[str, Any]:
 def _body(name: str, key: bytes, value: bytes) -> Any:
     assert crc32(name.encode() + b"\0" + key + value[4:]) == int.from_bytes(value[:4], "big")
     return msgpack.unpackb(value[4:])
+
+
+def _summary(body: list[Any]) -> list[Any]:
+    """A summary with its sources as names; or as hashes, where it has more than 256."""
+    sources = body[2]
+    if sources[0] == 1:
+        return [*body[:2], [sources[at : at + 4] for at in range(1, len(sources), 4)], *body[3:]]
+    assert sources[0] == sources[-1] == 0
+    return [*body[:2], sources[1:-1].decode().split("\0"), *body[3:]]
 
 
 def _key(key: bytes) -> tuple[int, str, int]:
@@ -95,11 +105,12 @@ def _block(key: bytes, value: bytes) -> list[dict[str, Any]]:
 
 
 def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], bytes]:
-    count, frame, body_bytes, key_raw, body_raw = struct.unpack(">IIIII", value[8:28])
-    keys, body = value[28 : 28 + frame], value[28 + frame : 28 + frame + body_bytes]
+    count, frame, body_bytes, text_bytes, key_raw, body_raw = struct.unpack(">IIIIII", value[8:32])
+    keys, behind = value[32 : 32 + frame], value[32 + frame : 32 + frame + body_bytes + text_bytes]
+    body, stretches = behind[:body_bytes], behind[body_bytes:]
     start = crc32(kind + key)
-    assert crc32(keys, crc32(value[8:28], start)) == int.from_bytes(value[:4], "big")
-    assert crc32(body, start) == int.from_bytes(value[4:8], "big")
+    assert crc32(keys, crc32(value[4:32], start)) == int.from_bytes(value[:4], "big")
+    assert crc32(behind, start) == int.from_bytes(value[4:8], "big")
     raw = zstandard.decompress(keys)
     assert len(raw) == key_raw
     k = msgpack.unpackb(raw)
@@ -113,7 +124,16 @@ def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], 
     number_of = dict(zip(in_order, numbers, strict=True))
     commits, delays = _integers(k[7], count), _integers(b[1], count)
     kinds, users = _texts(b[2], count), _texts(b[5], count)
-    messages = msgpack.unpackb(b[4])
+    texts = []
+    for packed, raw_bytes, _ in b[4]:
+        stretch = zstandard.decompress(stretches[:packed])
+        assert len(stretch) == raw_bytes
+        texts.append(json.loads(stretch))
+        stretches = stretches[packed:]
+    assert all(len(text) == b[3] for text in texts[:-1])
+    table = b[2][0] if b[2] else [None]
+    by_kind = sorted(range(count), key=lambda place: (table.index(kinds[place]), k[6][place]))
+    messages = dict(zip(by_kind, (message for text in texts for message in text), strict=True))
     events = [
         {
             "time": times[n], "source": k[2][index[n]], "number": number_of[n], "commit": commits[n],
@@ -123,7 +143,7 @@ def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], 
         }
         for n in range(count)
     ]  # fmt: skip
-    return events, value[28 + frame + body_bytes :]
+    return events, value[32 + frame + body_bytes + text_bytes :]
 
 
 def _commits(key: bytes, body: list[Any], events: list[dict[str, Any]]) -> list[dict[str, Any]]:

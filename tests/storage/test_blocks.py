@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 from zlib import crc32
 
 import msgpack
@@ -22,14 +23,17 @@ from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.frames import compressed
 from yamcs_archive.storage.integers import int64s, pack_integers, unpack_integers
 from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.messages import Sought
+from yamcs_archive.storage.pieces import Piece
 from yamcs_archive.storage.placing import cuts
-from yamcs_archive.storage.query import Query, block_events
+from yamcs_archive.storage.query import Query, block_events, places_of
 from yamcs_archive.storage.summaries import (
     BLOCK_LEVEL,
     Summary,
     decode_summary,
     encode_summary,
     joined,
+    pack_sources,
     wanted,
 )
 from yamcs_archive.storage.vectors import vectors
@@ -42,8 +46,16 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda 
 
 
 def block_of(events: list[Event], commit: int = 1) -> Block:
+    """A block whose messages stand in several stretches, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
-    return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
+    with patch.object(messages, "STRETCH_MESSAGES", 7):
+        return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
+
+
+def asked(block: OpenBlock, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
+    """What a query takes of a block that is alone in a store."""
+    places = places_of(Piece(lower, upper, [], block), query, query.sought)
+    return list(block_events(block, places, query))
 
 
 @given(columns_of_integers)
@@ -71,7 +83,7 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
     assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
     summary = block.summary
     assert (block.key, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
-    assert summary.sources == frozenset(event.source for event in events)
+    assert summary.sources == pack_sources(event.source for event in events)
     assert summary.severities == sum({1 << event.severity for event in events})
     assert summary.events == opened.count == len(events)
 
@@ -90,9 +102,7 @@ def test_what_a_query_takes_of_a_block_is_what_it_would_take_of_the_events(
         descending=descending,
     )
     block = block_of(events)
-    found = list(
-        block_events(OpenBlock(block.key, block.value), encode_key(*lower), encode_key(*upper), query)
-    )
+    found = asked(OpenBlock(block.key, block.value), query, encode_key(*lower), encode_key(*upper))
     expected = [event for event in events if lower <= event.key < upper and query.wants(event)]
     assert found == (expected[::-1] if descending else expected)
 
@@ -119,7 +129,6 @@ def test_late_events_stand_in_their_place(found: tuple[Block, list[Event]], key:
     assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
     assert opened.place_of(key) == sum(event.key < key for event in events)
-    assert opened.messages == [event.message for event in events]
     assert opened.severities.tolist() == [event.severity for event in events]
     assert sorted(opened.places_of(1, 9)) == list(range(len(events)))
     assert [events[at].key for at in opened.places_of(9, 9)] == [
@@ -128,9 +137,12 @@ def test_late_events_stand_in_their_place(found: tuple[Block, list[Event]], key:
     summary = block.summary
     assert (summary.first, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
     assert summary.events == len(events)
-    assert summary.sources == frozenset(event.source for event in events)
-    if any(text.casefold() in event.message.casefold() for event in events):
-        assert opened.may_contain(text.casefold())
+    assert summary.sources == pack_sources(event.source for event in events)
+    folded = text.casefold()
+    holding = [at for at, event in enumerate(events) if folded in event.message.casefold()]
+    assert OpenBlock(block.key, block.value).containing(Sought({folded})) == holding
+    taken = OpenBlock(block.key, block.value).take(holding[:1])
+    assert list(taken.events()) == [events[at] for at in holding[:1]]
 
 
 @given(blocks_with_late, st.integers(0, 2**24))
@@ -149,21 +161,21 @@ def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], ot
     if encode_key(*other) != block.key:
         with pytest.raises(DamagedError):
             OpenBlock(encode_key(*other), block.value)
-    for length in (0, 8, 27, len(block.value) // 2, len(block.value) - 1):
+    for length in (0, 8, 31, len(block.value) // 2, len(block.value) - 1):
         with pytest.raises(DamagedError):
             _ = OpenBlock(block.key, block.value[:length]).events
 
 
 def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
     bomb = msgpack.packb(bytes(BLOCK_FRAME_BYTES_MAX + 1))
-    value = parts.assembled(b"key", 1, [bomb, b""], compressed([bomb, b""]), parts.MAIN)
+    value = parts.assembled(b"key", 1, [bomb, b""], [*compressed([bomb]), b"", b""], parts.MAIN)
     assert len(value) < 10_000
     with pytest.raises(DamagedError, match="says that it has"):
         _ = OpenBlock(b"key", value).times
     frame = zstandard.ZstdCompressor().compress(b"x" * 100)
-    sizes = parts.HEADER.pack(0, 0, 1, len(frame), 0, 5, 0)[8:]
+    covered = parts.HEADER.pack(0, 0, 1, len(frame), 0, 0, 5, 0)[4:]
     start = crc32(b"key", parts.MAIN.start)
-    lying = crc32(frame, crc32(sizes, start)).to_bytes(4, "big") + bytes(4) + sizes + frame
+    lying = crc32(frame, crc32(covered, start)).to_bytes(4, "big") + covered + frame
     with pytest.raises(DamagedError, match="not the one that the header says"):
         _ = OpenBlock(b"key", lying).times
 
@@ -173,7 +185,7 @@ summaries = st.builds(
     first=keys.map(lambda key: encode_key(*key)),
     last=keys.map(lambda key: encode_key(*key)),
     events=st.integers(1, 5000),
-    sources=st.frozensets(st.text(max_size=5), min_size=1, max_size=10),
+    sources=st.sets(keys.map(lambda key: key.source), min_size=1, max_size=10).map(pack_sources),
     severities=st.integers(1, 127),
     lowest_commit=st.integers(1, 2**40),
     greatest_commit=st.integers(1, 2**40),
@@ -188,7 +200,7 @@ def test_every_summary_round_trips(summary: Summary) -> None:
 @pytest.mark.parametrize("count", [1, 256, 257, 2000])
 def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(count: int) -> None:
     names = frozenset(f"source {n}" for n in range(count))
-    summary = Summary(b"a", b"b", count, names, 1 << Severity.WATCH, 1, 1)
+    summary = Summary(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
     stored = decode_summary(*encode_summary(BLOCK_LEVEL, summary))
     group = joined([stored, stored._replace(first=b"c", last=b"d")])
     for found in (stored, group):
@@ -218,11 +230,11 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
         assert end - start > events_max or sum(lengths[start : end + 1]) > bytes_max
 
 
-def test_every_character_that_folds_to_ascii_is_known_by_its_first_byte() -> None:
+def test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes() -> None:
     characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
     folding = [each for each in characters if any(folded < "\x80" for folded in each.casefold())]
-    assert {each.encode()[:1] for each in folding} <= set(messages._LEADS)
-    assert [each for each in folding if ord(each) < 0x100] == [messages._LATIN_1_FOLDING_TO_ASCII]
+    assert [each for each in folding if messages.is_plain(each.encode())] == []
+    assert sum(not messages.is_plain(each.encode()) for each in characters) < 600
 
 
 def test_unicode_that_folds_to_ascii_is_found() -> None:
@@ -230,4 +242,42 @@ def test_unicode_that_folds_to_ascii_is_found() -> None:
     block = block_of(events)
     opened = OpenBlock(block.key, block.value)
     for text in ("k elvin s", "K ELVIN S"):
-        assert len(list(block_events(opened, b"", b"\xff" * 9, Query(text=text.casefold())))) == 3
+        assert len(asked(opened, Query(text=text.casefold()))) == 3
+
+
+def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
+    one, other = (block_of([Event(text, generation_time=1, seq_number=1, reception_time=1)]) for text in "ab")
+    size = parts.HEADER.size
+    assert len(one.value) == len(other.value)
+    assert one.value[8:size] == other.value[8:size]
+    frame = int.from_bytes(one.value[12:16], "big")
+    mixed = one.value[:4] + other.value[4:8] + one.value[8 : size + frame] + other.value[size + frame :]
+    with pytest.raises(DamagedError, match="checksum of its keys"):
+        OpenBlock(one.key, mixed)
+
+
+@pytest.mark.parametrize("places", [[0], [1, 0], [0, 0]])
+def test_events_out_of_order_are_never_written(places: list[int]) -> None:
+    events = [Event(f"{n}", generation_time=5, seq_number=n, reception_time=1) for n in range(2)]
+    if places == [0]:
+        encode_block(vectors(prepare(events, int), 1).take(places))
+        return
+    with pytest.raises(RuntimeError, match="not in the order of their keys"):
+        encode_block(vectors(prepare(events, int), 1).take(places))
+
+
+def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [Event(f"{n}", generation_time=n, seq_number=1, reception_time=1) for n in range(70)]
+    block = block_of(events)
+    read: list[bytes] = []
+    unpack = messages.unpack
+
+    def seen(stretch: bytes) -> list[str]:
+        read.append(stretch)
+        return unpack(stretch)
+
+    monkeypatch.setattr(messages, "unpack", seen)
+    assert list(OpenBlock(block.key, block.value).take([33]).events()) == [events[33]]
+    assert len(read) == 1
+    assert len(asked(OpenBlock(block.key, block.value), Query(text="69"))) == 1
+    assert len(read) == 2

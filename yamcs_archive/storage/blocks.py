@@ -19,10 +19,14 @@ import numpy.typing as npt
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.keys import decode_bound, encode_key
+from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, Part, encode_parts, end_of
-from yamcs_archive.storage.summaries import Summary
+from yamcs_archive.storage.summaries import Summary, pack_sources
 from yamcs_archive.storage.summaries import joined as joined_summaries
 from yamcs_archive.storage.vectors import Coded, Vectors, joined, joined_codes, key_order, place_among
+
+_FEW = 16
+"""One event in so many, or fewer, are taken out of the text of all one by one."""
 
 
 class Block(NamedTuple):
@@ -76,7 +80,7 @@ def _summary(events: Vectors) -> Summary:
         encode_key(*events.key(0)),
         encode_key(*events.key(-1)),
         events.size,
-        frozenset(events.sources.used().table),
+        pack_sources(events.sources.used().table),
         sum(1 << code for code in codes),
         int(events.commits.min()),
         int(events.commits.max()),
@@ -188,9 +192,13 @@ class OpenBlock:
         found: list[int] = np.flatnonzero((lowest <= self.commits) & (self.commits <= greatest)).tolist()
         return found
 
-    def may_contain(self, folded: str) -> bool:
-        """Say whether a message may contain a case-folded text, without building any message."""
-        return any(part.may_contain(folded) for part in self.parts)
+    def containing(self, sought: Sought) -> list[int]:
+        """Return the places of the events whose messages contain what is sought, in their order."""
+        found = [part.containing(sought) for part in self.parts]
+        if self._order is None:
+            return found[0]
+        places = [*found[0], *(place + self.parts[0].count for place in found[1])]
+        return np.flatnonzero(np.isin(self._order, places)).tolist()
 
     @cached_property
     def events(self) -> Vectors:
@@ -199,7 +207,8 @@ class OpenBlock:
             return self.parts[0].events
         return joined([part.events for part in self.parts]).in_key_order()
 
-    @property
-    def messages(self) -> list[str]:
-        """Each event's message."""
-        return self.parts[0].messages if len(self.parts) == 1 else self.events.messages
+    def take(self, places: Sequence[int]) -> Vectors:
+        """Return the events at some places; where these are few, no other message is built for it."""
+        if len(self.parts) > 1 or len(places) * _FEW > self.count or "events" in self.__dict__:
+            return self.events.take(places)
+        return self.parts[0].take(places)

@@ -12,13 +12,13 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import encode_key, time_bound
+from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.pieces import Piece, Reader
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import wanted
@@ -56,6 +56,12 @@ class Query(NamedTuple):
             key = encode_key(*self.after_key)
             lower, upper = (lower, min(upper, key)) if self.descending else (max(lower, key + b"\0"), upper)
         return lower, upper
+
+    @property
+    def sought(self) -> Sought | None:
+        """What the message must contain, if anything."""
+        texts = self.texts if self.text is None else {*self.texts, self.text}
+        return Sought(texts) if texts else None
 
     def wants(self, event: Event) -> bool:
         """Say whether an event within the bounds is wanted."""
@@ -102,52 +108,72 @@ def scan(environment: Environment, query: Query, horizon: int | None, rows_max: 
 
 def _parts(pieces: Iterator[Piece], query: Query) -> Iterator[Iterable[Event]]:
     """Yield the events that are wanted of each piece."""
+    sought = query.sought
     for piece in pieces:
-        rows = [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
-        if piece.block is None:
-            yield rows
-            continue
-        found = block_events(piece.block, piece.lower, piece.upper, query)
-        yield merge(found, rows, key=_key, reverse=query.descending) if rows else found
+        yield _merged(piece, places_of(piece, query, sought), query)
+
+
+def _merged(piece: Piece, places: Sequence[int], query: Query) -> Iterable[Event]:
+    """Return the events of the block's places and those of the rows, in the order that is wanted."""
+    rows = [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
+    if piece.block is None or not places:
+        return rows
+    found = block_events(piece.block, places, query)
+    return merge(found, rows, key=_key, reverse=query.descending) if rows else found
 
 
 def _key(event: Event) -> EventKey:
     return event.key
 
 
-def block_events(block: OpenBlock, lower: bytes, upper: bytes, query: Query) -> Iterator[Event]:
-    """Yield what a query wants of a block's events with ``lower <= key < upper``, built one by one."""
-    # First the text, because most blocks need no more than their messages' bytes for it.
-    if not all(map(block.may_contain, query.texts if query.text is None else {*query.texts, query.text})):
-        return iter(())
-    places: Sequence[int] = range(block.place_of_bound(lower), block.place_of_bound(upper))
+def places_of(piece: Piece, query: Query, sought: Sought | None) -> Sequence[int]:
+    """Return the places of what is wanted of a piece's block."""
+    block = piece.block
+    if block is None:
+        return ()
+    # Of most blocks a search needs no more than the bytes of the messages; but where key columns decide too,
+    # they leave few blocks to look through.
+    asks_keys = query.sources is not None or query.min_severity is not None
+    found = None if sought is None or asks_keys else block.containing(sought)
+    if found is not None and not found:
+        return ()
+    within = _within(block, piece)
+    if found is not None:
+        return [place for place in found if place in within]
+    if not asks_keys or not within:
+        return within
+    places = _of_keys(block, within, query)
+    if sought is not None and places:
+        among = set(block.containing(sought))
+        places = [place for place in places if place in among]
+    return places
+
+
+def _within(block: OpenBlock, piece: Piece) -> range:
+    """Return the places of a piece's block that lie within the piece."""
+    return range(block.place_of_bound(piece.lower), block.place_of_bound(piece.upper))
+
+
+def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
+    """Return the places at which a block's key columns are as a query wants them."""
+    holds = np.ones(len(within), np.bool_)
     if query.sources is not None:
         there = np.array([name in query.sources for name in block.sources.table])
-        places = _where(there[block.sources.places], places)
+        holds &= there[block.sources.places[within.start : within.stop]]
     if query.min_severity is not None:
         enough = np.array([severity >= query.min_severity for severity in SEVERITIES])
-        places = _where(enough[block.severities], places)
-    if query.text is not None:
-        messages, text = block.messages, query.text
-        places = [place for place in places if text in messages[place].casefold()]
-    if not places:
-        return iter(())
+        holds &= enough[block.severities[within.start : within.stop]]
+    found: list[int] = (np.flatnonzero(holds) + within.start).tolist()
+    return found
+
+
+def block_events(block: OpenBlock, places: Sequence[int], query: Query) -> Iterator[Event]:
+    """Yield the events at some places of a block, in the query's order, built one by one."""
     if query.limit is not None and query.matches is None:
         places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
-    events = block.events
-    if not isinstance(places, range):
-        events = events.take(places)
-    elif len(places) < block.count:
-        events = events.cut(places.start, places.stop)
+    events = block.events if len(places) == block.count else block.take(places)
     found = events.events(descending=query.descending)
     return found if query.matches is None else filter(query.matches, found)
-
-
-def _where(holds: npt.NDArray[np.bool_], places: Sequence[int]) -> list[int]:
-    """Return the places at which something holds."""
-    chosen = np.array(places, np.intp)
-    found: list[int] = chosen[holds[chosen]].tolist()
-    return found
 
 
 def get(environment: Environment, key: EventKey, horizon: int | None) -> Event | None:
@@ -156,8 +182,4 @@ def get(environment: Environment, key: EventKey, horizon: int | None) -> Event |
     if horizon is not None and key.generation_time < horizon:
         return None
     [piece] = Reader(environment, 2).pieces(encoded, encoded + b"\0")
-    for row_key, value in piece.rows:
-        return decode_row(row_key, value).event
-    if piece.block is not None:
-        return next(block_events(piece.block, piece.lower, piece.upper, Query()), None)
-    return None
+    return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)
