@@ -34,7 +34,7 @@ def _compressor() -> zstandard.ZstdCompressor:
     return found
 
 
-def compressed(raw: Sequence[bytes]) -> list[bytes]:
+def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
     """Return each as a frame.
 
     >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]

@@ -27,27 +27,50 @@ _FOLDING_TO_ASCII = (
 
 Law: tests/storage/test_blocks.py::test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes
 """
+_LEAST_LEAD = min(begin[0] for begin in _FOLDING_TO_ASCII)
 _FREQUENT = b"zqxjkvbywgpfumcdlhrsnioate "
 """Letters as text has them, the most frequent last; anything else is taken as rarer."""
 _CLUES_MAX = 8
 """Bytes of a text that are compared: with three or four a place that has them all is nearly always a find."""
 _ROOM_KEPT_BYTES_MAX = 1 << 20
+_ROOMS_KEPT_MAX = 32
 _Bytes = npt.NDArray[np.uint8]
 _Flags = npt.NDArray[np.bool_]
 _scratch = threading.local()
 _decoder = msgspec.json.Decoder(list[str])
 
 
-def pack(messages: Sequence[str]) -> list[bytes]:
-    """Return messages as stretches of :data:`STRETCH_MESSAGES`, of which the last may have fewer.
+class Packer:
+    """Makes stretches, in room that it keeps: to get new pages for each takes as long as to fill them.
 
-    >>> pack(["Wheel", "°"]) == ['["Wheel","°"]'.encode()]
+    >>> Packer().pack(["Wheel", "°"]) == ['["Wheel","°"]'.encode()]
     True
     """
-    return [
-        msgspec.json.encode(messages[at : at + STRETCH_MESSAGES])
-        for at in range(0, len(messages), STRETCH_MESSAGES)
-    ]
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._rooms: list[bytearray] = []
+        self._used = 0
+
+    def pack(self, messages: Sequence[str]) -> list[bytearray]:
+        """Return messages as stretches of :data:`STRETCH_MESSAGES`, of which the last may have fewer.
+
+        What is returned is good until :meth:`reuse`.
+        """
+        found = []
+        for at in range(0, len(messages), STRETCH_MESSAGES):
+            if self._used == len(self._rooms):
+                self._rooms.append(bytearray())
+            room = self._rooms[self._used]
+            self._used += 1
+            self._encoder.encode_into(messages[at : at + STRETCH_MESSAGES], room)
+            found.append(room)
+        return found
+
+    def reuse(self) -> None:
+        """Take back all room that was given out, and let go what was uncommonly much."""
+        self._rooms = [room for room in self._rooms if len(room) <= _ROOM_KEPT_BYTES_MAX][:_ROOMS_KEPT_MAX]
+        self._used = 0
 
 
 def unpack(stretch: bytes) -> list[str]:
@@ -62,20 +85,21 @@ def unpack(stretch: bytes) -> list[str]:
         raise ValueError(str(error)) from None
 
 
-def is_plain(stretch: bytes) -> bool:
+def is_plain(stretch: bytes | bytearray) -> bool:
     """Say whether no character beyond ASCII folds to text with ASCII in it.
 
     >>> is_plain("Höhe".encode()), is_plain("Straße".encode())
     (True, False)
     """
-    return stretch.isascii() or not any(begin in stretch for begin in _FOLDING_TO_ASCII)
+    greatest = int(np.frombuffer(stretch, np.uint8).max(initial=0))
+    return greatest < _LEAST_LEAD or not any(begin in stretch for begin in _FOLDING_TO_ASCII)
 
 
 class Sought:
     """Case-folded texts, all of which a message shall contain.
 
     >>> sought = Sought({"wheel", "3"})
-    >>> [sought.may_be_in(pack([text])[0], plain=True) for text in ("Wheel 3", "wheels")]
+    >>> [sought.may_be_in(stretch, plain=True) for stretch in (b'["Wheel 3"]', b'["wheels"]')]
     [True, False]
     >>> sought.places(["Wheels", "WHEEL 3", "3 Wheels"])
     [1, 2]

@@ -11,10 +11,10 @@ frame each. Duplicates, arrival order and skipping need the key frame only, a lo
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, islice
-from operator import itemgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -28,8 +28,8 @@ from yamcs_archive.limits import BLOCK_EVENTS_LIMIT
 from yamcs_archive.storage import messages
 from yamcs_archive.storage.frames import compressed, decompressed
 from yamcs_archive.storage.integers import Int64s, pack_integers, unpack_integers
-from yamcs_archive.storage.messages import Sought
-from yamcs_archive.storage.vectors import Coded, Vectors
+from yamcs_archive.storage.messages import Packer, Sought
+from yamcs_archive.storage.vectors import Coded, Vectors, picked
 
 HEADER = struct.Struct(">IIIIIIII")
 """Two checksums, of keys and of the rest; count; bytes of key frame, of body frame and of all stretches;
@@ -37,6 +37,7 @@ bytes of key frame and of body frame when decompressed."""
 _SUM_BYTES = 4
 CHECKSUMS_BYTES = 2 * _SUM_BYTES
 _SMALL_TABLE_MAX = 256
+_kept = threading.local()
 
 
 class Kind(NamedTuple):
@@ -55,7 +56,11 @@ def encode_parts(events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind) -
 
     Raises RuntimeError for events that are not.
     """
-    texts = [_stretches(each) for each in events]
+    packer: Packer | None = getattr(_kept, "packer", None)
+    if packer is None:
+        packer = _kept.packer = Packer()
+    packer.reuse()
+    texts = [packer.pack(_messages_by_kind(each)) for each in events]
     keys_raw = [_key_frame(each, each.sources.used().in_order()) for each in events]
     packed = iter(compressed([*keys_raw, *chain.from_iterable(texts)]))
     key_frames = list(islice(packed, len(events)))
@@ -126,12 +131,12 @@ def _by_source(sources: Coded) -> npt.NDArray[np.intp]:
     return np.argsort(sources.places.astype(np.uint16), kind="stable")
 
 
-def _stretches(events: Vectors) -> list[bytes]:
+def _messages_by_kind(events: Vectors) -> list[str]:
     order = _by_kind(events.types.used(), events.severities)
-    return messages.pack(events.messages if order is None else itemgetter(*order.tolist())(events.messages))
+    return events.messages if order is None else picked(events.messages, order)
 
 
-def _body_frame(events: Vectors, texts: Sequence[bytes], stretches: Sequence[bytes]) -> bytes:
+def _body_frame(events: Vectors, texts: Sequence[bytearray], stretches: Sequence[bytes]) -> bytes:
     # A bulk append gives all its events one reception time; live events come at a small delay each.
     absolute = bool((events.received == events.received[0]).all())
     frame: bytes = msgpack.packb(
@@ -329,7 +334,7 @@ class Part:
             found += self._unpacked(at)
         if len(found) != self.count:
             raise self.damaged(f"it has {len(found)} messages of {self.count} events")
-        return found if self._places is None else list(itemgetter(*self._places.tolist())(found))
+        return found if self._places is None else picked(found, self._places)
 
     def _some_messages(self, places: npt.NDArray[np.intp]) -> list[str]:
         """Return the messages of some events, reading no stretch in vain."""

@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,20 @@ from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_keys
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
+_FEW = 8
+"""Of a list of so many more, values are picked one by one; else all at once, by numpy."""
+
+
+def picked(values: list[Any], places: npt.NDArray[np.intp]) -> list[Any]:
+    """Return the values at some places, in that order.
+
+    >>> picked(["a", "b"], np.array([1, 0, 1]))
+    ['b', 'a', 'b']
+    """
+    if len(places) * _FEW < len(values):
+        return [values[place] for place in places.tolist()]
+    found: list[Any] = np.array(values, dtype=object)[places].tolist()
+    return found
 
 
 class Coded(NamedTuple):
@@ -119,17 +132,10 @@ class Vectors(NamedTuple):
         """Return the events from ``start`` up to ``stop``."""
         return self._each(lambda column: column[start:stop])
 
-    def take(self, places: Sequence[int]) -> Vectors:
+    def take(self, places: Sequence[int] | npt.NDArray[np.intp]) -> Vectors:
         """Return the events at ``places``, in that order."""
-        order = np.array(places, np.intp)
-        several = itemgetter(*places) if len(places) > 1 else None
-
-        def pick(column: Any) -> Any:
-            if isinstance(column, list):
-                return list(several(column)) if several else [column[at] for at in places]
-            return column[order]
-
-        return self._each(pick)
+        order = np.asarray(places, np.intp)
+        return self._each(lambda column: picked(column, order) if isinstance(column, list) else column[order])
 
     def _each(self, part: Any) -> Vectors:
         return Vectors._make(
@@ -144,7 +150,7 @@ class Vectors(NamedTuple):
     def in_key_order(self) -> Vectors:
         """Return the events in the order of their keys."""
         order = key_order(self.times, partial(_source_and_number, self))
-        return self if order is None else self.take(order.tolist())
+        return self if order is None else self.take(order)
 
     def event(self, at: int) -> Event:
         """Return one event."""
