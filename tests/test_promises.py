@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Event as Event_
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from tests.child import run
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.limits import SEQ_NUMBER_MAX
-from yamcs_archive.storage import meta
+from yamcs_archive.storage import meta, writer
 from yamcs_archive.storage.state import read_meta
 
 
@@ -153,3 +155,157 @@ def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
     kept = sim._store._writer._kept._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
     assert all(len(block.events.types.table) <= block.count for block in kept)
     assert any(block.count < 1_000 for block in kept)
+
+
+def test_a_callback_may_submit_while_more_is_queued_than_may_wait(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUEUED_BYTES_MAX", 10_000)
+    followed: list[Future[Any]] = []
+    futures = []
+    for n in range(50):
+        future = sim.submit(Event("m" * 1000, generation_time=n))
+        future.add_done_callback(lambda _: followed.append(sim.submit(Event("f" * 20_000))))
+        futures.append(future)
+    assert [future.result(60).duplicate for future in futures] == [False] * 50
+    sim.append(Event("behind all callbacks"))
+    assert [future.result(60).duplicate for future in followed] == [False] * 50
+
+
+@pytest.mark.parametrize("fault", [SystemExit, KeyboardInterrupt, ValueError])
+def test_what_a_callback_raises_ends_nobody_elses_waiting(
+    sim: Instance, fault: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Future[Any]) -> None:
+        raise fault
+
+    hold = Event_()
+    first = sim.submit(Event("holds the writer"))
+    first.add_done_callback(lambda _: hold.wait(60))
+    failing = sim.submit(Event("whose callback fails"))
+    failing.add_done_callback(fail)
+    behind = sim.submit(Event("behind it"))
+    hold.set()
+    assert behind.result(60).event.message == "behind it"
+    assert failing.result(60).duplicate is False
+    assert sim.append(Event("later")).duplicate is False
+    assert any(fault.__name__ in record.message or record.exc_info for record in caplog.records)
+
+
+def test_a_callback_that_waits_for_a_commit_is_told_instead_of_waiting_for_ever(sim: Instance) -> None:
+    told: Future[str] = Future()
+
+    def wait(_: Future[Any]) -> None:
+        try:
+            sim.append(Event("in a callback"))
+        except RuntimeError as error:
+            told.set_result(str(error))
+
+    hold = Event_()
+    sim.submit(Event("holds the writer")).add_done_callback(lambda _: hold.wait(60))
+    sim.submit(Event("a")).add_done_callback(wait)
+    hold.set()
+    assert "let it submit" in told.result(60)
+
+
+_PEAK = """
+    import resource
+    with Archive.open(sys.argv[1], options=Options(maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        {work}
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+_WORKS = {
+    "extra": """
+        large = [chr(65 + n) * 40_000 for n in range(26)]
+        extras = ({"raw": large[n % 26] + "x"} for n in range(8_000))
+        sim.append_many(Event("m", generation_time=n, extra=extra) for n, extra in enumerate(extras))
+    """,
+    "conflicts": """
+        large = [Event(chr(65 + n % 26) * (1 << 20), generation_time=n, seq_number=n) for n in range(26)]
+        sim.append_many(large)
+        del large
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        keys = [(n % 26, n % 26) for n in range(10_000)]
+        counts = sim.append_many(Event("other", generation_time=t, seq_number=n) for t, n in keys)
+        assert counts.conflict_count == 10_000, counts
+        assert [conflict.position for conflict in counts.conflicts] == list(range(31))
+    """,
+    "changes": """
+        for n in range(300):
+            sim.append(Event(chr(65 + n % 26) * (1 << 20), generation_time=n % 7 * 1000 + n, seq_number=n))
+        sim.settle()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert [change.event.seq_number for change in sim.changes()] == list(range(300))
+    """,
+}
+
+
+@pytest.mark.parametrize("work", _WORKS)
+def test_memory_is_bounded_by_bytes_not_by_events(tmp_path: Path, work: str) -> None:
+    code = _PEAK.replace("{work}", _WORKS[work].strip())
+    assert int(run(code, tmp_path / "a")) < 150  # MiB, of 300 or more that pass through
+
+
+def test_an_archive_at_rest_is_left_alone(tmp_path: Path) -> None:
+    now = [10_000_000]
+    options = Options(clock=lambda: now[0], block_events_max=64, rows_max=10**6)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
+        environment: Any = sim._store._environment  # type: ignore[attr-defined]  # what it reads
+        for n in range(100):
+            sim.append(Event(f"{n}", generation_time=n))
+        for _ in range(2):
+            now[0] += 60_000_000
+            maintenance.look(now[0])
+        reads: list[int] = []
+        read = environment.read
+
+        def counted() -> Any:
+            reads.append(1)
+            return read()
+
+        environment.read = counted
+        for _ in range(100):
+            now[0] += 1_000_000
+            maintenance.look(now[0])
+        assert reads == []
+        sim.append(Event("one more"))
+        now[0] += 60_000_000
+        maintenance.look(now[0])
+        maintenance.look(now[0] + 60_000_000)
+        assert reads
+
+
+def test_a_quiet_archive_does_not_write_its_last_block_anew_for_each_event(tmp_path: Path) -> None:
+    now = [10_000_000]
+    with Archive.open(tmp_path / "a", options=Options(clock=lambda: now[0], maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
+        sim.append_many(Event(f"{n}", generation_time=n) for n in range(1000))
+        rewritten = 0
+        for n in range(1000, 2000):  # an event a second, sealed a minute later
+            sim.append(Event(f"{n}", generation_time=n))
+            now[0] += 1_000_000
+            before = values(sim)
+            maintenance.look(now[0])
+            rewritten += values(sim) != before
+        assert 1 <= rewritten <= 8
+        now[0] += 60_000_000
+        maintenance.look(now[0])
+        maintenance.look(now[0])
+        assert len(list(sim.events())) == sim.stats().events == 2000
+        with environment_of(sim).read() as transaction:
+            assert transaction.stat(environment_of(sim).databases["rows"])["entries"] == 0
+
+
+def environment_of(sim: Instance) -> Any:
+    return sim._store._environment  # type: ignore[attr-defined]  # there is no public way to look
+
+
+def values(sim: Instance) -> list[bytes]:
+    """The checksums of all blocks."""
+    with environment_of(sim).read() as transaction:
+        return [value[:8] for _, value in transaction.cursor(environment_of(sim).databases["blocks"])]

@@ -8,9 +8,10 @@ from itertools import islice
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.event import Event
-from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, CONFLICTS_KEPT_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
 from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.outcomes import Outcome
+from yamcs_archive.storage.columns import event_bytes
+from yamcs_archive.storage.outcomes import Outcome, Refused, first_conflicts
 
 _STEP_EVENTS = 32
 """Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
@@ -21,7 +22,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._stored = self._duplicates = self._expired = self._conflict_count = 0
-        self._conflicts: list[Conflict] = []
+        self._conflicts: list[Refused] = []
 
     def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
         """Take what became of the chunk that began at ``start``; its error gets position and counts.
@@ -44,22 +45,43 @@ class Tally:
         self._stored += outcome.stored
         self._duplicates += len(outcome.duplicates)
         self._expired += len(outcome.expired)
-        self._conflict_count += len(outcome.conflicts)
-        room = CONFLICTS_KEPT_MAX - len(self._conflicts)
-        self._conflicts += [
-            Conflict(start + position, stored, offered)
-            for position, stored, offered in sorted(outcome.conflicts, key=_position)[:room]
-        ]
+        self._conflict_count += len(outcome.conflicts.positions)
+        if outcome.conflicts.positions:
+            more = [
+                refused._replace(position=start + refused.position) for refused in outcome.conflicts.first
+            ]
+            self._conflicts = first_conflicts([*self._conflicts, *more])
 
     def counts(self) -> AppendCounts:
         """Return the sums so far."""
         return AppendCounts(
-            self._stored, self._duplicates, self._expired, self._conflict_count, tuple(self._conflicts)
+            self._stored,
+            self._duplicates,
+            self._expired,
+            self._conflict_count,
+            tuple(Conflict(*refused) for refused in self._conflicts),
         )
 
 
-def _position(refused: tuple[int, Event, Event]) -> int:
-    return refused[0]
+class InTurn:
+    """One at a time: the next one is begun when the one before it is known to be stored.
+
+    So what is stored is the beginning of what was given, whatever fails.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: Callable[[], None] | None = None
+
+    def begin(self, begin: Callable[[], Callable[[], None]]) -> None:
+        """Wait for the one before, then begin another; ``begin`` returns what waits for it."""
+        self.wait()
+        self._waiting = begin()
+
+    def wait(self) -> None:
+        """Wait for what was begun; whatever it raises comes once."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting()
 
 
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -90,7 +112,7 @@ def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
             chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
             if len(chunk) == seen:
                 break
-            size_bytes += sum(len(event.message) for event in chunk[seen:] if type(event) is Event)
+            size_bytes += sum(event_bytes(event) for event in chunk[seen:] if type(event) is Event)
             if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
                 yield chunk
                 chunk, size_bytes = [], 0

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 
-from yamcs_archive.appending import Tally, chunks
+from yamcs_archive.appending import InTurn, Tally, chunks
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.limits import CHUNK_EVENTS_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
@@ -20,7 +20,7 @@ from yamcs_archive.results import (
     InstanceStats,
     SourceStats,
 )
-from yamcs_archive.storage.columns import Columns, prepare
+from yamcs_archive.storage.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.store import EventStore
@@ -99,7 +99,14 @@ class Instance:
         tally = Tally()
         alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
         position = 0
-        before: Callable[[], None] | None = None  # waits for the chunk before, and counts it
+        in_turn = InTurn()
+
+        def hand_over(columns: Columns, *, now: bool) -> None:
+            nonlocal position
+            start = position
+            in_turn.begin(lambda: partial(tally.add, start, *self._handed_over(columns, now=now)))
+            position += columns.size
+
         try:
             for chunk in chunks(events):
                 bad: InvalidInputError | None = None
@@ -109,26 +116,19 @@ class Instance:
                     # What comes before the bad event is as good as earlier chunks.
                     bad, within = error, error.position or 0
                     columns = prepare(chunk[:within], self._options.clock)
-                # A chunk is handed over when the one before it is known to be stored, so that what is stored
-                # is the beginning of what was given, whatever fails.
-                if before is not None:
-                    waiting, before = before, None
-                    waiting()
-                before = partial(tally.add, position, *self._handed_over(columns, now=alone))
-                position += columns.size
+                parts = list(cut_by_size(columns, CHUNK_BYTES_MAX))
+                for part in parts:
+                    hand_over(part, now=alone and len(parts) == 1)
                 if bad is not None:
                     bad.position = position
-                    waiting, before = before, None
-                    waiting()
+                    in_turn.wait()
                     raise bad
         except BaseException as error:
-            if before is not None:
-                before()  # the iterable failed: what was handed over is stored nevertheless
+            in_turn.wait()  # the iterable failed: what was handed over is stored nevertheless
             if isinstance(error, ArchiveError):
                 error.counts = tally.counts()
             raise
-        if before is not None:
-            before()
+        in_turn.wait()
         return tally.counts()
 
     def _handed_over(
@@ -344,8 +344,8 @@ def _as_it_is(outcome: Outcome) -> Outcome:
 
 def _appended(outcome: Outcome) -> Appended:
     """Turn the outcome of one event into what :meth:`Instance.append` returns or raises."""
-    if outcome.conflicts:
-        raise ConflictError(outcome.conflicts[0].stored, outcome.conflicts[0].offered)
+    for refused in outcome.conflicts.first:
+        raise ConflictError(refused.stored, refused.offered)
     if outcome.expired:
         raise ExpiredError(outcome.columns.event(0))
     if outcome.duplicates:

@@ -84,6 +84,9 @@ RUN_EVENTS_MIN = 256
 ROWS_MAX = 100_000
 """Rows beyond which the smallest keys are sealed, however young: rows are dear on the medium."""
 
+ROWS_BYTES_MAX = 64 << 20
+"""Bytes of pages of rows beyond which they are sealed likewise."""
+
 SEAL_AGE_US = 60_000_000
 """Age of a commit at which its rows are sealed: 60 s. What is late by less than that costs no rewriting."""
 
@@ -92,6 +95,12 @@ LATE_SHARE = 8
 
 SEAL_ROWS_MAX = 8_192
 """Rows that one sealing step takes: callers wait for the writer no longer than this takes."""
+
+BATCHES_MAX = 32
+"""Batches that a server reads at once: each holds one of its 64 threads, however slowly it comes."""
+
+CONFLICTS_KEPT_BYTES_MAX = 32 << 20
+"""Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
 
 GROUP_BLOCKS_MAX = 256
 """Blocks in a group of summaries: two levels of 256 cover a hundred million events in 190 looks."""

@@ -1,16 +1,19 @@
 """The standalone process: what it says, what it refuses, how it ends, and that nothing outlives it."""
 
 import os
+import select
 import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
+from yamcs_archive.limits import BATCHES_MAX
 
 
 def stored(directory: Path) -> set[str]:
@@ -93,6 +96,29 @@ def test_readers_read_beside_the_server_and_writers_are_refused(tmp_path: Path) 
             assert [event.message for event in reading.instance("sim").events()] == ["seen"]
         with pytest.raises(LockedError, match=served.url):
             Archive.open(tmp_path / "data")
+
+
+def test_batches_that_stall_leave_threads_for_others_and_more_of_them_are_told_to_come_later(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "a") as served:
+        stalled = [served.connect() for _ in range(BATCHES_MAX + 40)]
+        for connection in stalled:
+            connection.putrequest("POST", f"{PATH}:batch")
+            connection.putheader("Content-Type", "application/x-ndjson")
+            connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders(b'4\r\n{"me\r\n')
+        assert post(served.connect(), {"message": "beside them"})["message"] == "beside them"
+        deadline_s = time.monotonic() + WAIT_S
+        told: list[Any] = []
+        while len(told) < 40 and time.monotonic() < deadline_s:
+            told, _, _ = select.select([connection.sock for connection in stalled], [], [], 1)
+        for connection in stalled:
+            if connection.sock in told:
+                answer = connection.getresponse()
+                assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert len(told) == 40
+        assert post(served.connect(), {"message": "still"})["message"] == "still"
 
 
 def test_idle_connections_hold_no_thread(tmp_path: Path) -> None:

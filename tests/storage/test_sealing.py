@@ -11,9 +11,11 @@ import pytest
 
 from tests.child import run
 from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage import sealing
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.points import SEAL_POINTS
+from yamcs_archive.storage.sealing import Aim
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -75,10 +77,10 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
     small.append_many(events(160))
     maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
     small.append(Event("late", source="L", generation_time=1))
-    maintenance._seal(maintenance._writer.head, all_late=False)
+    maintenance._seal(maintenance._writer.head, few=False)
     assert entries(small)["rows"] == 1
     small.append(Event("late", source="L", generation_time=2))
-    maintenance._seal(maintenance._writer.head, all_late=False)
+    maintenance._seal(maintenance._writer.head, few=False)
     assert entries(small)["rows"] == 0
     whole(small)
     assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]
@@ -136,16 +138,20 @@ def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -
     whole(small)
 
 
+def _unexpected(error: DamagedError) -> None:
+    raise error
+
+
 def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> None:
     for event in events(10):
         small.append(event)
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
     assert writer.perform(lambda stored: sealing.put(step, stored))
     assert not writer.perform(lambda stored: sealing.put(step, stored))  # its rows are gone
     small.append_many(events(12, source="T"))
-    [[stale]] = list(sealing.steps(environment, SMALL, writer.head, all_late=True))
+    [[stale]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
     small.settle()
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)
@@ -316,7 +322,9 @@ def test_maintenance_seals_by_itself_when_the_archive_is_idle(tmp_path: Path) ->
         maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
         maintenance.look(now[0])
         assert entries(sim)["rows"] == 10
-        maintenance.look(now[0] + 6_000_000)  # nothing was committed for six seconds
+        maintenance.look(now[0] + 59_000_000)
+        assert entries(sim)["rows"] == 10
+        maintenance.look(now[0] + 60_000_000)  # nothing was committed for a minute
         assert entries(sim)["rows"] == 0
         whole(sim)
 

@@ -72,7 +72,9 @@ def test_whole_bytewise_and_in_pieces_give_the_same_in_every_encoding(texts: lis
         assert list(read(batch.gunzipped([zipped + gzip.compress(b"")]))) == whole
 
 
-@pytest.mark.parametrize("read", [batch.from_ndjson, batch.from_protobuf, batch.from_msgpack])
+@pytest.mark.parametrize(
+    "read", [batch.from_ndjson, batch.from_protobuf, batch.from_msgpack], ids=lambda read: read.__name__
+)
 def test_an_empty_stream_has_no_elements(read: Reader) -> None:
     assert list(read([])) == list(read([b""])) == []
 
@@ -113,7 +115,7 @@ GOOD_MAP = msgpack.packb({"message": "a"})
             "extensions",
         ),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: getattr(value, "__name__", str(value)[:40]),
 )
 def test_a_bad_element_is_named_with_its_position_and_those_before_it_are_given(
     read: Reader, body: bytes, field: str
@@ -134,7 +136,11 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
     assert (second.generation_time, second.extensions) == (7000, b"\xa0\x06\x01")
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"abc")[:-4], gzip.compress(b"abc") + b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [b"not gzip", gzip.compress(b"abc")[:-4], gzip.compress(b"abc") + b"x"],
+    ids=["none", "cut short", "more behind"],
+)
 def test_what_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):
         list(batch.gunzipped(pieces(body, 4)))

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping
 
 from yamcs_archive.archive import Archive
@@ -15,7 +16,7 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.messages import Call, Head, Pending, Response
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.routes import Request, Route, find
-from yamcs_archive.limits import BODY_BYTES_MAX
+from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Core:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._batches = threading.BoundedSemaphore(BATCHES_MAX)
 
     def begin(self, head: Head) -> Response | Call:
         """Look at the head of a request: answer it at once, or say how to go on with its body.
@@ -40,7 +42,7 @@ class Core:
             route, names = _routed(head)
             length = _content_length(head.headers)
             if route.streams:
-                return _streaming(self._archive, route, head, names, media)
+                return self._streaming(route, head, names, media)
             if length is not None and length > BODY_BYTES_MAX:
                 raise _too_large()
             if (encoding := head.headers.get("content-encoding", "identity").strip().lower()) != "identity":
@@ -63,6 +65,30 @@ class Core:
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
         )
 
+    def _streaming(self, route: Route, head: Head, names: Mapping[str, str], media: str) -> Call:
+        """Return the call of a route whose body is read as it comes.
+
+        A client that sends slowly holds a thread meanwhile, so only so many may: the others are left for
+        single events and for reading.
+        """
+
+        def stream(chunks: Iterable[bytes]) -> Response:
+            if not self._batches.acquire(blocking=False):
+                return error_reply(_too_many(), media)
+            try:
+                answer = _run(route, Request(self._archive, head, names, b"", media, chunks))
+                return answer if isinstance(answer, Response) else answer.wait()
+            finally:
+                self._batches.release()
+
+        return Call(
+            BODY_BYTES_MAX,
+            lambda body: stream([body] if body else []),
+            too_large=lambda: error_reply(_too_large(), media),
+            cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
+            stream=stream,
+        )
+
 
 def _run(route: Route, request: Request) -> Response | Pending:
     try:
@@ -72,22 +98,6 @@ def _run(route: Route, request: Request) -> Response | Pending:
     except Exception as error:
         _log.exception("%s %s", request.head.method, request.head.path)
         return error_reply(error, request.media)
-
-
-def _streaming(archive: Archive, route: Route, head: Head, names: Mapping[str, str], media: str) -> Call:
-    """Return the call of a route whose body is read as it comes."""
-
-    def stream(chunks: Iterable[bytes]) -> Response:
-        answer = _run(route, Request(archive, head, names, b"", media, chunks))
-        return answer if isinstance(answer, Response) else answer.wait()
-
-    return Call(
-        BODY_BYTES_MAX,
-        lambda body: stream([body] if body else []),
-        too_large=lambda: error_reply(_too_large(), media),
-        cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
-        stream=stream,
-    )
 
 
 def _routed(head: Head) -> tuple[Route, Mapping[str, str]]:
@@ -110,6 +120,15 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
     return int(text)
+
+
+def _too_many() -> HttpError:
+    return HttpError(
+        503,
+        "ServiceUnavailableException",
+        f"{BATCHES_MAX} batches are under way, the limit: send it again later",
+        (("retry-after", "1"),),
+    )
 
 
 def _too_large() -> HttpError:

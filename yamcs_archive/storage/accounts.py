@@ -27,7 +27,7 @@ def account(group: Group, state: Callable[[str], SourceState], changed: dict[str
         names = outcome.columns.source
         for field, positions in (
             ("duplicates", [position for position, _ in outcome.duplicates]),
-            ("conflicts", [refused.position for refused in outcome.conflicts]),
+            ("conflicts", outcome.conflicts.positions),
             ("expired", outcome.expired),
         ):
             for position in positions:

@@ -11,6 +11,8 @@ from heapq import merge
 
 from yamcs_archive.errors import BadCursorError, CursorGoneError, OtherHistoryError
 from yamcs_archive.event import Event
+from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.columns import event_bytes
 from yamcs_archive.storage.commits import (
     CommitRecord,
     Cursor,
@@ -80,11 +82,32 @@ def _events_of(
         runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
         yield number, (event for run in runs for _, event in run)
         return
-    by_commit: dict[int, list[Event]] = {}
+    lowest = number
+    while lowest <= record.last:
+        greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
+        yield from sorted(by_commit.items())
+        lowest = greatest + 1
+
+
+def _of_first_commits(
+    reader: Reader, record: CommitRecord, lowest: int, horizon: bytes
+) -> tuple[int, dict[int, list[Event]]]:
+    """Return the events of the commits from ``lowest`` on, and the last one that memory allows, by commit.
+
+    They stand in the order of keys, so each look goes over all runs; for all but large events one is enough.
+    """
+    greatest, size_bytes = record.last, 0
+    found: dict[int, list[Event]] = {}
     for run in record.runs:
-        for commit, event in _in_run(reader, run, horizon, number, record.last):
-            by_commit.setdefault(commit, []).append(event)
-    yield from sorted(by_commit.items())
+        for commit, event in _in_run(reader, run, horizon, lowest, greatest):
+            if commit > greatest:  # given up since this run was begun
+                continue
+            found.setdefault(commit, []).append(event)
+            size_bytes += event_bytes(event)
+            while size_bytes > READ_BYTES_MAX and len(found) > 1:
+                greatest = max(found) - 1
+                size_bytes -= sum(map(event_bytes, found.pop(greatest + 1)))
+    return greatest, found
 
 
 def _in_run(

@@ -175,6 +175,36 @@ def sizes(columns: Columns) -> list[int]:
     return found
 
 
+def event_bytes(event: Event) -> int:
+    """Return about how many bytes of text an event has; characters count as one.
+
+    >>> event_bytes(Event("abc", source="S", extra={"a": "bc"}))
+    7
+    """
+    size = len(event.message) + len(event.source) + len(event.type or "") + len(event.created_by or "")
+    size += len(event.extensions)
+    return size + sum(len(name) + len(value) for name, value in event.extra.items())
+
+
+def cut_by_size(columns: Columns, bytes_max: int) -> Iterator[Columns]:
+    """Yield the events in parts of about that many bytes of text: as they are, unless they have much more.
+
+    >>> columns = prepare([Event("abc", extra={"a": "b"}) for _ in range(3)], int)
+    >>> [part.size for part in cut_by_size(columns, 10)]
+    [2, 1]
+    """
+    if not has_attached(columns):
+        yield columns
+        return
+    start = size_bytes = 0
+    for at, more in enumerate(sizes(columns)):
+        if size_bytes and size_bytes + more > bytes_max:
+            yield columns.cut(start, at)
+            start, size_bytes = at, 0
+        size_bytes += more
+    yield columns.cut(start, columns.size)
+
+
 def has_attached(columns: Columns) -> bool:
     """Say whether events have more than their messages that counts: extra, extensions, long texts.
 

@@ -1,7 +1,8 @@
 """Maintenance that needs nobody: seals rows, closes groups and packs commits, on a thread of its own.
 
-It looks every second. Rows are sealed when their commit is older than the sealing age, when there are
-more of them than may be, and when nothing was committed for a while, late ones too.
+It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
+than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
+late ones too. Once all is at rest it does nothing until the next commit.
 
 Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
 comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
@@ -16,7 +17,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
+from yamcs_archive.limits import ROWS_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage import packing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
@@ -25,8 +27,8 @@ from yamcs_archive.storage.writer import Writer
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
-_IDLE_US = 5_000_000
-"""Nothing committed for so long: the archive is idle, and late rows are merged too."""
+_REST_SHARE = 20
+"""After a look that took a while, so many times as long passes before the next one."""
 
 
 class Maintenance:
@@ -40,7 +42,9 @@ class Maintenance:
         self._stopping = threading.Event()
         # What was committed before this opening is old enough at once.
         self._seen: deque[tuple[int, int]] = deque([(options.clock() - options.seal_age_us, writer.head)])
-        self._packed = 1  # the first commit of the newest packed record
+        self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
+        self._settled = 0  # the head when all was sealed that could be
+        self._damage_told: set[str] = set()
         self._compactor = ThreadPoolExecutor(1, f"archive-compactor-{name}")
         self._thread: threading.Thread | None = None
         if options.maintenance:
@@ -56,7 +60,7 @@ class Maintenance:
 
     def settle(self) -> None:
         """Seal everything that is committed when this is called, late rows too, and close groups."""
-        self._seal(self._writer.head, all_late=True)
+        self._seal(self._writer.head, few=True)
 
     def compact(self) -> Compaction:
         """Settle, then put a dense copy in the place of all that is stored; wait for it.
@@ -75,7 +79,7 @@ class Maintenance:
         with self._lock:
             self._go_on()
             before_bytes = self._environment.allocated_bytes()
-            self._seal_held(self._writer.head, all_late=True)
+            self._seal_held(self._writer.head, few=True)
             self._go_on()
             compact(self._environment, self._writer.hold, self._go_on)
             after_bytes = self._environment.allocated_bytes()
@@ -88,48 +92,73 @@ class Maintenance:
     def look(self, now: int) -> None:
         """Seal what is due at ``now``, microseconds since 1970."""
         head = self._writer.head
+        if head == self._settled:
+            return
         if head != self._seen[-1][1]:
             self._seen.append((now, head))
         while len(self._seen) > 1 and self._seen[1][0] <= now - self._options.seal_age_us:
             self._seen.popleft()
-        idle = self._seen[-1][0] <= now - _IDLE_US
+        idle = self._seen[-1][0] <= now - self._options.seal_age_us
         old_enough, upto = self._seen[0]
         if idle:
             upto = head
         elif old_enough > now - self._options.seal_age_us:
             upto = 0
-        too_many = self._rows() > self._options.rows_max
+        too_many = self._too_many_rows()
         if too_many:
             upto = head
         if upto:
-            self._seal(upto, all_late=idle or too_many)
+            whole = self._seal(upto, few=idle or too_many)
+            if whole and idle:
+                self._settled = head
 
-    def _rows(self) -> int:
+    def _too_many_rows(self) -> bool:
         with self._environment.read() as transaction:
-            return transaction.stat(self._environment.databases["rows"])["entries"]
+            found = transaction.stat(self._environment.databases["rows"])
+        pages = found["leaf_pages"] + found["overflow_pages"]
+        return found["entries"] > self._options.rows_max or pages * found["psize"] > ROWS_BYTES_MAX
 
-    def _seal(self, upto_commit: int, *, all_late: bool) -> None:
+    def _seal(self, upto_commit: int, *, few: bool) -> bool:
         with self._lock:
-            self._seal_held(upto_commit, all_late=all_late)
+            return self._seal_held(upto_commit, few=few)
 
-    def _seal_held(self, upto_commit: int, *, all_late: bool) -> None:
-        for steps in sealing.steps(self._environment, self._options, upto_commit, all_late=all_late):
+    def _seal_held(self, upto_commit: int, *, few: bool) -> bool:
+        """Seal, close groups and pack; False when something was left for the next time."""
+        whole = True
+        aim = sealing.Aim(upto_commit, few, self._tell_of_damage)
+        for steps in sealing.steps(self._environment, self._options, aim):
             if not self._writer.perform(partial(sealing.put_all, steps)):
                 for step in steps:  # each on its own: the one that no longer fits waits for the next round
-                    self._writer.perform(partial(sealing.put, step))
+                    whole &= self._writer.perform(partial(sealing.put, step))
             if self._stopping.is_set():
-                return
-        while self._writer.perform(sealing.close_groups) and not self._stopping.is_set():
-            pass
-        records_min = 2 if all_late else packing.PACK_RECORDS_MIN
-        for first, last in packing.packs(self._environment, self._packed, upto_commit, records_min):
-            self._writer.perform(partial(packing.put_pack, first, last))
-            self._packed = first
+                return False
+        try:
+            while self._writer.perform(sealing.close_groups):
+                if self._stopping.is_set():
+                    return False
+        except DamagedError as error:  # without groups a query is slower, and as right
+            self._tell_of_damage(error)
+        return self._pack(upto_commit, 2 if few else packing.PACK_RECORDS_MIN) and whole
+
+    def _pack(self, upto_commit: int, records_min: int) -> bool:
+        for pack in packing.packs(self._environment, self._packed, upto_commit):
+            if pack.records >= records_min:
+                self._writer.perform(partial(packing.put_pack, pack.first, pack.last))
+            # A record that is full, or stands before one that is too large, is not looked at again.
+            self._packed = pack.first if pack.open else pack.last + 1
             if self._stopping.is_set():
-                return
+                return False
+        return True
+
+    def _tell_of_damage(self, error: DamagedError) -> None:
+        if str(error) not in self._damage_told:
+            self._damage_told.add(str(error))
+            _log.error("%s; it is left as it is, and what lies behind it is sealed", error)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_S):
+        pause_s = _LOOK_S
+        while not self._stopping.wait(pause_s):
+            begun_s = time.monotonic()
             try:
                 self.look(self._options.clock())
             except ArchiveError as error:
@@ -137,3 +166,4 @@ class Maintenance:
                     _log.warning("sealing is put off: %s", error)
             except Exception:  # a fault of ours must not end it: rows would be sealed no more
                 _log.exception("sealing failed, and is tried again")
+            pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))

@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import accumulate
 from operator import lt
 from typing import NamedTuple, Protocol
 
@@ -19,8 +21,14 @@ import numpy as np
 
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
-from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MIN_US
-from yamcs_archive.storage.columns import Columns, Key, joined
+from yamcs_archive.limits import (
+    CONFLICTS_KEPT_BYTES_MAX,
+    CONFLICTS_KEPT_MAX,
+    SEQ_NUMBER_MAX,
+    SEQ_NUMBER_MIN,
+    TIME_MIN_US,
+)
+from yamcs_archive.storage.columns import Columns, Key, event_bytes, joined
 from yamcs_archive.storage.commits import Run
 from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_key
@@ -56,6 +64,49 @@ class Refused(NamedTuple):
     offered: Event
 
 
+def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
+    """Return the first conflicts by position, as many as are shown.
+
+    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("")) for n in (2, 1)]
+    >>> [refused.position for refused in first_conflicts(large * 30)][:3]
+    [1, 1, 1]
+    >>> len(first_conflicts(large * 30))
+    31
+    """
+    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
+    reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
+    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
+
+
+def _position(refused: Refused) -> int:
+    return refused.position
+
+
+class Conflicts:
+    """The conflicts of one caller, met in any order: all are counted, the first ones kept."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self._kept: list[Refused] = []
+        self._kept_bytes = 0
+
+    def add(self, refused: Refused) -> None:
+        """Take one more."""
+        self.positions.append(refused.position)
+        self._kept.append(refused)
+        self._kept_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        if len(self._kept) > 2 * CONFLICTS_KEPT_MAX or self._kept_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX:
+            self._kept = self.first
+            self._kept_bytes = sum(
+                event_bytes(each.stored) + event_bytes(each.offered) for each in self._kept
+            )
+
+    @property
+    def first(self) -> list[Refused]:
+        """The first ones by position."""
+        return first_conflicts(self._kept)
+
+
 @dataclass
 class Outcome:
     """What became of one caller's events."""
@@ -65,7 +116,7 @@ class Outcome:
     stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
     """Position and the event that was stored already."""
-    conflicts: list[Refused] = field(default_factory=list)
+    conflicts: Conflicts = field(default_factory=Conflicts)
     expired: list[int] = field(default_factory=list)
     error: NumbersExhaustedError | None = None
     """Set when none of this caller's events was taken."""
@@ -156,7 +207,7 @@ def _rising(events: Columns | Vectors) -> bool:
 
 def _counted(takers: list[Outcome], group: Group) -> Group:
     for outcome in takers:
-        refused = len(outcome.duplicates) + len(outcome.conflicts) + len(outcome.expired)
+        refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
         outcome.stored = outcome.columns.size - refused
     return group
 
@@ -188,7 +239,7 @@ class _Arrivals:
         if same_content(stored, offered):
             outcome.duplicates.append((position, stored))
         else:
-            outcome.conflicts.append(Refused(position, stored, offered))
+            outcome.conflicts.add(Refused(position, stored, offered))
 
 
 class _Placing:

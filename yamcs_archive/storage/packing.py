@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX, READ_BYTES_MAX
 from yamcs_archive.storage.commits import CommitRecord, Run, commit_key, decode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.points import reach
@@ -22,22 +24,31 @@ PACK_RECORDS_MIN = 32
 """Fewer records than this are not worth a transaction, unless all is to be at rest."""
 
 
-def packs(environment: Environment, begin: int, upto: int, records_min: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of neighbouring commits from ``begin`` to ``upto`` whose records can be one.
+class Pack(NamedTuple):
+    """Neighbouring commits whose records can be one."""
+
+    first: int
+    last: int
+    records: int
+    open: bool
+    """True: there may be room for the commits that follow."""
+
+
+def packs(environment: Environment, begin: int, upto: int) -> Iterator[Pack]:
+    """Yield the commits from ``begin`` to ``upto``, those together whose records can be one.
 
     ``begin`` must be the first commit of a record.
     """
-    found: list[CommitRecord] = []
+    first, last, records, commits, events = begin, begin - 1, 0, 0, 0
     for record in _records(environment, begin, upto):
-        commits = sum(len(other.times) for other in found) + len(record.times)
-        events = sum(sum(other.events) for other in found) + sum(record.events)
-        if found and (commits > PACK_COMMITS_MAX or events > PACK_EVENTS_MAX):
-            if len(found) >= records_min:
-                yield found[0].first, found[-1].last
-            found = []
-        found.append(record)
-    if len(found) >= records_min:
-        yield found[0].first, found[-1].last
+        own_commits, own_events = len(record.times), sum(record.events)
+        if records and (commits + own_commits > PACK_COMMITS_MAX or events + own_events > PACK_EVENTS_MAX):
+            yield Pack(first, last, records, open=False)
+            first, records, commits, events = record.first, 0, 0, 0
+        last, records = record.last, records + 1
+        commits, events = commits + own_commits, events + own_events
+    if records:
+        yield Pack(first, last, records, open=True)
 
 
 def _records(environment: Environment, begin: int, upto: int) -> Iterator[CommitRecord]:
@@ -45,11 +56,12 @@ def _records(environment: Environment, begin: int, upto: int) -> Iterator[Commit
     while begin <= upto:
         with environment.read() as transaction:
             cursor = transaction.cursor(environment.databases["commits"])
-            pairs = []
+            pairs, size_bytes = [], 0
             if cursor.set_range(commit_key(begin)):
                 for pair in cursor.iternext():
                     pairs.append(pair)
-                    if len(pairs) == _RECORDS_READ_MAX:
+                    size_bytes += len(pair[1])
+                    if len(pairs) == _RECORDS_READ_MAX or size_bytes >= READ_BYTES_MAX:
                         break
         if not pairs:
             return
@@ -77,12 +89,19 @@ def put_pack(first: int, last: int, stored: Stored) -> bool:
     return True
 
 
+def _follows(stored: Stored, before: bytes, after: bytes) -> bool:
+    try:
+        return stored.follows(before, after)
+    except DamagedError:  # two runs instead of one are as right, and only longer
+        return False
+
+
 def _joined(runs: list[Run], stored: Stored) -> tuple[Run, ...]:
     """Return runs in key order as few as they can be."""
     found = runs[:1]
     for run in runs[1:]:
         before = found[-1]
-        if run.first <= before.last or stored.follows(before.last, run.first):
+        if run.first <= before.last or _follows(stored, before.last, run.first):
             found[-1] = Run(before.first, max(before.last, run.last))
         else:
             found.append(run)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from math import ceil
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.blocks import OpenBlock, encode_blocks
 from yamcs_archive.storage.keys import encode_key
@@ -56,8 +57,12 @@ def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options)
         and before.events < filled(options.block_events_max)
         and not stored.row_between(before.last, first)
     ):
-        partial = stored.block(before.first).events
-        if partial.text_bytes() < filled(options.block_text_bytes_max):
+        try:
+            partial = stored.block(before.first).events
+        except DamagedError:
+            # It stays as it is, for whoever can mend it; what comes must not wait for that.
+            partial = None
+        if partial is not None and partial.text_bytes() < filled(options.block_text_bytes_max):
             events = joined([partial, events])
     parts = list(cuts(events, options))
     blocks = encode_blocks(parts)

@@ -10,18 +10,22 @@
 4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
    their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
    each would rewrite everything for one event in a hundred.
+5. For the same reason rows wait for the block before them that is not full, until they are an eighth of it or
+   the archive is idle: else each look would write the newest block anew for a few events.
+6. A damaged block is left as it is, and the rows within its range beside it. What lies behind goes on.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 import lmdb
 import numpy as np
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks, encode_late
@@ -69,16 +73,22 @@ class _Plan(NamedTuple):
     """More rows of the same stretch follow: what is planned for them depends on this step."""
 
 
-def steps(
-    environment: Environment, options: Options, upto_commit: int, *, all_late: bool
-) -> Iterator[list[Step]]:
-    """Yield steps that seal the rows of commits up to ``upto_commit``, in key order, a few at a time.
+class Aim(NamedTuple):
+    """What shall be sealed."""
 
-    ``all_late`` seals late rows however few they are.
-    """
+    upto_commit: int
+    """Rows of commits up to this one."""
+    few: bool
+    """However few they are: late ones, and those that a block before them has room for."""
+    damaged: Callable[[DamagedError], None]
+    """Told of what cannot be read, and is passed over."""
+
+
+def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
+    """Yield steps that seal rows, in key order, a few at a time."""
     together: list[_Plan] = []
     size_bytes = 0
-    for plan in _plans(environment, options, upto_commit, all_late):
+    for plan in _plans(environment, options, aim):
         together.append(plan)
         size_bytes += sum(map(Vectors.text_bytes, plan.runs))
         size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
@@ -105,7 +115,7 @@ def _encoded(plans: list[_Plan]) -> list[Step]:
     ]
 
 
-def _plans(environment: Environment, options: Options, upto_commit: int, all_late: bool) -> Iterator[_Plan]:
+def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[_Plan]:
     lower = b""
     while lower < _BEYOND_ALL:
         with environment.read() as transaction:
@@ -113,20 +123,41 @@ def _plans(environment: Environment, options: Options, upto_commit: int, all_lat
             if not rows.set_range(lower or b"\0"):
                 return
             first = rows.key()
-            summary, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            pair, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            try:
+                summary = None if pair is None else decode_summary(*pair)
+            except DamagedError as error:  # where its block ends is not known
+                aim.damaged(error)
+                lower = upper
+                continue
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
             value = None
             if summary is not None:
                 value = transaction.get(summary.first, db=environment.databases["blocks"])
         lower = pairs[-1][0] + b"\0" if more else upper
-        found = None
-        if summary is not None and value is not None:
-            found = _Found(OpenBlock(summary.first, value), value, summary)
-        for plan in _stretch(pairs, found, options, upto_commit, all_late):
+        for plan in _of_stretch(pairs, summary, value, options, aim):
             yield plan._replace(more=more)
 
 
-def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes]:
+def _of_stretch(
+    pairs: list[Pair], summary: Summary | None, value: bytes | None, options: Options, aim: Aim
+) -> list[_Plan]:
+    """Return the plans for rows that all belong to one block, or to none; damage is passed over."""
+    if summary is None:
+        return list(_stretch(pairs, None, options, aim))
+    try:
+        if value is None:
+            raise DamagedError(f"blocks {summary.first.hex()}", "there is a summary of it but no block")
+        found = _Found(OpenBlock(summary.first, value), value, summary)
+        found.block.check_body()
+        return list(_stretch(pairs, found, options, aim))
+    except DamagedError as error:
+        aim.damaged(error)
+        behind = bisect_right(pairs, summary.last, key=_key)
+        return list(_plan(pairs[behind:], None, options, aim.upto_commit))
+
+
+def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None, bytes]:
     """Return the summary of the block that a row belongs to, if any, and the next one's first key."""
     following = _BEYOND_ALL
     placed = summaries.set_range(BLOCK_LEVEL + key)
@@ -135,13 +166,12 @@ def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | No
     placed = summaries.prev() if placed else summaries.last()
     while placed and summaries.key()[:1] != BLOCK_LEVEL:
         placed = summaries.prev()
-    return (decode_summary(*summaries.item()) if placed else None), following
+    return (summaries.item() if placed else None), following
 
 
-def _stretch(
-    pairs: list[Pair], found: _Found | None, options: Options, upto_commit: int, all_late: bool
-) -> Iterator[_Plan]:
+def _stretch(pairs: list[Pair], found: _Found | None, options: Options, aim: Aim) -> Iterator[_Plan]:
     """Yield the plans for rows that all belong to one block, or to none."""
+    upto_commit = aim.upto_commit
     if found is None:
         yield from _plan(pairs, None, options, upto_commit)
         return
@@ -151,9 +181,10 @@ def _stretch(
         yield from _plan(pairs, found, options, upto_commit)
         return
     if not inside and _has_room(found.block, options):
-        yield from _plan(pairs, found, options, upto_commit)
+        if aim.few or len(pairs) * options.late_share >= found.block.count:
+            yield from _plan(pairs, found, options, upto_commit)
         return
-    if all_late:
+    if aim.few:
         yield from _late_plan(pairs[:inside], found, upto_commit)
     yield from _plan(pairs[inside:], None, options, upto_commit)
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import threading
 from collections import deque
@@ -41,6 +42,8 @@ from yamcs_archive.storage.state import head_commit, read_meta
 from yamcs_archive.storage.stored import KeptBlocks, Stored
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
@@ -83,6 +86,7 @@ class Writer:
         self._kept = KeptBlocks()
         self._tasks: deque[_Task] = deque()
         self._turn = threading.Lock()  # held by whoever commits; all state above is theirs
+        self._serving = 0  # the identity of the thread that has the turn
         self._load()
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
@@ -90,14 +94,19 @@ class Writer:
     def submit(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
         """Queue prepared columns; the future gets ``answer(outcome)``, or what it raises, once durable.
 
-        Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued. Raises
-        ClosedError and ForkedError at once.
+        Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued, but for a
+        callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
         if os.getpid() != self._pid:
             raise ForkedError
         submission = _Submission(columns, text_bytes(columns), answer, Future())
         with self._arrived:
-            while self._waiting_bytes > QUEUED_BYTES_MAX and not self._closing:
+            # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
+            while (
+                self._waiting_bytes > QUEUED_BYTES_MAX
+                and not self._closing
+                and self._serving != threading.get_ident()
+            ):
                 self._taken.wait()
             if self._closing:
                 raise ClosedError
@@ -112,7 +121,9 @@ class Writer:
         When nobody else waits or commits, the caller's own thread makes the commit: handing over to
         the writer's thread and back costs a lone caller nearly as much as the commit itself.
         """
+        self._refuse_within_callback()
         if self._turn.acquire(blocking=False):
+            self._serving = threading.get_ident()
             try:
                 with self._arrived:
                     alone = not (self._waiting or self._tasks or self._closing)
@@ -121,6 +132,7 @@ class Writer:
                     self._serve([_Submission(columns, 0, answer, future)])
                     return future.result()
             finally:
+                self._serving = 0
                 self._turn.release()
         return self.submit(columns, answer).result()
 
@@ -140,6 +152,7 @@ class Writer:
         self._do(partial(self._held, run))
 
     def _do(self, run: Callable[[], bool]) -> bool:
+        self._refuse_within_callback()
         task = _Task(run, Future())
         with self._arrived:
             if self._closing:
@@ -147,6 +160,10 @@ class Writer:
             self._tasks.append(task)
             self._arrived.notify()
         return task.future.result()
+
+    def _refuse_within_callback(self) -> None:
+        if self._serving == threading.get_ident():
+            raise RuntimeError("a callback of submit() must not wait for another commit: let it submit")
 
     @property
     def head(self) -> int:
@@ -187,10 +204,14 @@ class Writer:
                 if self._closing and not self._waiting:
                     break
             with self._turn:
-                if group := self._take():
-                    self._serve(group)
-                if self._tasks:
-                    self._serve_task(self._tasks.popleft())
+                self._serving = threading.get_ident()
+                try:
+                    if group := self._take():
+                        self._serve(group)
+                    if self._tasks:
+                        self._serve_task(self._tasks.popleft())
+                finally:
+                    self._serving = 0
         while self._tasks:
             self._tasks.popleft().future.set_exception(ClosedError())
 
@@ -268,7 +289,7 @@ class Writer:
             remaining = iter(error.events)
             for submission in group:
                 mine = tuple(islice(remaining, len(submission.columns.message)))
-                submission.future.set_exception(OutcomeUnknownError(mine, error.reason))
+                _resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
         except Exception as error:
             if not isinstance(error, ArchiveError):
                 self._stale = True  # a fault of ours may have come at any moment
@@ -383,11 +404,25 @@ def _answer(submission: _Submission, outcome: Outcome) -> None:
             raise outcome.error
         answer = submission.answer(outcome)
     except BaseException as error:  # whatever it is, the caller must get it
-        submission.future.set_exception(error)
+        _resolve(submission.future, error=error)
     else:
-        submission.future.set_result(answer)
+        _resolve(submission.future, answer)
 
 
 def _fail(group: list[_Submission], error: BaseException) -> None:
     for submission in group:
-        submission.future.set_exception(copy.copy(error))  # each thread that raises it adds its traceback
+        _resolve(submission.future, error=copy.copy(error))  # each thread that raises it adds its traceback
+
+
+def _resolve(future: Future[Any], answer: Any = None, error: BaseException | None = None) -> None:
+    """Give a future its end; what a callback of it raises does not end this thread."""
+    try:
+        if error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error)
+    except BaseException as fault:
+        # concurrent.futures itself catches what is an Exception. Ctrl-C comes to the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            raise
+        _log.error("a callback of submit() raised %r", fault)
