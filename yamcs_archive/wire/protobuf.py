@@ -147,7 +147,7 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
         source=_text(message, "source"),
         severity=Severity.INFO if severity is None else Severity.parse(severity),
         type=_optional_text(message, "type"),
-        generation_time=_from_timestamp(message.time, "time") if message.HasField("time") else None,
+        generation_time=from_timestamp(message.time, "time") if message.HasField("time") else None,
         seq_number=message.sequenceNumber if message.HasField("sequenceNumber") else None,
         extra=_extra(message),
     )
@@ -200,7 +200,7 @@ def _parse(message: Message, body: bytes) -> None:
         raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
 
 
-def _from_timestamp(timestamp: Timestamp, field: str) -> int:
+def from_timestamp(timestamp: Timestamp, field: str) -> int:
     if not 0 <= timestamp.nanos < 1_000_000_000:
         raise BadTimeError(field, f"{timestamp.nanos} nanos", "must be 0 to 999999999")
     time_us = timestamp.seconds * _S_US + timestamp.nanos // 1000
