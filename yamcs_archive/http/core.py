@@ -15,7 +15,8 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.messages import Call, Head, Pending, Response
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
-from yamcs_archive.http.routes import Request, Route, find
+from yamcs_archive.http.requests import Request, Route
+from yamcs_archive.http.routes import find
 from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,73 @@
+"""The routes that store events: one, or a stream of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+
+from yamcs_archive.event import Event
+from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response
+from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
+from yamcs_archive.http.requests import Request
+from yamcs_archive.results import Appended
+from yamcs_archive.wire import batch, json, protobuf
+from yamcs_archive.wire.forms import Form
+
+
+def create_event(request: Request) -> Response | Pending:
+    """Store one event; the answer leaves when it is durable."""
+    instance = request.instance()
+    request.form, event = (protobuf if request.binary else json).decode_event(request.body)
+    media, form = request.media, request.form
+
+    def finish(done: Future[Appended]) -> Response:
+        error = done.exception()
+        if error is not None:
+            return error_reply(error, media, form)
+        return _event_reply(done.result().event, media, form)
+
+    return Pending(instance.submit(event), finish)
+
+
+def _event_reply(event: Event, media: str, form: Form) -> Response:
+    if media == PROTOBUF:
+        return reply(PROTOBUF, protobuf.encode_event(event, form))
+    return reply(JSON, json.encode(json.shown(event, form)))
+
+
+def create_events(request: Request) -> Response:
+    """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
+    instance = request.instance()
+    encoding = request.head.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise HttpError(
+            415,
+            "UnsupportedMediaTypeException",
+            f"content-encoding {encoding!r}: use gzip or none",
+            (("accept-encoding", "gzip"),),
+        )
+    chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
+    kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    elements = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
+    counts = instance.append_many(_noting_form(request, elements))
+    if request.media == PROTOBUF:
+        return reply(PROTOBUF, counts_message(counts, request.form))
+    return reply(JSON, json.encode(counts_object(counts, request.form)))
+
+
+_BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Element]]] = {
+    PROTOBUF: batch.from_protobuf,
+    **dict.fromkeys(
+        ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"), batch.from_msgpack
+    ),
+}
+"""How the elements of a batch are told apart; everything else is newline-delimited JSON."""
+
+
+def _noting_form(request: Request, elements: Iterator[batch.Element]) -> Iterator[Event]:
+    """Yield the events; the form of the first one is the form of the answer."""
+    for request.form, event in elements:
+        yield event
+        break
+    for _, event in elements:
+        yield event

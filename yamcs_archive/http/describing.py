@@ -1,0 +1,85 @@
+"""The routes that clients call before they come to events: server, instances, health."""
+
+from __future__ import annotations
+
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from yamcs_archive.errors import UnavailableError
+from yamcs_archive.http.messages import JSON, PROTOBUF, Response
+from yamcs_archive.http.replies import reply
+from yamcs_archive.http.requests import Request
+from yamcs_archive.times import format_rfc3339, now_us
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+
+YAMCS_VERSION = "5.12.8"
+"""The version of the events API that is spoken: the Yamcs server whose answers are the contract."""
+
+
+def server_info(request: Request) -> Response:
+    """Say who answers: what clients ask first."""
+    names = request.archive.instances()
+    if request.media == PROTOBUF:
+        message = today.GetServerInfoResponse(
+            yamcsVersion=YAMCS_VERSION,
+            serverId=socket.gethostname(),
+            defaultYamcsInstance=names[0] if names else None,
+            plugins=[today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())],
+        )
+        return reply(PROTOBUF, message.SerializeToString())
+    document: dict[str, Any] = {"yamcsVersion": YAMCS_VERSION, "serverId": socket.gethostname()}
+    if names:
+        document["defaultYamcsInstance"] = names[0]
+    document["plugins"] = [{"name": "yamcs_archive", "version": _own_version()}]
+    return reply(JSON, json.encode(document))
+
+
+def _own_version() -> str:
+    try:
+        return version("yamcs_archive")
+    except PackageNotFoundError:  # a source tree on the path, not installed
+        return "unknown"
+
+
+def list_instances(request: Request) -> Response:
+    """List the instances, as a Yamcs server does."""
+    names, now = request.archive.instances(), now_us()
+    if request.media == PROTOBUF:
+        listed = [(1, _instance_message(name, now)) for name in names]
+        return reply(PROTOBUF, protobuf.encode_fields(listed))
+    return reply(JSON, json.encode({"instances": [_instance_object(name, now) for name in names]}))
+
+
+def get_instance(request: Request) -> Response:
+    """Describe one instance."""
+    name = request.instance().name
+    if request.media == PROTOBUF:
+        return reply(PROTOBUF, _instance_message(name, now_us()))
+    return reply(JSON, json.encode(_instance_object(name, now_us())))
+
+
+def _instance_object(name: str, now: int) -> dict[str, Any]:
+    return {"name": name, "missionTime": format_rfc3339(now // 1000 * 1000), "state": "RUNNING"}
+
+
+def _instance_message(name: str, now: int) -> bytes:
+    message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
+    message.missionTime.FromMicroseconds(now)
+    return message.SerializeToString()
+
+
+def healthz(_: Request) -> Response:
+    """Say that the process answers."""
+    return reply(JSON, json.encode({"status": "ok"}))
+
+
+def readyz(request: Request) -> Response:
+    """Say whether events can be stored: 503 when the archive is closed or read-only."""
+    archive = request.archive
+    if archive.closed or archive.readonly:
+        raise UnavailableError(
+            f"the archive is {'closed' if archive.closed else 'read-only'}; restart the server"
+        )
+    return reply(JSON, json.encode({"status": "ready", "instances": archive.instances()}))

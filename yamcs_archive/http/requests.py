@@ -1,0 +1,44 @@
+"""A request as its handler sees it, and what a route is; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response
+from yamcs_archive.instance import Instance
+from yamcs_archive.wire.forms import Form
+
+
+@dataclass(slots=True)
+class Request:
+    """A request with its body; ``form`` is what it turned out to be in, for the errors that follow."""
+
+    archive: Archive
+    head: Head
+    names: Mapping[str, str]
+    body: bytes
+    media: str
+    chunks: Iterable[bytes] = ()
+    """The body of a route that streams, as it comes."""
+    form: Form = Form.TODAY
+
+    @property
+    def binary(self) -> bool:
+        """True when the body is protobuf; everything else is read as JSON."""
+        return self.head.headers.get("content-type", "").strip() == PROTOBUF
+
+    def instance(self) -> Instance:
+        """The instance that the path names; UnknownInstanceError, also for names that none can have."""
+        return self.archive.existing(self.names["instance"])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    handler: Callable[[Request], Response | Pending]
+    streams: bool = False
+    """The body may have any length and is read as it comes."""

@@ -1,0 +1,84 @@
+"""Events -> CSV, byte for byte as a Yamcs server exports them, and with the columns that it leaves out.
+
+A field is quoted only where it holds the delimiter, a quote or a line feed; quotes are doubled; blanks at
+either end of a field are cut off, as there. Lines end with a line feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire.forms import SHOWN_TODAY
+
+Column = tuple[str, Callable[[Event], str]]
+"""A heading, and what stands below it."""
+
+_DELIMITERS = {"TAB": "\t", "COMMA": ",", "SEMICOLON": ";"}
+_BLANKS = "".join(map(chr, range(33)))
+
+PLAIN: tuple[Column, ...] = (
+    ("Source", lambda event: event.source),
+    ("Generation Time", lambda event: format_rfc3339(event.generation_time or 0)),
+    ("Reception Time", lambda event: format_rfc3339(event.reception_time or 0)),
+    ("Event Type", lambda event: event.type or ""),
+    ("Event Text", lambda event: event.message),
+)
+"""What a Yamcs server exports."""
+ALL: tuple[Column, ...] = (
+    *PLAIN,
+    ("Severity", lambda event: SHOWN_TODAY[event.severity]),
+    ("Sequence Number", lambda event: str(event.seq_number)),
+    ("Created By", lambda event: event.created_by or ""),
+    ("Extra", lambda event: msgspec.json.encode(event.extra).decode() if event.extra else ""),
+)
+"""All but the extensions of a 2016 message, which are bytes."""
+
+
+def columns_of(name: str | None) -> tuple[Column, ...]:
+    """Return the columns of the parameter ``columns``: ``all``, or those of a Yamcs server without it.
+
+    >>> len(columns_of("all")) > len(columns_of(None))
+    True
+    """
+    if name not in (None, "all"):
+        raise InvalidInputError("columns", name, "must be all, or left out")
+    return PLAIN if name is None else ALL
+
+
+def delimiter_of(name: str | None) -> str:
+    """Return the delimiter of the parameter ``delimiter``; a tab without it.
+
+    >>> delimiter_of("COMMA")
+    ','
+    """
+    if name is None:
+        return _DELIMITERS["TAB"]
+    if name not in _DELIMITERS:
+        raise InvalidInputError("delimiter", name, f"must be one of {', '.join(_DELIMITERS)}")
+    return _DELIMITERS[name]
+
+
+def lines(events: Iterable[Event], columns: tuple[Column, ...], delimiter: str) -> Iterator[bytes]:
+    """Yield the line of headings and one for each event.
+
+    >>> event = Event('a "b"', source="S", generation_time=0, reception_time=0)
+    >>> print(*(line.decode() for line in lines([event], PLAIN, ",")), sep="", end="")
+    Source,Generation Time,Reception Time,Event Type,Event Text
+    S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,"a ""b""\"
+    """
+    special = (delimiter, '"', "\n")
+
+    def field(text: str) -> str:
+        text = text.strip(_BLANKS)
+        if any(character in text for character in special):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+    yield (delimiter.join(field(heading) for heading, _ in columns) + "\n").encode()
+    for event in events:
+        yield (delimiter.join(field(value(event)) for _, value in columns) + "\n").encode()
