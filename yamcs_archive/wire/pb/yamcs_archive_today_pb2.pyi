@@ -204,3 +204,55 @@ class BatchResponse(_message.Message):
     conflicts: _containers.RepeatedCompositeFieldContainer[BatchResponse.Refused]
     position: int
     def __init__(self, stored: _Optional[int] = ..., duplicates: _Optional[int] = ..., expired: _Optional[int] = ..., conflictCount: _Optional[int] = ..., conflicts: _Optional[_Iterable[_Union[BatchResponse.Refused, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
+
+class ListEventsRequest(_message.Message):
+    __slots__ = ("instance", "pos", "limit", "order", "severity", "source", "next", "start", "stop", "q", "filter")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    POS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    pos: int
+    limit: int
+    order: str
+    severity: str
+    source: _containers.RepeatedScalarFieldContainer[str]
+    next: str
+    start: _timestamp_pb2.Timestamp
+    stop: _timestamp_pb2.Timestamp
+    q: str
+    filter: str
+    def __init__(self, instance: _Optional[str] = ..., pos: _Optional[int] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., severity: _Optional[str] = ..., source: _Optional[_Iterable[str]] = ..., next: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., q: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+
+class StreamEventsRequest(_message.Message):
+    __slots__ = ("instance", "start", "stop", "source", "severity", "q", "filter")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    start: _timestamp_pb2.Timestamp
+    stop: _timestamp_pb2.Timestamp
+    source: _containers.RepeatedScalarFieldContainer[str]
+    severity: str
+    q: str
+    filter: str
+    def __init__(self, instance: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[_Iterable[str]] = ..., severity: _Optional[str] = ..., q: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+
+class ListEventSourcesResponse(_message.Message):
+    __slots__ = ("source", "sources")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    source: _containers.RepeatedScalarFieldContainer[str]
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, source: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
