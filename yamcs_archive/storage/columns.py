@@ -262,6 +262,7 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     columns = transposed(events)
     try:
         sources = set(columns.source)
+        attached = list(_attached(columns))
         valid = (
             set(map(type, columns.message)) == {str}
             and _plain_messages(columns.message)
@@ -269,9 +270,9 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
             and all(_plain_text(source, SOURCE_BYTES_MAX) for source in sources)
             and all(_plain_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
             and all(_plain_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
-            and all(validate(events[at]) for at in _attached(columns))
+            and all(validate(events[at]) for at in attached)
         )
-        if columns.extra.count({}) == len(columns.extra):
+        if not attached:
             columns.extra[:] = [{}] * len(columns.extra)
         else:  # of its own, because what was checked must not change in the caller's hands
             columns.extra[:] = list(map(dict, columns.extra))
