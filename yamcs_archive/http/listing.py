@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
-from yamcs_archive.event import Event
 from yamcs_archive.http import selection
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
 from yamcs_archive.http.replies import reply

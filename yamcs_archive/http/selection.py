@@ -2,18 +2,17 @@
 
 1. What is not understood is refused by name and value; an empty parameter of a query string is none at all,
    as for a Yamcs server, and unknown ones of a query string are passed over, as there.
-2. Deviations from such a server, each towards a right answer: an unknown severity, a bad order, a limit of 0 or less and a bad
-   token are refused (docs/compatibility.md).
+2. Deviations from such a server, each towards a right answer: an unknown severity, a bad order, a limit of
+   0 or less and a bad token are refused (docs/compatibility.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from yamcs_archive.errors import InvalidInputError
@@ -22,6 +21,7 @@ from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.patterns import Pattern
 from yamcs_archive.wire.protobuf import from_timestamp
 from yamcs_archive.wire.tokens import decode_token
@@ -87,7 +87,7 @@ def of_query(query: str) -> Selection:
     values = parameters(query)
     last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     sources = [name for found in values.get("source", []) for name in found.split(",") if name]
-    selection = _selection({**last, "source": sources}, lambda text, name: parse_rfc3339(text, name))
+    selection = _selection({**last, "source": sources}, parse_rfc3339)
     return selection._replace(form=_form(last.get("form")))
 
 
@@ -107,12 +107,7 @@ def of_object(body: bytes) -> Selection:
     """
     if not body.strip():
         return Selection()
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInputError("body", body[:60].decode(errors="replace"), f"is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InvalidInputError("body", found, "must be a JSON object")
+    found = decode_object(body)
     for name in found:
         if name not in _FIELDS:
             raise InvalidInputError(name, found[name], f"is not one of {', '.join(_FIELDS)}")

@@ -54,7 +54,7 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
       ...
     yamcs_archive.errors.InvalidInputError: body 'generationTime, time': mixes fields of the 2016 form ...
     """
-    return event_of(_object(body))
+    return event_of(decode_object(body))
 
 
 def event_of(fields: Mapping[str, Any]) -> tuple[Form, Event]:
@@ -97,7 +97,12 @@ def event_of_msgpack(fields: Mapping[str, Any]) -> tuple[Form, Event]:
     return event_of(fields)
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def decode_object(body: bytes) -> Mapping[str, Any]:
+    """Return the fields of a body that is a JSON object; InvalidInputError for any other.
+
+    >>> decode_object(b'{"a": 1}')
+    {'a': 1}
+    """
     if not body:
         raise InvalidInputError("body", "", "is empty; it must be a JSON object with a message")
     try:

@@ -201,6 +201,11 @@ def _parse(message: Message, body: bytes) -> None:
 
 
 def from_timestamp(timestamp: Timestamp, field: str) -> int:
+    """Return a message's time in microseconds since 1970; BadTimeError beyond the years 0001 to 9999.
+
+    >>> from_timestamp(Timestamp(seconds=1, nanos=2000), "time")
+    1000002
+    """
     if not 0 <= timestamp.nanos < 1_000_000_000:
         raise BadTimeError(field, f"{timestamp.nanos} nanos", "must be 0 to 999999999")
     time_us = timestamp.seconds * _S_US + timestamp.nanos // 1000

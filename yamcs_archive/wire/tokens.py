@@ -1,8 +1,8 @@
 """Continuation tokens: where the next page of a listing begins, as text that clients hand back; pure.
 
 A token holds the whole key of the last event that was shown, so that no event is passed over or shown twice
-among those of one time, and the name of the instance. A CRC-32 tells it from text that somebody made up: a token
-is refused, never misread.
+among those of one time, and the name of the instance. A CRC-32 tells it from text that somebody made up: a
+token is refused, never misread.
 """
 
 from __future__ import annotations
