@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,18 +42,22 @@ def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -
     When this process is interrupted meanwhile, or the child takes too long (TimeoutExpired), it is asked to
     stop (SIGTERM) and waited for: it may have servers of its own to end.
     """
-    child = subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which ends the child in its own time
-    )
+    child = None
     try:
+        with _held_back():  # an interrupt within Popen would leave a child that nobody knows
+            child = subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the child in its time
+            )
         printed, said = child.communicate(given, timeout_s)
     except BaseException:
+        if child is None:
+            raise
         child.terminate()
         try:
             child.communicate(timeout=_STOP_S_MAX)
@@ -61,6 +66,26 @@ def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -
             child.communicate()
         raise
     return printed, said, child.returncode
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Let what interrupts this process take effect at the end of the block, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 @contextmanager

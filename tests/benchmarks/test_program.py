@@ -3,16 +3,18 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import keep
+from benchmarks import keep, processes
 from benchmarks.jobs import Job, Outcome, Result
 from benchmarks.measures import NAMES
 from benchmarks.plan import FULL, QUICK, plan
@@ -134,7 +136,7 @@ def test_a_run_that_is_interrupted_keeps_what_it_measured_and_leaves_no_process(
             time.sleep(0.01)
         harness.send_signal(number)
         _, said = harness.communicate(timeout=_WAIT_S)
-    assert harness.returncode == 130
+    assert harness.returncode == 130, said
     assert said.splitlines()[-1].startswith("Interrupted; what was measured")
     results = from_json((tmp_path / keep.FILE).read_bytes()).results
     assert results
@@ -144,6 +146,22 @@ def test_a_run_that_is_interrupted_keeps_what_it_measured_and_leaves_no_process(
     while any(os.fsencode(tmp_path) in line for line in _command_lines()):  # the kernel takes its time
         assert time.monotonic() < give_up
         time.sleep(0.01)
+
+
+def test_an_interrupt_while_a_child_is_started_ends_that_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)  # a handler runs at the latest here
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        processes.run([sys.executable, "-c", "import time; time.sleep(60)"], b"")
+    assert [child.returncode for child in started] == [-signal.SIGTERM]
 
 
 def _command_lines() -> Iterator[bytes]:
