@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -328,6 +329,31 @@ class Instance:
         """
         self._check_open()
         return self._store.cursor()
+
+    def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
+        """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.
+
+        It is done also after ``timeout_s`` seconds and at close, so look what there is. Waiting holds no
+        thread, and it may be cancelled. Callbacks run on a thread that all who wait here share, never on the
+        one that commits: let them be short. Beside another process that writes, this one looks ten times a
+        second, as long as somebody waits.
+
+        Raises BadCursorError, OtherHistoryError, CursorGoneError, ClosedError and ForkedError at once;
+        where the medium can be read no longer, the error comes through the future.
+
+        >>> cursor = sim.cursor()
+        >>> waiting = sim.arrival(cursor)
+        >>> waiting.done()
+        False
+        >>> _ = sim.append(Event("Wheel 3 nominal", source="AOCS"))
+        >>> waiting.result(timeout=60)
+        >>> [change.event.message for change in sim.changes(after=cursor)]
+        ['Wheel 3 nominal']
+        """
+        self._check_open()
+        if timeout_s is not None and not 0 <= timeout_s <= threading.TIMEOUT_MAX:
+            raise InvalidInputError("timeout_s", timeout_s, "must be seconds from 0 on, or None")
+        return self._store.arrival(after, timeout_s)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 from yamcs_archive.errors import ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
+from yamcs_archive.storage.arrival import LOOK_S, Arrivals
 from yamcs_archive.storage.changes import changes, head_cursor, start_cursor
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
@@ -29,7 +30,7 @@ from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query, get, scan
 from yamcs_archive.storage.sources import SourceState
-from yamcs_archive.storage.state import fill_new, read_meta, read_sources
+from yamcs_archive.storage.state import fill_new, head_commit, read_meta, read_sources
 from yamcs_archive.storage.writer import Writer
 
 T = TypeVar("T")
@@ -73,6 +74,9 @@ class EventStore(Protocol):
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
 
+    def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
+        """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
+
     def settle(self) -> None:
         """Bring everything that is stored into its form at rest."""
 
@@ -94,7 +98,10 @@ class LmdbStore:
         self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes)
         try:
             self._meta = read_meta(self._environment)
-            self._writer = None if readonly else Writer(self._environment, options, instance.name)
+            self._arrivals = Arrivals(self._head, instance.name, LOOK_S if readonly else None)
+            self._writer = (
+                None if readonly else Writer(self._environment, options, instance.name, self._arrivals.ring)
+            )
             self._maintenance = (
                 None
                 if self._writer is None
@@ -164,6 +171,26 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return encode_cursor(head_cursor(self._environment, self._meta))
 
+    def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
+        """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
+        known = self._head()
+        cursor = start_cursor(self._environment, self._meta, after)
+        # Behind a cursor before the head there may be nothing left, where it was pruned.
+        behind = cursor < head_cursor(self._environment, self._meta)
+        if behind and next(changes(self._environment, self._meta, cursor, 1), None) is not None:
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        return self._arrivals.behind(max(known, cursor.commit), timeout_s)
+
+    def _head(self) -> int:
+        """Return the number of the newest commit."""
+        if self._writer is not None:
+            return self._writer.head
+        with self._environment.read() as transaction:
+            newest = head_commit(self._environment, transaction)
+        return newest.last if newest else 0
+
     def settle(self) -> None:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError."""
         if self._maintenance is None:
@@ -185,4 +212,6 @@ class LmdbStore:
         if self._writer is not None and self._maintenance is not None and os.getpid() == self._pid:
             self._maintenance.close()
             self._writer.close()
+        if os.getpid() == self._pid:
+            self._arrivals.close()
         release(self._environment, readonly=self._writer is None)

@@ -71,8 +71,12 @@ class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, 
 class Writer:
     """Commits what callers submit. The thread starts at construction and ends with :meth:`close`."""
 
-    def __init__(self, environment: Environment, options: Options, name: str) -> None:
+    def __init__(
+        self, environment: Environment, options: Options, name: str, stored: Callable[[], None]
+    ) -> None:
+        """``stored`` is called after each commit that stored something; it must return at once."""
         self._environment = environment
+        self._tell_stored = stored
         self._options = options
         self._pid = os.getpid()
         self._waiting: deque[_Submission] = deque()
@@ -192,6 +196,7 @@ class Writer:
         with self._environment.read() as transaction:
             newest = head_commit(self._environment, transaction)
         self._head = newest.last if newest else 0
+        self._tell_stored()  # after a failed commit it may be found stored
         self._sources.clear()
         self._unsaved.clear()
         self._kept.forget()
@@ -364,6 +369,7 @@ class Writer:
         reach("after-commit")
         if group.stretches:
             self._head += 1
+            self._tell_stored()
             self._kept.met(group.events.key(-1))
         self._unsaved.clear()
         self._sources.update(changed)

@@ -1,0 +1,180 @@
+"""Waiting for what is stored next: nothing is missed, nobody who waits can hold up who stores."""
+
+import gc
+import threading
+import weakref
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from tests.child import start
+from yamcs_archive import Archive, Event, Instance
+from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
+
+PATIENCE_S = 60
+
+
+def messages(sim: Instance, after: str) -> list[str]:
+    return [change.event.message for change in sim.changes(after=after)]
+
+
+def test_who_waits_is_told_after_the_commit(sim: Instance) -> None:
+    cursor = sim.cursor()
+    waiting = [sim.arrival(cursor) for _ in range(3)]
+    assert not any(future.done() for future in waiting)
+    sim.append(Event("first"))
+    for future in waiting:
+        assert future.result(timeout=PATIENCE_S) is None
+    assert messages(sim, cursor) == ["first"]
+
+
+def test_what_lies_behind_the_cursor_already_is_told_at_once(sim: Instance) -> None:
+    cursor = sim.cursor()
+    sim.append_many([Event("first"), Event("second")])
+    assert sim.arrival(cursor).done()
+    within = next(sim.changes()).cursor
+    assert sim.arrival(within).done()
+    assert not sim.arrival(sim.cursor()).done()
+
+
+def test_a_retry_stores_nothing_and_so_tells_nobody(sim: Instance) -> None:
+    stored = sim.append(Event("first")).event
+    waiting = sim.arrival(sim.cursor())
+    assert sim.append(stored).duplicate
+    assert not waiting.done()
+    sim.append(Event("second"))
+    waiting.result(timeout=PATIENCE_S)
+
+
+def test_a_follower_misses_nothing_while_many_append(sim: Instance) -> None:
+    threads_count, each = 4, 50
+    cursor = sim.cursor()
+
+    def produce(source: str) -> None:
+        for number in range(each):
+            sim.append(Event(f"{source} {number}", source=source))
+
+    threads = [threading.Thread(target=produce, args=(f"S{n}",)) for n in range(threads_count)]
+    for thread in threads:
+        thread.start()
+    seen: list[str] = []
+    while len(seen) < threads_count * each:
+        sim.arrival(cursor).result(timeout=PATIENCE_S)
+        for change in sim.changes(after=cursor):
+            seen.append(change.event.message)
+            cursor = change.cursor
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == sorted(f"S{n} {number}" for n in range(threads_count) for number in range(each))
+    assert messages(sim, cursor) == []
+
+
+def test_a_time_ends_the_waiting_and_so_does_close(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        assert sim.arrival(sim.cursor(), timeout_s=0).result(timeout=PATIENCE_S) is None
+        waiting = sim.arrival(sim.cursor())
+    assert waiting.result(timeout=PATIENCE_S) is None
+    with pytest.raises(ClosedError):
+        sim.arrival("any")
+
+
+def test_who_gives_up_is_forgotten(sim: Instance) -> None:
+    cursor = sim.cursor()
+    given_up, waiting = sim.arrival(cursor), sim.arrival(cursor)
+    assert given_up.cancel()
+    kept = weakref.ref(given_up)
+    del given_up
+    while kept() is not None:  # the thread may be looking at it just now
+        gc.collect()
+    assert not waiting.done()
+    sim.append(Event("first"))
+    waiting.result(timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("fault", [ValueError("a callback"), SystemExit(1), KeyboardInterrupt()])
+def test_what_a_callback_raises_ends_nobody_elses_waiting(sim: Instance, fault: BaseException) -> None:
+    def fail(_: Future[None]) -> None:
+        raise fault
+
+    cursor = sim.cursor()
+    first, second = sim.arrival(cursor), sim.arrival(cursor)
+    first.add_done_callback(fail)
+    sim.append(Event("first"))
+    second.result(timeout=PATIENCE_S)
+    third = sim.arrival(sim.cursor())
+    sim.append(Event("second"))
+    third.result(timeout=PATIENCE_S)
+
+
+def test_a_callback_that_never_ends_holds_up_no_commit(sim: Instance) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def block(_: Future[None]) -> None:
+        entered.set()
+        go_on.wait()
+
+    try:
+        sim.arrival(sim.cursor()).add_done_callback(block)
+        sim.append(Event("first"))
+        assert entered.wait(PATIENCE_S)
+        assert [sim.append(Event(text)).event.message for text in ("second", "third")] == ["second", "third"]
+    finally:
+        go_on.set()
+
+
+def test_a_callback_may_append(sim: Instance) -> None:
+    cursor = sim.cursor()
+    waiting = sim.arrival(cursor)
+    waiting.add_done_callback(lambda _: sim.append(Event("answer")))
+    sim.append(Event("question"))
+    behind = cursor
+    while "answer" not in messages(sim, cursor):
+        behind = list(sim.changes(after=cursor))[-1].cursor
+        sim.arrival(behind).result(timeout=PATIENCE_S)
+    assert messages(sim, cursor) == ["question", "answer"]
+
+
+def test_cursors_are_refused_as_changes_refuses_them(archive: Archive, sim: Instance) -> None:
+    sim.append(Event("first"))
+    other = archive.instance("other", create=True)
+    with pytest.raises(OtherHistoryError):
+        sim.arrival(other.cursor())
+    with pytest.raises(BadCursorError):
+        sim.arrival("made up")
+    for timeout_s in (-1, float("nan"), float("inf")):
+        with pytest.raises(InvalidInputError, match="timeout_s"):
+            sim.arrival(sim.cursor(), timeout_s=timeout_s)
+
+
+def test_a_process_that_reads_is_told_of_what_another_one_stores(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("before"))
+        reader = start(
+            """
+            sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
+            cursor = sim.cursor()
+            waiting = sim.arrival(cursor)
+            print("waiting", flush=True)
+            for _ in range(2):
+                waiting.result(timeout=60)
+                for change in sim.changes(after=cursor):
+                    print(change.event.message, flush=True)
+                    cursor = change.cursor
+                waiting = sim.arrival(cursor)
+            """,
+            tmp_path / "a",
+        )
+        try:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "waiting\n"
+            sim.append(Event("first"))
+            assert reader.stdout.readline() == "first\n"
+            sim.compact()  # what waits goes on in the new generation
+            sim.append(Event("second"))
+            assert reader.stdout.readline() == "second\n"
+        finally:
+            _, complaints = reader.communicate(timeout=60)
+        assert reader.returncode == 0, complaints

@@ -1,0 +1,123 @@
+"""Waiting for what is stored next: futures that are done after a commit, on a thread of their own.
+
+1. Whoever commits only rings a bell, and only when somebody waits; callbacks of the futures run on this
+   room's thread, so nothing that they do can hold up a commit or end a writer.
+2. The thread begins with the first who waits. Where another process writes there is no bell, so it looks
+   at the medium from time to time, as long as somebody waits.
+3. A bell cannot be missed: who waits is entered before the head is looked at, and a commit moves the
+   head before it looks whether somebody waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from yamcs_archive.errors import ClosedError
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 0.1
+"""How often the medium is looked at when another process writes: a look takes some 30 us."""
+
+
+class _Wait(NamedTuple):
+    commit: int
+    until_s: float | None
+    """By :func:`time.monotonic`; None is for ever."""
+
+
+class Arrivals:
+    """Those who wait for a commit behind one that they know. ``head`` tells the number of the newest."""
+
+    def __init__(self, head: Callable[[], int], name: str, look_s: float | None = None) -> None:
+        self._head = head
+        self._name = name
+        self._look_s = look_s
+        self._waiting: dict[Future[None], _Wait] = {}
+        self._bell = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def ring(self) -> None:
+        """Say that the head has moved; costs nothing when nobody waits."""
+        if self._waiting:
+            self._bell.set()
+
+    def behind(self, commit: int, timeout_s: float | None) -> Future[None]:
+        """Return a future that is done once there is a commit behind that one, after a time, or at close.
+
+        It may be cancelled. Raises ClosedError.
+        """
+        future: Future[None] = Future()
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._starting:
+            if self._closed:
+                raise ClosedError
+            self._waiting[future] = _Wait(commit, until_s)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"archive-bell-{self._name}", daemon=True
+                )
+                self._thread.start()
+        future.add_done_callback(self._forget)
+        self._bell.set()
+        return future
+
+    def close(self) -> None:
+        """Let nobody wait any longer; idempotent."""
+        with self._starting:
+            self._closed = True
+        self._bell.set()
+
+    def _forget(self, future: Future[None]) -> None:
+        # Within cancel() it runs on any thread; a step of a dict is whole.
+        self._waiting.pop(future, None)
+
+    def _run(self) -> None:
+        while not (self._closed and not self._waiting):
+            self._bell.clear()  # before the look: what rings meanwhile ends the wait below
+            done, pause_s = self._due()
+            for future, error in done:
+                _end(future, error)
+            if not (done or self._closed):
+                self._bell.wait(pause_s)
+
+    def _due(self) -> tuple[list[tuple[Future[None], BaseException | None]], float | None]:
+        """Return who has waited long enough, and how long to wait for the next one."""
+        waiting = self._waiting.copy()
+        if not waiting:
+            return [], None
+        if self._closed:
+            return [(future, None) for future in waiting], None
+        try:
+            head = self._head()
+        except Exception as error:  # whoever waits must hear of it, once the medium cannot be read
+            return [(future, error) for future in waiting], None
+        now_s = time.monotonic()
+        done: list[tuple[Future[None], BaseException | None]] = [
+            (future, None)
+            for future, wait in waiting.items()
+            if wait.commit < head or (wait.until_s is not None and wait.until_s <= now_s)
+        ]
+        pauses_s = [wait.until_s - now_s for wait in waiting.values() if wait.until_s is not None]
+        if self._look_s is not None:
+            pauses_s.append(self._look_s)
+        return done, min(pauses_s, default=None)
+
+
+def _end(future: Future[None], error: BaseException | None) -> None:
+    try:
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+    except BaseException as fault:  # concurrent.futures itself catches what is an Exception
+        _log.error("a callback of arrival() raised %r", fault)
