@@ -30,3 +30,8 @@ def test_a_chunk_fits_a_group_and_a_group_the_queue() -> None:
 
 def test_one_event_of_the_largest_size_fits_a_read() -> None:
     assert limits.MESSAGE_BYTES_MAX + limits.ATTACHED_BYTES_MAX < limits.READ_BYTES_MAX
+
+
+def test_the_id_of_a_request_fits_a_key() -> None:
+    position = len(f"/{2**63}")
+    assert limits.REQUEST_USER_BYTES_MAX + 1 + limits.REQUEST_ID_BYTES_MAX + position <= 511

@@ -151,6 +151,17 @@ class ExpiredError(RefusedError):
         self.offered = offered
 
 
+class RequestIdError(RefusedError):
+    """The id of this request was used within the last 24 hours for something else."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"request id {shown(request_id)} was used for another event in the last 24 hours; give each"
+            " request an id of its own, and its retries the same one and the same content"
+        )
+        self.request_id = request_id
+
+
 class NumbersExhaustedError(RefusedError):
     """A source has used the greatest int32, so there is no next automatic number."""
 
@@ -207,6 +218,15 @@ class UnknownInstanceError(ArchiveError, LookupError):
 
 class UnavailableError(ArchiveError):
     """The archive cannot do it now, through no fault of the caller's value."""
+
+
+class RequestIdsFullError(UnavailableError):
+    """As many request ids are kept as may be; those a day old are let go by and by. Nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no more request ids can be kept now: nothing was stored; try again later, or without an id"
+        )
 
 
 class LockedError(UnavailableError):

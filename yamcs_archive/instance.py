@@ -24,6 +24,7 @@ from yamcs_archive.results import (
 from yamcs_archive.storage.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
+from yamcs_archive.storage.requests import Asked, asked, check_request_id
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.times import Time, to_us
 
@@ -49,12 +50,16 @@ class Instance:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def append(self, event: Event) -> Appended:
+    def append(self, event: Event, *, request_id: str | None = None) -> Appended:
         """Store one event; on return it is fsynced.
 
         Numbers and times that are None are filled in. A retry of a stored event adds nothing and says so.
+        For events that bring no number of their own ``request_id`` (text of 1 to 200 bytes, which each user
+        chooses freely) does the same: given again within 24 hours, after a restart too, it adds nothing and
+        returns the event that was stored the first time. A request that was refused leaves its id free.
 
         Raises :class:`~yamcs_archive.errors.ConflictError` when another event has its key,
+        RequestIdError when the id was used for another event, RequestIdsFullError when a million are kept,
         InvalidInputError for what breaks a rule of the event model, ExpiredError below the prune horizon,
         NumbersExhaustedError at the top of int32, OutOfSpaceError (nothing stored), OutcomeUnknownError
         (retry with its ``events``), ReadOnlyError, ClosedError, ForkedError.
@@ -64,11 +69,15 @@ class Instance:
         (0, False)
         >>> sim.append(done.event).duplicate
         True
+        >>> done = sim.append(Event("Boot"), request_id="boot-17")
+        >>> sim.append(Event("Boot"), request_id="boot-17") == Appended(done.event, duplicate=True)
+        True
         """
         self._check_open()
-        return self._store.append_now(prepare((event,), self._options.clock), _appended)
+        columns = prepare((event,), self._options.clock)
+        return self._store.append_now(columns, _appended, asked((event,), request_id))
 
-    def submit(self, event: Event) -> Future[Appended]:
+    def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
         """Hand over one event without waiting; the future is done when the event is durable.
 
         Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
@@ -79,13 +88,16 @@ class Instance:
         0
         """
         self._check_open()
-        return self._store.append(prepare((event,), self._options.clock), _appended)
+        columns = prepare((event,), self._options.clock)
+        return self._store.append(columns, _appended, asked((event,), request_id))
 
-    def append_many(self, events: Iterable[Event]) -> AppendCounts:
+    def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in chunks that are each durable before the next one is handed over.
 
         Takes 10,000 events or 8 MiB of text at a time, so memory stays bounded however many there are.
-        Duplicates, conflicts and expired events are counted, not raised.
+        Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
+        position n has the id ``request_id/n``, so that giving the same events again completes what was cut
+        off, whatever they bring.
 
         An event that breaks a rule ends it with InvalidInputError, as do the other errors of
         :meth:`append`: the error's ``position`` is the event's index (for errors of a whole chunk, the
@@ -97,15 +109,17 @@ class Instance:
         3
         """
         self._check_open()
+        if request_id is not None:
+            check_request_id(request_id)
         tally = Tally()
         alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
         position = 0
         in_turn = InTurn()
 
-        def hand_over(columns: Columns, *, now: bool) -> None:
+        def hand_over(columns: Columns, asked: Asked | None, *, now: bool) -> None:
             nonlocal position
             start = position
-            in_turn.begin(lambda: partial(tally.add, start, *self._handed_over(columns, now=now)))
+            in_turn.begin(lambda: partial(tally.add, start, *self._handed_over(columns, asked, now=now)))
             position += columns.size
 
         try:
@@ -117,9 +131,12 @@ class Instance:
                     # What comes before the bad event is as good as earlier chunks.
                     bad, within = error, error.position or 0
                     columns = prepare(chunk[:within], self._options.clock)
-                parts = list(cut_by_size(columns, CHUNK_BYTES_MAX))
+                ids = asked(chunk[: columns.size], request_id, position)
+                parts, start = list(cut_by_size(columns, CHUNK_BYTES_MAX)), 0
                 for part in parts:
-                    hand_over(part, now=alone and len(parts) == 1)
+                    mine = ids and ids.cut(start, start + part.size)
+                    hand_over(part, mine, now=alone and len(parts) == 1)
+                    start += part.size
                 if bad is not None:
                     bad.position = position
                     in_turn.wait()
@@ -133,7 +150,7 @@ class Instance:
         return tally.counts()
 
     def _handed_over(
-        self, columns: Columns, *, now: bool
+        self, columns: Columns, asked: Asked | None, *, now: bool
     ) -> tuple[Callable[[], Outcome], Callable[[int], Outcome]]:
         """Return what waits for a chunk's outcome, and what stores its first events alone.
 
@@ -141,9 +158,11 @@ class Instance:
         """
         append = self._store.append_now
         waiting = (
-            partial(append, columns, _as_it_is) if now else self._store.append(columns, _as_it_is).result
+            partial(append, columns, _as_it_is, asked)
+            if now
+            else self._store.append(columns, _as_it_is, asked).result
         )
-        return waiting, lambda count: append(columns.cut(0, count), _as_it_is)
+        return waiting, lambda count: append(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None.

@@ -133,3 +133,19 @@ byte of text were measured (1 ms for an event, 10 s for a message of 1 MiB). Peo
 
 FILTER_REGEX_BYTES_MAX = 1 << 20
 """Bytes that one regular expression may take in memory, its automaton included."""
+
+REQUEST_ID_BYTES_MAX = 200
+"""UTF-8 bytes of a request's id: a UUID takes 36. With a position behind it and the user's name before it, it
+is a key of LMDB's, which end at 511 bytes."""
+
+REQUEST_USER_BYTES_MAX = 255
+"""UTF-8 bytes of the name of a user whose requests have ids, for the same reason."""
+
+REQUEST_AGE_US = 86_400_000_000
+"""How long the answer to a request with an id is kept: 24 hours, in microseconds. Retries come in minutes."""
+
+REQUEST_IDS_MAX = 1_000_000
+"""Ids that are kept at once: some 80 MB. Beyond it requests with new ones are refused until some are old."""
+
+REQUESTS_SWEPT_MAX = 10_000
+"""Ids that are looked at, and deleted if they are old, at once: the writer is held for some milliseconds."""

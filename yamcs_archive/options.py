@@ -15,6 +15,7 @@ from yamcs_archive.limits import (
     LATE_SHARE,
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
+    REQUEST_IDS_MAX,
     ROWS_MAX,
     RUN_EVENTS_MIN,
     SEAL_AGE_US,
@@ -55,6 +56,8 @@ class Options:
     """Rows beyond which the smallest keys are sealed, however young."""
     late_share: int = LATE_SHARE
     """Late events are merged with the others of a block when they are one to so many."""
+    request_ids_max: int = REQUEST_IDS_MAX
+    """Ids of requests that are kept at once."""
     seal_age_us: int = SEAL_AGE_US
     """Age of a commit, in microseconds, at which its rows are sealed."""
     maintenance: bool = True

@@ -418,7 +418,7 @@ def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_stand(
     would = Event("m", source="S", generation_time=5, seq_number=0, reception_time=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            type(sim), "submit", lambda *_: (_ for _ in ()).throw(OutcomeUnknownError((would,), "EIO"))
+            type(sim), "submit", lambda *_, **__: (_ for _ in ()).throw(OutcomeUnknownError((would,), "EIO"))
         )
         answer = core("POST", PATH, '{"message": "m"}', {"Accept": media})
         error_of(answer, 503, "OutcomeUnknownException")
@@ -429,7 +429,9 @@ def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_stand(
             assert (detail.event.source, detail.event.seqNumber) == ("S", 0)
         else:
             assert answer.json()["detail"]["event"]["seqNumber"] == 0
-        patch.setattr(type(sim), "submit", lambda *_: (_ for _ in ()).throw(OutOfSpaceError("/data", "full")))
+        patch.setattr(
+            type(sim), "submit", lambda *_, **__: (_ for _ in ()).throw(OutOfSpaceError("/data", "full"))
+        )
         assert "make room" in error_of(core("POST", PATH, '{"message": "m"}'), 507, "OutOfSpaceException")
 
 
@@ -437,7 +439,7 @@ def test_a_fault_of_ours_is_a_500_that_gives_nothing_away_and_the_next_request_w
     core: Feed, sim: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(sim), "submit", lambda *_: 1 / 0)
+        patch.setattr(type(sim), "submit", lambda *_, **__: 1 / 0)
         text = error_of(core("POST", PATH, '{"message": "m"}'), 500, "InternalServerErrorException")
     assert text == "internal error: ZeroDivisionError"
     assert "division by zero" in caplog.text
@@ -467,3 +469,38 @@ def test_severity_of_today_and_its_order_survive(core: Feed, sim: Instance) -> N
         answer = core("POST", PATH, msgspec.json.encode({"message": "m", "severity": severity.name}))
         assert answer.json()["severity"] == ("SEVERE" if severity is Severity.ERROR else severity.name)
     assert sorted(event.severity for event in sim.events()) == list(Severity)
+
+
+@pytest.mark.parametrize("key", ["k-1", '"k-1"', " k-1 "])
+def test_an_idempotency_key_makes_a_retry_safe(send: Feed, sim: Instance, key: str) -> None:
+    first = send("POST", PATH, '{"message": "Boot"}', {"Idempotency-Key": key})
+    again = send("POST", PATH, '{"message": "Boot"}', {"Idempotency-Key": "k-1"})
+    assert (first.status, again.status) == (200, 200)
+    assert again.json() == first.json()
+    assert sim.stats().events == 1
+    other = send("POST", PATH, '{"message": "Shutdown"}', {"Idempotency-Key": "k-1"})
+    assert "k-1" in error_of(other, 409, "RequestIdException")
+    assert sim.stats().events == 1
+
+
+@pytest.mark.parametrize("key", ["", '""', "k" * 201, "a\tb"])
+def test_a_bad_idempotency_key_is_a_400(core: Feed, sim: Instance, key: str) -> None:
+    for path in (PATH, f"{PATH}:batch"):
+        answer = core("POST", path, '{"message": "m"}', {"Idempotency-Key": key})
+        assert "Idempotency-Key" in error_of(answer, 400, "BadRequestException")
+    assert sim.stats().events == 0
+
+
+def test_a_batch_with_an_idempotency_key_is_stored_once(send: Feed, sim: Instance) -> None:
+    lines = "".join(f'{{"message": "{n}"}}\n' for n in range(5))
+    sent = {"Idempotency-Key": "b", "Content-Type": "application/x-ndjson"}
+    assert send("POST", f"{PATH}:batch", lines, sent).json()["stored"] == 5
+    again = send("POST", f"{PATH}:batch", lines + '{"message": "5"}\n', sent).json()
+    assert (again["stored"], again["duplicates"]) == (1, 5)
+    single = send("POST", PATH, '{"message": "3"}', {"Idempotency-Key": "b/3"})  # element n has KEY/n
+    assert single.status == 200
+    changed = send("POST", f"{PATH}:batch", lines.replace('"2"', '"two"'), sent)
+    error_of(changed, 409, "RequestIdException")
+    assert changed.json()["detail"]["position"] == 2
+    assert changed.json()["detail"]["duplicates"] == 2
+    assert sim.stats().events == 6

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response
 from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
 from yamcs_archive.http.requests import Request
+from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.forms import Form
@@ -26,7 +28,21 @@ def create_event(request: Request) -> Response | Pending:
             return error_reply(error, media, form)
         return _event_reply(done.result().event, media, form)
 
-    return Pending(instance.submit(event), finish)
+    return Pending(instance.submit(event, request_id=_request_id(request)), finish)
+
+
+def _request_id(request: Request) -> str | None:
+    """Return what the header Idempotency-Key says, with or without quotes around it; None without one."""
+    text = request.head.headers.get("idempotency-key")
+    if text is None:
+        return None
+    bare = text.strip()
+    if len(bare) >= 2 and bare[0] == bare[-1] == '"':
+        bare = bare[1:-1]
+    if not (bare.isascii() and bare.isprintable() and 1 <= len(bare) <= REQUEST_ID_BYTES_MAX):
+        rule = f"must be 1 to {REQUEST_ID_BYTES_MAX} printable characters of ASCII"
+        raise InvalidInputError("Idempotency-Key", text, rule)
+    return bare
 
 
 def _event_reply(event: Event, media: str, form: Form) -> Response:
@@ -49,7 +65,7 @@ def create_events(request: Request) -> Response:
     chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
     kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
     elements = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
-    counts = instance.append_many(_noting_form(request, elements))
+    counts = instance.append_many(_noting_form(request, elements), request_id=_request_id(request))
     if request.media == PROTOBUF:
         return reply(PROTOBUF, counts_message(counts, request.form))
     return reply(JSON, json.encode(counts_object(counts, request.form)))

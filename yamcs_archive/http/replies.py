@@ -20,6 +20,7 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
     OutOfSpaceError,
     ReadOnlyError,
+    RequestIdError,
     UnavailableError,
     UnknownInstanceError,
 )
@@ -56,6 +57,7 @@ STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
     (NumbersExhaustedError, 400, "BadRequestException"),
     (ConflictError, 409, "ConflictException"),
     (ExpiredError, 409, "ExpiredException"),
+    (RequestIdError, 409, "RequestIdException"),
     (OtherHistoryError, 409, "OtherHistoryException"),
     (CursorGoneError, 410, "CursorGoneException"),
     (ReadOnlyError, 405, "ReadOnlyException"),

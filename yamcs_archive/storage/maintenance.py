@@ -2,7 +2,8 @@
 
 It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
 than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
-late ones too. Once all is at rest it does nothing until the next commit.
+late ones too. Once all is at rest it does nothing until the next commit. Ids of requests that are a day old
+are deleted on the way.
 
 Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
 comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
@@ -23,6 +24,8 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage import packing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.replays import Pair, Sweep
+from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class Maintenance:
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._settled = 0  # the head when all was sealed that could be
         self._damage_told: set[str] = set()
+        self._requests = Sweep(environment)
         self._compactor = ThreadPoolExecutor(1, f"archive-compactor-{name}")
         self._thread: threading.Thread | None = None
         if options.maintenance:
@@ -90,7 +94,8 @@ class Maintenance:
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Seal what is due at ``now``, microseconds since 1970."""
+        """Do what is due at ``now``, microseconds since 1970: forget old request ids, seal."""
+        self._forget_requests(now)
         head = self._writer.head
         if head == self._settled:
             return
@@ -111,6 +116,13 @@ class Maintenance:
             whole = self._seal(upto, few=idle or too_many)
             if whole and idle:
                 self._settled = head
+
+    def _forget_requests(self, now: int) -> None:
+        try:
+            if old := self._requests.step(now):
+                self._writer.perform(partial(_delete_requests, old))
+        except DamagedError as error:
+            self._tell_of_damage(error)
 
     def _too_many_rows(self) -> bool:
         with self._environment.read() as transaction:
@@ -167,3 +179,8 @@ class Maintenance:
             except Exception:  # a fault of ours must not end it: rows would be sealed no more
                 _log.exception("sealing failed, and is tried again")
             pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
+
+
+def _delete_requests(pairs: list[Pair], stored: Stored) -> bool:
+    stored.delete_requests(pairs)
+    return True

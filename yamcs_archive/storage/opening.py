@@ -24,7 +24,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.limits import READERS_MAX
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
-"""Every sub-database; ``requests`` is reserved, nothing writes it yet."""
+"""Every sub-database."""
 
 _OPEN_TRIES = 5
 _OPEN_WAIT_S = 0.05

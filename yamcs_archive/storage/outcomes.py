@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from yamcs_archive.errors import NumbersExhaustedError
+from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
@@ -118,7 +118,7 @@ class Outcome:
     """Position and the event that was stored already."""
     conflicts: Conflicts = field(default_factory=Conflicts)
     expired: list[int] = field(default_factory=list)
-    error: NumbersExhaustedError | None = None
+    error: ArchiveError | None = None
     """Set when none of this caller's events was taken."""
 
 

@@ -29,6 +29,7 @@ from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query, get, scan
+from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.state import fill_new, head_commit, read_meta, read_sources
 from yamcs_archive.storage.writer import Writer
@@ -50,10 +51,15 @@ class Summary:
 class EventStore(Protocol):
     """One instance's events, keyed by time, source and number; append-only, first write wins."""
 
-    def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
-        """Store prepared events; the future is done when they are durable."""
+    def append(
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+    ) -> Future[T]:
+        """Store prepared events; the future is done when they are durable.
 
-    def append_now(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+        ``asked`` has the ids of the requests that bring them, if they have any.
+        """
+
+    def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Store prepared events and wait until they are durable."""
 
     def scan(self, query: Query) -> Iterator[Event]:
@@ -121,17 +127,19 @@ class LmdbStore:
         finally:
             release(environment, readonly=False)
 
-    def append(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
+    def append(
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+    ) -> Future[T]:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError and ForkedError at once."""
         if self._writer is None:
             raise ReadOnlyError("append")
-        return self._writer.submit(columns, answer)
+        return self._writer.submit(columns, answer, asked)
 
-    def append_now(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+    def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
         if self._writer is None:
             raise ReadOnlyError("append")
-        return self._writer.commit(columns, answer)
+        return self._writer.commit(columns, answer, asked)
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""

@@ -279,6 +279,13 @@ class Stored:
         """Keep a block that was just put, so that the next append need not read it back."""
         self._kept.keep(block)
 
+    def delete_requests(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Delete what is kept of requests, where it is still what it was: an old id may be in use again."""
+        database = self._databases["requests"]
+        for key, value in pairs:
+            if self._transaction.get(key, db=database) == value:
+                self._transaction.delete(key, db=database)
+
     def delete_rows(self, keys: Sequence[bytes]) -> bool:
         """Delete rows, given in key order; False when one is not there."""
         cursor, at = self._transaction.cursor(self._databases["rows"]), b""

@@ -37,6 +37,8 @@ from yamcs_archive.storage.opening import nearly_full, translated
 from yamcs_archive.storage.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.placing import place
 from yamcs_archive.storage.points import reach
+from yamcs_archive.storage.replays import Pair, Replays
+from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.state import head_commit, read_meta
 from yamcs_archive.storage.stored import KeptBlocks, Stored
@@ -54,6 +56,7 @@ class _Submission(NamedTuple):
     size_bytes: int
     answer: Callable[[Outcome], Any]
     future: Future[Any]
+    asked: Asked | None = None
 
 
 class _Task(NamedTuple):
@@ -95,15 +98,19 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
 
-    def submit(self, columns: Columns, answer: Callable[[Outcome], T]) -> Future[T]:
+    def submit(
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+    ) -> Future[T]:
         """Queue prepared columns; the future gets ``answer(outcome)``, or what it raises, once durable.
+
+        ``asked`` has the ids of the requests, if they have any: retries get the first answer again.
 
         Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued, but for a
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
         if os.getpid() != self._pid:
             raise ForkedError
-        submission = _Submission(columns, text_bytes(columns), answer, Future())
+        submission = _Submission(columns, text_bytes(columns), answer, Future(), asked)
         with self._arrived:
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
             while (
@@ -119,7 +126,7 @@ class Writer:
             self._arrived.notify()
         return submission.future
 
-    def commit(self, columns: Columns, answer: Callable[[Outcome], T]) -> T:
+    def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
         When nobody else waits or commits, the caller's own thread makes the commit: handing over to
@@ -133,12 +140,12 @@ class Writer:
                     alone = not (self._waiting or self._tasks or self._closing)
                 if alone and os.getpid() == self._pid:
                     future: Future[T] = Future()
-                    self._serve([_Submission(columns, 0, answer, future)])
+                    self._serve([_Submission(columns, 0, answer, future, asked)])
                     return future.result()
             finally:
                 self._serving = 0
                 self._turn.release()
-        return self.submit(columns, answer).result()
+        return self.submit(columns, answer, asked).result()
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
@@ -221,9 +228,10 @@ class Writer:
             self._tasks.popleft().future.set_exception(ClosedError())
 
     def _take(self) -> list[_Submission]:
-        """Return what waits, in order of arrival, up to a group's bounds."""
+        """Return what waits, in order of arrival, up to a group's bounds; no request's id is in it twice."""
         group: list[_Submission] = []
         events = size_bytes = 0
+        ids: set[bytes] = set()
         with self._arrived:
             while self._waiting:
                 submission = self._waiting[0]
@@ -231,6 +239,10 @@ class Writer:
                 size_bytes += submission.size_bytes
                 if group and (events > self._options.group_events_max or size_bytes > GROUP_BYTES_MAX):
                     break
+                if submission.asked is not None:
+                    if not ids.isdisjoint(submission.asked.keys):
+                        break  # a retry is answered once it is known what became of its first try
+                    ids.update(submission.asked.keys)
                 group.append(self._waiting.popleft())
                 self._waiting_bytes -= submission.size_bytes
             self._taken.notify_all()
@@ -287,7 +299,7 @@ class Writer:
     def _serve(self, group: list[_Submission]) -> None:
         reach("group-taken")
         try:
-            outcomes = self._commit([submission.columns for submission in group])
+            outcomes = self._commit(group)
         except OutOfSpaceError as error:
             _fail(group, error)
         except OutcomeUnknownError as error:
@@ -313,11 +325,11 @@ class Writer:
             for submission, outcome in zip(group, outcomes, strict=True):
                 _answer(submission, outcome)
 
-    def _commit(self, submitted: Sequence[Columns]) -> list[Outcome]:
+    def _commit(self, submissions: Sequence[_Submission]) -> list[Outcome]:
         self._refresh()
         while True:
             try:
-                return self._attempt(submitted).outcomes
+                return self._attempt(submissions).outcomes
             except lmdb.MapFullError:
                 self._environment.grow()
             except _CommitFailed as failure:
@@ -328,7 +340,7 @@ class Writer:
             except lmdb.Error as error:
                 raise translated(error, self._environment.path) from error
 
-    def _attempt(self, submitted: Sequence[Columns]) -> Group:
+    def _attempt(self, submissions: Sequence[_Submission]) -> Group:
         databases = self._environment.databases
         transaction = self._environment.lmdb.begin(write=True)
         try:
@@ -343,11 +355,21 @@ class Writer:
                     self._sources[source] = known
                 return known
 
-            group = decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
+            def decided(submitted: Sequence[Columns]) -> Group:
+                return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
+
+            kept: list[Pair] = []
+            if any(submission.asked is not None for submission in submissions):
+                replays = Replays(transaction, databases["requests"], stored, self._horizon, self._options)
+                group, kept = replays.decided(
+                    [(submission.columns, submission.asked) for submission in submissions], decided
+                )
+            else:
+                group = decided([submission.columns for submission in submissions])
             reach("outcomes-known")
             for source in account(group, state, changed):
                 self._unsaved.add(source)
-            if not group.stretches and submitted:
+            if not group.stretches and not kept and submissions:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
                 self._sources.update(changed)
                 return group
@@ -356,6 +378,8 @@ class Writer:
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
+            if kept:
+                transaction.cursor(databases["requests"]).putmulti(kept)
             reach("before-commit")
             try:
                 transaction.commit()

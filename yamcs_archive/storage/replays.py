@@ -1,0 +1,155 @@
+"""Retries of requests that have an id: found, answered as the first time, kept with the events' own commit.
+
+1. What is kept of a request goes into the transaction of its events: either both are there or neither.
+2. A request that stored nothing new is kept as well when it was a retry of a stored event. One that was
+   refused (conflict, expired) is not: it may be tried again, with the same id and another content too.
+3. A retry is given to the writer as the event that its first try stored. So it is found to be a duplicate
+   like any other, and takes no number.
+4. An id is kept for a day, and a million of them at most. Older ones count as unknown and are deleted by and
+   by; at the bound new ones are refused rather than old ones forgotten before their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import lmdb
+from msgspec.structs import replace
+
+from yamcs_archive.errors import ArchiveError, DamagedError, RequestIdError, RequestIdsFullError
+from yamcs_archive.event import Event
+from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.columns import Columns
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.keys import decode_key, encode_key
+from yamcs_archive.storage.outcomes import Existing, Group, Outcome
+from yamcs_archive.storage.requests import Asked, Kept, decode_kept, encode_kept
+
+Pair = tuple[bytes, bytes]
+"""A key and its value."""
+_SWEEP_US = 600_000_000
+"""A sweep that has seen every id begins anew after 10 minutes."""
+
+
+class Replays:
+    """The ids of one group's submissions, within the transaction that commits it."""
+
+    def __init__(
+        self,
+        transaction: lmdb.Transaction[bytes],
+        database: lmdb._Database,
+        existing: Existing,
+        horizon: int | None,
+        options: Options,
+    ) -> None:
+        self._transaction, self._database, self._existing = transaction, database, existing
+        self._now, self._horizon = options.clock(), horizon
+        self._room = options.request_ids_max - transaction.stat(database)["entries"]
+        self._known: set[bytes] = set()
+
+    def decided(
+        self,
+        submitted: Sequence[tuple[Columns, Asked | None]],
+        decide: Callable[[Sequence[Columns]], Group],
+    ) -> tuple[Group, list[Pair]]:
+        """Return what ``decide`` makes of the group, retries replaced, and the pairs to put for its ids.
+
+        A caller whose ids cannot be taken gets its error as its outcome; the others go on.
+        """
+        refused: dict[int, ArchiveError] = {}
+        offered: list[Columns] = []
+        for place, (columns, asked) in enumerate(submitted):
+            try:
+                offered.append(columns if asked is None else self._offered(columns, asked))
+            except (RequestIdError, RequestIdsFullError) as error:
+                refused[place] = error
+        group = decide(offered)
+        taken = iter(group.outcomes)
+        group.outcomes = [
+            Outcome(columns, error=refused[place]) if place in refused else next(taken)
+            for place, (columns, _) in enumerate(submitted)
+        ]
+        pairs: list[Pair] = []
+        for outcome, (_, asked) in zip(group.outcomes, submitted, strict=True):
+            if asked is not None and outcome.error is None:
+                pairs += self._pairs(outcome, asked)
+        return group, pairs
+
+    def _offered(self, columns: Columns, asked: Asked) -> Columns:
+        """Return the events to be appended: a stored one in the place of each that is a retry.
+
+        Raises RequestIdError, with the position, for an id that was used for something else, and
+        RequestIdsFullError when there is no room to keep the new ones.
+        """
+        retries: dict[int, Event] = {}
+        fresh = 0
+        for position, (key, digest) in enumerate(zip(*asked, strict=True)):
+            value = self._transaction.get(key, db=self._database)
+            kept = None if value is None else decode_kept(key, value)
+            if kept is None or kept.time <= self._now - REQUEST_AGE_US:
+                fresh += kept is None
+                continue
+            if kept.digest != digest:
+                error = RequestIdError(key.partition(b"\0")[2].decode())
+                error.position = position
+                raise error
+            self._known.add(key)
+            retries[position] = self._first_answer(kept, columns.event(position))
+        if fresh > self._room:
+            raise RequestIdsFullError
+        self._room -= fresh
+        return _with(columns, retries) if retries else columns
+
+    def _first_answer(self, kept: Kept, given: Event) -> Event:
+        """Return the stored event, or one of its key where it was pruned since: that is found expired."""
+        key = decode_key(kept.events[0])
+        if self._existing.next_key(key) == key:
+            return self._existing.event(key)
+        if self._horizon is not None and key[0] < self._horizon:
+            time, source, number = key
+            return replace(given, generation_time=time, source=source, seq_number=number)
+        raise DamagedError(f"key {kept.events[0].hex()}", "a request is kept for it and it is gone")
+
+    def _pairs(self, outcome: Outcome, asked: Asked) -> list[Pair]:
+        """Return what is to be kept of a submission: of each event that is stored, now or before."""
+        refused = {*outcome.conflicts.positions, *outcome.expired}
+        return [
+            encode_kept(key, Kept(self._now, digest, (encode_key(*outcome.columns.key(position)),)))
+            for position, (key, digest) in enumerate(zip(*asked, strict=True))
+            if position not in refused and key not in self._known
+        ]
+
+
+def _with(columns: Columns, events: dict[int, Event]) -> Columns:
+    parts: list[Any] = [list(column) for column in columns]
+    for position, event in events.items():
+        for part, name in zip(parts, Columns._fields, strict=True):
+            part[position] = getattr(event, name)
+    return Columns(*parts)
+
+
+class Sweep:
+    """Finds ids that are a day old, looking at a bounded number of them at a time."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._behind = b""
+        self._next = 0
+
+    def step(self, now: int) -> list[Pair]:
+        """Look at some ids at ``now``, microseconds since 1970; return those that are to be deleted."""
+        if now < self._next:
+            return []
+        with self._environment.read() as transaction:
+            found = list(self._pairs(transaction.cursor(self._environment.databases["requests"])))
+        self._behind = found[-1][0] if found else b""
+        if not found:
+            self._next = now + _SWEEP_US
+        return [pair for pair in found if decode_kept(*pair).time <= now - REQUEST_AGE_US]
+
+    def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
+        placed = cursor.set_range(self._behind + b"\0") if self._behind else cursor.first()
+        return islice(cursor.iternext(), REQUESTS_SWEPT_MAX) if placed else iter(())
