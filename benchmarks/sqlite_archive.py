@@ -31,8 +31,9 @@ class _Table:
     def __init__(self, directory: Path) -> None:
         self._store = Sqlite(directory)
 
-    def submit(self, event: Event) -> Future[Appended]:
+    def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
         """Insert the event, whose key must be complete; on return it is durable and the future done."""
+        assert request_id is None  # a table has no room for it, and the load sends none
         complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
         self._store.append_one([complete])
         done: Future[Appended] = Future()
