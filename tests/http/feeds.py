@@ -16,6 +16,7 @@ import msgspec
 from waitress import wasyncore
 from waitress.server import create_server
 
+from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Head, Pending, Response
@@ -43,6 +44,12 @@ class Feed(Protocol):
         """Send it and return the answer."""
 
 
+def held_to_the_description(method: str, target: str, answer: Answer) -> Answer:
+    """Return the answer; an AssertionError where the OpenAPI description does not promise it."""
+    check(method, target, *answer)
+    return answer
+
+
 def as_bytes(body: bytes | str) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
@@ -62,8 +69,9 @@ def core_feed(archive: Archive) -> Feed:
         response = begun if isinstance(begun, Response) else begun.run(content)
         if isinstance(response, Pending):
             response = response.wait()
-        assert isinstance(response.body, bytes)
-        return Answer(response.status, dict(response.headers), response.body)
+        whole = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+        found = Answer(response.status, dict(response.headers), whole)
+        return held_to_the_description(method, target, found)
 
     return send
 
@@ -109,7 +117,8 @@ def wsgi_feed(archive: Archive) -> Feed:
         finally:
             parts.close()  # type: ignore[attr-defined]  # the validator's iterator has it
         status, found = started[0]
-        return Answer(int(status[:3]), {name.lower(): value for name, value in found}, got)
+        headers = {name.lower(): value for name, value in found}
+        return held_to_the_description(method, target, Answer(int(status[:3]), headers, got))
 
     return send
 
@@ -123,11 +132,8 @@ def socket_feed(port: int) -> Feed:
             safe = quote(target, safe="/?&=%+:,;@")
             connection.request(method, safe, as_bytes(body) or None, headers or {})
             response = connection.getresponse()
-            return Answer(
-                response.status,
-                {name.lower(): value for name, value in response.getheaders()},
-                response.read(),
-            )
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return held_to_the_description(method, target, Answer(response.status, found, response.read()))
         finally:
             connection.close()
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError
+from yamcs_archive.errors import ArchiveError, ReadOnlyError
 from yamcs_archive.http.messages import Call, Head, Pending, Response
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.requests import Request, Route
@@ -20,6 +21,9 @@ from yamcs_archive.http.routes import find
 from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX
 
 _log = logging.getLogger(__name__)
+
+_LENGTH_DIGITS_MAX = 19
+"""Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
 
 
 class Core:
@@ -94,6 +98,10 @@ class Core:
 def _run(route: Route, request: Request) -> Response | Pending:
     try:
         return route.handler(request)
+    except ReadOnlyError as error:
+        answer = error_reply(error, request.media, request.form)
+        others = tuple(other for other in find(request.head.path)[0] if other is not route)
+        return replace(answer, headers=(*answer.headers, _allow(others)))  # every 405 must say what works
     except ArchiveError as error:
         return error_reply(error, request.media, request.form)
     except Exception as error:
@@ -108,17 +116,20 @@ def _routed(head: Head) -> tuple[Route, Mapping[str, str]]:
     for route in routes:
         if route.method == head.method:
             return route, names
-    allowed = ", ".join(sorted(route.method for route in routes))
-    raise HttpError(
-        405, "MethodNotAllowedException", f"{head.method} {head.path}: use {allowed}", (("allow", allowed),)
-    )
+    name, allowed = _allow(routes)
+    text = f"{head.method} {head.path}: use {allowed}"
+    raise HttpError(405, "MethodNotAllowedException", text, ((name, allowed),))
+
+
+def _allow(routes: tuple[Route, ...]) -> tuple[str, str]:
+    return "allow", ", ".join(sorted(route.method for route in routes))
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "").strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS_MAX):
         raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
     return int(text)
 
@@ -128,7 +139,6 @@ def _too_many() -> HttpError:
         503,
         "ServiceUnavailableException",
         f"{BATCHES_MAX} batches are under way, the limit: send it again later",
-        (("retry-after", "1"),),
     )
 
 

@@ -26,17 +26,18 @@ def server_info(request: Request) -> Response:
             yamcsVersion=YAMCS_VERSION,
             serverId=socket.gethostname(),
             defaultYamcsInstance=names[0] if names else None,
-            plugins=[today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())],
+            plugins=[today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=own_version())],
         )
         return reply(PROTOBUF, message.SerializeToString())
     document: dict[str, Any] = {"yamcsVersion": YAMCS_VERSION, "serverId": socket.gethostname()}
     if names:
         document["defaultYamcsInstance"] = names[0]
-    document["plugins"] = [{"name": "yamcs_archive", "version": _own_version()}]
+    document["plugins"] = [{"name": "yamcs_archive", "version": own_version()}]
     return reply(JSON, json.encode(document))
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of this program; ``unknown`` where it is not installed."""
     try:
         return version("yamcs_archive")
     except PackageNotFoundError:  # a source tree on the path, not installed

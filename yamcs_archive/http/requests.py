@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response
+from yamcs_archive.http.openapi.operation import Operation
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.forms import Form
 
@@ -40,5 +41,7 @@ class Route:
 
     method: str
     handler: Callable[[Request], Response | Pending]
+    operation: Operation
+    """What the description of the API says about it."""
     streams: bool = False
     """The body may have any length and is read as it comes."""

@@ -1,12 +1,20 @@
-"""Which route is served where."""
+"""Which route is served where, and what is said about each: the one place that knows all of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from yamcs_archive.http.creating import create_event, create_events
-from yamcs_archive.http.describing import get_instance, healthz, list_instances, readyz, server_info
+from yamcs_archive.http.describing import (
+    get_instance,
+    healthz,
+    list_instances,
+    own_version,
+    readyz,
+    server_info,
+)
 from yamcs_archive.http.listing import (
     export_events,
     list_events,
@@ -14,24 +22,55 @@ from yamcs_archive.http.listing import (
     list_sources,
     stream_events,
 )
-from yamcs_archive.http.requests import Route
+from yamcs_archive.http.messages import JSON, Response
+from yamcs_archive.http.openapi import describing, reading, storing
+from yamcs_archive.http.openapi.document import document
+from yamcs_archive.http.replies import reply
+from yamcs_archive.http.requests import Request, Route
+from yamcs_archive.wire import json
 
-_TABLE: tuple[tuple[re.Pattern[str], tuple[Route, ...]], ...] = tuple(
+
+def describe_api(_: Request) -> Response:
+    """Answer the OpenAPI description of all that is served here."""
+    return reply(JSON, description())
+
+
+PATHS: Mapping[str, tuple[Route, ...]] = {
+    "/api/archive/{instance}/events": (
+        Route("GET", list_events, reading.LIST_EVENTS),
+        Route("POST", create_event, storing.CREATE_EVENT),
+    ),
+    "/api/archive/{instance}/events:batch": (
+        Route("POST", create_events, storing.CREATE_EVENTS, streams=True),
+    ),
+    "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
+    "/api/archive/{instance}/events/sources": (Route("GET", list_sources, reading.LIST_SOURCES),),
+    "/api/stream-archive/{instance}:streamEvents": (Route("POST", stream_events, reading.STREAM_EVENTS),),
+    "/api/archive/{instance}:exportEvents": (Route("GET", export_events, reading.EXPORT_EVENTS),),
+    "/api": (Route("GET", server_info, describing.SERVER_INFO),),
+    "/api/openapi.json": (Route("GET", describe_api, describing.OPENAPI),),
+    "/api/instances": (Route("GET", list_instances, describing.LIST_INSTANCES),),
+    "/api/instances/{instance}": (Route("GET", get_instance, describing.GET_INSTANCE),),
+    "/healthz": (Route("GET", healthz, describing.HEALTHZ),),
+    "/readyz": (Route("GET", readyz, describing.READYZ),),
+}
+"""The routes of each path, each with its description in ``openapi``."""
+
+_TABLE = tuple(
     (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
-    for path, routes in (
-        ("/api/archive/{instance}/events", (Route("GET", list_events), Route("POST", create_event))),
-        ("/api/archive/{instance}/events:batch", (Route("POST", create_events, streams=True),)),
-        ("/api/archive/{instance}/events:list", (Route("POST", list_events_posted),)),
-        ("/api/archive/{instance}/events/sources", (Route("GET", list_sources),)),
-        ("/api/stream-archive/{instance}:streamEvents", (Route("POST", stream_events),)),
-        ("/api/archive/{instance}:exportEvents", (Route("GET", export_events),)),
-        ("/api", (Route("GET", server_info),)),
-        ("/api/instances", (Route("GET", list_instances),)),
-        ("/api/instances/{instance}", (Route("GET", get_instance),)),
-        ("/healthz", (Route("GET", healthz),)),
-        ("/readyz", (Route("GET", readyz),)),
-    )
+    for path, routes in PATHS.items()
 )
+
+
+@cache
+def description() -> bytes:
+    """Return the OpenAPI document of all paths, as it is served.
+
+    >>> description().decode().splitlines()[1]
+    '  "openapi": "3.1.0",'
+    """
+    found = ((path, [(route.method, route.operation) for route in routes]) for path, routes in PATHS.items())
+    return json.encode(document(found, own_version()))
 
 
 def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:

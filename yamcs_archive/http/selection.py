@@ -85,7 +85,7 @@ def of_query(query: str) -> Selection:
     5
     """
     values = parameters(query)
-    last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
+    last = {name: found[-1] for name, found in values.items() if name in PARAMETERS and found[-1] != ""}
     sources = [name for found in values.get("source", []) for name in found.split(",") if name]
     selection = _selection({**last, "source": sources}, parse_rfc3339)
     return selection._replace(form=_form(last.get("form")))
@@ -109,8 +109,8 @@ def of_object(body: bytes) -> Selection:
         return Selection()
     found = decode_object(body)
     for name in found:
-        if name not in _FIELDS:
-            raise InvalidInputError(name, found[name], f"is not one of {', '.join(_FIELDS)}")
+        if name not in FIELDS:
+            raise InvalidInputError(name, found[name], f"is not one of {', '.join(FIELDS)}")
     given = {name: value for name, value in found.items() if value is not None}
     sources = given.pop("source", [])
     if not isinstance(sources, list):
@@ -130,7 +130,11 @@ def of_message(message: Message, body: bytes) -> Selection:
     return _selection(given, from_timestamp)
 
 
-_FIELDS = ("instance", "pos", "limit", "order", "severity", "source", "next", "start", "stop", "q", "filter")
+FIELDS = ("instance", "pos", "limit", "order", "severity", "source", "next", "start", "stop", "q", "filter")
+"""What a JSON object may hold. No other is read, and none but these is described."""
+
+PARAMETERS = frozenset(FIELDS) - {"instance"} | {"form"}
+"""What is read of a query string."""
 
 
 def _selection(given: Mapping[str, Any], time: Any) -> Selection:

@@ -1,0 +1,87 @@
+"""Holds answers against the OpenAPI description: every answer that a test gets must be one that it promises.
+
+Objects are closed here: the description leaves room for fields of later versions, a test must not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+import jsonschema_rs
+import msgspec
+
+from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.http.routes import description
+
+DOCUMENT: dict[str, Any] = msgspec.json.decode(description())
+
+
+def closed(schema: Any) -> Any:
+    """Return a schema whose objects hold the fields that are named, and no others."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: closed(part) for name, part in schema.items()}
+    if isinstance(found.get("properties"), dict) and "@type" not in found["properties"]:
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+@cache
+def validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    """Return the validator of a schema of the description, given as JSON text."""
+    schema = msgspec.json.decode(name)
+    whole = {**schema, "components": closed(DOCUMENT["components"])}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+def resolved(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the document, or what it refers to."""
+    found: Any = part
+    if "$ref" in found:
+        steps = found["$ref"].removeprefix("#/").split("/")
+        found = DOCUMENT
+        for step in steps:
+            found = found[step]
+    return dict(found)
+
+
+def operation(method: str, path: str) -> dict[str, Any] | None:
+    """Return what is said about a method of a path, None for one that is not described."""
+    for template, methods in DOCUMENT["paths"].items():
+        pattern = re.escape(template).replace(re.escape("{instance}"), "[^/:]+")
+        if re.fullmatch(f"{pattern}/?", path, re.DOTALL):
+            found: dict[str, Any] | None = methods.get(method.lower())
+            return found
+    return None
+
+
+def check(method: str, target: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Fail unless the answer is one that the description promises for the request."""
+    described = operation(method, unquote(target.partition("?")[0]))
+    if described is None:
+        assert status in (404, 405), (method, target, status, body)
+        content: dict[str, Any] = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}, PROTOBUF: {}}
+    else:
+        assert str(status) in described["responses"], (
+            f"{method} {target}: {status} is not described: {body!r}"
+        )
+        answer = resolved(described["responses"][str(status)])
+        content = answer["content"]
+        for name, header in answer.get("headers", {}).items():
+            assert name in headers or not header.get("required"), (
+                f"{method} {target}: {status} without {name}"
+            )
+    media = headers["content-type"]
+    assert media in content, f"{method} {target}: {media} is not described for {status}"
+    schema = content[media].get("schema", {})
+    if media == JSON and schema.get("format") != "binary":
+        fault = next(
+            validator(msgspec.json.encode(schema).decode()).iter_errors(msgspec.json.decode(body)), None
+        )
+        assert fault is None, f"{method} {target}: {fault}\n{body.decode()}"

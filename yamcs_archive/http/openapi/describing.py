@@ -1,0 +1,94 @@
+"""What is said about the routes that tell of the server itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yamcs_archive.http.openapi import faults
+from yamcs_archive.http.openapi.operation import Operation, Part, answer, content, ref
+from yamcs_archive.http.openapi.schemas import TIME, given
+
+_TAG = "Server"
+_NAME: Part = {"type": "string", "examples": ["simulator"]}
+
+SCHEMAS: dict[str, Any] = {
+    "ServerInfo": given(
+        {
+            "yamcsVersion": {
+                "type": "string",
+                "description": "The version of the Yamcs events API that is spoken here.",
+            },
+            "serverId": {"type": "string", "description": "The host's name."},
+            "defaultYamcsInstance": _NAME,
+            "plugins": {
+                "type": "array",
+                "items": given(
+                    {"name": {"type": "string"}, "version": {"type": "string"}}, ("name", "version")
+                ),
+                "description": "`yamcs_archive` with its own version.",
+            },
+        },
+        ("yamcsVersion", "serverId", "plugins"),
+    ),
+    "Instance": given(
+        {
+            "name": _NAME,
+            "missionTime": TIME | {"description": "The server's clock."},
+            "state": {"type": "string", "enum": ["RUNNING"]},
+        },
+        ("name", "missionTime", "state"),
+    ),
+    "Instances": given({"instances": {"type": "array", "items": ref("Instance")}}, ("instances",)),
+    "Health": given({"status": {"type": "string", "enum": ["ok"]}}, ("status",)),
+    "Readiness": given(
+        {"status": {"type": "string", "enum": ["ready"]}, "instances": {"type": "array", "items": _NAME}},
+        ("status", "instances"),
+    ),
+}
+"""The named schemas of these routes."""
+
+SERVER_INFO = Operation(
+    id="getServerInfo",
+    tag=_TAG,
+    summary="Who answers: what clients ask first.",
+    success={200: answer("The server.", content(ref("ServerInfo"), "`GetServerInfoResponse`"))},
+    errors=faults.READING,
+)
+
+LIST_INSTANCES = Operation(
+    id="listInstances",
+    tag=_TAG,
+    summary="The instances: each has events of its own.",
+    success={200: answer("The instances.", content(ref("Instances"), "`ListInstancesResponse`"))},
+    errors=faults.READING,
+)
+
+GET_INSTANCE = Operation(
+    id="getInstance",
+    tag=_TAG,
+    summary="One instance.",
+    success={200: answer("The instance.", content(ref("Instance"), "`YamcsInstance`"))},
+    errors=faults.READING,
+)
+
+HEALTHZ = Operation(
+    id="getHealth",
+    tag=_TAG,
+    summary="Whether the process answers.",
+    success={200: answer("It does.", content(ref("Health"), None))},
+)
+
+READYZ = Operation(
+    id="getReadiness",
+    tag=_TAG,
+    summary="Whether events can be stored.",
+    success={200: answer("They can.", content(ref("Readiness"), None))},
+    errors=faults.READING,
+)
+
+OPENAPI = Operation(
+    id="getDescription",
+    tag=_TAG,
+    summary="This description.",
+    success={200: answer("An OpenAPI document.", content({"type": "object"}, None))},
+)
