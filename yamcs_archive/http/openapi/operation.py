@@ -4,8 +4,8 @@
 2. What an operation may answer beside its success is a set of the errors' names; statuses and texts of
    them are in ``faults``.
 
-A new route: an ``Operation`` in ``storing``, ``reading`` or ``describing``, given to its ``Route``; new schemas
-beside the others there or in ``schemas``; its line in docs/http.md. The tests say what is missing.
+A new route: an ``Operation`` in ``storing``, ``reading`` or ``describing``, given to its ``Route``; new
+schemas beside the others there or in ``schemas``; its line in docs/http.md. Tests say what is missing.
 """
 
 from __future__ import annotations
