@@ -4,8 +4,8 @@
 __main__
    |
   cli ------ server           <- ways in and out; granian only in server
-   |           |
-   |          http
+   |   \\       |
+   |importers http            <- importers: histories that are kept elsewhere
     \\        /  |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
@@ -45,9 +45,10 @@ BELOW = {
     "instance": MODEL | {"results", "storage", "appending", "filter"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"event"},
+    "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire"},
     "server": LOWEST | {"archive", "http"},
-    "cli": MODEL | {"instance", "archive", "wire", "server"},
+    "cli": MODEL | {"instance", "archive", "wire", "server", "importers"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }
@@ -112,6 +113,7 @@ def test_the_picture_has_no_circle() -> None:
         "instance",
         "archive",
         "wire",
+        "importers",
         "http",
         "server",
         "cli",

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from yamcs_archive.cli import bench, compact, events_create, events_log, instances, serve
+from yamcs_archive.cli import bench, compact, events_create, events_import, events_log, instances, serve
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.errors import ArchiveError
 
@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     actions = events.add_subparsers(metavar="ACTION", required=True)
     events_create.add(actions)
     events_log.add(actions)
+    events_import.add(actions)
     instances.add(commands)
     compact.add(commands)
     bench.add(commands)

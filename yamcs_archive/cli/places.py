@@ -84,7 +84,7 @@ def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True)
         "--data", metavar="DIR", type=Path, help="an archive's directory (or YAMCS_ARCHIVE_DATA)"
     )
     place.add_argument(
-        "--url", type=_url, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
+        "--url", type=url_argument, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
     )
     if instance:
         parser.add_argument(
@@ -118,22 +118,32 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
     where = chosen_place(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        yield RemotePlace(where, name or _only(instances_at(where)))
+        yield RemotePlace(where, name or only(instances_at(where)))
         return
     if not where.exists():  # opened for writing it would be made, though the name is likely a slip
         raise NotAnArchiveError(str(where), "there is no such directory")
     with Archive.open(where, readonly=readonly) as archive:
-        yield LocalPlace(archive.existing(name or _only(archive.instances())))
+        yield LocalPlace(archive.existing(name or only(archive.instances())))
 
 
-def _url(text: str) -> str:
+def url_argument(text: str) -> str:
+    """Return the URL that ``text`` is; for argparse, whose ArgumentTypeError it raises.
+
+    >>> url_argument("http://127.0.0.1:8090")
+    'http://127.0.0.1:8090'
+    """
     if not is_url(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL; give one as http://127.0.0.1:8090")
     return text
 
 
-def _only(names: list[str]) -> str:
+def only(names: list[str], option: str = "--instance") -> str:
+    """Return the one name that there is; :class:`UsageError` that asks for ``option`` when there are others.
+
+    >>> only(["simulator"])
+    'simulator'
+    """
     if len(names) != 1:
-        there = f"give --instance, one of: {', '.join(names)}" if names else "there are no instances yet"
+        there = f"give {option}, one of: {', '.join(names)}" if names else "there are no instances yet"
         raise UsageError(f"which instance? {there}")
     return names[0]

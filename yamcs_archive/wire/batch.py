@@ -69,7 +69,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Element]:
     >>> [event.message for _, event in from_protobuf([bytes.fromhex("031a0161"), bytes.fromhex("031a0162")])]
     ['a', 'b']
     """
-    return _decoded(_delimited(chunks), common.of_message, protobuf.decode_event)
+    return _decoded(delimited(chunks), common.of_message, protobuf.decode_event)
 
 
 def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Element]:
@@ -137,7 +137,14 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-def _delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the messages of a stream in which each has its length before it, as a varint.
+
+    >>> list(delimited([bytes.fromhex("0161"), bytes.fromhex("01")]))
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: body '01': ends within an element
+    """
     held = bytearray()
     for chunk in chunks:
         held += chunk

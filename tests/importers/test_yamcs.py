@@ -1,0 +1,219 @@
+"""The history of another server: taken whole, over connections that break, again and again."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
+from tests.http.feeds import waitress_server
+from tests.wire.test_shown import message
+from yamcs_archive import Archive, Event, Instance, Severity
+from yamcs_archive.importers.yamcs import NOTE, History, Imported, SourceError, import_history
+from yamcs_archive.wire.fields import varint
+from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf import encode_event
+
+
+class Recorded:
+    """A server that streams messages in the order of time and can break off; it notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.break_after: list[int] = []
+        """For each answer to come: so many messages, and then the connection ends in the middle of one."""
+        self.asked: list[int | None] = []
+        self.status = 200
+
+    def add(self, event: Event) -> None:
+        """Take one more event, at its place in time."""
+        self.messages.append(encode_event(event, Form.TODAY))
+        self.messages.sort(key=lambda one: today.Event.FromString(one).generationTime.ToMicroseconds())
+
+
+@contextmanager
+def served(recorded: Recorded) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = today.StreamEventsRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+            start = asked.start.ToMicroseconds() if asked.HasField("start") else None
+            recorded.asked.append(start)
+            self.send_response(recorded.status)
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            left = recorded.break_after.pop(0) if recorded.break_after else None
+            for one in recorded.messages:
+                time = today.Event.FromString(one).generationTime.ToMicroseconds()
+                if start is not None and time < start:
+                    continue
+                whole = varint(len(one)) + one
+                if left == 0:
+                    self._chunk(whole[:-1])
+                    self.close_connection = True
+                    return
+                left = None if left is None else left - 1
+                self._chunk(whole)
+            self._chunk(b"")
+
+        def _chunk(self, part: bytes) -> None:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+        def log_message(self, format: str, *args: object) -> None:  # the base class's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+def url(recorded: Recorded) -> Iterator[str]:
+    with served(recorded) as where:
+        yield where
+
+
+def event(n: int, text: str = "") -> Event:
+    return Event(
+        text or f"m{n}", source="S", generation_time=n, seq_number=n, reception_time=n, created_by="ada"
+    )
+
+
+def taken(history: History, sim: Instance, folder: Path) -> Imported:
+    return import_history(history, sim, folder, lambda _: None, wait=lambda _: None)
+
+
+def test_all_of_a_history_is_there_and_a_second_import_adds_what_is_new(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    for n in range(0, 50, 2):
+        recorded.add(event(n))
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert (done.read, done.stored, done.whole, done.reached) == (25, 25, True, 48)
+    assert list(sim.events()) == [event(n) for n in range(0, 50, 2)]
+    recorded.add(event(11))  # late there
+    again = taken(History(url, "there"), sim, tmp_path)
+    assert (again.read, again.stored, again.duplicates) == (26, 1, 25)
+    assert not (tmp_path / NOTE).exists()
+
+
+def test_a_stream_that_breaks_is_gone_on_with_at_the_time_reached(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    for n in range(100):
+        recorded.add(event(n))
+    recorded.break_after = [10, 0, 0, 0, 30]
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert recorded.asked == [None, 9, 9, 9, 9, 38]
+    assert done.whole
+    assert (done.stored, sim.stats().events) == (100, 100)
+
+
+def test_a_server_that_stays_away_ends_it_and_the_next_import_goes_on_there(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    for n in range(100):
+        recorded.add(event(n))
+    recorded.break_after = [40] + [0] * 4
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+        taken(History(url, "there"), sim, tmp_path)
+    assert sim.stats().events == 40
+    assert '"reached": 39' in (tmp_path / NOTE).read_text()
+    recorded.asked.clear()
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert recorded.asked == [39]
+    assert (done.read, done.stored, done.duplicates) == (61, 60, 1)
+
+
+def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    recorded.add(event(1))
+    for text in (
+        '{"url": "http://other", "instance": "there", "start": null, "stop": null, "reached": 9}',
+        "{",
+        "[]",
+    ):
+        (tmp_path / NOTE).write_text(text)
+        assert taken(History(url, "there"), sim, tmp_path).read == 1
+    assert recorded.asked == [None] * 3
+
+
+def test_conflicts_and_what_cannot_be_kept_are_counted_and_shown(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    sim.append(event(3, "other"))
+    for n in range(5):
+        recorded.add(event(n))
+    recorded.messages.insert(2, message(message="x" * (2 << 20)))
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert (done.read, done.stored, done.conflict_count, done.refused_count) == (6, 4, 1, 1)
+    assert not done.whole
+    assert [(one.stored.message, one.offered.message) for one in done.conflicts] == [("other", "m3")]
+    assert "message" in done.refused[0]
+    assert "message 2 of the stream" in done.refused[0]
+
+
+def test_a_refusal_of_the_server_is_told_with_its_status(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    recorded.status = 404
+    with pytest.raises(SourceError, match="404"):
+        taken(History(url, "nosuch"), sim, tmp_path)
+    assert len(recorded.asked) == 1  # asking again would not help
+    recorded.status = 503
+    with pytest.raises(SourceError, match="503"):
+        taken(History(url, "there"), sim, tmp_path)
+    assert len(recorded.asked) > 2
+
+
+def test_the_command_takes_the_history_of_a_served_archive(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    with Archive.open(tmp_path / "there") as there:
+        sim = there.instance("sim", create=True)
+        sim.append_many(
+            Event(f"m{n}", source="S", severity=Severity.WATCH, generation_time=n) for n in range(1500)
+        )
+        with waitress_server(there) as port:
+            command = ("events", "import", "yamcs", f"http://127.0.0.1:{port}", "--data", tmp_path / "here")
+            ran = run(*command, "--since", "1970-01-01T00:00:00.001Z")
+            assert ran.out == "sim: 500 read, 500 stored, 0 duplicates, 0 conflicts, 0 expired, 0 refused\n"
+            assert ran.status == 0
+            assert "1500 read, 1000 stored, 500 duplicates" in run(*command).out
+            assert run(*command, "--from", "nosuch").status == 1
+        expected = list(sim.events())
+    with Archive.open(tmp_path / "here", readonly=True) as here:
+        assert list(here.instance("sim").events()) == expected
+
+
+def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    with Archive.open(tmp_path / "there") as there, Archive.open(tmp_path / "here") as here:
+        for archive, text in ((there, "theirs"), (here, "ours")):
+            archive.instance("sim", create=True).append(event(1, text))
+        here.close()
+        with waitress_server(there) as port:
+            ran = run("events", "import", "yamcs", f"http://127.0.0.1:{port}", "--data", tmp_path / "here")
+    assert ran.status == 1
+    assert "'ours'" in ran.err
+    assert "'theirs'" in ran.err
+    assert "1 conflicts" in ran.out
+
+
+def test_the_command_says_what_is_missing(run: Run) -> None:  # noqa: F811
+    assert "give --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
+    assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2

@@ -1,0 +1,100 @@
+"""``events import``: take the history that another server has."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.cli.dates import FORMS, parse_date
+from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.places import only, url_argument
+from yamcs_archive.cli.remote import instances_at
+from yamcs_archive.importers.yamcs import History, Imported, import_history
+from yamcs_archive.times import format_rfc3339
+
+EPILOG = """examples:
+  yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data
+  yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data --from simulator --since 2026-01-01
+"""
+_SAY_S = 1.0
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser: one command for each kind of history."""
+    parser = commands.add_parser(
+        "import", help="take the history of another server", description="Take the history of another server."
+    )
+    kinds = parser.add_subparsers(metavar="KIND", required=True)
+    _add_yamcs(kinds)
+
+
+def _add_yamcs(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "yamcs",
+        help="from a live Yamcs server",
+        description="Store the events of a live Yamcs server (or a served archive), as its API streams them."
+        " An import that was cut off goes on where it was when it is given again; a whole one that is given"
+        " again adds what is new, late events too. Prints what became of the events; exit status 1 when some"
+        " conflict with events that are here, or cannot be kept.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="the archive, made when absent (or YAMCS_ARCHIVE_DATA)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        metavar="NAME",
+        help="the server's instance; not needed where there is one",
+    )
+    parser.add_argument(
+        "--instance", metavar="NAME", help="the instance here, made when absent; default: as there"
+    )
+    parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
+    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import, with a line a second on stderr."""
+    data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
+    if not data:
+        raise UsageError("into which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
+    origin = options.origin or only(instances_at(options.url), "--from")
+    history = History(options.url, origin, options.since, options.until)
+    with Archive.open(data, holder="yamcs-archive events import") as archive:
+        instance = archive.instance(options.instance or origin, create=True)
+        done = import_history(history, instance, archive.path / instance.name, _Progress().say)
+    _tell(done)
+    print(
+        f"{instance.name}: {done.read} read, {done.stored} stored, {done.duplicates} duplicates,"
+        f" {done.conflict_count} conflicts, {done.expired} expired, {done.refused_count} refused"
+    )
+    return 0 if done.whole else 1
+
+
+def _tell(done: Imported) -> None:
+    """Show the first events that are not stored as they are there."""
+    for conflict in done.conflicts:
+        print(f"conflict at {conflict.stored.key}:", file=sys.stderr)
+        print(f"  here   {conflict.stored.message!r}\n  there  {conflict.offered.message!r}", file=sys.stderr)
+    for refused in done.refused:
+        print(f"refused: {refused}", file=sys.stderr)
+
+
+class _Progress:
+    """Says where an import stands, once a second at the most."""
+
+    def __init__(self) -> None:
+        self._said_s = time.monotonic()
+
+    def say(self, done: Imported) -> None:
+        if time.monotonic() - self._said_s >= _SAY_S and done.reached is not None:
+            self._said_s = time.monotonic()
+            print(f"{done.read} read, up to {format_rfc3339(done.reached)}", file=sys.stderr, flush=True)

@@ -1,0 +1,202 @@
+"""The history of a live Yamcs server, event by event, into an instance; to be repeated without harm.
+
+1. The server's stream comes in the order of time, and what was stored of it is known by time: an import that
+   was cut off goes on at the time that it had reached. Events that are read twice are duplicates here.
+2. Every event of the stream is stored, met as a duplicate or a conflict, or refused and shown. None goes
+   missing without a word, and a stream that breaks off is never taken for its end.
+3. Where an import stands is noted after what it tells of is durable. A note that is lost costs reading again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yamcs_archive.appending import chunks
+from yamcs_archive.errors import InvalidInputError, UnavailableError
+from yamcs_archive.event import Event, validate
+from yamcs_archive.instance import Instance
+from yamcs_archive.results import Conflict
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire.batch import delimited
+from yamcs_archive.wire.shown import decode_shown, stream_request
+
+NOTE = "import.json"
+"""The file in an instance's folder that says where an unfinished import stands."""
+_TIMEOUT_S = 120
+_READ_BYTES = 64 << 10
+_TRIES = 5
+_SHOWN_MAX = 10
+_PROTOBUF = "application/protobuf"
+
+
+class SourceError(UnavailableError):
+    """The other server refused, did not answer, or its answer broke off; the text says which."""
+
+
+class SourceRefusedError(SourceError):
+    """The other server understood, and said no: asking again would not help."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A history to be read: the server's URL, its instance, and which times (microseconds since 1970)."""
+
+    url: str
+    instance: str
+    start: int | None = None
+    stop: int | None = None
+
+    def messages(self, start: int | None) -> Iterator[bytes]:
+        """Yield the events from ``start`` on, as the server's messages. Raises SourceError."""
+        where = f"{self.url.rstrip('/')}/api/stream-archive/{urllib.parse.quote(self.instance, safe='')}"
+        request = urllib.request.Request(  # the command line has seen the scheme
+            f"{where}:streamEvents",
+            data=stream_request(start, self.stop),
+            headers={"content-type": _PROTOBUF, "accept": _PROTOBUF},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # likewise
+                # What came is used, though the rest may not come: read() would throw it away then.
+                yield from delimited(iter(lambda: answer.read1(_READ_BYTES), b""))
+        except urllib.error.HTTPError as error:
+            kind = SourceRefusedError if error.code < 500 else SourceError
+            raise kind(f"{self.url} answered {error.code} {error.reason} for {request.selector}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceError(f"{self.url}: {getattr(error, 'reason', None) or repr(error)}") from None
+        except InvalidInputError as error:
+            raise SourceError(f"{self.url}: its stream cannot be read: {error}") from None
+
+
+@dataclass
+class Imported:
+    """What became of the events that were read."""
+
+    read: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    conflict_count: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    """The first 10; ``position`` counts the events that were read."""
+    refused_count: int = 0
+    refused: list[str] = field(default_factory=list)
+    """Why the first 10 were refused, each with what it is about."""
+    reached: int | None = None
+    """The generation time of the last event that is durable; microseconds since 1970."""
+
+    @property
+    def whole(self) -> bool:
+        """True when everything that was read is stored here now.
+
+        >>> Imported(read=2, stored=1, duplicates=1).whole, Imported(read=1, conflict_count=1).whole
+        (True, False)
+        """
+        return self.stored + self.duplicates == self.read
+
+
+def import_history(
+    history: History,
+    instance: Instance,
+    folder: Path,
+    say: Callable[[Imported], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> Imported:
+    """Store a history in an instance; return what became of it.
+
+    ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
+    A connection that breaks is made again, five times in a row at the most. Raises :class:`SourceError`, and
+    what :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
+    """
+    note = _Note(folder / NOTE, history)
+    done = Imported(reached=note.reached())
+    tries = 0
+    while True:
+        start = done.reached if done.reached is not None else history.start
+        try:
+            for chunk in chunks(_events(history.messages(start), done)):
+                _store(chunk, instance, done)
+                note.write(done.reached)
+                tries = 0
+                say(done)
+            break
+        except SourceError as error:
+            tries += 1
+            if tries >= _TRIES or isinstance(error, SourceRefusedError):
+                raise
+            wait(2.0**tries / 2)
+    note.remove()
+    return done
+
+
+def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
+    """Yield the events that can be stored; the others are counted and told."""
+    for position, message in enumerate(messages):
+        try:
+            event = decode_shown(message)
+            validate(event)
+        except InvalidInputError as error:
+            done.read += 1
+            done.refused_count += 1
+            if len(done.refused) < _SHOWN_MAX:
+                done.refused.append(f"message {position} of the stream: {error}")
+        else:
+            yield event
+
+
+def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
+    counts = instance.append_many(chunk)
+    if len(done.conflicts) < _SHOWN_MAX:
+        done.conflicts += counts.conflicts[: _SHOWN_MAX - len(done.conflicts)]
+    done.read += len(chunk)
+    done.stored += counts.stored
+    done.duplicates += counts.duplicates
+    done.expired += counts.expired
+    done.conflict_count += counts.conflict_count
+    done.reached = chunk[-1].generation_time
+
+
+class _Note:
+    """Where an import of one history stands, in a file; one of another history counts as none."""
+
+    def __init__(self, path: Path, history: History) -> None:
+        self._path = path
+        self._about = {
+            "url": history.url,
+            "instance": history.instance,
+            "start": history.start,
+            "stop": history.stop,
+        }
+
+    def reached(self) -> int | None:
+        """Return the time that was reached, or None where nothing is known."""
+        try:
+            found = json.loads(self._path.read_bytes())
+            if {name: found[name] for name in self._about} == self._about:
+                return int(found["reached"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # without it everything is read again
+        return None
+
+    def write(self, reached: int | None) -> None:
+        """Note a time; for people the same in RFC 3339."""
+        if reached is None:
+            return
+        text = json.dumps({**self._about, "reached": reached, "time": format_rfc3339(reached)}, indent=2)
+        draft = self._path.with_suffix(".part")
+        draft.write_text(text + "\n", encoding="utf-8")
+        os.replace(draft, self._path)
+
+    def remove(self) -> None:
+        """The import is finished: the next one begins at the beginning, for late events may have come."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
