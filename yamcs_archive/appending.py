@@ -7,10 +7,9 @@ from functools import partial
 from itertools import islice
 
 from yamcs_archive.errors import ArchiveError
-from yamcs_archive.event import Event
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
 from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.columns import event_bytes
 from yamcs_archive.storage.outcomes import Outcome, Refused, first_conflicts
 
 _STEP_EVENTS = 32

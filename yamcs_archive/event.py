@@ -198,6 +198,17 @@ def same_content(one: Event, other: Event) -> bool:
     )
 
 
+def event_bytes(event: Event) -> int:
+    """Return about how many bytes of text an event has; characters count as one.
+
+    >>> event_bytes(Event("abc", source="S", extra={"a": "bc"}))
+    7
+    """
+    size = len(event.message) + len(event.source) + len(event.type or "") + len(event.created_by or "")
+    size += len(event.extensions)
+    return size + sum(len(name) + len(value) for name, value in event.extra.items())
+
+
 def validate(event: Event) -> int:
     """Check every rule of the event model and return the event's bytes of text (for budgets).
 

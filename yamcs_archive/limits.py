@@ -99,6 +99,25 @@ SEAL_ROWS_MAX = 8_192
 BATCHES_MAX = 32
 """Batches that a server reads at once: each holds one of its 64 threads, however slowly it comes."""
 
+POLLS_MAX = 4_096
+"""Answers that may wait for something to be stored where they hold no thread: some KB of memory each."""
+
+THREAD_POLLS_MAX = 16
+"""Answers that may wait where each holds a thread: with the batches, three quarters of a server's 64."""
+
+POLL_S_MAX = 300
+"""Seconds that an answer may wait for something to be stored; proxies cut what is silent for longer."""
+
+CHANGES_BYTES_MAX = 4 << 20
+"""Bytes of text after which an answer of ``events:changes`` takes no further event, or commit: 4 MiB."""
+
+EXCHANGE_EVENTS_DEFAULT = 20_000
+"""Events after which an answer in the exchange form takes no further commit, when no limit is given: as many
+as a commit has at most, so that memory is bounded by twice as many."""
+
+EXCHANGE_EVENTS_MAX = 100_000
+"""``limit`` of such an answer."""
+
 CONFLICTS_KEPT_BYTES_MAX = 32 << 20
 """Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
 

@@ -49,6 +49,17 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Commit:
+    """What was stored at once; go on behind it with ``commits(after=commit.cursor)``."""
+
+    time: int
+    """When it was stored, microseconds since 1970."""
+    events: tuple[Event, ...]
+    """In key order."""
+    cursor: str
+
+
+@dataclass(frozen=True)
 class CompactionResult:
     """What a compaction gave back. Sizes are bytes that the files take on the medium."""
 

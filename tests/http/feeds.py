@@ -20,7 +20,7 @@ from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Head, Pending, Response
-from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.http.wsgi import WsgiApp, create_app
 
 
 class Answer(NamedTuple):
@@ -76,8 +76,8 @@ def core_feed(archive: Archive) -> Feed:
     return send
 
 
-def wsgi_feed(archive: Archive) -> Feed:
-    app = validator(create_app(archive))
+def wsgi_feed(archive: Archive, created: WsgiApp | None = None) -> Feed:
+    app = validator(created or create_app(archive))
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None

@@ -15,10 +15,11 @@ from dataclasses import replace
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ReadOnlyError
 from yamcs_archive.http.messages import Call, Head, Pending, Response
+from yamcs_archive.http.polls import Polls
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.requests import Request, Route
 from yamcs_archive.http.routes import find
-from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX
+from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX, POLLS_MAX
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +28,15 @@ _LENGTH_DIGITS_MAX = 19
 
 
 class Core:
-    """Answers requests from an open archive. Safe to use from many threads."""
+    """Answers requests from an open archive. Safe to use from many threads.
 
-    def __init__(self, archive: Archive) -> None:
+    ``polls_max`` is how many answers may wait for something to be stored; where each holds a thread, fewer
+    than there are threads.
+    """
+
+    def __init__(self, archive: Archive, polls_max: int = POLLS_MAX) -> None:
         self._archive = archive
+        self._polls_max, self._polls = polls_max, Polls(polls_max)
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
 
     def begin(self, head: Head) -> Response | Call:
@@ -61,7 +67,10 @@ class Core:
             return error_reply(error, media)
 
         def run(body: bytes) -> Response | Pending:
-            return _run(route, Request(self._archive, head, names, body, media))
+            answer = _run(route, Request(self._archive, head, names, body, media))
+            if isinstance(answer, Pending) and answer.poll:
+                return self._polls.admit(answer) or error_reply(_too_many(self._polls_max, "polls"), media)
+            return answer
 
         return Call(
             BODY_BYTES_MAX,
@@ -69,6 +78,10 @@ class Core:
             too_large=lambda: error_reply(_too_large(), media),
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
         )
+
+    def end_polls(self) -> None:
+        """Let every answer that waits for something to be stored leave now: serving ends."""
+        self._polls.end()
 
     def _streaming(self, route: Route, head: Head, names: Mapping[str, str], media: str) -> Call:
         """Return the call of a route whose body is read as it comes.
@@ -79,7 +92,7 @@ class Core:
 
         def stream(chunks: Iterable[bytes]) -> Response:
             if not self._batches.acquire(blocking=False):
-                return error_reply(_too_many(), media)
+                return error_reply(_too_many(BATCHES_MAX, "batches"), media)
             try:
                 answer = _run(route, Request(self._archive, head, names, b"", media, chunks))
                 return answer if isinstance(answer, Response) else answer.wait()
@@ -134,11 +147,11 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _too_many() -> HttpError:
+def _too_many(most: int, what: str) -> HttpError:
     return HttpError(
         503,
         "ServiceUnavailableException",
-        f"{BATCHES_MAX} batches are under way, the limit: send it again later",
+        f"{most} {what} are under way, the limit: send it again later",
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-JSON, PROTOBUF = "application/json", "application/protobuf"
+JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Pending:
 
     future: Future[Any]
     finish: Callable[[Future[Any]], Response]
+    poll: bool = False
+    """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
 
     def wait(self) -> Response:
         """Block until the future is done and return the response."""

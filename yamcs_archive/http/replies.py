@@ -30,6 +30,7 @@ from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
+from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
@@ -130,6 +131,8 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
             "stored": json.shown(error.stored, form),
             "offered": json.shown(error.offered, form),
         }
+    if isinstance(error, CursorGoneError):
+        return {"@type": f"/{changes.DESCRIPTOR.package}.CursorGone", "oldest": error.oldest}
     if isinstance(error, OutcomeUnknownError) and error.events:
         return {"@type": _type_url(form, "OutcomeUnknown"), "event": json.shown(error.events[0], form)}
     if isinstance(error, ArchiveError) and isinstance(error.counts, AppendCounts):
@@ -195,6 +198,9 @@ def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
         return AnyMessage(
             type_url=_type_url(form, "Conflict"), value=protobuf.encode_fields([(1, stored), (2, offered)])
         )
+    if isinstance(error, CursorGoneError):
+        gone = changes.CursorGone(oldest=error.oldest).SerializeToString()
+        return AnyMessage(type_url=f"/{changes.DESCRIPTOR.package}.CursorGone", value=gone)
     if isinstance(error, OutcomeUnknownError) and error.events:
         event = protobuf.encode_event(error.events[0], form)
         return AnyMessage(

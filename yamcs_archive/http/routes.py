@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
+from yamcs_archive.http.arrival import list_changes
 from yamcs_archive.http.creating import create_event, create_events
 from yamcs_archive.http.describing import (
     get_instance,
@@ -43,6 +44,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events:batch": (
         Route("POST", create_events, storing.CREATE_EVENTS, streams=True),
     ),
+    "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES),),
     "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
     "/api/archive/{instance}/events/sources": (Route("GET", list_sources, reading.LIST_SOURCES),),
     "/api/stream-archive/{instance}:streamEvents": (Route("POST", stream_events, reading.STREAM_EVENTS),),

@@ -88,7 +88,7 @@ def of_query(query: str) -> Selection:
     last = {name: found[-1] for name, found in values.items() if name in PARAMETERS and found[-1] != ""}
     sources = [name for found in values.get("source", []) for name in found.split(",") if name]
     selection = _selection({**last, "source": sources}, parse_rfc3339)
-    return selection._replace(form=_form(last.get("form")))
+    return selection._replace(form=form_of(last.get("form")))
 
 
 def parameters(query: str) -> dict[str, list[str]]:
@@ -166,7 +166,12 @@ def _selection(given: Mapping[str, Any], time: Any) -> Selection:
     )
 
 
-def _form(text: str | None) -> Form:
+def form_of(text: str | None) -> Form:
+    """Return the form of that name, today's for none; InvalidInputError for another.
+
+    >>> form_of(None), form_of("2016")
+    (<Form.TODAY: 'today'>, <Form.V2016: '2016'>)
+    """
     if text is None:
         return Form.TODAY
     if text not in {form.value for form in Form}:

@@ -13,6 +13,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.limits import THREAD_POLLS_MAX
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -32,8 +33,12 @@ class WsgiApp:
     ['200 OK']
     """
 
-    def __init__(self, archive: Archive) -> None:
-        self._core = Core(archive)
+    def __init__(self, archive: Archive, polls_max: int = THREAD_POLLS_MAX) -> None:
+        self._core = Core(archive, polls_max)
+
+    def end_polls(self) -> None:
+        """Let every answer that waits for something to be stored leave now: serving ends."""
+        self._core.end_polls()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -54,13 +59,16 @@ class WsgiApp:
         return answer if isinstance(answer, Response) else answer.wait()
 
 
-def create_app(archive: Archive) -> WsgiApp:
+def create_app(archive: Archive, polls_max: int = THREAD_POLLS_MAX) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
+
+    ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
+    server's: let it have more threads than that.
 
     >>> create_app(Archive.open(directory)).__class__.__name__
     'WsgiApp'
     """
-    return WsgiApp(archive)
+    return WsgiApp(archive, polls_max)
 
 
 def _head(environ: WSGIEnvironment) -> Head:

@@ -49,14 +49,18 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         with Archive.open(settings.data, holder=url) as archive:
             names = _open_instances(archive, settings.instances)
             listen(listening)
-            server = ThreadServer(
-                listening, settings.threads, stopping=lambda: _limit(settings.stop_wait_s, archive)
-            )
+            app = create_app(archive)
+
+            def stopping() -> None:
+                app.end_polls()  # they would wait on for minutes
+                _limit(settings.stop_wait_s, archive)
+
+            server = ThreadServer(listening, settings.threads, stopping=stopping)
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             opening = _Opening(url, server, say, line)
             opening.start()
-            server.run(create_app(archive))
+            server.run(app)
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from typing import NamedTuple
 
 from yamcs_archive.errors import BadCursorError, CursorGoneError, OtherHistoryError
-from yamcs_archive.event import Event
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import READ_BYTES_MAX
-from yamcs_archive.storage.columns import event_bytes
 from yamcs_archive.storage.commits import (
     CommitRecord,
     Cursor,
@@ -62,30 +62,65 @@ def changes(
 
     Ends at the newest commit; call again with the last cursor for what came meanwhile.
     """
-    number, seen = max(after.commit, 1), after.position if after.commit else 0
+    seen = after.position
+    for commit in _walk(environment, meta, after, batch_events_max):
+        begin = seen if commit.number == after.commit else 0
+        for position, event in enumerate(commit.events, commit.gone + 1):
+            if position > begin:
+                yield event, Cursor(meta.lineage, commit.number, position)
+
+
+def commits(
+    environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
+) -> Iterator[tuple[int, list[Event], Cursor]]:
+    """Yield the commits behind a cursor: when each was (microseconds since 1970), its events in key order,
+    and the cursor behind it. Of a commit that the cursor stands within, what is behind it.
+    """
+    for commit in _walk(environment, meta, after, batch_events_max):
+        events = list(commit.events)
+        last = commit.gone + len(events)
+        if commit.number == after.commit:
+            events = events[max(0, after.position - commit.gone) :]
+        if events:
+            yield commit.time, events, Cursor(meta.lineage, commit.number, last)
+
+
+class _Commit(NamedTuple):
+    number: int
+    time: int
+    gone: int
+    """Events of it that were pruned: the first ones by key, so that those left keep their positions."""
+    events: Iterable[Event]
+
+
+def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max: int) -> Iterator[_Commit]:
+    """Yield the commits from the one on that a cursor stands in."""
+    number = max(after.commit, 1)
     reader = Reader(environment, batch_events_max)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
     while (record := _record(environment, number)) is not None:
-        for commit, found in _events_of(reader, record, number, horizon):
-            for position, event in enumerate(found, 1):
-                if position > seen or commit > number:
-                    yield event, Cursor(meta.lineage, commit, position)
-        number, seen = record.last + 1, 0
+        yield from _commits_of(reader, record, number, horizon)
+        number = record.last + 1
 
 
-def _events_of(
-    reader: Reader, record: CommitRecord, number: int, horizon: bytes
-) -> Iterator[tuple[int, Iterable[Event]]]:
+def _commits_of(reader: Reader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
     """Yield the commits of a record from ``number`` on, each with its events in key order."""
     if record.first == record.last:
         # A commit of its own may be large: its events are read as they are asked for.
         runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
-        yield number, (event for run in runs for _, event in run)
+        events: Iterable[Event] = (event for run in runs for _, event in run)
+        gone = 0
+        if record.runs and record.runs[0].first < horizon:
+            events = list(events)
+            gone = record.events[0] - len(events)
+        yield _Commit(number, record.times[0], gone, events)
         return
     lowest = number
     while lowest <= record.last:
         greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
-        yield from sorted(by_commit.items())
+        for commit, found in sorted(by_commit.items()):
+            at = commit - record.first
+            yield _Commit(commit, record.times[at], record.events[at] - len(found), found)
         lowest = greatest + 1
 
 

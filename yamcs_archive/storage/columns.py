@@ -175,17 +175,6 @@ def sizes(columns: Columns) -> list[int]:
     return found
 
 
-def event_bytes(event: Event) -> int:
-    """Return about how many bytes of text an event has; characters count as one.
-
-    >>> event_bytes(Event("abc", source="S", extra={"a": "bc"}))
-    7
-    """
-    size = len(event.message) + len(event.source) + len(event.type or "") + len(event.created_by or "")
-    size += len(event.extensions)
-    return size + sum(len(name) + len(value) for name, value in event.extra.items())
-
-
 def cut_by_size(columns: Columns, bytes_max: int) -> Iterator[Columns]:
     """Yield the events in parts of about that many bytes of text: as they are, unless they have much more.
 

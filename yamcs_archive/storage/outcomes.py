@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
-from yamcs_archive.event import Event, same_content
+from yamcs_archive.event import Event, event_bytes, same_content
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -28,7 +28,7 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
-from yamcs_archive.storage.columns import Columns, Key, event_bytes, joined
+from yamcs_archive.storage.columns import Columns, Key, joined
 from yamcs_archive.storage.commits import Run
 from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_key

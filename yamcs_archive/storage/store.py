@@ -19,7 +19,7 @@ from yamcs_archive.errors import ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
-from yamcs_archive.storage.changes import changes, head_cursor, start_cursor
+from yamcs_archive.storage.changes import changes, commits, head_cursor, start_cursor
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
@@ -76,6 +76,9 @@ class EventStore(Protocol):
 
     def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
         """Yield events in arrival order behind a cursor, each with the cursor behind it."""
+
+    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+        """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
@@ -174,6 +177,12 @@ class LmdbStore:
         begin = start_cursor(self._environment, self._meta, after)
         found = changes(self._environment, self._meta, begin, self._options.read_events_max)
         return ((event, encode_cursor(cursor)) for event, cursor in found)
+
+    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+        """See :class:`EventStore`."""
+        begin = start_cursor(self._environment, self._meta, after)
+        found = commits(self._environment, self._meta, begin, self._options.read_events_max)
+        return ((time, events, encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.http.openapi import faults
 from yamcs_archive.http.openapi.operation import (
     Operation,
@@ -14,7 +14,7 @@ from yamcs_archive.http.openapi.operation import (
     in_query,
     ref,
 )
-from yamcs_archive.http.openapi.schemas import FORM, PAGED, SELECTED
+from yamcs_archive.http.openapi.schemas import CHANGES, FORM, PAGED, SELECTED
 
 _TAG = "History"
 
@@ -59,6 +59,31 @@ LIST_EVENTS = Operation(
     parameters=_queried(SELECTED, PAGED, {"form": FORM}),
     success={200: _PAGE},
     errors=faults.READING,
+)
+
+LIST_CHANGES = Operation(
+    id="listChanges",
+    tag=_TAG,
+    summary="What was stored behind a cursor, in the order in which it was stored.",
+    description="Follow `cursor` and you see each event once, however late its generation time. An answer"
+    " without events has the cursor that was given. Cursors stay valid across restarts and maintenance.",
+    parameters=_queried(CHANGES, {"form": FORM}),
+    success={
+        200: answer(
+            "The events; an answer ends after 4 MiB of text, too.",
+            content(
+                either("Changes", "Changes2016"),
+                "`ChangesResponse`",
+                {"one event": {"events": [_EVENT], "cursor": "ZXhhbXBsZSEAAAAAAAAABwAAAAFCVFYQ"}},
+            )
+            | {
+                MSGPACK: {
+                    "schema": binary("Whole commits, with nothing left out; docs/http.md has its form.")
+                }
+            },
+        )
+    },
+    errors=faults.FOLLOWING,
 )
 
 LIST_EVENTS_POSTED = Operation(

@@ -12,9 +12,12 @@ from yamcs_archive.event import SEVERITIES, SOURCE_DEFAULT
 from yamcs_archive.http.openapi.operation import Part, ref
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_MAX,
+    EXCHANGE_EVENTS_DEFAULT,
+    EXCHANGE_EVENTS_MAX,
     MESSAGE_BYTES_MAX,
     PAGE_EVENTS_DEFAULT,
     PAGE_EVENTS_MAX,
+    POLL_S_MAX,
     SEQ_NUMBER_MAX,
     SEQ_NUMBER_MIN,
     SOURCE_BYTES_MAX,
@@ -273,7 +276,47 @@ PAGED: dict[str, Part] = {
 
 FORM: Part = {"type": "string", "enum": ["today", "2016"], "description": "The form of the answer."}
 
+CHANGES: dict[str, Part] = {
+    "after": {
+        "type": "string",
+        "format": "cursor",
+        "description": "The `cursor` of the answer before: go on behind it. Absent: at the oldest event left."
+        " `newest`: behind all that is there.",
+    },
+    "limit": {
+        "type": "integer",
+        "format": "int32",
+        "minimum": 1,
+        "maximum": PAGE_EVENTS_MAX,
+        "default": PAGE_EVENTS_DEFAULT,
+        "description": "Events of an answer at most; in msgpack up to"
+        f" {EXCHANGE_EVENTS_MAX}, absent {EXCHANGE_EVENTS_DEFAULT}.",
+    },
+    "wait": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": POLL_S_MAX,
+        "default": 0,
+        "description": "Seconds to wait for an event while there is none.",
+    },
+}
+"""Which changes."""
+
+
+def _changes(event: str) -> Part:
+    return given(
+        {
+            "events": _array(ref(event), "In the order in which they were stored."),
+            "cursor": {"type": "string", "description": "Give it as `after` to go on behind them."},
+        },
+        ("events", "cursor"),
+        "What was stored behind a cursor.",
+    )
+
+
 SCHEMAS: dict[str, Any] = _EVENTS | {
+    "Changes": _changes("Event"),
+    "Changes2016": _changes("Event2016"),
     "Page": _pages("Event"),
     "Page2016": _pages("Event2016"),
     "BatchCounts": _counts("Event"),

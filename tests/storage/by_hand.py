@@ -1,0 +1,21 @@
+"""Changes the facts of a closed instance by hand, as restoring and pruning do."""
+
+from pathlib import Path
+from typing import Any
+
+from yamcs_archive import Options
+from yamcs_archive.storage.environment import acquire, release
+from yamcs_archive.storage.meta import encode_meta
+from yamcs_archive.storage.state import read_meta
+
+
+def change_meta(instance: Path, **facts: Any) -> None:
+    """Write the instance's facts with some of them replaced."""
+    environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
+    try:
+        changed = read_meta(environment)._replace(**facts)
+        with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
+            for pair in encode_meta(changed):
+                transaction.put(*pair)
+    finally:
+        release(environment, readonly=False)
