@@ -84,20 +84,15 @@ class InTurn:
 
 
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists of up to 10,000 events or about 8 MiB of text."""
+    """Yield the events in lists of up to 10,000 events, or about 8 MiB of text where they come one by one.
+
+    Those that are all there already take no more memory together: their columns are cut by size.
+    """
     if not isinstance(events, list):
         yield from _gathered(events)
         return
     for start in range(0, len(events), CHUNK_EVENTS_MAX):
-        part = events[start : start + CHUNK_EVENTS_MAX]
-        try:
-            large = sum(map(len, [event.message for event in part])) >= CHUNK_BYTES_MAX
-        except (AttributeError, TypeError):  # not events: whoever prepares them says which
-            large = True
-        if large:
-            yield from _gathered(part)
-        else:
-            yield part
+        yield events[start : start + CHUNK_EVENTS_MAX]
 
 
 def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:

@@ -9,6 +9,7 @@ from tests.strategies import stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.storage.columns import joined, prepare
+from yamcs_archive.storage.vectors import vectors
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
 
@@ -42,3 +43,38 @@ def test_what_is_none_or_empty_is_filled_in() -> None:
     assert list(columns.generation_time[:2]) == [7, 1]
     assert list(columns.reception_time[:2]) == [7, 2]
     assert columns.seq_number[:2] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "bad", [1.5, "12345678", b"1234567", 1 << 63, 1 << 64, -(1 << 63) - 1, True, [1 << 40]]
+)
+@pytest.mark.parametrize("place", [0, 20, 29])
+@pytest.mark.parametrize("field", ["generation_time", "reception_time"])
+def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: int, field: str) -> None:
+    times: list[object] = [(1 << 50) + n for n in range(30)]
+    times[place] = bad
+    events = [Event("a", **{field: time}) for time in times]  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(InvalidInputError) as caught:
+        prepare(events, int)
+    assert (caught.value.field, caught.value.position) == (field, place)
+
+
+def test_times_of_any_width_and_sign_stay_what_they_are() -> None:
+    times = [(1 << 50) + n for n in range(30)]
+    for odd in (-5, 0, 7, 1 << 31, 1 << 32, -(1 << 50)):
+        for place in (0, 29):
+            given_times = [*times[:place], odd, *times[place:]]
+            columns = prepare([Event("a", generation_time=time) for time in given_times], int)
+            assert list(columns.generation_time) == given_times
+
+
+def test_long_and_short_messages_are_taken_together() -> None:
+    events = [Event("a" * size) for size in (0, 4096, 4097, 1 << 20)] * 5
+    assert prepare(events, int).message == [event.message for event in events]
+
+
+def test_more_sources_than_a_byte_can_number() -> None:
+    events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
+    assert list(vectors(prepare(events, lambda: 1), commit=1).events()) == [
+        replace(event, generation_time=1, reception_time=1) for event in events
+    ]

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -22,7 +22,6 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, validate
 from yamcs_archive.limits import (
     ATTACHED_BYTES_MAX,
-    MESSAGE_BYTES_MAX,
     SEQ_NUMBER_MAX,
     SEQ_NUMBER_MIN,
     SOURCE_BYTES_MAX,
@@ -30,6 +29,7 @@ from yamcs_archive.limits import (
     TIME_MIN_US,
 )
 from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.plain import are_messages, bounded, is_text
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
@@ -39,7 +39,8 @@ _EVENT_OVERHEAD_BYTES = 64
 TABLE_TEXT_MAX = 64
 """Texts of few different values stand in a block once; so small ones need not be counted."""
 _PLAIN_EVENTS_MIN = 16
-_UTF8_BYTES_MAX = 4
+_NO_BYTES, _NO_EXTRA = b"", dict[str, str]()
+"""What an event without extensions and extra has; never changed. To be told by identity costs the least."""
 _PLAIN_ATTACHED_MAX = ATTACHED_BYTES_MAX // 4
 
 
@@ -182,7 +183,7 @@ def cut_by_size(columns: Columns, bytes_max: int) -> Iterator[Columns]:
     >>> [part.size for part in cut_by_size(columns, 10)]
     [2, 1]
     """
-    if not has_attached(columns):
+    if not has_attached(columns) and sum(map(len, columns.message)) <= bytes_max:
         yield columns
         return
     start = size_bytes = 0
@@ -202,8 +203,8 @@ def has_attached(columns: Columns) -> bool:
     """
     if next(_attached(columns), None) is not None:
         return True
-    texts = {*columns.type, *columns.created_by}
-    return any(text is not None and len(text) > TABLE_TEXT_MAX for text in texts)
+    texts = (_texts(columns.type), _texts(columns.created_by))
+    return any(len(text) > TABLE_TEXT_MAX for column in texts for text in column)
 
 
 def text_bytes(columns: Columns) -> int:
@@ -212,12 +213,12 @@ def text_bytes(columns: Columns) -> int:
     >>> text_bytes(prepare([Event("abc")], int)) >= 3
     True
     """
-    size = sum(sizes(columns)) if has_attached(columns) else len("".join(columns.message))
+    size = sum(sizes(columns)) if has_attached(columns) else sum(map(len, columns.message))
     return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
 
 
-def transposed(events: Sequence[Event]) -> Columns:
-    """Return the columns of events as they are, unchecked.
+def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:
+    """Return the columns of events as they are, unchecked; ``bare``: none has user, extensions or extra.
 
     >>> transposed([Event("a"), Event("b")]).message
     ['a', 'b']
@@ -234,9 +235,9 @@ def transposed(events: Sequence[Event]) -> Columns:
         [event.generation_time for event in events],  # type: ignore[misc]  # None until prepare() fills it in
         [event.seq_number for event in events],
         [event.reception_time for event in events],  # type: ignore[misc]  # likewise
-        [event.created_by for event in events],
-        [event.extensions for event in events],
-        [event.extra for event in events],
+        [None] * len(events) if bare else [event.created_by for event in events],
+        [_NO_BYTES] * len(events) if bare else [event.extensions for event in events],
+        [_NO_EXTRA] * len(events) if bare else [event.extra for event in events],
     )
 
 
@@ -248,31 +249,35 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     """
     if len(events) < _PLAIN_EVENTS_MIN or set(map(type, events)) != {Event}:
         return None
-    columns = transposed(events)
+    # Few events have more than these fields, so the others' columns are not looked at. The bytes and the
+    # dict that are no constants of ours, if only by type, are looked at below.
+    more = [
+        event
+        for event in events
+        if event.extensions is not _NO_BYTES or event.created_by is not None or event.extra != _NO_EXTRA
+    ]
+    columns = transposed(events, bare=not more)
     try:
         sources = set(columns.source)
-        attached = list(_attached(columns))
+        attached = list(_attached(columns)) if more else []
         valid = (
-            set(map(type, columns.message)) == {str}
-            and _plain_messages(columns.message)
+            are_messages(columns.message)
             and set(map(type, columns.severity)) == {Severity}
-            and all(_plain_text(source, SOURCE_BYTES_MAX) for source in sources)
-            and all(_plain_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
-            and all(_plain_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
+            and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
+            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
+            and all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
             and all(validate(events[at]) for at in attached)
         )
-        if not attached:
-            columns.extra[:] = [{}] * len(columns.extra)
-        else:  # of its own, because what was checked must not change in the caller's hands
+        if attached:  # of its own, because what was checked must not change in the caller's hands
             columns.extra[:] = list(map(dict, columns.extra))
         if "" in sources:
             columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
         now = clock()
         return (
             columns._replace(
-                generation_time=_bounded(columns.generation_time, TIME_MIN_US, TIME_MAX_US, now),
-                seq_number=_bounded(columns.seq_number, SEQ_NUMBER_MIN, SEQ_NUMBER_MAX, None),
-                reception_time=_bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, now),
+                generation_time=bounded(columns.generation_time, TIME_MIN_US, TIME_MAX_US, now),
+                seq_number=bounded(columns.seq_number, SEQ_NUMBER_MIN, SEQ_NUMBER_MAX, None),
+                reception_time=bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, now),
             )
             if valid
             else None
@@ -284,61 +289,13 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
 def _texts(column: list[str | None]) -> set[str]:
     if column.count(None) == len(column):
         return set()
-    return {text for text in set(column) if text is not None}
-
-
-def _bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> Sequence[Any]:
-    """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``; else ValueError."""
-    try:
-        found = array("q", column)
-    except TypeError:  # None, or something worse
-        kinds = set(map(type, column))
-        if not kinds <= {int, type(None)}:
-            raise
-        if absent is None:
-            _bounded([value for value in column if value is not None], low, high, None)
-            return column
-        found = array("q", [absent if value is None else value for value in column])
-    values = np.frombuffer(found, np.int64)
-    if len(values) and not (low <= values.min() and values.max() <= high):
-        raise ValueError(column)
-    # True and False pass for 1 and 0. Only where these occur is a look at the types worth its time.
-    if ((values == 0) | (values == 1)).any() and bool in set(map(type, column)):
-        raise ValueError(column)
-    return found
+    return cast(set[str], set(column) - {None})
 
 
 def _attached(columns: Columns) -> Iterator[int]:
     """Yield the places of events that have extensions or extra, or something that is neither."""
-    if columns.extensions.count(b"") == len(columns.extensions) and columns.extra.count({}) == len(
-        columns.extra
-    ):
+    size = columns.size
+    if columns.extensions.count(_NO_BYTES) == size and columns.extra.count(_NO_EXTRA) == size:
         return iter(())
     both = zip(columns.extensions, columns.extra, strict=True)
     return (at for at, (extensions, extra) in enumerate(both) if extensions != b"" or extra != {})
-
-
-def _plain_messages(messages: list[str]) -> bool:
-    together = "".join(messages)  # TypeError when one is no text
-    if together.isascii():
-        return len(together) <= MESSAGE_BYTES_MAX or max(map(len, messages)) <= MESSAGE_BYTES_MAX
-    try:  # many times as fast as UTF-8, and nothing in it can be a surrogate
-        beyond_ascii = np.count_nonzero(np.frombuffer(together.encode("latin-1"), np.int8) < 0)
-        if len(together) + int(beyond_ascii) <= MESSAGE_BYTES_MAX:
-            return True
-    except UnicodeEncodeError:
-        pass
-    return bool(together.encode()) and max(map(len, messages)) * _UTF8_BYTES_MAX <= MESSAGE_BYTES_MAX
-
-
-def _plain_text(value: object, bytes_max: int) -> bool:
-    return (
-        type(value) is str
-        and len(value) * _UTF8_BYTES_MAX <= bytes_max
-        and "\0" not in value
-        and _encodable(value)
-    )
-
-
-def _encodable(text: str) -> bool:
-    return text.isascii() or bool(text.encode())

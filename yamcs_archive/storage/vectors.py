@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,10 +80,22 @@ def coded(column: Sequence[Any]) -> Coded:
     >>> coded(["b", None, "b"])
     Coded(table=['b', None], places=array([0, 1, 0], dtype=int32))
     """
-    if column and column.count(column[0]) == len(column):
-        return Coded([column[0]], np.zeros(len(column), np.int32))
-    place = dict(zip(dict.fromkeys(column), count()))
-    return Coded(list(place), np.fromiter(map(place.__getitem__, column), np.int32, len(column)))
+    if column and column[0] is None and column.count(None) == len(column):
+        return Coded([None], np.zeros(len(column), np.int32))
+    place = _Places()
+    try:  # as bytes: in half of the time that numpy takes to fetch ints
+        places = np.frombuffer(bytes(map(place.__getitem__, column)), np.uint8).astype(np.int32)
+    except ValueError:  # more than 256 of them
+        places = np.fromiter(map(place.__getitem__, column), np.int32, len(column))
+    return Coded(list(place), places)
+
+
+class _Places(dict[Any, int]):
+    """Gives each value that it is asked for a place, in the order in which they come."""
+
+    def __missing__(self, value: Any) -> int:
+        self[value] = place = len(self)
+        return place
 
 
 class Vectors(NamedTuple):

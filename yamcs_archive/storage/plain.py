@@ -1,0 +1,127 @@
+"""Whether whole columns of events are plainly valid; pure.
+
+1. To ask these of thousands of events at once, in C, takes a tenth of the time of
+   :func:`~yamcs_archive.event.validate` for each. No means only that a closer look is needed.
+2. What they say yes to, ``validate`` would take: exact types, so that nothing can change its mind later.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from array import array
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from yamcs_archive.limits import MESSAGE_BYTES_MAX
+
+_UTF8_BYTES_MAX = 4
+_MESSAGE_CHARACTERS = 4096
+"""Longer messages are looked at one by one, so that what is encoded together stays small."""
+_TOGETHER = 1_000
+_short_texts = list[Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARACTERS)]]
+_encoder = msgspec.msgpack.Encoder()
+_kept = threading.local()
+
+_ROOM_BYTES_MAX = 1 << 20
+_ARRAY_HEAD_BYTES = 3
+"""Of a msgpack array of 16 to 65,535 values."""
+_UINT64_TAG = 0xCF
+_uint64 = np.dtype([("tag", "u1"), ("value", ">u8")])
+"""A msgpack value of 2^32 to 2^64 - 1: what times in microseconds have been since 1970-01-01T01:11:35Z."""
+
+
+def are_messages(column: list[Any]) -> bool:
+    """Say whether all are messages: text that is not too long and can be encoded.
+
+    >>> are_messages(["a", "°"]), are_messages(["a", b"b"]), are_messages(["\\ud800"])
+    (True, False, False)
+    """
+    try:
+        msgspec.convert(column, _short_texts)
+    except msgspec.ValidationError:
+        return all(type(text) is str and len(text.encode()) <= MESSAGE_BYTES_MAX for text in column)
+    room: bytearray | None = getattr(_kept, "room", None)
+    if room is None:
+        room = _kept.room = bytearray()
+    try:
+        for start in range(0, len(column), _TOGETHER):
+            # No subclass of str is taken, and no lone surrogate.
+            _encoder.encode_into(column[start : start + _TOGETHER], room)
+    except (TypeError, UnicodeEncodeError):
+        return False
+    if len(room) > _ROOM_BYTES_MAX:
+        del _kept.room
+    return True
+
+
+def is_text(value: object, bytes_max: int) -> bool:
+    """Say whether it is text without NUL that can be encoded and is plainly short enough.
+
+    >>> is_text("AOCS", 255), is_text("A\\0", 255), is_text("A" * 255, 255)
+    (True, False, False)
+    """
+    return (
+        type(value) is str
+        and len(value) * _UTF8_BYTES_MAX <= bytes_max
+        and "\0" not in value
+        and (value.isascii() or _can_be_encoded(value))
+    )
+
+
+def _can_be_encoded(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> Sequence[Any]:
+    """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``; else ValueError.
+
+    >>> bounded([1, None], 0, 5, 3), bounded([None, 1], 0, 5, None)
+    (array('q', [1, 3]), [None, 1])
+    """
+    try:
+        found = int64s(column)
+    except ValueError:  # None, or something worse
+        kinds = set(map(type, column))
+        if type(None) not in kinds or not kinds <= {int, type(None)}:
+            raise ValueError(kinds) from None
+        if absent is None:
+            bounded([value for value in column if value is not None], low, high, None)
+            return column
+        found = int64s([absent if value is None else value for value in column])
+    values = np.frombuffer(found, np.int64)
+    if len(values) and not (low <= values.min() and values.max() <= high):
+        raise ValueError(column)
+    # True and False pass for 1 and 0. Only where these occur is a look at the types worth its time.
+    if ((values == 0) | (values == 1)).any() and bool in set(map(type, column)):
+        raise ValueError(column)
+    return found
+
+
+def int64s(column: Sequence[Any]) -> array[int]:
+    """Return ints as an array; ValueError when one of them is none, or beyond int64.
+
+    Times, which msgpack writes in one width, by way of it: in a fifth of the time that ``array`` takes.
+
+    >>> int64s([5, -1]), int64s([1 << 40] * 20) == array("q", [1 << 40] * 20)
+    (array('q', [5, -1]), True)
+    """
+    if len(column) >= 16 and type(column[0]) is int and column[0] >> 32 > 0:
+        try:
+            packed = _encoder.encode(column)
+        except (TypeError, OverflowError):
+            packed = b""
+        if len(packed) == _ARRAY_HEAD_BYTES + len(column) * _uint64.itemsize:
+            cells = np.frombuffer(packed, _uint64, offset=_ARRAY_HEAD_BYTES)
+            if (cells["tag"] == _UINT64_TAG).all() and not (cells["value"] >> np.uint64(63)).any():
+                return array("q", cells["value"].astype(np.int64).tobytes())
+    try:
+        return array("q", struct.pack(f"{len(column)}q", *column))
+    except struct.error as error:
+        raise ValueError(str(error)) from None
