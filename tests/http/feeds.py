@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -54,8 +54,8 @@ def as_bytes(body: bytes | str) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
 
-def core_feed(archive: Archive) -> Feed:
-    core = Core(archive)
+def core_feed(archive: Archive, cors_origins: Sequence[str] = ()) -> Feed:
+    core = Core(archive, cors_origins=cors_origins)
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
@@ -160,10 +160,11 @@ def wsgiref_server(archive: Archive) -> Iterator[int]:
 
 
 @contextmanager
-def waitress_server(archive: Archive) -> Iterator[int]:
+def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Iterator[int]:
     """Serve with waitress on a free port of loopback."""
     channels: dict[int, Any] = {}
-    server: Any = create_server(create_app(archive), map=channels, host="127.0.0.1", port=0, threads=8)
+    app = create_app(archive, cors_origins=cors_origins)
+    server: Any = create_server(app, map=channels, host="127.0.0.1", port=0, threads=8)
     stop = threading.Event()
 
     def run() -> None:  # waitress' own loop ends only with the process

@@ -14,6 +14,7 @@ from yamcs_archive.server.settings import Settings
 EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
   yamcs-archive serve --data ops-data --host ::1 --port 0 --threads 128
+  yamcs-archive serve --data ops-data --cors-origin https://openmct.example
 """
 
 
@@ -58,6 +59,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="SECONDS",
         help="how long a stop waits for requests that do not end; default: %(default)s",
     )
+    parser.add_argument(
+        "--cors-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
+    )
     parser.set_defaults(run=run)
 
 
@@ -73,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
         port=options.port,
         threads=options.threads,
         stop_wait_s=options.stop_wait,
+        cors_origins=options.cors_origin,
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ReadOnlyError
+from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.messages import Call, Head, Pending, Response
 from yamcs_archive.http.polls import Polls
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
@@ -31,11 +32,15 @@ class Core:
     """Answers requests from an open archive. Safe to use from many threads.
 
     ``polls_max`` is how many answers may wait for something to be stored; where each holds a thread, fewer
-    than there are threads.
+    than there are threads. ``cors_origins`` are the origins whose pages may talk to it; InvalidInputError for
+    what is none.
     """
 
-    def __init__(self, archive: Archive, polls_max: int = POLLS_MAX) -> None:
+    def __init__(
+        self, archive: Archive, polls_max: int = POLLS_MAX, *, cors_origins: Iterable[str] = ()
+    ) -> None:
         self._archive = archive
+        self._origins = Origins(cors_origins)
         self._polls_max, self._polls = polls_max, Polls(polls_max)
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
 
@@ -48,9 +53,20 @@ class Core:
         >>> Core(archive).begin(Head("GET", "/healthz")).run(b"").status
         200
         """
+        begun = self._preflight(head) or self._begin(head)
+        headers = self._origins.headers(head)
+        return begun.with_headers(headers) if headers else begun
+
+    def _preflight(self, head: Head) -> Response | None:
+        routes, _ = find(head.path)
+        return self._origins.preflight(head, [route.method for route in routes]) if routes else None
+
+    def _begin(self, head: Head) -> Response | Call:
         media = reply_type(head.headers)
         try:
             route, names = _routed(head)
+            if (refusal := self._origins.refusal(head)) is not None:
+                raise HttpError(403, "ForbiddenException", refusal)
             length = _content_length(head.headers)
             if route.streams:
                 return self._streaming(route, head, names, media)

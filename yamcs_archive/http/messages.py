@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
+
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Response:
         """
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
+    def with_headers(self, headers: Headers) -> Response:
+        """Return the response with further headers."""
+        return replace(self, headers=(*self.headers, *headers))
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -57,6 +63,10 @@ class Pending:
         """Block until the future is done and return the response."""
         self.future.exception()
         return self.finish(self.future)
+
+    def with_headers(self, headers: Headers) -> Pending:
+        """Return the answer with further headers on its response."""
+        return replace(self, finish=lambda future: self.finish(future).with_headers(headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +83,14 @@ class Call:
     too_large: Callable[[], Response]
     cut_off: Callable[[int, int], Response]
     stream: Callable[[Iterable[bytes]], Response] | None = None
+
+    def with_headers(self, headers: Headers) -> Call:
+        """Return the call with further headers on each of its answers."""
+        stream = self.stream
+        return replace(
+            self,
+            run=lambda body: self.run(body).with_headers(headers),
+            too_large=lambda: self.too_large().with_headers(headers),
+            cut_off=lambda got, said: self.cut_off(got, said).with_headers(headers),
+            stream=stream and (lambda chunks: stream(chunks).with_headers(headers)),
+        )

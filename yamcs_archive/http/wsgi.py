@@ -33,8 +33,10 @@ class WsgiApp:
     ['200 OK']
     """
 
-    def __init__(self, archive: Archive, polls_max: int = THREAD_POLLS_MAX) -> None:
-        self._core = Core(archive, polls_max)
+    def __init__(
+        self, archive: Archive, polls_max: int = THREAD_POLLS_MAX, *, cors_origins: Iterable[str] = ()
+    ) -> None:
+        self._core = Core(archive, polls_max, cors_origins=cors_origins)
 
     def end_polls(self) -> None:
         """Let every answer that waits for something to be stored leave now: serving ends."""
@@ -59,16 +61,19 @@ class WsgiApp:
         return answer if isinstance(answer, Response) else answer.wait()
 
 
-def create_app(archive: Archive, polls_max: int = THREAD_POLLS_MAX) -> WsgiApp:
+def create_app(
+    archive: Archive, polls_max: int = THREAD_POLLS_MAX, *, cors_origins: Iterable[str] = ()
+) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
     ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
-    server's: let it have more threads than that.
+    server's: let it have more threads than that. Pages of ``cors_origins`` (``https://ops.example``) may use
+    it from a browser. Raises InvalidInputError for what is no origin.
 
     >>> create_app(Archive.open(directory)).__class__.__name__
     'WsgiApp'
     """
-    return WsgiApp(archive, polls_max)
+    return WsgiApp(archive, polls_max, cors_origins=cors_origins)
 
 
 def _head(environ: WSGIEnvironment) -> Head:

@@ -49,7 +49,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         with Archive.open(settings.data, holder=url) as archive:
             names = _open_instances(archive, settings.instances)
             listen(listening)
-            app = create_app(archive)
+            app = create_app(archive, cors_origins=settings.cors_origins)
 
             def stopping() -> None:
                 app.end_polls()  # they would wait on for minutes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http.cors import Origins
 
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
@@ -40,6 +41,9 @@ class Settings:
     """Seconds that a stop waits for requests under way. A client that never ends its request would hold it
     for ever; service managers lose patience too (systemd after 90 s), and kill without closing anything."""
 
+    cors_origins: Sequence[str] = ()
+    """Origins whose pages may use it from a browser, as ``https://ops.example``."""
+
     def __post_init__(self) -> None:
         bounds = (("port", 0, 65535), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
         faults = [
@@ -50,3 +54,4 @@ class Settings:
         if faults:
             rules = ", ".join(f"{name} {least} to {most}" for name, least, most in bounds)
             raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")
+        Origins(self.cors_origins)

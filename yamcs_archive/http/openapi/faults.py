@@ -14,6 +14,7 @@ from yamcs_archive.http.replies import STATUS_BY_ERROR
 
 MEANING = {
     "BadRequestException": "The request breaks a rule; `msg` names the field, its value and the rule.",
+    "ForbiddenException": "A page of an origin that is not allowed sent this, from a browser.",
     "NotFoundException": "No instance of that name, or nothing is served at the path.",
     "MethodNotAllowedException": "The path has other methods: those in the header `allow`.",
     "ReadOnlyException": "The archive is open for reading only.",
@@ -36,6 +37,7 @@ MEANING = {
 """What each error says to who gets it, by the name in its ``type``."""
 
 _STATUS_BY_KIND = {kind: status for _, status, kind in STATUS_BY_ERROR} | {
+    "ForbiddenException": 403,
     "MethodNotAllowedException": 405,
     "PayloadTooLargeException": 413,
     "UnsupportedMediaTypeException": 415,
@@ -49,7 +51,8 @@ ANY = frozenset(
 )
 """What the core may answer before any handler runs."""
 READING = ANY | {"DamagedBlockException", "ServiceUnavailableException"}
-BATCH = READING | {"ReadOnlyException", "OutcomeUnknownException", "OutOfSpaceException"}
+POSTED = READING | {"ForbiddenException"}
+BATCH = POSTED | {"ReadOnlyException", "OutcomeUnknownException", "OutOfSpaceException"}
 STORING = BATCH | {"ConflictException", "ExpiredException"}
 FOLLOWING = READING | {"OtherHistoryException", "CursorGoneException"}
 

@@ -101,7 +101,7 @@ LIST_EVENTS_POSTED = Operation(
         required=False,
     ),
     success={200: _PAGE},
-    errors=faults.READING,
+    errors=faults.POSTED,
 )
 
 LIST_SOURCES = Operation(
@@ -145,7 +145,7 @@ STREAM_EVENTS = Operation(
             },
         )
     },
-    errors=faults.READING,
+    errors=faults.POSTED,
 )
 
 EXPORT_EVENTS = Operation(

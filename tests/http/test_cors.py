@@ -1,0 +1,211 @@
+"""Pages in browsers: what an allow-list of origins lets them do, and what all others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import fields
+from typing import NamedTuple
+
+import pytest
+
+from tests.http.feeds import Answer, Feed, core_feed, socket_feed, waitress_server, wsgi_feed
+from yamcs_archive import Archive, Event, Instance, InvalidInputError
+from yamcs_archive.http.core import Core
+from yamcs_archive.http.cors import Origins
+from yamcs_archive.http.messages import PROTOBUF, Call, Head, Pending, Response
+from yamcs_archive.http.wsgi import create_app
+
+LISTED, OTHER = "https://ops.example", "https://elsewhere.example"
+ALLOWED = [LISTED, "http://LOCALHOST:9000", "https://with-port.example:443"]
+EVENTS = "/api/archive/sim/events"
+STREAM = "/api/stream-archive/sim:streamEvents"
+EXPORT = "/api/archive/sim:exportEvents"
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+
+
+@pytest.fixture(params=["core", "wsgi", "waitress"])
+def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Iterator[Feed]:
+    """Send to an archive with a list of origins, one way after another."""
+    with ExitStack() as stack:
+        if request.param == "core":
+            yield core_feed(archive, ALLOWED)
+        elif request.param == "wsgi":
+            yield wsgi_feed(archive, create_app(archive, cors_origins=ALLOWED))
+        else:
+            yield socket_feed(stack.enter_context(waitress_server(archive, ALLOWED)))
+
+
+def of_cors(answer: Answer) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in answer.headers.items()
+        if name == "vary" or name.startswith("access-control")
+    }
+
+
+def shown_to(origin: str) -> dict[str, str]:
+    return {
+        "vary": "Origin",
+        "access-control-allow-origin": origin,
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "allow, content-disposition, retry-after",
+    }
+
+
+class Asked(NamedTuple):
+    """A request, and the status that it has for programs that are no browsers."""
+
+    method: str
+    target: str
+    body: str
+    status: int
+
+
+REQUESTS = [
+    Asked("GET", EVENTS, "", 200),
+    Asked("POST", EVENTS, '{"message": "m"}', 200),
+    Asked("POST", f"{EVENTS}:batch", '{"message": "m"}\n', 200),
+    Asked("POST", STREAM, "", 200),
+    Asked("GET", EXPORT, "", 200),
+    Asked("GET", f"{EVENTS}?limit=0", "", 400),
+    Asked("POST", EVENTS, "{", 400),
+    Asked("GET", "/api/archive/nosuch/events", "", 404),
+    Asked("GET", "/api/mdb/sim/space-systems", "", 404),
+    Asked("DELETE", EVENTS, "", 405),
+    Asked("OPTIONS", EVENTS, "", 405),
+]
+
+
+@pytest.mark.parametrize("asked", REQUESTS, ids=str)
+@pytest.mark.parametrize("origin", [LISTED, "http://localhost:9000", "https://with-port.example"])
+def test_every_answer_is_shown_to_pages_of_a_listed_origin(
+    send: Feed, sim: Instance, asked: Asked, origin: str
+) -> None:
+    sim.append(Event("m", source="S"))
+    answer = send(asked.method, asked.target, asked.body, {"Origin": origin})
+    assert (answer.status, of_cors(answer)) == (asked.status, shown_to(origin))
+
+
+@pytest.mark.parametrize("asked", REQUESTS, ids=str)
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(OTHER, "http://ops.example", "https://ops.example:8443", "https://ops.example.evil.example"),
+        *(
+            "https://sub.ops.example",
+            "https://ops.example/",
+            "https://ops.example, https://elsewhere.example",
+        ),
+        *("null", "*", "", "ops.example", "https://"),
+    ],
+)
+def test_no_answer_is_shown_to_others_and_what_they_send_is_refused(
+    archive: Archive, sim: Instance, asked: Asked, origin: str
+) -> None:
+    sim.append(Event("m", source="S"))
+    answer = core_feed(archive, ALLOWED)(asked.method, asked.target, asked.body, {"Origin": origin})
+    assert of_cors(answer) == {"vary": "Origin"}
+    assert answer.status == (403 if asked.method == "POST" else asked.status)
+    assert len(list(sim.events())) == 1
+
+
+def test_programs_that_send_no_origin_are_not_asked_for_one(send: Feed, sim: Instance) -> None:
+    for method, target, body, status in REQUESTS:
+        answer = send(method, target, body)
+        assert (answer.status, of_cors(answer)) == (status, {"vary": "Origin"})
+
+
+def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(send: Feed) -> None:
+    answer = send("OPTIONS", EVENTS, "", {"Origin": LISTED, **PREFLIGHT})
+    assert (answer.status, answer.body) == (204, b"")
+    assert of_cors(answer) == shown_to(LISTED) | {
+        "access-control-allow-methods": "GET, POST",
+        "access-control-allow-headers": (
+            "accept, authorization, content-encoding, content-type, idempotency-key"
+        ),
+        "access-control-max-age": "3600",
+    }
+    answer = send("OPTIONS", STREAM, "", {"Origin": LISTED, **PREFLIGHT})
+    assert answer.headers["access-control-allow-methods"] == "POST"
+
+
+def test_a_preflight_of_another_origin_is_an_unknown_method(send: Feed) -> None:
+    answer = send("OPTIONS", EVENTS, "", {"Origin": OTHER, **PREFLIGHT})
+    assert (answer.status, of_cors(answer)) == (405, {"vary": "Origin"})
+    assert send("OPTIONS", "/nosuch", "", {"Origin": LISTED, **PREFLIGHT}).status == 404
+    assert send("OPTIONS", EVENTS, "", PREFLIGHT).status == 405
+
+
+@pytest.mark.parametrize("origin", [LISTED, OTHER])
+def test_without_a_list_there_are_no_headers_and_no_preflight(core: Feed, sim: Instance, origin: str) -> None:
+    for method, target, body, status in REQUESTS:
+        answer = core(method, target, body, {"Origin": origin})
+        expected = 403 if method == "POST" else status
+        assert (answer.status, of_cors(answer)) == (expected, {})
+    answer = core("OPTIONS", EVENTS, "", {"Origin": origin, **PREFLIGHT})
+    assert (answer.status, of_cors(answer)) == (405, {})
+    assert list(sim.events()) == []
+
+
+@pytest.mark.parametrize("host", ["ops.example", "OPS.example:8090", "[::1]:8090"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_pages_of_the_servers_own_address_may_send(core: Feed, sim: Instance, host: str, scheme: str) -> None:
+    headers = {"Host": host, "Origin": f"{scheme}://{host.lower()}"}
+    assert core("POST", EVENTS, '{"message": "m"}', headers).status == 200
+    headers = {"Host": host, "Origin": f"{scheme}://{host.lower()}1"}
+    assert core("POST", EVENTS, '{"message": "m"}', headers).status == 403
+    assert core("POST", EVENTS, '{"message": "m"}', {"Host": "", "Origin": "null"}).status == 403
+
+
+def test_a_refusal_says_how_to_allow_it(core: Feed) -> None:
+    answer = core("POST", EVENTS, '{"message": "m"}', {"Origin": OTHER})
+    assert answer.json()["type"] == "ForbiddenException"
+    assert OTHER in answer.json()["msg"]
+    assert "--cors-origin" in answer.json()["msg"]
+    binary = core("POST", EVENTS, b"", {"Origin": OTHER, "Accept": PROTOBUF})
+    assert (binary.status, binary.headers["content-type"]) == (403, PROTOBUF)
+
+
+def test_each_way_of_answering_a_call_carries_the_headers(archive: Archive, sim: Instance) -> None:
+    core = Core(archive, cors_origins=ALLOWED)
+    for target in (EVENTS, f"{EVENTS}:batch"):
+        call = core.begin(Head("POST", target, "", {"origin": LISTED}))
+        assert isinstance(call, Call)
+        found: dict[str, Response | Pending] = {}
+        for name in (field.name for field in fields(call)):
+            way = getattr(call, name)
+            if callable(way):
+                found[name] = {
+                    "run": lambda way=way: way(b'{"message": "m"}'),
+                    "cut_off": lambda way=way: way(1, 2),
+                    "stream": lambda way=way: way([b'{"message": "m"}']),
+                }.get(name, way)()
+        assert {"run", "too_large", "cut_off"} <= found.keys()
+        for name, answer in found.items():
+            response = answer if isinstance(answer, Response) else answer.wait()
+            assert ("access-control-allow-origin", LISTED) in response.headers, name
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "", "ops.example", "https://", "https://ops.example/", "https://ops.example/path"),
+        *("https://ops.example:", "https://ops.example:port", "https://*.example", "https://a b", "//ops"),
+        *(
+            "https://user@ops.example",
+            "https://ops.example?x",
+            "https://öps.example",
+            "https://ops.example\n",
+        ),
+    ],
+)
+def test_what_is_no_origin_is_not_taken_into_the_list(origin: str) -> None:
+    with pytest.raises(InvalidInputError, match="cors_origin"):
+        Origins([LISTED, origin])
+
+
+@pytest.mark.parametrize("origin", ["http://[::1]:9000", "capacitor://localhost", "http://127.0.0.1"])
+def test_other_origins_that_browsers_send_can_be_listed(origin: str) -> None:
+    assert Origins([origin]).foreign({"origin": origin}) is None
+    assert Origins().foreign({"origin": origin}) == origin

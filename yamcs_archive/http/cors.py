@@ -1,0 +1,118 @@
+"""Which pages in a browser may talk to the archive: those of its own address, and an allow-list of origins.
+
+1. Without a list no header is added: browsers hide every answer from pages of other origins.
+2. A browser hides the answer only. What takes effect all the same, a POST or a WebSocket, is refused to pages
+   of origins that are not on the list; programs that are no browsers send no ``Origin``.
+3. With a list every answer depends on the ``Origin`` of its request, and says so to caches, those to other
+   origins and the errors too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http.messages import Head, Response
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idempotency-key"
+_ANSWER_HEADERS = "allow, content-disposition, retry-after"
+"""Beyond those that a browser shows to every page."""
+_PREFLIGHT_S = "3600"
+"""How long a browser may keep the answer of a preflight; they keep none for much longer than this."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Origins:
+    """The allow-list. Raises InvalidInputError for what is no origin, and for ``*``.
+
+    >>> origins = Origins(["https://ops.example", "http://localhost:9000"])
+    >>> origins.foreign({"origin": "http://localhost:9000"}) is None
+    True
+    >>> origins.foreign({"origin": "https://elsewhere.example"})
+    'https://elsewhere.example'
+    """
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._allowed = frozenset(_checked(origin) for origin in allowed)
+
+    def foreign(self, headers: Mapping[str, str]) -> str | None:
+        """Return the origin of the page that asks, when it is neither this server's own nor on the list.
+
+        Own is what has the authority that the request was sent to; which scheme it came by is not known
+        behind something that ends TLS.
+        """
+        origin = headers.get("origin")
+        if origin is None or self._admitted(headers):
+            return None
+        own = origin.lower().partition("://")[2]
+        return None if own and own == headers.get("host", "").lower() else origin
+
+    def refusal(self, head: Head) -> str | None:
+        """Return why the head's request is refused, None when it is not: rule 2."""
+        if head.method in _SAFE or (origin := self.foreign(head.headers)) is None:
+            return None
+        return (
+            f"origin {origin!r}: pages of other origins may not send this; allow them with --cors-origin,"
+            " or let the proxy between keep the Host header"
+        )
+
+    def preflight(self, head: Head, methods: Iterable[str]) -> Response | None:
+        """Return the answer when a browser asks, for a page on the list, what may be sent; else None."""
+        asks = head.method == "OPTIONS" and "access-control-request-method" in head.headers
+        if not (asks and self._admitted(head.headers)):
+            return None
+        return Response(
+            204,
+            (
+                ("access-control-allow-methods", ", ".join(sorted(methods))),
+                ("access-control-allow-headers", _REQUEST_HEADERS),
+                ("access-control-max-age", _PREFLIGHT_S),
+            ),
+        )
+
+    def headers(self, head: Head) -> tuple[tuple[str, str], ...]:
+        """Return what every answer to this request has beside its own headers; nothing without a list."""
+        if not self._allowed:
+            return ()
+        if not self._admitted(head.headers):
+            return (("vary", "Origin"),)
+        return (
+            ("vary", "Origin"),
+            ("access-control-allow-origin", head.headers["origin"]),
+            # No cookie is looked at here, but pages that ask with credentials (Grafana's, with a login of a
+            # proxy between) are shown the answer only with this.
+            ("access-control-allow-credentials", "true"),
+            ("access-control-expose-headers", _ANSWER_HEADERS),
+        )
+
+    def _admitted(self, headers: Mapping[str, str]) -> bool:
+        return bool(self._allowed) and _normal(headers.get("origin", "")) in self._allowed
+
+
+def _checked(origin: str) -> str:
+    if origin == "*":
+        raise InvalidInputError(
+            "cors_origin",
+            origin,
+            "would let every page that a user visits read the archive: name them",
+        )
+    found = _normal(origin)
+    if found is None:
+        raise InvalidInputError("cors_origin", origin, "must be SCHEME://HOST or SCHEME://HOST:PORT, no path")
+    return found
+
+
+def _normal(origin: str) -> str | None:
+    """Return an origin as browsers write it, in lower case and without the port of its scheme.
+
+    >>> _normal("https://Ops.example:443"), _normal("null")
+    ('https://ops.example', None)
+    """
+    match = _ORIGIN.fullmatch(origin.lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" + ("" if port == _DEFAULT_PORTS.get(scheme) else port or "")
