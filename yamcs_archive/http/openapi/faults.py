@@ -21,6 +21,7 @@ MEANING = {
     "ConflictException": "Another event is stored under this key (time, source, number). It stays; `detail`"
     " has `stored` and `offered`. The same event again is not a conflict: it is answered as the first time.",
     "ExpiredException": "The event is older than the prune horizon, and is not stored anew.",
+    "RequestIdException": "The `Idempotency-Key` was used for another event.",
     "OtherHistoryException": "The cursor is of another history, for instance of before a restore: start"
     " anew.",
     "CursorGoneException": "Events behind the cursor are pruned; `detail` has the oldest cursor that works.",
@@ -52,7 +53,7 @@ ANY = frozenset(
 """What the core may answer before any handler runs."""
 READING = ANY | {"DamagedBlockException", "ServiceUnavailableException"}
 POSTED = READING | {"ForbiddenException"}
-BATCH = POSTED | {"ReadOnlyException", "OutcomeUnknownException", "OutOfSpaceException"}
+BATCH = POSTED | {"ReadOnlyException", "RequestIdException", "OutcomeUnknownException", "OutOfSpaceException"}
 STORING = BATCH | {"ConflictException", "ExpiredException"}
 FOLLOWING = READING | {"OtherHistoryException", "CursorGoneException"}
 
