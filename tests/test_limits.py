@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from yamcs_archive import limits
+from yamcs_archive.server.settings import Settings
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.times import to_datetime
 
@@ -35,3 +36,8 @@ def test_one_event_of_the_largest_size_fits_a_read() -> None:
 def test_the_id_of_a_request_fits_a_key() -> None:
     position = len(f"/{2**63}")
     assert limits.REQUEST_USER_BYTES_MAX + 1 + limits.REQUEST_ID_BYTES_MAX + position <= 511
+
+
+def test_what_may_hold_threads_for_long_leaves_some_of_a_servers_for_all_else() -> None:
+    held = limits.BATCHES_MAX + limits.STREAMS_MAX + limits.THREAD_POLLS_MAX
+    assert held <= Settings.threads - Settings.threads // 8

@@ -54,6 +54,26 @@ PAGE_EVENTS_MAX = 1_000
 PAGE_EVENTS_DEFAULT = 100
 """``limit`` when none is given, as on a Yamcs server."""
 
+PAGE_BYTES_MAX = 16 << 20
+"""Bytes of text of one page: of large events it has fewer, one at least, and a token for the rest."""
+
+PATTERN_CHARACTERS_MAX = 1_000
+"""Characters of ``q``: its time for a message is at most its length times the message's."""
+
+STREAM_BYTES = 128 << 10
+"""About so much text of a stream is written at once: larger pieces are hardly faster, and come later."""
+
+STREAM_EVENTS_MAX = 1_000
+"""Events that are written at once, however short they are."""
+
+STREAMS_MAX = 8
+"""Answers of any length that a server writes at once: each may hold one of its 64 threads for as long as its
+client pleases, and with batches and polls they leave an eighth of these for all else. Two cores write no more
+events a second in eight streams than in two."""
+
+GZIP_BYTES_MIN = 1_024
+"""Bytes of an answer from which on it is compressed for those who ask: less fits a packet as it is."""
+
 READ_EVENTS_MAX = 1_000
 """Events that one read transaction fetches: it must stay short (an idle one makes the file grow)."""
 

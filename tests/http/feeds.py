@@ -54,6 +54,17 @@ def as_bytes(body: bytes | str) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
 
+def whole(response: Response) -> bytes:
+    """Read an answer to its end and close it, as a server does."""
+    body: Any = response.body
+    if isinstance(body, bytes):
+        return body
+    try:
+        return b"".join(body)
+    finally:
+        body.close()
+
+
 def core_feed(archive: Archive, cors_origins: Sequence[str] = ()) -> Feed:
     core = Core(archive, cors_origins=cors_origins)
 
@@ -69,8 +80,7 @@ def core_feed(archive: Archive, cors_origins: Sequence[str] = ()) -> Feed:
         response = begun if isinstance(begun, Response) else begun.run(content)
         if isinstance(response, Pending):
             response = response.wait()
-        whole = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-        found = Answer(response.status, dict(response.headers), whole)
+        found = Answer(response.status, dict(response.headers), whole(response))
         return held_to_the_description(method, target, found)
 
     return send

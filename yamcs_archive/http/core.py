@@ -20,7 +20,8 @@ from yamcs_archive.http.polls import Polls
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.requests import Request, Route
 from yamcs_archive.http.routes import find
-from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX, POLLS_MAX
+from yamcs_archive.http.streaming import Chunks, compressed
+from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX, POLLS_MAX, STREAMS_MAX
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Core:
         self._origins = Origins(cors_origins)
         self._polls_max, self._polls = polls_max, Polls(polls_max)
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
+        self._streams = threading.BoundedSemaphore(STREAMS_MAX)
 
     def begin(self, head: Head) -> Response | Call:
         """Look at the head of a request: answer it at once, or say how to go on with its body.
@@ -83,8 +85,15 @@ class Core:
             return error_reply(error, media)
 
         def run(body: bytes) -> Response | Pending:
-            answer = _run(route, Request(self._archive, head, names, body, media))
-            if isinstance(answer, Pending) and answer.poll:
+            request = Request(self._archive, head, names, body, media)
+            if route.unbounded:
+                return self._unbounded(route, request)
+            answer = _run(route, request)
+            if isinstance(answer, Response):
+                return compressed(answer, head.headers)
+            finish = answer.finish
+            answer = replace(answer, finish=lambda done: compressed(finish(done), head.headers))
+            if answer.poll:
                 return self._polls.admit(answer) or error_reply(_too_many(self._polls_max, "polls"), media)
             return answer
 
@@ -111,7 +120,8 @@ class Core:
                 return error_reply(_too_many(BATCHES_MAX, "batches"), media)
             try:
                 answer = _run(route, Request(self._archive, head, names, b"", media, chunks))
-                return answer if isinstance(answer, Response) else answer.wait()
+                response = answer if isinstance(answer, Response) else answer.wait()
+                return compressed(response, head.headers)
             finally:
                 self._batches.release()
 
@@ -122,6 +132,18 @@ class Core:
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
             stream=stream,
         )
+
+    def _unbounded(self, route: Route, request: Request) -> Response:
+        """Return an answer of any length, one of so many: its client may read as slowly as it pleases."""
+        if not self._streams.acquire(blocking=False):
+            return error_reply(_too_many(STREAMS_MAX, "streams"), request.media)
+        answer = _run(route, request)
+        response = answer if isinstance(answer, Response) else answer.wait()
+        if isinstance(response.body, bytes):
+            self._streams.release()
+            return compressed(response, request.head.headers)
+        whole = compressed(response, request.head.headers)
+        return replace(whole, body=Chunks(iter(whole.body), self._streams.release))  # type: ignore[arg-type]
 
 
 def _run(route: Route, request: Request) -> Response | Pending:

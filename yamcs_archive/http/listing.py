@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from google.protobuf.message import Message
+
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import selection
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
 from yamcs_archive.http.replies import reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.http.selection import Selection
-from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.fields import varint
+from yamcs_archive.http.streaming import encoded, streamed
+from yamcs_archive.limits import PAGE_BYTES_MAX
+from yamcs_archive.wire import csv, json, protobuf, rapid
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.tokens import encode_token
-
-_CHUNK_BYTES = 64 << 10
-"""About so much of a stream is written at once."""
 
 
 def list_events(request: Request) -> Response:
@@ -31,20 +32,15 @@ def list_events_posted(request: Request) -> Response:
     return _page(request, _posted(request, today.ListEventsRequest()))
 
 
-def _posted(request: Request, message: Any) -> Selection:
-    if request.binary:
-        return selection.of_message(message, request.body)
-    return selection.of_object(request.body)
+def _posted(request: Request, message: Message) -> Selection:
+    return selection.of_posted(request.body, message, binary=request.binary)
 
 
 def _page(request: Request, asked: Selection) -> Response:
     instance = request.instance()
     request.form = asked.form
-    events = list(asked.events(instance, page=True))
-    token = None
-    if len(events) > asked.limit:
-        events.pop()
-        token = encode_token(instance.name, events[-1].key)
+    events, more = _first_of(asked.events(instance, page=True), asked.limit)
+    token = encode_token(instance.name, events[-1].key) if more else None
     if request.media == PROTOBUF:
         body = protobuf.encode_list(events, asked.form)
         if token is not None:
@@ -57,6 +53,18 @@ def _page(request: Request, asked: Selection) -> Response:
     if shown and asked.form is Form.TODAY:
         document["events"] = shown
     return reply(JSON, json.encode(document))
+
+
+def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
+    """Return the events of a page, and whether there are more: fewer than asked for where they are large."""
+    found: list[Event] = []
+    size_bytes = 0
+    for event in events:
+        size_bytes += event_bytes(event)
+        if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
+            return found, True
+        found.append(event)
+    return found, False
 
 
 def list_sources(request: Request) -> Response:
@@ -75,50 +83,28 @@ def stream_events(request: Request) -> Response:
     """
     asked = _posted(request, today.StreamEventsRequest())
     events = asked.events(request.instance())
-    if request.media == PROTOBUF:
-        messages = (protobuf.encode_event(event, asked.form) for event in events)
-        return _streamed(PROTOBUF, (varint(len(message)) + message for message in messages))
-    return _streamed(JSON, (json.encode(json.shown(event, asked.form)) for event in events))
+    encode = rapid.messages if request.media == PROTOBUF else rapid.json_objects
+    return streamed(request.media, encoded(events, encode))
 
 
 def export_events(request: Request) -> Response:
     """Answer all events that the query string asks for as CSV, oldest first."""
-    values = selection.parameters(request.head.query)
-    columns = csv.columns_of(_last(values, "columns"))
-    delimiter = csv.delimiter_of(_last(values, "delimiter"))
-    asked = selection.of_query(request.head.query)
-    events = asked.events(request.instance())
+    given = selection.given_by_query(request.head.query)
+    columns = csv.columns_of(given.text("columns"))
+    delimiter = csv.delimiter_of(given.text("delimiter"))
+    events = selection.of_query_unpaged(request.head.query).events(request.instance())
+    if columns is csv.PLAIN:
+        lines = encoded(events, lambda some: rapid.csv_lines(some, delimiter))
+    else:
+        lines = encoded(events, lambda some: b"".join(csv.lines(some, columns, delimiter)))
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
-    lines = csv.lines(events, columns, delimiter)
-    return _streamed("text/csv", lines, (("content-disposition", f'attachment; filename="{name}"'),))
+    headings = csv.line([heading for heading, _ in columns], delimiter)
+    return streamed(
+        "text/csv", _behind(headings, lines), (("content-disposition", f'attachment; filename="{name}"'),)
+    )
 
 
-def _last(values: dict[str, list[str]], name: str) -> str | None:
-    return values.get(name, [""])[-1] or None
-
-
-def _streamed(media: str, parts: Iterator[bytes], headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """Return a response that is written as it is read; what fails before its first chunk is an answer."""
-    chunks = _chunks(parts)
-    first = next(chunks, b"")
-    return Response(200, (("content-type", media), *headers), _closing(first, chunks))
-
-
-def _closing(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
+def _behind(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield chunks, the first of them behind a head."""
+    yield head + next(chunks, b"")
     yield from chunks
-
-
-def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield parts together, about 64 KiB at a time."""
-    held: list[bytes] = []
-    size = 0
-    for part in parts:
-        held.append(part)
-        size += len(part)
-        if size >= _CHUNK_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)

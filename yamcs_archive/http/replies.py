@@ -14,6 +14,7 @@ from yamcs_archive.errors import (
     CursorGoneError,
     DamagedError,
     ExpiredError,
+    FilterError,
     InvalidInputError,
     NumbersExhaustedError,
     OtherHistoryError,
@@ -108,7 +109,7 @@ def error_reply(error: BaseException, media: str, form: Form = Form.TODAY) -> Re
             ((status, kind) for known, status, kind in STATUS_BY_ERROR if isinstance(error, known)),
             (500, "InternalServerErrorException"),
         )
-    text = str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"
+    text = _text_of(error)
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)
     if media == PROTOBUF:
@@ -124,6 +125,20 @@ def error_reply(error: BaseException, media: str, form: Form = Form.TODAY) -> Re
     return reply(JSON, json.encode(document), status, headers)
 
 
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, FilterError):
+        return error.problem  # as a Yamcs server says it; place and reason are in the detail
+    return str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"
+
+
+_FILTER_TYPE_URL = "/yamcs.api.FilterSyntaxException"
+_SPAN = ("beginLine", "beginColumn", "endLine", "endColumn")
+
+
+def _span(error: FilterError) -> dict[str, Any]:
+    return {**dict(zip(_SPAN, error.span, strict=True)), "reason": error.reason}
+
+
 def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
     if isinstance(error, ConflictError):
         return {
@@ -133,6 +148,8 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
         }
     if isinstance(error, CursorGoneError):
         return {"@type": f"/{changes.DESCRIPTOR.package}.CursorGone", "oldest": error.oldest}
+    if isinstance(error, FilterError):
+        return {"@type": _FILTER_TYPE_URL, **_span(error)}
     if isinstance(error, OutcomeUnknownError) and error.events:
         return {"@type": _type_url(form, "OutcomeUnknown"), "event": json.shown(error.events[0], form)}
     if isinstance(error, ArchiveError) and isinstance(error.counts, AppendCounts):
@@ -201,6 +218,9 @@ def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
     if isinstance(error, CursorGoneError):
         gone = changes.CursorGone(oldest=error.oldest).SerializeToString()
         return AnyMessage(type_url=f"/{changes.DESCRIPTOR.package}.CursorGone", value=gone)
+    if isinstance(error, FilterError):
+        value = today.FilterSyntaxException(**_span(error)).SerializeToString()
+        return AnyMessage(type_url=_FILTER_TYPE_URL, value=value)
     if isinstance(error, OutcomeUnknownError) and error.events:
         event = protobuf.encode_event(error.events[0], form)
         return AnyMessage(

@@ -45,3 +45,5 @@ class Route:
     """What the description of the API says about it."""
     streams: bool = False
     """The body may have any length and is read as it comes."""
+    unbounded: bool = False
+    """The answer may have any length and is written as it is read."""

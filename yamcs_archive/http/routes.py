@@ -47,8 +47,12 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES),),
     "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
     "/api/archive/{instance}/events/sources": (Route("GET", list_sources, reading.LIST_SOURCES),),
-    "/api/stream-archive/{instance}:streamEvents": (Route("POST", stream_events, reading.STREAM_EVENTS),),
-    "/api/archive/{instance}:exportEvents": (Route("GET", export_events, reading.EXPORT_EVENTS),),
+    "/api/stream-archive/{instance}:streamEvents": (
+        Route("POST", stream_events, reading.STREAM_EVENTS, unbounded=True),
+    ),
+    "/api/archive/{instance}:exportEvents": (
+        Route("GET", export_events, reading.EXPORT_EVENTS, unbounded=True),
+    ),
     "/api": (Route("GET", server_info, describing.SERVER_INFO),),
     "/api/openapi.json": (Route("GET", describe_api, describing.OPENAPI),),
     "/api/instances": (Route("GET", list_instances, describing.LIST_INSTANCES),),

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -25,7 +25,7 @@ from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.patterns import Pattern
 from yamcs_archive.wire.protobuf import from_timestamp
 from yamcs_archive.wire.tokens import decode_token
-from yamcs_archive.wire.values import as_int32, as_integer, as_text
+from yamcs_archive.wire.values import as_integer, as_text
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1
@@ -84,11 +84,68 @@ def of_query(query: str) -> Selection:
     >>> of_query("source=A,B&source=C&limit=5&order=asc").limit
     5
     """
+    given = given_by_query(query)
+    return _selection(given)._replace(form=form_of(given.values.get("form")))
+
+
+def of_query_unpaged(query: str) -> Selection:
+    """Return what a query string asks for where no page is: what would choose one is passed over.
+
+    >>> of_query_unpaged("source=A&limit=0").sources
+    frozenset({'A'})
+    """
+    values, time = given_by_query(query)
+    return _selection(Given({name: value for name, value in values.items() if name in SELECTED}, time))
+
+
+def of_posted(body: bytes, message: Message, *, binary: bool) -> Selection:
+    """Return what a body asks for: a protobuf message, or a JSON object with the fields of that message.
+
+    >>> from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+    >>> of_posted(b'{"source": ["A"], "severity": "watch"}', today.ListEventsRequest(), binary=False).sources
+    frozenset({'A'})
+    """
+    return _selection(given_by_body(body, message, binary=binary))
+
+
+class Given(NamedTuple):
+    """The fields of a request by name, as they came; ``time`` reads a time and is told its name."""
+
+    values: Mapping[str, Any]
+    time: Callable[[Any, str], int]
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """Return an integer within bounds; InvalidInputError beyond them."""
+        if name not in self.values:
+            return default
+        number = as_integer(self.values[name], name)
+        if not low <= number <= high:
+            raise InvalidInputError(name, number, f"must be {low} to {high}")
+        return number
+
+    def text(self, name: str) -> str | None:
+        """Return a text; None for an empty one too."""
+        return (as_text(self.values[name], name) if name in self.values else "") or None
+
+    def instant(self, name: str) -> int | None:
+        """Return a time in microseconds since 1970."""
+        return self.time(self.values[name], name) if name in self.values else None
+
+    def sources(self) -> frozenset[str] | None:
+        """Return the sources that are named; None for none."""
+        return frozenset(as_text(source, "source") for source in self.values.get("source", ())) or None
+
+
+def given_by_query(query: str) -> Given:
+    """Return the parameters of a query string: the last of each that is not empty, but each ``source``.
+
+    >>> given_by_query("source=A,B&source=C&limit=5&limit=").values
+    {'source': ['A', 'B', 'C']}
+    """
     values = parameters(query)
-    last = {name: found[-1] for name, found in values.items() if name in PARAMETERS and found[-1] != ""}
-    sources = [name for found in values.get("source", []) for name in found.split(",") if name]
-    selection = _selection({**last, "source": sources}, parse_rfc3339)
-    return selection._replace(form=form_of(last.get("form")))
+    last: dict[str, Any] = {name: found[-1] for name, found in values.items() if found[-1] != ""}
+    last["source"] = [name for found in values.get("source", []) for name in found.split(",") if name]
+    return Given(last, parse_rfc3339)
 
 
 def parameters(query: str) -> dict[str, list[str]]:
@@ -99,70 +156,51 @@ def parameters(query: str) -> dict[str, list[str]]:
         raise InvalidInputError("query", query, f"cannot be read: {error}") from None
 
 
-def of_object(body: bytes) -> Selection:
-    """Return what a JSON object asks for; an empty body asks for everything.
+def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
+    """Return the fields of a body; an empty one has none, and so asks for everything.
 
-    >>> of_object(b'{"source": ["A"], "severity": "watch"}').sources
-    frozenset({'A'})
+    A field of a JSON object that the message does not have is refused by name.
     """
-    if not body.strip():
-        return Selection()
-    found = decode_object(body)
+    if binary:
+        try:
+            message.ParseFromString(body)
+            return Given({field.name: value for field, value in message.ListFields()}, from_timestamp)
+        except (DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
+    found = decode_object(body) if body.strip() else {}
+    known = [field.name for field in message.DESCRIPTOR.fields]
     for name in found:
-        if name not in FIELDS:
-            raise InvalidInputError(name, found[name], f"is not one of {', '.join(FIELDS)}")
+        if name not in known:
+            raise InvalidInputError(name, found[name], f"is not one of {', '.join(known)}")
     given = {name: value for name, value in found.items() if value is not None}
-    sources = given.pop("source", [])
-    if not isinstance(sources, list):
-        raise InvalidInputError("source", sources, "must be an array of names")
-    given["source"] = [as_text(source, "source") for source in sources]
-    return _selection(given, lambda value, name: parse_rfc3339(as_text(value, name), name))
+    if not isinstance(given.get("source", []), list):
+        raise InvalidInputError("source", given["source"], "must be an array of names")
+    return Given(given, lambda value, name: parse_rfc3339(as_text(value, name), name))
 
 
-def of_message(message: Message, body: bytes) -> Selection:
-    """Return what a protobuf message asks for (``ListEventsRequest`` or ``StreamEventsRequest``)."""
-    try:
-        message.ParseFromString(body)
-        given: dict[str, Any] = {field.name: value for field, value in message.ListFields()}
-        given["source"] = [str(source) for source in given.get("source", [])]
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
-    return _selection(given, from_timestamp)
+SELECTED = frozenset(("start", "stop", "source", "severity", "q", "filter"))
+"""What a query string says of the events that are wanted."""
+
+PARAMETERS = SELECTED | {"order", "limit", "next", "pos", "form"}
+"""What a query string may say of a page of them."""
 
 
-FIELDS = ("instance", "pos", "limit", "order", "severity", "source", "next", "start", "stop", "q", "filter")
-"""What a JSON object may hold. No other is read, and none but these is described."""
-
-PARAMETERS = frozenset(FIELDS) - {"instance"} | {"form"}
-"""What is read of a query string."""
-
-
-def _selection(given: Mapping[str, Any], time: Any) -> Selection:
-    """Return what fields that are given ask for; ``time`` reads a time and is told its name."""
-    texts = {
-        name: as_text(given[name], name)
-        for name in ("order", "severity", "next", "q", "filter")
-        if name in given
-    }
-    limit = as_int32(given["limit"], "limit") if "limit" in given else PAGE_EVENTS_DEFAULT
-    if not 1 <= limit <= PAGE_EVENTS_MAX:
-        raise InvalidInputError("limit", limit, f"must be 1 to {PAGE_EVENTS_MAX}")
-    pos = as_integer(given["pos"], "pos") if "pos" in given else 0
-    if not 0 <= pos <= _POS_MAX:
-        raise InvalidInputError("pos", pos, "must be 0 or more")
-    if texts.get("order", "") not in ("", "asc", "desc"):
-        raise InvalidInputError("order", texts["order"], "must be asc or desc")
+def _selection(given: Given) -> Selection:
+    """Return what fields that are given ask for."""
+    order, severity, wanted = given.text("order"), given.text("severity"), given.text("q")
+    if order not in (None, "asc", "desc"):
+        raise InvalidInputError("order", order, "must be asc or desc")
     return Selection(
-        start=time(given["start"], "start") if "start" in given else None,
-        stop=time(given["stop"], "stop") if "stop" in given else None,
-        sources=frozenset(given["source"]) or None,
-        min_severity=Severity.parse(texts["severity"]) if texts.get("severity") else None,
-        pattern=Pattern.of(texts["q"]) if texts.get("q") else None,
-        filter=texts.get("filter") or None,
-        descending=texts.get("order") != "asc",
-        limit=limit,
-        pos=pos,
-        token=texts.get("next") or None,
+        start=given.instant("start"),
+        stop=given.instant("stop"),
+        sources=given.sources(),
+        min_severity=None if severity is None else Severity.parse(severity),
+        pattern=None if wanted is None else Pattern.of(wanted),
+        filter=given.text("filter"),
+        descending=order != "asc",
+        limit=given.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
+        pos=given.integer("pos", 0, 0, _POS_MAX),
+        token=given.text("next"),
     )
 
 

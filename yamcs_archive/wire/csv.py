@@ -18,8 +18,9 @@ from yamcs_archive.wire.forms import SHOWN_TODAY
 Column = tuple[str, Callable[[Event], str]]
 """A heading, and what stands below it."""
 
-_DELIMITERS = {"TAB": "\t", "COMMA": ",", "SEMICOLON": ";"}
-_BLANKS = "".join(map(chr, range(33)))
+DELIMITERS = {"TAB": "\t", "COMMA": ",", "SEMICOLON": ";"}
+BLANKS = "".join(map(chr, range(33)))
+"""What is cut off at either end of a field, as Java's trim does."""
 
 PLAIN: tuple[Column, ...] = (
     ("Source", lambda event: event.source),
@@ -57,28 +58,39 @@ def delimiter_of(name: str | None) -> str:
     ','
     """
     if name is None:
-        return _DELIMITERS["TAB"]
-    if name not in _DELIMITERS:
-        raise InvalidInputError("delimiter", name, f"must be one of {', '.join(_DELIMITERS)}")
-    return _DELIMITERS[name]
+        return DELIMITERS["TAB"]
+    if name not in DELIMITERS:
+        raise InvalidInputError("delimiter", name, f"must be one of {', '.join(DELIMITERS)}")
+    return DELIMITERS[name]
 
 
 def lines(events: Iterable[Event], columns: tuple[Column, ...], delimiter: str) -> Iterator[bytes]:
-    """Yield the line of headings and one for each event.
+    """Yield the line of each event.
 
     >>> event = Event('a "b"', source="S", generation_time=0, reception_time=0)
-    >>> print(*(line.decode() for line in lines([event], PLAIN, ",")), sep="", end="")
-    Source,Generation Time,Reception Time,Event Type,Event Text
+    >>> print(*(line.decode() for line in lines([event], PLAIN, ",")), end="")
     S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,"a ""b""\"
     """
-    special = (delimiter, '"', "\n")
-
-    def field(text: str) -> str:
-        text = text.strip(_BLANKS)
-        if any(character in text for character in special):
-            return '"' + text.replace('"', '""') + '"'
-        return text
-
-    yield (delimiter.join(field(heading) for heading, _ in columns) + "\n").encode()
     for event in events:
-        yield (delimiter.join(field(value(event)) for _, value in columns) + "\n").encode()
+        yield line([value(event) for _, value in columns], delimiter)
+
+
+def line(fields: Iterable[str], delimiter: str) -> bytes:
+    """Return a line: of values, or of the columns' headings.
+
+    >>> line(["Source", "a;b"], ";")
+    b'Source;"a;b"\\n'
+    """
+    return (delimiter.join(field(text, delimiter) for text in fields) + "\n").encode()
+
+
+def field(text: str, delimiter: str) -> str:
+    """Return a field as it stands in a line.
+
+    >>> field(" a,b ", ","), field(" a,b ", ";")
+    ('"a,b"', 'a,b')
+    """
+    text = text.strip(BLANKS)
+    if delimiter in text or '"' in text or "\n" in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text

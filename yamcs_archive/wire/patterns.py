@@ -6,7 +6,12 @@ themselves, where that server takes some of them as a regular expression.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import NamedTuple
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.limits import PATTERN_CHARACTERS_MAX
 
 _ANY, _ONE = "%", "?"
 
@@ -18,11 +23,13 @@ class Pattern(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Pattern:
-        """Return the pattern of a text.
+        """Return the pattern of a text; InvalidInputError for one that is too long.
 
         >>> Pattern.of("Wheel%speed").parts
         ('wheel', 'speed')
         """
+        if len(text) > PATTERN_CHARACTERS_MAX:
+            raise InvalidInputError("q", text, f"must have at most {PATTERN_CHARACTERS_MAX} characters")
         return cls(tuple(part for part in text.casefold().split(_ANY) if part))
 
     @property
@@ -42,17 +49,22 @@ class Pattern(NamedTuple):
         """
         folded, at = message.casefold(), 0
         for part in self.parts:
-            at = _find(part, folded, at)  # the first place leaves most for the parts behind it
+            at = _end_of(part, folded, at)  # the first place leaves most for the parts behind it
             if at < 0:
                 return False
-            at += len(part)
         return True
 
 
-def _find(part: str, text: str, start: int) -> int:
+def _end_of(part: str, text: str, start: int) -> int:
+    """Return where the first place ends at which a part stands, from ``start`` on; -1 for none."""
     if _ONE not in part:
-        return text.find(part, start)
-    for at in range(start, len(text) - len(part) + 1):
-        if all(wanted in (_ONE, found) for wanted, found in zip(part, text[at:], strict=False)):
-            return at
-    return -1
+        at = text.find(part, start)
+        return at if at < 0 else at + len(part)
+    found = _compiled(part).search(text, start)
+    return -1 if found is None else found.end()
+
+
+@lru_cache(maxsize=64)
+def _compiled(part: str) -> re.Pattern[str]:
+    # Nothing in it repeats, so there is nothing to go back to: one try at each place.
+    return re.compile(".".join(map(re.escape, part.split(_ONE))), re.DOTALL)

@@ -58,9 +58,10 @@ _FIELDS_TODAY = {
 _NUMBERS_2016: dict[Severity, Any] = {
     severity: v2016.Event.EventSeverity.Value(name) for severity, name in SHOWN_2016.items()
 }
-_NUMBERS_TODAY: dict[Severity, Any] = {
+NUMBERS_TODAY: dict[Severity, Any] = {
     severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
 }
+"""How each severity is numbered in today's message."""
 _S_US = 1_000_000
 
 
@@ -234,7 +235,7 @@ def encode_event(event: Event, form: Form) -> bytes:
         seqNumber=event.seq_number,
         type=event.type,
         message=event.message,
-        severity=_NUMBERS_TODAY[event.severity],
+        severity=NUMBERS_TODAY[event.severity],
         createdBy=event.created_by,
         extra=event.extra,
     )

@@ -128,7 +128,7 @@ STREAM_EVENTS = Operation(
     description="Any number of them, with bounded memory at either end. A fault after the first chunk breaks"
     " the connection off, so that a cut answer is never taken for a whole one.",
     body=body(
-        "What is asked for; unknown fields are refused, and what chooses a page does not count here.",
+        "What is asked for; unknown fields are refused, and so are those that choose a page.",
         content(ref("StreamEvents"), "`StreamEventsRequest`", {"one day": {"start": "2026-01-01T00:00:00Z"}}),
         required=False,
     ),
@@ -153,9 +153,9 @@ EXPORT_EVENTS = Operation(
     tag=_TAG,
     summary="All events that are asked for as CSV, oldest first.",
     description="The columns of a Yamcs server: `Source`, `Generation Time`, `Reception Time`, `Event Type`,"
-    " `Event Text`. What chooses a page is checked, and does not count here.",
+    " `Event Text`. What chooses a page is passed over.",
     parameters=(
-        *_queried(SELECTED, PAGED, {"form": FORM}),
+        *_queried(SELECTED),
         in_query("delimiter", {"type": "string", "enum": ["TAB", "COMMA", "SEMICOLON"]}, "Absent: `TAB`."),
         in_query(
             "columns",

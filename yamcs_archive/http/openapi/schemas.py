@@ -322,7 +322,7 @@ SCHEMAS: dict[str, Any] = _EVENTS | {
     "BatchCounts": _counts("Event"),
     "BatchCounts2016": _counts("Event2016"),
     "ListEvents": taken(SELECTED | PAGED | {"instance": _DROPPED}, (), "Which page of which events."),
-    "StreamEvents": taken(SELECTED | PAGED | {"instance": _DROPPED}, (), "Which events."),
+    "StreamEvents": taken(SELECTED | {"instance": _DROPPED}, (), "Which events."),
     "Sources": given(
         {
             "source": _array(_TEXT, "The names, under their old name."),

@@ -256,3 +256,91 @@ class ListEventSourcesResponse(_message.Message):
     source: _containers.RepeatedScalarFieldContainer[str]
     sources: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, source: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FilterSyntaxException(_message.Message):
+    __slots__ = ("beginLine", "beginColumn", "endLine", "endColumn", "reason")
+    BEGINLINE_FIELD_NUMBER: _ClassVar[int]
+    BEGINCOLUMN_FIELD_NUMBER: _ClassVar[int]
+    ENDLINE_FIELD_NUMBER: _ClassVar[int]
+    ENDCOLUMN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    beginLine: int
+    beginColumn: int
+    endLine: int
+    endColumn: int
+    reason: str
+    def __init__(self, beginLine: _Optional[int] = ..., beginColumn: _Optional[int] = ..., endLine: _Optional[int] = ..., endColumn: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class NamedObjectId(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListEventIndexRequest(_message.Message):
+    __slots__ = ("instance", "mergeTime", "limit", "start", "stop", "next", "source")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    MERGETIME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    mergeTime: int
+    limit: int
+    start: _timestamp_pb2.Timestamp
+    stop: _timestamp_pb2.Timestamp
+    next: str
+    source: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance: _Optional[str] = ..., mergeTime: _Optional[int] = ..., limit: _Optional[int] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next: _Optional[str] = ..., source: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class IndexEntry(_message.Message):
+    __slots__ = ("start", "stop", "count")
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    start: str
+    stop: str
+    count: int
+    def __init__(self, start: _Optional[str] = ..., stop: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class IndexGroup(_message.Message):
+    __slots__ = ("id", "entry")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    id: NamedObjectId
+    entry: _containers.RepeatedCompositeFieldContainer[IndexEntry]
+    def __init__(self, id: _Optional[_Union[NamedObjectId, _Mapping]] = ..., entry: _Optional[_Iterable[_Union[IndexEntry, _Mapping]]] = ...) -> None: ...
+
+class IndexResponse(_message.Message):
+    __slots__ = ("group", "continuationToken")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATIONTOKEN_FIELD_NUMBER: _ClassVar[int]
+    group: _containers.RepeatedCompositeFieldContainer[IndexGroup]
+    continuationToken: str
+    def __init__(self, group: _Optional[_Iterable[_Union[IndexGroup, _Mapping]]] = ..., continuationToken: _Optional[str] = ...) -> None: ...
+
+class StreamEventIndexRequest(_message.Message):
+    __slots__ = ("instance", "start", "stop", "mergeTime")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    MERGETIME_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    start: _timestamp_pb2.Timestamp
+    stop: _timestamp_pb2.Timestamp
+    mergeTime: int
+    def __init__(self, instance: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mergeTime: _Optional[int] = ...) -> None: ...
+
+class ArchiveRecord(_message.Message):
+    __slots__ = ("id", "num", "first", "last")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    id: NamedObjectId
+    num: int
+    first: _timestamp_pb2.Timestamp
+    last: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[_Union[NamedObjectId, _Mapping]] = ..., num: _Optional[int] = ..., first: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

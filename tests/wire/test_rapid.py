@@ -1,0 +1,85 @@
+"""What is written for many events at once is byte for byte what is written for each."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cases import CASES
+from tests.strategies import stored_events, times
+from yamcs_archive import Event
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire import csv, json, protobuf, rapid
+from yamcs_archive.wire.fields import varint
+from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.instants import Timestamps, texts
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+
+TABLES = [event for case in CASES for event in [case.event]]
+plain_events = st.builds(
+    Event,
+    message=st.sampled_from(
+        ["a", "", 'a"', '"', ",", "\t", " a ", "\n", "\r", "\x1f", " ", "é\0", "x" * 200]
+    ),
+    source=st.sampled_from(["S", "a,b", '"', " "]),
+    type=st.sampled_from([None, "", "T", "a;b"]),
+    severity=stored_events.map(lambda event: event.severity),
+    generation_time=times,
+    reception_time=times,
+    seq_number=stored_events.map(lambda event: event.seq_number)
+    | st.sampled_from([127, 128, 16383, 16384, 2**29 - 1, 2**29, 2**30, 61_035 << 14, 61_036 << 14]),
+)
+lists = st.lists(stored_events | plain_events, max_size=8)
+
+
+@given(lists)
+def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
+    for some in (events, TABLES):
+        assert rapid.json_objects(some) == b"".join(
+            json.encode(json.shown(event, Form.TODAY)) for event in some
+        )
+
+
+@given(lists)
+def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
+    for some in (events, TABLES):
+        each = [protobuf.encode_event(event, Form.TODAY) for event in some]
+        assert rapid.messages(some) == b"".join(varint(len(message)) + message for message in each)
+
+
+@given(lists, st.sampled_from("\t,;"))
+def test_csv_of_many_is_csv_of_each(events: list[Event], delimiter: str) -> None:
+    each = csv.lines(events, csv.PLAIN, delimiter)
+    assert rapid.csv_lines(events, delimiter) == b"".join(each)
+
+
+@given(st.lists(times, max_size=6))
+def test_instants_of_many_are_instants_of_each(instants: list[int]) -> None:
+    alike = instants[:1] * 3
+    assert texts(instants) == [format_rfc3339(instant) for instant in instants]
+    assert texts(alike) == [format_rfc3339(instant) for instant in alike]
+    fields = [field.encode("latin-1") for field in Timestamps(2).fields(instants)]
+    assert [today.Event.FromString(field).generationTime.ToMicroseconds() for field in fields] == instants
+    for field, instant in zip(fields, instants, strict=True):
+        message = today.Event()
+        message.generationTime.FromMicroseconds(instant)
+        assert field == message.SerializeToString()
+    assert Timestamps(2).fields(alike) == Timestamps(2).fields(alike[:1]) * len(alike)
+
+
+def test_every_millisecond_and_every_length_of_nanoseconds() -> None:
+    instants = [*range(0, 1_000_000, 1000), 1, 16, 17, 2097, 2098, 268_435, 268_436, 999_999]
+    epoch = datetime(1970, 1, 1)
+    for instant, text, field in zip(instants, texts(instants), Timestamps(3).fields(instants), strict=True):
+        assert datetime.fromisoformat(text[:-1]) == epoch + timedelta(microseconds=instant)
+        message = today.Event()
+        message.receptionTime.FromMicroseconds(instant)
+        assert field.encode("latin-1") == message.SerializeToString()
+
+
+def test_more_seconds_than_are_kept_are_right_too() -> None:
+    instants = [second * 1_000_000 for second in range(10_000)]
+    assert texts(instants) == [format_rfc3339(instant) for instant in instants]
+    assert len({*Timestamps(2).fields(instants)}) == len(instants)

@@ -1,0 +1,164 @@
+"""Answers of any length: events encoded together as they are read, in chunks of bounded size; no I/O.
+
+1. What fails before the first chunk is an answer like any other: nothing is sent until there is a chunk.
+   What fails later is raised to the server, which then must not end the answer cleanly.
+2. Who is done with the chunks closes them, at their end or before: that ends the scan.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+
+from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.http.messages import Response
+from yamcs_archive.limits import GZIP_BYTES_MIN, STREAM_BYTES, STREAM_EVENTS_MAX
+
+_log = logging.getLogger(__name__)
+_HELD_S_MAX = 0.25
+"""No longer is an event held for others to come along with it."""
+_GZIP = 31
+"""zlib's window bits for a gzip member."""
+_GZIP_LEVEL = 1
+
+
+class Chunks:
+    """The chunks of a body, to be closed; ``on_close`` is called once, whatever happens.
+
+    >>> said = []
+    >>> chunks = Chunks(iter([b"a", b"b"]), lambda: said.append("closed"))
+    >>> next(chunks), chunks.close(), said, list(chunks)
+    (b'a', None, ['closed'], [])
+    """
+
+    def __init__(self, parts: Iterator[bytes], on_close: Callable[[], object]) -> None:
+        self._parts: Iterator[bytes] | None = parts
+        self._on_close = on_close
+
+    def __iter__(self) -> Chunks:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._parts is None:
+            raise StopIteration
+        try:
+            return next(self._parts)
+        except StopIteration:
+            self.close()
+            raise
+        except Exception:
+            _log.exception("an answer ends within its body")
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End what makes the chunks; idempotent."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        try:
+            if close := getattr(parts, "close", None):
+                close()
+        finally:
+            self._on_close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def streamed(media: str, parts: Iterable[bytes], headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """Return a response that is written as it is read; what fails before its first chunk is raised.
+
+    >>> response = streamed("text/csv", iter([b"a", b"b"]))
+    >>> b"".join(response.body)
+    b'ab'
+    """
+    chunks = iter(parts)
+    first = next(chunks, b"")
+    return Response(200, (("content-type", media), *headers), _from(first, chunks))
+
+
+def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from chunks
+
+
+def encoded(events: Iterable[Event], encode: Callable[[Sequence[Event]], bytes]) -> Iterator[bytes]:
+    """Yield events together as ``encode`` writes them, about ``STREAM_BYTES`` at a time.
+
+    >>> from yamcs_archive.wire.rapid import csv_lines
+    >>> events = [Event("a", source="S", generation_time=0, reception_time=0)]
+    >>> list(encoded(events, lambda some: csv_lines(some, ",")))
+    [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']
+    """
+    held: list[Event] = []
+    size_bytes, until_s = 0, monotonic() + _HELD_S_MAX
+    for event in events:
+        held.append(event)
+        size_bytes += len(event.message) + _OTHER_BYTES
+        if event.extra or event.extensions or (event.type is not None and len(event.type) > _OTHER_BYTES):
+            size_bytes += event_bytes(event)
+        if size_bytes >= STREAM_BYTES or len(held) >= STREAM_EVENTS_MAX or monotonic() >= until_s:
+            yield encode(held)
+            held = []
+            size_bytes, until_s = 0, monotonic() + _HELD_S_MAX
+    if held:
+        yield encode(held)
+
+
+_OTHER_BYTES = 100
+"""About so much is written of most events beside their messages."""
+
+
+def compressed(response: Response, headers: Mapping[str, str]) -> Response:
+    """Return a response compressed, where its request's headers say that gzip is understood.
+
+    >>> compressed(Response(200, (), b"a" * 2000), {"accept-encoding": "gzip"}).headers
+    (('content-encoding', 'gzip'), ('vary', 'accept-encoding'), ('content-length', '41'))
+    """
+    body = response.body
+    if isinstance(body, bytes) and len(body) < GZIP_BYTES_MIN:
+        return response
+    others = tuple(pair for pair in response.headers if pair[0] != "content-length")
+    vary = ("vary", "accept-encoding")
+    if not _takes_gzip(headers.get("accept-encoding", "")):
+        return replace(response, headers=(*response.headers, vary))
+    others = (*others, ("content-encoding", "gzip"), vary)
+    if not isinstance(body, bytes):
+        return replace(response, headers=others, body=gzipped(iter(body)))
+    packed = zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP)
+    return replace(response, headers=(*others, ("content-length", str(len(packed)))), body=packed)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Say whether a header Accept-Encoding names gzip, and not with a quality of zero."""
+    for coding in accepted.lower().split(","):
+        name, _, quality = coding.partition(";")
+        if name.strip() in ("gzip", "x-gzip"):
+            return not _NO_QUALITY.fullmatch(quality.strip())
+    return False
+
+
+_NO_QUALITY = re.compile(r"q\s*=\s*0(\.0*)?")
+
+
+def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield chunks compressed, each of them whole as soon as it is there.
+
+    >>> import gzip
+    >>> gzip.decompress(b"".join(gzipped(iter([b"one ", b"two"]))))
+    b'one two'
+    """
+    packer = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP)
+    try:
+        for chunk in chunks:
+            yield packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH)
+        yield packer.flush()
+    finally:
+        if close := getattr(chunks, "close", None):
+            close()
