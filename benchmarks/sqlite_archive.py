@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
-from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.granian_thread import ThreadServer
 from yamcs_archive.server.listening import bind, listen
 from yamcs_archive.server.process import leave
@@ -70,8 +70,7 @@ def _serve(directory: Path, port: int) -> None:
     with bind(settings.host, port) as listening:
         archive = SqliteArchive(directory)
         listen(listening)
-        server = ThreadServer(listening, settings.threads, stopping=lambda: None)
-        server.run(create_app(archive.as_archive()))
+        ThreadServer(listening, create_asgi_app(archive.as_archive()), stopping=lambda: None).run()
         archive.close()
     leave()
 

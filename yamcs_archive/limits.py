@@ -138,6 +138,16 @@ as a commit has at most, so that memory is bounded by twice as many."""
 EXCHANGE_EVENTS_MAX = 100_000
 """``limit`` of such an answer."""
 
+BODIES_BYTES_MAX = 256 << 20
+"""Bytes of bodies of single requests that a server holds while they come in: 32 of the largest."""
+
+INFLOW_BYTES_MAX = 1 << 20
+"""Bytes of a batch that wait between the event loop, which receives them, and the thread that reads them."""
+
+QUICK_BODY_BYTES_MAX = 64 << 10
+"""Bytes of a body that an event loop reads itself: a fraction of a millisecond, for which
+the others wait."""
+
 CONFLICTS_KEPT_BYTES_MAX = 32 << 20
 """Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
 

@@ -7,11 +7,22 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.http.feeds import Feed, core_feed, socket_feed, waitress_server, wsgi_feed, wsgiref_server
+from tests.http.feeds import (
+    Feed,
+    asgi_feed,
+    core_feed,
+    granian_server,
+    socket_feed,
+    waitress_server,
+    wsgi_feed,
+    wsgiref_server,
+)
 from yamcs_archive import Archive, Instance
 
+SERVERS = {"wsgiref": wsgiref_server, "waitress": waitress_server, "granian": granian_server}
 
-@pytest.fixture(params=["core", "wsgi", "wsgiref", "waitress"])
+
+@pytest.fixture(params=["core", "wsgi", "wsgiref", "waitress", "asgi", "granian"])
 def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Iterator[Feed]:
     """Send a request to an archive with the instance ``sim``, one way after another."""
     with ExitStack() as stack:
@@ -19,9 +30,10 @@ def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Ite
             yield core_feed(archive)
         elif request.param == "wsgi":
             yield wsgi_feed(archive)
+        elif request.param == "asgi":
+            yield asgi_feed(archive)
         else:
-            server = wsgiref_server if request.param == "wsgiref" else waitress_server
-            yield socket_feed(stack.enter_context(server(archive)))
+            yield socket_feed(stack.enter_context(SERVERS[request.param](archive)))
 
 
 @pytest.fixture

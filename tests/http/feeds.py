@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -18,9 +19,12 @@ from waitress.server import create_server
 
 from tests.http.conforms import check
 from yamcs_archive import Archive
+from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
+from yamcs_archive.server.granian_thread import ThreadServer
+from yamcs_archive.server.listening import bind, listen
 
 
 class Answer(NamedTuple):
@@ -133,6 +137,107 @@ def wsgi_feed(archive: Archive, created: WsgiApp | None = None) -> Feed:
     return send
 
 
+def asgi_feed(archive: Archive, part_bytes: int | None = None, cors_origins: Sequence[str] = ()) -> Feed:
+    """Through ASGI without a socket; the body comes in parts of that size."""
+    app = create_asgi_app(archive, cors_origins=cors_origins)
+
+    def send(
+        method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
+    ) -> Answer:
+        content = as_bytes(body)
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        if content:
+            given.setdefault("content-length", str(len(content)))
+        size = part_bytes or max(1, len(content))
+        parts = [content[start : start + size] for start in range(0, len(content), size)] or [b""]
+        exchange = asyncio.run(Exchange(app, method, target, given, parts).run())
+        found = {name.decode(): value.decode() for name, value in exchange.started["headers"]}
+        answer = Answer(exchange.started["status"], found, b"".join(exchange.chunks))
+        assert exchange.ended
+        return held_to_the_description(method, target, answer)
+
+    return send
+
+
+class Exchange:
+    """One request to an ASGI application, and what it sent: a server without sockets.
+
+    ``leaves_after`` is how many parts of the answer the client reads before it goes away, ``stalls_after``
+    how many before it reads no further until :meth:`leave`. ``stalls``: no more of its body comes until then.
+    ``cut_off``: it goes away without having sent the end of its body.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        parts: Iterable[bytes] = (b"",),
+        *,
+        leaves_after: int | None = None,
+        stalls_after: int | None = None,
+        stalls: bool = False,
+        cut_off: bool = False,
+    ) -> None:
+        path, _, query = target.partition("?")
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode("latin-1"),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 80),
+        }
+        self._app = app
+        self.parts = list(parts)
+        self._leaves_after, self._stalls_after = leaves_after, stalls_after
+        self._stalls, self._cut_off = stalls, cut_off
+        self.started: dict[str, Any] = {}
+        self.chunks: list[bytes] = []
+        self.ended = False
+
+    async def run(self) -> Exchange:
+        """Let the application answer."""
+        self._gone = asyncio.Event()
+        await self._app(self.scope, self._receive, self._send)
+        return self
+
+    def leave(self) -> None:
+        """Go away."""
+        self._gone.set()
+
+    async def _receive(self) -> dict[str, Any]:
+        if self.parts:
+            part = self.parts.pop(0)
+            more = bool(self.parts) or self._cut_off or self._stalls
+            return {"type": "http.request", "body": part, "more_body": more}
+        if not self._cut_off:
+            await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        assert not self.ended
+        if message["type"] == "http.response.start":
+            assert not self.started
+            self.started = message
+            return
+        assert self.started
+        assert message["type"] == "http.response.body"
+        self.chunks.append(message.get("body", b""))
+        self.ended = not message.get("more_body", False)
+        if len(self.chunks) == self._leaves_after:
+            self.leave()
+        if len(self.chunks) == self._stalls_after:
+            await self._gone.wait()
+
+
 def socket_feed(port: int) -> Feed:
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
@@ -190,3 +295,19 @@ def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Itera
         thread.join()
         server.task_dispatcher.shutdown()
         wasyncore.close_all(channels)
+
+
+@contextmanager
+def granian_server(archive: Archive) -> Iterator[int]:
+    """Serve ASGI with granian on a free port of loopback."""
+    listening = bind("127.0.0.1", 0)
+    port: int = listening.getsockname()[1]
+    listen(listening)
+    server = ThreadServer(listening, create_asgi_app(archive), stopping=lambda: None)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield port
+    finally:
+        server.stop()
+        thread.join()

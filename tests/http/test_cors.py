@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.http.feeds import Answer, Feed, core_feed, socket_feed, waitress_server, wsgi_feed
+from tests.http.feeds import Answer, Feed, asgi_feed, core_feed, socket_feed, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Event, Instance, InvalidInputError
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.cors import Origins
@@ -24,7 +24,7 @@ EXPORT = "/api/archive/sim:exportEvents"
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
 
 
-@pytest.fixture(params=["core", "wsgi", "waitress"])
+@pytest.fixture(params=["core", "wsgi", "asgi", "waitress"])
 def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Iterator[Feed]:
     """Send to an archive with a list of origins, one way after another."""
     with ExitStack() as stack:
@@ -32,6 +32,8 @@ def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Ite
             yield core_feed(archive, ALLOWED)
         elif request.param == "wsgi":
             yield wsgi_feed(archive, create_app(archive, cors_origins=ALLOWED))
+        elif request.param == "asgi":
+            yield asgi_feed(archive, cors_origins=ALLOWED)
         else:
             yield socket_feed(stack.enter_context(waitress_server(archive, ALLOWED)))
 

@@ -15,6 +15,15 @@ from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
 from yamcs_archive.limits import BATCHES_MAX
 
+Options = tuple[str, ...]
+
+
+@pytest.fixture(params=[(), ("--wsgi",)], ids=["ASGI", "WSGI"])
+def how(request: pytest.FixtureRequest) -> Options:
+    """Serve by ASGI, and by WSGI."""
+    options: Options = request.param
+    return options
+
 
 def stored(directory: Path) -> set[str]:
     """The messages that are found after reopening, each of them once."""
@@ -34,8 +43,8 @@ def refused(*arguments: object) -> str:
     return complaints
 
 
-def test_the_start_up_line_says_where_what_and_from_which_directory(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", "--instance", "bench", "_x") as served:
+def test_the_start_up_line_says_where_what_and_from_which_directory(tmp_path: Path, how: Options) -> None:
+    with serving(tmp_path / "data", *how, "--instance", "bench", "_x") as served:
         url, directory = f"http://127.0.0.1:{served.port}", tmp_path / "data"
         assert served.line == f"Serving {url} instances: _x, bench, sim directory: {directory}\n"
         assert post(served.connect(), {"message": "accepted by then"})["seqNumber"] == 0
@@ -52,8 +61,8 @@ def test_instances_that_are_there_are_served_without_being_named(tmp_path: Path)
         served.close()
 
 
-def test_a_directory_that_is_served_is_refused_with_the_servers_address(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as served:
+def test_a_directory_that_is_served_is_refused_with_the_servers_address(tmp_path: Path, how: Options) -> None:
+    with serving(tmp_path / "data", *how) as served:
         told = refused("--data", tmp_path / "data", "--port", 0)
         assert f"process {served.process.pid}" in told
         assert served.url in told
@@ -100,8 +109,9 @@ def test_readers_read_beside_the_server_and_writers_are_refused(tmp_path: Path) 
 
 def test_batches_that_stall_leave_threads_for_others_and_more_of_them_are_told_to_come_later(
     tmp_path: Path,
+    how: Options,
 ) -> None:
-    with serving(tmp_path / "a") as served:
+    with serving(tmp_path / "a", *how) as served:
         stalled = [served.connect() for _ in range(BATCHES_MAX + 40)]
         for connection in stalled:
             connection.putrequest("POST", f"{PATH}:batch")
@@ -121,8 +131,8 @@ def test_batches_that_stall_leave_threads_for_others_and_more_of_them_are_told_t
         assert post(served.connect(), {"message": "still"})["message"] == "still"
 
 
-def test_idle_connections_hold_no_thread(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", "--threads", 1) as served:
+def test_idle_connections_hold_no_thread(tmp_path: Path, how: Options) -> None:
+    with serving(tmp_path / "data", *how, "--threads", 1) as served:
         connections = [served.connect() for _ in range(20)]
         for _ in range(2):
             for connection in connections:
@@ -130,8 +140,8 @@ def test_idle_connections_hold_no_thread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, ending: int) -> None:
-    with serving(tmp_path / "data") as served:
+def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, how: Options, ending: int) -> None:
+    with serving(tmp_path / "data", *how) as served:
         idle = served.connect()
         post(idle, {"message": "kept"})
         assert served.stop(ending) == (0, "")
@@ -139,8 +149,10 @@ def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, ending: 
 
 
 @pytest.mark.parametrize("clients", [8, 96])
-def test_a_graceful_stop_under_load_answers_whatever_it_stores(tmp_path: Path, clients: int) -> None:
-    with serving(tmp_path / "data", "--threads", 64) as served:
+def test_a_graceful_stop_under_load_answers_whatever_it_stores(
+    tmp_path: Path, how: Options, clients: int
+) -> None:
+    with serving(tmp_path / "data", *how, "--threads", 64) as served:
         load = Load(served, clients)
         load.wait_for(400)
         assert served.stop() == (0, "")
@@ -151,9 +163,13 @@ def test_a_graceful_stop_under_load_answers_whatever_it_stores(tmp_path: Path, c
 
 def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_is_taken(
     tmp_path: Path,
+    how: Options,
 ) -> None:
     body = b'{"message": "slow but whole"}'
-    with serving(tmp_path / "data") as served, socket.create_connection(("127.0.0.1", served.port)) as slow:
+    with (
+        serving(tmp_path / "data", *how) as served,
+        socket.create_connection(("127.0.0.1", served.port)) as slow,
+    ):
         slow.settimeout(WAIT_S)
         slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
         slow.sendall(body[:5])
@@ -178,9 +194,9 @@ def _until_refused(port: int) -> None:
     raise AssertionError("it still listens")
 
 
-def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path) -> None:
+def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path, how: Options) -> None:
     with (
-        serving(tmp_path / "data", "--stop-wait", 1) as served,
+        serving(tmp_path / "data", *how, "--stop-wait", 1) as served,
         socket.create_connection(("127.0.0.1", served.port)) as stuck,
     ):
         stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf".encode())
@@ -191,8 +207,8 @@ def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path)
     assert stored(tmp_path / "data") == {"acknowledged"}
 
 
-def test_nothing_of_the_server_outlives_the_started_process(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as served:
+def test_nothing_of_the_server_outlives_the_started_process(tmp_path: Path, how: Options) -> None:
+    with serving(tmp_path / "data", *how) as served:
         served.kill()
         with pytest.raises(ProcessLookupError):
             os.killpg(served.process.pid, 0)
@@ -202,17 +218,17 @@ def test_nothing_of_the_server_outlives_the_started_process(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the started process"])
 def test_a_kill_under_load_loses_nothing_acknowledged_and_a_restart_succeeds_at_once(
-    tmp_path: Path, group: bool
+    tmp_path: Path, how: Options, group: bool
 ) -> None:
     clients = 32
-    with serving(tmp_path / "data") as served:
+    with serving(tmp_path / "data", *how) as served:
         load = Load(served, clients)
         load.wait_for(400)
         if group:
             served.kill_group()
         else:
             served.kill()
-        with serving(tmp_path / "data", "--port", served.port) as again:
+        with serving(tmp_path / "data", *how, "--port", served.port) as again:
             acknowledged = load.join()
             assert again.port == served.port
             assert again.stop() == (0, "")
@@ -223,10 +239,12 @@ def test_a_kill_under_load_loses_nothing_acknowledged_and_a_restart_succeeds_at_
 
 @pytest.mark.long
 @pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the started process"])
-def test_kill_after_kill_under_load_loses_nothing_acknowledged(tmp_path: Path, group: bool) -> None:
+def test_kill_after_kill_under_load_loses_nothing_acknowledged(
+    tmp_path: Path, how: Options, group: bool
+) -> None:
     acknowledged: set[str] = set()
     for life in range(10):
-        with serving(tmp_path / "data") as served:
+        with serving(tmp_path / "data", *how) as served:
             load = Load(served, 32, prefix=f"{life}/")
             load.wait_for(50 + 350 * (life % 3))
             if group:
@@ -238,10 +256,12 @@ def test_kill_after_kill_under_load_loses_nothing_acknowledged(tmp_path: Path, g
 
 
 @pytest.mark.long
-def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(tmp_path: Path) -> None:
+def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(
+    tmp_path: Path, how: Options
+) -> None:
     acknowledged: set[str] = set()
     for life in range(30):
-        with serving(tmp_path / "data") as served:
+        with serving(tmp_path / "data", *how) as served:
             load = Load(served, 64, prefix=f"{life}/")
             load.wait_for(20 * life)  # so that the signal comes early, while it starts, and late
             assert served.stop() == (0, "")

@@ -50,7 +50,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=int,
         default=Settings.threads,
         metavar="N",
-        help="requests that wait for a commit at once; default: %(default)s",
+        help="pages of history that are read at once (with --wsgi: requests that wait for a commit at once);"
+        " default: %(default)s",
+    )
+    parser.add_argument(
+        "--wsgi",
+        action="store_true",
+        help="serve WSGI instead of ASGI: the same HTTP API, a thread for each request, no live updates",
     )
     parser.add_argument(
         "--stop-wait",
@@ -80,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
         host=options.host,
         port=options.port,
         threads=options.threads,
+        wsgi=options.wsgi,
         stop_wait_s=options.stop_wait,
         cors_origins=options.cors_origin,
     )

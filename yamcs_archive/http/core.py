@@ -15,13 +15,13 @@ from dataclasses import replace
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ReadOnlyError
 from yamcs_archive.http.cors import Origins
-from yamcs_archive.http.messages import Call, Head, Pending, Response
+from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
 from yamcs_archive.http.polls import Polls
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.requests import Request, Route
 from yamcs_archive.http.routes import find
 from yamcs_archive.http.streaming import Chunks, compressed
-from yamcs_archive.limits import BATCHES_MAX, BODY_BYTES_MAX, POLLS_MAX, STREAMS_MAX
+from yamcs_archive.limits import BATCHES_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, POLLS_MAX, STREAMS_MAX
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +102,8 @@ class Core:
             run,
             too_large=lambda: error_reply(_too_large(), media),
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
+            crowded=lambda: error_reply(_crowded(), media),
+            work=Work.LONG if route.unbounded else route.work,
         )
 
     def end_polls(self) -> None:
@@ -130,6 +132,8 @@ class Core:
             lambda body: stream([body] if body else []),
             too_large=lambda: error_reply(_too_large(), media),
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
+            crowded=lambda: error_reply(_crowded(), media),
+            work=Work.LONG,
             stream=stream,
         )
 
@@ -191,6 +195,10 @@ def _too_many(most: int, what: str) -> HttpError:
         "ServiceUnavailableException",
         f"{most} {what} are under way, the limit: send it again later",
     )
+
+
+def _crowded() -> HttpError:
+    return _too_many(BODIES_BYTES_MAX, "bytes of bodies")
 
 
 def _too_large() -> HttpError:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response
+from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response, Work
 from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
@@ -28,7 +28,7 @@ def create_event(request: Request) -> Response | Pending:
             return error_reply(error, media, form)
         return _event_reply(done.result().event, media, form)
 
-    return Pending(instance.submit(event, request_id=_request_id(request)), finish)
+    return Pending(instance.submit(event, request_id=_request_id(request)), finish, work=Work.QUICK)
 
 
 def _request_id(request: Request) -> str | None:

@@ -10,12 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
 JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
 
 Headers = tuple[tuple[str, str], ...]
+
+
+class Work(Enum):
+    """What a request asks of whoever runs it, so that an adapter can choose the place."""
+
+    QUICK = auto()
+    """Microseconds, and nothing is waited for: an event loop may run it itself."""
+    PAGE = auto()
+    """Something is read, and little of it."""
+    LONG = auto()
+    """All of history may be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +64,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it."""
+    """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it.
+
+    Where nobody is left to answer, cancel the future. ``work`` is what ``finish`` asks for.
+    """
 
     future: Future[Any]
     finish: Callable[[Future[Any]], Response]
     poll: bool = False
     """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
+    work: Work = Work.PAGE
 
     def wait(self) -> Response:
         """Block until the future is done and return the response."""
@@ -74,14 +90,17 @@ class Call:
     """A request whose head was accepted: read at most ``body_bytes_max`` bytes of body, then run it.
 
     ``too_large`` answers for a body that turns out longer than that, ``cut_off`` for one that ends before
-    its Content-Length. Where ``stream`` is there, the body may have any length: give it the body's chunks
-    as they come, with a :class:`CutOffError` where they end too early.
+    its Content-Length, ``crowded`` where too many bodies are held already. ``work`` is what ``run`` asks for.
+    Where ``stream`` is there, the body may have any length: give it the body's chunks as they come, with a
+    :class:`CutOffError` where they end too early.
     """
 
     body_bytes_max: int
     run: Callable[[bytes], Response | Pending]
     too_large: Callable[[], Response]
     cut_off: Callable[[int, int], Response]
+    crowded: Callable[[], Response]
+    work: Work = Work.PAGE
     stream: Callable[[Iterable[bytes]], Response] | None = None
 
     def with_headers(self, headers: Headers) -> Call:
@@ -92,5 +111,6 @@ class Call:
             run=lambda body: self.run(body).with_headers(headers),
             too_large=lambda: self.too_large().with_headers(headers),
             cut_off=lambda got, said: self.cut_off(got, said).with_headers(headers),
+            crowded=lambda: self.crowded().with_headers(headers),
             stream=stream and (lambda chunks: stream(chunks).with_headers(headers)),
         )

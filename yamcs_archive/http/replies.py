@@ -44,12 +44,11 @@ class HttpError(ArchiveError):
 
 
 class CutOffError(HttpError):
-    """The body ended before its Content-Length: the client went away, or counted wrong."""
+    """The body ended before its Content-Length, or its last chunk: the client went away, or counted wrong."""
 
-    def __init__(self, got: int, said: int) -> None:
-        super().__init__(
-            400, "BadRequestException", f"the body ends after {got} bytes, content-length says {said}"
-        )
+    def __init__(self, got: int, said: int | None) -> None:
+        missing = "its last chunk is missing" if said is None else f"content-length says {said}"
+        super().__init__(400, "BadRequestException", f"the body ends after {got} bytes, {missing}")
 
 
 STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (

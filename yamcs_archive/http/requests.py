@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response
+from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response, Work
 from yamcs_archive.http.openapi.operation import Operation
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.forms import Form
@@ -47,3 +47,5 @@ class Route:
     """The body may have any length and is read as it comes."""
     unbounded: bool = False
     """The answer may have any length and is written as it is read."""
+    work: Work = Work.PAGE
+    """What the handler asks of whoever runs it."""

@@ -23,7 +23,7 @@ from yamcs_archive.http.listing import (
     list_sources,
     stream_events,
 )
-from yamcs_archive.http.messages import JSON, Response
+from yamcs_archive.http.messages import JSON, Response, Work
 from yamcs_archive.http.openapi import describing, reading, storing
 from yamcs_archive.http.openapi.document import document
 from yamcs_archive.http.replies import reply
@@ -39,7 +39,7 @@ def describe_api(_: Request) -> Response:
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
         Route("GET", list_events, reading.LIST_EVENTS),
-        Route("POST", create_event, storing.CREATE_EVENT),
+        Route("POST", create_event, storing.CREATE_EVENT, work=Work.QUICK),
     ),
     "/api/archive/{instance}/events:batch": (
         Route("POST", create_events, storing.CREATE_EVENTS, streams=True),
@@ -57,7 +57,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/openapi.json": (Route("GET", describe_api, describing.OPENAPI),),
     "/api/instances": (Route("GET", list_instances, describing.LIST_INSTANCES),),
     "/api/instances/{instance}": (Route("GET", get_instance, describing.GET_INSTANCE),),
-    "/healthz": (Route("GET", healthz, describing.HEALTHZ),),
+    "/healthz": (Route("GET", healthz, describing.HEALTHZ, work=Work.QUICK),),
     "/readyz": (Route("GET", readyz, describing.READYZ),),
 }
 """The routes of each path, each with its description in ``openapi``."""

@@ -5,8 +5,8 @@ started is killed with SIGKILL. Its other form, workers as threads, is meant for
 several of them run side by side. With one worker it serves under the interpreter's lock as well, and
 whatever ends the process ends the server, the writer and the locks with it.
 
-The three overrides below are not granian's public doors, so setup.cfg holds its minor version, and
-``tests/server`` holds what they are for.
+An ASGI application gets an event loop of its own, in that thread. The four overrides below are not granian's
+public doors, so setup.cfg holds its minor version, and ``tests/server`` holds what they are for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # not in its
 from granian.server.mt import MTServer
 
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.asgi import AsgiApp
 from yamcs_archive.server.listening import BACKLOG_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -31,30 +32,39 @@ class ServerFailedError(ArchiveError):
 
 
 class ThreadServer(MTServer):
-    """Serves a WSGI application on a listening socket, which it takes over, until :meth:`stop`.
+    """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
 
-    ``threads`` is how many requests are in the application at once; ``stopping`` is called when it
-    stops, before the requests under way are waited for.
+    ``threads`` is how many requests are in a WSGI application at once; an ASGI application has its own.
+    ``stopping`` is called when it stops, before the requests under way are waited for.
     """
 
-    def __init__(self, listening: socket.socket, threads: int, stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        app: AsgiApp | WSGIApplication,
+        stopping: Callable[[], None],
+        threads: int = 1,
+    ) -> None:
+        asgi = isinstance(app, AsgiApp)
         super().__init__(
             "yamcs_archive",
-            interface=Interfaces.WSGI,
-            blocking_threads=threads,
+            interface=Interfaces.ASGI if asgi else Interfaces.WSGI,
+            blocking_threads=1 if asgi else threads,
             backlog=BACKLOG_CONNECTIONS,
+            websockets=asgi,
             log_enabled=False,
         )
+        self._app = app
         self._listening = listening
         self._stopping = stopping
 
-    def run(self, app: WSGIApplication) -> None:
+    def run(self) -> None:
         """Serve until :meth:`stop`, and return when every accepted request was answered.
 
-        Must be called in the main thread: granian sets signal handlers. Raises :class:`ServerFailedError`.
+        Raises :class:`ServerFailedError`.
         """
         try:
-            self.serve(target_loader=lambda: app, wrap_loader=False)
+            self.serve(target_loader=lambda: self._app, wrap_loader=False)
         except SystemExit:
             raise ServerFailedError(
                 "the server's thread ended unexpectedly; what was acknowledged is stored"
@@ -69,6 +79,11 @@ class ThreadServer(MTServer):
     def stopped(self) -> bool:
         """True once it was told to stop."""
         return self.interrupt_signal
+
+    def startup(self, spawn_target: Any, target_loader: Any) -> None:
+        """Begin to serve. granian's own would take the process's signals, which are not its business here."""
+        self._init_shared_socket()
+        self._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
 
     def _check_gil(self) -> None:
         pass  # one worker is right with the lock too: see the head of this file

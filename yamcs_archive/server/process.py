@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
 from yamcs_archive.server.listening import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
@@ -49,18 +50,22 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         with Archive.open(settings.data, holder=url) as archive:
             names = _open_instances(archive, settings.instances)
             listen(listening)
-            app = create_app(archive, cors_origins=settings.cors_origins)
+            app: AsgiApp | WsgiApp
+            if settings.wsgi:
+                app = create_app(archive, cors_origins=settings.cors_origins)
+            else:
+                app = create_asgi_app(archive, settings.threads, cors_origins=settings.cors_origins)
 
             def stopping() -> None:
                 app.end_polls()  # they would wait on for minutes
                 _limit(settings.stop_wait_s, archive)
 
-            server = ThreadServer(listening, settings.threads, stopping=stopping)
+            server = ThreadServer(listening, app, stopping, threads=settings.threads)
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             opening = _Opening(url, server, say, line)
             opening.start()
-            server.run(app)
+            server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
 

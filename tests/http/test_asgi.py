@@ -1,0 +1,256 @@
+"""The ASGI adapter: threads, bodies that come in parts, answers that break off, clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.http.feeds import Exchange, asgi_feed, granian_server
+from yamcs_archive import Archive, Event, Instance
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
+
+EVENTS = "/api/archive/sim/events"
+STREAM = "/api/stream-archive/sim:streamEvents"
+EXPORT = "/api/archive/sim:exportEvents"
+
+
+def posting(app: Any) -> Exchange:
+    return Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message":', b' ""}'])
+
+
+def run(exchange: Exchange) -> Exchange:
+    return asyncio.run(exchange.run())
+
+
+def test_bodies_in_parts_of_any_size_are_read_whole(archive: Archive, sim: Instance) -> None:
+    body = '{"message": "Über", "source": "S", "sequenceNumber": 1, "time": "2026-01-01T00:00:00Z"}'
+    answers = {size: asgi_feed(archive, part_bytes=size)("POST", EVENTS, body) for size in (1, 7, 4096)}
+    assert {answer.status for answer in answers.values()} == {200}
+    assert len({answer.body for answer in answers.values()}) == 1
+    lines = "\n".join(msgspec.json.encode({"message": f"Step {n}"}).decode() for n in range(100))
+    for size in (1, 13, 1 << 20):
+        assert asgi_feed(archive, part_bytes=size)("POST", f"{EVENTS}:batch", lines).json()["stored"] == 100
+    assert sim.stats().events == 301
+
+
+def test_a_body_without_a_length_is_read_to_its_end_and_never_beyond_the_limit(
+    archive: Archive, sim: Instance
+) -> None:
+    app = create_asgi_app(archive)
+    chunked = {"transfer-encoding": "chunked"}
+    assert run(Exchange(app, "POST", EVENTS, chunked, [b'{"mess', b'age": "a"}'])).started["status"] == 200
+    part = b" " * (1 << 20)
+    endless = Exchange(app, "POST", EVENTS, chunked, [part] * 1000)
+    assert run(endless).started["status"] == 413
+    assert len(endless.parts) == 1000 - BODY_BYTES_MAX // len(part) - 1
+    assert [event.message for event in sim.events()] == ["a"]
+
+
+def test_bodies_that_come_in_all_at_once_are_held_only_up_to_a_bound(archive: Archive, sim: Instance) -> None:
+    app = create_asgi_app(archive)
+    count = BODIES_BYTES_MAX // (7 << 20) + 8
+    statuses: list[int] = []
+
+    async def main() -> None:
+        stalled = [
+            Exchange(app, "POST", EVENTS, {"transfer-encoding": "chunked"}, [bytes(7 << 20)], stalls=True)
+            for _ in range(count)
+        ]
+        tasks = [asyncio.ensure_future(exchange.run()) for exchange in stalled]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        statuses.extend(exchange.started["status"] for exchange in stalled if exchange.started)
+        for exchange in stalled:
+            exchange.leave()
+        await asyncio.gather(*tasks)
+        assert (
+            await Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ', b'""}']).run()
+        ).ended
+
+    asyncio.run(main())
+    assert set(statuses) == {503}
+    assert 0 < len(statuses) < count
+
+
+def test_a_client_that_leaves_within_a_body_gets_no_answer_and_stores_nothing_of_it(
+    archive: Archive, sim: Instance
+) -> None:
+    app = create_asgi_app(archive)
+    single = Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ""}'], cut_off=True)
+    assert not run(single).started
+    lines = [b'{"message": "whole"}\n', b'{"message": "half']
+    run(Exchange(app, "POST", f"{EVENTS}:batch", {"transfer-encoding": "chunked"}, lines, cut_off=True))
+    assert [event.message for event in sim.events()] == ["whole"]
+
+
+def test_durable_posts_are_under_way_at_once_and_hold_no_thread(archive: Archive, sim: Instance) -> None:
+    app = create_asgi_app(archive)
+
+    async def main() -> None:
+        await posting(app).run()
+        before = threading.active_count()
+        posts = [posting(app).run() for _ in range(300)]
+        done = await asyncio.gather(*posts)
+        assert {exchange.started["status"] for exchange in done} == {200}
+        assert threading.active_count() == before
+
+    asyncio.run(main())
+    assert sim.stats().events == 301
+
+
+class Watched:
+    """Makes every reading of events tell how far it came and that it ended, and lets it fail or wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read = 0
+        self.closed = threading.Event()
+        self.fail_at: int | None = None
+        self.gate: threading.Event | None = None
+        original = Instance.events
+        watched = self
+
+        def events(instance: Instance, **asked: Any) -> Iterator[Event]:
+            return watched.through(original(instance, **asked))
+
+        monkeypatch.setattr(Instance, "events", events)
+
+    def through(self, events: Iterator[Event]) -> Iterator[Event]:
+        try:
+            for event in events:
+                if self.gate is not None:
+                    assert self.gate.wait(60)
+                self.read += 1
+                if self.read == self.fail_at:
+                    raise DamagedError("a block", "checksum")
+                yield event
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def long(sim: Instance) -> Instance:
+    """An instance with so much in it that a stream of it takes many chunks."""
+    sim.append_many(Event("x" * 1000, generation_time=n) for n in range(3000))
+    return sim
+
+
+def test_a_client_that_leaves_ends_the_scan(
+    archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    exchange = run(Exchange(create_asgi_app(archive), "GET", EXPORT, {}, leaves_after=2))
+    assert exchange.started["status"] == 200
+    assert not exchange.ended
+    assert watched.closed.wait(60)
+    assert watched.read < 1000
+
+
+def test_an_error_after_the_first_chunk_passes_to_the_server(
+    archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Watched(monkeypatch).fail_at = 2000
+    exchange = Exchange(create_asgi_app(archive), "POST", STREAM, {})
+    with pytest.raises(DamagedError):
+        run(exchange)
+    assert exchange.chunks
+    assert not exchange.ended
+
+
+def test_over_a_socket_an_answer_that_breaks_off_has_no_last_chunk(
+    archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    with granian_server(archive) as port:
+        whole = _raw(port)
+        watched.read, watched.fail_at = 0, 2000
+        broken = _raw(port)
+    assert whole.endswith(b"\r\n0\r\n\r\n")
+    assert broken.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(broken) > 1_000_000
+    assert not broken.endswith(b"\r\n0\r\n\r\n")
+
+
+def _raw(port: int) -> bytes:
+    """Return all that the server sends until it closes, or until the last chunk."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(f"GET {EXPORT} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        received = b""
+        while not received.endswith(b"\r\n0\r\n\r\n") and (part := connection.recv(1 << 20)):
+            received += part
+    return received
+
+
+def test_streams_beyond_the_limit_are_told_to_come_later_and_posts_and_pages_go_on(
+    archive: Archive, long: Instance
+) -> None:
+    app = create_asgi_app(archive)
+
+    async def main() -> None:
+        slow = [Exchange(app, "GET", EXPORT, {}, stalls_after=1) for _ in range(STREAMS_MAX + 3)]
+        tasks = [asyncio.ensure_future(exchange.run()) for exchange in slow]
+        while sum(bool(exchange.chunks) for exchange in slow) < len(slow):
+            await asyncio.sleep(0.001)
+        refused = [exchange for exchange in slow if exchange.started["status"] == 503]
+        assert len(refused) == 3
+        assert all((b"retry-after", b"1") in exchange.started["headers"] for exchange in refused)
+        posted = await posting(app).run()
+        page = await Exchange(app, "GET", EVENTS, {}).run()
+        assert (posted.started["status"], page.started["status"]) == (200, 200)
+        for exchange in slow:
+            exchange.leave()
+        await asyncio.gather(*tasks)
+        again = await Exchange(app, "GET", EXPORT, {}).run()
+        assert (again.started["status"], again.ended) == (200, True)
+
+    asyncio.run(main())
+
+
+def test_scans_that_take_long_hold_up_neither_posts_nor_pages(
+    archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    app = create_asgi_app(archive)
+
+    async def main() -> None:
+        watched.gate = threading.Event()
+        scans = [asyncio.ensure_future(Exchange(app, "GET", EXPORT, {}).run()) for _ in range(STREAMS_MAX)]
+        await asyncio.sleep(0)
+        posted = await posting(app).run()
+        sources = await Exchange(app, "GET", f"{EVENTS}/sources", {}).run()
+        assert (posted.started["status"], sources.started["status"]) == (200, 200)
+        assert not any(scan.done() for scan in scans)
+        watched.gate.set()
+        assert all(scan.ended for scan in await asyncio.gather(*scans))
+
+    asyncio.run(main())
+
+
+def test_a_mounted_application_sees_its_own_paths(archive: Archive, sim: Instance) -> None:
+    exchange = Exchange(create_asgi_app(archive), "GET", "/mounted/healthz", {})
+    exchange.scope["root_path"] = "/mounted"
+    assert run(exchange).started["status"] == 200
+
+
+def test_the_servers_life_is_answered_and_other_scopes_are_refused(archive: Archive) -> None:
+    app = create_asgi_app(archive)
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    with pytest.raises(ValueError, match="smtp"):
+        asyncio.run(app({"type": "smtp"}, receive, send))

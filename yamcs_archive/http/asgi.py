@@ -1,0 +1,215 @@
+"""The ASGI adapter: from an event loop to the core and back. Holds no rules.
+
+It awaits a pending answer, so an event that is being made durable holds no thread. What reads the medium runs
+on threads (``bridging``), one chunk at a time where an answer is written as it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.http.bridging import Ends, Inflow, Message, Outflow, Pools, Receive, Send
+from yamcs_archive.http.core import Core
+from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
+from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.limits import BODIES_BYTES_MAX, QUICK_BODY_BYTES_MAX
+
+PAGE_THREADS = 64
+
+
+class AsgiApp:
+    """An ASGI application over an open archive; works under any ASGI server. See :func:`create_asgi_app`."""
+
+    def __init__(
+        self, archive: Archive, page_threads: int = PAGE_THREADS, *, cors_origins: Iterable[str] = ()
+    ) -> None:
+        self.core = Core(archive, cors_origins=cors_origins)
+        self.pools = Pools(page_threads)
+        self.held_bytes = 0
+        """Of bodies that come in parts, together."""
+        self._ends: Ends | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's own life."""
+        if scope["type"] == "http":
+            await _Exchange(self, receive, send).run(_head(scope))
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            raise ValueError(f"ASGI scope {scope['type']!r} is not served")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            kind = (await receive())["type"]
+            if kind == "lifespan.shutdown":
+                self.pools.close()
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    def end_polls(self) -> None:
+        """Let every answer that waits for something to be stored leave now: serving ends."""
+        self.core.end_polls()
+
+    def ends(self) -> Ends:
+        """Return what brings the ends of futures to the running loop."""
+        if self._ends is None or self._ends.loop is not asyncio.get_running_loop():
+            self._ends = Ends(asyncio.get_running_loop())
+        return self._ends
+
+
+def create_asgi_app(
+    archive: Archive, page_threads: int = PAGE_THREADS, *, cors_origins: Iterable[str] = ()
+) -> AsgiApp:
+    """Return the ASGI application for an open archive, to put under a server or into another application.
+
+    ``page_threads`` is how many pages of history are read at once; events that are stored take none of them.
+    Pages of ``cors_origins`` (``https://ops.example``) may use it from a browser. Raises InvalidInputError
+    for what is no origin.
+
+    >>> create_asgi_app(Archive.open(directory)).__class__.__name__
+    'AsgiApp'
+    """
+    return AsgiApp(archive, page_threads, cors_origins=cors_origins)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, app: AsgiApp, receive: Receive, send: Send) -> None:
+        self._app, self._receive, self._send = app, receive, send
+        self._leaving: asyncio.Task[None] | None = None
+
+    async def run(self, head: Head) -> None:
+        begun = self._app.core.begin(head)
+        try:
+            response = begun if isinstance(begun, Response) else await self._answer(head, begun)
+            if response is not None:  # else the client went away
+                await self._write(response)
+        finally:
+            if self._leaving is not None:
+                self._leaving.cancel()
+
+    async def _answer(self, head: Head, call: Call) -> Response | None:
+        length = head.headers.get("content-length")
+        said = int(length) if length else None  # the core has seen that it is a number
+        if call.stream is not None:
+            return await self._read_as_it_comes(call.stream, said)
+        # A request without either header has no body, so there is nothing to wait for.
+        whole = said is None and "transfer-encoding" not in head.headers
+        body = b"" if whole else await self._body(call, said)
+        if not isinstance(body, bytes):
+            return body
+        if call.work is Work.QUICK and len(body) <= QUICK_BODY_BYTES_MAX:
+            answer = call.run(body)
+        else:
+            answer = await self._app.pools.run(call.work, call.run, body)
+        return answer if isinstance(answer, Response) else await self._wait(answer)
+
+    async def _wait(self, pending: Pending) -> Response | None:
+        ended = self._app.ends().of(pending.future)
+        if pending.work is Work.QUICK:
+            await ended
+            return pending.finish(pending.future)
+        try:
+            await asyncio.wait({ended, self._left()}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not ended.done():
+                pending.future.cancel()
+        if not ended.done():
+            return None
+        return await self._app.pools.run(pending.work, pending.finish, pending.future)
+
+    async def _body(self, call: Call, said: int | None) -> bytes | Response | None:
+        """Read a whole body, never beyond the limit; None where the client goes away."""
+        parts: list[bytes] = []
+        got = 0
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                part: bytes = message.get("body", b"")
+                got += len(part)
+                if got > call.body_bytes_max:
+                    return call.too_large()
+                if not message.get("more_body", False):
+                    if said is not None and got < said:
+                        return call.cut_off(got, said)
+                    return b"".join((*parts, part))
+                parts.append(part)
+                self._app.held_bytes += len(part)
+                if self._app.held_bytes > BODIES_BYTES_MAX:
+                    return call.crowded()
+        finally:
+            self._app.held_bytes -= sum(map(len, parts))
+
+    async def _read_as_it_comes(
+        self, stream: Callable[[Iterable[bytes]], Response], said: int | None
+    ) -> Response:
+        inflow = Inflow()
+        filling = asyncio.ensure_future(inflow.fill(self._receive, said))
+        reading = self._app.pools.run_batch(stream, inflow)
+        try:
+            return await reading
+        finally:
+            filling.cancel()
+            inflow.end(CutOffError(0, said))
+
+    def _left(self) -> asyncio.Task[None]:
+        """Return what is done when the client goes away; only once the body was read."""
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(_left(self._receive))
+        return self._leaving
+
+    async def _write(self, response: Response) -> None:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if isinstance(response.body, bytes):
+            await self._send({"type": "http.response.body", "body": response.body})
+        else:
+            await self._write_as_it_is_read(response.body)
+
+    async def _write_as_it_is_read(self, chunks: Iterable[bytes]) -> None:
+        """Write chunks, the next one being read meanwhile, until the end or until the client goes away.
+
+        An error passes to the server, which closes the connection without the last chunk.
+        """
+        outflow = Outflow(self._app.pools, chunks)
+        left = self._left()
+        try:
+            ahead = outflow.read()
+            while True:
+                waiting: set[asyncio.Future[Any]] = {ahead, left}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if left.done():
+                    return
+                chunk = ahead.result()
+                if chunk is None:
+                    break
+                ahead = outflow.read()
+                with suppress(OSError):  # the client goes away: some servers say it like this as well
+                    await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            outflow.close()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _head(scope: Message) -> Head:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    path, mounted_at = scope["path"], scope.get("root_path", "")
+    if mounted_at and path.startswith(mounted_at):
+        path = path[len(mounted_at) :]
+    return Head(scope["method"], path, scope["query_string"].decode("latin-1"), headers)

@@ -1,0 +1,195 @@
+"""Between an event loop and threads: what blocks runs elsewhere, and ends are brought back in few wakes.
+
+1. Nothing here waits in the loop's thread.
+2. Threads are counted by what they are for: a page, a scan and a batch never take one from another, and
+   an event that is stored needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from yamcs_archive.http.messages import Work
+from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.limits import BATCHES_MAX, INFLOW_BYTES_MAX, STREAMS_MAX
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+"""ASGI's: returns the next message from the server."""
+Send = Callable[[Message], Awaitable[None]]
+
+_Result = TypeVar("_Result")
+
+_REFUSING_THREADS = 4
+"""Beside those for streams and for batches: whoever finds all in use is told so, on one of these."""
+
+
+class Pools:
+    """Threads by what they are for. They begin when they are needed."""
+
+    def __init__(self, page_threads: int) -> None:
+        self._pages = ThreadPoolExecutor(page_threads, "yamcs-archive-page")
+        self._scans = ThreadPoolExecutor(STREAMS_MAX + _REFUSING_THREADS, "yamcs-archive-scan")
+        self._batches = ThreadPoolExecutor(BATCHES_MAX + _REFUSING_THREADS, "yamcs-archive-batch")
+
+    def run(self, work: Work, call: Callable[..., _Result], *arguments: Any) -> asyncio.Future[_Result]:
+        """Run a call on a thread for that work; to be awaited in the loop that calls it."""
+        pool = self._scans if work is Work.LONG else self._pages
+        return asyncio.wrap_future(pool.submit(call, *arguments))
+
+    def run_batch(self, call: Callable[[Iterator[bytes]], _Result], body: Inflow) -> asyncio.Future[_Result]:
+        """Run a call that reads a body as it comes, for as long as that may take."""
+        return asyncio.wrap_future(self._batches.submit(call, iter(body)))
+
+    def close(self) -> None:
+        """Take no more calls. Those under way end by themselves."""
+        for pool in (self._pages, self._scans, self._batches):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Ends:
+    """Brings the ends of futures to an event loop: one wake for all that end while it is on its way.
+
+    A commit ends the futures of a whole group one after another; a wake for each would cost a system call
+    each, and the loop would fight the committing thread for the interpreter's lock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ended: deque[asyncio.Future[None]] = deque()
+        self._called = False
+
+    def of(self, future: Future[Any]) -> asyncio.Future[None]:
+        """Return what is done in the loop when the future is done, however it ended."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        future.add_done_callback(lambda _: self._end(waiter))
+        return waiter
+
+    def _end(self, waiter: asyncio.Future[None]) -> None:
+        # On any thread. It is entered before the flag is looked at, and the loop takes the flag back before
+        # it looks for what was entered: so nobody is left behind.
+        self._ended.append(waiter)
+        if not self._called:
+            self._called = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._called = False
+        while self._ended:
+            waiter = self._ended.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Inflow:
+    """A body on its way from an event loop, which fills it, to a thread, which reads it; little is held."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._guard = threading.Condition()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._error: CutOffError | None = None
+
+    async def fill(self, receive: Receive, said: int | None) -> None:
+        """Take the body from the server, no faster than it is read; ``said`` is its Content-Length."""
+        got = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.end(CutOffError(got, said))
+                return
+            part = message.get("body", b"")
+            got += len(part)
+            with self._guard:
+                self._parts.append(part)
+                self._size += len(part)
+                full = self._size > INFLOW_BYTES_MAX
+                self._guard.notify()
+            if not message.get("more_body", False):
+                self.end(CutOffError(got, said) if said is not None and got < said else None)
+                return
+            if full:
+                self._room.clear()
+                with self._guard:
+                    full = self._size > INFLOW_BYTES_MAX
+                if full:  # else it was emptied before the event was cleared
+                    await self._room.wait()
+
+    def end(self, error: CutOffError | None) -> None:
+        """Say that nothing more comes; the first word counts."""
+        with self._guard:
+            if not self._ended:
+                self._ended, self._error = True, error
+                self._guard.notify()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what has come, waiting for it; on one thread. Raises CutOffError where it ended too early."""
+        while True:
+            with self._guard:
+                while not (self._parts or self._ended):
+                    self._guard.wait()
+                parts, self._parts, self._size = self._parts, [], 0
+            if not parts:
+                if self._error is not None:
+                    raise self._error
+                return
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._room.set)
+            if part := b"".join(parts):
+                yield part
+
+
+class Outflow:
+    """Chunks that are read on a thread, one at a time, for an event loop that writes them."""
+
+    def __init__(self, pools: Pools, chunks: Iterable[bytes]) -> None:
+        self._pools = pools
+        self._chunks, self._iterator = chunks, iter(chunks)
+        self._guard = threading.Lock()
+        self._reading = self._closed = False
+
+    def read(self) -> asyncio.Future[bytes | None]:
+        """Read the next chunk; None at the end."""
+        future = self._pools.run(Work.LONG, self._next)
+        # Whoever gives up does not look at the last one, and asyncio would complain about its error.
+        future.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return future
+
+    def close(self) -> None:
+        """Let the reading end: at once, or where a chunk is being read, after that one."""
+        with self._guard:
+            self._closed = True
+            if self._reading:
+                return
+        self._close()
+
+    def _next(self) -> bytes | None:
+        with self._guard:
+            if self._closed:
+                return None
+            self._reading = True
+        try:
+            return next(self._iterator, None)
+        finally:
+            if self._closed_meanwhile():
+                self._close()
+
+    def _closed_meanwhile(self) -> bool:
+        with self._guard:
+            self._reading = False
+            return self._closed
+
+    def _close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
