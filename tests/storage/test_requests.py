@@ -16,7 +16,9 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Opt
 from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError, RequestIdsFullError
 from yamcs_archive.limits import REQUEST_AGE_US
 from yamcs_archive.storage import points
+from yamcs_archive.storage.meta import encode_meta
 from yamcs_archive.storage.points import POINTS
+from yamcs_archive.storage.state import read_meta
 
 _NOW = 1_700_000_000_000_000
 
@@ -308,3 +310,59 @@ def test_ids_beside_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:
             stored += not answer.duplicate
             assert model.setdefault(request, (content, answer.event.key))[1] == answer.event.key
         assert sim.stats().events == stored
+
+
+def test_a_retry_of_an_event_that_was_pruned_since_is_expired(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        events = [Event(f"{n}", generation_time=n * 100) for n in range(20)]
+        sim.append_many(events, request_id="b")
+        environment = sim._store._environment  # type: ignore[attr-defined]
+        facts = read_meta(environment)._replace(horizon=1000)
+        with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
+            for pair in encode_meta(facts):
+                transaction.put(*pair)
+    with Archive.open(tmp_path / "a") as archive:
+        counts = archive.instance("sim").append_many(events, request_id="b")
+        assert (counts.stored, counts.duplicates, counts.expired) == (0, 10, 10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.DataObject) -> None:
+    """A batch of which any part is stored already, in rows and in blocks, now and then with other content."""
+    times = st.integers(0, 300)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Archive.open(Path(folder) / "a", options=Options(block_events_max=64, maintenance=False)) as archive,
+    ):
+        sim = archive.instance("sim", create=True)
+        model: dict[EventKey, Event] = {}
+        for _ in range(data.draw(st.integers(1, 4))):
+            taken = data.draw(st.lists(times, min_size=1, max_size=250, unique=data.draw(st.booleans())))
+            if data.draw(st.booleans()):
+                taken.sort()
+            other = data.draw(st.sets(times, max_size=5))
+            events = [
+                Event("other" if n in other else f"m{n}", f"S{n % 3}", generation_time=n // 2, seq_number=n)
+                for n in taken
+            ]
+            stored = duplicates = 0
+            conflicts = []
+            for position, event in enumerate(events):
+                known = model.setdefault(event.key, event)
+                if known is event:
+                    stored += 1
+                elif known.message == event.message:
+                    duplicates += 1
+                else:
+                    conflicts.append((position, known.message, event.message))
+            counts = sim.append_many(events)
+            assert (counts.stored, counts.duplicates) == (stored, duplicates)
+            assert [
+                (each.position, each.stored.message, each.offered.message) for each in counts.conflicts
+            ] == conflicts
+            if data.draw(st.booleans()):
+                sim.settle()
+        found = {event.key: event.message for event in sim.events()}
+        assert found == {key: event.message for key, event in model.items()}

@@ -38,6 +38,8 @@ _VECTOR_EVENTS_MIN = 64
 """Fewer events than this are faster one by one."""
 _LOOKS_MAX, _SCATTERED = 64, 4
 """After so many look-ups that found fewer events each than this, events are looked for all at once."""
+_COMPARED_AT_ONCE = 64
+"""Stored events that are held at once to be compared with those offered: at most 64 MiB of messages."""
 
 
 class Existing(Protocol):
@@ -52,8 +54,8 @@ class Existing(Protocol):
     def held(self, events: Vectors) -> list[int]:
         """Return the places of the events, which are in key order, whose keys are stored."""
 
-    def event(self, key: Key) -> Event:
-        """Return the event stored under ``key``."""
+    def events(self, keys: Sequence[Key]) -> list[Event]:
+        """Return the events stored under ``keys``, which come in order."""
 
 
 class Refused(NamedTuple):
@@ -268,12 +270,12 @@ class _Placing:
             following = self._existing.next_key(key)
             looked += 1
             if following == key:
-                self._refuse(index, self._existing.event(key))
+                self._refuse_held([index])
                 index += 1
-                continue
-            stop = self._events.size if following is None else self._place_of(following)
-            self._take(index, stop, set(), alone=True)
-            index = stop
+            else:
+                stop = self._events.size if following is None else self._place_of(following)
+                self._take(index, stop, set(), alone=True)
+                index = stop
             if looked == _LOOKS_MAX and index < _SCATTERED * looked and isinstance(self._events, Vectors):
                 index = self._take_scattered(index, self._events)
         return self._new, self._stretches
@@ -295,13 +297,20 @@ class _Placing:
         for here in sorted(held | repeated):
             self._new.extend(range(index, here))
             index = here + 1
-            if here in held:
-                self._refuse(here, self._existing.event(self._events.key(here)))
-            else:
+            if here not in held:
                 self._refuse(here, self._events.event(self._new[-1]))
+        self._refuse_held(sorted(held))
         self._new.extend(range(index, stop))
         if len(self._new) > begin:
             self._stretches.append(Stretch(begin, len(self._new), alone))
+
+    def _refuse_held(self, places: list[int]) -> None:
+        """Refuse the events at places whose keys are stored, some at a time: what is stored may be large."""
+        for start in range(0, len(places), _COMPARED_AT_ONCE):
+            part = places[start : start + _COMPARED_AT_ONCE]
+            stored = self._existing.events([self._events.key(place) for place in part])
+            for place, event in zip(part, stored, strict=True):
+                self._refuse(place, event)
 
     def _refuse(self, place: int, stored: Event) -> None:
         self._arrivals.refuse(self._arrived[place], stored)

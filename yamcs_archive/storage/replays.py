@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import lmdb
 from msgspec.structs import replace
 
-from yamcs_archive.errors import ArchiveError, DamagedError, RequestIdError, RequestIdsFullError
-from yamcs_archive.event import Event
+from yamcs_archive.errors import ArchiveError, RequestIdError, RequestIdsFullError
+from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.columns import Columns
@@ -84,7 +85,7 @@ class Replays:
         Raises RequestIdError, with the position, for an id that was used for something else, and
         RequestIdsFullError when there is no room to keep the new ones.
         """
-        retries: dict[int, Event] = {}
+        retries: dict[int, EventKey] = {}
         fresh = 0
         for position, (key, digest) in enumerate(zip(*asked, strict=True)):
             value = self._transaction.get(key, db=self._database)
@@ -97,21 +98,21 @@ class Replays:
                 error.position = position
                 raise error
             self._known.add(key)
-            retries[position] = self._first_answer(kept, columns.event(position))
+            retries[position] = decode_key(kept.events[0])
         if fresh > self._room:
             raise RequestIdsFullError
         self._room -= fresh
-        return _with(columns, retries) if retries else columns
+        return _with(columns, dict(self._first_answers(retries, columns))) if retries else columns
 
-    def _first_answer(self, kept: Kept, given: Event) -> Event:
-        """Return the stored event, or one of its key where it was pruned since: that is found expired."""
-        key = decode_key(kept.events[0])
-        if self._existing.next_key(key) == key:
-            return self._existing.event(key)
-        if self._horizon is not None and key[0] < self._horizon:
-            time, source, number = key
-            return replace(given, generation_time=time, source=source, seq_number=number)
-        raise DamagedError(f"key {kept.events[0].hex()}", "a request is kept for it and it is gone")
+    def _first_answers(self, retries: dict[int, EventKey], columns: Columns) -> Iterator[tuple[int, Event]]:
+        """Yield the stored event for each position; where it was pruned since, one that is found expired."""
+        stored: dict[int, EventKey] = {}
+        for position, key in sorted(retries.items(), key=itemgetter(1)):
+            if self._horizon is not None and key.generation_time < self._horizon:
+                yield position, replace(columns.event(position), **key._asdict())
+            else:
+                stored[position] = key
+        yield from zip(stored, self._existing.events(list(stored.values())), strict=True)
 
     def _pairs(self, outcome: Outcome, asked: Asked) -> list[Pair]:
         """Return what is to be kept of a submission: of each event that is stored, now or before."""

@@ -148,9 +148,9 @@ class Stored:
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
         keys = events.encoded_keys()
-        found: set[int] = set()
-        for key, _ in self._rows.getmulti(keys):
-            found.update(range(bisect_left(keys, key), bisect_right(keys, key)))
+        # Not by getmulti(), which would hold all values, and that of a key as often as it is asked for.
+        there = self._rows.set_key
+        found = {place for place, key in enumerate(keys) if there(key)}
         at = 0
         while at < len(keys):
             block = self.block_before(keys[at] + b"\0")
@@ -164,11 +164,10 @@ class Stored:
                 times = self.block(block.first).times
                 self._kept.keep_times(block.first, times)
             asked = events.times[at:stop]
-            alike = np.flatnonzero(times[times.searchsorted(asked)] == asked)
-            for place in alike.tolist():
-                asked_key = events.key(at + place)
-                if self._next_in_blocks(asked_key, keys[at + place]) == asked_key:
-                    found.add(at + place)
+            alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
+            if alike:
+                places = self.block(block.first).places_of_keys([events.key(place) for place in alike])
+                found.update(place for place, there in zip(alike, places, strict=True) if there >= 0)
             at = stop
         return sorted(found)
 
@@ -225,14 +224,26 @@ class Stored:
 
     def event(self, key: Key) -> Event:
         """Return the event stored under ``key``."""
-        encoded = encode_key(*key)
-        if self._rows.set_key(encoded):
-            return decode_row(encoded, self._rows.value()).event
-        before = self.block_before(encoded + b"\0")
-        if before is None:
-            raise DamagedError(f"key {encoded.hex()}", "it was found a moment ago and is gone")
-        block = self.block(before.first)
-        return block.events.event(block.place_of(key))
+        return self.events([key])[0]
+
+    def events(self, keys: Sequence[Key]) -> list[Event]:
+        """Return the events stored under ``keys``, which come in order: of each block all at once."""
+        encoded = [encode_key(*key) for key in keys]
+        rows = self._rows.getmulti(dict.fromkeys(encoded))
+        found = {key: decode_row(key, value).event for key, value in rows}
+        left = [at for at, key in enumerate(encoded) if key not in found]
+        while left:
+            before = self.block_before(encoded[left[0]] + b"\0")
+            inside = 0 if before is None else bisect_right(left, before.last, key=encoded.__getitem__)
+            block = self.block(before.first) if before is not None and inside else None
+            places = [-1] if block is None else block.places_of_keys([keys[at] for at in left[:inside]])
+            if block is None or -1 in places:
+                gone = encoded[left[max(0, places.index(-1))]]
+                raise DamagedError(f"key {gone.hex()}", "it was found a moment ago and is gone")
+            events = block.take(places).events()
+            found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
+            del left[:inside]
+        return [found[key] for key in encoded]
 
     def follows(self, before: bytes, after: bytes) -> bool:
         """Say whether nothing is stored between two stored keys."""
