@@ -7,7 +7,7 @@ import logging
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, FilterError, InvalidInputError
-from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event import Event, EventKey, Severity, Stretch
 from yamcs_archive.filter.bounds import FilterBounds
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance import Instance
@@ -43,6 +43,7 @@ __all__ = [
     "Options",
     "Severity",
     "SourceStats",
+    "Stretch",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -109,6 +109,18 @@ class EventKey(NamedTuple):
     seq_number: int
 
 
+class Stretch(NamedTuple):
+    """Events of one source without a long pause between two of them: an entry of a histogram."""
+
+    source: str
+    start: int
+    """The generation time of the first, in microseconds since 1970."""
+    stop: int
+    """That of the last."""
+    events: int
+    """How many there are."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One event. Only ``message`` is required; the archive fills in the rest when it stores the event.
 

@@ -11,7 +11,7 @@ from yamcs_archive.appending import InTurn, Tally, chunks
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
@@ -23,6 +23,7 @@ from yamcs_archive.results import (
     SourceStats,
 )
 from yamcs_archive.storage.columns import Columns, cut_by_size, prepare
+from yamcs_archive.storage.histogram import Stretches
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.requests import Asked, asked, check_request_id
@@ -213,8 +214,6 @@ class Instance:
         ['Step 4']
         """
         self._check_open()
-        if isinstance(sources, str):
-            raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
         if min_severity is not None and type(min_severity) is not Severity:
             raise InvalidInputError("min_severity", min_severity, "must be a Severity")
         if text is not None and type(text) is not str:
@@ -223,10 +222,7 @@ class Instance:
             raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
         if after_key is not None:
             validate_key(after_key)
-        query: Query | None = Query(
-            start=None if start is None else to_us(start, "start"),
-            stop=None if stop is None else to_us(stop, "stop"),
-            sources=None if sources is None else frozenset(sources),
+        query: Query | None = _query(start, stop, sources)._replace(
             min_severity=min_severity,
             text=None if text is None else text.casefold(),
             descending=bool(descending),
@@ -237,6 +233,35 @@ class Instance:
             wanted = filter if isinstance(filter, Filter) else Filter(filter)
             query = query.narrowed(wanted, self._store.sources)
         return iter(()) if query is None else self._store.scan(query)
+
+    def histogram(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        pause_us: int = PAUSE_US_DEFAULT,
+    ) -> Stretches:
+        """Return an iterator over when each source was heard: stretches of events without a long pause.
+
+        Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
+        between others of that source that lead from one to the other. ``start``, ``stop`` and ``sources`` are
+        as for :meth:`events`. Stretches come in the order of their last event, then of source. They are
+        exact, and only times and sources are read for them.
+
+        The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
+        has not yet given out; those that end no later than the last one given out are then to be passed over.
+
+        Raises BadTimeError and InvalidInputError at once; ClosedError, DamagedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n * 1_000_000) for n in (0, 1, 2, 60))
+        >>> [(stretch.start, stretch.stop, stretch.events) for stretch in sim.histogram()]
+        [(0, 2000000, 3), (60000000, 60000000, 1)]
+        """
+        self._check_open()
+        if type(pause_us) is not int or not 0 <= pause_us <= PAUSE_US_MAX:
+            raise InvalidInputError("pause_us", pause_us, f"must be an int, 0 to {PAUSE_US_MAX}")
+        return self._store.histogram(_query(start, stop, sources), pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -396,6 +421,16 @@ class Instance:
     def _close(self) -> None:
         self._closed = True
         self._store.close()
+
+
+def _query(start: Time | None, stop: Time | None, sources: Iterable[str] | None) -> Query:
+    if isinstance(sources, str):
+        raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
+    return Query(
+        start=None if start is None else to_us(start, "start"),
+        stop=None if stop is None else to_us(stop, "stop"),
+        sources=None if sources is None else frozenset(sources),
+    )
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:

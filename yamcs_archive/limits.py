@@ -57,6 +57,15 @@ PAGE_EVENTS_DEFAULT = 100
 PAGE_BYTES_MAX = 16 << 20
 """Bytes of text of one page: of large events it has fewer, one at least, and a token for the rest."""
 
+PAUSE_US_DEFAULT = 2_000_000
+"""Longest pause within a stretch of a histogram when none is given: 2 s, a Yamcs server's ``mergeTime``."""
+
+PAUSE_US_MAX = (2**31 - 1) * 1000
+"""The longest that may be given: int32 of milliseconds, 24 days."""
+
+INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX = 1_000, 10_000
+"""Stretches of one page of ``event-index``: as on a Yamcs server, and as many as make an answer of 1 MB."""
+
 PATTERN_CHARACTERS_MAX = 1_000
 """Characters of ``q``: its time for a message is at most its length times the message's."""
 

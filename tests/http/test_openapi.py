@@ -102,7 +102,7 @@ def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
     assert query_of("/api/archive/{instance}:exportEvents") == SELECTED | {"delimiter", "columns"}
 
 
-@pytest.mark.parametrize("name", ["ListEvents", "StreamEvents"])
+@pytest.mark.parametrize("name", ["ListEvents", "StreamEvents", "StreamEventIndex"])
 def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> None:
     message = today.DESCRIPTOR.message_types_by_name[f"{name}Request"]
     described = DOCUMENT["components"]["schemas"][name]["properties"]

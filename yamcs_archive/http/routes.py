@@ -16,6 +16,7 @@ from yamcs_archive.http.describing import (
     readyz,
     server_info,
 )
+from yamcs_archive.http.indexing import list_event_index, stream_event_index
 from yamcs_archive.http.listing import (
     export_events,
     list_events,
@@ -47,6 +48,10 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES),),
     "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
     "/api/archive/{instance}/events/sources": (Route("GET", list_sources, reading.LIST_SOURCES),),
+    "/api/archive/{instance}/event-index": (Route("GET", list_event_index, reading.LIST_EVENT_INDEX),),
+    "/api/archive/{instance}:streamEventIndex": (
+        Route("POST", stream_event_index, reading.STREAM_EVENT_INDEX, unbounded=True),
+    ),
     "/api/stream-archive/{instance}:streamEvents": (
         Route("POST", stream_events, reading.STREAM_EVENTS, unbounded=True),
     ),

@@ -25,6 +25,7 @@ from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
 from yamcs_archive.storage.environment import acquire, release
 from yamcs_archive.storage.generations import Generations
+from yamcs_archive.storage.histogram import Stretches
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.outcomes import Outcome
@@ -64,6 +65,9 @@ class EventStore(Protocol):
 
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
+
+    def histogram(self, query: Query, pause_us: int) -> Stretches:
+        """Return the stretches of each source's events; of a query, times and sources count."""
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None."""
@@ -148,6 +152,13 @@ class LmdbStore:
         """See :class:`EventStore`."""
         self._environment.check_usable()
         return scan(self._environment, query, self._meta.horizon, self._options.read_events_max)
+
+    def histogram(self, query: Query, pause_us: int) -> Stretches:
+        """See :class:`EventStore`."""
+        self._environment.check_usable()
+        return Stretches(
+            self._environment, query, self._meta.horizon, self._options.read_events_max, pause_us
+        )
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -25,9 +26,7 @@ def encode_token(instance: str, key: EventKey) -> str:
     >>> decode_token(encode_token("sim", EventKey(5, "AOCS", 7)), "sim")
     EventKey(generation_time=5, source='AOCS', seq_number=7)
     """
-    body = msgpack.packb((instance, *key))
-    raw = body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return _sealed((instance, *key))
 
 
 def decode_token(text: str, instance: str) -> EventKey:
@@ -39,15 +38,67 @@ def decode_token(text: str, instance: str) -> EventKey:
     yamcs_archive.errors.InvalidInputError: next 'made up': is not a continuation token of this instance
     """
     try:
+        key = EventKey(*_opened(text, instance))
+        validate_key(key)
+    except (TypeError, InvalidInputError):
+        raise _refused(text) from None
+    return key
+
+
+class Mark(NamedTuple):
+    """Where the next page of a histogram begins."""
+
+    resume: int
+    """Read on from this time, in microseconds since 1970,"""
+    stop: int
+    """and pass over the stretches that do not come behind the one that ends then"""
+    source: str
+    """and is of this source."""
+
+
+def encode_mark(instance: str, mark: Mark) -> str:
+    """Return the token of a page of a histogram.
+
+    >>> decode_mark(encode_mark("sim", Mark(3, 5, "AOCS")), "sim")
+    Mark(resume=3, stop=5, source='AOCS')
+    """
+    return _sealed((instance, "index", *mark))
+
+
+def decode_mark(text: str, instance: str) -> Mark:
+    """Return the mark that a token of this instance holds; InvalidInputError for any other text."""
+    try:
+        kind, *fields = _opened(text, instance)
+        mark = Mark(*fields)
+        validate_key(EventKey(mark.stop, mark.source, 0))
+        validate_key(EventKey(mark.resume, mark.source, 0))
+        if kind != "index":
+            raise ValueError(kind)
+    except (ValueError, TypeError, InvalidInputError):
+        raise _refused(text) from None
+    return mark
+
+
+def _sealed(fields: tuple[object, ...]) -> str:
+    body = msgpack.packb(fields)
+    raw = body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _opened(text: str, instance: str) -> list[Any]:
+    """Return the fields behind the instance's name."""
+    try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         body = raw[:-_CHECKSUM_BYTES]
         if zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big") != raw[-_CHECKSUM_BYTES:]:
             raise ValueError("checksum")
         owner, *fields = msgpack.unpackb(body)
-        key = EventKey(*fields)
-        validate_key(key)
-        if owner != instance or encode_token(instance, key) != text:
+        if owner != instance or _sealed((owner, *fields)) != text:
             raise ValueError("another instance's, or not as it was given out")
-    except (ValueError, TypeError, binascii.Error, msgpack.UnpackException, InvalidInputError):
-        raise InvalidInputError("next", text, "is not a continuation token of this instance") from None
-    return key
+    except (ValueError, TypeError, binascii.Error, msgpack.UnpackException):
+        raise _refused(text) from None
+    return list(fields)
+
+
+def _refused(text: str) -> InvalidInputError:
+    return InvalidInputError("next", text, "is not a continuation token of this instance")

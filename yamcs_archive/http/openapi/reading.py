@@ -14,7 +14,8 @@ from yamcs_archive.http.openapi.operation import (
     in_query,
     ref,
 )
-from yamcs_archive.http.openapi.schemas import CHANGES, FORM, PAGED, SELECTED
+from yamcs_archive.http.openapi.schemas import CHANGES, FORM, INDEXED, PAGED, SELECTED
+from yamcs_archive.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
 
 _TAG = "History"
 
@@ -119,6 +120,68 @@ LIST_SOURCES = Operation(
         )
     },
     errors=faults.READING,
+)
+
+_ENTRY = {"start": "2026-01-01T00:00:01.234Z", "stop": "2026-01-01T00:02:00.000Z", "count": 7}
+
+LIST_EVENT_INDEX = Operation(
+    id="listEventIndex",
+    tag=_TAG,
+    summary="When each source was heard: its events, in stretches without a long pause.",
+    description="Exact. Stretches come in the order of their last event, page by page, and within a page by"
+    " source. Follow `continuationToken` with the same parameters.",
+    parameters=_queried(
+        {name: SELECTED[name] for name in ("start", "stop", "source")},
+        INDEXED,
+        {
+            "limit": PAGED["limit"]
+            | {
+                "maximum": INDEX_ENTRIES_MAX,
+                "default": INDEX_ENTRIES_DEFAULT,
+                "description": "Stretches of a page at most.",
+            },
+            "next": PAGED["next"],
+        },
+    ),
+    success={
+        200: answer(
+            "The page.",
+            content(
+                ref("EventIndex"),
+                "`IndexResponse`",
+                {
+                    "one source": {"group": [{"id": {"name": "EPS"}, "entry": [_ENTRY]}]},
+                    "no match": {},
+                },
+            ),
+        )
+    },
+    errors=faults.READING,
+)
+
+STREAM_EVENT_INDEX = Operation(
+    id="streamEventIndex",
+    tag=_TAG,
+    summary="All of the index, as it is found.",
+    body=body(
+        "What is asked for; unknown fields are refused.",
+        content(
+            ref("StreamEventIndex"), "`StreamEventIndexRequest`", {"pauses of a minute": {"mergeTime": 60000}}
+        ),
+        required=False,
+    ),
+    success={
+        200: answer(
+            "Records with `id`, `num`, `first` and `last`.",
+            {
+                JSON: {"schema": binary("Objects, one directly behind another, without a separator.")},
+                PROTOBUF: {
+                    "schema": binary("Messages `ArchiveRecord`, each preceded by its length as a varint.")
+                },
+            },
+        )
+    },
+    errors=faults.POSTED,
 )
 
 STREAM_EVENTS = Operation(

@@ -17,6 +17,8 @@ from yamcs_archive.limits import (
     MESSAGE_BYTES_MAX,
     PAGE_EVENTS_DEFAULT,
     PAGE_EVENTS_MAX,
+    PAUSE_US_DEFAULT,
+    PAUSE_US_MAX,
     POLL_S_MAX,
     SEQ_NUMBER_MAX,
     SEQ_NUMBER_MIN,
@@ -274,6 +276,18 @@ PAGED: dict[str, Part] = {
 }
 """Which page of them."""
 
+INDEXED: dict[str, Part] = {
+    "mergeTime": {
+        "type": "integer",
+        "format": "int32",
+        "minimum": 0,
+        "maximum": PAUSE_US_MAX // 1000,
+        "default": PAUSE_US_DEFAULT // 1000,
+        "description": "Milliseconds that may lie between two events of a stretch at most.",
+    },
+}
+"""What parts the stretches of a histogram."""
+
 FORM: Part = {"type": "string", "enum": ["today", "2016"], "description": "The form of the answer."}
 
 CHANGES: dict[str, Part] = {
@@ -329,6 +343,37 @@ SCHEMAS: dict[str, Any] = _EVENTS | {
             "sources": _array(_TEXT, "The names, in the order of their lower case."),
         },
         description="Every source that ever had an event. None: an empty object.",
+    ),
+    "EventIndex": given(
+        {
+            "group": _array(
+                given(
+                    {
+                        "id": given({"name": SOURCE}, ("name",)),
+                        "entry": _array(
+                            given(
+                                {
+                                    "start": TIME | {"description": "When the first event was generated."},
+                                    "stop": TIME | {"description": "When the last one was."},
+                                    "count": INT32 | {"minimum": 1, "description": "How many there are."},
+                                },
+                                ("start", "stop", "count"),
+                            ),
+                            "Stretches without a pause longer than `mergeTime`.",
+                        ),
+                    },
+                    ("id", "entry"),
+                ),
+                "By name of source.",
+            ),
+            "continuationToken": {"type": "string", "description": "There is more: give it back as `next`."},
+        },
+        description="When each source was heard. No match: an empty object.",
+    ),
+    "StreamEventIndex": taken(
+        {name: SELECTED[name] for name in ("start", "stop")} | INDEXED | {"instance": _DROPPED},
+        (),
+        "Which events, and which pauses part them.",
     ),
     "Error": given(
         {

@@ -1,0 +1,121 @@
+"""When each source was heard: stretches of its events without a long pause, from keys alone.
+
+1. Only key frames of blocks are decoded; of rows, their records. Nothing is estimated: summaries
+   pass over blocks that have none of the sources asked for, and count nothing.
+2. Stretches come in the order of their last event, then of source: so one is given out as soon as nothing can
+   join it, and no more are held than there are sources.
+3. No transaction is held between two stretches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from yamcs_archive.event import Stretch
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.integers import Int64s
+from yamcs_archive.storage.pieces import Piece, Reader
+from yamcs_archive.storage.query import Query
+from yamcs_archive.storage.rows import decode_rows
+from yamcs_archive.storage.summaries import wanted
+from yamcs_archive.storage.vectors import Coded
+
+
+class Stretches(Iterator[Stretch]):
+    """The stretches of the events that a query wants; times, sources and horizon count, nothing else."""
+
+    def __init__(
+        self, environment: Environment, query: Query, horizon: int | None, rows_max: int, pause_us: int
+    ) -> None:
+        lower, upper = query.bounds(horizon)
+        ask = None if query.sources is None else wanted(query.sources, None)
+        self._pieces = Reader(environment, rows_max).pieces(lower, upper, ask=ask)
+        self._sources, self._pause_us = query.sources, pause_us
+        self._open: OrderedDict[str, Stretch] = OrderedDict()
+        """Those that may go on, by source; the one that has been silent for longest comes first."""
+        self._ended: deque[Stretch] = deque()
+        self._reached: int | None = None
+        """The time of the last event that was seen."""
+
+    def __next__(self) -> Stretch:
+        while not self._ended:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._ended.extend(self._open.values())
+                self._open.clear()
+                if not self._ended:
+                    raise StopIteration
+            else:
+                self._see(piece)
+        return self._ended.popleft()
+
+    @property
+    def resume(self) -> int | None:
+        """The time from which on every stretch that was not yet given out can be found whole.
+
+        None before the first one, and while nothing is left.
+        """
+        left = [stretch.start for stretch in (*self._ended, *self._open.values())]
+        return min(left, default=self._reached)
+
+    def _see(self, piece: Piece) -> None:
+        """Take in the events of the next piece; what ended before its last one is ended for certain."""
+        begun: list[Stretch] = []
+        for names, times in _by_source(piece, self._sources):
+            breaks = np.flatnonzero(np.diff(times) > self._pause_us) + 1
+            begins = np.concatenate(([0], breaks))
+            ends = np.concatenate((breaks, [len(times)]))
+            starts, lasts = times[begins].tolist(), times[ends - 1].tolist()
+            counts = (ends - begins).tolist()
+            begun += map(Stretch, [names] * len(counts), starts, lasts, counts)
+        if not begun:
+            return
+        self._reached = reached = max(stretch.stop for stretch in begun)
+        ended: list[Stretch] = []
+        touched: list[Stretch] = []
+        for stretch in begun:
+            held = self._open.pop(stretch.source, None)
+            if held is not None and stretch.start - held.stop <= self._pause_us:
+                stretch = Stretch(held.source, held.start, stretch.stop, held.events + stretch.events)  # noqa: PLW2901
+            elif held is not None:
+                ended.append(held)
+            self._open[stretch.source] = stretch
+        touched = sorted((self._open[source] for source in {stretch.source for stretch in begun}), key=_place)
+        for stretch in touched:
+            self._open.move_to_end(stretch.source)
+        while self._open:
+            first = next(iter(self._open.values()))
+            if first.stop + self._pause_us >= reached:
+                break
+            ended.append(self._open.pop(first.source))
+        self._ended.extend(sorted(ended, key=_place))
+
+
+def _place(stretch: Stretch) -> tuple[int, str]:
+    return stretch.stop, stretch.source
+
+
+def _by_source(piece: Piece, sources: frozenset[str] | None) -> Iterator[tuple[str, Int64s]]:
+    """Yield each source of a piece that is wanted, with the times of its events, which rise."""
+    found: dict[str, list[Int64s]] = {}
+    for times, names in _keys_of(piece):
+        order = np.argsort(names.places, kind="stable")
+        ends = np.cumsum(np.bincount(names.places, minlength=len(names.table)))
+        for name, some in zip(names.table, np.split(times[order], ends[:-1]), strict=True):
+            if len(some) and (sources is None or name in sources):
+                found.setdefault(name, []).append(some)
+    for name, parts in found.items():
+        yield name, parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
+
+
+def _keys_of(piece: Piece) -> Iterator[tuple[Int64s, Coded]]:
+    if piece.rows:
+        rows = decode_rows(piece.rows)
+        yield rows.times, rows.sources
+    block = piece.block
+    if block is not None:
+        start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
+        yield block.times[start:stop], Coded(block.sources.table, block.sources.places[start:stop])
