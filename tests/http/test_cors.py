@@ -42,7 +42,7 @@ def of_cors(answer: Answer) -> dict[str, str]:
     return {
         name: value
         for name, value in answer.headers.items()
-        if name == "vary" or name.startswith("access-control")
+        if (name, value) == ("vary", "Origin") or name.startswith("access-control")
     }
 
 

@@ -18,6 +18,9 @@ YAMCS_VERSION = "5.12.8"
 """The version of the events API that is spoken: the Yamcs server whose answers are the contract."""
 
 
+_GUEST = "guest"
+
+
 def server_info(request: Request) -> Response:
     """Say who answers: what clients ask first."""
     names = request.archive.instances()
@@ -42,6 +45,22 @@ def own_version() -> str:
         return version("yamcs_archive")
     except PackageNotFoundError:  # a source tree on the path, not installed
         return "unknown"
+
+
+def auth_info(request: Request) -> Response:
+    """Say that no login is asked for: the first question of ``yamcs login``."""
+    if request.media == PROTOBUF:
+        return reply(PROTOBUF, today.AuthInfo(requireAuthentication=False).SerializeToString())
+    return reply(JSON, json.encode({"requireAuthentication": False}))
+
+
+def user_info(request: Request) -> Response:
+    """Say who asks. There is no login yet, so it is the guest of a Yamcs server, who may do everything."""
+    if request.media == PROTOBUF:
+        message = today.UserInfo(superuser=True, active=True, name=_GUEST, displayName=_GUEST)
+        return reply(PROTOBUF, message.SerializeToString())
+    document = {"superuser": True, "active": True, "name": _GUEST, "displayName": _GUEST}
+    return reply(JSON, json.encode(document))
 
 
 def list_instances(request: Request) -> Response:

@@ -9,12 +9,14 @@ from functools import cache
 from yamcs_archive.http.arrival import list_changes
 from yamcs_archive.http.creating import create_event, create_events
 from yamcs_archive.http.describing import (
+    auth_info,
     get_instance,
     healthz,
     list_instances,
     own_version,
     readyz,
     server_info,
+    user_info,
 )
 from yamcs_archive.http.indexing import list_event_index, stream_event_index
 from yamcs_archive.http.listing import (
@@ -59,6 +61,8 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
         Route("GET", export_events, reading.EXPORT_EVENTS, unbounded=True),
     ),
     "/api": (Route("GET", server_info, describing.SERVER_INFO),),
+    "/auth": (Route("GET", auth_info, describing.AUTH_INFO),),
+    "/api/user": (Route("GET", user_info, describing.USER_INFO),),
     "/api/openapi.json": (Route("GET", describe_api, describing.OPENAPI),),
     "/api/instances": (Route("GET", list_instances, describing.LIST_INSTANCES),),
     "/api/instances/{instance}": (Route("GET", get_instance, describing.GET_INSTANCE),),

@@ -30,6 +30,16 @@ SCHEMAS: dict[str, Any] = {
         },
         ("yamcsVersion", "serverId", "plugins"),
     ),
+    "AuthInfo": given({"requireAuthentication": {"type": "boolean"}}, ("requireAuthentication",)),
+    "UserInfo": given(
+        {
+            "superuser": {"type": "boolean"},
+            "active": {"type": "boolean"},
+            "name": {"type": "string"},
+            "displayName": {"type": "string"},
+        },
+        ("superuser", "active", "name", "displayName"),
+    ),
     "Instance": given(
         {
             "name": _NAME,
@@ -53,6 +63,20 @@ SERVER_INFO = Operation(
     summary="Who answers: what clients ask first.",
     success={200: answer("The server.", content(ref("ServerInfo"), "`GetServerInfoResponse`"))},
     errors=faults.READING,
+)
+
+AUTH_INFO = Operation(
+    id="getAuthInfo",
+    tag=_TAG,
+    summary="Whether a login is asked for.",
+    success={200: answer("It is not.", content(ref("AuthInfo"), "`AuthInfo`"))},
+)
+
+USER_INFO = Operation(
+    id="getUserInfo",
+    tag=_TAG,
+    summary="Who asks: without a login, `guest`.",
+    success={200: answer("The user.", content(ref("UserInfo"), "`UserInfo`"))},
 )
 
 LIST_INSTANCES = Operation(

@@ -134,6 +134,24 @@ class GetServerInfoResponse(_message.Message):
     revision: str
     def __init__(self, yamcsVersion: _Optional[str] = ..., serverId: _Optional[str] = ..., defaultYamcsInstance: _Optional[str] = ..., plugins: _Optional[_Iterable[_Union[GetServerInfoResponse.PluginInfo, _Mapping]]] = ..., revision: _Optional[str] = ...) -> None: ...
 
+class AuthInfo(_message.Message):
+    __slots__ = ("requireAuthentication",)
+    REQUIREAUTHENTICATION_FIELD_NUMBER: _ClassVar[int]
+    requireAuthentication: bool
+    def __init__(self, requireAuthentication: _Optional[bool] = ...) -> None: ...
+
+class UserInfo(_message.Message):
+    __slots__ = ("superuser", "active", "name", "displayName")
+    SUPERUSER_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAYNAME_FIELD_NUMBER: _ClassVar[int]
+    superuser: bool
+    active: bool
+    name: str
+    displayName: str
+    def __init__(self, superuser: _Optional[bool] = ..., active: _Optional[bool] = ..., name: _Optional[str] = ..., displayName: _Optional[str] = ...) -> None: ...
+
 class YamcsInstance(_message.Message):
     __slots__ = ("name", "missionTime", "state")
     class InstanceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -1,0 +1,44 @@
+"""What the tests with other people's programs share: a served archive, and a list of the calls that work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.history import EVENTS, HISTORY, INSTANCES, ORIGIN
+from tests.server.serving import Served, serving
+from yamcs_archive import Archive
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A real server: ``history`` holds events that no test adds to, the others are empty at first."""
+    data = tmp_path_factory.mktemp("clients") / "data"
+    with Archive.open(data) as archive:
+        archive.instance(HISTORY, create=True).append_many(EVENTS)
+    with serving(data, "--instance", HISTORY, *INSTANCES, "--cors-origin", ORIGIN) as server:
+        yield server
+        status, complaints = server.stop()
+    assert (status, complaints) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def _unused() -> Iterator[str]:
+    return iter(INSTANCES)
+
+
+@pytest.fixture
+def instance(_unused: Iterator[str]) -> str:
+    """The name of an instance without events, of this test alone."""
+    return next(_unused)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the calls that work by name, so that the log of a whole run has them."""
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
+    names = [name.removeprefix("tests/clients/") for name in passed if name.startswith("tests/clients/")]
+    if names:
+        terminalreporter.section("what works with other people's clients")
+        for name in sorted(names):
+            terminalreporter.write_line(name.replace(".py::test_", ": ").replace("test_", "", 1))
