@@ -46,7 +46,7 @@ BELOW = {
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"event"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
-    "http": MODEL | {"results", "instance", "archive", "wire"},
+    "http": MODEL | {"results", "instance", "archive", "wire", "filter"},
     "server": LOWEST | {"archive", "http"},
     "cli": MODEL | {"instance", "archive", "wire", "server", "importers"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},

@@ -157,6 +157,29 @@ QUICK_BODY_BYTES_MAX = 64 << 10
 """Bytes of a body that an event loop reads itself: a fraction of a millisecond, for which
 the others wait."""
 
+WEBSOCKETS_MAX = 1_000
+"""WebSockets that a server holds open: each may have some queue in memory."""
+
+WEBSOCKET_FRAME_BYTES_MAX = 1 << 16
+"""Bytes of a frame from a client, as on a Yamcs server: the largest filter and little more."""
+
+SUBSCRIPTIONS_MAX = 100
+"""Subscriptions of one WebSocket: the filter of each is tried on every event."""
+
+LIVE_QUEUE_BYTES_MAX = 4 << 20
+"""Bytes that may wait for one WebSocket before the others wait for it; events that several wait for are in
+memory once."""
+
+LIVE_EVENTS_MAX = 256
+"""Events that are given out together, at most: then it is seen who is slow."""
+
+LIVE_PATIENCE_S = 10
+"""Seconds that live updates wait until a queue that was full is half empty; who is slower is cut off, so
+that the others are not held up. It is some 800 events a second."""
+
+LIVE_SEND_S = 30
+"""Seconds in which a client must take one frame; else it has stopped reading."""
+
 CONFLICTS_KEPT_BYTES_MAX = 32 << 20
 """Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
 

@@ -5,10 +5,13 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from yamcs_archive import Archive, Event
@@ -267,3 +270,41 @@ def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(
             assert served.stop() == (0, "")
             acknowledged |= load.join()
     assert stored(tmp_path / "data") == acknowledged
+
+
+@contextmanager
+def subscribed(served: Served, **options: Any) -> Iterator[websocket.WebSocket]:
+    """Open a WebSocket that is subscribed to ``sim``."""
+    url = f"ws://127.0.0.1:{served.port}/api/websocket"
+    connection = websocket.create_connection(url, timeout=WAIT_S, **options)
+    try:
+        connection.send('{"type": "events", "id": 1, "options": {"instance": "sim"}}')
+        connection.recv()
+        yield connection
+    finally:
+        connection.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_stop_closes_websockets_with_a_word(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served, subscribed(served) as connection:
+        post(served.connect(), {"message": "live"})
+        assert '"live"' in str(connection.recv())
+        assert served.stop() == (0, "")
+        assert connection.recv_data_frame(True)[1].data == b"\x03\xe9the server stops"
+
+
+def test_a_websocket_that_is_not_read_holds_up_neither_storing_nor_a_stop(tmp_path: Path) -> None:
+    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+    with serving(tmp_path / "data") as served, subscribed(served, sockopt=small):
+        poster = served.connect()
+        for number in range(40):
+            post(poster, {"message": f"{number} {'x' * 500_000}"})
+        assert served.stop() == (0, "")
+    assert len(stored(tmp_path / "data")) == 40
+
+
+def test_wsgi_says_that_it_has_no_live_updates(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--wsgi") as served:
+        with pytest.raises(websocket.WebSocketBadStatusException, match="501"):
+            websocket.create_connection(f"ws://127.0.0.1:{served.port}/api/websocket", timeout=WAIT_S)
+        assert post(served.connect(), {"message": "goes on"})["seqNumber"] == 0

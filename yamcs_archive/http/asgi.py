@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.bridging import Ends, Inflow, Message, Outflow, Pools, Receive, Send
+from yamcs_archive.http.bridging import Calls, Inflow, Message, Outflow, Pools, Receive, Send
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
 from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.http.websocket import Live
 from yamcs_archive.limits import BODIES_BYTES_MAX, QUICK_BODY_BYTES_MAX
 
 PAGE_THREADS = 64
@@ -27,11 +28,12 @@ class AsgiApp:
     def __init__(
         self, archive: Archive, page_threads: int = PAGE_THREADS, *, cors_origins: Iterable[str] = ()
     ) -> None:
-        self.core = Core(archive, cors_origins=cors_origins)
+        self.core = Core(archive, cors_origins=cors_origins, live=True)
         self.pools = Pools(page_threads)
+        self._live = Live(archive, self.pools)
         self.held_bytes = 0
         """Of bodies that come in parts, together."""
-        self._ends: Ends | None = None
+        self._calls: Calls | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's own life."""
@@ -39,6 +41,9 @@ class AsgiApp:
             await _Exchange(self, receive, send).run(_head(scope))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            refused = self.core.refusal(_head(scope))
+            await self._live.serve(scope, refused, self.calls(), receive, send)
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
 
@@ -46,6 +51,7 @@ class AsgiApp:
         while True:
             kind = (await receive())["type"]
             if kind == "lifespan.shutdown":
+                self._live.hubs.close()
                 self.pools.close()
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.shutdown":
@@ -55,11 +61,15 @@ class AsgiApp:
         """Let every answer that waits for something to be stored leave now: serving ends."""
         self.core.end_polls()
 
-    def ends(self) -> Ends:
-        """Return what brings the ends of futures to the running loop."""
-        if self._ends is None or self._ends.loop is not asyncio.get_running_loop():
-            self._ends = Ends(asyncio.get_running_loop())
-        return self._ends
+    def end_live(self, wait_s: float) -> None:
+        """Close all WebSockets, and wait for so long until they are; on a thread, not in the event loop."""
+        self._live.hubs.close(wait_s)
+
+    def calls(self) -> Calls:
+        """Return what brings calls to the running loop."""
+        if self._calls is None or self._calls.loop is not asyncio.get_running_loop():
+            self._calls = Calls(asyncio.get_running_loop())
+        return self._calls
 
 
 def create_asgi_app(
@@ -111,7 +121,7 @@ class _Exchange:
         return answer if isinstance(answer, Response) else await self._wait(answer)
 
     async def _wait(self, pending: Pending) -> Response | None:
-        ended = self._app.ends().of(pending.future)
+        ended = self._app.calls().end_of(pending.future)
         if pending.work is Work.QUICK:
             await ended
             return pending.finish(pending.future)
@@ -212,4 +222,4 @@ def _head(scope: Message) -> Head:
     path, mounted_at = scope["path"], scope.get("root_path", "")
     if mounted_at and path.startswith(mounted_at):
         path = path[len(mounted_at) :]
-    return Head(scope["method"], path, scope["query_string"].decode("latin-1"), headers)
+    return Head(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)

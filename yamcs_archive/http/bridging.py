@@ -53,8 +53,8 @@ class Pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Ends:
-    """Brings the ends of futures to an event loop: one wake for all that end while it is on its way.
+class Calls:
+    """Calls from any thread into an event loop: one wake for all that come while it is on its way.
 
     A commit ends the futures of a whole group one after another; a wake for each would cost a system call
     each, and the loop would fight the committing thread for the interpreter's lock.
@@ -62,30 +62,34 @@ class Ends:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._ended: deque[asyncio.Future[None]] = deque()
-        self._called = False
+        self._calls: deque[Callable[[], object]] = deque()
+        self._on_its_way = False
 
-    def of(self, future: Future[Any]) -> asyncio.Future[None]:
+    def soon(self, call: Callable[[], object]) -> None:
+        """Make a call in the loop; on any thread."""
+        # It is entered before the flag is looked at, and the loop takes the flag back before it looks for
+        # what was entered: so none is left behind.
+        self._calls.append(call)
+        if not self._on_its_way:
+            self._on_its_way = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self.loop.call_soon_threadsafe(self._make)
+
+    def end_of(self, future: Future[Any]) -> asyncio.Future[None]:
         """Return what is done in the loop when the future is done, however it ended."""
         waiter: asyncio.Future[None] = self.loop.create_future()
-        future.add_done_callback(lambda _: self._end(waiter))
-        return waiter
 
-    def _end(self, waiter: asyncio.Future[None]) -> None:
-        # On any thread. It is entered before the flag is looked at, and the loop takes the flag back before
-        # it looks for what was entered: so nobody is left behind.
-        self._ended.append(waiter)
-        if not self._called:
-            self._called = True
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                self.loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        self._called = False
-        while self._ended:
-            waiter = self._ended.popleft()
+        def end() -> None:
             if not waiter.done():
                 waiter.set_result(None)
+
+        future.add_done_callback(lambda _: self.soon(end))
+        return waiter
+
+    def _make(self) -> None:
+        self._on_its_way = False
+        while self._calls:
+            self._calls.popleft()()
 
 
 class Inflow:

@@ -19,7 +19,7 @@ from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
 from yamcs_archive.http.polls import Polls
 from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, reply_type
 from yamcs_archive.http.requests import Request, Route
-from yamcs_archive.http.routes import find
+from yamcs_archive.http.routes import PATHS, WEBSOCKET, find
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BATCHES_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, POLLS_MAX, STREAMS_MAX
 
@@ -34,13 +34,18 @@ class Core:
 
     ``polls_max`` is how many answers may wait for something to be stored; where each holds a thread, fewer
     than there are threads. ``cors_origins`` are the origins whose pages may talk to it; InvalidInputError for
-    what is none.
+    what is none. ``live``: the adapter carries WebSockets.
     """
 
     def __init__(
-        self, archive: Archive, polls_max: int = POLLS_MAX, *, cors_origins: Iterable[str] = ()
+        self,
+        archive: Archive,
+        polls_max: int = POLLS_MAX,
+        *,
+        cors_origins: Iterable[str] = (),
+        live: bool = False,
     ) -> None:
-        self._archive = archive
+        self._archive, self._live = archive, live
         self._origins = Origins(cors_origins)
         self._polls_max, self._polls = polls_max, Polls(polls_max)
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
@@ -58,6 +63,23 @@ class Core:
         begun = self._preflight(head) or self._begin(head)
         headers = self._origins.headers(head)
         return begun.with_headers(headers) if headers else begun
+
+    def refusal(self, head: Head) -> Response | None:
+        """Return why a WebSocket with that head is not opened, None where it is.
+
+        >>> Core(Archive.open(directory), live=True).refusal(Head("GET", "/api/websocket")) is None
+        True
+        """
+        media = reply_type(head.headers)
+        try:
+            route, _ = _routed(head)
+            if route is not PATHS[WEBSOCKET][0]:
+                raise HttpError(404, "NotFoundException", f"no WebSocket is served at {head.path}")
+            if (origin := self._origins.foreign(head.headers)) is not None:
+                raise HttpError(403, "ForbiddenException", f"origin {origin!r}: allow it with --cors-origin")
+        except ArchiveError as error:
+            return error_reply(error, media)
+        return None
 
     def _preflight(self, head: Head) -> Response | None:
         routes, _ = find(head.path)
@@ -85,7 +107,7 @@ class Core:
             return error_reply(error, media)
 
         def run(body: bytes) -> Response | Pending:
-            request = Request(self._archive, head, names, body, media)
+            request = Request(self._archive, head, names, body, media, live=self._live)
             if route.unbounded:
                 return self._unbounded(route, request)
             answer = _run(route, request)

@@ -8,7 +8,7 @@ from typing import Any
 
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
-from yamcs_archive.http.replies import reply
+from yamcs_archive.http.replies import HttpError, reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.times import format_rfc3339, now_us
 from yamcs_archive.wire import json, protobuf
@@ -103,3 +103,17 @@ def readyz(request: Request) -> Response:
             f"the archive is {'closed' if archive.closed else 'read-only'}; restart the server"
         )
     return reply(JSON, json.encode({"status": "ready", "instances": archive.instances()}))
+
+
+def open_websocket(request: Request) -> Response:
+    """Refuse what asks for live updates in another way than as a WebSocket, or over a server without them."""
+    if not request.live:
+        raise HttpError(
+            501, "NotImplementedException", "live updates need ASGI, and this server speaks WSGI: see --wsgi"
+        )
+    raise HttpError(
+        426,
+        "UpgradeRequiredException",
+        "live updates come over a WebSocket: ask for the upgrade",
+        (("upgrade", "websocket"),),
+    )

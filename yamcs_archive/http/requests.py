@@ -24,6 +24,8 @@ class Request:
     chunks: Iterable[bytes] = ()
     """The body of a route that streams, as it comes."""
     form: Form = Form.TODAY
+    live: bool = False
+    """The server carries WebSockets."""
 
     @property
     def binary(self) -> bool:

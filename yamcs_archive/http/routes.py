@@ -13,6 +13,7 @@ from yamcs_archive.http.describing import (
     get_instance,
     healthz,
     list_instances,
+    open_websocket,
     own_version,
     readyz,
     server_info,
@@ -39,6 +40,8 @@ def describe_api(_: Request) -> Response:
     return reply(JSON, description())
 
 
+WEBSOCKET = "/api/websocket"
+
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
         Route("GET", list_events, reading.LIST_EVENTS),
@@ -64,6 +67,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/auth": (Route("GET", auth_info, describing.AUTH_INFO),),
     "/api/user": (Route("GET", user_info, describing.USER_INFO),),
     "/api/openapi.json": (Route("GET", describe_api, describing.OPENAPI),),
+    WEBSOCKET: (Route("GET", open_websocket, describing.WEBSOCKET),),
     "/api/instances": (Route("GET", list_instances, describing.LIST_INSTANCES),),
     "/api/instances/{instance}": (Route("GET", get_instance, describing.GET_INSTANCE),),
     "/healthz": (Route("GET", healthz, describing.HEALTHZ, work=Work.QUICK),),

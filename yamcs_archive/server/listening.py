@@ -46,11 +46,29 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         # After a kill the old connections linger; without this they would hold the port for a minute.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _watch(bound)
         bound.bind(address)
     except OSError as error:
         bound.close()
         raise AddressError(host, port, error) from None
     return bound
+
+
+def _watch(bound: socket.socket) -> None:
+    """Let the kernel find out who is gone without a word, on every connection that is taken.
+
+    It asks after a minute of silence, and three times more; what was sent and never received ends a
+    connection after two minutes.
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 120_000),
+    ):
+        if hasattr(socket, name):  # not every system has all of them
+            bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def listen(bound: socket.socket) -> None:

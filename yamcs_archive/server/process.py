@@ -24,6 +24,8 @@ from yamcs_archive.server.listening import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
+_CLOSE_S = 1.0
+"""How long a stop waits for WebSockets to take their close; whoever does not read is not waited for."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -59,6 +61,8 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             def stopping() -> None:
                 app.end_polls()  # they would wait on for minutes
                 _limit(settings.stop_wait_s, archive)
+                if isinstance(app, AsgiApp):
+                    app.end_live(_CLOSE_S)
 
             server = ThreadServer(listening, app, stopping, threads=settings.threads)
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()

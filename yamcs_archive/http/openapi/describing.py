@@ -110,6 +110,18 @@ READYZ = Operation(
     errors=faults.READING,
 )
 
+WEBSOCKET = Operation(
+    id="openWebSocket",
+    tag=_TAG,
+    summary="Live updates, over a WebSocket.",
+    description="Subprotocols `json` (also without one) and `protobuf`. A client sends"
+    ' `{"type": "events", "id": 1, "options": {"instance": "simulator", "filter": "severity>=watch"}}`, gets'
+    " a `reply` with the number of its `call`, and from then on each event of the instance once it is stored."
+    " docs/http.md has the frames.",
+    success={101: answer("The connection is a WebSocket from here on.", {})},
+    errors=faults.UPGRADING,
+)
+
 OPENAPI = Operation(
     id="getDescription",
     tag=_TAG,

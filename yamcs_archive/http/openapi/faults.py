@@ -28,6 +28,8 @@ MEANING = {
     "PayloadTooLargeException": "The body, or one element of a batch, is larger than 8 MiB.",
     "UnsupportedMediaTypeException": "The content encoding is not understood here; the header"
     " `accept-encoding` has what is.",
+    "UpgradeRequiredException": "Live updates come over a WebSocket: the request must ask for the upgrade.",
+    "NotImplementedException": "The server speaks WSGI, which carries no WebSocket.",
     "InternalServerErrorException": "A fault of the server; its log has more.",
     "DamagedBlockException": "A checksum does not hold; `msg` names the place.",
     "OutcomeUnknownException": "The medium failed while the event was stored; `detail` has the event as it"
@@ -42,6 +44,8 @@ _STATUS_BY_KIND = {kind: status for _, status, kind in STATUS_BY_ERROR} | {
     "MethodNotAllowedException": 405,
     "PayloadTooLargeException": 413,
     "UnsupportedMediaTypeException": 415,
+    "UpgradeRequiredException": 426,
+    "NotImplementedException": 501,
 }
 
 ANY = frozenset(
@@ -55,11 +59,16 @@ READING = ANY | {"DamagedBlockException", "ServiceUnavailableException"}
 POSTED = READING | {"ForbiddenException"}
 BATCH = POSTED | {"ReadOnlyException", "RequestIdException", "OutcomeUnknownException", "OutOfSpaceException"}
 STORING = BATCH | {"ConflictException", "ExpiredException"}
+UPGRADING = ANY | {
+    *("ForbiddenException", "UpgradeRequiredException"),
+    *("NotImplementedException", "ServiceUnavailableException"),
+}
 FOLLOWING = READING | {"OtherHistoryException", "CursorGoneException"}
 
 _HEADERS: dict[int, tuple[str, str, str]] = {
     405: ("allow", "string", "The methods that work."),
     415: ("accept-encoding", "string", "What is understood."),
+    426: ("upgrade", "string", "`websocket`"),
     503: ("retry-after", "integer", "Seconds until it is worth a new try."),
 }
 """The header that an answer with a status has: name, type, what it says."""
