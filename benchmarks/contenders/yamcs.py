@@ -211,7 +211,7 @@ def events_in(stream: bytes) -> Iterator[Event]:
 
     Raises KeyError or IndexError for what is no such stream.
     """
-    for row in _delimited_in(stream):
+    for row in delimited_in(stream):
         _, parts = _fields(row)
         content = _fields(parts[2][-1])[1][2][0]  # the last cell holds the event, behind its length
         yield _decoded(*_fields(content[4:]))
@@ -241,7 +241,12 @@ def _delimited(message: bytes) -> bytes:
     return varint(len(message)) + message
 
 
-def _delimited_in(stream: bytes) -> Iterator[bytes]:
+def delimited_in(stream: bytes) -> Iterator[bytes]:
+    """Yield the messages of a stream in which each has its length, as a varint, before it.
+
+    >>> list(delimited_in(bytes([2, 65, 66, 0])))
+    [b'AB', b'']
+    """
     place = 0
     while place < len(stream):
         size, place = _varint_at(stream, place)
