@@ -19,11 +19,18 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.http import streaming
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
 from yamcs_archive.http.wsgi import create_app
-from yamcs_archive.limits import GZIP_BYTES_MIN, STREAM_BYTES, STREAM_EVENTS_MAX, STREAMS_MAX
+from yamcs_archive.limits import (
+    GZIP_BYTES_MIN,
+    MESSAGE_BYTES_MAX,
+    READ_BYTES_MAX,
+    STREAM_EVENTS_MAX,
+    STREAMS_MAX,
+)
+from yamcs_archive.storage import pieces
+from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.wire import json
 from yamcs_archive.wire.forms import Form
 
@@ -133,19 +140,37 @@ def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archi
     chunks: Any = opened(Core(archive)).body
     assert [len(json_objects(chunk)) for chunk in chunks] == [STREAM_EVENTS_MAX] * 3
     large = archive.instance("large", create=True)
-    large.append_many(many(6, "x" * STREAM_BYTES))
+    large.append_many(many(20, "x" * MESSAGE_BYTES_MAX))
+    large.settle()
+    large.append_many(Event("x" * MESSAGE_BYTES_MAX, source="S", generation_time=n) for n in range(20, 40))
     chunks = opened(Core(archive), target=STREAM.replace("sim", "large")).body
-    assert [len(json_objects(chunk)) for chunk in chunks] == [1] * 6
+    sizes = [len(chunk) for chunk in chunks]
+    assert sum(sizes) > 40 * MESSAGE_BYTES_MAX
+    assert max(sizes) < READ_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
-def test_events_that_come_slowly_are_not_held_back(
+def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(1000))  # a second passes at each look at the clock
-    monkeypatch.setattr(streaming, "monotonic", lambda: next(now))
-    sim.append_many(many(4))
-    chunks: Any = opened(Core(archive)).body
-    assert [len(json_objects(chunk)) for chunk in chunks] == [1] * 4
+    sim.append_many(Event("rare" if n % 5000 == 0 else "m", generation_time=n) for n in range(20_000))
+    sim.settle()
+    looked_at: list[bytes] = []
+
+    class Noted(OpenBlock):
+        def __init__(self, key: bytes, value: bytes) -> None:
+            looked_at.append(key)
+            super().__init__(key, value)
+
+    monkeypatch.setattr(pieces, "OpenBlock", Noted)
+    call = Core(archive).begin(Head("POST", STREAM))
+    assert isinstance(call, Call)
+    chunks: Any = call.run(b'{"q": "rare"}').body  # type: ignore[union-attr]  # a response
+    for chunk in chunks:
+        assert len(json_objects(chunk)) == 1
+        if len(looked_at) == 1:
+            break
+    else:
+        pytest.fail("the first one was held back")
 
 
 @pytest.fixture
@@ -153,14 +178,15 @@ def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens to the scans of events: a note when one has ended, however it did."""
     notes: list[str] = []
 
-    def events(self: Instance, **asked: Any) -> Iterator[Event]:
+    def batches(self: Instance, **asked: Any) -> Iterator[list[Event]]:
         try:
-            yield from many(1_000_000, "x" * 1000)
+            for _ in range(10_000):
+                yield list(many(100, "x" * 1000))
             notes.append("read to its end")
         finally:
             notes.append("ended")
 
-    monkeypatch.setattr(Instance, "events", events)
+    monkeypatch.setattr(Instance, "event_batches", batches)
     return notes
 
 
@@ -197,13 +223,15 @@ def wait_until(holds: Any) -> None:
     raise AssertionError("it did not happen within 10 s")
 
 
-def failing(after: int) -> Iterator[Event]:
-    yield from many(after, "x" * STREAM_BYTES)
+def failing(after: int) -> Iterator[list[Event]]:
+    for _ in range(after):
+        yield list(many(100, "x" * 1000))
     raise DamagedError("blocks 00", "checksum")
 
 
 def test_an_error_before_the_first_chunk_is_an_answer(send: Feed, sim: Instance, monkeypatch: Any) -> None:
-    monkeypatch.setattr(Instance, "events", lambda self, **asked: failing(0))
+    for name in ("events", "event_batches"):
+        monkeypatch.setattr(Instance, name, lambda self, **asked: failing(0))
     for answer in (send("POST", STREAM), send("GET", EXPORT), send("GET", LIST)):
         assert "blocks 00" in error_of(answer, 500, "DamagedBlockException")
 
@@ -215,7 +243,7 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
     archive: Archive, monkeypatch: Any, caplog: Any, request_: tuple[str, str], encoding: str
 ) -> None:
     method, target = request_
-    monkeypatch.setattr(Instance, "events", lambda self, **asked: failing(2))
+    monkeypatch.setattr(Instance, "event_batches", lambda self, **asked: failing(2))
     core = Core(archive)
     chunks: Any = opened(core, method, target).body
     assert next(chunks)
@@ -264,7 +292,7 @@ def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Ins
 def test_a_stream_that_fails_makes_room_for_another(
     archive: Archive, sim: Instance, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(Instance, "events", lambda self, **asked: failing(1))
+    monkeypatch.setattr(Instance, "event_batches", lambda self, **asked: failing(1))
     core = Core(archive)
     for _ in range(2 * STREAMS_MAX):
         chunks: Any = opened(core).body

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from google.protobuf.message import DecodeError, Message
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event import Event, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
@@ -48,34 +48,49 @@ class Selection(NamedTuple):
     token: str | None = None
     form: Form = Form.TODAY
 
-    def events(self, instance: Instance, *, page: bool = False) -> Iterator[Event]:
-        """Return the events asked for: all of them, or those of the page and one more if there is one.
+    def page(self, instance: Instance) -> Iterator[Event]:
+        """Return the events of the page, and one more if there is one.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
-        after: EventKey | None = None
-        if page and self.token is not None:
-            after = decode_token(self.token, instance.name)
-        plain = None if self.pattern is None else self.pattern.plain
+        after = None if self.token is None else decode_token(self.token, instance.name)
+        reads_all = self._closer is not None
         found = instance.events(
-            start=self.start,
-            stop=self.stop,
-            sources=self.sources,
-            min_severity=self.min_severity,
-            text=plain,
-            filter=self.filter,
-            descending=page and self.descending,
-            limit=None if self._looks_closer or not page else self.pos + self.limit + 1,
+            **self._asked(),
+            descending=self.descending,
+            limit=None if reads_all else self.pos + self.limit + 1,
             after_key=after,
         )
-        if self._looks_closer:
-            matches = self.pattern.matches  # type: ignore[union-attr]  # or there was nothing to look at
+        if self._closer is not None:
+            matches = self._closer.matches
             found = (event for event in found if matches(event.message))
-        return islice(found, self.pos, self.pos + self.limit + 1) if page else found
+        return islice(found, self.pos, self.pos + self.limit + 1)
+
+    def batches(self, instance: Instance) -> Iterator[Sequence[Event]]:
+        """Return all events asked for, oldest first, as they are read together.
+
+        Raises InvalidInputError for a bad filter, at once.
+        """
+        found = instance.event_batches(**self._asked())
+        if self._closer is None:
+            return found
+        matches = self._closer.matches
+        return filter(None, ([event for event in events if matches(event.message)] for events in found))
+
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "stop": self.stop,
+            "sources": self.sources,
+            "min_severity": self.min_severity,
+            "text": None if self.pattern is None else self.pattern.plain,
+            "filter": self.filter,
+        }
 
     @property
-    def _looks_closer(self) -> bool:
-        return self.pattern is not None and self.pattern.plain is None
+    def _closer(self) -> Pattern | None:
+        """The pattern, where a plain text does not say all of it."""
+        return self.pattern if self.pattern is not None and self.pattern.plain is None else None
 
 
 def of_query(query: str) -> Selection:

@@ -12,15 +12,12 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from time import monotonic
 
-from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.event import Event
 from yamcs_archive.http.messages import Response
-from yamcs_archive.limits import GZIP_BYTES_MIN, STREAM_BYTES, STREAM_EVENTS_MAX
+from yamcs_archive.limits import GZIP_BYTES_MIN, STREAM_EVENTS_MAX
 
 _log = logging.getLogger(__name__)
-_HELD_S_MAX = 0.25
-"""No longer is an event held for others to come along with it."""
 _GZIP = 31
 """zlib's window bits for a gzip member."""
 _GZIP_LEVEL = 1
@@ -88,31 +85,19 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def encoded(events: Iterable[Event], encode: Callable[[Sequence[Event]], bytes]) -> Iterator[bytes]:
-    """Yield events together as ``encode`` writes them, about ``STREAM_BYTES`` at a time.
+def encoded(
+    batches: Iterable[Sequence[Event]], encode: Callable[[Sequence[Event]], bytes]
+) -> Iterator[bytes]:
+    """Yield events as ``encode`` writes them: each batch as soon as it is there, in parts if it is long.
 
     >>> from yamcs_archive.wire.rapid import csv_lines
-    >>> events = [Event("a", source="S", generation_time=0, reception_time=0)]
-    >>> list(encoded(events, lambda some: csv_lines(some, ",")))
-    [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']
+    >>> event = Event("a", source="S", generation_time=0, reception_time=0)
+    >>> [len(part) for part in encoded([[event] * 1500], lambda some: csv_lines(some, ","))]
+    [47000, 23500]
     """
-    held: list[Event] = []
-    size_bytes, until_s = 0, monotonic() + _HELD_S_MAX
-    for event in events:
-        held.append(event)
-        size_bytes += len(event.message) + _OTHER_BYTES
-        if event.extra or event.extensions or (event.type is not None and len(event.type) > _OTHER_BYTES):
-            size_bytes += event_bytes(event)
-        if size_bytes >= STREAM_BYTES or len(held) >= STREAM_EVENTS_MAX or monotonic() >= until_s:
-            yield encode(held)
-            held = []
-            size_bytes, until_s = 0, monotonic() + _HELD_S_MAX
-    if held:
-        yield encode(held)
-
-
-_OTHER_BYTES = 100
-"""About so much is written of most events beside their messages."""
+    for events in batches:
+        for first in range(0, len(events), STREAM_EVENTS_MAX):
+            yield encode(events[first : first + STREAM_EVENTS_MAX])
 
 
 def compressed(response: Response, headers: Mapping[str, str]) -> Response:

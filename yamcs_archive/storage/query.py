@@ -98,16 +98,28 @@ class Query(NamedTuple):
 
 def scan(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> Iterator[Event]:
     """Yield the events that a query wants, in its order."""
+    return islice(chain.from_iterable(_parts(environment, query, horizon, rows_max)), query.limit)
+
+
+def scan_batches(
+    environment: Environment, query: Query, horizon: int | None, rows_max: int
+) -> Iterator[list[Event]]:
+    """Yield the same events as lists, none of them empty: those of one block and of the rows in its range.
+
+    What is the same for many events is then done once; the query's limit does not count.
+    """
+    return filter(None, map(list, _parts(environment, query, horizon, rows_max)))
+
+
+def _parts(
+    environment: Environment, query: Query, horizon: int | None, rows_max: int
+) -> Iterator[Iterable[Event]]:
+    """Yield the events that are wanted of each piece."""
     lower, upper = query.bounds(horizon)
     ask = None
     if query.sources is not None or query.min_severity is not None:
         ask = wanted(query.sources, query.min_severity)
     pieces = Reader(environment, rows_max).pieces(lower, upper, descending=query.descending, ask=ask)
-    return islice(chain.from_iterable(_parts(pieces, query)), query.limit)
-
-
-def _parts(pieces: Iterator[Piece], query: Query) -> Iterator[Iterable[Event]]:
-    """Yield the events that are wanted of each piece."""
     sought = query.sought
     for piece in pieces:
         yield _merged(piece, places_of(piece, query, sought), query)
