@@ -23,10 +23,10 @@ from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.limits import (
+    BATCH_EVENTS_MAX,
     GZIP_BYTES_MIN,
     MESSAGE_BYTES_MAX,
     READ_BYTES_MAX,
-    STREAM_EVENTS_MAX,
     STREAMS_MAX,
 )
 from yamcs_archive.storage import pieces
@@ -136,9 +136,9 @@ def opened(core: Core, method: str = "POST", target: str = STREAM, **headers: st
 
 
 def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archive, sim: Instance) -> None:
-    sim.append_many(many(3 * STREAM_EVENTS_MAX))
+    sim.append_many(many(3 * BATCH_EVENTS_MAX))
     chunks: Any = opened(Core(archive)).body
-    assert [len(json_objects(chunk)) for chunk in chunks] == [STREAM_EVENTS_MAX] * 3
+    assert [len(json_objects(chunk)) for chunk in chunks] == [BATCH_EVENTS_MAX] * 3
     large = archive.instance("large", create=True)
     large.append_many(many(20, "x" * MESSAGE_BYTES_MAX))
     large.settle()
@@ -332,12 +332,12 @@ def test_small_answers_are_not_compressed(send: Feed, sim: Instance) -> None:
 
 
 def test_a_compressed_stream_can_be_read_as_it_comes(archive: Archive, sim: Instance) -> None:
-    sim.append_many(many(3 * STREAM_EVENTS_MAX))
+    sim.append_many(many(3 * BATCH_EVENTS_MAX))
     headers = {"accept-encoding": "gzip"}
     chunks: Any = opened(Core(archive), **headers).body
     reader = zlib.decompressobj(wbits=31)
-    assert len(json_objects(reader.decompress(next(chunks)))) == STREAM_EVENTS_MAX
-    assert len(json_objects(reader.decompress(next(chunks)))) == STREAM_EVENTS_MAX
+    assert len(json_objects(reader.decompress(next(chunks)))) == BATCH_EVENTS_MAX
+    assert len(json_objects(reader.decompress(next(chunks)))) == BATCH_EVENTS_MAX
     reader.decompress(b"".join(chunks))
     assert reader.eof
 

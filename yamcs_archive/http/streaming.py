@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from yamcs_archive.event import Event
 from yamcs_archive.http.messages import Response
-from yamcs_archive.limits import GZIP_BYTES_MIN, STREAM_EVENTS_MAX
+from yamcs_archive.limits import GZIP_BYTES_MIN
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -88,16 +88,15 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 def encoded(
     batches: Iterable[Sequence[Event]], encode: Callable[[Sequence[Event]], bytes]
 ) -> Iterator[bytes]:
-    """Yield events as ``encode`` writes them: each batch as soon as it is there, in parts if it is long.
+    """Yield events as ``encode`` writes them, each batch as soon as it is there.
 
     >>> from yamcs_archive.wire.rapid import csv_lines
     >>> event = Event("a", source="S", generation_time=0, reception_time=0)
-    >>> [len(part) for part in encoded([[event] * 1500], lambda some: csv_lines(some, ","))]
-    [47000, 23500]
+    >>> list(encoded([[event]], lambda some: csv_lines(some, ",")))
+    [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']
     """
     for events in batches:
-        for first in range(0, len(events), STREAM_EVENTS_MAX):
-            yield encode(events[first : first + STREAM_EVENTS_MAX])
+        yield encode(events)
 
 
 def compressed(response: Response, headers: Mapping[str, str]) -> Response:

@@ -15,6 +15,7 @@ import numpy as np
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import encode_key, time_bound
@@ -104,11 +105,14 @@ def scan(environment: Environment, query: Query, horizon: int | None, rows_max: 
 def scan_batches(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
 ) -> Iterator[list[Event]]:
-    """Yield the same events as lists, none of them empty: those of one block and of the rows in its range.
+    """Yield the same events as lists, none of them empty: what was read together, in parts if it is much.
 
     What is the same for many events is then done once; the query's limit does not count.
     """
-    return filter(None, map(list, _parts(environment, query, horizon, rows_max)))
+    for part in _parts(environment, query, horizon, rows_max):
+        events = iter(part)
+        while batch := list(islice(events, BATCH_EVENTS_MAX)):
+            yield batch
 
 
 def _parts(
