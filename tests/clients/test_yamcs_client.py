@@ -268,6 +268,115 @@ def test_stream_events_without_a_match(archive_client: Any) -> None:
     assert list(archive_client.stream_events(source="nosuch")) == []
 
 
+# list_event_histogram
+
+
+def records(groups: Iterable[Any]) -> dict[str, list[tuple[datetime, datetime, int]]]:
+    """Return the records of each source: first, last, how many."""
+    found: dict[str, list[tuple[datetime, datetime, int]]] = {}
+    for group in groups:
+        for record in group.records:
+            entry = (record.start.astimezone(UTC), record.stop.astimezone(UTC), record.count)
+            found.setdefault(group.name, []).append(entry)
+    return found
+
+
+def merged(
+    source: str, seconds: float, start: datetime, stop: datetime
+) -> list[tuple[datetime, datetime, int]]:
+    """Return the records that a source must have when gaps of up to so many seconds are closed."""
+    found: list[tuple[datetime, datetime, int]] = []
+    for event in EVENTS:
+        moment = time_of(event)
+        if event.source == source and start <= moment < stop:
+            if found and (moment - found[-1][1]).total_seconds() <= seconds:
+                found[-1] = (found[-1][0], moment, found[-1][2] + 1)
+            else:
+                found.append((moment, moment, 1))
+    return found
+
+
+@pytest.mark.parametrize("merge_time", [2, 0.5], ids=["one record", "one a second"])
+def test_list_event_histogram_with_merge_time(archive_client: Any, merge_time: float) -> None:
+    found = records(archive_client.list_event_histogram(merge_time=merge_time))
+    assert found == {source: merged(source, merge_time, after(0), after(3600)) for source in SOURCES}
+    assert {len(entries) for entries in found.values()} == {1 if merge_time == 2 else 21}
+
+
+def test_list_event_histogram_with_source_start_and_stop(archive_client: Any) -> None:
+    found = records(
+        archive_client.list_event_histogram(source="gnc", start=after(2), stop=after(5), merge_time=0)
+    )
+    assert found == {"gnc": merged("gnc", 0, after(2), after(5))}
+    assert len(found["gnc"]) == 3
+
+
+def test_list_event_histogram_without_a_match(archive_client: Any) -> None:
+    assert records(archive_client.list_event_histogram(source="nosuch")) == {}
+
+
+# create_event_subscription
+
+
+class Subscribed:
+    """A subscription that keeps what it gets."""
+
+    def __init__(self, client: Any, instance: str, **options: Any) -> None:
+        self.got: queue.Queue[Any] = queue.Queue()
+        self._future = client.create_event_subscription(instance, on_data=self.got.put, **options)
+
+    def messages(self, count: int) -> list[str]:
+        """Return the messages of the next events."""
+        return [self.got.get(timeout=WAIT_S).message for _ in range(count)]
+
+    def cancel(self) -> None:
+        """End it, as the client does."""
+        self._future.cancel()
+
+
+def test_create_event_subscription(client: Any, instance: str) -> None:
+    subscribed = Subscribed(client, instance)
+    client.send_event(
+        instance, "one", source="S", severity="watch", event_type="T", extra={"k": "v"}, time=MOMENT
+    )
+    client.send_event(instance, "two")
+    (first,) = read([subscribed.got.get(timeout=WAIT_S)])
+    del first["reception"]
+    assert first == {
+        "time": MOMENT,
+        "severity": "WATCH",
+        "message": "one",
+        "number": 0,
+        "type": "T",
+        "source": "S",
+        "extra": {"k": "v"},
+    }
+    assert subscribed.messages(1) == ["two"]
+    subscribed.cancel()
+    client.send_event(instance, "three")
+    assert subscribed.got.empty()
+
+
+def test_create_event_subscription_with_filter(client: Any, instance: str) -> None:
+    filtered = Subscribed(client, instance, filter="severity>=warning source=gnc")
+    everything = Subscribed(client, instance)
+    sent = [("gnc", "severe"), ("gnc", "info"), ("EPS", "severe"), ("gnc", "warning"), ("GNC", "distress")]
+    for source, severity in sent:
+        client.send_event(instance, f"{source} {severity}", source=source, severity=severity)
+    assert everything.messages(5) == [f"{source} {severity}" for source, severity in sent]
+    assert filtered.messages(3) == ["gnc severe", "gnc warning", "GNC distress"]
+    assert filtered.got.empty()
+    filtered.cancel()
+    everything.cancel()
+
+
+def test_a_subscription_that_cannot_be_is_an_exception(client: Any) -> None:
+    with pytest.raises(Exception, match="nosuch"):
+        Subscribed(client, "nosuch")
+    with pytest.raises(Exception, match="Field not found 'nosuch'"):
+        Subscribed(client, HISTORY, filter="nosuch=1")
+
+
 # sources, and what comes before
 
 
