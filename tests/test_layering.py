@@ -6,7 +6,8 @@ __main__
   cli ------ server           <- ways in and out; granian only in server
    |   \\       |
    |importers http            <- importers: histories that are kept elsewhere
-    \\        /  |
+   | mirror  /  |             <- mirror: the changes of a served archive, and a copy that follows them
+    \\    | /   |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
         |       instance      <- with appending (many events) and results (what it answers with)
@@ -48,7 +49,8 @@ BELOW = {
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter"},
     "server": LOWEST | {"archive", "http"},
-    "cli": MODEL | {"instance", "archive", "wire", "server", "importers"},
+    "mirror": MODEL | {"results", "instance", "archive", "wire"},
+    "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }
@@ -114,6 +116,7 @@ def test_the_picture_has_no_circle() -> None:
         "archive",
         "wire",
         "importers",
+        "mirror",
         "http",
         "server",
         "cli",

@@ -18,7 +18,7 @@ from tests.http.test_api import error_of
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.http.core import Core
-from yamcs_archive.http.messages import MSGPACK, PROTOBUF, Call, Head, Pending
+from yamcs_archive.http.messages import MSGPACK, PROTOBUF, Call, Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes
@@ -304,13 +304,19 @@ def test_an_embedded_wsgi_application_has_the_bound_that_it_was_given(
     assert sorted(answer.status for answer in answers) == [200, 503, 503]
 
 
-def test_when_serving_ends_every_poll_answers_what_there_is(archive: Archive, sim: Instance) -> None:
+def test_when_serving_ends_every_poll_answers_what_there_is_and_no_more_may_come(
+    archive: Archive, sim: Instance
+) -> None:
     core = Core(archive)
     cursor = sim.cursor()
     waiting = [poll(core, f"after={cursor}&wait=300") for _ in range(3)]
     core.end_polls()
     assert [pending.wait().status for pending in waiting] == [200, 200, 200]
-    assert poll(core, f"after={cursor}&wait=300").wait().status == 200
+    begun = core.begin(Head("GET", PATH, f"after={cursor}&wait=300"))
+    assert isinstance(begun, Call)
+    answer = begun.run(b"")
+    assert isinstance(answer, Response)
+    assert answer.status == 503
 
 
 def test_a_poll_over_an_archive_that_closes_is_a_503(archive: Archive, sim: Instance) -> None:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from yamcs_archive.cli.dates import FORMS, parse_date
+from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.following import Tail
 from yamcs_archive.cli.places import add_place_options, opened
-from yamcs_archive.cli.request import LogRequest
+from yamcs_archive.cli.printing import Printer
+from yamcs_archive.cli.request import LogRequest, narrowed
 from yamcs_archive.cli.table import table
+from yamcs_archive.errors import FilterError
 from yamcs_archive.event import Severity
+from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.wire.json import encode
 
 EPILOG = """examples:
   yamcs-archive events log --data ops-data                     the newest 10, oldest of them first
   yamcs-archive events log --data ops-data -s yesterday -u today --severity watch
   yamcs-archive events log --url http://127.0.0.1:8090 -n 100 --format jsonl
+  yamcs-archive events log --data ops-data -f --filter 'source=AOCS wheel'
+  yamcs-archive events log --data ops-data --after-cursor CURSOR --show-cursor   what came since, once
 """
 LINES_DEFAULT = 10
 _ALL = "all"
@@ -29,7 +38,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "log",
         help="show events",
-        description="Show events, oldest first. Reads beside a running server on the same directory.",
+        description="Show events, oldest first. Reads beside a running server on the same directory. With"
+        " --after-cursor, and as they come with --follow, in the order in which they were stored, however"
+        " late their time.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,8 +50,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--lines",
         type=_lines,
         metavar="N",
-        help=f"how many of the newest, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since or --until"
-        " (over a URL at most 1000)",
+        help=f"how many of the newest, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since or"
+        " --until",
     )
     parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
     parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
@@ -50,6 +61,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         choices=[name.lower() for name in Severity.__members__],
         type=str.lower,
         help="of this severity and above",
+    )
+    parser.add_argument("--type", action="append", metavar="TEXT", help="of this type only; repeatable")
+    parser.add_argument(
+        "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with events as they are stored")
+    parser.add_argument(
+        "--after-cursor", metavar="CURSOR", help="all that was stored behind it, in that order"
+    )
+    parser.add_argument(
+        "--show-cursor",
+        action="store_true",
+        help='end with a line "-- cursor: CURSOR", behind what was stored when this began, or was shown with'
+        " --after-cursor or --follow; on stderr where the format is not table",
     )
     parser.add_argument(
         "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
@@ -69,8 +94,28 @@ def _lines(text: str) -> int | str:
     return int(text)
 
 
+def _filter(text: str) -> Filter:
+    try:
+        return Filter(text)
+    except FilterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
+    for one, others in (
+        ("follow", ("reverse", "until")),
+        ("after_cursor", ("reverse", "lines")),
+    ):
+        for other in others:
+            if getattr(options, one) not in (False, None) and getattr(options, other) not in (False, None):
+                raise UsageError(f"--{one.replace('_', '-')} and --{other} do not go together")
+    if options.follow and options.format == "json":
+        raise UsageError("an array never ends with --follow: give --format jsonl")
+
+
 def run(options: argparse.Namespace) -> int:
     """Print the events that the options ask for, as they are read."""
+    _refuse_what_does_not_go_together(options)
     lines = options.lines
     if lines is None:
         lines = LINES_DEFAULT if options.since is None and options.until is None else _ALL
@@ -80,19 +125,42 @@ def run(options: argparse.Namespace) -> int:
         stop=options.until,
         sources=options.source,
         min_severity=None if options.severity is None else Severity.parse(options.severity),
+        filter=narrowed(options.filter, options.type or ()),
         reverse=options.reverse,
     )
     with opened(options, readonly=True) as place:
-        for line in _FORMATS[options.format](place.log(wanted), options.local):
-            print(line)
+        if options.follow or options.show_cursor or options.after_cursor is not None:
+            _print_tail(options, Tail(place, wanted, options.after_cursor))
+        else:
+            Printer(_FORMATS[options.format](place.log(wanted), options.local, None)).run(flush=False)
     return 0
 
 
-def _table(events: Iterator[Mapping[str, Any]], local: bool) -> Iterator[str]:
-    return table(events, local=local)
+def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
+    before = tail.history(follow=options.follow) if options.after_cursor is None else tail.stored()
+    following = tail.arrivals() if options.follow else None
+    printer = Printer(_FORMATS[options.format](before, options.local, following))
+    whole = False
+    try:
+        printer.run(flush=options.follow)
+        whole = True
+    finally:
+        # Ctrl-C is how following ends. Where it cuts off rows that were read and not shown, there is no
+        # cursor behind what was shown. It is read first: it may move just now, and a row stand for it.
+        cursor = tail.cursor
+        if options.show_cursor and (whole or (tail.following and printer.all_printed)):
+            stream = sys.stdout if options.format == "table" else sys.stderr
+            print(f"-- cursor: {cursor}", file=stream, flush=True)
 
 
-def _json(events: Iterator[Mapping[str, Any]], _: bool) -> Iterator[str]:
+Shown = Iterator[Mapping[str, Any]]
+
+
+def _table(events: Shown, local: bool, following: Shown | None) -> Iterator[str]:
+    return table(events, local=local, following=following)
+
+
+def _json(events: Shown, _: bool, __: Shown | None) -> Iterator[str]:
     """Yield the lines of one JSON array, two spaces deep; an element is held until its comma is known."""
     held: list[str] = []
     for event in events:
@@ -105,9 +173,9 @@ def _json(events: Iterator[Mapping[str, Any]], _: bool) -> Iterator[str]:
     yield from (*held, "]") if held else ("[]",)
 
 
-def _jsonl(events: Iterator[Mapping[str, Any]], _: bool) -> Iterator[str]:
+def _jsonl(events: Shown, _: bool, following: Shown | None) -> Iterator[str]:
     """Yield a line of JSON for each event."""
-    for event in events:
+    for event in chain(events, following or ()):
         yield msgspec.json.encode(event).decode()
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.remote import RemotePlace, instances_at, is_url
+from yamcs_archive.cli.remote import instances_at, is_url
+from yamcs_archive.cli.remote_place import RemotePlace
 from yamcs_archive.cli.request import LogRequest
 from yamcs_archive.errors import NotAnArchiveError
 from yamcs_archive.event import Event
@@ -33,6 +34,15 @@ class Place(Protocol):
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
         """Yield the events that are wanted, as they are read."""
 
+    def newest(self) -> str:
+        """Return the cursor behind all that is stored."""
+
+    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
+        """Yield what was stored behind a cursor, commit by commit, each with the cursor behind it.
+
+        With ``wait`` some time may pass before there is something; it may end without.
+        """
+
 
 @dataclass(frozen=True)
 class LocalPlace:
@@ -49,12 +59,24 @@ class LocalPlace:
         for event in self._newest_first(wanted) if wanted.reverse else self._oldest_first(wanted):
             yield shown(event, Form.TODAY)
 
+    def newest(self) -> str:
+        """See :class:`Place`."""
+        return self.instance.cursor()
+
+    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
+        """See :class:`Place`."""
+        if wait:
+            self.instance.arrival(after).result()
+        for commit in self.instance.commits(after):
+            yield commit.events, commit.cursor
+
     def _newest_first(self, wanted: LogRequest) -> Iterator[Event]:
         return self.instance.events(
             start=wanted.start,
             stop=wanted.stop,
             sources=wanted.sources,
             min_severity=wanted.min_severity,
+            filter=wanted.filter,
             descending=True,
             limit=wanted.lines,
         )
@@ -69,7 +91,11 @@ class LocalPlace:
                 return
             start = first.generation_time
         for event in self.instance.events(
-            start=start, stop=wanted.stop, sources=wanted.sources, min_severity=wanted.min_severity
+            start=start,
+            stop=wanted.stop,
+            sources=wanted.sources,
+            min_severity=wanted.min_severity,
+            filter=wanted.filter,
         ):
             if last is not None and event.key > last:
                 return  # stored since the way back
@@ -118,7 +144,8 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
     where = chosen_place(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        yield RemotePlace(where, name or only(instances_at(where)))
+        with closing(RemotePlace(where, name or only(instances_at(where)))) as place:
+            yield place
         return
     if not where.exists():  # opened for writing it would be made, though the name is likely a slip
         raise NotAnArchiveError(str(where), "there is no such directory")

@@ -1,4 +1,4 @@
-"""An archive behind a URL, asked over today's HTTP API with the standard library alone."""
+"""Questions to a served archive over today's HTTP API, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -8,58 +8,20 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from yamcs_archive.cli.errors import RemoteError, UsageError
-from yamcs_archive.cli.request import LogRequest
-from yamcs_archive.event import Event
-from yamcs_archive.limits import PAGE_EVENTS_MAX
-from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.forms import SHOWN_TODAY
+from yamcs_archive.cli.errors import RemoteError
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.wire.batch import delimited
 
 _TIMEOUT_S = 60
-
-
-class RemotePlace:
-    """An instance behind a URL."""
-
-    def __init__(self, url: str, instance: str) -> None:
-        self._url, self._path = url, f"/api/archive/{urllib.parse.quote(instance, safe='')}/events"
-
-    def create(self, event: Event) -> Mapping[str, Any]:
-        """POST the event and return it as it is stored."""
-        body: dict[str, Any] = {
-            "message": event.message,
-            "source": event.source,
-            "severity": event.severity.name,
-            "type": event.type,
-            "time": None if event.generation_time is None else format_rfc3339(event.generation_time),
-            "sequenceNumber": event.seq_number,
-            "extra": event.extra,
-        }
-        return _ask(self._url, self._path, body)
-
-    def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
-        """Yield the events of one page, which is all that can be asked for yet: at most 1,000."""
-        if wanted.lines is None or wanted.lines > PAGE_EVENTS_MAX:
-            raise UsageError(f"over a URL at most {PAGE_EVENTS_MAX} events can be read: give --lines")
-        if wanted.lines == 0:
-            return
-        query: list[tuple[str, str | int]] = [("limit", wanted.lines), ("order", "desc")]
-        if wanted.start is not None:
-            query.append(("start", format_rfc3339(wanted.start)))
-        if wanted.stop is not None:
-            query.append(("stop", format_rfc3339(wanted.stop)))
-        if wanted.min_severity is not None:
-            query.append(("severity", SHOWN_TODAY[wanted.min_severity].lower()))
-        query += [("source", name) for name in wanted.sources or ()]
-        page = _ask(self._url, f"{self._path}?{urllib.parse.urlencode(query)}").get("events", [])
-        yield from page if wanted.reverse else reversed(page)
+_READ_BYTES = 64 << 10
 
 
 def instances_at(url: str) -> list[str]:
     """Return the names of the instances that are served at a URL; :class:`RemoteError` without an answer."""
-    return [instance["name"] for instance in _ask(url, "/api/instances").get("instances", [])]
+    return [instance["name"] for instance in ask(url, "/api/instances").get("instances", [])]
 
 
 def is_url(text: str) -> bool:
@@ -75,25 +37,48 @@ def is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the JSON object that a served archive answers; RemoteError with its words when it refuses."""
+    with _answered(url, path, body, "application/json") as answer:
+        try:
+            found = json.loads(answer.read())
+        except ValueError:
+            found = None
+    if not isinstance(found, dict):
+        raise _strange(url)
+    return found
+
+
+def ask_for_messages(url: str, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the protobuf messages that a served archive streams. Raises as :func:`ask` does."""
+    with _answered(url, path, body, "application/protobuf") as answer:
+        try:
+            # What came is used, though the rest may not come: read() would throw it away then.
+            yield from delimited(iter(lambda: answer.read1(_READ_BYTES), b""))
+        except InvalidInputError:
+            raise _strange(url) from None
+
+
+@contextmanager
+def _answered(
+    url: str, path: str, body: Mapping[str, Any] | None, accept: str
+) -> Iterator[http.client.HTTPResponse]:
     request = urllib.request.Request(  # is_url has seen the scheme
         url.rstrip("/") + path,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"content-type": "application/json", "accept": "application/json"},
+        headers={"content-type": "application/json", "accept": accept},
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # likewise
-            found = json.loads(answer.read())
+            yield answer
     except urllib.error.HTTPError as error:
         raise RemoteError(_refusal(url, error)) from None
     except (OSError, http.client.HTTPException) as error:
         raise RemoteError(f"no answer from {url}: {getattr(error, 'reason', None) or error}") from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise RemoteError(f"{url} does not answer as an archive; is it one?")
-    return found
+
+
+def _strange(url: str) -> RemoteError:
+    return RemoteError(f"{url} does not answer as an archive; is it one?")
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> str:

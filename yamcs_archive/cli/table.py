@@ -11,12 +11,21 @@ COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
 _MEASURED_ROWS_MAX = 1_000
 _MEASURED_CHARACTERS_MAX = 1 << 20
 """The widths fit the first 1,000 rows or 1 MiB of text; later rows are not held back for them."""
+_WIDTHS_FOLLOWING = (8, 24, 60, 12, 4)
+"""Of columns that rows are to follow in which nobody can know yet."""
 _WIDTH_MAX = 120
 """Characters that a column takes at most; longer cells are shown whole, only what follows moves."""
 
 
-def table(events: Iterator[Mapping[str, Any]], *, local: bool) -> Iterator[str]:
+def table(
+    events: Iterator[Mapping[str, Any]],
+    *,
+    local: bool,
+    following: Iterator[Mapping[str, Any]] | None = None,
+) -> Iterator[str]:
     """Yield the lines of a table, the header first; ``-`` stands for what an event does not have.
+
+    Those that are ``following`` come later, one by one, and have no part in the widths.
 
     >>> event = {"severity": "INFO", "generationTime": "1970-01-01T00:00:00Z", "message": "a", "source": "S"}
     >>> for line in table(iter([event]), local=False):
@@ -24,8 +33,8 @@ def table(events: Iterator[Mapping[str, Any]], *, local: bool) -> Iterator[str]:
     SEVERITY  TIME                  MESSAGE  SOURCE  TYPE
     INFO      1970-01-01T00:00:00Z  a        S       -
     """
-    rows = (_row(event, local=local) for event in events)
-    first = [COLUMNS]
+    rows: Iterator[tuple[str, ...]] = (_row(event, local=local) for event in events)
+    first: list[tuple[str, ...]] = [COLUMNS]
     characters = 0
     for row in rows:
         first.append(row)
@@ -33,6 +42,9 @@ def table(events: Iterator[Mapping[str, Any]], *, local: bool) -> Iterator[str]:
         if len(first) > _MEASURED_ROWS_MAX or characters > _MEASURED_CHARACTERS_MAX:
             break
     widths = [min(_WIDTH_MAX, max(map(len, column))) for column in zip(*first, strict=True)]
+    if following is not None:
+        widths = [max(pair) for pair in zip(widths, _WIDTHS_FOLLOWING, strict=True)]
+        rows = chain(rows, (_row(event, local=local) for event in following))
     for row in chain(first, rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 

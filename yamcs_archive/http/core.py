@@ -47,7 +47,7 @@ class Core:
     ) -> None:
         self._archive, self._live = archive, live
         self._origins = Origins(cors_origins)
-        self._polls_max, self._polls = polls_max, Polls(polls_max)
+        self._polls = Polls(polls_max)
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
         self._streams = threading.BoundedSemaphore(STREAMS_MAX)
 
@@ -116,7 +116,10 @@ class Core:
             finish = answer.finish
             answer = replace(answer, finish=lambda done: compressed(finish(done), head.headers))
             if answer.poll:
-                return self._polls.admit(answer) or error_reply(_too_many(self._polls_max, "polls"), media)
+                try:
+                    return self._polls.admit(answer)
+                except ArchiveError as error:
+                    return error_reply(error, media)
             return answer
 
         return Call(

@@ -11,7 +11,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from yamcs_archive.http.messages import Pending, Response
+from yamcs_archive.errors import UnavailableError
+from yamcs_archive.http.messages import Pending
 
 
 class Polls:
@@ -23,29 +24,32 @@ class Polls:
         self._open: dict[Future[Any], Future[Any]] = {}
         self._ending = False
 
-    def admit(self, poll: Pending) -> Response | Pending | None:
-        """Return what to answer with in the poll's stead, which ends with it, or None: there are too many.
+    def admit(self, poll: Pending) -> Pending:
+        """Return what to answer with in the poll's stead, which ends with it.
 
-        Cancelling the future of what is returned gives the poll up.
+        Cancelling the future of what is returned gives the poll up. Raises UnavailableError when there are
+        too many, and when serving ends: who polls would ask again at once, and again.
         """
         ended: Future[Any] = Future()
         with self._lock:
-            full = len(self._open) >= self._polls_max
-            if not full:
+            why = "serving ends" if self._ending else ""
+            if len(self._open) >= self._polls_max:
+                why = f"{self._polls_max} polls are under way, the limit"
+            if not why:
                 self._open[ended] = poll.future
-        if full:
+        if why:
             poll.future.cancel()
-            return None
+            raise UnavailableError(f"{why}: ask again later, or without wait")
         ended.add_done_callback(self._left)
         poll.future.add_done_callback(lambda _: _end(ended))
-        if self._ending:
-            _end(ended)
         return Pending(ended, lambda _: poll.finish(poll.future), poll=True)
 
     def end(self) -> None:
-        """Let all polls answer now, with what there is, and those that come at once."""
-        self._ending = True
-        for ended in self._open.copy():
+        """Let all polls answer now, with what there is, and refuse further ones."""
+        with self._lock:
+            self._ending = True
+            waiting = list(self._open)
+        for ended in waiting:
             _end(ended)
 
     def _left(self, ended: Future[Any]) -> None:

@@ -84,6 +84,7 @@ class Arrivals:
             self._bell.clear()  # before the look: what rings meanwhile ends the wait below
             done, pause_s = self._due()
             for future, error in done:
+                self._waiting.pop(future, None)  # Ctrl-C may have come before its callback was set
                 _end(future, error)
             if not (done or self._closed):
                 self._bell.wait(pause_s)

@@ -1,0 +1,243 @@
+"""``events log`` behind a cursor: what came since, what comes, each event once, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.child import ROOT
+from tests.cli.conftest import Run
+from tests.server.serving import WAIT_S, Served, post, serving
+from yamcs_archive import Archive, Event, Filter, Instance, Severity
+from yamcs_archive.cli.following import Tail
+from yamcs_archive.cli.places import LocalPlace
+from yamcs_archive.cli.request import LogRequest
+
+
+class Following:
+    """A running ``events log``, and its lines as they come."""
+
+    def __init__(self, *options: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "yamcs_archive", "events", "log", *map(str, options)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def line(self) -> str:
+        """Return the next line, as soon as it is there."""
+        line = self._lines.get(timeout=WAIT_S)
+        if line is None:
+            assert self.process.stderr is not None
+            raise AssertionError(f"it ended: {self.process.stderr.read()}")
+        return line
+
+    def message(self) -> str:
+        """Return the message of the next line of JSON."""
+        return str(msgspec.json.decode(self.line())["message"])
+
+    def interrupt(self) -> tuple[int, str, list[str]]:
+        """Press Ctrl-C; return the exit status, stderr, and the lines that were not read."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.stderr is not None
+        complaints = self.process.stderr.read()
+        status = self.process.wait(WAIT_S)
+        self._reading.join(WAIT_S)
+        return status, complaints, [line for line in self._lines.queue if line is not None]
+
+    def close(self) -> None:
+        """Kill it if it runs still."""
+        self.process.kill()
+        self.process.wait(WAIT_S)
+        self._reading.join(WAIT_S)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@contextmanager
+def following(*options: object) -> Iterator[Following]:
+    started = Following(*options)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def shown(run: Run, *options: object) -> tuple[list[str], str]:
+    """The messages that are shown as JSON lines, and the cursor."""
+    ran = run("events", "log", "--format", "jsonl", "--show-cursor", *options)
+    assert ran.status == 0, ran.err
+    mark, cursor = ran.err.rsplit(" ", 1)
+    assert mark == "-- cursor:"
+    return [msgspec.json.decode(line)["message"] for line in ran.out.splitlines()], cursor.strip()
+
+
+def test_the_cursor_leads_on_to_what_came_since(run: Run, data: Path) -> None:
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(Event(f"{n}", generation_time=n) for n in range(15))
+    messages, cursor = shown(run, "--data", data)
+    assert messages == [str(n) for n in range(5, 15)]
+    with Archive.open(data) as archive:
+        sim = archive.instance("sim")
+        sim.append(Event("new", generation_time=99, severity=Severity.ERROR))
+        sim.append(Event("late", generation_time=-1))
+    with serving(data) as served:
+        for place in (("--data", data), ("--url", served.url)):
+            assert shown(run, *place, "--after-cursor", cursor)[0] == ["new", "late"]
+            messages, behind = shown(run, *place, "--after-cursor", cursor, "--filter", "severity=error")
+            assert messages == ["new"]
+            assert shown(run, *place, "--after-cursor", behind) == ([], behind)
+
+
+def test_a_table_ends_with_the_cursor_as_journalctl_shows_it(run: Run, data: Path) -> None:
+    with Archive.open(data) as archive:
+        archive.instance("sim").append(Event("only", generation_time=0))
+        cursor = archive.instance("sim").cursor()
+    ran = run("events", "log", "--data", data, "--show-cursor")
+    assert ran.out.splitlines()[-1] == f"-- cursor: {cursor}"
+    assert (ran.status, ran.err) == (0, "")
+
+
+def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> None:
+    with serving(data) as served:
+        for place in (("--data", data), ("--url", served.url)):
+            ran = run("events", "log", *place, "--after-cursor", "made-up", "--show-cursor")
+            assert (ran.status, ran.out) == (1, "")
+            assert "made-up" in ran.err
+            assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-f", "--reverse"),
+        ("-f", "-u", "today"),
+        ("-f", "--format", "json"),
+        ("--after-cursor", "x", "-n", "3"),
+        ("--after-cursor", "x", "--reverse"),
+        ("--filter", "foo=1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(run: Run, data: Path, options: tuple[str, ...]) -> None:
+    ran = run("events", "log", "--data", data, *options)
+    assert (ran.status, ran.out) == (2, "")
+
+
+def test_what_another_process_stores_is_shown_as_it_comes_until_ctrl_c(data: Path) -> None:
+    with Archive.open(data) as archive:
+        sim = archive.instance("sim")
+        sim.append_many(Event(f"before {n}", generation_time=n) for n in range(12))
+        with following("--data", data, "-f", "--format", "jsonl") as log:
+            assert [log.message() for _ in range(10)] == [f"before {n}" for n in range(2, 12)]
+            sim.append(Event("first", generation_time=20))
+            assert log.message() == "first"
+            sim.compact()
+            sim.append(Event("late", generation_time=-5))
+            assert log.message() == "late"
+            assert log.interrupt() == (130, "", [])
+
+
+def test_a_followed_table_shows_each_row_at_once_and_its_cursor_at_the_end(data: Path) -> None:
+    with Archive.open(data) as archive:
+        sim = archive.instance("sim")
+        options = ("-f", "--show-cursor", "--source", "AOCS", "--severity", "watch")
+        with following("--data", data, *options) as log:
+            assert log.line().split() == ["SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE"]
+            for severity, source, message in (
+                (Severity.INFO, "AOCS", "too low"),
+                (Severity.SEVERE, "EPS", "another's"),
+                (Severity.SEVERE, "AOCS", "wanted"),
+            ):
+                sim.append(Event(message, source=source, severity=severity, generation_time=0))
+            assert log.line().split() == ["SEVERE", "1970-01-01T00:00:00Z", "wanted", "AOCS", "-"]
+            assert log.interrupt() == (130, "", [f"-- cursor: {sim.cursor()}"])
+
+
+def test_a_served_archive_is_followed_across_a_restart_of_its_server(data: Path) -> None:
+    with serving(data) as served, following("--url", served.url, "-f", "--format", "jsonl") as log:
+        post(served.connect(), {"message": "first", "source": "S"})
+        assert log.message() == "first"
+        assert served.stop() == (0, "")
+        again = Served(data, "--port", served.port, "--instance", "sim")
+        try:
+            post(again.connect(), {"message": "second", "source": "S"})
+            assert log.message() == "second"
+            status, complaints, _ = log.interrupt()
+        finally:
+            again.close()
+    assert status == 130
+    assert [line for line in complaints.splitlines() if "trying again" not in line] == []
+
+
+def test_a_reader_that_leaves_ends_following_without_a_word(data: Path) -> None:
+    with Archive.open(data) as archive:
+        sim = archive.instance("sim")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(data), "-f"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            sim.append(Event("for nobody"))
+            assert process.wait(WAIT_S) == 1
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+            process.wait(WAIT_S)
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+@pytest.mark.parametrize("after", range(0, 2301, 100))
+def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, after: int) -> None:
+    sim.append_many(Event(f"{n}", generation_time=n * 10) for n in range(2300))
+    tail = Tail(LocalPlace(sim), LogRequest(lines=None, filter=Filter("-unwanted")), None)
+    found: list[str] = []
+    for place, event in enumerate(tail.history(follow=True)):
+        found.append(event["message"])
+        if place == after:
+            for n in (after - 700, after, after + 700, 5000):  # behind the reading, and ahead of it
+                sim.append(Event(f"new {n}", source="X", generation_time=n * 10 + 5))
+                sim.append(Event(f"unwanted {n}", source="Y", generation_time=n * 10 + 6))
+    news = [f"new {n}" for n in (after - 700, after, after + 700, 5000)]
+    expected = [str(n) for n in range(2300)] + (news if after < 2300 else [])
+    assert sorted(found) == sorted(expected)
+    assert list(tail.stored()) == []
+    assert tail.cursor == sim.cursor()
+    sim.append(Event("later"))
+    assert [event["message"] for event in tail.stored()] == ["later"]
+
+
+def test_no_child_is_left(data: Path) -> None:
+    with following("--data", data, "-f") as log:
+        log.line()
+    with pytest.raises(ProcessLookupError):
+        os.kill(log.process.pid, 0)

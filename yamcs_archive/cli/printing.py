@@ -1,0 +1,66 @@
+"""Lines that are made on a thread of their own and printed by the main one.
+
+Ctrl-C comes to the main thread, at any step of what it does. In the middle of a read it could leave a lock
+taken, and closing the archive would wait for it for ever; so the main thread of a command that reads for long
+only prints. What is made ahead is bounded in lines and in characters.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+
+_LINES_AHEAD_MAX = 256
+_CHARACTERS_AHEAD_MAX = 64 << 10
+_PAUSE, _END = object(), object()
+
+
+class Printer:
+    """Prints lines as they are made.
+
+    >>> Printer(iter(["a", "b"])).run(flush=False)
+    a
+    b
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._made: SimpleQueue[object] = SimpleQueue()
+        self._taken: SimpleQueue[None] = SimpleQueue()
+        self._taken.put(None)
+        self._printing = False
+        threading.Thread(target=self._make, args=(lines,), name="archive-lines", daemon=True).start()
+
+    def run(self, *, flush: bool) -> None:
+        """Print all lines; raise what making them raises."""
+        while True:
+            made = self._made.get()
+            if made is _END:
+                return
+            if isinstance(made, BaseException):
+                raise made
+            self._printing = True
+            if made is _PAUSE:
+                self._taken.put(None)
+            else:
+                print(made, flush=flush)
+            self._printing = False
+
+    @property
+    def all_printed(self) -> bool:
+        """Whether no line was made that is not printed yet."""
+        return not self._printing and self._made.empty()
+
+    def _make(self, lines: Iterator[str]) -> None:
+        ahead = characters = 0
+        try:
+            for line in lines:
+                self._made.put(line)
+                ahead, characters = ahead + 1, characters + len(line)
+                if ahead >= _LINES_AHEAD_MAX or characters >= _CHARACTERS_AHEAD_MAX:
+                    self._made.put(_PAUSE)
+                    self._taken.get()
+                    ahead = characters = 0
+            self._made.put(_END)
+        except BaseException as error:  # it must reach whoever prints
+            self._made.put(error)

@@ -1,0 +1,149 @@
+"""The changes of a served archive, read page by page in the form that loses nothing.
+
+1. One connection, kept alive; one request at a time. Another thread may end what is under way.
+2. What may pass by itself (no answer, a server that starts or stops, too many polls) is told from what a
+   human must decide (a cursor that is refused, an instance that is not there).
+3. An answer is bounded before it is read: no server can fill this process's memory.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from yamcs_archive.errors import ArchiveError, InvalidInputError, UnavailableError
+from yamcs_archive.wire.exchange import Page, decode_page
+
+_TIMEOUT_S = 60
+_ANSWER_BYTES_MAX = 128 << 20
+"""Several times what an archive sends at most: 4 MiB of text and the commit that exceeds it."""
+_SERVER_FAULT = 500
+_MSGPACK, _JSON = "application/msgpack", "application/json"
+
+
+class FeedUnavailableError(UnavailableError):
+    """The served archive did not answer, or cannot for the moment; asking again later may help."""
+
+
+class FeedRefusedError(ArchiveError):
+    """The served archive refused: ``status`` and ``kind`` say why, in the words of its API."""
+
+    def __init__(self, url: str, status: int, kind: str, text: str) -> None:
+        super().__init__(f"{url} answered {status} {kind}: {text}")
+        self.url, self.status, self.kind, self.text = url, status, kind, text
+
+
+class Feed:
+    """What is stored in one instance of a served archive, in arrival order.
+
+    >>> feed = Feed("http://127.0.0.1:9", "simulator")
+    >>> feed.page(None)
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.mirror.feed.FeedUnavailableError: no answer from http://127.0.0.1:9: ...
+    """
+
+    def __init__(self, url: str, instance: str) -> None:
+        self.url = url.rstrip("/")
+        self._instance = instance
+        self._connection: http.client.HTTPConnection | None = None
+        self._ended = False
+
+    def page(self, after: str | None, *, wait_s: float = 0) -> Page:
+        """Return commits behind a cursor; with ``wait_s`` wait so long for one, at most, where there is none.
+
+        Raises :class:`FeedUnavailableError` and :class:`FeedRefusedError`.
+        """
+        query = {"wait": wait_s} if after is None else {"after": after, "wait": wait_s}
+        path = f"/api/archive/{quote(self._instance, safe='')}/events:changes?{urlencode(query)}"
+        body = self._ask(path, _MSGPACK, wait_s)
+        try:
+            return decode_page(body)
+        except InvalidInputError as error:
+            raise self._strange(str(error)) from None
+
+    def instances(self) -> list[str]:
+        """Return the names of the instances that are served. Raises as :meth:`page` does."""
+        try:
+            found = json.loads(self._ask("/api/instances", _JSON, 0))
+            return [str(instance["name"]) for instance in found.get("instances", [])]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._strange(repr(error)) from None
+
+    def end(self) -> None:
+        """End what is under way on another thread, and refuse what follows; idempotent."""
+        self._ended = True
+        connection = self._connection
+        if connection is not None and (sock := connection.sock) is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; the next request makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ask(self, path: str, accept: str, wait_s: float) -> bytes:
+        try:
+            answer, body = self._exchange(path, accept, wait_s)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise FeedUnavailableError(f"no answer from {self.url}: {error!r}") from None
+        if answer.status == http.HTTPStatus.OK:
+            if answer.headers.get_content_type() != accept:
+                raise self._strange(f"it has {answer.headers.get_content_type()}, not {accept}")
+            return body
+        kind, text = _refusal(body, answer.reason)
+        if answer.status >= _SERVER_FAULT:
+            raise FeedUnavailableError(f"{self.url} answered {answer.status} {kind}: {text}")
+        raise FeedRefusedError(self.url, answer.status, kind, text)
+
+    def _exchange(self, path: str, accept: str, wait_s: float) -> tuple[http.client.HTTPResponse, bytes]:
+        parts = urlsplit(self.url)
+        fresh = self._connection is None
+        connection = self._connection = self._connection or _connect(self.url)
+        connection.timeout = _TIMEOUT_S + wait_s
+        if self._ended:
+            raise ConnectionAbortedError("it was ended")
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        try:
+            connection.request("GET", parts.path + path, headers={"accept": accept})
+            answer = connection.getresponse()
+        except (ConnectionError, http.client.RemoteDisconnected):
+            self.close()
+            if fresh or self._ended:
+                raise
+            return self._exchange(path, accept, wait_s)  # a connection that was kept may end at any time
+        body = answer.read(_ANSWER_BYTES_MAX + 1)
+        if len(body) > _ANSWER_BYTES_MAX:
+            self.close()
+            raise self._strange(f"it is longer than {_ANSWER_BYTES_MAX} bytes")
+        if answer.will_close:
+            self.close()
+        return answer, body
+
+    def _strange(self, reason: str) -> FeedRefusedError:
+        return FeedRefusedError(
+            self.url, 200, "StrangeAnswer", f"{reason}; is it an archive of this project?"
+        )
+
+
+def _connect(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+
+
+def _refusal(body: bytes, reason: str) -> tuple[str, str]:
+    """Return an error's type and text, as the API has them, or what the server says where it has none."""
+    try:
+        found: Any = json.loads(body)
+        return str(found["type"]), str(found["msg"])
+    except (ValueError, KeyError, TypeError):
+        return reason, body[:200].decode(errors="replace").strip()
