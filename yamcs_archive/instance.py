@@ -469,7 +469,8 @@ def _as_it_is(outcome: Outcome) -> Outcome:
 
 def _appended(outcome: Outcome) -> Appended:
     """Turn the outcome of one event into what :meth:`Instance.append` returns or raises."""
-    for refused in outcome.conflicts.first:
+    if outcome.conflicts.positions:
+        refused = outcome.conflicts.first[0]
         raise ConflictError(refused.stored, refused.offered)
     if outcome.expired:
         raise ExpiredError(outcome.columns.event(0))

