@@ -109,6 +109,14 @@ def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> No
     assert set(described) == {field.name for field in message.fields}
 
 
+@every_operation
+def test_a_header_is_described_where_it_is_read(core: Feed, described: Described) -> None:
+    headers = {"Idempotency-Key": "é"}  # none that is taken
+    answer = core(described.method, target(described.path), body_of(described), headers)
+    read = [part["name"] for part in described.said.get("parameters", []) if part["in"] == "header"]
+    assert read == (["Idempotency-Key"] if answer.status == 400 else [])
+
+
 # Examples
 
 

@@ -134,15 +134,17 @@ class _Exchange:
             return None
         return await self._app.pools.run(pending.work, pending.finish, pending.future)
 
-    async def _body(self, call: Call, said: int | None) -> bytes | Response | None:
-        """Read a whole body, never beyond the limit; None where the client goes away."""
+    async def _body(self, call: Call, said: int | None) -> bytes | Response:
+        """Read a whole body, never beyond the limit."""
         parts: list[bytes] = []
         got = 0
         try:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    return None
+                    # Gone, or still there, with chunks that are none: a server that got no answer would
+                    # say that the fault is its own.
+                    return call.cut_off(got, said)
                 part: bytes = message.get("body", b"")
                 got += len(part)
                 if got > call.body_bytes_max:

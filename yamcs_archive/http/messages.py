@@ -98,7 +98,7 @@ class Call:
     body_bytes_max: int
     run: Callable[[bytes], Response | Pending]
     too_large: Callable[[], Response]
-    cut_off: Callable[[int, int], Response]
+    cut_off: Callable[[int, int | None], Response]
     crowded: Callable[[], Response]
     work: Work = Work.PAGE
     stream: Callable[[Iterable[bytes]], Response] | None = None

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -58,13 +59,18 @@ class Selection(NamedTuple):
         found = instance.events(
             **self._asked(),
             descending=self.descending,
-            limit=None if reads_all else self.pos + self.limit + 1,
+            limit=None if reads_all else self._last,
             after_key=after,
         )
         if self._closer is not None:
             matches = self._closer.matches
             found = (event for event in found if matches(event.message))
-        return islice(found, self.pos, self.pos + self.limit + 1)
+        return islice(found, self.pos, self._last)
+
+    @property
+    def _last(self) -> int:
+        """The place of the event behind the page, which tells of more; no iterator counts further."""
+        return min(self.pos + self.limit + 1, sys.maxsize)
 
     def batches(self, instance: Instance) -> Iterator[Sequence[Event]]:
         """Return all events asked for, oldest first, as they are read together.
@@ -99,8 +105,9 @@ def of_query(query: str) -> Selection:
     >>> of_query("source=A,B&source=C&limit=5&order=asc").limit
     5
     """
-    given = given_by_query(query)
-    return _selection(given)._replace(form=form_of(given.values.get("form")))
+    values, time = given_by_query(query)
+    given = Given({name: value for name, value in values.items() if name in PARAMETERS}, time)
+    return _selection(given)._replace(form=form_of(values.get("form")))
 
 
 def of_query_unpaged(query: str) -> Selection:
@@ -172,7 +179,7 @@ def parameters(query: str) -> dict[str, list[str]]:
 
 
 def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
-    """Return the fields of a body; an empty one has none, and so asks for everything.
+    """Return the fields of a body; an empty one has none, and so asks for everything; empty texts are none.
 
     A field of a JSON object that the message does not have is refused by name.
     """
@@ -187,7 +194,8 @@ def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
     for name in found:
         if name not in known:
             raise InvalidInputError(name, found[name], f"is not one of {', '.join(known)}")
-    given = {name: value for name, value in found.items() if value is not None}
+    given = {name: value for name, value in found.items() if value is not None and value != ""}
+    as_text(given.get("instance", ""), "instance")  # and is left: the path says which instance
     if not isinstance(given.get("source", []), list):
         raise InvalidInputError("source", given["source"], "must be an array of names")
     return Given(given, lambda value, name: parse_rfc3339(as_text(value, name), name))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from yamcs_archive.http.openapi import faults
+from yamcs_archive.http.openapi.fields import TIME, given
 from yamcs_archive.http.openapi.operation import Operation, Part, answer, content, ref
-from yamcs_archive.http.openapi.schemas import TIME, given
 
 _TAG = "Server"
 _NAME: Part = {"type": "string", "examples": ["simulator"]}

@@ -57,16 +57,23 @@ def binary(what: str) -> Part:
 
 
 def in_query(name: str, schema: Part, description: str, example: Any = None) -> Part:
-    """Return a parameter of the query string; an array's elements come as parameters of one name."""
+    """Return a parameter of the query string; an array's elements come as parameters of one name.
+
+    An empty one is none, for every route.
+    """
     part: Part = {"name": name, "in": "query", "description": description, "schema": schema}
+    part["allowEmptyValue"] = True
     if example is not None:
         part["example"] = example
     return part
 
 
-def in_header(name: str, schema: Part, description: str) -> Part:
+def in_header(name: str, schema: Part, description: str, example: str) -> Part:
     """Return a header of the request."""
-    return {"name": name, "in": "header", "description": description, "schema": schema}
+    return {
+        **{"name": name, "in": "header", "description": description},
+        **{"schema": schema, "example": example},
+    }
 
 
 def content(json: Part | None, protobuf: str | None, examples: Mapping[str, Any] | None = None) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.http.openapi import faults
+from yamcs_archive.http.openapi.asked import CHANGES, FORM, INDEXED, PAGED, SELECTED
 from yamcs_archive.http.openapi.operation import (
     Operation,
     answer,
@@ -14,7 +15,6 @@ from yamcs_archive.http.openapi.operation import (
     in_query,
     ref,
 )
-from yamcs_archive.http.openapi.schemas import CHANGES, FORM, INDEXED, PAGED, SELECTED
 from yamcs_archive.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
 
 _TAG = "History"
@@ -140,7 +140,7 @@ LIST_EVENT_INDEX = Operation(
                 "default": INDEX_ENTRIES_DEFAULT,
                 "description": "Stretches of a page at most.",
             },
-            "next": PAGED["next"],
+            "next": PAGED["next"] | {"format": "index-token"},
         },
     ),
     success={

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from yamcs_archive.http.messages import PROTOBUF
 from yamcs_archive.http.openapi import faults
-from yamcs_archive.http.openapi.operation import Operation, answer, binary, body, content, either
+from yamcs_archive.http.openapi.operation import Operation, answer, binary, body, content, either, in_header
+from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 
 _TODAY = {
     "source": "EPS",
@@ -39,12 +40,22 @@ _STORED_2016 = _2016 | {
     "receptionTimeUTC": "1970-01-01T00:00:00Z",
 }
 
+_IDEMPOTENCY_KEY = in_header(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!#-~]([ -~]*[!#-~])?$", "maxLength": REQUEST_ID_BYTES_MAX},
+    "Makes a retry harmless for events that have no time or number of their own: the same key with the same"
+    " body gives the first answer again, for a day, and adds nothing. With another body it is a 409. In a"
+    " batch, element N has the key KEY/N.",
+    "5f0c8a52-test-run-17",
+)
+
 CREATE_EVENT = Operation(
     id="createEvent",
     tag="Storing",
     summary="Store one event; the answer leaves when it is on the medium.",
     description="A retry, the same event with the same time, source and number, is answered with the stored"
     " one and adds nothing; reception time is not compared. The answer is in the form of the request.",
+    parameters=(_IDEMPOTENCY_KEY,),
     body=body(
         "The event, in today's form or in that of 2016; each has its own fields, and fields of both are"
         " refused. Any content type but protobuf is read as JSON.",
@@ -78,6 +89,7 @@ CREATE_EVENTS = Operation(
     " same again completes it, where elements have a time, a source and a number. An element that breaks a"
     " rule ends the batch: the error's `detail` has its `position`, and the counts of what was stored before"
     " it.",
+    parameters=(_IDEMPOTENCY_KEY,),
     body=body(
         "Elements, each the body of a single request. Any content type not named here is read as"
         " newline-delimited JSON.",

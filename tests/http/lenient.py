@@ -1,0 +1,80 @@
+"""Whether a request is one that the description allows, values read as leniently as docs/http.md says.
+
+Numbers and booleans are text where text is asked for, integers may be text, ``1.0`` or ``1e3``, null is
+absent, severities have any letter case; where a listing is asked for, an empty text is none, and in a query
+string the last value counts and unknown names are passed over. Nothing else is forgiven.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from tests.http.conforms import resolved, validator
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else value
+
+
+def _number(value: Any, *, whole: bool) -> Any:
+    if isinstance(value, str | float):
+        try:
+            number = Decimal(value)
+            if number == number.to_integral_value():
+                return int(number)
+            return value if whole else float(number)
+        except (InvalidOperation, ValueError, OverflowError):
+            return value
+    return value
+
+
+def read(value: Any, schema: dict[str, Any]) -> Any:
+    """Return a value as it is read where that schema stands."""
+    schema = resolved(schema)
+    kind = schema.get("type")
+    if kind == "string":
+        text = _text(value)
+        return text.upper() if isinstance(text, str) and "INFO" in schema.get("enum", ()) else text
+    if kind in ("integer", "number"):
+        return _number(value, whole=kind == "integer")
+    if kind == "array" and isinstance(value, list):
+        return [read(part, schema["items"]) for part in value]
+    if kind == "object" and isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties", False)
+        return {
+            name: read(part, properties.get(name) or others or {})
+            for name, part in value.items()
+            if not properties or (part is not None and not (part == "" and "stop" in properties))
+        }
+    return value
+
+
+def fits(value: Any, schema: dict[str, Any]) -> bool:
+    """Say whether a value, leniently read, fits a schema."""
+    if "anyOf" in schema:
+        return any(fits(value, part) for part in schema["anyOf"])
+    return validator(msgspec.json.encode(schema).decode()).is_valid(read(value, schema))
+
+
+def unfit_parameters(query: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the parameters of a query string that do not fit what is said about them."""
+    given = parse_qs(query, keep_blank_values=True)
+    found: dict[str, Any] = {}
+    for part in parameters:
+        values = [value for value in given.get(part["name"], []) if value]
+        if (
+            part["in"] != "query"
+            or not values
+            or (given[part["name"]][-1] == "" and part["name"] != "source")
+        ):
+            continue
+        value: Any = values if part["schema"].get("type") == "array" else values[-1]
+        if not fits(value, part["schema"]):
+            found[part["name"]] = value
+    return found

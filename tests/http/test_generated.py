@@ -1,0 +1,221 @@
+"""Requests that schemathesis makes from the OpenAPI description, sent to a served archive.
+
+Every answer is one that is described, none is a fault of the server, what fits the description is taken, and
+what does not fit it is refused, but for the leniency that docs/http.md promises (``lenient``).
+"""
+
+from __future__ import annotations
+
+import base64
+import json as standard_json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgpack
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from tests.http.conforms import DOCUMENT, check, operation, validator
+from tests.http.lenient import fits, unfit_parameters
+from tests.server.serving import serving
+from tests.strategies import stored_events, times
+from yamcs_archive import Event, EventKey
+from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.fields import varint
+from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.tokens import Mark, encode_mark, encode_token
+
+NDJSON, MSGPACK = "application/x-ndjson", "application/msgpack"
+Case = schemathesis.Case[Any]
+SEED = 2016
+INSTANCE = "sim"
+
+# What schemas alone cannot say
+
+
+def _mark(mark: Mark) -> str:
+    return encode_mark(INSTANCE, mark)
+
+
+BEYOND_SCHEMAS = (
+    b"has used sequence number",  # no number is left for the events of that source
+    b"must be whole milliseconds",  # 7.0 is an integer for a schema; as milliseconds it is refused on purpose
+)
+"""What is said where a request is refused though it fits its schema."""
+
+
+def _extensions(numbers: list[int]) -> str:
+    return base64.b64encode(b"".join(varint(number << 3) + b"\x01" for number in numbers)).decode()
+
+
+schemathesis.openapi.format(
+    "event-filter",
+    st.sampled_from(["", "severity>=watch", 'source="A" OR -b', "message:x AND (type=T)", '"é"']),
+)
+schemathesis.openapi.format(
+    "continuation-token",
+    st.builds(EventKey, st.integers(0, 10), st.just("A"), st.just(0)).map(
+        lambda key: encode_token(INSTANCE, key)
+    ),
+)
+schemathesis.openapi.format("index-token", st.builds(Mark, times, times, st.just("A")).map(_mark))
+schemathesis.openapi.format("cursor", st.just("newest"))
+schemathesis.openapi.format(
+    "protobuf-extensions", st.lists(st.integers(100, 10_000), max_size=3).map(_extensions)
+)
+
+# Bodies that are not JSON: right ones of every kind, and any bytes
+
+
+def _of_today(event: Event) -> dict[str, Any]:
+    fields = {"message": event.message, "source": event.source, "severity": event.severity.name}
+    time = format_rfc3339(event.generation_time or 0)
+    return {**fields, "time": time, "sequenceNumber": event.seq_number, "extra": event.extra}
+
+
+def _message(event: Event) -> bytes:
+    message = today.CreateEventRequest(message=event.message, source=event.source, type=event.type)
+    message.sequenceNumber = event.seq_number or 0
+    return bytes(message.SerializeToString())
+
+
+FIELDS = stored_events.map(_of_today) | stored_events.map(lambda event: json.shown(event, Form.V2016))
+MESSAGES = stored_events.map(_message) | stored_events.map(lambda it: protobuf.encode_event(it, Form.V2016))
+QUESTIONS = st.builds(
+    lambda limit, source, q: bytes(
+        today.ListEventsRequest(limit=limit, source=source, q=q).SerializeToString()
+    ),
+    st.integers(-1, 5),
+    st.lists(st.text(max_size=3), max_size=2),
+    st.text(max_size=3),
+)
+
+
+def _several(one: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    return st.lists(one, max_size=4).map(b"".join)
+
+
+def _delimited(message: bytes) -> bytes:
+    return varint(len(message)) + message
+
+
+ANY_BYTES = st.binary(max_size=100)
+schemathesis.openapi.media_type(
+    PROTOBUF, ANY_BYTES | MESSAGES | QUESTIONS | _several(MESSAGES.map(_delimited))
+)
+schemathesis.openapi.media_type(
+    NDJSON, ANY_BYTES | _several(FIELDS.map(lambda fields: msgspec.json.encode(fields) + b"\n"))
+)
+schemathesis.openapi.media_type(MSGPACK, ANY_BYTES | _several(FIELDS.map(msgpack.packb)))
+
+
+@schemathesis.serializer(PROTOBUF, NDJSON, MSGPACK)
+def _as_it_is(_: schemathesis.SerializationContext, value: Any) -> Any:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+STREAMED = {"streamEvents": "Event", "streamEventIndex": None}
+"""Operations that answer JSON objects one behind another, and the schema of each, where it has a name."""
+
+
+@schemathesis.deserializer(JSON)
+def _json(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
+    """Return the JSON of an answer; of objects one behind another, which are checked here, their text."""
+    name = context.operation.definition.raw["operationId"]
+    if response.status_code != 200 or name not in STREAMED:
+        return response.json()
+    text, at = response.content.decode(), 0
+    schema = STREAMED[name] and {"$ref": f"#/components/schemas/{STREAMED[name]}"}
+    one = validator(msgspec.json.encode(schema or {"type": "object"}).decode())
+    while at < len(text):
+        found, at = standard_json.JSONDecoder().raw_decode(text, at)
+        one.validate(found)
+    return text
+
+
+# Checks of our own
+
+
+def described_here(_: Any, response: schemathesis.Response, case: Case) -> None:
+    """Fail where the answer is not what is described, with all objects closed."""
+    url = urlsplit(str(response.request.url))
+    headers = {name.lower(): values[0] for name, values in response.headers.items()}
+    check(str(response.request.method), url.path, response.status_code, headers, response.content)
+
+
+def nothing_unfit_is_taken(_: Any, response: schemathesis.Response, case: Case) -> None:
+    """Fail where a request that does not fit the description, however leniently read, is taken.
+
+    Instead of ``negative_data_rejection``: it knows what is forgiven, and looks at what was sent.
+    """
+    request = response.request
+    url = urlsplit(str(request.url))
+    described = operation(str(request.method), url.path)
+    if response.status_code != 200 or described is None:
+        return
+    unfit = unfit_parameters(url.query, described.get("parameters", []))
+    assert not unfit, f"taken: {unfit}"
+    contents = described.get("requestBody", {}).get("content", {})
+    sent: Any = request.body
+    kind = str(request.headers.get("content-type", JSON))
+    if JSON in contents and sent and kind != PROTOBUF:
+        assert fits(msgspec.json.decode(sent), contents[JSON]["schema"]), f"taken: {sent!r}"
+
+
+def what_fits_is_taken(context: Any, response: schemathesis.Response, case: Case) -> None:
+    """Fail where a request that fits its schema is refused, for no reason but itself.
+
+    Not for bodies of bytes, of which a schema cannot say which are right.
+    """
+    binary = case.media_type in (PROTOBUF, NDJSON, MSGPACK)
+    if not binary and not any(reason in response.content for reason in BEYOND_SCHEMAS):
+        positive_data_acceptance(context, response, case)
+
+
+# The runs
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an archive is served, in a process of its own."""
+    with serving(tmp_path_factory.mktemp("served") / "archive") as served:
+        yield served.url
+
+
+CONFIG = {"parameters": {"instance": INSTANCE, "query.wait": 0}}
+"""Other instances are a 404, which test_openapi holds; who waits gets the same answers later."""
+repeatable = schemathesis.openapi.from_dict(
+    DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG | {"seed": SEED})
+)
+changing = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
+BOUNDLESS = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+
+def call_and_check(case: Case, url: str) -> None:
+    case.call_and_validate(
+        base_url=url,
+        additional_checks=[described_here, nothing_unfit_is_taken, what_fits_is_taken],
+        excluded_checks=[negative_data_rejection, positive_data_acceptance],
+    )
+
+
+@repeatable.parametrize()
+@settings(BOUNDLESS, max_examples=15, derandomize=True)
+def test_every_answer_is_described_and_none_is_a_fault_of_the_server(case: Case, url: str) -> None:
+    call_and_check(case, url)
+
+
+@pytest.mark.long
+@changing.parametrize()
+@settings(BOUNDLESS, max_examples=250)
+def test_so_it_is_with_other_requests_each_time(case: Case, url: str) -> None:
+    call_and_check(case, url)
