@@ -64,7 +64,7 @@ def hostile(request: pytest.FixtureRequest, archive: Archive) -> Feed:
 
 
 def well_answered(answer: Answer) -> Answer:
-    assert answer.status < 500, answer
+    assert answer.status < 500 or answer.status == 501, answer  # that: no live updates by this server
     return answer
 
 
@@ -78,7 +78,7 @@ def well_answered(answer: Answer) -> Answer:
 def test_any_text_may_stand_in_a_path(hostile: Feed, method: str, path: str, name: str, tail: str) -> None:
     target = quote(path.replace("{instance}", name) + tail, safe="/:")
     answer = well_answered(hostile(method, target))
-    assert answer.status in (200, 400, 404, 405)
+    assert answer.status in (200, 400, 404, 405, 501)
 
 
 @fixtures_last
