@@ -85,11 +85,11 @@ def plan(
     ``only`` names measures (empty: all); scale takes part when it is given millions, a Yamcs server and
     batches over HTTP when they are asked for.
 
-    >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "http"}
+    >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "http", "reading"}
     True
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
-    jobs += [*_batches(sizes, yamcs, batches), *_scale(scale_millions)]
+    jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_scale(scale_millions)]
     return [
         msgspec.structs.replace(job, repeats=repeats if job.repeats == _REPEATED else 1)
         for job in jobs
@@ -166,6 +166,15 @@ def _batches(sizes: Sizes, yamcs: bool, batches: bool) -> list[Job]:
         Job(measure="http", case=f"batch, {encoding}", contender=contender, events=sizes.bulk,
             batch_events=sizes.bulk // 10, connections=1, warm_up=1, encoding=encoding, repeats=_REPEATED)
         for encoding, contender in [*kinds, *([("rows", "yamcs")] if yamcs else [])]
+    ]  # fmt: skip
+
+
+def _reading(sizes: Sizes, yamcs: bool) -> list[Job]:
+    """A Yamcs server is filled by rows, and takes minutes for that: once."""
+    return [
+        Job(measure="reading", case="over HTTP", contender=contender, events=sizes.bulk,
+            batch_events=sizes.bulk // 10, connections=1, encoding="rows", rare_every=sizes.rare_every)
+        for contender in (("archive", "yamcs") if yamcs else ("archive",))
     ]  # fmt: skip
 
 

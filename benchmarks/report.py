@@ -35,6 +35,15 @@ _SHOWN: dict[str, dict[str, str]] = {
         "latency_us_p99": "latency in us, 99th percentile",
         "bytes_per_event": "bytes per event, allocated after the server's own compaction",
     },
+    "reading": {
+        "stream_json_events_per_s": "stream of JSON, events/s",
+        "stream_protobuf_events_per_s": "stream of protobuf, events/s",
+        "csv_events_per_s": "CSV, events/s",
+        "page_json_ms": "page of the newest 100 in JSON, ms",
+        "page_protobuf_ms": "page of the newest 100 in protobuf, ms",
+        "rare_source_ms": "rare source, newest 100, ms",
+        "absent_text_ms": "text that matches nothing, ms",
+    },
     "scale": {
         "events_per_s": "the last million, events/s",
         "last_to_second": "the last million / the 2nd",

@@ -82,6 +82,10 @@ def _posted(case: str, name: str, contender: str = "archive") -> Figure:
     return Figure("http", case, contender, name)
 
 
+def _read(name: str, contender: str = "archive") -> Figure:
+    return Figure("reading", "over HTTP", contender, name)
+
+
 def _huge(name: str) -> Figure:
     return Figure("scale", _HUGE, "archive", name)
 
@@ -141,6 +145,23 @@ TARGETS: tuple[Target, ...] = (
             4,
         )
         for encoding in ("ndjson", "msgpack", "protobuf")
+    ),
+    *(
+        Target(f"{what} / Yamcs", _read(name), _read(name, "yamcs"), at_least, aim)
+        for what, name, at_least, aim in (
+            ("stream of protobuf", "stream_protobuf_events_per_s", 1.5, 2),
+            ("stream of JSON", "stream_json_events_per_s", 5, 7),
+            ("CSV", "csv_events_per_s", 4, 6),
+        )
+    ),
+    *(
+        _smaller(f"{what} / Yamcs", _read(name), _read(name, "yamcs"), at_least, aim)
+        for what, name, at_least, aim in (
+            ("page of the newest 100, JSON", "page_json_ms", 1, 0.5),
+            ("page of the newest 100, protobuf", "page_protobuf_ms", 1, 0.5),
+            ("rare source over HTTP", "rare_source_ms", 1 / 100, 1 / 1000),
+            ("text that matches nothing over HTTP", "absent_text_ms", 1 / 20, 1 / 50),
+        )
     ),
     Target(
         "full scan to events / SQLite",

@@ -241,6 +241,15 @@ def _delimited(message: bytes) -> bytes:
     return varint(len(message)) + message
 
 
+def page_events(message: bytes) -> int:
+    """Return how many events the message of a page has.
+
+    >>> page_events(bytes([10, 1, 65, 10, 0]))
+    2
+    """
+    return len(_fields(message)[1].get(1, []))
+
+
 def delimited_in(stream: bytes) -> Iterator[bytes]:
     """Yield the messages of a stream in which each has its length, as a varint, before it.
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import load
+from benchmarks import load, reader
 from benchmarks.contenders import EMBEDDED, missing_package, yamcs
 from benchmarks.contenders.raw_lmdb import RawLmdb
 from benchmarks.jobs import Job
-from benchmarks.measures import http, ingest, memory, module, queries, scale
+from benchmarks.measures import http, ingest, memory, module, queries, reading, scale
 from benchmarks.plan import FULL, QUICK, plan
+from benchmarks.report import _SHOWN as SHOWN
 from benchmarks.servers import serving
 from benchmarks.workload import Mix, Workload
 
@@ -97,6 +98,32 @@ def test_http(contender: str, encoding: str, tmp_path: Path) -> None:
     outcome = http.run(job, tmp_path)
     assert outcome.digest == http.reference(job)
     assert outcome.figures["requests_per_s"] > 0
+
+
+def test_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("granian")
+    monkeypatch.setattr(reading, "_PAGE_TIMES", 3)
+    job = _job("reading", "archive", encoding="rows", connections=1)
+    reading.prepare(job, tmp_path)
+    outcome = reading.run(job, tmp_path)
+    assert outcome.digest == reading.reference(job)
+    assert [int(count) for count in outcome.digest.split()][3:5] == [100, 100]
+    assert all(value > 0 for value in outcome.figures.values())
+    assert set(outcome.figures) == set(SHOWN["reading"])
+
+
+def test_a_reader_says_when_an_answer_is_no_200(tmp_path: Path) -> None:
+    pytest.importorskip("granian")
+    job = _job("reading", "archive")
+    reading.prepare(job, tmp_path)
+    with serving("archive", tmp_path / "data") as port:
+        asked = reader.Asked("GET", "/api/archive/nosuch/events", "*/*", 1)
+        with pytest.raises(RuntimeError, match="404"):
+            reader.read(port, asked)
+        with pytest.raises(RuntimeError, match="404"):
+            reading._whole(port, asked)
+        with pytest.raises(RuntimeError, match="404"):
+            reading._read(port, asked)
 
 
 def test_rows_for_a_yamcs_server_survive_the_way_there_and_back() -> None:
