@@ -48,7 +48,7 @@ def _body(name: str, key: bytes, value: bytes) -> Any:
 
 
 def _summary(body: list[Any]) -> list[Any]:
-    """A summary with its sources as names; or as hashes, where it has more than 256."""
+    """A summary with its sources as names; or as hashes, where it has more than 16."""
     sources = body[2]
     if sources[0] == 1:
         return [*body[:2], [sources[at : at + 4] for at in range(1, len(sources), 4)], *body[3:]]
@@ -110,7 +110,7 @@ def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], 
     body, stretches = behind[:body_bytes], behind[body_bytes:]
     start = crc32(kind + key)
     assert crc32(keys, crc32(value[4:32], start)) == int.from_bytes(value[:4], "big")
-    assert crc32(behind, start) == int.from_bytes(value[4:8], "big")
+    assert crc32(body, start) == int.from_bytes(value[4:8], "big")
     raw = zstandard.decompress(keys)
     assert len(raw) == key_raw
     k = msgpack.unpackb(raw)
@@ -125,7 +125,8 @@ def _part(key: bytes, value: bytes, kind: bytes) -> tuple[list[dict[str, Any]], 
     commits, delays = _integers(k[7], count), _integers(b[1], count)
     kinds, users = _texts(b[2], count), _texts(b[5], count)
     texts = []
-    for packed, raw_bytes, _ in b[4]:
+    for packed, raw_bytes, _, checksum in b[4]:
+        assert crc32(stretches[:packed], start) == checksum
         stretch = zstandard.decompress(stretches[:packed])
         assert len(stretch) == raw_bytes
         texts.append(json.loads(stretch))

@@ -20,7 +20,8 @@ from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.keys import decode_bound, encode_key
 from yamcs_archive.storage.messages import Sought
-from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, Part, encode_parts, end_of
+from yamcs_archive.storage.opened import Part
+from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, encode_parts, end_of
 from yamcs_archive.storage.summaries import Summary, pack_sources
 from yamcs_archive.storage.summaries import joined as joined_summaries
 from yamcs_archive.storage.vectors import Coded, Vectors, joined, joined_codes, key_order, place_among
@@ -119,7 +120,7 @@ class OpenBlock:
         return found
 
     def check_body(self) -> None:
-        """Raise DamagedError when a checksum of a body is wrong; nothing is decompressed for it."""
+        """Raise DamagedError when a checksum of body or messages is wrong; no message is decompressed."""
         for part in self.parts:
             part.check_body()
 

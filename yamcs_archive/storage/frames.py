@@ -46,7 +46,7 @@ def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
     return list(map(_compressor().compress, raw))
 
 
-def decompressed(frame: bytes, raw_bytes: int) -> bytes:
+def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:
     """Return what a frame holds; ValueError unless it is ``raw_bytes``, within the limit."""
     if raw_bytes > BLOCK_FRAME_BYTES_MAX:
         raise ValueError(f"it says that it has {raw_bytes} bytes")

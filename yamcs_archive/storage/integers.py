@@ -68,13 +68,38 @@ def unpack_integers(packed: bytes, count: int) -> Int64s:
     >>> unpack_integers(pack_integers([1, 300, -1]), 3), unpack_integers(pack_integers([7, 7]), 2)
     (array([  1, 300,  -1]), array([7, 7]))
     """
+    width, divisor, planes = _planes(packed, count)
+    if not width:
+        return np.full(count, divisor, np.int64)
+    column: Int64s
+    if width == 1:
+        column = planes[0].view(np.int8).astype(np.int64)
+    else:
+        column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
+    return column * divisor if divisor != 1 else column
+
+
+def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s:
+    """Return the values at some places of a column of ``count``; ValueError as for :func:`unpack_integers`.
+
+    >>> pick_integers(pack_integers([1, 300, -1]), 3, np.array([2, 1]))
+    array([ -1, 300])
+    """
+    width, divisor, planes = _planes(packed, count)
+    if not width:
+        return np.full(len(at), divisor, np.int64)
+    column = np.ascontiguousarray(planes[:, at].T).view(f"<i{width}").reshape(len(at))
+    found: Int64s = column.astype(np.int64) * divisor
+    return found
+
+
+def _planes(packed: bytes, count: int) -> tuple[int, int, npt.NDArray[np.uint8]]:
+    """Return a column's width, its divisor and its planes; for width 0 the value in the divisor's place."""
     width, start, divisor = packed[0] if packed else -1, 1, 1
     if width == 0 and len(packed) == start + _INT64.size:
-        return np.full(count, _INT64.unpack_from(packed, start)[0], np.int64)
+        return 0, int.from_bytes(packed[start:], "big", signed=True), np.empty((0, count), np.uint8)
     if width > 0 and width & _DIVIDED and len(packed) >= start + _INT64.size:
         divisor, start, width = _INT64.unpack_from(packed, start)[0], start + _INT64.size, width ^ _DIVIDED
     if width not in _WIDTHS or len(packed) != start + width * count:
         raise ValueError(f"{len(packed)} bytes are no column of {count} integers")
-    planes = np.frombuffer(packed, np.uint8, offset=start).reshape(width, count)
-    column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
-    return column * divisor if divisor != 1 else column
+    return width, divisor, np.frombuffer(packed, np.uint8, offset=start).reshape(width, count)

@@ -35,6 +35,8 @@ class Piece(NamedTuple):
     rows: list[Pair]
     """In the direction of the scan."""
     block: OpenBlock | None
+    whole: bool
+    """True: all events of the block are within."""
 
 
 class Reader:
@@ -88,7 +90,8 @@ class Reader:
             block = self._kept
             if block is None or block.key != summary.first or block.checksums != checksums_of(value):
                 block = self._kept = OpenBlock(summary.first, value)
-        return Piece(lower, upper, pairs, block)
+        whole = summary is not None and lower <= summary.first and summary.last < upper
+        return Piece(lower, upper, pairs, block, whole)
 
 
 def _first_block(

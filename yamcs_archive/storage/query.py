@@ -99,7 +99,8 @@ class Query(NamedTuple):
 
 def scan(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> Iterator[Event]:
     """Yield the events that a query wants, in its order."""
-    return islice(chain.from_iterable(_parts(environment, query, horizon, rows_max)), query.limit)
+    found = chain.from_iterable(_parts(environment, query, horizon, rows_max))
+    return found if query.limit is None else islice(found, query.limit)
 
 
 def scan_batches(
@@ -167,6 +168,8 @@ def places_of(piece: Piece, query: Query, sought: Sought | None) -> Sequence[int
 
 def _within(block: OpenBlock, piece: Piece) -> range:
     """Return the places of a piece's block that lie within the piece."""
+    if piece.whole:  # known without its times
+        return range(block.count)
     return range(block.place_of_bound(piece.lower), block.place_of_bound(piece.upper))
 
 
@@ -174,8 +177,10 @@ def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
     """Return the places at which a block's key columns are as a query wants them."""
     holds = np.ones(len(within), np.bool_)
     if query.sources is not None:
-        there = np.array([name in query.sources for name in block.sources.table])
-        holds &= there[block.sources.places[within.start : within.stop]]
+        table, places = block.sources.table, block.sources.places[within.start : within.stop]
+        there = np.fromiter(map(query.sources.__contains__, table), np.bool_, len(table))
+        named = np.flatnonzero(there).tolist()
+        holds &= places == named[0] if len(named) == 1 else there[places]
     if query.min_severity is not None:
         enough = np.array([severity >= query.min_severity for severity in SEVERITIES])
         holds &= enough[block.severities[within.start : within.stop]]

@@ -4,8 +4,7 @@
    key is the level as a byte, then the first event's key.
 2. The body is a msgpack array [last key, events, sources, severities, lowest commit, greatest commit].
    Sources are bytes, to be searched as they are: their names in order, a NUL before each and behind the
-   last, or beyond 256 of them a byte of 1 and the CRC-32 of each name, 4 bytes big-endian, in order (5,000
-   evenly used sources would cost 17 bytes an event as names).
+   last, or beyond 16 of them a byte of 1 and the CRC-32 of each name, 4 bytes big-endian, in order.
 3. A summary may say that something is there which is not; never that something is not there which is.
 """
 
@@ -21,7 +20,7 @@ from yamcs_archive.event import Severity
 from yamcs_archive.storage.checksums import Sealer
 
 _SEALER = Sealer("summaries")
-_NAMES_MAX = 256
+_NAMES_MAX = 16
 _HASH_BYTES = 4
 _HASHED = b"\1"
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
