@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -116,23 +116,23 @@ class Watched:
         self.closed = threading.Event()
         self.fail_at: int | None = None
         self.gate: threading.Event | None = None
-        original = Instance.events
+        original = Instance.event_batches
         watched = self
 
-        def events(instance: Instance, **asked: Any) -> Iterator[Event]:
+        def event_batches(instance: Instance, **asked: Any) -> Iterator[Sequence[Event]]:
             return watched.through(original(instance, **asked))
 
-        monkeypatch.setattr(Instance, "events", events)
+        monkeypatch.setattr(Instance, "event_batches", event_batches)
 
-    def through(self, events: Iterator[Event]) -> Iterator[Event]:
+    def through(self, batches: Iterator[Sequence[Event]]) -> Iterator[Sequence[Event]]:
         try:
-            for event in events:
+            for events in batches:
                 if self.gate is not None:
                     assert self.gate.wait(60)
-                self.read += 1
-                if self.read == self.fail_at:
+                self.read += len(events)
+                if self.fail_at is not None and self.read >= self.fail_at:
                     raise DamagedError("a block", "checksum")
-                yield event
+                yield events
         finally:
             self.closed.set()
 
