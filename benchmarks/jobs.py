@@ -27,6 +27,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Store each event by the call that is meant for one, instead of in a batch of one."""
     connections: int = 0
     encoding: str = "json"
+    wsgi: bool = False
+    """Serve by WSGI instead of ASGI."""
     warm_up: int = 0
     """Requests before the clock starts."""
     repeats: int = 1

@@ -156,6 +156,11 @@ def _posts(sizes: Sizes, yamcs: bool) -> list[Job]:
             warm_up=sizes.warm_up, repeats=_REPEATED)
         for connections in (8, 32, 64)
         for contender in ((*_POSTED, "yamcs") if yamcs and connections == _YAMCS_CONNECTIONS else _POSTED)
+    ] + [
+        Job(measure="http", case=f"POST under WSGI, {connections} connections", contender="archive",
+            events=sizes.posts + sizes.warm_up, batch_events=1, connections=connections, wsgi=True,
+            warm_up=sizes.warm_up, repeats=_REPEATED)
+        for connections in (32, 64)
     ]  # fmt: skip
 
 

@@ -17,16 +17,17 @@ _START_S_MAX, _STOP_S_MAX = 60, 60
 
 
 @contextmanager
-def serving(store: str, directory: Path) -> Iterator[int]:
+def serving(store: str, directory: Path, *, wsgi: bool = False) -> Iterator[int]:
     """Serve ``store`` (archive or sqlite) in a directory; yield the port.
 
     The archive is served by the project's own command, SQLite by the same server with the same settings.
+    ``wsgi`` is for the archive.
     Raises RuntimeError when the server does not come up.
     """
     port = free_port()
     if store == "archive":
         command = processes.command("yamcs_archive", "serve", "--data", directory / "archive")
-        command += ["--instance", INSTANCE, "--port", str(port)]
+        command += ["--instance", INSTANCE, "--port", str(port), *(["--wsgi"] if wsgi else [])]
     else:
         command = processes.command("benchmarks.sqlite_archive", directory, port)
     with running(command, port):

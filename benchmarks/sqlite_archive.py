@@ -20,7 +20,7 @@ from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.granian_thread import ThreadServer
 from yamcs_archive.server.listening import bind, listen
-from yamcs_archive.server.process import leave
+from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.times import now_us
 
@@ -70,6 +70,7 @@ def _serve(directory: Path, port: int) -> None:
     with bind(settings.host, port) as listening:
         archive = SqliteArchive(directory)
         listen(listening)
+        freeze()
         ThreadServer(listening, create_asgi_app(archive.as_archive()), stopping=lambda: None).run()
         archive.close()
     leave()

@@ -170,6 +170,9 @@ memory once."""
 LIVE_EVENTS_MAX = 256
 """Events that are given out together, at most: then it is seen who is slow."""
 
+LIVE_PAUSE_S = 0.005
+"""Seconds between two looks at what is new: what came meanwhile is read and sent together."""
+
 LIVE_PATIENCE_S = 10
 """Seconds that live updates wait until a queue that was full is half empty; who is slower is cut off, so
 that the others are not held up. It is some 800 events a second."""

@@ -33,15 +33,19 @@ def run(job: Job, directory: Path) -> Outcome:
         return _run_yamcs(job, directory)
     data = directory / "data"
     with factory(job.contender)(data) as contender:  # made here, so that the server finds it
-        notes = contender.versions() | {"server": f"granian, WSGI, {Settings.threads} threads"}
+        notes = contender.versions() | {"server": _server(job)}
         contender.settle()
-    with serving(job.contender, data) as port:
+    with serving(job.contender, data, wsgi=job.wsgi) as port:
         report = load(job, port, path(job, INSTANCE))
     with factory(job.contender)(data) as contender:
         start_ns = perf_counter_ns()
         contender.settle()
         settle_ns = perf_counter_ns() - start_ns
         return Outcome(figures=figures(job, report, settle_ns), digest=digest(contender.scan()), notes=notes)
+
+
+def _server(job: Job) -> str:
+    return f"granian, WSGI, {Settings.threads} threads" if job.wsgi else "granian, ASGI"
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:

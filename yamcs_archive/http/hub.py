@@ -21,7 +21,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.outbox import FAILED, GOING_AWAY, TRY_LATER, Outbox
 from yamcs_archive.instance import Instance
-from yamcs_archive.limits import LIVE_EVENTS_MAX, LIVE_PATIENCE_S, WEBSOCKETS_MAX
+from yamcs_archive.limits import LIVE_EVENTS_MAX, LIVE_PATIENCE_S, LIVE_PAUSE_S, WEBSOCKETS_MAX
 from yamcs_archive.wire.live import Frames, Tail
 
 _log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class _Hub:
         self._cursor = instance.cursor()
         self._guard = threading.Lock()
         self._subscriptions: tuple[Subscription, ...] = (first,)  # replaced, never changed
-        self._stopping = False
+        self._stopping = threading.Event()
         self._waiting: Future[None] | None = None
 
     def start(self) -> None:
@@ -117,9 +117,9 @@ class _Hub:
     def add(self, subscription: Subscription) -> bool:
         """Take one more; False where it has ended."""
         with self._guard:
-            if not self._stopping:
+            if not self._stopping.is_set():
                 self._subscriptions = (*self._subscriptions, subscription)
-            return not self._stopping
+            return not self._stopping.is_set()
 
     def remove(self, subscription: Subscription) -> bool:
         """Leave one out; True when it was the last, and the hub ends."""
@@ -132,7 +132,7 @@ class _Hub:
 
     def stop(self) -> None:
         with self._guard:
-            self._stopping = True
+            self._stopping.set()
             waiting = self._waiting
         if waiting is not None:
             waiting.cancel()
@@ -141,10 +141,12 @@ class _Hub:
         try:
             while self._wait():
                 for events, cursor in _batches(self._instance, self._cursor):
-                    if self._stopping:
+                    if self._stopping.is_set():
                         return
                     self._give_out(events, cursor)
                     self._cursor = cursor
+                if self._stopping.wait(LIVE_PAUSE_S):
+                    return
         except ClosedError:
             self._end(GOING_AWAY, STOPS)
         except ArchiveError as error:
@@ -158,8 +160,7 @@ class _Hub:
         waiting = self._instance.arrival(self._cursor)
         with self._guard:
             self._waiting = waiting
-            stopping = self._stopping
-        if stopping:
+        if self._stopping.is_set():
             waiting.cancel()
         try:
             waiting.result()
@@ -190,7 +191,7 @@ class _Hub:
 
     def _end(self, code: int, reason: str) -> None:
         with self._guard:
-            self._stopping = True
+            self._stopping.set()
             subscriptions = self._subscriptions
         for subscription in subscriptions:
             subscription.outbox.close(code, reason)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -69,9 +70,20 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             opening = _Opening(url, server, say, line)
             opening.start()
+            freeze()
             server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def freeze() -> None:
+    """Leave what is there, the program itself above all, out of every later look for garbage.
+
+    A full look took 26 to 33 ms, in which nothing is answered, and there was one in some 2,500 requests: with
+    64 connections that is the slowest hundredth of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _stop_at_signal(server: ThreadServer) -> None:
