@@ -13,6 +13,7 @@
     │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
     │   ├── InstanceExistsError            an instance of that name is already there
     │   └── ReadOnlyError                  opened for reading, asked to write
+    │       └── MirrorError                a copy of another archive: .source
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
     ├── UnavailableError                   not now, through no fault of the caller
     │   ├── LockedError                    another process writes to this directory: .holder
@@ -205,6 +206,14 @@ class ReadOnlyError(RefusedError):
     def __init__(self, action: str) -> None:
         super().__init__(f"cannot {action}: the archive is open read-only; open it without readonly=True")
         self.action = action
+
+
+class MirrorError(ReadOnlyError):
+    """The instance is a copy of a served one, which alone may be appended to; ``source`` is its URL."""
+
+    def __init__(self, source: str) -> None:
+        RefusedError.__init__(self, f"this instance is a mirror of {source}: append there")
+        self.action, self.source = "append", source
 
 
 class UnknownInstanceError(ArchiveError, LookupError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Protocol
 
 from yamcs_archive.appending import InTurn, Tally, chunks
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
@@ -20,15 +21,29 @@ from yamcs_archive.results import (
     Commit,
     CompactionResult,
     InstanceStats,
+    MirrorState,
     SourceStats,
 )
 from yamcs_archive.storage.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.histogram import Stretches
+from yamcs_archive.storage.meta import Mirrored
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.requests import Asked, asked, check_request_id
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.times import Time, to_us
+
+
+class CommitLike(Protocol):
+    """What :meth:`Instance.take_over` needs of a commit."""
+
+    @property
+    def time(self) -> int:
+        """When it was made, microseconds since 1970."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """In key order."""
 
 
 class Instance:
@@ -409,6 +424,36 @@ class Instance:
         self._check_open()
         found = self._store.commits(after)
         return (Commit(time, tuple(events), cursor) for time, events, cursor in found)
+
+    @property
+    def mirrored(self) -> MirrorState | None:
+        """What this instance is a copy of, and how far it has come; None for one of its own."""
+        self._check_open()
+        found = self._store.mirrored
+        return None if found is None else MirrorState(*found)
+
+    def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
+        """Store commits of another archive, each as one here with its time, and note how far this one is.
+
+        It is one step, durable on return. From then on the instance is a mirror: whatever else appends is
+        refused with :class:`~yamcs_archive.errors.MirrorError`. Events that stand here as they are, and those
+        below this instance's own prune horizon, are passed over. Events must have their times and numbers.
+
+        Raises ConflictError, and nothing is stored, for an event that stands here and differs in any field;
+        InvalidInputError, OutOfSpaceError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> event = Event("a", generation_time=0, seq_number=0, reception_time=1)
+        >>> sim.take_over([Commit(2, (event,), "c")], MirrorState("http://127.0.0.1:8090", "simulator", "c"))
+        >>> next(sim.commits()).time, sim.mirrored.cursor
+        (2, 'c')
+        """
+        self._check_open()
+        for event in (event for commit in commits for event in commit.events):
+            event.key  # noqa: B018  # raises where it is not filled in
+            if event.reception_time is None:
+                raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
+        mirrored = Mirrored(state.url, state.instance, state.cursor)
+        self._store.take_over([(commit.time, commit.events) for commit in commits], mirrored)
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event: ``changes`` after it yields what is stored from now on.

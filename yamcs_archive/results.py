@@ -60,6 +60,17 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class MirrorState:
+    """What an instance is a copy of, and how far it has come."""
+
+    url: str
+    """Of the served archive."""
+    instance: str
+    cursor: str | None
+    """The source's cursor behind the last commit that is stored here; None before the first."""
+
+
+@dataclass(frozen=True)
 class CompactionResult:
     """What a compaction gave back. Sizes are bytes that the files take on the medium."""
 

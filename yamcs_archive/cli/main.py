@@ -14,7 +14,16 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from yamcs_archive.cli import bench, compact, events_create, events_import, events_log, instances, serve
+from yamcs_archive.cli import (
+    bench,
+    compact,
+    events_create,
+    events_import,
+    events_log,
+    instances,
+    mirror,
+    serve,
+)
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.errors import ArchiveError
 
@@ -43,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     events_import.add(actions)
     instances.add(commands)
     compact.add(commands)
+    mirror.add(commands)
     bench.add(commands)
     return top
 

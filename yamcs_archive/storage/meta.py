@@ -20,6 +20,15 @@ FORMAT_VERSION = 1
 _SEALER = Sealer("meta")
 
 
+class Mirrored(NamedTuple):
+    """What an instance is a copy of, and how far it has come."""
+
+    url: str
+    instance: str
+    cursor: str | None
+    """The source's cursor behind the last commit that is stored here; None before the first."""
+
+
 class Meta(NamedTuple):
     """The facts of an instance. Times are microseconds since 1970."""
 
@@ -31,6 +40,8 @@ class Meta(NamedTuple):
     """Events generated before it were pruned; None: nothing was."""
     horizon_commit: int = 0
     """The greatest commit number among the events below the horizon."""
+    mirrored: Mirrored | None = None
+    """Set in a mirror, in the transaction of each commit that it takes over; absent in all others."""
 
 
 def encode_meta(meta: Meta) -> list[tuple[bytes, bytes]]:
@@ -41,9 +52,18 @@ def encode_meta(meta: Meta) -> list[tuple[bytes, bytes]]:
     True
     """
     values = {"format": FORMAT_VERSION, **meta._asdict()}
-    return [
-        (name.encode(), _SEALER.seal(name.encode(), msgpack.packb(value))) for name, value in values.items()
-    ]
+    if meta.mirrored is None:
+        del values["mirrored"]
+    return [_pair(name, value) for name, value in values.items()]
+
+
+def encode_mirrored(mirrored: Mirrored) -> tuple[bytes, bytes]:
+    """Return the pair to put beside what a mirror takes over."""
+    return _pair("mirrored", mirrored)
+
+
+def _pair(name: str, value: object) -> tuple[bytes, bytes]:
+    return name.encode(), _SEALER.seal(name.encode(), msgpack.packb(value))
 
 
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
@@ -55,6 +75,8 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     if found != FORMAT_VERSION:
         raise FormatVersionError(where, found, FORMAT_VERSION)
     try:
+        if "mirrored" in values:
+            values["mirrored"] = Mirrored(*values["mirrored"])
         meta = Meta(**values)
     except TypeError as error:
         raise DamagedError(f"{where}, meta", str(error)) from None

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import ReadOnlyError
+from yamcs_archive.errors import MirrorError, ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
 from yamcs_archive.storage.changes import changes, commits, head_cursor, start_cursor
-from yamcs_archive.storage.columns import Columns
+from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
 from yamcs_archive.storage.environment import acquire, release
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.histogram import Stretches
 from yamcs_archive.storage.maintenance import Maintenance
-from yamcs_archive.storage.meta import Meta
+from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query, get, scan, scan_batches
 from yamcs_archive.storage.requests import Asked
@@ -87,6 +87,13 @@ class EventStore(Protocol):
     def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
         """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
 
+    @property
+    def mirrored(self) -> Mirrored | None:
+        """What this is a copy of, and how far it has come; None for an archive of its own."""
+
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+        """Store commits of another archive durably, and how far this one has come with them."""
+
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
 
@@ -140,16 +147,36 @@ class LmdbStore:
     def append(
         self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
     ) -> Future[T]:
-        """See :class:`EventStore`. Raises ReadOnlyError, ClosedError and ForkedError at once."""
+        """See :class:`EventStore`. Raises ReadOnlyError, MirrorError, ClosedError and ForkedError at once."""
+        return self._appending().submit(columns, answer, asked)
+
+    def _appending(self) -> Writer:
         if self._writer is None:
             raise ReadOnlyError("append")
-        return self._writer.submit(columns, answer, asked)
+        if self._meta.mirrored is not None:
+            raise MirrorError(self._meta.mirrored.url)
+        return self._writer
+
+    @property
+    def mirrored(self) -> Mirrored | None:
+        """What this is a copy of, and how far it has come; None for an archive of its own."""
+        return self._meta.mirrored
+
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+        """Store commits of another archive (time, events), and how far this one has come, at once.
+
+        From then on nothing else may be appended. Raises ConflictError (nothing is stored), InvalidInputError
+        for an event that breaks a rule, ReadOnlyError, ClosedError, OutOfSpaceError.
+        """
+        if self._writer is None:
+            raise ReadOnlyError("mirror")
+        prepared = [(time_us, prepare(events, self._options.clock)) for time_us, events in commits]
+        self._writer.take_over(prepared, encode_mirrored(mirrored))
+        self._meta = self._meta._replace(mirrored=mirrored)
 
     def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
-        if self._writer is None:
-            raise ReadOnlyError("append")
-        return self._writer.commit(columns, answer, asked)
+        return self._appending().commit(columns, answer, asked)
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""

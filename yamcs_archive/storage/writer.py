@@ -25,7 +25,14 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import lmdb
 
-from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    ConflictError,
+    ForkedError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+)
 from yamcs_archive.event import Event
 from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
@@ -183,6 +190,14 @@ class Writer:
         Nothing is kept when ``run`` returns False or raises, and that is what is returned or raised.
         """
         return self._do(partial(self._run_task, run))
+
+    def take_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> None:
+        """Store commits of another archive, each as one here with its time, and a fact of ``meta`` with them.
+
+        All of it is one transaction. Raises ConflictError, and then nothing is stored, for an event that
+        stands here otherwise; one that stands here as it is, and one below the horizon, is passed over.
+        """
+        self._do(partial(self._taken_over, commits, noted))
 
     def hold(self, run: Callable[[], None]) -> None:
         """Run something between two groups, so that nobody commits meanwhile; wait for it.
@@ -370,6 +385,58 @@ class Writer:
             except lmdb.Error as error:
                 raise translated(error, self._environment.path) from error
 
+    def _taken_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> bool:
+        self._refresh()
+        while True:
+            try:
+                self._attempt_taken_over(commits, noted)
+                return True
+            except lmdb.MapFullError:
+                self._environment.grow()
+
+    def _attempt_taken_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> None:
+        databases, head = self._environment.databases, self._head
+        transaction = self._environment.lmdb.begin(write=True)
+        try:
+            stored = Stored(self._environment, transaction, self._kept)
+            changed: dict[str, SourceState] = {}
+            state = partial(self._state, transaction, changed)
+            for time_us, columns in commits:
+                group = decide([columns], stored, lambda source: state(source).greatest_number, self._horizon)
+                _refuse_differences(group)
+                account(group, state, changed)
+                if group.stretches:
+                    head += 1
+                    place(group, stored, head, self._options)
+                    stored.put_commits(CommitRecord(head, (time_us,), (group.events.size,), group.runs))
+                    self._kept.met(group.events.key(-1))
+            transaction.cursor(databases["sources"]).putmulti(
+                [encode_source(source, known) for source, known in changed.items()]
+            )
+            transaction.put(*noted, db=databases["meta"])
+            reach("before-commit")
+            transaction.commit()
+        except BaseException:
+            self._kept.forget()
+            raise
+        finally:
+            transaction.abort()  # does nothing after a commit
+        reach("after-commit")
+        self._head = head
+        self._unsaved.difference_update(changed)
+        self._sources.update(changed)
+        self._tell_stored()
+
+    def _state(
+        self, transaction: lmdb.Transaction[bytes], changed: dict[str, SourceState], source: str
+    ) -> SourceState:
+        known = changed.get(source) or self._sources.get(source)
+        if known is None:
+            value = transaction.get(source.encode(), db=self._environment.databases["sources"])
+            known = SourceState() if value is None else decode_source(source.encode(), value)[1]
+            self._sources[source] = known
+        return known
+
     def _attempt(self, submissions: Sequence[_Submission]) -> Group:
         databases = self._environment.databases
         transaction = self._environment.lmdb.begin(write=True)
@@ -377,13 +444,7 @@ class Writer:
             stored = Stored(self._environment, transaction, self._kept)
             changed: dict[str, SourceState] = {}
 
-            def state(source: str) -> SourceState:
-                known = changed.get(source) or self._sources.get(source)
-                if known is None:
-                    value = transaction.get(source.encode(), db=databases["sources"])
-                    known = SourceState() if value is None else decode_source(source.encode(), value)[1]
-                    self._sources[source] = known
-                return known
+            state = partial(self._state, transaction, changed)
 
             def decided(submitted: Sequence[Columns]) -> Group:
                 return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
@@ -456,6 +517,17 @@ class Writer:
         if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
             return OutOfSpaceError(str(path), str(failure.error))
         return OutcomeUnknownError(events, str(failure.error))
+
+
+def _refuse_differences(group: Group) -> None:
+    """Raise ConflictError for an event that is stored already and differs in any field."""
+    for outcome in group.outcomes:
+        for refused in outcome.conflicts.first:
+            raise ConflictError(refused.stored, refused.offered)
+        for position, stored in outcome.duplicates:
+            offered = outcome.columns.event(position)
+            if stored != offered:
+                raise ConflictError(stored, offered)
 
 
 def _answer(submission: _Submission, outcome: Outcome) -> None:

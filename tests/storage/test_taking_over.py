@@ -1,0 +1,78 @@
+"""A copy that takes over commits: the same events, order and times, and how far it has come with them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.errors import ConflictError, MirrorError
+from yamcs_archive.results import Commit, MirrorState
+
+
+def take(copy: Instance, commits: Sequence[Commit]) -> None:
+    copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", commits[-1].cursor))
+
+
+def told(instance: Instance) -> list[tuple[int, tuple[Event, ...]]]:
+    return [(commit.time, commit.events) for commit in instance.commits()]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_the_copy_has_the_same_commits_whatever_is_taken_at_once(tmp_path: Path, at_once: int) -> None:
+    options = Options(block_events_max=7, run_events_min=3, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as first:
+        sim = first.instance("sim", create=True)
+        for turn in range(12):
+            sim.append_many(
+                Event(f"{turn}/{n}", source=f"S{n % 2}", generation_time=turn * 100 - turn % 3 * 250 + n)
+                for n in range(5 + turn)
+            )
+            if turn % 4 == 3:
+                sim.settle()
+        commits = list(sim.commits())
+        with Archive.open(tmp_path / "b", options=options) as second:
+            copy = second.instance("sim", create=True)
+            for at in range(0, len(commits), at_once):
+                take(copy, commits[at : at + at_once])
+            assert told(copy) == told(sim)
+            assert list(copy.events()) == list(sim.events())
+            assert copy.stats().sources == sim.stats().sources
+        with Archive.open(tmp_path / "b", options=options) as second:
+            copy = second.instance("sim")
+            assert told(copy) == told(sim)
+            mirrored = copy.mirrored
+            assert mirrored is not None
+            assert mirrored.cursor == sim.cursor()
+            copy.compact()
+            assert told(copy) == told(sim)
+        with Archive.open(tmp_path / "b", options=options) as second:
+            assert second.instance("sim").mirrored == mirrored
+
+
+def test_nothing_else_may_be_appended_to_a_copy(archive: Archive, sim: Instance) -> None:
+    sim.append(Event("first"))
+    copy = archive.instance("copy", create=True)
+    take(copy, list(sim.commits()))
+    for append in (copy.append, copy.submit):
+        with pytest.raises(MirrorError, match="http://127"):
+            append(Event("of its own"))
+    with pytest.raises(MirrorError):
+        copy.append_many([Event("of its own")])
+    assert told(copy) == told(sim)
+
+
+def test_at_a_conflict_nothing_of_it_is_stored_and_both_are_shown(archive: Archive, sim: Instance) -> None:
+    sim.append(Event("first", generation_time=0, seq_number=0, reception_time=1))
+    copy = archive.instance("copy", create=True)
+    take(copy, list(sim.commits()))
+    came = told(copy)
+    good = Commit(5, (Event("good", generation_time=1, seq_number=1, reception_time=1),), "x")
+    for message, reception_time in (("other", 1), ("first", 2)):
+        other = Event(message, generation_time=0, seq_number=0, reception_time=reception_time)
+        with pytest.raises(ConflictError) as caught:
+            take(copy, [good, Commit(6, (other,), "y")])
+        assert (caught.value.stored.message, caught.value.offered) == ("first", other)
+        assert told(copy) == came
+    take(copy, [good])
+    assert told(copy) == [*came, (good.time, good.events)]
