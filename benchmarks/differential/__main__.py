@@ -6,14 +6,16 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import servers
 from benchmarks.contenders import yamcs
+from benchmarks.differential import live
 from benchmarks.differential.cases import cases
-from benchmarks.differential.exchange import Answer, Case, send
+from benchmarks.differential.exchange import Answer, Case, normal, send
 from benchmarks.differential.rules import judge
 
 _SHOWN = 1_000
@@ -34,7 +36,7 @@ def compare(theirs: int, ours: int) -> int:
     same = different = designed = 0
     by_rule: Counter[str] = Counter()
     for case in cases():
-        answers = send(case, theirs, began), send(case, ours, began)
+        answers = _answer(case, theirs, began), _answer(case, ours, began)
         equal, rules = judge(case, *answers)
         if not equal:
             different += 1
@@ -48,6 +50,13 @@ def compare(theirs: int, ours: int) -> int:
         print(f"{count:5}  {rule}")
     print(f"{same} same, {designed} different by design, {different} different")
     return 1 if different else 0
+
+
+def _answer(case: Case, port: int, began: datetime) -> Answer:
+    if case.method != "WEBSOCKET":
+        return send(case, port, began)
+    answer = live.run(case, port)
+    return replace(answer, content=normal(answer.content, began))
 
 
 def _show(case: Case, theirs: Answer, ours: Answer) -> None:

@@ -11,6 +11,8 @@ from benchmarks.differential.exchange import Answer, Case
 
 TAKEN_BY_ONE = frozenset({"x" * 300, "a\0b", "refused", "impossible", "L", "large"})
 """The sources of requests to create that by design only one of the servers takes."""
+SWITCHED = 101
+"""The status of a WebSocket that was opened."""
 _EXPLAINED = Answer(0, {}, "explained")
 Pair = tuple[Answer, Answer]
 
@@ -36,6 +38,13 @@ their_fault = statuses([500], 400, BAD)
 
 def error_text(_: Case, theirs: Answer, ours: Answer) -> Pair:
     """Leave out the words of an error; its status and type stay."""
+
+    def wordless(found: dict[str, Any]) -> dict[str, Any]:
+        words = {"msg"} if {"code", "type"} <= found.keys() and "detail" not in found else set()
+        return {name: value for name, value in found.items() if name not in words}
+
+    if theirs.status == ours.status == SWITCHED:
+        return _changed(theirs, wordless), _changed(ours, wordless)
 
     def without(answer: Answer) -> Answer:
         return replace(answer, content={k: v for k, v in answer.content.items() if k != "msg"})
@@ -88,6 +97,12 @@ def microseconds(_: Case, theirs: Answer, ours: Answer) -> Pair:
 
 def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Pair:
     """Take away what only we say in the detail of a filter's error."""
+
+    def reasonless(found: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in found.items() if name != "reason" or "@type" not in found}
+
+    if theirs.status == ours.status == SWITCHED:
+        return theirs, _changed(ours, reasonless)
     if not (isinstance(theirs.content, dict) and isinstance(ours.content, dict)):
         return theirs, ours
     there, here = theirs.content.get("detail"), ours.content.get("detail")
@@ -151,6 +166,31 @@ def taken(_: Case, theirs: Answer, ours: Answer) -> Pair:
         }
 
     return _changed(theirs, change), _changed(ours, change)
+
+
+def index_grain(_: Case, theirs: Answer, ours: Answer) -> Pair:
+    """Compare how many events each source has in the index, not into how many records they fall."""
+
+    def totals(answer: Answer) -> Answer:
+        if answer.status != 200 or not isinstance(answer.content, dict):
+            return answer
+        found: dict[str, int] = {}
+        for group in answer.content.get("group", []):
+            name = group["id"]["name"]
+            found[name] = found.get(name, 0) + sum(entry["count"] for entry in group["entry"])
+        return replace(answer, content={"totals": found})
+
+    return totals(theirs), totals(ours)
+
+
+def less_live(_: Case, theirs: Answer, ours: Answer) -> Pair:
+    """Explain messages that come there only, where all that come here come there too."""
+    if not theirs.status == ours.status == SWITCHED:
+        return theirs, ours
+    there, here = (
+        [it for it in answer.content["messages"] if isinstance(it, dict)] for answer in (theirs, ours)
+    )
+    return (_EXPLAINED, _EXPLAINED) if here == there[: len(here)] and here else (theirs, ours)
 
 
 def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Pair:

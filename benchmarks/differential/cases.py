@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.differential import reading, storing
+from benchmarks.differential import live, reading, storing
 from benchmarks.differential.exchange import Case
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -26,6 +26,7 @@ def cases() -> Iterator[Case]:
     yield from reading.streamed()
     yield from _binary()
     yield from _server()
+    yield from live.sessions()
     yield from storing.of_now()
 
 

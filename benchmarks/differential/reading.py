@@ -171,7 +171,22 @@ def listed() -> Iterator[Case]:
     for name, body in posted:
         yield Case(f"events:list: {name}", "POST", "/events:list", json.dumps(body).encode())
     yield Case("sources", "GET", "/events/sources", may=("what-was-taken",))
+    yield from _indexed()
     yield Case("sources: unknown instance", "GET", "/api/archive/nosuch/events/sources")
+
+
+def _indexed() -> Iterator[Case]:
+    for name, query in (
+        ("one source", {"source": "LA"}),
+        ("sources", {"source": ["LA", "S1"]}),
+        ("mergeTime", {"source": "LA", "mergeTime": 10_000}),
+        ("far apart", {"source": "old", "mergeTime": 1}),
+        ("no match", {"source": "nosuch"}),
+    ):
+        yield _get(name, "index-grain", path="/event-index", **query)
+    yield _get("bad time", path="/event-index", start="x")
+    yield _get("bad mergeTime", path="/event-index", mergeTime="x")
+    yield Case("/event-index: unknown instance", "GET", "/api/archive/nosuch/event-index")
 
 
 _FILTERS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -283,6 +283,20 @@ RULES = (
         aspects.only({"name", "state", "missionTime"}),
     ),
     Rule(
+        "index-grain",
+        "records are coarser than `mergeTime`",
+        "exact; how many events each source has is compared",
+        "there is no histogram to keep in step: the keys are read",
+        aspects.index_grain,
+    ),
+    Rule(
+        "live-after-commit",
+        "an event is published before it is stored, one that is then dropped too",
+        "after the commit, what is stored",
+        "what was seen is there",
+        aspects.less_live,
+    ),
+    Rule(
         "web-pages",
         "the web interface, at every path outside the API",
         "404",
