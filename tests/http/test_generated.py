@@ -217,6 +217,6 @@ def test_every_answer_is_described_and_none_is_a_fault_of_the_server(case: Case,
 
 @pytest.mark.long
 @changing.parametrize()
-@settings(BOUNDLESS, max_examples=250)
-def test_so_it_is_with_other_requests_each_time(case: Case, url: str) -> None:
+@settings(BOUNDLESS, max_examples=100, derandomize=True)
+def test_so_it_is_with_many_more_requests(case: Case, url: str) -> None:
     call_and_check(case, url)
