@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.feeds import Feed, core_feed, waitress_server, wsgi_feed
+from tests.http.feeds import Feed, core_feed, granian_server, waitress_server, wsgi_feed
 from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_objects
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
@@ -207,11 +207,12 @@ def test_a_stream_that_is_closed_ends_its_scan(
 
 
 def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, watched: list[str]) -> None:
-    with waitress_server(archive) as port:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
-            raw.sendall(f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
-            assert raw.recv(100)
-        wait_until(lambda: watched == ["ended"])
+    for ended, server in enumerate((waitress_server, granian_server), 1):
+        with server(archive) as port:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+                raw.sendall(f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+                assert raw.recv(100)
+            wait_until(lambda wanted=["ended"] * ended: watched == wanted)
 
 
 def wait_until(holds: Any) -> None:
@@ -251,14 +252,15 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
         list(chunks)
     with pytest.raises(DamagedError):
         wsgi_feed(archive)(method, target)
-    with waitress_server(archive) as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request(method, target, headers={"Accept-Encoding": encoding})
-        response = connection.getresponse()
-        assert response.status == 200
-        with pytest.raises(http.client.IncompleteRead):
-            response.read()
-        connection.close()
+    for server in (waitress_server, granian_server):
+        with server(archive) as port:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request(method, target, headers={"Accept-Encoding": encoding})
+            response = connection.getresponse()
+            assert response.status == 200
+            with pytest.raises(http.client.IncompleteRead):
+                response.read()
+            connection.close()
     assert "an answer ends within its body" in caplog.text
 
 

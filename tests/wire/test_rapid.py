@@ -49,6 +49,22 @@ def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
         assert rapid.messages(some) == b"".join(varint(len(message)) + message for message in each)
 
 
+@given(lists, st.none() | st.just("token-1"))
+def test_pages_are_what_they_are_written_one_by_one(events: list[Event], token: str | None) -> None:
+    for some in (events, TABLES):
+        shown = [json.shown(event, Form.TODAY) for event in some]
+        document = {"event": shown} if shown else {}
+        document |= {"continuationToken": token} if token else {}  # type: ignore[dict-item]  # text
+        document |= {"events": shown} if shown else {}
+        assert rapid.json_page(some, token) == json.encode(document)
+        each = [protobuf.encode_event(event, Form.TODAY) for event in some]
+        whole = protobuf.encode_fields([(1, event) for event in each])
+        whole += protobuf.encode_fields([(2, token.encode())] if token else [])
+        assert rapid.message_page(some, token) == whole + protobuf.encode_fields(
+            [(3, event) for event in each]
+        )
+
+
 @given(lists, st.sampled_from("\t,;"))
 def test_csv_of_many_is_csv_of_each(events: list[Event], delimiter: str) -> None:
     each = csv.lines(events, csv.PLAIN, delimiter)

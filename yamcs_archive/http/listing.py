@@ -41,17 +41,19 @@ def _page(request: Request, asked: Selection) -> Response:
     request.form = asked.form
     events, more = _first_of(asked.page(instance), asked.limit)
     token = encode_token(instance.name, events[-1].key) if more else None
+    if asked.form is Form.TODAY:
+        encode = rapid.message_page if request.media == PROTOBUF else rapid.json_page
+        return reply(request.media, encode(events, token))
     if request.media == PROTOBUF:
         body = protobuf.encode_list(events, asked.form)
         if token is not None:
             body += protobuf.encode_fields([(2, token.encode())])
         return reply(PROTOBUF, body)
-    shown = [json.shown(event, asked.form) for event in events]
-    document: dict[str, Any] = {"event": shown} if shown else {}
+    document: dict[str, Any] = (
+        {"event": [json.shown(event, asked.form) for event in events]} if events else {}
+    )
     if token is not None:
         document["continuationToken"] = token
-    if shown and asked.form is Form.TODAY:
-        document["events"] = shown
     return reply(JSON, json.encode(document))
 
 
@@ -60,7 +62,9 @@ def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
     found: list[Event] = []
     size_bytes = 0
     for event in events:
-        size_bytes += event_bytes(event)
+        size_bytes += len(event.message) + len(event.type or "") + len(event.created_by or "")
+        if event.extra or event.extensions:
+            size_bytes += event_bytes(event)
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
             return found, True
         found.append(event)

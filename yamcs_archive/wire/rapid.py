@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
+from operator import add
 
 import msgspec
 
@@ -46,9 +46,25 @@ def json_objects(events: Sequence[Event]) -> bytes:
     >>> json_objects([event, event]) == 2 * json.encode(json.shown(event, Form.TODAY))
     True
     """
+    return "".join(_json_parts(events)).encode()
+
+
+def json_page(events: Sequence[Event], token: str | None) -> bytes:
+    """Return a page of events, each under its new name and under its old one.
+
+    >>> json_page([], None)
+    b'{}'
+    """
+    array = f"[{','.join(_json_parts(events))}]"
+    fields = [f'"event":{array}', f'"continuationToken":{_text(token)}', f'"events":{array}']
+    shown = [field for field, there in zip(fields, (events, token, events), strict=True) if there]
+    return msgspec.json.format(f"{{{','.join(shown)}}}".encode(), indent=2)
+
+
+def _json_parts(events: Sequence[Event]) -> list[str]:
     # A line feed within a text is escaped, so lines are told apart for certain.
     messages = _encode_lines([event.message for event in events]).decode().split("\n")
-    parts = [
+    return [
         f'{_JSON_HEAD[event.source]}{time}",\n  "receptionTime": "{received}",\n'
         f'  "seqNumber": {event.seq_number}{_JSON_TYPE[event.type]}{message}{_JSON_END[event.severity]}'
         if event.created_by is None and not event.extra and not event.extensions
@@ -61,7 +77,6 @@ def json_objects(events: Sequence[Event]) -> bytes:
             strict=False,  # behind the last line stands an empty one
         )
     ]
-    return "".join(parts).encode()
 
 
 def _text(text: str | None) -> str:
@@ -83,6 +98,23 @@ def messages(events: Sequence[Event]) -> bytes:
     >>> messages([event])[1:] == protobuf.encode_event(event, Form.TODAY)
     True
     """
+    return "".join(_message_parts(events)).encode("latin-1")
+
+
+def message_page(events: Sequence[Event], token: str | None) -> bytes:
+    """Return a page of events as ``ListEventsResponse``.
+
+    >>> message_page([], None)
+    b''
+    """
+    parts = _message_parts(events)
+    listed = ["".join([name + part for part in parts]).encode("latin-1") for name in ("\x0a", "\x1a")]
+    given = b"" if token is None else protobuf.encode_fields([(2, token.encode())])
+    return listed[0] + given + listed[1]
+
+
+def _message_parts(events: Sequence[Event]) -> list[str]:
+    """Return each event as its message with the length before it, as latin-1 text."""
     # Bytes as latin-1 text, because an f-string takes less time than bytes.join.
     small = small_varints()
     tabled = len(small)
@@ -106,7 +138,7 @@ def messages(events: Sequence[Event]) -> bytes:
         )
     ]
     lengths = [small[length] if length < tabled else varint_text(length) for length in map(len, parts)]
-    return "".join(chain.from_iterable(zip(lengths, parts, strict=True))).encode("latin-1")
+    return list(map(add, lengths, parts))
 
 
 def _field(number: int, text: str | None) -> str:
