@@ -48,7 +48,7 @@ BELOW = {
     "wire": LOWEST | {"event"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter"},
-    "server": LOWEST | {"archive", "http"},
+    "server": LOWEST | {"archive", "http", "mirror"},
     "mirror": MODEL | {"results", "instance", "archive", "wire"},
     "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +26,12 @@ from yamcs_archive.storage.directory import (
     create_instance,
     instance_names,
     open_directory,
+    rename_instance,
 )
 from yamcs_archive.storage.store import LmdbStore
+
+_KEPT_STEM_MAX = 96
+"""Characters of a name that are kept in front of a time, below the limit of names."""
 
 
 class Archive:
@@ -133,6 +139,34 @@ class Archive:
             return self.instance(name)
         except InvalidInputError:
             raise UnknownInstanceError(name, self.instances()) from None
+
+    def set_aside(self, name: str) -> str:
+        """Keep an instance under another name, with the time in it, so that its own is free; return it.
+
+        Nothing of it is lost, and whoever holds it open finds it closed. Raises UnknownInstanceError,
+        ReadOnlyError, ClosedError, ForkedError.
+
+        >>> archive = Archive.open(directory)
+        >>> _ = archive.instance("simulator", create=True)
+        >>> archive.set_aside("simulator") in archive.instances(), "simulator" in archive.instances()
+        (True, False)
+        """
+        with self._guard:
+            self._check_usable()
+            if self.readonly:
+                raise ReadOnlyError(f"set instance {name!r} aside")
+            known = instance_names(self.path)
+            if name not in known:
+                raise UnknownInstanceError(name, known)
+            opened = self._instances.pop(name, None)
+            if opened is not None:
+                opened._close()
+            stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            kept = next(
+                kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
+            )
+            rename_instance(self.path, name, kept)
+            return kept
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted.

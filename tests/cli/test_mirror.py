@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
-from tests.server.serving import WAIT_S, Load, Served, post, serving
+from tests.server.serving import PATH, WAIT_S, Load, Served, post, serving
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.errors import MirrorError
 
 Told = list[tuple[int, tuple[Event, ...]]]
 
 
-def told(data: Path) -> Told:
+def told(data: Path, name: str = "sim") -> Told:
     """Every commit of an archive: when it was made, and its events, whole."""
     with Archive.open(data, readonly=True) as archive:
-        return [(commit.time, commit.events) for commit in archive.instance("sim").commits()]
+        return [(commit.time, commit.events) for commit in archive.instance(name).commits()]
 
 
 @contextmanager
@@ -127,8 +131,18 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         assert (ran.status, ran.out) == (1, "")
         assert "one way" in ran.err
         assert "another way" in ran.err
-        assert ran.err.splitlines()[-1].endswith("the two differ in an event, so the mirror stops")
-    assert told(copy) == came
+        assert "--resync" in ran.err.splitlines()[-1]
+        assert told(copy) == came
+        ran = run("mirror", served.url, "--data", copy, "--once", "--resync")
+        assert (ran.status, ran.out) == (0, "")
+        assert told(copy) == told(data)
+        names = run("instances", "list", "--data", copy).out.split()
+        [kept] = [name for name in names if name != "sim"]
+        assert kept.startswith("sim.before-")
+        assert told(copy, kept) == came
+        again = run("mirror", served.url, "--data", copy, "--once", "--resync")  # has nothing to do
+        assert again.status == 0
+        assert run("instances", "list", "--data", copy).out.split() == names
 
 
 def test_another_history_and_another_source_and_own_events_are_refused(
@@ -158,3 +172,81 @@ def test_another_history_and_another_source_and_own_events_are_refused(
         assert ran.status == 1
         assert "and of no other" in ran.err
     assert told(copy) == came
+
+
+def test_a_served_copy_follows_is_read_and_takes_nothing_and_outlives_its_source(
+    data: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    with serving(data) as served:
+        mirror = Served(copy, "--port", 0, "--mirror-of", served.url)
+        try:
+            assert "instances: sim " in mirror.line
+            connection = mirror.connect()
+            cursor = asked(connection, "/api/archive/sim/events:changes")["cursor"]
+            post(served.connect(), {"message": "first", "source": "S"})
+            found = asked(connection, f"/api/archive/sim/events:changes?wait={WAIT_S}&after={cursor}")
+            assert [event["message"] for event in found["events"]] == ["first"]
+            connection.request("POST", PATH, b'{"message": "of its own"}')
+            answer = connection.getresponse()
+            assert answer.status == 405
+            assert served.url.encode() in answer.read()
+            served.kill()
+            assert [event["message"] for event in asked(connection, PATH)["events"]] == ["first"]
+            status, complaints = mirror.stop()
+            assert status == 0
+            assert all(line.startswith("yamcs-archive: ") for line in complaints.splitlines())
+        finally:
+            mirror.close()
+    gone = served.url  # nobody answers there any more
+    mirror = Served(copy, "--port", 0, "--mirror-of", gone)
+    try:
+        assert "instances: sim " in mirror.line
+        assert [event["message"] for event in asked(mirror.connect(), PATH)["events"]] == ["first"]
+    finally:
+        mirror.close()
+    assert told(copy) == told(data)
+
+
+def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with Archive.open(data) as archive:
+        archive.instance("sim").append(Event("first", generation_time=0))
+    with serving(data) as served:
+        port = served.port
+        subprocess.run(
+            [sys.executable, "-m", "yamcs_archive", "mirror", served.url, "--data", str(copy), "--once"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        assert served.stop()[0] == 0
+    shutil.rmtree(data)
+    with serving(data, "--port", port) as served:
+        mirror = Served(copy, "--port", 0, "--mirror-of", served.url)
+        try:
+            assert mirror.process.stderr is not None
+            said = mirror.process.stderr.readline()
+            assert "sim is followed no longer" in said
+            assert "OtherHistoryException" in said
+            assert [event["message"] for event in asked(mirror.connect(), PATH)["events"]] == ["first"]
+        finally:
+            mirror.close()
+
+
+def asked(connection: HTTPConnection, target: str) -> Any:
+    connection.request("GET", target)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, body
+    return msgspec.json.decode(body)
+
+
+def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> None:
+    with serving(data) as served, mirroring(served.url, tmp_path / "copy") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "sim: 0 events taken over, in step\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait(WAIT_S) == 130
+    assert told(tmp_path / "copy") == []

@@ -1,10 +1,12 @@
 """A copy that takes over commits: the same events, order and times, and how far it has come with them."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.child import run
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import ConflictError, MirrorError
 from yamcs_archive.results import Commit, MirrorState
@@ -76,3 +78,53 @@ def test_at_a_conflict_nothing_of_it_is_stored_and_both_are_shown(archive: Archi
         assert told(copy) == came
     take(copy, [good])
     assert told(copy) == [*came, (good.time, good.events)]
+
+
+_TAKE_OVER_THEN_DIE = """
+    import os, signal
+    from yamcs_archive.results import Commit, MirrorState
+    from yamcs_archive.storage import points
+    directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    copy = Archive.open(directory).instance("sim", create=True)
+
+    def die(reached):
+        global passes
+        passes -= reached == point
+        if passes < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    points.on_point = die
+    for page in range(4):
+        commits = [
+            Commit(
+                10 * page + n,
+                tuple(
+                    Event(f"{n}", generation_time=m - n - page, seq_number=9 * page + n, reception_time=1)
+                    for m in range(3)
+                ),
+                "",
+            )
+            for n in range(3)
+        ]
+        copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", f"behind page {page}"))
+        print(page, flush=True)
+"""
+
+
+@pytest.mark.parametrize("point", ["before-commit", "after-commit"])
+@pytest.mark.parametrize("passes", [0, 2])
+def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
+    tmp_path: Path, point: str, passes: int
+) -> None:
+    printed = run(_TAKE_OVER_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
+    acknowledged = len(printed.split())
+    with Archive.open(tmp_path / "archive") as archive:
+        copy = archive.instance("sim", create=True)
+        times = [time for time, _ in told(copy)]
+        pages = len(times) // 3
+        assert acknowledged <= pages <= acknowledged + 1
+        assert times == [10 * page + n for page in range(pages) for n in range(3)]
+        assert [len(events) for _, events in told(copy)] == [3] * len(times)
+        assert copy.stats().events == 9 * pages
+        state = copy.mirrored
+        assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)

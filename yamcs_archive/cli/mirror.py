@@ -5,26 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import RemoteError, UsageError
 from yamcs_archive.cli.places import only, url_argument
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.errors import ConflictError
-from yamcs_archive.mirror.copy import Progress, check_mirror, follow
+from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror
 from yamcs_archive.mirror.feed import Feed
-from yamcs_archive.times import format_rfc3339
+from yamcs_archive.mirror.progress import Sayer
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
   yamcs-archive mirror http://ops:8090 --data copy --instance simulator
   yamcs-archive mirror http://ops:8090 --data copy --instance simulator --once
+  yamcs-archive mirror http://ops:8090 --data copy --instance simulator --resync
 """
-_SAY_EVERY_S = 10.0
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,6 +45,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--instance", metavar="NAME", help="the instance; may be left out where the source has only one"
     )
     parser.add_argument("--once", action="store_true", help="end when the two are in step")
+    parser.add_argument(
+        "--resync",
+        action="store_true",
+        help="where the two cannot be brought in step, keep what is here as an instance of another name, and"
+        " start anew",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,41 +61,35 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("where to? give --data DIR, or set YAMCS_ARCHIVE_DATA")
     url = options.url.rstrip("/")
     name = options.instance or only(instances_at(url))
-    holder = f"yamcs-archive mirror {url}"
-    with Archive.open(Path(data), holder=holder) as archive, closing(Feed(url, name)) as feed:
-        copy = archive.instance(name, create=True)
+    with Archive.open(Path(data), holder=f"yamcs-archive mirror {url}") as archive:
         try:
-            follow(feed, copy, check_mirror(copy, url, name), _Sayer(name), once=options.once)
-        except ConflictError as error:
-            print("stored here:", encode(shown(error.stored, Form.TODAY)).decode(), file=sys.stderr)
-            print("at the source:", encode(shown(error.offered, Form.TODAY)).decode(), file=sys.stderr)
-            raise RemoteError("the two differ in an event, so the mirror stops") from None
+            _follow(archive, url, name, options)
+        except OutOfStepError as error:
+            if not options.resync:
+                _show(error)
+                raise RemoteError(f"{error}; to start anew beside it, give --resync") from None
+            _say(f"{name}: {error}, as instance {archive.set_aside(name)}; starting anew")
+            _follow(archive, url, name, options)
     return 0
 
 
-class _Sayer:
-    """Says how far a copy is, when that changes and from time to time."""
+def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace) -> None:
+    copy = archive.instance(name, create=True)
+    follower = Follower(Feed(url, name), copy, begin_mirror(copy, url, name), Sayer(_say))
+    # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken.
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follower.run, once=options.once)
+        try:
+            following.result()
+        finally:
+            follower.stop()
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._said: tuple[bool, str | None] | None = None
-        self._said_s = 0.0
 
-    def __call__(self, progress: Progress) -> None:
-        now_s = time.monotonic()
-        state = (progress.behind, progress.trouble)
-        if state == self._said and now_s - self._said_s < _SAY_EVERY_S:
-            return
-        if state == self._said and not progress.behind and progress.trouble is None:
-            return  # in step, and nothing new to say
-        self._said, self._said_s = state, now_s
-        if progress.trouble is not None:
-            text = f"{progress.trouble}; trying again"
-        elif not progress.behind:
-            text = "in step"
-        elif progress.time is None:
-            text = "behind"
-        else:
-            lag_s = max(0.0, time.time() - progress.time / 1_000_000)
-            text = f"at what was stored there at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"
-        print(f"{self._name}: {progress.events} events taken over, {text}", file=sys.stderr, flush=True)
+def _show(error: OutOfStepError) -> None:
+    if error.conflict is not None:
+        _say(f"stored here: {encode(shown(error.conflict.stored, Form.TODAY)).decode()}")
+        _say(f"at the source: {encode(shown(error.conflict.offered, Form.TODAY)).decode()}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

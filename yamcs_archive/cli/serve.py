@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.places import url_argument
 from yamcs_archive.server.settings import Settings
 
 EPILOG = """examples:
@@ -72,6 +73,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=[],
         help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
     )
+    parser.add_argument(
+        "--mirror-of",
+        metavar="FROM-URL",
+        type=url_argument,
+        help="follow the instances of a served archive, those that are named or all that it has at the start,"
+        " and serve the copies; they take no events of their own",
+    )
     parser.set_defaults(run=run)
 
 
@@ -89,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
         wsgi=options.wsgi,
         stop_wait_s=options.stop_wait,
         cors_origins=options.cors_origin,
+        mirror_of=options.mirror_of,
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra

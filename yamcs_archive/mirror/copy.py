@@ -2,82 +2,133 @@
 
 1. A page of the source's commits is stored in one step together with the source's cursor behind it: whichever
    side dies, and whenever, the copy goes on where it stands.
-2. A copy is begun only in an instance that is empty, and goes on only with the history that it has: a cursor
-   that the source refuses is for a human to decide about.
+2. A copy is begun only in an instance that is empty, and goes on only with the source and the history that it
+   has. Where it cannot, it stops, and what is there stays: a human decides.
 3. What may pass by itself is waited for, longer each time.
 """
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.errors import ArchiveError, ConflictError
 from yamcs_archive.instance import Instance
-from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
+from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
 
 _WAIT_S = 30
 """How long the source is asked to wait for something new."""
 _PAUSE_S, _PAUSE_S_MAX = 0.5, 15.0
+_HISTORY_STATUSES = (400, 409, 410)
+"""What a source answers to a cursor that it does not know, or no longer."""
+
+
+class OutOfStepError(ArchiveError):
+    """Copy and source cannot be brought in step; ``conflict`` has both events where two differ."""
+
+    def __init__(self, reason: str, conflict: ConflictError | None = None) -> None:
+        super().__init__(f"{reason}; what is here stays as it is")
+        self.conflict = conflict
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a copy has come."""
 
+    instance: str
     events: int
     """Taken over since this began."""
     time: int | None
-    """When the last commit that is stored here was made at the source, microseconds since 1970."""
+    """When the last commit that was taken over was made at the source, microseconds since 1970."""
     behind: bool
-    """Whether the source had more than it answered with; else the two are in step."""
+    """Whether the source may have more than it answered with; else the two are in step."""
     trouble: str | None = None
     """Why it waits, when it does."""
 
 
-def check_mirror(instance: Instance, url: str, name: str) -> MirrorState:
-    """Return where the copy of an instance goes on; InvalidInputError when it is another's, or no copy."""
+def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
+    """Make an empty instance a mirror, or go on with one; return where it stands.
+
+    From here on nothing else may be appended. Raises :class:`OutOfStepError` for a mirror of another source,
+    and for an instance that has events of its own.
+    """
     state = instance.mirrored
     if state is None:
         if next(instance.changes(), None) is not None:
-            raise InvalidInputError(
-                "instance", instance.name, "has events of its own; a mirror is begun in an empty instance"
-            )
-        return MirrorState(url, name, None)
-    if (state.url, state.instance) != (url, name):
-        raise InvalidInputError(
-            "instance", instance.name, f"is a mirror of {state.instance} at {state.url}, and of no other"
+            raise OutOfStepError(f"instance {instance.name} has events of its own")
+        state = MirrorState(url, name, None)
+        instance.take_over([], state)
+    elif (state.url, state.instance) != (url, name):
+        raise OutOfStepError(
+            f"instance {instance.name} is a mirror of {state.instance} at {state.url}, and of no other"
         )
     return state
 
 
-def follow(
-    feed: Feed, instance: Instance, state: MirrorState, say: Callable[[Progress], None], *, once: bool = False
-) -> None:
-    """Take over what the source has and gets, for ever, or with ``once`` until the two are in step.
+class Follower:
+    """Takes over what a source has and gets, into an instance that :func:`begin_mirror` has seen."""
 
-    Raises ConflictError, FeedRefusedError, and what the instance's medium raises; not for a source that does
-    not answer, which is asked again.
-    """
-    events, newest, pause_s = 0, None, _PAUSE_S
-    instance.take_over([], state)  # from here on it is a mirror, whether the source answers or not
-    behind = True
-    while True:
+    def __init__(
+        self, feed: Feed, instance: Instance, state: MirrorState, say: Callable[[Progress], None]
+    ) -> None:
+        self._feed, self._instance, self._state, self._say = feed, instance, state, say
+        self._stopping = threading.Event()
+        self._events = 0
+        self._newest: int | None = None
+
+    def stop(self) -> None:
+        """End :meth:`run` on its thread soon; idempotent."""
+        self._stopping.set()
+        self._feed.end()
+
+    def run(self, *, once: bool = False) -> None:
+        """Follow until :meth:`stop`, or with ``once`` until the two are in step.
+
+        Raises OutOfStepError, FeedRefusedError for an instance that is not there and the like, and what the
+        copy's medium raises; not for a source that does not answer, which is asked again.
+        """
         try:
-            page = feed.page(state.cursor, wait_s=0 if behind or once else _WAIT_S)
-        except FeedUnavailableError as error:
-            say(Progress(events, newest, behind, str(error)))
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
-            continue
-        pause_s, behind = _PAUSE_S, bool(page.commits)
-        if page.commits:
-            state = MirrorState(state.url, state.instance, page.cursor)
-            instance.take_over(page.commits, state)
-            events += sum(len(commit.events) for commit in page.commits)
-            newest = page.commits[-1].time
-        say(Progress(events, newest, behind))
-        if once and not behind:
-            return
+            self._run(once)
+        finally:
+            self._feed.close()
+
+    def _run(self, once: bool) -> None:
+        behind, pause_s = True, _PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                behind = self._take(0 if behind or once else _WAIT_S)
+            except FeedUnavailableError as error:
+                if self._stopping.is_set():
+                    return
+                self._tell(behind=behind, trouble=str(error))
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+                continue
+            pause_s = _PAUSE_S
+            self._tell(behind=behind)
+            if once and not behind:
+                return
+
+    def _take(self, wait_s: float) -> bool:
+        """Take one page over; return whether there may be more."""
+        try:
+            page = self._feed.page(self._state.cursor, wait_s=wait_s)
+            if not page.commits:
+                return False
+            state = MirrorState(self._state.url, self._state.instance, page.cursor)
+            self._instance.take_over(page.commits, state)
+        except FeedRefusedError as error:
+            if error.status in _HISTORY_STATUSES:
+                raise OutOfStepError(str(error)) from None
+            raise
+        except ConflictError as error:
+            raise OutOfStepError(f"{self._feed.url} has another event: {error}", error) from None
+        self._state = state
+        self._events += sum(len(commit.events) for commit in page.commits)
+        self._newest = page.commits[-1].time
+        return True
+
+    def _tell(self, *, behind: bool, trouble: str | None = None) -> None:
+        self._say(Progress(self._instance.name, self._events, self._newest, behind, trouble))

@@ -18,7 +18,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from yamcs_archive.errors import ArchiveError, InvalidInputError, UnavailableError
 from yamcs_archive.wire.exchange import Page, decode_page
 
+_CONNECT_S = 10
 _TIMEOUT_S = 60
+"""How long an answer may take, beside the time that it was asked to wait."""
 _ANSWER_BYTES_MAX = 128 << 20
 """Several times what an archive sends at most: 4 MiB of text and the commit that exceeds it."""
 _SERVER_FAULT = 500
@@ -107,12 +109,13 @@ class Feed:
         parts = urlsplit(self.url)
         fresh = self._connection is None
         connection = self._connection = self._connection or _connect(self.url)
-        connection.timeout = _TIMEOUT_S + wait_s
-        if self._ended:
-            raise ConnectionAbortedError("it was ended")
-        if connection.sock is not None:
-            connection.sock.settimeout(connection.timeout)
         try:
+            if fresh:
+                connection.connect()
+            if self._ended:  # looked at once there is a connection, which end() would have ended
+                self.close()
+                raise ConnectionAbortedError("it was ended")
+            connection.sock.settimeout(_TIMEOUT_S + wait_s)
             connection.request("GET", parts.path + path, headers={"accept": accept})
             answer = connection.getresponse()
         except (ConnectionError, http.client.RemoteDisconnected):
@@ -120,10 +123,16 @@ class Feed:
             if fresh or self._ended:
                 raise
             return self._exchange(path, accept, wait_s)  # a connection that was kept may end at any time
+        if (
+            answer.length is None and not answer.chunked
+        ):  # its head was cut off: an archive says how long it is
+            raise http.client.IncompleteRead(b"")
         body = answer.read(_ANSWER_BYTES_MAX + 1)
         if len(body) > _ANSWER_BYTES_MAX:
             self.close()
             raise self._strange(f"it is longer than {_ANSWER_BYTES_MAX} bytes")
+        if answer.length:  # a read that is told how much to take does not say that it got less
+            raise http.client.IncompleteRead(body, answer.length)
         if answer.will_close:
             self.close()
         return answer, body
@@ -137,7 +146,7 @@ class Feed:
 def _connect(url: str) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    return kind(parts.hostname or "", parts.port, timeout=_CONNECT_S)
 
 
 def _refusal(body: bytes, reason: str) -> tuple[str, str]:

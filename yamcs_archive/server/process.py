@@ -20,6 +20,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.wsgi import WsgiApp, create_app
+from yamcs_archive.mirror.serving import Mirrors
 from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
 from yamcs_archive.server.listening import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
@@ -51,7 +52,10 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     with bind(settings.host, settings.port) as listening:
         url = url_of(listening, settings.host)
         with Archive.open(settings.data, holder=url) as archive:
-            names = _open_instances(archive, settings.instances)
+            mirrors = None if settings.mirror_of is None else Mirrors(archive, settings.mirror_of, _complain)
+            names = _open_instances(
+                archive, mirrors.begin(settings.instances) if mirrors else settings.instances
+            )
             listen(listening)
             app: AsgiApp | WsgiApp
             if settings.wsgi:
@@ -62,6 +66,8 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             def stopping() -> None:
                 app.end_polls()  # they would wait on for minutes
                 _limit(settings.stop_wait_s, archive)
+                if mirrors is not None:
+                    mirrors.stop()
                 if isinstance(app, AsgiApp):
                     app.end_live(_CLOSE_S)
 
@@ -71,9 +77,15 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             opening = _Opening(url, server, say, line)
             opening.start()
             freeze()
+            if mirrors is not None:
+                mirrors.start()
             server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def _complain(line: str) -> None:
+    print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)
 
 
 def freeze() -> None:

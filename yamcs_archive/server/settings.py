@@ -46,6 +46,9 @@ class Settings:
     cors_origins: Sequence[str] = ()
     """Origins whose pages may use it from a browser, as ``https://ops.example``."""
 
+    mirror_of: str | None = None
+    """The URL of a served archive whose instances are followed here, and served as copies."""
+
     def __post_init__(self) -> None:
         bounds = (("port", 0, 65535), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
         faults = [

@@ -196,6 +196,15 @@ def instance_names(directory: Path) -> list[str]:
     )
 
 
+def rename_instance(directory: Path, name: str, new_name: str) -> None:
+    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken."""
+    final = directory / check_instance_name(new_name)
+    if final.exists():
+        raise InstanceExistsError(new_name)
+    (directory / name).rename(final)
+    sync_directory(directory)
+
+
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
     """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
 

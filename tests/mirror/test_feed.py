@@ -1,0 +1,134 @@
+"""The feed against servers that break off, refuse, or are something else: what may pass, and what may not."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from yamcs_archive import Event
+from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
+from yamcs_archive.wire.exchange import SentCommit, encode_page
+
+EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
+PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
+
+
+def answer(body: bytes, status: str = "200 OK", media: str = "application/msgpack", more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+@contextmanager
+def scripted(*connections: Sequence[bytes]) -> Iterator[str]:
+    """Serve connections one after another: each answers its requests in turn, and ends after the last."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):  # the test is over
+                for answers in connections:
+                    connection, _ = listening.accept()
+                    with connection:
+                        for content in answers:
+                            head = b""
+                            while b"\r\n\r\n" not in head:
+                                head += connection.recv(4096)
+                            connection.sendall(content)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+@contextmanager
+def feeding(url: str) -> Iterator[Feed]:
+    feed = Feed(url, "sim")
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> None:
+    with scripted([answer(PAGE), answer(PAGE)], [answer(PAGE)]) as url, feeding(url) as feed:
+        for _ in range(3):
+            page = feed.page(None)
+            assert page.cursor == "behind"
+            assert [(commit.time, list(commit.events), commit.cursor) for commit in page.commits] == [
+                (4, [EVENT], "behind")
+            ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        answer(PAGE)[:-3],
+        answer(PAGE)[:20],
+        b"",
+        b"no http at all\r\n\r\n",
+        answer(b'{"code": 503, "type": "T", "msg": "m"}', "503 Service Unavailable", "application/json"),
+        answer(b"<html>", "502 Bad Gateway", "text/html", "connection: close\r\n"),
+    ],
+)
+def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) -> None:
+    with scripted([broken], [answer(PAGE)]) as url, feeding(url) as feed:
+        with pytest.raises(FeedUnavailableError):
+            feed.page(None)
+        assert len(feed.page(None).commits) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (
+            answer(
+                b'{"code": 409, "type": "OtherHistoryException", "msg": "another"}',
+                "409 Conflict",
+                "application/json",
+            ),
+            409,
+            "OtherHistoryException: another",
+        ),
+        (answer(b"<html>nothing here", "404 Not Found", "text/html"), 404, "nothing here"),
+        (answer(b"<html>welcome", media="text/html"), 200, "is it an archive"),
+        (answer(PAGE[:-3]), 200, "is it an archive"),
+        (answer(b"\xc0"), 200, "is it an archive"),
+    ],
+)
+def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: str) -> None:
+    with scripted([content]) as url, feeding(url) as feed:
+        with pytest.raises(FeedRefusedError, match=said) as caught:
+            feed.page(None)
+        assert caught.value.status == status
+
+
+def test_what_is_under_way_can_be_ended_from_another_thread() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        feeding(f"http://127.0.0.1:{listening.getsockname()[1]}") as feed,
+    ):
+        failures: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                feed.page(None, wait_s=300)
+            except FeedUnavailableError as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.recv(4096)
+            feed.end()
+            asking.join(60)
+        assert len(failures) == 1
+        with pytest.raises(FeedUnavailableError, match="ended"):
+            feed.page(None)

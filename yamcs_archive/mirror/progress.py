@@ -1,0 +1,54 @@
+"""What is said of a copy: when it comes in step, when it is in trouble, from time to time while behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from yamcs_archive.mirror.copy import Progress
+from yamcs_archive.times import format_rfc3339
+
+_SAY_EVERY_S = 10.0
+
+
+class Sayer:
+    """Turns progress into lines, few of them.
+
+    >>> sayer = Sayer(print)
+    >>> sayer(Progress("sim", 5, 0, behind=False))
+    sim: 5 events taken over, in step
+    >>> sayer(Progress("sim", 6, 0, behind=False))
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: str | None = None
+        self._quiet_since_s = 0.0
+        """When it was said last, or was in step last, by the monotonic clock."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Say it, if it is worth a line."""
+        now_s = time.monotonic()
+        if progress.trouble is not None:
+            state = "trouble"
+        elif progress.behind:
+            # A page as it comes is no lag: it is in step again in a moment.
+            late = self._said is None or now_s - self._quiet_since_s >= _SAY_EVERY_S
+            state = f"behind at {now_s}" if late else self._said or ""
+        else:
+            state, self._quiet_since_s = "in step", now_s
+        if state == self._said:
+            return
+        self._said, self._quiet_since_s = state, now_s
+        self._say(f"{progress.instance}: {progress.events} events taken over, {_where(progress)}")
+
+
+def _where(progress: Progress) -> str:
+    if progress.trouble is not None:
+        return f"{progress.trouble}; trying again"
+    if not progress.behind:
+        return "in step"
+    if progress.time is None:
+        return "behind"
+    lag_s = max(0.0, time.time() - progress.time / 1_000_000)
+    return f"at what was stored there at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"

@@ -1,0 +1,82 @@
+"""The copies that a server follows beside serving them, each on a thread of its own.
+
+One that cannot go on says why, and what is there is served on; the others follow on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.mirror.copy import Follower, begin_mirror
+from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
+from yamcs_archive.mirror.progress import Sayer
+
+_log = logging.getLogger(__name__)
+_STOP_S_MAX = 5.0
+"""How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
+
+
+class Mirrors:
+    """Copies of the instances of one served archive."""
+
+    def __init__(self, archive: Archive, url: str, say: Callable[[str], None]) -> None:
+        self._archive, self._url, self._say = archive, url.rstrip("/"), say
+        self._followers: list[Follower] = []
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, wanted: Sequence[str]) -> list[str]:
+        """Make mirrors of the instances of those names, or of all that the source has; return the names.
+
+        While the source does not answer, all are those that are copies of it already. Raises OutOfStepError
+        for an instance that is none and has events.
+        """
+        for name in wanted or self._known():
+            instance = self._archive.instance(name, create=True)
+            state = begin_mirror(instance, self._url, name)
+            self._followers.append(Follower(Feed(self._url, name), instance, state, Sayer(self._say)))
+            self._threads.append(
+                threading.Thread(
+                    target=self._follow,
+                    args=(name, self._followers[-1]),
+                    name=f"archive-mirror-{name}",
+                    daemon=True,
+                )
+            )
+        return [thread.name.removeprefix("archive-mirror-") for thread in self._threads]
+
+    def start(self) -> None:
+        """Begin to follow."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Follow no longer; what was taken over is durable."""
+        for follower in self._followers:
+            follower.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_STOP_S_MAX)
+
+    def _known(self) -> list[str]:
+        with closing(Feed(self._url, "")) as feed:
+            try:
+                return feed.instances()
+            except FeedUnavailableError as error:
+                self._say(f"{error}; going on with the copies that are here")
+        found = [(name, self._archive.instance(name).mirrored) for name in self._archive.instances()]
+        return [name for name, state in found if state is not None and state.url == self._url]
+
+    def _follow(self, name: str, follower: Follower) -> None:
+        try:
+            follower.run()
+        except ClosedError:
+            pass  # a stop that did not wait any longer
+        except ArchiveError as error:
+            self._say(f"{name} is followed no longer: {error}")
+        except Exception:
+            _log.exception("mirror of %s", name)
