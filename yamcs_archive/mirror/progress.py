@@ -24,7 +24,8 @@ class Sayer:
         self._say = say
         self._said: str | None = None
         self._quiet_since_s = 0.0
-        """When it was said last, or was in step last, by the monotonic clock."""
+        """When it was said last, or came to be behind, by the monotonic clock."""
+        self._behind = False
 
     def __call__(self, progress: Progress) -> None:
         """Say it, if it is worth a line."""
@@ -33,10 +34,13 @@ class Sayer:
             state = "trouble"
         elif progress.behind:
             # A page as it comes is no lag: it is in step again in a moment.
+            if self._said == "in step" and not self._behind:
+                self._quiet_since_s = now_s
             late = self._said is None or now_s - self._quiet_since_s >= _SAY_EVERY_S
             state = f"behind at {now_s}" if late else self._said or ""
         else:
-            state, self._quiet_since_s = "in step", now_s
+            state = "in step"
+        self._behind = progress.behind
         if state == self._said:
             return
         self._said, self._quiet_since_s = state, now_s
