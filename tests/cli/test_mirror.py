@@ -17,7 +17,8 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
-from tests.server.serving import PATH, WAIT_S, Load, Served, post, serving
+from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
+from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.errors import MirrorError
 
@@ -250,3 +251,54 @@ def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> Non
         assert process.stderr.read() == ""
         assert process.wait(WAIT_S) == 130
     assert told(tmp_path / "copy") == []
+
+
+@pytest.mark.parametrize("what", ["another history", "pruned", "gone back", "events of its own"])
+def test_only_resync_starts_anew_and_keeps_what_was_there(
+    run: Run, data: Path, tmp_path: Path, what: str
+) -> None:
+    copy, before = tmp_path / "copy", tmp_path / "before"
+    shutil.copytree(data, before)
+    with Archive.open(data) as archive:
+        for n in range(3):
+            archive.instance("sim").append(Event(f"{n}", generation_time=n))
+    if what == "events of its own":
+        with Archive.open(copy) as archive:
+            archive.instance("sim", create=True).append(Event("of its own"))
+    else:
+        with serving(data) as served:
+            assert run("mirror", served.url, "--data", copy, "--once").status == 0
+            port = served.port
+            assert served.stop()[0] == 0
+    if what == "another history":
+        change_meta(data / "sim", lineage=b"restored")
+    elif what == "pruned":
+        with Archive.open(data) as archive:
+            archive.instance("sim").append(Event("unseen", generation_time=5))
+            archive.instance("sim").append(Event("left", generation_time=50))
+        change_meta(data / "sim", horizon=10, horizon_commit=4)
+    elif what == "gone back":
+        shutil.rmtree(data)
+        shutil.copytree(before, data)
+    came = told(copy)
+    with serving(data, *(() if what == "events of its own" else ("--port", port))) as served:
+        ran = run("mirror", served.url, "--data", copy, "--once")
+        assert (ran.status, ran.out) == (1, "")
+        assert "--resync" in ran.err.splitlines()[-1]
+        assert told(copy) == came
+        assert run("mirror", served.url, "--data", copy, "--once", "--resync").status == 0
+        assert told(copy) == told(data)
+        [kept] = [name for name in run("instances", "list", "--data", copy).out.split() if name != "sim"]
+        assert told(copy, kept) == came
+        assert run("mirror", served.url, "--data", copy, "--once").status == 0
+
+
+def test_events_of_its_own_are_not_served_as_a_copy(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with Archive.open(copy) as archive:
+        archive.instance("sim", create=True).append(Event("of its own"))
+    with serving(data) as served:
+        refused = launch("--data", copy, "--port", 0, "--mirror-of", served.url)
+        said, complaints = refused.communicate(timeout=WAIT_S)
+    assert (refused.returncode, said) == (1, "")
+    assert "events of its own" in complaints

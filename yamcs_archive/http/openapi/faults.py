@@ -17,7 +17,8 @@ MEANING = {
     "ForbiddenException": "A page of an origin that is not allowed sent this, from a browser.",
     "NotFoundException": "No instance of that name, or nothing is served at the path.",
     "MethodNotAllowedException": "The path has other methods: those in the header `allow`.",
-    "ReadOnlyException": "The archive is open for reading only.",
+    "ReadOnlyException": "The archive is open for reading only, or the instance is a mirror: `msg` names its"
+    " source.",
     "ConflictException": "Another event is stored under this key (time, source, number). It stays; `detail`"
     " has `stored` and `offered`. The same event again is not a conflict: it is answered as the first time.",
     "ExpiredException": "The event is older than the prune horizon, and is not stored anew.",
