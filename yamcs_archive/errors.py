@@ -8,6 +8,7 @@
     ├── RefusedError                       the value is well formed; the archive's state forbids it
     │   ├── ConflictError                  same key, other content: .stored, .offered
     │   ├── ExpiredError                   older than the prune horizon: .offered
+    │   ├── RequestIdError                 a request's id was used for something else: .request_id
     │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
     │   ├── OtherHistoryError              a cursor of another lineage
     │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
@@ -16,6 +17,7 @@
     │       └── MirrorError                a copy of another archive: .source
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
     ├── UnavailableError                   not now, through no fault of the caller
+    │   ├── RequestIdsFullError            as many request ids are kept as may be
     │   ├── LockedError                    another process writes to this directory: .holder
     │   ├── ClosedError                    the archive is closed
     │   ├── ForkedError                    opened before fork(), used in the child

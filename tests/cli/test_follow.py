@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ from yamcs_archive import Archive, Event, Filter, Instance, Severity
 from yamcs_archive.cli.following import Tail
 from yamcs_archive.cli.places import LocalPlace
 from yamcs_archive.cli.request import LogRequest
+from yamcs_archive.mirror.feed import FeedUnavailableError
 
 
 class Following:
@@ -241,3 +244,28 @@ def test_no_child_is_left(data: Path) -> None:
         log.line()
     with pytest.raises(ProcessLookupError):
         os.kill(log.process.pid, 0)
+
+
+@dataclass(frozen=True)
+class Away(LocalPlace):
+    """A place that does not answer at first when it is asked what came."""
+
+    refusals: list[None]
+
+    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
+        """Say what came, once it answers."""
+        if self.refusals:
+            self.refusals.pop()
+            raise FeedUnavailableError("no answer")
+        return super().commits(after, wait=wait)
+
+
+def test_a_server_that_is_gone_when_history_ends_is_asked_again(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    sim.append(Event("first", generation_time=0))
+    tail = Tail(Away(sim, [None, None]), LogRequest(lines=None), None)
+    assert [event["message"] for event in tail.history(follow=True)] == ["first"]
+    assert capsys.readouterr().err == "yamcs-archive: no answer; trying again\n"
+    assert tail.cursor == sim.cursor()

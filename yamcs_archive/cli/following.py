@@ -34,6 +34,7 @@ class Tail:
         self.cursor = place.newest() if cursor is None else cursor
         self.following = False
         """Whether all that was stored before was taken, and what comes is waited for."""
+        self._told = False
 
     def stored(self, *, wait: bool = False) -> Iterator[Shown]:
         """Yield what was stored behind the cursor, in the order of arrival, and move the cursor."""
@@ -63,9 +64,15 @@ class Tail:
 
     def _look(self, cursor: str, late: dict[EventKey, Event], taken: list[EventKey]) -> str:
         """Take in what was stored behind a cursor, but for what was shown; return the cursor behind it."""
-        for events, behind in self._place.commits(cursor, wait=False):
-            late.update((event.key, event) for event in events if self._wanted.fits(event))
-            cursor = behind
+        while True:
+            try:
+                for events, behind in self._place.commits(cursor, wait=False):
+                    late.update((event.key, event) for event in events if self._wanted.fits(event))
+                    cursor = behind
+                break
+            except FeedUnavailableError as error:
+                self._tell(error)
+        self._told = False
         for key in taken:
             late.pop(key, None)
         taken.clear()
@@ -73,13 +80,17 @@ class Tail:
 
     def arrivals(self) -> Iterator[Shown]:
         """Yield what is stored from now on, for ever; a server that does not answer is asked again."""
-        told, self.following = False, True
+        self.following = True
         while True:
             try:
                 yield from self.stored(wait=True)
-                told = False
+                self._told = False
             except FeedUnavailableError as error:
-                if not told:
-                    print(f"yamcs-archive: {error}; trying again", file=sys.stderr, flush=True)
-                told = True
-                time.sleep(_PAUSE_S)
+                self._tell(error)
+
+    def _tell(self, error: FeedUnavailableError) -> None:
+        """Say once that the server does not answer, and wait a moment before it is asked again."""
+        if not self._told:
+            print(f"yamcs-archive: {error}; trying again", file=sys.stderr, flush=True)
+        self._told = True
+        time.sleep(_PAUSE_S)
