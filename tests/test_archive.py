@@ -314,3 +314,42 @@ def test_what_is_read_back_after_reopening_is_what_was_stored(tmp_path: Path) ->
     with Archive.open(tmp_path / "a", readonly=True) as archive:
         assert archive.instance("sim").get(event.key) == event
         assert list(archive.instance("sim").events()) == [event]
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_ctrl_c_at_any_step_of_a_read_leaves_an_archive_that_can_be_closed(
+    tmp_path: Path, readonly: bool
+) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True).append(Event("a", generation_time=0, seq_number=0))
+    printed = run(
+        """
+        import random, signal
+
+        def press(*_):
+            global times
+            times += 1
+            if times == 1 or times > 100:  # where it comes within a finalizer, Python drops it
+                raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, press)
+        random.seed(7)
+        reads = 0
+        for _ in range(100):
+            archive = Archive.open(sys.argv[1], readonly=sys.argv[2] == "True")
+            sim = archive.instance("sim")
+            times = 0
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.002), 0.01)
+                while True:
+                    sim.get(EventKey(0, "User", 0))
+                    reads += 1
+            except KeyboardInterrupt:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                archive.close()
+        print(reads)
+        """,
+        tmp_path / "a",
+        readonly,
+    )
+    assert int(printed) > 0

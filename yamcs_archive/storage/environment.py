@@ -46,8 +46,10 @@ class Environment:
         self.readonly = readonly
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
-        self._gate = threading.Condition()
-        self._readers = 0
+        self._lock = threading.Lock()
+        self._gate = threading.Condition(self._lock)
+        self._readers: set[int] = set()
+        """The threads that are inside. Reads do not nest, so a thread that enters is in no other read."""
         self._shut = False
         self._closed = False
         self._map_bytes = map_bytes
@@ -144,32 +146,42 @@ class Environment:
         raise translated(failure, self.path) from failure
 
     def _enter(self) -> None:
-        with self._gate:
+        with self._lock:
             while self._shut:
                 self._gate.wait()
             if self._closed:
                 raise ClosedError
-            self._readers += 1
+            self._readers.add(threading.get_ident())
 
     def _leave(self) -> None:
-        with self._gate:
-            self._readers -= 1
-            if not self._readers:
+        with self._lock:
+            self._readers.discard(threading.get_ident())
+            if self._shut:
                 self._gate.notify_all()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold off new readers, wait for those inside, and let in again afterwards."""
-        with self._gate:
+        """Hold off new readers, wait for those inside, and let in again afterwards.
+
+        Whoever is here is in no read: one of its own is what Ctrl-C left, which may come between any two
+        steps.
+        """
+        me = threading.get_ident()
+        with self._lock:
             while self._shut:
                 self._gate.wait()
             self._shut = True
-            while self._readers:
-                self._gate.wait()
+            try:
+                while self._readers - {me}:
+                    self._gate.wait()
+            except BaseException:
+                self._shut = False
+                self._gate.notify_all()
+                raise
         try:
             yield
         finally:
-            with self._gate:
+            with self._lock:
                 self._shut = False
                 self._gate.notify_all()
 
