@@ -204,6 +204,7 @@ class Instance:
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
+        given_up: Callable[[], bool] | None = None,
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
@@ -211,7 +212,9 @@ class Instance:
         ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
         (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
         or parsed, ``limit`` counts the events that are yielded (None: no limit),
-        ``after_key`` goes on behind that key in the direction asked for.
+        ``after_key`` goes on behind that key in the direction asked for. ``given_up`` is for who may leave
+        while another thread looks for the next event: it is asked from time to time, and once it says True
+        the iterator ends.
 
         No transaction is held between two events, so the iterator may be parked: it may also see what
         was appended meanwhile ahead of it, never the same event twice.
@@ -234,7 +237,7 @@ class Instance:
             validate_key(after_key)
         query = self._query(
             _query(start, stop, sources)._replace(
-                descending=bool(descending), limit=limit, after_key=after_key
+                descending=bool(descending), limit=limit, after_key=after_key, given_up=given_up
             ),
             min_severity,
             text,
@@ -251,6 +254,7 @@ class Instance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
+        given_up: Callable[[], bool] | None = None,
     ) -> Iterator[list[Event]]:
         """Return an iterator over the same events as :meth:`events` gives, as lists in key order.
 
@@ -261,7 +265,8 @@ class Instance:
         >>> [[event.message for event in events] for events in sim.event_batches(stop=2)]
         [['Step 0', 'Step 1']]
         """
-        query = self._query(_query(start, stop, sources), min_severity, text, filter)
+        bounds = _query(start, stop, sources)._replace(given_up=given_up)
+        query = self._query(bounds, min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_batches(query)
 
     def _query(
@@ -286,13 +291,14 @@ class Instance:
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
         pause_us: int = PAUSE_US_DEFAULT,
+        given_up: Callable[[], bool] | None = None,
     ) -> Stretches:
         """Return an iterator over when each source was heard: stretches of events without a long pause.
 
         Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
-        between others of that source that lead from one to the other. ``start``, ``stop`` and ``sources`` are
-        as for :meth:`events`. Stretches come in the order of their last event, then of source. They are
-        exact, and only times and sources are read for them.
+        between others of that source that lead from one to the other. ``start``, ``stop``, ``sources`` and
+        ``given_up`` are as for :meth:`events`. Stretches come in the order of their last event, then of
+        source. They are exact, and only times and sources are read for them.
 
         The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
         has not yet given out; those that end no later than the last one given out are then to be passed over.
@@ -306,7 +312,8 @@ class Instance:
         self._check_open()
         if type(pause_us) is not int or not 0 <= pause_us <= PAUSE_US_MAX:
             raise InvalidInputError("pause_us", pause_us, f"must be an int, 0 to {PAUSE_US_MAX}")
-        return self._store.histogram(_query(start, stop, sources), pause_us)
+        bounds = _query(start, stop, sources)._replace(given_up=given_up)
+        return self._store.histogram(bounds, pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"
 EXPORT = "/api/archive/sim:exportEvents"
+ONE = Event("a", source="S", generation_time=0, seq_number=0, reception_time=0)
 
 
 def posting(app: Any) -> Exchange:
@@ -153,6 +155,41 @@ def test_a_client_that_leaves_ends_the_scan(
     assert not exchange.ended
     assert watched.closed.wait(60)
     assert watched.read < 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "door", "first"),
+    [
+        (f"POST {STREAM}", "event_batches", []),
+        (f"POST {STREAM}", "event_batches", [[ONE]]),
+        (f"GET {EXPORT}", "event_batches", []),
+        (f"GET {EVENTS}", "events", []),
+        (f"POST {EVENTS}:list", "events", []),
+        ("GET /api/archive/sim/event-index", "histogram", []),
+        ("POST /api/archive/sim:streamEventIndex", "histogram", []),
+    ],
+)
+@pytest.mark.usefixtures("sim")
+def test_a_client_that_leaves_while_there_is_nothing_to_send_ends_the_reading(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, line: str, door: str, first: list[Any]
+) -> None:
+    looking, ended = threading.Event(), threading.Event()
+
+    def finds_nothing_more(self: Instance, *, given_up: Callable[[], bool], **others: Any) -> Iterator[Any]:
+        yield from first
+        looking.set()
+        for _ in range(60_000):
+            if given_up():
+                ended.set()
+                return
+            time.sleep(0.001)
+
+    monkeypatch.setattr(Instance, door, finds_nothing_more)
+    with granian_server(archive) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            client.sendall(f"{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+            assert looking.wait(60)
+        assert ended.wait(30)
 
 
 def test_an_error_after_the_first_chunk_passes_to_the_server(

@@ -79,6 +79,20 @@ def test_the_cases_decide_something(sim: Instance) -> None:
     assert sum(0 < count < 160 for count in counts) == 10
 
 
+def test_a_reading_that_is_given_up_ends(sim: Instance) -> None:
+    asked = iter([False] * 3)
+
+    def given_up() -> bool:
+        return next(asked, True)
+
+    found = list(sim.events(given_up=given_up))
+    assert 0 < len(found) < 160
+    assert found == list(sim.events(given_up=lambda: False))[: len(found)]
+    assert not list(sim.events(filter='"in none of them"', given_up=given_up))
+    assert not list(sim.event_batches(given_up=given_up))
+    assert not list(sim.histogram(given_up=given_up))
+
+
 def test_a_bad_filter_is_refused_at_once(sim: Instance, tmp_path: Path) -> None:
     with pytest.raises(FilterError, match="line 1, column 1"):
         sim.events(filter="foo=1")

@@ -20,6 +20,8 @@ from yamcs_archive.http.websocket import Live
 from yamcs_archive.limits import BODIES_BYTES_MAX, QUICK_BODY_BYTES_MAX
 
 PAGE_THREADS = 64
+_SHORT_S = 0.1
+"""From then on it is watched whether the client of an answer that is being made is still there."""
 
 
 class AsgiApp:
@@ -101,6 +103,8 @@ class _Exchange:
             if response is not None:  # else the client went away
                 await self._write(response)
         finally:
+            if isinstance(begun, Call):
+                begun.give_up()  # for who left: what is read on a thread would go on to its end
             if self._leaving is not None:
                 self._leaving.cancel()
 
@@ -117,8 +121,23 @@ class _Exchange:
         if call.work is Work.QUICK and len(body) <= QUICK_BODY_BYTES_MAX:
             answer = call.run(body)
         else:
-            answer = await self._app.pools.run(call.work, call.run, body)
+            running = self._app.pools.run(call.work, call.run, body)
+            if not await self._done(running):
+                return None
+            answer = running.result()
         return answer if isinstance(answer, Response) else await self._wait(answer)
+
+    async def _done(self, running: asyncio.Future[Response | Pending]) -> bool:
+        """Wait for an answer that is made on a thread; False where the client goes away before."""
+        try:
+            await asyncio.wait({running}, timeout=_SHORT_S)  # most are short: nobody is watched for them
+            if not running.done():
+                either: set[asyncio.Future[Any]] = {running, self._left()}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not running.done():
+                running.add_done_callback(_let_go)
+        return running.done()
 
     async def _wait(self, pending: Pending) -> Response | None:
         ended = self._app.calls().end_of(pending.future)
@@ -209,6 +228,18 @@ class _Exchange:
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             outflow.close()
+
+
+def _let_go(made: asyncio.Future[Response | Pending]) -> None:
+    """End what an answer that nobody waits for has begun."""
+    if made.cancelled() or made.exception() is not None:
+        return
+    answer = made.result()
+    if isinstance(answer, Pending):
+        if answer.poll:  # else it is an event, which is stored whoever hears of it
+            answer.future.cancel()
+    elif close := getattr(answer.body, "close", None):
+        close()
 
 
 async def _left(receive: Receive) -> None:

@@ -106,8 +106,12 @@ class Core:
         except ArchiveError as error:
             return error_reply(error, media)
 
+        given_up = threading.Event()
+
         def run(body: bytes) -> Response | Pending:
-            request = Request(self._archive, head, names, body, media, live=self._live)
+            request = Request(
+                self._archive, head, names, body, media, live=self._live, given_up=given_up.is_set
+            )
             if route.unbounded:
                 return self._unbounded(route, request)
             answer = _run(route, request)
@@ -129,6 +133,7 @@ class Core:
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
             crowded=lambda: error_reply(_crowded(), media),
             work=Work.LONG if route.unbounded else route.work,
+            give_up=given_up.set,
         )
 
     def end_polls(self) -> None:

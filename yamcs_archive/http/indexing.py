@@ -35,7 +35,11 @@ def list_event_index(request: Request) -> Response:
     if mark is not None:
         start = mark.resume if start is None else max(start, mark.resume)
     found = instance.histogram(
-        start=start, stop=given.instant("stop"), sources=given.sources(), pause_us=_pause_us(given)
+        start=start,
+        stop=given.instant("stop"),
+        sources=given.sources(),
+        pause_us=_pause_us(given),
+        given_up=request.given_up,
     )
     behind = (stretch for stretch in found if mark is None or (stretch.stop, stretch.source) > mark[1:])
     entries = list(islice(behind, limit))
@@ -98,7 +102,10 @@ def stream_event_index(request: Request) -> Response:
     message = today.StreamEventIndexRequest()
     given = selection.given_by_body(request.body, message, binary=request.binary)
     found = request.instance().histogram(
-        start=given.instant("start"), stop=given.instant("stop"), pause_us=_pause_us(given)
+        start=given.instant("start"),
+        stop=given.instant("stop"),
+        pause_us=_pause_us(given),
+        given_up=request.given_up,
     )
     encode = _record_message if request.media == PROTOBUF else _record_object
     return streamed(request.media, _together(encode(stretch) for stretch in found))

@@ -39,7 +39,7 @@ def _posted(request: Request, message: Message) -> Selection:
 def _page(request: Request, asked: Selection) -> Response:
     instance = request.instance()
     request.form = asked.form
-    events, more = _first_of(asked.page(instance), asked.limit)
+    events, more = _first_of(asked.page(instance, request.given_up), asked.limit)
     token = encode_token(instance.name, events[-1].key) if more else None
     if asked.form is Form.TODAY:
         encode = rapid.message_page if request.media == PROTOBUF else rapid.json_page
@@ -86,7 +86,7 @@ def stream_events(request: Request) -> Response:
     In protobuf each message has its length before it; in JSON the objects stand one directly behind another.
     """
     asked = _posted(request, today.StreamEventsRequest())
-    events = asked.batches(request.instance())
+    events = asked.batches(request.instance(), request.given_up)
     encode = rapid.messages if request.media == PROTOBUF else rapid.json_objects
     return streamed(request.media, encoded(events, encode))
 
@@ -96,7 +96,8 @@ def export_events(request: Request) -> Response:
     given = selection.given_by_query(request.head.query)
     columns = csv.columns_of(given.text("columns"))
     delimiter = csv.delimiter_of(given.text("delimiter"))
-    events = selection.of_query_unpaged(request.head.query).batches(request.instance())
+    asked = selection.of_query_unpaged(request.head.query)
+    events = asked.batches(request.instance(), request.given_up)
     if columns is csv.PLAIN:
         lines = encoded(events, lambda some: rapid.csv_lines(some, delimiter))
     else:

@@ -92,7 +92,8 @@ class Call:
     ``too_large`` answers for a body that turns out longer than that, ``cut_off`` for one that ends before
     its Content-Length, ``crowded`` where too many bodies are held already. ``work`` is what ``run`` asks for.
     Where ``stream`` is there, the body may have any length: give it the body's chunks as they come, with a
-    :class:`CutOffError` where they end too early.
+    :class:`CutOffError` where they end too early. ``give_up`` says, on any thread, that nobody waits for an
+    answer any longer: what is read for it ends at once, or nearly.
     """
 
     body_bytes_max: int
@@ -102,6 +103,7 @@ class Call:
     crowded: Callable[[], Response]
     work: Work = Work.PAGE
     stream: Callable[[Iterable[bytes]], Response] | None = None
+    give_up: Callable[[], None] = lambda: None
 
     def with_headers(self, headers: Headers) -> Call:
         """Return the call with further headers on each of its answers."""

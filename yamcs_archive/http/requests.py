@@ -26,6 +26,8 @@ class Request:
     form: Form = Form.TODAY
     live: bool = False
     """The server carries WebSockets."""
+    given_up: Callable[[], bool] | None = None
+    """Says True once nobody waits for the answer any longer: reading for it is to end."""
 
     @property
     def binary(self) -> bool:

@@ -49,8 +49,8 @@ class Selection(NamedTuple):
     token: str | None = None
     form: Form = Form.TODAY
 
-    def page(self, instance: Instance) -> Iterator[Event]:
-        """Return the events of the page, and one more if there is one.
+    def page(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Event]:
+        """Return the events of the page, and one more if there is one; none once it is given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
@@ -61,6 +61,7 @@ class Selection(NamedTuple):
             descending=self.descending,
             limit=None if reads_all else self._last,
             after_key=after,
+            given_up=given_up,
         )
         if self._closer is not None:
             matches = self._closer.matches
@@ -72,12 +73,14 @@ class Selection(NamedTuple):
         """The place of the event behind the page, which tells of more; no iterator counts further."""
         return min(self.pos + self.limit + 1, sys.maxsize)
 
-    def batches(self, instance: Instance) -> Iterator[Sequence[Event]]:
-        """Return all events asked for, oldest first, as they are read together.
+    def batches(
+        self, instance: Instance, given_up: Callable[[], bool] | None = None
+    ) -> Iterator[Sequence[Event]]:
+        """Return all events asked for, oldest first, as they are read together; none once it is given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
-        found = instance.event_batches(**self._asked())
+        found = instance.event_batches(**self._asked(), given_up=given_up)
         if self._closer is None:
             return found
         matches = self._closer.matches

@@ -32,7 +32,7 @@ class Stretches(Iterator[Stretch]):
     ) -> None:
         lower, upper = query.bounds(horizon)
         ask = None if query.sources is None else wanted(query.sources, None)
-        self._pieces = Reader(environment, rows_max).pieces(lower, upper, ask=ask)
+        self._pieces = Reader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
         self._sources, self._pause_us = query.sources, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import lmdb
@@ -40,11 +40,17 @@ class Piece(NamedTuple):
 
 
 class Reader:
-    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged."""
+    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
 
-    def __init__(self, environment: Environment, rows_max: int) -> None:
+    ``given_up`` is asked before each piece: once it says True there are no more.
+    """
+
+    def __init__(
+        self, environment: Environment, rows_max: int, given_up: Callable[[], bool] | None = None
+    ) -> None:
         self._environment = environment
         self._rows_max = rows_max
+        self._given_up = given_up
         self._kept: OpenBlock | None = None
 
     def pieces(
@@ -52,7 +58,7 @@ class Reader:
     ) -> Iterator[Piece]:
         """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
         rows = min(_FIRST_ROWS, self._rows_max)
-        while lower < upper:
+        while lower < upper and not (self._given_up is not None and self._given_up()):
             piece = self._piece(lower, upper, descending, ask, rows)
             yield piece
             if descending:

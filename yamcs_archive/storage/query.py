@@ -46,6 +46,8 @@ class Query(NamedTuple):
     limit: int | None = None
     after_key: EventKey | None = None
     """Go on behind this key, in the direction of the scan."""
+    given_up: Callable[[], bool] | None = None
+    """Asked before each piece is read: once it says True, reading ends there."""
 
     def bounds(self, horizon: int | None) -> tuple[bytes, bytes]:
         """Return the least key that may be wanted, and the first one beyond."""
@@ -124,7 +126,8 @@ def _parts(
     ask = None
     if query.sources is not None or query.min_severity is not None:
         ask = wanted(query.sources, query.min_severity)
-    pieces = Reader(environment, rows_max).pieces(lower, upper, descending=query.descending, ask=ask)
+    reader = Reader(environment, rows_max, query.given_up)
+    pieces = reader.pieces(lower, upper, descending=query.descending, ask=ask)
     sought = query.sought
     for piece in pieces:
         yield _merged(piece, places_of(piece, query, sought), query)
