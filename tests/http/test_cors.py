@@ -177,7 +177,7 @@ def test_each_way_of_answering_a_call_carries_the_headers(archive: Archive, sim:
         found: dict[str, Response | Pending] = {}
         for name in (field.name for field in fields(call)):
             way = getattr(call, name)
-            if callable(way):
+            if callable(way) and name != "give_up":  # which says that nobody waits for an answer
                 found[name] = {
                     "run": lambda way=way: way(b'{"message": "m"}'),
                     "cut_off": lambda way=way: way(1, 2),
