@@ -154,7 +154,7 @@ def test_a_client_that_leaves_ends_the_scan(
     assert exchange.started["status"] == 200
     assert not exchange.ended
     assert watched.closed.wait(60)
-    assert watched.read < 1000
+    assert watched.read < 2000  # of 3000: two chunks were sent, and a third may have been read ahead
 
 
 @pytest.mark.parametrize(
