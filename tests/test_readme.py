@@ -14,9 +14,11 @@ import pytest
 
 from tests.child import ROOT
 from tests.server.serving import WAIT_S, Served
+from yamcs_archive import Filter
+from yamcs_archive.cli.main import parser
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS, CURL, LOG, LIBRARY = re.findall(r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS, CURL, LOG, FOLLOW, LIBRARY = re.findall(r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
@@ -86,3 +88,12 @@ def test_every_path_of_the_tree_is_there() -> None:
         for name in re.findall(r"`(.*?)`", row):
             folder = (ROOT / name).parent if "/" in name.rstrip("/") else folder
             assert (ROOT / name).exists() or (folder / name).exists(), name
+
+
+def test_the_commands_to_follow_and_to_copy_are_ones_that_there_are() -> None:
+    lines = [line for line in FOLLOW.splitlines() if line.startswith("$ yamcs-archive ")]
+    assert len(lines) == len(FOLLOW.splitlines()) == 3
+    for line in lines:
+        options = parser().parse_args(shlex.split(line, comments=True)[2:])
+        assert callable(options.run)
+        assert getattr(options, "filter", None) is None or isinstance(options.filter, Filter)
