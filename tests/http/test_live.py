@@ -349,6 +349,38 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
         assert [*got, *rest] == [f"{n} {text}" for n in range(2000)] + ["last"]
 
 
+def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_then_on(
+    connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Held:
+        """A filter that waits before it says of an event whether it is wanted."""
+
+        def __init__(self, text: str) -> None:
+            self._wanted = Filter(text)
+
+        def matches(self, event: Event) -> bool:
+            reading.set()
+            assert go_on.wait(WAIT_S)
+            return self._wanted.matches(event)
+
+    monkeypatch.setattr(subscribing, "Filter", Held)
+    behind, late = connect(), connect()
+    subscribe(behind, filter="step")
+    sim.append_many(Event(f"step {n}", generation_time=n) for n in range(3))
+    assert reading.wait(WAIT_S)
+    sim.append(Event("step 3"))
+    subscribe(late)
+    sim.append_many(Event(f"step {n}", generation_time=n) for n in (4, 5))
+    go_on.set()
+    assert messages(late, 2) == [(1, "step 4"), (2, "step 5")]
+    assert messages(behind, 6) == [(n + 1, f"step {n}") for n in range(6)]
+    sim.append(Event("step 6"))
+    assert messages(late, 1) == [(3, "step 6")]
+    assert messages(behind, 1) == [(7, "step 6")]
+
+
 def test_nothing_runs_where_nobody_subscribes(connect: Connect, sim: Instance) -> None:
     def running() -> bool:
         return any(thread.name == "archive-live-sim" for thread in threading.enumerate())

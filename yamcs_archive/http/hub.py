@@ -14,14 +14,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from itertools import islice
 from time import monotonic
 
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
-from yamcs_archive.event import Event
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.outbox import FAILED, GOING_AWAY, TRY_LATER, Outbox
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import LIVE_EVENTS_MAX, LIVE_PATIENCE_S, LIVE_PAUSE_S, WEBSOCKETS_MAX
+from yamcs_archive.results import Change
 from yamcs_archive.wire.live import Frames, Tail
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Subscription:
     outbox: Outbox
     seq: int = field(default=0)
     """Of the event that was put last."""
+    begin: str = field(default="")
+    """The cursor behind what was stored before it was made, which is not for it."""
 
 
 class Hubs:
@@ -107,7 +110,9 @@ class _Hub:
         self._instance = instance
         self._cursor = instance.cursor()
         self._guard = threading.Lock()
-        self._subscriptions: tuple[Subscription, ...] = (first,)  # replaced, never changed
+        self._subscriptions: tuple[Subscription, ...] = (first,)  # replaced, never changed, as the next
+        self._early: tuple[Subscription, ...] = ()
+        """Those made while there was something still to be given out, until what they begin behind is."""
         self._stopping = threading.Event()
         self._waiting: Future[None] | None = None
 
@@ -117,15 +122,33 @@ class _Hub:
     def add(self, subscription: Subscription) -> bool:
         """Take one more; False where it has ended."""
         with self._guard:
-            if not self._stopping.is_set():
-                self._subscriptions = (*self._subscriptions, subscription)
-            return not self._stopping.is_set()
+            if self._stopping.is_set():
+                return False
+            # What was read so far, given out or not, lies before this; so it cannot be passed unseen. It is
+            # entered before the place is looked at, and the place moves before it is looked who is entered.
+            subscription.begin = self._instance.cursor()
+            self._early = (*self._early, subscription)
+            self._let_in([one for one in self._early if one.begin == self._cursor])
+            return True
+
+    def _let_in(self, those: Sequence[Subscription]) -> None:
+        """Give out to some of those that were early from now on; within the guard."""
+        self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in those))
+        self._early = tuple(one for one in self._early if one not in those)
+
+    def _move(self, cursor: str) -> None:
+        """Note that all before a cursor is given out."""
+        self._cursor = cursor
+        if self._early:
+            with self._guard:
+                self._let_in([one for one in self._early if one.begin == cursor])
 
     def remove(self, subscription: Subscription) -> bool:
         """Leave one out; True when it was the last, and the hub ends."""
         with self._guard:
             self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
-            last = not self._subscriptions
+            self._early = tuple(one for one in self._early if one is not subscription)
+            last = not (self._subscriptions or self._early)
         if last:
             self.stop()
         return last
@@ -140,11 +163,13 @@ class _Hub:
     def _run(self) -> None:
         try:
             while self._wait():
-                for events, cursor in _batches(self._instance, self._cursor):
+                early = self._early
+                for changes in _batches(self._instance, self._cursor):
                     if self._stopping.is_set():
                         return
-                    self._give_out(events, cursor)
-                    self._cursor = cursor
+                    self._give_out(changes)
+                with self._guard:  # where what they begin behind was pruned, it was not met
+                    self._let_in(early)
                 if self._stopping.wait(LIVE_PAUSE_S):
                     return
         except ClosedError:
@@ -168,44 +193,37 @@ class _Hub:
             return False
         return True
 
-    def _give_out(self, events: Sequence[Event], cursor: str) -> None:
-        subscriptions = self._subscriptions
+    def _give_out(self, changes: Sequence[Change]) -> None:
         touched: dict[Outbox, None] = {}
-        for event in events:
+        for change in changes:
             tails: dict[Frames, Tail] = {}
-            for subscription in subscriptions:
-                if subscription.filter is None or subscription.filter.matches(event):
+            for subscription in self._subscriptions:
+                if subscription.filter is None or subscription.filter.matches(change.event):
                     outbox = subscription.outbox
                     tail = tails.get(outbox.frames)
                     if tail is None:
-                        tail = tails[outbox.frames] = outbox.frames.tail(event)
+                        tail = tails[outbox.frames] = outbox.frames.tail(change.event)
                     subscription.seq += 1
                     outbox.put_event(subscription.call, subscription.seq, tail)
                     touched[outbox] = None
+            self._move(change.cursor)
         for outbox in touched:
             outbox.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all of them together
         for outbox in touched:
             if outbox.full and not outbox.wait_for_room(until_s):
-                outbox.close(TRY_LATER, f"too slow: events:changes?after={cursor} has what follows")
+                outbox.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has what follows")
 
     def _end(self, code: int, reason: str) -> None:
         with self._guard:
             self._stopping.set()
-            subscriptions = self._subscriptions
+            subscriptions = (*self._subscriptions, *self._early)
         for subscription in subscriptions:
             subscription.outbox.close(code, reason)
 
 
-def _batches(instance: Instance, after: str) -> Iterator[tuple[Sequence[Event], str]]:
-    """Yield what is behind a cursor, some events at a time, each time with the cursor behind them."""
-    events: list[Event] = []
-    cursor = after
-    for change in instance.changes(after):
-        events.append(change.event)
-        cursor = change.cursor
-        if len(events) >= LIVE_EVENTS_MAX:
-            yield events, cursor
-            events = []
-    if events:
-        yield events, cursor
+def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:
+    """Yield what is behind a cursor, some events at a time, each with the cursor behind it."""
+    changes = iter(instance.changes(after))
+    while some := list(islice(changes, LIVE_EVENTS_MAX)):
+        yield some
