@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis' settings and a fresh archive."""
+"""What every test shares: hypothesis' settings, a fresh archive, and a list of the client calls that work."""
 
 import signal
 from collections.abc import Iterator
@@ -30,3 +30,16 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 @pytest.fixture
 def sim(archive: Archive) -> Instance:
     return archive.instance("sim", create=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List by name the calls of other people's clients that work, so that the log of a whole run has them.
+
+    Here, because with workers of pytest-xdist the process that prints loads no conftest of a folder below.
+    """
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
+    names = [name.removeprefix("tests/clients/") for name in passed if name.startswith("tests/clients/")]
+    if names:
+        terminalreporter.section("what works with other people's clients")
+        for name in sorted(names):
+            terminalreporter.write_line(name.replace(".py::test_", ": ").replace("test_", "", 1))

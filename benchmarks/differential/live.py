@@ -11,7 +11,7 @@ from benchmarks.contenders.yamcs import INSTANCE
 from benchmarks.differential.exchange import Answer, Case
 
 _TIMEOUT_S = 5
-_SILENT_S = 1
+SILENT_S = 1
 """Where nothing more is expected: so long nothing must come."""
 _TIME = "2026-06-20T00:00:{:02}Z"
 
@@ -81,7 +81,7 @@ def run(case: Case, port: int) -> Answer:
                 _store(step, port)
             elif not all(receive() for _ in range(step)):
                 return Answer(101, {}, {"messages": messages})
-        opened.settimeout(_SILENT_S)
+        opened.settimeout(SILENT_S)
         receive()
     finally:
         opened.shutdown()  # close() leaves a socket open that the server has closed first

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import servers
 from benchmarks.differential import __main__ as program
+from benchmarks.differential import live
 from benchmarks.differential.cases import cases
 from benchmarks.differential.exchange import NORMALISED, Answer, Case
 from benchmarks.differential.rules import RULES, judge, rows
@@ -87,8 +88,9 @@ def test_rules_that_apply_anywhere_explain_their_aspect_alone() -> None:
 
 
 def test_an_archive_does_not_differ_from_another_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live, "SILENT_S", 0.1)
     with servers.serving("archive", tmp_path / "a") as one, servers.serving("archive", tmp_path / "b") as two:
         status = program.compare(one, two)
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What the tests with other people's programs share: a served archive, and a list of the calls that work."""
+"""What the tests with other people's programs share: a served archive."""
 
 from __future__ import annotations
 
@@ -32,13 +32,3 @@ def _unused() -> Iterator[str]:
 def instance(_unused: Iterator[str]) -> str:
     """The name of an instance without events, of this test alone."""
     return next(_unused)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List the calls that work by name, so that the log of a whole run has them."""
-    passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
-    names = [name.removeprefix("tests/clients/") for name in passed if name.startswith("tests/clients/")]
-    if names:
-        terminalreporter.section("what works with other people's clients")
-        for name in sorted(names):
-            terminalreporter.write_line(name.replace(".py::test_", ": ").replace("test_", "", 1))
