@@ -1,5 +1,6 @@
 """What every test shares: hypothesis' settings, a fresh archive, and a list of the client calls that work."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with the instance ``sim``, made once: it takes several fsyncs, a copy of it none."""
+    path = tmp_path_factory.mktemp("made") / "archive"
+    with Archive.open(path) as made:
+        made.instance("sim", create=True)
+    return path
+
+
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
-    with Archive.open(tmp_path / "archive") as opened:
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]:
+    path = tmp_path / "archive"
+    if "sim" in request.fixturenames:
+        shutil.copytree(request.getfixturevalue("_made"), path)
+    with Archive.open(path) as opened:
         yield opened
 
 
