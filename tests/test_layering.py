@@ -12,10 +12,12 @@ __main__
         |          |
         |       instance      <- with appending (many events) and results (what it answers with)
         |          |
-        |       storage       <- lmdb, zstd and numpy only here
+        |       storage       <- lmdb and zstd only here
         |          |
         |       filter        <- the filter language; re2 only here
-         \\         |
+         \\       /
+          offered               <- many events as columns
+             |
           event   options
                \\  /
         times, limits, errors
@@ -39,15 +41,16 @@ BELOW = {
     "times": {"errors", "limits"},
     "event": LOWEST,
     "options": LOWEST,
+    "offered": LOWEST | {"event"},
     "filter": LOWEST | {"event"},
-    "storage": MODEL | {"filter"},
+    "storage": MODEL | {"filter", "offered"},
     "results": LOWEST | {"event"},
-    "appending": MODEL | {"results", "storage"},
-    "instance": MODEL | {"results", "storage", "appending", "filter"},
+    "appending": MODEL | {"results", "storage", "offered"},
+    "instance": MODEL | {"results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
-    "wire": LOWEST | {"event"},
+    "wire": LOWEST | {"event", "offered"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
-    "http": MODEL | {"results", "instance", "archive", "wire", "filter"},
+    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
     "server": LOWEST | {"archive", "http", "mirror"},
     "mirror": MODEL | {"results", "instance", "archive", "wire"},
     "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
@@ -58,7 +61,7 @@ BELOW = {
 ONLY_IN = {
     "lmdb": {"storage"},
     "zstandard": {"storage"},
-    "numpy": {"storage"},
+    "numpy": {"storage", "wire"},
     "msgpack": {"storage", "wire"},
     "google": {"wire", "http"},
     "msgspec": {"event", "storage", "wire", "cli"},
@@ -108,6 +111,7 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         "event",
         "options",
+        "offered",
         "filter",
         "results",
         "storage",

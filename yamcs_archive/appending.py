@@ -9,6 +9,7 @@ from itertools import islice
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
+from yamcs_archive.offered import Offered, joined
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.storage.outcomes import Outcome, Refused, first_conflicts
 
@@ -93,6 +94,35 @@ def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
         return
     for start in range(0, len(events), CHUNK_EVENTS_MAX):
         yield events[start : start + CHUNK_EVENTS_MAX]
+
+
+def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
+    """Yield events that come many at once in chunks of 10,000, or of less where they have much text.
+
+    >>> parts = [Offered.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
+    >>> [chunk.size for chunk in gathered(parts)]
+    [10000, 10000, 1000]
+    """
+    held: list[Offered] = []
+    events = size_bytes = 0
+    try:
+        for part in parts:
+            start = 0
+            while start < part.size:
+                more = part.cut(start, start + CHUNK_EVENTS_MAX - events)
+                start += more.size
+                held.append(more)
+                events += more.size
+                size_bytes += more.text_bytes
+                if events == CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
+                    yield joined(held)
+                    held, events, size_bytes = [], 0, 0
+    except Exception:
+        if held:
+            yield joined(held)
+        raise
+    if held:
+        yield joined(held)
 
 
 def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:

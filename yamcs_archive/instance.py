@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from yamcs_archive.appending import InTurn, Tally, chunks
+from yamcs_archive.appending import InTurn, Tally, chunks, gathered
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
@@ -125,11 +126,26 @@ class Instance:
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
         """
+        alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
+        return self._append_chunks(chunks(events), request_id, alone=alone)
+
+    def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
+        """Do what :meth:`append_many` does, with events that come many at once, as columns.
+
+        >>> from yamcs_archive.offered import Offered
+        >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
+        2
+        """
+        return self._append_chunks(gathered(parts), request_id, alone=False)
+
+    def _append_chunks(
+        self, supply: Iterable[list[Event] | Offered], request_id: str | None, *, alone: bool
+    ) -> AppendCounts:
+        """Store chunks in turn. ``alone``: there is one at most."""
         self._check_open()
         if request_id is not None:
             check_request_id(request_id)
         tally = Tally()
-        alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
         position = 0
         in_turn = InTurn()
 
@@ -140,15 +156,17 @@ class Instance:
             position += columns.size
 
         try:
-            for chunk in chunks(events):
+            for chunk in supply:
                 bad: InvalidInputError | None = None
                 try:
                     columns = prepare(chunk, self._options.clock)
                 except InvalidInputError as error:
                     # What comes before the bad event is as good as earlier chunks.
                     bad, within = error, error.position or 0
-                    columns = prepare(chunk[:within], self._options.clock)
-                ids = asked(chunk[: columns.size], request_id, position)
+                    columns = prepare(_events(chunk)[:within], self._options.clock)
+                ids = None
+                if request_id is not None:
+                    ids = asked(_events(chunk)[: columns.size], request_id, position)
                 parts, start = list(cut_by_size(columns, CHUNK_BYTES_MAX)), 0
                 for part in parts:
                     mine = ids and ids.cut(start, start + part.size)
@@ -513,6 +531,10 @@ def _query(start: Time | None, stop: Time | None, sources: Iterable[str] | None)
         stop=None if stop is None else to_us(stop, "stop"),
         sources=None if sources is None else frozenset(sources),
     )
+
+
+def _events(chunk: list[Event] | Offered) -> list[Event]:
+    return chunk.events() if isinstance(chunk, Offered) else chunk
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:

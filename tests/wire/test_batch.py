@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 
 from yamcs_archive import InvalidInputError
 from yamcs_archive.limits import BODY_BYTES_MAX
+from yamcs_archive.offered import Offered
 from yamcs_archive.wire import batch
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
-Reader = Callable[[Iterable[bytes]], Iterator[batch.Element]]
+Reader = Callable[[Iterable[bytes]], Iterator[batch.Part]]
+READERS: list[Reader] = [batch.from_ndjson, batch.from_protobuf, batch.from_msgpack]
 messages = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=8)
+
+
+def elements(parts: Iterable[batch.Part]) -> Iterator[batch.Element]:
+    """The elements of a stream, each with its form, however many came together."""
+    for part in parts:
+        assert part if isinstance(part, list) else part.size
+        yield from part if isinstance(part, list) else ((Form.TODAY, event) for event in part.events())
 
 
 def delimited(bodies: Iterable[bytes]) -> bytes:
@@ -62,26 +71,24 @@ def pieces(body: bytes, size: int) -> list[bytes]:
 @given(messages, st.integers(2, 9))
 def test_whole_bytewise_and_in_pieces_give_the_same_in_every_encoding(texts: list[str], size: int) -> None:
     for read, body in encoded(texts):
-        whole = list(read([body]))
+        whole = list(elements(read([body])))
         assert [event.message for _, event in whole] == texts
         assert [form for form, _ in whole] == [Form.V2016 if n % 2 else Form.TODAY for n in range(len(texts))]
         assert [event.generation_time for _, event in whole] == [n * 1000 for n in range(len(texts))]
-        assert list(read(pieces(body, 1))) == list(read(pieces(body, size))) == whole
+        assert list(elements(read(pieces(body, 1)))) == list(elements(read(pieces(body, size)))) == whole
         zipped = gzip.compress(body)
-        assert list(read(batch.gunzipped(pieces(zipped, size)))) == whole
-        assert list(read(batch.gunzipped([zipped + gzip.compress(b"")]))) == whole
+        assert list(elements(read(batch.gunzipped(pieces(zipped, size))))) == whole
+        assert list(elements(read(batch.gunzipped([zipped + gzip.compress(b"")])))) == whole
 
 
-@pytest.mark.parametrize(
-    "read", [batch.from_ndjson, batch.from_protobuf, batch.from_msgpack], ids=lambda read: read.__name__
-)
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 def test_an_empty_stream_has_no_elements(read: Reader) -> None:
     assert list(read([])) == list(read([b""])) == []
 
 
 def test_empty_lines_and_a_last_line_without_an_end_are_fine() -> None:
     body = b'\n\r\n{"message": "a"}\r\n  \n{"message": "b"}'
-    assert [event.message for _, event in batch.from_ndjson([body])] == ["a", "b"]
+    assert [event.message for _, event in elements(batch.from_ndjson([body]))] == ["a", "b"]
 
 
 GOOD_LINE, GOOD_BODY = b'{"message": "a"}\n', today.CreateEventRequest(message="a").SerializeToString()
@@ -120,10 +127,10 @@ GOOD_MAP = msgpack.packb({"message": "a"})
 def test_a_bad_element_is_named_with_its_position_and_those_before_it_are_given(
     read: Reader, body: bytes, field: str
 ) -> None:
-    elements = read(pieces(body, 1 << 20))
-    assert [next(elements)[1].message for _ in range(3)] == ["a"] * 3
+    found = elements(read(pieces(body, 1 << 20)))
+    assert [next(found)[1].message for _ in range(3)] == ["a"] * 3
     with pytest.raises(InvalidInputError) as caught:
-        next(elements)
+        next(found)
     assert (caught.value.position, caught.value.field) == (3, field)
 
 
@@ -131,7 +138,7 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
     body = msgpack.packb({"message": "a", "time": -5}) + msgpack.packb(
         {"message": "b", "generationTime": 7, "extensions": b"\xa0\x06\x01"}
     )
-    first, second = (event for _, event in batch.from_msgpack([body]))
+    first, second = (event for _, event in elements(batch.from_msgpack([body])))
     assert first.generation_time == -5
     assert (second.generation_time, second.extensions) == (7000, b"\xa0\x06\x01")
 
@@ -152,3 +159,97 @@ def test_a_gzip_bomb_comes_in_small_pieces() -> None:
     assert (sum(sizes), max(sizes) <= 1 << 20) == (50 << 20, True)
     with pytest.raises(InvalidInputError, match="must be at most"):
         list(batch.from_ndjson(batch.gunzipped([bomb])))
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+def broken_off(chunks: list[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    raise BrokenOffError
+
+
+@given(messages, st.integers(1, 9), st.integers(0, 200))
+def test_a_stream_that_breaks_off_gives_its_whole_elements_first(
+    texts: list[str], size: int, stop: int
+) -> None:
+    for read, body in encoded(texts):
+        whole = list(elements(read([body])))
+        found: list[batch.Element] = []
+        with pytest.raises(BrokenOffError):
+            found.extend(elements(read(broken_off(pieces(body[:stop], size)))))
+        assert found == whole[: len(found)]
+        # An element that is whole but for its end, a line feed, may be left out.
+        assert stop < len(body) or len(found) >= len(whole) - 1
+
+
+def many(count: int) -> list[tuple[Reader, list[bytes]]]:
+    """Common elements in each encoding, each with what is between it and the next."""
+    fields = [{"message": f"m{n}" * 9, "source": "S", "sequenceNumber": n} for n in range(count)]
+    bodies = [today.CreateEventRequest(**each).SerializeToString() for each in fields]  # type: ignore[arg-type]
+    return [
+        (batch.from_ndjson, [msgspec.json.encode(each) + b"\n" for each in fields]),
+        (batch.from_protobuf, [delimited([body]) for body in bodies]),
+        (batch.from_msgpack, [msgpack.packb(each) for each in fields]),
+    ]
+
+
+UNUSUAL: dict[Reader, bytes] = {
+    batch.from_ndjson: b'{"message": "odd", "sequenceNumber": "7"}\n',
+    batch.from_protobuf: delimited(
+        [today.CreateEventRequest(message="odd", sequenceNumber=7, instance="i").SerializeToString()]
+    ),
+    batch.from_msgpack: msgpack.packb({"message": "odd", "sequenceNumber": "7"}),
+}
+
+
+EMPTY: dict[Reader, bytes] = {
+    batch.from_ndjson: b"{}\n",
+    batch.from_protobuf: delimited([b""]),
+    batch.from_msgpack: msgpack.packb({}),
+}
+
+
+def test_long_streams_become_columns_but_where_an_element_is_unusual() -> None:
+    for read, bodies in many(40_000):
+        usual = [event for _, event in elements(read([b"".join(bodies)]))]
+        assert [event.seq_number for event in usual] == list(range(40_000))
+        assert {type(part) for part in read(pieces(b"".join(bodies), 70_001))} == {Offered}
+        bodies[30_000] = UNUSUAL[read]
+        parts = list(read(pieces(b"".join(bodies), 70_001)))
+        assert {type(part) for part in parts} == {Offered, list}
+        events = [event for _, event in elements(parts)]
+        assert (events[30_000].message, events[30_000].seq_number) == ("odd", 7)
+        assert events[:30_000] + events[30_001:] == usual[:30_000] + usual[30_001:]
+
+
+def test_the_position_of_an_error_counts_all_pieces_before_it() -> None:
+    for read, bodies in many(40_000):
+        bodies[35_000] = EMPTY[read]
+        found: list[batch.Element] = []
+        with pytest.raises(InvalidInputError) as caught:
+            found.extend(elements(read(pieces(b"".join(bodies), 70_001))))
+        assert (len(found), caught.value.position) == (35_000, 35_000)
+
+
+def test_msgpack_that_is_cut_short_says_at_which_byte_of_the_stream() -> None:
+    body = GOOD_MAP * 100_000
+    with pytest.raises(InvalidInputError) as caught:
+        list(batch.from_msgpack(pieces(body[:-1], 70_001)))
+    assert caught.value.value == f"byte {len(body) - len(GOOD_MAP)}"
+    assert caught.value.position == 99_999
+
+
+def test_a_msgpack_map_that_is_too_long_is_refused_before_it_is_whole() -> None:
+    held = []
+
+    def endless() -> Iterator[bytes]:
+        yield b"\xdf\x00\x40\x00\x00"  # 4 Mi entries
+        while True:
+            held.append(1)
+            yield b"\xa1a\xa1b" * 50_000
+
+    with pytest.raises(InvalidInputError, match="must be at most"):
+        list(batch.from_msgpack(endless()))
+    assert len(held) * 200_000 < 2 * BODY_BYTES_MAX

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgpack
@@ -11,7 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yamcs_archive import Event, InvalidInputError, Severity
-from yamcs_archive.wire import common, json, protobuf
+from yamcs_archive.limits import TIME_MAX_US
+from yamcs_archive.times import format_rfc3339, parse_rfc3339
+from yamcs_archive.wire import columnar, common, json, moments, protobuf
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb.yamcs_archive_2016_pb2 import Event as Event2016
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
@@ -63,7 +67,7 @@ def test_lines_of_json(several: list[dict[str, Any]]) -> None:
     lines = [msgspec.json.encode(body) for body in several]
     found = common.of_lines(b"\n".join(lines))
     if found is not None:
-        assert [(Form.TODAY, event) for event in found] == [
+        assert [(Form.TODAY, event) for event in found.events()] == [
             by_the_rules(json.decode_event, line) for line in lines
         ]
 
@@ -76,18 +80,26 @@ def test_lines_of_json(several: list[dict[str, Any]]) -> None:
         "",
         "\n",
         '{"message":\n"a"}',
+        '\n{"message":"a"}{"message":"b"}',
+        '{"message":"a"}{"message":"b"}\n',
     ],
 )
 def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
     assert not common.of_lines(lines.encode())
 
 
-@given(bodies)
-def test_maps_of_msgpack(body: dict[str, Any]) -> None:
-    fields = msgpack.unpackb(msgpack.packb(body))
-    found = common.of_map(fields)
+@given(st.lists(bodies | st.lists(texts, max_size=1), max_size=3))
+@example([{"message": "a", "time": TIME_MAX_US + 1}])
+@example([{"message": "a", "time": 5}, {"message": "a", "time": "2026-01-01T00:00:00Z"}])
+@example([{"message": "a", "time": "2026-01-01T00:00:00Z"}, {"message": "a"}])
+def test_maps_of_msgpack(several: list[Any]) -> None:
+    packed = [msgpack.packb(body) for body in several]
+    found = common.of_maps(b"".join(packed), len(packed))
     if found is not None:
-        assert (Form.TODAY, found) == by_the_rules(json.event_of_msgpack, fields)
+        assert [(Form.TODAY, event) for event in found.events()] == [
+            by_the_rules(json.event_of_msgpack, msgpack.unpackb(each)) for each in packed
+        ]
+    assert common.of_maps(b"".join(packed), len(packed) + 1) is None
 
 
 messages = st.builds(
@@ -105,7 +117,10 @@ tails = st.sampled_from(
 )
 
 
-@given(messages, st.none() | st.tuples(st.integers(-(2**40), 2**40), st.integers(-5, 1_000_000_005)), tails)
+timestamps = st.tuples(st.integers(-(2**40), 2**40) | st.integers(0, 9), st.integers(-5, 1_000_000_005))
+
+
+@given(messages, st.none() | timestamps, tails)
 def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes) -> None:
     if time is not None:
         message.time.seconds, message.time.nanos = time
@@ -113,6 +128,43 @@ def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tai
         found = common.of_message(body)
         if found is not None:
             assert (Form.TODAY, found) == by_the_rules(protobuf.decode_event, body)
+
+
+@given(st.lists(st.tuples(messages, st.none() | timestamps, tails), max_size=4), st.binary(max_size=3))
+def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -> None:
+    bodies = []
+    for message, time, tail in parts:
+        if time is not None:
+            message.time.seconds, message.time.nanos = time
+        bodies.append(message.SerializeToString() + tail)
+    check_several(bodies, between)
+
+
+@given(st.lists(st.binary(max_size=12), max_size=3), st.binary(max_size=3))
+@example([b"\x1a\x00", b"\x1a\x80\x00"], b"")
+@example([b"\x1a\x00\x2a\x00"], b"")
+@example([b"\x1a\x00\x2a\x02\x08\x05"], b"")
+@example([b"\x1a\x00\x2a\x02\x08\x80"], b"\x01")
+@example([b"\x1a\x01"], b"aaa")
+@example([b"\x1a\x00\x38\xff\xff\xff\xff\x07", b"\x1a\x00\x38\xff\xff\xff\xff\x08"], b"")
+@example([b"\x1a\x00\x38\xff\xff\xff\xff"], b"\x07")
+@example([b"\x1a\x00\x32"], b"\x00")
+@example([b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], b"")
+def test_several_bodies_that_are_hardly_messages(bodies: list[bytes], between: bytes) -> None:
+    check_several(bodies, between)
+
+
+def check_several(bodies: list[bytes], between: bytes) -> None:
+    starts, stops, held = [], [], between
+    for body in bodies:
+        starts.append(len(held))
+        stops.append(len(held) + len(body))
+        held += body + between
+    found = columnar.of_messages(held, starts, stops)
+    if found is not None:
+        assert [(Form.TODAY, event) for event in found.events()] == [
+            by_the_rules(protobuf.decode_event, body) for body in bodies
+        ]
 
 
 @given(st.binary(max_size=20))
@@ -127,6 +179,7 @@ def test_the_2016_message_is_left_to_the_rules() -> None:
         source="S", generationTime=1, receptionTime=2, seqNumber=3, message="a"
     ).SerializeToString()
     assert common.of_message(body) is None
+    assert columnar.of_messages(body, [0], [len(body)]) is None
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -134,8 +187,48 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
     fields = {"message": "a", "source": "S", "severity": "WATCH", "sequenceNumber": 1, "type": "T"}
     timed = fields | {"time": "2026-01-01T00:00:00.5Z"}
     expected = Event("a", "S", Severity.WATCH, "T", 1767225600500000, 1)
-    assert common.of_lines(b"\n".join([msgspec.json.encode(timed)] * count)) == [expected] * count
-    assert common.of_map(fields | {"time": 1767225600500000}) == expected
+    lines = common.of_lines(b"\n".join([msgspec.json.encode(timed)] * count))
+    packed = msgpack.packb(fields | {"time": 1767225600500000})
+    maps = common.of_maps(packed * count, count)
     message = CreateEventRequest(message="a", source="S", severity="WATCH", sequenceNumber=1, type="T")
     message.time.FromMicroseconds(1767225600500000)
-    assert common.of_message(message.SerializeToString()) == expected
+    body = message.SerializeToString()
+    starts = range(0, count * len(body), len(body))
+    messages = columnar.of_messages(body * count, starts, [start + len(body) for start in starts])
+    for found in (lines, maps, messages):
+        assert found is not None
+        assert found.events() == [expected] * count
+    assert common.of_message(body) == expected
+
+
+several_times = st.lists(
+    st.datetimes().map(lambda moment: moment.isoformat() + "Z")
+    | times
+    | st.from_regex(r"[09][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-9]{2}:[0-6][0-9](\.[0-9]{1,7})?Z?"),
+    max_size=4,
+)
+
+
+@given(several_times)
+@example(["2024-02-29T23:59:60.1Z", "1900-02-29T00:00:00Z"])
+@example(["2023-02-29T00:00:00Z"])
+@example(["2000-02-29T00:00:00.000001Z", "1969-12-31T23:59:59.999999Z"])
+@example(["2026-01-01T00:00:00.Z", "2026-01-01T00:00:00Z"])
+@example(["2026-01-01T24:00:00Z"])
+@example(["2026-00-01T00:00:00Z"])
+@example(["2026-01-00T00:00:00Z"])
+@example(["0000-01-01T00:00:00Z"])
+@example(["9999-12-31T23:59:60Z"])
+@example(["2026-01-01T00:00:00\N{FULLWIDTH DIGIT ONE}Z"])
+def test_times(several: list[str]) -> None:
+    found = moments.microseconds(several)
+    if found is not None:
+        assert found.tolist() == [parse_rfc3339(text) for text in several]
+
+
+@given(st.lists(st.datetimes(), min_size=1, max_size=4))
+@example([datetime(2024, 2, 29), datetime.min, datetime.max, datetime(1970, 1, 1, microsecond=5000)])
+def test_times_as_serializers_write_them_are_taken(several: list[datetime]) -> None:
+    instants = [(moment - datetime(1970, 1, 1)) // timedelta(microseconds=1) for moment in several]
+    texts = [format_rfc3339(instant) for instant in instants]
+    assert moments.microseconds(texts) == array("q", instants)

@@ -11,6 +11,7 @@ from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response, Work
 from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
+from yamcs_archive.offered import Offered
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.forms import Form
@@ -64,14 +65,14 @@ def create_events(request: Request) -> Response:
         )
     chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
     kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
-    elements = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
-    counts = instance.append_many(_noting_form(request, elements), request_id=_request_id(request))
+    parts = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
+    counts = instance.append_offered(_noting_form(request, parts), request_id=_request_id(request))
     if request.media == PROTOBUF:
         return reply(PROTOBUF, counts_message(counts, request.form))
     return reply(JSON, json.encode(counts_object(counts, request.form)))
 
 
-_BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Element]]] = {
+_BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Part]]] = {
     PROTOBUF: batch.from_protobuf,
     **dict.fromkeys(
         ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"), batch.from_msgpack
@@ -80,10 +81,10 @@ _BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Element]]] = 
 """How the elements of a batch are told apart; everything else is newline-delimited JSON."""
 
 
-def _noting_form(request: Request, elements: Iterator[batch.Element]) -> Iterator[Event]:
+def _noting_form(request: Request, parts: Iterator[batch.Part]) -> Iterator[Offered]:
     """Yield the events; the form of the first one is the form of the answer."""
-    for request.form, event in elements:
-        yield event
-        break
-    for _, event in elements:
-        yield event
+    form: Form | None = None
+    for part in parts:
+        if form is None:
+            request.form = form = Form.TODAY if isinstance(part, Offered) else part[0][0]
+        yield part if isinstance(part, Offered) else Offered.of([event for _, event in part])

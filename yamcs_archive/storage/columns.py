@@ -27,6 +27,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
+from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.plain import are_messages, bounded, is_text
 
@@ -38,8 +39,6 @@ _EVENT_OVERHEAD_BYTES = 64
 TABLE_TEXT_MAX = 64
 """Texts of few different values stand in a block once; so small ones need not be counted."""
 _PLAIN_EVENTS_MIN = 16
-_NO_BYTES, _NO_EXTRA = b"", dict[str, str]()
-"""What an event without extensions and extra has; never changed. To be told by identity costs the least."""
 _PLAIN_ATTACHED_MAX = ATTACHED_BYTES_MAX // 4
 
 
@@ -133,13 +132,18 @@ def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     return list(chain.from_iterable(parts))
 
 
-def prepare(events: Sequence[Event], clock: Callable[[], int]) -> Columns:
+def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Columns:
     """Check events and return their columns, with sources and times filled in.
 
     Times that are None become ``clock()`` (microseconds since 1970), an empty source ``User``. Raises
     :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
     ``position`` is the event's index.
     """
+    if isinstance(events, Offered):
+        plain = _checked(Columns(*events), clock) if events.size >= _PLAIN_EVENTS_MIN else None  # type: ignore[arg-type]  # None among times
+        if plain is not None:
+            return plain
+        events = events.events()
     if len(events) == 1:
         return _single(events[0], clock)
     plain = _plain_columns(events, clock)
@@ -260,8 +264,8 @@ def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:
         [event.seq_number for event in events],
         [event.reception_time for event in events],  # type: ignore[misc]  # likewise
         [None] * len(events) if bare else [event.created_by for event in events],
-        [_NO_BYTES] * len(events) if bare else [event.extensions for event in events],
-        [_NO_EXTRA] * len(events) if bare else [event.extra for event in events],
+        [NO_EXTENSIONS] * len(events) if bare else [event.extensions for event in events],
+        [NO_EXTRA] * len(events) if bare else [event.extra for event in events],
     )
 
 
@@ -278,24 +282,28 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     more = [
         event
         for event in events
-        if event.extensions is not _NO_BYTES or event.created_by is not None or event.extra != _NO_EXTRA
+        if event.extensions is not NO_EXTENSIONS or event.created_by is not None or event.extra != NO_EXTRA
     ]
-    columns = transposed(events, bare=not more)
+    return _checked(transposed(events, bare=not more), clock)
+
+
+def _checked(columns: Columns, clock: Callable[[], int]) -> Columns | None:
+    """Return the columns of valid events, times filled in; None where only a closer look can tell."""
     try:
         sources = set(columns.source)
-        attached = list(_attached(columns)) if more else []
+        attached = list(_attached(columns))
         valid = (
             are_messages(columns.message)
             and set(map(type, columns.severity)) == {Severity}
             and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
             and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
             and all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
-            and all(validate(events[at]) for at in attached)
+            and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
         )
         if attached:  # of its own, because what was checked must not change in the caller's hands
-            columns.extra[:] = list(map(dict, columns.extra))
+            columns = columns._replace(extra=list(map(dict, columns.extra)))
         if "" in sources:
-            columns.source[:] = [source or SOURCE_DEFAULT for source in columns.source]
+            columns = columns._replace(source=[source or SOURCE_DEFAULT for source in columns.source])
         now = clock()
         return (
             columns._replace(
@@ -319,7 +327,7 @@ def _texts(column: list[str | None]) -> set[str]:
 def _attached(columns: Columns) -> Iterator[int]:
     """Yield the places of events that have extensions or extra, or something that is neither."""
     size = columns.size
-    if columns.extensions.count(_NO_BYTES) == size and columns.extra.count(_NO_EXTRA) == size:
+    if columns.extensions.count(NO_EXTENSIONS) == size and columns.extra.count(NO_EXTRA) == size:
         return iter(())
     both = zip(columns.extensions, columns.extra, strict=True)
     return (at for at, (extensions, extra) in enumerate(both) if extensions != b"" or extra != {})

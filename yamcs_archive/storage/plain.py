@@ -85,8 +85,10 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     >>> bounded([1, None], 0, 5, 3), bounded([None, 1], 0, 5, None)
     (array('q', [1, 3]), [None, 1])
     """
+    if absent is not None and column.count(None) == len(column):
+        return array("q", [absent]) * len(column)
     try:
-        found = int64s(column)
+        found = column if type(column) is array else int64s(column)
     except ValueError:  # None, or something worse
         kinds = set(map(type, column))
         if type(None) not in kinds or not kinds <= {int, type(None)}:

@@ -1,17 +1,18 @@
 """Streams of create bodies -> events: newline-delimited JSON, varint-delimited protobuf, msgpack maps; pure.
 
-1. Elements are decoded as their bytes come; what is held is one element and one chunk with its events,
+1. Elements are decoded as their bytes come; what is held is one element and one piece with its events,
    however long the stream is. An element is at most as long as the body of a single request may be.
 2. Each element is in either form of the API, by the rules of a single body. In msgpack today's ``time``
    may be an int of microseconds; the 2016 times are milliseconds in every encoding.
-3. The error of an element has its position, from 0.
+3. A piece whose elements are all common ones becomes columns at once; the elements of any other are decoded
+   one by one, by the rules.
+4. The error of an element has its position, from 0, and comes behind all elements before it.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
 from typing import Any
 
 import msgpack
@@ -19,12 +20,20 @@ import msgpack
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire import common, json, protobuf
+from yamcs_archive.offered import Offered
+from yamcs_archive.wire import columnar, common, json, protobuf
 from yamcs_archive.wire.forms import Form
 
 Element = tuple[Form, Event]
+Part = Offered | list[Element]
+"""Some elements of a stream, one at least: as columns, which are of today's form, or one by one."""
 
 _OUTPUT_BYTES = 256 << 10
+_PIECE_BYTES = 512 << 10
+"""Bytes that are decoded together: for few elements, to begin costs more than they do; and where one is not
+common, all of them are decoded one by one."""
+_HELD_BYTES_MAX = BODY_BYTES_MAX + _OUTPUT_BYTES
+"""Of msgpack that is no whole element yet."""
 _VARINT_BYTES_MAX = 10
 
 
@@ -54,70 +63,124 @@ def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise InvalidInputError("body", "gzip", "is truncated")
 
 
-def from_ndjson(chunks: Iterable[bytes]) -> Iterator[Element]:
+def from_ndjson(chunks: Iterable[bytes]) -> Iterator[Part]:
     """Yield the elements of newline-delimited JSON; empty lines are passed over.
 
-    >>> [event.message for _, event in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
-    ['a', 'b']
+    >>> [part.message for part in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
+    [['a'], ['b']]
     """
-    return chain.from_iterable(_of_lines(chunks))
+    position = 0
+    try:
+        for lines in _lines(_pieces(chunks)):
+            offered = common.of_lines(lines)
+            if offered is not None:
+                position += offered.size
+                yield offered
+                continue
+            several = [line for line in lines.split(b"\n") if line.strip()]
+            yield from _one_by_one(several, json.decode_event, position)
+            position += len(several)
+    except InvalidInputError as error:
+        raise _placed(error, position) from None
 
 
-def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Element]:
+def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
     """Yield the elements of a stream of messages, each preceded by its length as a varint.
 
-    >>> [event.message for _, event in from_protobuf([bytes.fromhex("031a0161"), bytes.fromhex("031a0162")])]
-    ['a', 'b']
+    >>> [part.message for part in from_protobuf([bytes.fromhex("031a0161"), bytes.fromhex("031a0162")])]
+    [['a', 'b']]
     """
-    return _decoded(delimited(chunks), common.of_message, protobuf.decode_event)
+    position = 0
+    try:
+        for held, starts, stops in _delimited(_pieces(chunks)):
+            offered = columnar.of_messages(held, starts, stops)
+            if offered is not None:
+                yield offered
+            else:
+                several = (held[start:stop] for start, stop in zip(starts, stops, strict=True))
+                yield from _one_by_one(several, _decode_message, position)
+            position += len(starts)
+    except InvalidInputError as error:
+        raise _placed(error, position) from None
 
 
-def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Element]:
+def _decode_message(body: bytes) -> Element:
+    event = common.of_message(body)
+    return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
+
+
+def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Part]:
     """Yield the elements of a msgpack stream of maps.
 
     >>> import msgpack
-    >>> [event.generation_time for _, event in from_msgpack([msgpack.packb({"message": "a", "time": 5})])]
-    [5]
+    >>> [part.generation_time for part in from_msgpack([msgpack.packb({"message": "a", "time": 5})])]
+    [[5]]
     """
-    return _decoded(_maps(chunks), common.of_map, json.event_of_msgpack)
-
-
-def _decoded(
-    elements: Iterable[Any],
-    decode_common: Callable[[Any], Event | None],
-    decode: Callable[[Any], Element],
-    before: int = 0,
-) -> Iterator[Element]:
-    """Yield the elements; the error of one has its position, counted from ``before``."""
-    position = before
+    position = read = 0
+    held, seen = b"", _unpacker()
     try:
-        for position, element in enumerate(elements, before):  # it stays for the error
-            event = decode_common(element)
-            yield decode(element) if event is None else (Form.TODAY, event)
-            position += 1  # noqa: PLW2901  # what fails from here on is the next one
+        for piece in _pieces(chunks):
+            held += piece
+            count, stop, whole = _skipped(seen, piece, read)
+            elements, held = held[: stop - read], held[stop - read :]
+            offered = common.of_maps(elements, count) if count else None
+            if offered is not None:
+                yield offered
+            elif count:
+                yield from _one_by_one(_maps(elements, read), json.event_of_msgpack, position)
+            position, read = position + count, stop
+            if not whole or len(held) > _HELD_BYTES_MAX:
+                break
+        if held:
+            # What is wrong with it is said by who reads it.
+            raise AssertionError(next(_maps(held, read, too_long=len(held) > _HELD_BYTES_MAX)))
     except InvalidInputError as error:
-        if error.position is None:
-            error.position = position
-        raise
+        raise _placed(error, position) from None
 
 
-def _of_lines(chunks: Iterable[bytes]) -> Iterator[Iterable[Element]]:
-    """Yield the elements of whole lines, a chunk at a time: at once, or one by one where need be."""
-    position = 0
+def _placed(error: InvalidInputError, position: int) -> InvalidInputError:
+    """Give an error the position of the next element, unless it has that of its own."""
+    if error.position is None:
+        error.position = position
+    return error
+
+
+def _one_by_one(
+    elements: Iterable[Any], decode: Callable[[Any], Element], before: int
+) -> Iterator[list[Element]]:
+    """Yield the elements; the error of one, counted from ``before``, comes behind those before it."""
+    found: list[Element] = []
     try:
-        for lines in _lines(chunks):
-            events = common.of_lines(lines)
-            if events is not None:
-                position += len(events)
-                yield zip(repeat(Form.TODAY), events)  # one of the two has no end
-                continue
-            several = [line for line in lines.split(b"\n") if line.strip()]
-            yield _decoded(several, lambda _: None, json.decode_event, position)
-            position += len(several)
-    except InvalidInputError as error:  # of the stream; an element's own is raised where it is decoded
-        if error.position is None:
-            error.position = position
+        found.extend(map(decode, elements))  # keeps what came before, should one fail
+    except Exception as error:
+        if isinstance(error, InvalidInputError):
+            _placed(error, before + len(found))
+        if found:
+            yield found
         raise
+    if found:
+        yield found
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the stream in pieces of about one size; what came before an error comes before it here too."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        for chunk in chunks:
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                part = chunk[start : start + _PIECE_BYTES]
+                held.append(part)
+                size += len(part)
+                if size >= _PIECE_BYTES:
+                    yield b"".join(held)
+                    held, size = [], 0
+    except Exception:
+        if held:
+            yield b"".join(held)
+        raise
+    if held:
+        yield b"".join(held)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -145,24 +208,26 @@ def delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:
       ...
     yamcs_archive.errors.InvalidInputError: body '01': ends within an element
     """
-    held = bytearray()
+    for held, starts, stops in _delimited(chunks):
+        for start, stop in zip(starts, stops, strict=True):
+            yield held[start:stop]
+
+
+def _delimited(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, list[int], list[int]]]:
+    """Yield messages as they come: bytes, and where in them the messages begin and end."""
+    held = b""
     for chunk in chunks:
         held += chunk
-        at = 0
-        while (found := _length(held, at)) is not None:
-            length, begin = found
-            if length > BODY_BYTES_MAX:
-                raise _too_long(length)
-            if begin + length > len(held):
-                break
-            yield bytes(held[begin : begin + length])
-            at = begin + length
-        del held[:at]
+        starts, stops, fault = _bounds(held)
+        yield held, starts, stops
+        if fault is not None:
+            raise fault
+        held = held[stops[-1] :] if stops else held
     if held:
         raise InvalidInputError("body", held[:20].hex(), "ends within an element")
 
 
-def _length(held: bytearray, at: int) -> tuple[int, int] | None:
+def _length(held: bytes, at: int) -> tuple[int, int] | None:
     """Return the varint at a place and where it ends; None while it is not whole."""
     value = 0
     for index in range(_VARINT_BYTES_MAX):
@@ -175,27 +240,86 @@ def _length(held: bytearray, at: int) -> tuple[int, int] | None:
     raise InvalidInputError("body", held[at : at + 20].hex(), "has no length of an element here")
 
 
-def _maps(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    unpacker = msgpack.Unpacker(max_buffer_size=BODY_BYTES_MAX + _OUTPUT_BYTES, strict_map_key=True)
-    fed = read = 0
-    for chunk in chunks:
-        fed += len(chunk)
-        for start in range(0, len(chunk), _OUTPUT_BYTES):
+def _bounds(held: bytes) -> tuple[list[int], list[int], InvalidInputError | None]:
+    """Return where the whole messages begin and end, and what is wrong behind them, if anything is."""
+    starts: list[int] = []
+    stops: list[int] = []
+    at, size = 0, len(held)
+    try:
+        while at < size:
+            length, begin = held[at], at + 1
+            if length > 0x7F:  # most are of two bytes at most
+                if begin < size and held[begin] < 0x80:
+                    length, begin = length & 0x7F | held[begin] << 7, begin + 1
+                elif (found := _length(held, at)) is None:
+                    break
+                else:
+                    length, begin = found
+            if length > BODY_BYTES_MAX:
+                raise _too_long(length)
+            at = begin + length
+            if at > size:
+                break
+            starts.append(begin)
+            stops.append(at)
+    except InvalidInputError as error:
+        return starts, stops, error
+    return starts, stops, None
+
+
+def _unpacker() -> Any:
+    return msgpack.Unpacker(max_buffer_size=_HELD_BYTES_MAX, strict_map_key=True)
+
+
+def _skipped(seen: Any, piece: bytes, stop: int) -> tuple[int, int, bool]:
+    """Return how many more elements are whole, where in the stream they end, and whether more may come.
+
+    ``stop`` is where those before them end.
+    """
+    count = 0
+    skip, tell = seen.skip, seen.tell
+    try:
+        for start in range(0, len(piece), _OUTPUT_BYTES):
+            seen.feed(piece[start : start + _OUTPUT_BYTES])
             try:
-                unpacker.feed(chunk[start : start + _OUTPUT_BYTES])
-                for element in unpacker:
-                    if not isinstance(element, dict):
-                        raise InvalidInputError("element", element, "must be a map")
-                    read = unpacker.tell()
-                    yield element
-            except msgpack.BufferFull:
-                raise _too_long(BODY_BYTES_MAX + 1) from None
-            except (ValueError, msgpack.UnpackException) as error:
-                if isinstance(error, InvalidInputError):
-                    raise
-                raise InvalidInputError("body", "msgpack", f"cannot be read: {error}") from None
-    if read != fed:
-        raise InvalidInputError("body", f"byte {read}", "ends within an element")
+                while True:
+                    skip()
+                    stop = tell()
+                    count += 1
+            except msgpack.OutOfData:
+                pass
+    except (ValueError, msgpack.UnpackException, msgpack.BufferFull):
+        return count, stop, False
+    return count, stop, True
+
+
+def _maps(raw: bytes, before: int, *, too_long: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the maps of some elements that begin at that byte of the stream.
+
+    ``too_long``: where they are cut short, that is because what was read is too long.
+    """
+    unpacker = _unpacker()
+    read = 0
+    for start in range(0, len(raw), _OUTPUT_BYTES):
+        try:
+            unpacker.feed(raw[start : start + _OUTPUT_BYTES])
+            for element in unpacker:
+                if not isinstance(element, dict):
+                    raise InvalidInputError("element", element, "must be a map")
+                read = unpacker.tell()
+                yield element
+        except msgpack.BufferFull:
+            raise _too_long(BODY_BYTES_MAX + 1) from None
+        except (ValueError, msgpack.UnpackException) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError("body", "msgpack", f"cannot be read: {error}") from None
+    if read != len(raw):
+        raise (
+            _too_long(len(raw))
+            if too_long
+            else InvalidInputError("body", f"byte {before + read}", "ends within an element")
+        )
 
 
 def _too_long(size: int) -> InvalidInputError:

@@ -3,44 +3,65 @@
 1. What is decoded here is exactly what the rules of a single body make of it. Whatever is in doubt (a value
    of another type, another field, the 2016 form, an order of fields that no serializer writes) is None, and
    the rules of :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
-2. Only today's form is taken. A batch of 100,000 elements takes a fifth of the time this way.
+2. Only today's form is taken. Thousands of elements at once become columns, in a fifth of the time that it
+   takes to make events of them one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.offered import NO_EXTRA, Offered
 from yamcs_archive.times import parse_rfc3339
+from yamcs_archive.wire.moments import microseconds
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
-_SEVERITIES = dict(Severity.__members__)
+SEVERITIES = dict(Severity.__members__)
+"""The severities by the names that serializers write."""
 _S_US = 1_000_000
+_ARRAY32 = b"\xdd"
+_ARRAY32_BYTES = 4
 
 
-class _Element(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     message: str
     source: str = ""
     severity: str = "INFO"
     type: str | None = None
-    time: str | int | None = None
+    time: str | None = None
     sequenceNumber: int | None = None  # noqa: N815  # as the API calls it
-    extra: dict[str, str] = {}
+    extra: dict[str, str] | None = None
 
 
-_lines = msgspec.json.Decoder(_Element).decode_lines
+class _Map(_Line, forbid_unknown_fields=True, gc=False):
+    time: int | str | None = None  # type: ignore[assignment]  # more than a line may have
 
 
-def of_lines(lines: bytes) -> list[Event] | None:
+_lines = msgspec.json.Decoder(_Line).decode_lines
+_array = msgspec.msgpack.Decoder(list[_Map]).decode
+_UNUSUAL = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+    OverflowError,
+    InvalidInputError,
+    KeyError,
+    ValueError,
+)
+
+
+def of_lines(lines: bytes) -> Offered | None:
     """Return the events of whole lines of JSON, or None when one of them needs a closer look.
 
-    >>> [event.message for event in of_lines(b'{"message": "a"}\\n{"message": "b"}')]
+    >>> of_lines(b'{"message": "a"}\\n{"message": "b"}').message
     ['a', 'b']
     >>> of_lines(b'{"message": 5}') is None
     True
@@ -48,54 +69,71 @@ def of_lines(lines: bytes) -> list[Event] | None:
     try:
         found = _lines(lines)
         # msgspec asks for no line feed between two values, and takes a value that has one within.
-        if not lines.count(b"\n") == lines.count(b"}\n{") == len(found) - 1:
-            return None
-        if any(type(element.time) is int for element in found):
-            return None
-        return [_event(element) for element in found]
-    except (
-        msgspec.MsgspecError,
-        UnicodeDecodeError,
-        RecursionError,
-        InvalidInputError,
-        KeyError,
-        ValueError,
-    ):
+        return _offered(found) if _between_objects(lines) == len(found) - 1 else None
+    except _UNUSUAL:
         return None
 
 
-def of_map(fields: Mapping[str, Any]) -> Event | None:
-    """Return the event of a msgpack map, or None when it needs a closer look.
+def _between_objects(lines: bytes) -> int | None:
+    """Return how many line feeds there are, all of them between two objects; None where one is not."""
+    raw = np.frombuffer(lines, np.uint8)
+    places = np.flatnonzero(raw == ord("\n"))
+    if not len(places):
+        return 0
+    if places[0] == 0 or places[-1] == len(raw) - 1:
+        return None
+    if (raw[places - 1] != ord("}")).any() or (raw[places + 1] != ord("{")).any():
+        return None
+    return len(places)
 
-    >>> of_map({"message": "a", "time": 5}).generation_time, of_map({"message": 5})
-    (5, None)
+
+def of_maps(maps: bytes, count: int) -> Offered | None:
+    """Return the events of so many msgpack maps, or None when they are not so many or need a closer look.
+
+    >>> import msgpack
+    >>> one = msgpack.packb({"message": "a", "time": 5})
+    >>> of_maps(one + one, 2).generation_time, of_maps(one, 2)
+    ([5, 5], None)
     """
     try:
-        return _event(msgspec.convert(fields, _Element))
-    except (msgspec.MsgspecError, InvalidInputError, KeyError, ValueError):
+        return _offered(_array(_ARRAY32 + count.to_bytes(_ARRAY32_BYTES, "big") + maps))
+    except _UNUSUAL:
         return None
 
 
-def _event(element: _Element) -> Event:
-    time, number = element.time, element.sequenceNumber
-    if type(time) is str:
-        time = parse_rfc3339(time)
-    elif time is not None and not TIME_MIN_US <= time <= TIME_MAX_US:  # type: ignore[operator]  # an int
-        raise ValueError(time)
-    if number is not None and not SEQ_NUMBER_MIN <= number <= SEQ_NUMBER_MAX:
-        raise ValueError(number)
-    return Event(
-        element.message,
-        element.source,
-        _SEVERITIES[element.severity],
-        element.type,
-        time,  # type: ignore[arg-type]  # no longer text
-        number,
-        None,
-        None,
-        b"",
-        element.extra,
+def _offered(elements: Sequence[_Line]) -> Offered:
+    extra = [element.extra for element in elements]
+    return Offered.common(
+        [element.message for element in elements],
+        [element.source for element in elements],
+        [SEVERITIES[element.severity] for element in elements],
+        [element.type for element in elements],
+        generation_time=_times([element.time for element in elements]),
+        seq_number=_bounded([element.sequenceNumber for element in elements], SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
+        extra=None
+        if extra.count(None) == len(extra)
+        else [NO_EXTRA if more is None else more for more in extra],
     )
+
+
+def _times(given: list[Any]) -> Sequence[int | None]:
+    """Return instants that are given as text, as microseconds, or not at all."""
+    if given and type(given[0]) is str:
+        try:
+            found = microseconds(given)
+        except TypeError:  # not all are text
+            found = None
+        if found is not None:
+            return found
+    times = [parse_rfc3339(time) if type(time) is str else time for time in given]
+    return _bounded(times, TIME_MIN_US, TIME_MAX_US)
+
+
+def _bounded(numbers: list[int | None], low: int, high: int) -> list[int | None]:
+    there = [number for number in numbers if number is not None]
+    if there and not low <= min(there) <= max(there) <= high:
+        raise ValueError(numbers)
+    return numbers
 
 
 def of_message(body: bytes) -> Event | None:
@@ -133,6 +171,6 @@ def of_message(body: bytes) -> Event | None:
         text, source, severity, kind = fields
         if message.extra:
             return None
-        return Event(text, source, _SEVERITIES[severity], kind, time, number)
+        return Event(text, source, SEVERITIES[severity], kind, time, number)
     except (DecodeError, UnicodeError, KeyError, ValueError):
         return None
