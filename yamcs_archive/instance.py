@@ -32,6 +32,7 @@ from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.requests import Asked, asked, check_request_id
 from yamcs_archive.storage.store import EventStore
+from yamcs_archive.storage.vectors import Vectors
 from yamcs_archive.times import Time, to_us
 
 
@@ -263,7 +264,7 @@ class Instance:
         )
         return iter(()) if query is None else self._store.scan(query)
 
-    def event_batches(
+    def event_vectors(
         self,
         *,
         start: Time | None = None,
@@ -273,19 +274,20 @@ class Instance:
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         given_up: Callable[[], bool] | None = None,
-    ) -> Iterator[list[Event]]:
-        """Return an iterator over the same events as :meth:`events` gives, as lists in key order.
+    ) -> Iterator[Vectors]:
+        """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
 
-        A list is what was read together, never empty and of bounded size: some thousand events, or some MiB
-        of text. Whoever passes all events on, to a file or over a network, is faster so.
+        What comes together was read together; it is never empty and of bounded size: some thousand events, or
+        some MiB of text. Whoever passes all events on, to a file or over a network, or counts them, is
+        faster so: no event is built. The fields are those of :class:`~yamcs_archive.storage.vectors.Vectors`.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
-        >>> [[event.message for event in events] for events in sim.event_batches(stop=2)]
-        [['Step 0', 'Step 1']]
+        >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
+        [([0, 1], ['Step 0', 'Step 1'])]
         """
         bounds = _query(start, stop, sources)._replace(given_up=given_up)
         query = self._query(bounds, min_severity, text, filter)
-        return iter(()) if query is None else self._store.scan_batches(query)
+        return iter(()) if query is None else self._store.scan_vectors(query)
 
     def _query(
         self, query: Query, min_severity: Severity | None, text: str | None, filter: str | Filter | None

@@ -69,8 +69,8 @@ INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX = 1_000, 10_000
 PATTERN_CHARACTERS_MAX = 1_000
 """Characters of ``q``: its time for a message is at most its length times the message's."""
 
-BATCH_EVENTS_MAX = 500
-"""Events that are built, and written to a stream, together: more do not fit the processor's cache."""
+BATCH_EVENTS_MAX = 2_500
+"""Events that are written to a stream together: more do not fit the cache, of fewer each costs more."""
 
 STREAMS_MAX = 8
 """Answers of any length that a server writes at once: each may hold one of its 64 threads for as long as its

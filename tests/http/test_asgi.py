@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
+from yamcs_archive.storage.vectors import Vectors
+from yamcs_archive.wire.many import by_field
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"
@@ -118,20 +120,20 @@ class Watched:
         self.closed = threading.Event()
         self.fail_at: int | None = None
         self.gate: threading.Event | None = None
-        original = Instance.event_batches
+        original = Instance.event_vectors
         watched = self
 
-        def event_batches(instance: Instance, **asked: Any) -> Iterator[Sequence[Event]]:
+        def event_vectors(instance: Instance, **asked: Any) -> Iterator[Vectors]:
             return watched.through(original(instance, **asked))
 
-        monkeypatch.setattr(Instance, "event_batches", event_batches)
+        monkeypatch.setattr(Instance, "event_vectors", event_vectors)
 
-    def through(self, batches: Iterator[Sequence[Event]]) -> Iterator[Sequence[Event]]:
+    def through(self, batches: Iterator[Vectors]) -> Iterator[Vectors]:
         try:
             for events in batches:
                 if self.gate is not None:
                     assert self.gate.wait(60)
-                self.read += len(events)
+                self.read += events.size
                 if self.fail_at is not None and self.read >= self.fail_at:
                     raise DamagedError("a block", "checksum")
                 yield events
@@ -160,9 +162,9 @@ def test_a_client_that_leaves_ends_the_scan(
 @pytest.mark.parametrize(
     ("line", "door", "first"),
     [
-        (f"POST {STREAM}", "event_batches", []),
-        (f"POST {STREAM}", "event_batches", [[ONE]]),
-        (f"GET {EXPORT}", "event_batches", []),
+        (f"POST {STREAM}", "event_vectors", []),
+        (f"POST {STREAM}", "event_vectors", [by_field([ONE])]),
+        (f"GET {EXPORT}", "event_vectors", []),
         (f"GET {EVENTS}", "events", []),
         (f"POST {EVENTS}:list", "events", []),
         ("GET /api/archive/sim/event-index", "histogram", []),

@@ -178,7 +178,7 @@ def test_a_bad_head_is_answered_as_described(
 
 
 SOME_EVENT = Event("m", source="S", generation_time=0, seq_number=0, reception_time=0)
-READS = ("events", "event_batches", "histogram", "sources", "stats", "changes", "commits")
+READS = ("events", "event_vectors", "histogram", "sources", "stats", "changes", "commits")
 READING = [errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError(), ZeroDivisionError()]
 WRITING = [
     errors.ConflictError(SOME_EVENT, SOME_EVENT),

@@ -89,7 +89,7 @@ def test_a_reading_that_is_given_up_ends(sim: Instance) -> None:
     assert 0 < len(found) < 160
     assert found == list(sim.events(given_up=lambda: False))[: len(found)]
     assert not list(sim.events(filter='"in none of them"', given_up=given_up))
-    assert not list(sim.event_batches(given_up=given_up))
+    assert not list(sim.event_vectors(given_up=given_up))
     assert not list(sim.histogram(given_up=given_up))
 
 

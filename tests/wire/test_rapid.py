@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf, rapid
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
-from yamcs_archive.wire.instants import Timestamps, texts
+from yamcs_archive.wire.instants import Timestamps, texts, varint_bytes, varints
+from yamcs_archive.wire.many import by_field
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 TABLES = [event for case in CASES for event in [case.event]]
@@ -37,7 +39,7 @@ lists = st.lists(stored_events | plain_events, max_size=8)
 @given(lists)
 def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
-        assert rapid.json_objects(some) == b"".join(
+        assert rapid.json_objects(by_field(some)) == b"".join(
             json.encode(json.shown(event, Form.TODAY)) for event in some
         )
 
@@ -46,7 +48,7 @@ def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
 def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
         each = [protobuf.encode_event(event, Form.TODAY) for event in some]
-        assert rapid.messages(some) == b"".join(varint(len(message)) + message for message in each)
+        assert rapid.messages(by_field(some)) == b"".join(varint(len(message)) + message for message in each)
 
 
 @given(lists, st.none() | st.just("token-1"))
@@ -68,34 +70,57 @@ def test_pages_are_what_they_are_written_one_by_one(events: list[Event], token: 
 @given(lists, st.sampled_from("\t,;"))
 def test_csv_of_many_is_csv_of_each(events: list[Event], delimiter: str) -> None:
     each = csv.lines(events, csv.PLAIN, delimiter)
-    assert rapid.csv_lines(events, delimiter) == b"".join(each)
+    assert rapid.csv_lines(by_field(events), delimiter) == b"".join(each)
+
+
+def texts_of(instants: list[int]) -> list[str]:
+    return list(map("".join, zip(*texts(np.array(instants, np.int64)), strict=True)))
+
+
+def timestamps_of(number: int, instants: list[int]) -> list[bytes]:
+    columns, lengths = Timestamps(number).fields(np.array(instants, np.int64))
+    fields = ["".join(parts).encode("latin-1") for parts in zip(*columns, strict=True)]
+    assert list(map(len, fields)) == lengths.tolist()
+    return fields
 
 
 @given(st.lists(times, max_size=6))
 def test_instants_of_many_are_instants_of_each(instants: list[int]) -> None:
-    alike = instants[:1] * 3
-    assert texts(instants) == [format_rfc3339(instant) for instant in instants]
-    assert texts(alike) == [format_rfc3339(instant) for instant in alike]
-    fields = [field.encode("latin-1") for field in Timestamps(2).fields(instants)]
+    assert texts_of(instants) == [format_rfc3339(instant) for instant in instants]
+    fields = timestamps_of(2, instants)
     assert [today.Event.FromString(field).generationTime.ToMicroseconds() for field in fields] == instants
     for field, instant in zip(fields, instants, strict=True):
         message = today.Event()
         message.generationTime.FromMicroseconds(instant)
         assert field == message.SerializeToString()
-    assert Timestamps(2).fields(alike) == Timestamps(2).fields(alike[:1]) * len(alike)
 
 
 def test_every_millisecond_and_every_length_of_nanoseconds() -> None:
-    instants = [*range(0, 1_000_000, 1000), 1, 16, 17, 2097, 2098, 268_435, 268_436, 999_999]
+    whole = list(range(0, 1_000_000, 1000))
     epoch = datetime(1970, 1, 1)
-    for instant, text, field in zip(instants, texts(instants), Timestamps(3).fields(instants), strict=True):
-        assert datetime.fromisoformat(text[:-1]) == epoch + timedelta(microseconds=instant)
-        message = today.Event()
-        message.receptionTime.FromMicroseconds(instant)
-        assert field.encode("latin-1") == message.SerializeToString()
+    for instants in (whole, [*whole, 1, 16, 17, 2097, 2098, 268_435, 268_436, 999_999]):
+        fields = timestamps_of(3, instants)
+        for instant, text, field in zip(instants, texts_of(instants), fields, strict=True):
+            assert datetime.fromisoformat(text[:-1]) == epoch + timedelta(microseconds=instant)
+            message = today.Event()
+            message.receptionTime.FromMicroseconds(instant)
+            assert field == message.SerializeToString()
 
 
 def test_more_seconds_than_are_kept_are_right_too() -> None:
     instants = [second * 1_000_000 for second in range(10_000)]
-    assert texts(instants) == [format_rfc3339(instant) for instant in instants]
-    assert len({*Timestamps(2).fields(instants)}) == len(instants)
+    assert texts_of(instants) == [format_rfc3339(instant) for instant in instants]
+    assert len({*timestamps_of(2, instants)}) == len(instants)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 1 << 15), max_size=6))
+def test_varints_of_many_are_varints_of_each(values: list[int]) -> None:
+    expected = [varint(value & (2**64 - 1)) for value in values]
+    column = np.array(values, np.int64)
+    assert varint_bytes(column).tolist() == list(map(len, expected))
+    left_out = np.array([value % 3 == 0 for value in values], np.bool_)
+    for without in (None, left_out):
+        found = ["".join(parts).encode("latin-1") for parts in zip(*varints(column, without), strict=True)]
+        assert found == [
+            b"" if without is not None and out else text for text, out in zip(expected, left_out, strict=True)
+        ]

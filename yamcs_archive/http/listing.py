@@ -101,7 +101,7 @@ def export_events(request: Request) -> Response:
     if columns is csv.PLAIN:
         lines = encoded(events, lambda some: rapid.csv_lines(some, delimiter))
     else:
-        lines = encoded(events, lambda some: b"".join(csv.lines(some, columns, delimiter)))
+        lines = encoded(events, lambda some: b"".join(csv.lines(some.events(), columns, delimiter)))
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     headings = csv.line([heading for heading, _ in columns], delimiter)
     return streamed(

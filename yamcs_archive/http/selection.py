@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -23,6 +23,7 @@ from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import decode_object
+from yamcs_archive.wire.many import Many
 from yamcs_archive.wire.patterns import Pattern
 from yamcs_archive.wire.protobuf import from_timestamp
 from yamcs_archive.wire.tokens import decode_token
@@ -73,18 +74,17 @@ class Selection(NamedTuple):
         """The place of the event behind the page, which tells of more; no iterator counts further."""
         return min(self.pos + self.limit + 1, sys.maxsize)
 
-    def batches(
-        self, instance: Instance, given_up: Callable[[], bool] | None = None
-    ) -> Iterator[Sequence[Event]]:
+    def batches(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Many]:
         """Return all events asked for, oldest first, as they are read together; none once it is given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
-        found = instance.event_batches(**self._asked(), given_up=given_up)
+        found = instance.event_vectors(**self._asked(), given_up=given_up)
         if self._closer is None:
             return found
         matches = self._closer.matches
-        return filter(None, ([event for event in events if matches(event.message)] for events in found))
+        chosen = ((events, [*map(matches, events.messages)]) for events in found)
+        return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
     def _asked(self) -> dict[str, Any]:
         return {

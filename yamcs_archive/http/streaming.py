@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from yamcs_archive.event import Event
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
+from yamcs_archive.wire.many import Many
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -85,14 +85,14 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def encoded(
-    batches: Iterable[Sequence[Event]], encode: Callable[[Sequence[Event]], bytes]
-) -> Iterator[bytes]:
+def encoded(batches: Iterable[Many], encode: Callable[[Many], bytes]) -> Iterator[bytes]:
     """Yield events as ``encode`` writes them, each batch as soon as it is there.
 
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.wire.many import by_field
     >>> from yamcs_archive.wire.rapid import csv_lines
     >>> event = Event("a", source="S", generation_time=0, reception_time=0)
-    >>> list(encoded([[event]], lambda some: csv_lines(some, ",")))
+    >>> list(encoded([by_field([event])], lambda some: csv_lines(some, ",")))
     [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']
     """
     for events in batches:

@@ -17,12 +17,14 @@ from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.columns import transposed
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import encode_key, time_bound
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.pieces import Piece, Reader
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import wanted
+from yamcs_archive.storage.vectors import Vectors, joined, vectors
 
 _BEFORE_ALL, _BEYOND_ALL = b"\0", b"\xff" * 9
 
@@ -101,27 +103,49 @@ class Query(NamedTuple):
 
 def scan(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> Iterator[Event]:
     """Yield the events that a query wants, in its order."""
-    found = chain.from_iterable(_parts(environment, query, horizon, rows_max))
+    pieces = _pieces(environment, query, horizon, rows_max)
+    found = chain.from_iterable(_merged(piece, places, query) for piece, places in pieces)
     return found if query.limit is None else islice(found, query.limit)
 
 
-def scan_batches(
+def scan_vectors(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
-) -> Iterator[list[Event]]:
-    """Yield the same events as lists, none of them empty: what was read together, in parts if it is much.
+) -> Iterator[Vectors]:
+    """Yield the same events as vectors, none of them empty: what was read together, in parts if it is much.
 
-    What is the same for many events is then done once; the query's limit does not count.
+    What is the same for many events is then done once, and none is built; in key order, whatever the query
+    says, and its limit does not count.
     """
-    for part in _parts(environment, query, horizon, rows_max):
-        events = iter(part)
-        while batch := list(islice(events, BATCH_EVENTS_MAX)):
-            yield batch
+    for piece, places in _pieces(environment, query, horizon, rows_max):
+        found = _vectors_of(piece, places, query)
+        if found is not None:
+            for start in range(0, found.size, BATCH_EVENTS_MAX):
+                yield found.cut(start, start + BATCH_EVENTS_MAX)
 
 
-def _parts(
+def _vectors_of(piece: Piece, places: Sequence[int], query: Query) -> Vectors | None:
+    """Return the events of the block's places and those of the rows, in key order; None for none."""
+    rows = _rows_of(piece, query)
+    found = []
+    if piece.block is not None and places:
+        block = piece.block
+        events = block.events if len(places) == block.count else block.take(places)
+        found.append(events if query.matches is None else _matching(events, query.matches))
+    if rows:
+        found.append(vectors(transposed(rows), commit=0))
+    if len(found) < 2:
+        return found[0] if found else None
+    return joined(found).in_key_order()
+
+
+def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
+    return events.take([at for at, event in enumerate(events.events()) if matches(event)])
+
+
+def _pieces(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
-) -> Iterator[Iterable[Event]]:
-    """Yield the events that are wanted of each piece."""
+) -> Iterator[tuple[Piece, Sequence[int]]]:
+    """Yield the pieces, each with the places of what is wanted of its block."""
     lower, upper = query.bounds(horizon)
     ask = None
     if query.sources is not None or query.min_severity is not None:
@@ -130,12 +154,17 @@ def _parts(
     pieces = reader.pieces(lower, upper, descending=query.descending, ask=ask)
     sought = query.sought
     for piece in pieces:
-        yield _merged(piece, places_of(piece, query, sought), query)
+        yield piece, places_of(piece, query, sought)
+
+
+def _rows_of(piece: Piece, query: Query) -> list[Event]:
+    """Return what is wanted of a piece's rows."""
+    return [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
 
 
 def _merged(piece: Piece, places: Sequence[int], query: Query) -> Iterable[Event]:
     """Return the events of the block's places and those of the rows, in the order that is wanted."""
-    rows = [event for key, value in piece.rows if query.wants(event := decode_row(key, value).event)]
+    rows = _rows_of(piece, query)
     if piece.block is None or not places:
         return rows
     found = block_events(piece.block, places, query)

@@ -29,10 +29,11 @@ from yamcs_archive.storage.histogram import Stretches
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.outcomes import Outcome
-from yamcs_archive.storage.query import Query, get, scan, scan_batches
+from yamcs_archive.storage.query import Query, get, scan, scan_vectors
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.state import fill_new, head_commit, read_meta, read_sources
+from yamcs_archive.storage.vectors import Vectors
 from yamcs_archive.storage.writer import Writer
 
 T = TypeVar("T")
@@ -66,8 +67,8 @@ class EventStore(Protocol):
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
-    def scan_batches(self, query: Query) -> Iterator[list[Event]]:
-        """Yield the same as lists of bounded size, none of them empty; the query's limit does not count."""
+    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+        """Yield the same as vectors of bounded size, none of them empty; the query's limit does not count."""
 
     def histogram(self, query: Query, pause_us: int) -> Stretches:
         """Return the stretches of each source's events; of a query, times and sources count."""
@@ -183,10 +184,10 @@ class LmdbStore:
         self._environment.check_usable()
         return scan(self._environment, query, self._meta.horizon, self._options.read_events_max)
 
-    def scan_batches(self, query: Query) -> Iterator[list[Event]]:
+    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """See :class:`EventStore`."""
         self._environment.check_usable()
-        return scan_batches(self._environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan_vectors(self._environment, query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Stretches:
         """See :class:`EventStore`."""
