@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.clients.commands import ENVIRONMENT, Commands, commands
 from tests.clients.history import EVENTS, HISTORY, after, matching, time_of
 from tests.server.serving import WAIT_S, Served
 from yamcs_archive import Event
-
-# As its console script does, and quiet about the client's notice of its protobuf implementation.
-COMMAND = [sys.executable, "-W", "ignore", "-m", "yamcs.cli"]
 
 
 class Tools:
     """The command with a home of its own, configured by ``core``, and local time far from UTC."""
 
-    def __init__(self, home: Path, **core: str) -> None:
-        self._environment = {"HOME": str(home), "TZ": "Asia/Tokyo", "LANG": "C.UTF-8", "COLUMNS": "80"}
+    def __init__(self, commands: Commands, home: Path, **core: str) -> None:
+        self._commands, self._environment = commands, {"HOME": str(home)}
         if core:
             config = home / ".config" / "yamcs-cli" / "config"
             config.parent.mkdir(parents=True)
@@ -31,17 +30,9 @@ class Tools:
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
         """Run it; return what it says on stdout and stderr."""
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=self._environment | environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert done.returncode == status, (done.stdout, done.stderr)
-        return done.stdout, done.stderr
+        ended, said, complaints = self._commands.run([*arguments], self._environment | environment)
+        assert ended == status, (said, complaints)
+        return said, complaints
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
         """Return what ``events log`` shows as JSON."""
@@ -51,16 +42,22 @@ class Tools:
         return found
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with commands(tmp_path_factory.mktemp("runs")) as made:
+        yield made
+
+
 @pytest.fixture
-def tools(served: Served, tmp_path: Path, instance: str) -> Tools:
+def tools(served: Served, runs: Commands, tmp_path: Path, instance: str) -> Tools:
     """The tools, configured for an instance of their own."""
-    return Tools(tmp_path, url=served.url, instance=instance)
+    return Tools(runs, tmp_path, url=served.url, instance=instance)
 
 
 @pytest.fixture(scope="module")
-def reading(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def reading(served: Served, runs: Commands, tmp_path_factory: pytest.TempPathFactory) -> Tools:
     """The tools, configured for the history."""
-    return Tools(tmp_path_factory.mktemp("home"), url=served.url, instance=HISTORY)
+    return Tools(runs, tmp_path_factory.mktemp("home"), url=served.url, instance=HISTORY)
 
 
 def shown(events: list[Event]) -> list[tuple[str, int]]:
@@ -74,12 +71,27 @@ def read(found: list[dict[str, Any]]) -> list[tuple[str, int]]:
 # login, config, instances
 
 
-def test_login_finds_the_server_and_an_instance(served: Served, tmp_path: Path) -> None:
-    tools = Tools(tmp_path)
+def test_login_finds_the_server_and_an_instance(served: Served, runs: Commands, tmp_path: Path) -> None:
+    tools = Tools(runs, tmp_path)
     _, said = tools.run("login", served.url)
     assert "username: guest" in said
     assert f"Using instance: {tools.run('config', 'get', 'instance')[0]}" in said.replace(" (", "\n(")
     assert tools.run("config", "get", "url")[0] == f"{served.url}\n"
+
+
+def test_the_command_started_by_itself_says_the_same(served: Served, runs: Commands, tmp_path: Path) -> None:
+    tools = Tools(runs, tmp_path, url=served.url, instance=HISTORY)
+    for arguments in (["events", "log", "--lines", "3"], ["events", "log", "--filter", "nosuch=1"]):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "yamcs.cli", *arguments],
+            env={**ENVIRONMENT, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == tools.run(*arguments, status=done.returncode)
 
 
 def test_instances_list(reading: Tools) -> None:
@@ -176,8 +188,8 @@ def test_events_log_shows_the_last_ten_as_a_table(reading: Tools) -> None:
         assert (time_of(event) + timedelta(hours=9)).strftime("%Y-%m-%d %H:%M:%S.%f+09:00") in line
 
 
-def test_events_log_in_utc(reading: Tools, served: Served, tmp_path: Path) -> None:
-    tools = Tools(tmp_path, url=served.url, instance=HISTORY, enable_utc="true")
+def test_events_log_in_utc(served: Served, runs: Commands, tmp_path: Path) -> None:
+    tools = Tools(runs, tmp_path, url=served.url, instance=HISTORY, enable_utc="true")
     said, _ = tools.run("events", "log", "-n", "1")
     assert time_of(EVENTS[-1]).strftime("%Y-%m-%d %H:%M:%S.%f+00:00") in said
 
