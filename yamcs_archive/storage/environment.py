@@ -35,6 +35,7 @@ from yamcs_archive.errors import (
     OutOfSpaceError,
 )
 from yamcs_archive.storage.generations import Generations
+from yamcs_archive.storage.kept import KeptBlocks
 from yamcs_archive.storage.opening import Opened, open_generation, translated
 
 
@@ -44,6 +45,7 @@ class Environment:
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
         self.readonly = readonly
+        self.kept = KeptBlocks()
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
         self._lock = threading.Lock()

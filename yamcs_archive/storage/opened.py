@@ -83,9 +83,7 @@ class Part:
 
     @cached_property
     def _key_columns(self) -> list[Any]:
-        found = self._frame(self._keys, self._keys_raw)
-        self._keys = b""
-        return found
+        return self._frame(self._keys, self._keys_raw)
 
     @cached_property
     def times(self) -> Int64s:

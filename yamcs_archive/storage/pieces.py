@@ -42,12 +42,19 @@ class Piece(NamedTuple):
 class Reader:
     """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
 
-    ``given_up`` is asked before each piece: once it says True there are no more.
+    ``given_up`` is asked before each piece: once it says True there are no more. ``keeps``: decoded blocks
+    are taken from those that the environment keeps, and put there; for who reads few events at a time.
     """
 
     def __init__(
-        self, environment: Environment, rows_max: int, given_up: Callable[[], bool] | None = None
+        self,
+        environment: Environment,
+        rows_max: int,
+        given_up: Callable[[], bool] | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
+        self._open = environment.kept.open if keeps else OpenBlock
         self._environment = environment
         self._rows_max = rows_max
         self._given_up = given_up
@@ -95,7 +102,7 @@ class Reader:
         if summary is not None and value is not None:
             block = self._kept
             if block is None or block.key != summary.first or block.checksums != checksums_of(value):
-                block = self._kept = OpenBlock(summary.first, value)
+                block = self._kept = self._open(summary.first, value)
         whole = summary is not None and lower <= summary.first and summary.last < upper
         return Piece(lower, upper, pairs, block, whole)
 

@@ -150,7 +150,7 @@ def _pieces(
     ask = None
     if query.sources is not None or query.min_severity is not None:
         ask = wanted(query.sources, query.min_severity)
-    reader = Reader(environment, rows_max, query.given_up)
+    reader = Reader(environment, rows_max, query.given_up, keeps=query.limit is not None)
     pieces = reader.pieces(lower, upper, descending=query.descending, ask=ask)
     sought = query.sought
     for piece in pieces:
@@ -234,5 +234,5 @@ def get(environment: Environment, key: EventKey, horizon: int | None) -> Event |
     encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    [piece] = Reader(environment, 2).pieces(encoded, encoded + b"\0")
+    [piece] = Reader(environment, 2, keeps=True).pieces(encoded, encoded + b"\0")
     return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)
