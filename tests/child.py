@@ -6,6 +6,8 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+WAIT_S = 60
+"""Longest wait for anything: a machine under load is slow, but what takes longer hangs."""
 _PRELUDE = "import sys; from yamcs_archive import *; from yamcs_archive.errors import *\n"
 
 
@@ -24,6 +26,6 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 def run(code: str, *arguments: object, status: int = 0) -> str:
     """Run ``code`` to its end, expect its exit status, and return what it printed."""
     child = start(code, *arguments)
-    printed, complaints = child.communicate(timeout=60)
+    printed, complaints = child.communicate(timeout=WAIT_S)
     assert child.returncode == status, f"exit {child.returncode}: {complaints}"
     return printed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import run, start
+from tests.child import WAIT_S, run, start
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.errors import (
     ClosedError,
@@ -41,7 +41,7 @@ def test_a_second_writing_process_is_refused_with_the_first_ones_address(tmp_pat
             assert [event.message for event in reading.instance("sim").events()] == ["first"]
     finally:
         holder.kill()
-        holder.communicate()
+        holder.communicate(timeout=WAIT_S)
     with Archive.open(tmp_path / "a") as archive:
         assert archive.instances() == ["sim"]
 
@@ -67,7 +67,7 @@ def test_a_reading_process_sees_what_is_appended_meanwhile(tmp_path: Path) -> No
                 reader.stdin.flush()
                 assert reader.stdout.readline().strip().endswith(f"{message!r}]")
         finally:
-            reader.communicate()
+            reader.communicate(timeout=WAIT_S)
         assert reader.returncode == 0
 
 
@@ -146,11 +146,11 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path)
     child = int(parent.stdout.readline())
     try:
         parent.kill()
-        parent.wait()
+        parent.wait(WAIT_S)
         Archive.open(tmp_path / "a").close()
     finally:
         os.kill(child, signal.SIGKILL)
-        parent.communicate()
+        parent.communicate(timeout=WAIT_S)
 
 
 def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT
+from tests.child import ROOT, WAIT_S
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -20,6 +20,7 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say() -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=WAIT_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

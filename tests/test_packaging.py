@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.jobs import Job, Outcome
 from benchmarks.measures.http import reference
-from tests.child import ROOT, run
+from tests.child import ROOT, WAIT_S, run
 from yamcs_archive.cli.bench import NEEDED
 
 _BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
@@ -29,7 +29,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / path).read_bytes())
     subprocess.run(
-        [sys.executable, "-c", _BUILD, str(source)], cwd=source, check=True, capture_output=True, timeout=120
+        [sys.executable, "-c", _BUILD, str(source)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        timeout=2 * WAIT_S,
     )
     (wheel,) = source.glob("*.whl")
     return wheel
@@ -108,13 +112,13 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for needed in ("pip", *NEEDED):
         pytest.importorskip(needed)
     venv = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=WAIT_S)
     made = venv / "bin" / "python"
     (site,) = venv.glob("lib/python*/site-packages")
     (site / "others.pth").write_text("\n".join({get_path("purelib"), get_path("platlib")}))
     pip = [sys.executable, "-m", "pip", "--python", str(made), "--disable-pip-version-check", "install"]
     options = ["--quiet", "--no-index", "--no-deps", "--force-reinstall"]
-    subprocess.run([*pip, *options, str(built)], check=True, capture_output=True)
+    subprocess.run([*pip, *options, str(built)], check=True, capture_output=True, timeout=WAIT_S)
     return made
 
 
@@ -133,7 +137,9 @@ def test_the_harness_of_an_installed_wheel_runs_beside_what_else_is_installed(
         "--only",
         "memory",
     ]
-    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False, timeout=WAIT_S
+    )
     assert done.returncode == 0, done.stderr
     assert "All runs gave the right answers." in done.stdout
     (output,) = tmp_path.glob("bench-*")
@@ -156,5 +162,6 @@ def test_servers_and_load_of_an_installed_harness_are_its_own(python: Path, tmp_
             env={},
             check=True,
             capture_output=True,
+            timeout=WAIT_S,
         )
         assert msgspec.json.decode(result.read_bytes(), type=Outcome).digest == reference(job)

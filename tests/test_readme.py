@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT
-from tests.server.serving import WAIT_S, Served
+from tests.child import ROOT, WAIT_S
+from tests.server.serving import Served
 from yamcs_archive import Filter
 from yamcs_archive.cli.main import parser
 
@@ -28,7 +28,9 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
     lines = COMMANDS.splitlines()
     assert [line.split()[:3] for line in lines] == [["$", "make", "serve"], ["$", "make", "test"]]
     for line in lines:
-        subprocess.run([make, "--dry-run", line.split()[2]], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(
+            [make, "--dry-run", line.split()[2]], cwd=ROOT, check=True, capture_output=True, timeout=WAIT_S
+        )
 
 
 def test_the_seeds_example_is_answered_as_shown_and_found_after_a_kill(tmp_path: Path) -> None:
@@ -65,6 +67,7 @@ def printed_by_log(folder: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
+        timeout=WAIT_S,
     ).stdout
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.child import ROOT
+from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
 from tests.server.serving import serving
 from yamcs_archive import Archive, Event, Severity
@@ -109,6 +109,7 @@ def test_local_times_are_shown_when_asked_for_and_where_there_are_any(data: Path
         capture_output=True,
         text=True,
         check=True,
+        timeout=WAIT_S,
     ).stdout.splitlines()
     assert "1970-01-01 09:00:00+09:00" in shown[2]
     assert "9999-12-31T23:59:59.999999Z" in shown[3]  # the local year would be 10000
@@ -186,6 +187,7 @@ def test_memory_stays_bounded_however_much_is_shown(data: Path, form: str) -> No
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         check=True,
+        timeout=WAIT_S,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (150 << 20,) * 2),
     )
     assert int(child.stderr) < 150 << 10

@@ -220,6 +220,7 @@ def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_
             cwd=ROOT,
             check=True,
             capture_output=True,
+            timeout=WAIT_S,
         )
         assert served.stop()[0] == 0
     shutil.rmtree(data)

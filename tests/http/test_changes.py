@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgpack
 import pytest
 
-from tests.child import start
+from tests.child import WAIT_S, start
 from tests.http.feeds import Answer, Feed, core_feed, wsgi_feed
 from tests.http.test_api import error_of
 from tests.storage.by_hand import change_meta
@@ -368,7 +368,7 @@ def test_each_event_comes_once_whatever_happens_between_two_pages(tmp_path: Path
                 stored.append("before the kill")
             finally:
                 os.kill(child.pid, 9)
-                child.communicate()
+                child.communicate(timeout=WAIT_S)
     with Archive.open(tmp_path / "a", options=options) as archive:
         send = core_feed(archive)
         seen += [message for messages, _ in pages(send, cursor) for message in messages]

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from tests import child
 from tests.child import ROOT
 
-WAIT_S = 60
-"""Longest wait for anything: a machine under load is slow, but what takes longer hangs."""
+WAIT_S = child.WAIT_S
 PATH = "/api/archive/sim/events"
 
 
@@ -43,7 +43,7 @@ class Served:
         self.line = self._first_line()
         if not self.line.startswith("Serving "):
             self.kill_group()
-            raise AssertionError((self.line, self.process.communicate()))
+            raise AssertionError((self.line, self.process.communicate(timeout=WAIT_S)))
         self.url = self.line.split()[1]
         self.port = int(self.url.rpartition(":")[2])
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.child import run, start
+from tests.child import WAIT_S, run, start
 from tests.storage.test_sealing import SMALL, entries, events, whole
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import (
@@ -261,7 +261,7 @@ def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp
                 reader.stdin.flush()
                 assert reader.stdout.readline() == f"{161 + 2 * n} after {n} after {n}\n"
         finally:
-            _, complaints = reader.communicate()
+            _, complaints = reader.communicate(timeout=WAIT_S)
         assert (reader.returncode, complaints) == (0, "")
 
 
@@ -295,7 +295,7 @@ def test_a_reader_that_begins_just_after_the_change_starts_again_in_the_new_gene
         assert reader.stdout.readline() == "about to begin\n"
         sim.compact()
         sim.append(Event("after", generation_time=5))
-        assert reader.communicate("begin\n") == ("['after', 'before']\n", "")
+        assert reader.communicate("begin\n", timeout=WAIT_S) == ("['after', 'before']\n", "")
 
 
 _COMPACT_THEN_DIE = """
