@@ -303,7 +303,13 @@ def granian_server(archive: Archive) -> Iterator[int]:
     listening = bind("127.0.0.1", 0)
     port: int = listening.getsockname()[1]
     listen(listening)
-    server = ThreadServer(listening, create_asgi_app(archive), stopping=lambda: None)
+    app = create_asgi_app(archive)
+
+    def stopping() -> None:  # as the standalone process does
+        app.end_polls()
+        app.end_live(1)
+
+    server = ThreadServer(listening, app, stopping)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
