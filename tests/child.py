@@ -1,14 +1,19 @@
 """Runs a piece of Python in a child process, as a program of its own would run."""
 
+import atexit
+import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-WAIT_S = 60
-"""Longest wait for anything: a machine under load is slow, but what takes longer hangs."""
+from tests import forking
+from tests.forking import Forks
+
+ROOT = forking.ROOT
+WAIT_S = forking.WAIT_S
 _PRELUDE = "import sys; from yamcs_archive import *; from yamcs_archive.errors import *\n"
+_forks = Forks("yamcs_archive", environment=os.environ)
+atexit.register(_forks.close)
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -28,4 +33,11 @@ def run(code: str, *arguments: object, status: int = 0) -> str:
     child = start(code, *arguments)
     printed, complaints = child.communicate(timeout=WAIT_S)
     assert child.returncode == status, f"exit {child.returncode}: {complaints}"
+    return printed
+
+
+def run_in_fork(code: str, *arguments: object, status: int = 0) -> str:
+    """Do as :func:`run`, in a process that has the package loaded: for what is run many times."""
+    ended, printed, complaints = _forks.run(_PRELUDE + textwrap.dedent(code), [*map(str, arguments)])
+    assert ended == status, f"exit {ended}: {complaints}"
     return printed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,33 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.clients.commands import ENVIRONMENT, Commands, commands
 from tests.clients.history import EVENTS, HISTORY, after, matching, time_of
+from tests.forking import Forks
 from tests.server.serving import WAIT_S, Served
 from yamcs_archive import Event
 
+ENVIRONMENT = {"TZ": "Asia/Tokyo", "LANG": "C.UTF-8", "COLUMNS": "80"}
+"""Local time is far from UTC."""
+QUIET = ("-W", "ignore")
+"""Without the client's notice of its protobuf implementation."""
+
 
 class Tools:
-    """The command with a home of its own, configured by ``core``, and local time far from UTC."""
+    """The command with a home of its own, configured by ``core``."""
 
-    def __init__(self, commands: Commands, home: Path, **core: str) -> None:
-        self._commands, self._environment = commands, {"HOME": str(home)}
+    def __init__(self, forks: Forks, home: Path, **core: str) -> None:
+        self._forks, self._home = forks, home
         if core:
             config = home / ".config" / "yamcs-cli" / "config"
             config.parent.mkdir(parents=True)
             config.write_text("\n".join(["[core]", *(f"{name} = {value}" for name, value in core.items())]))
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
-        """Run it; return what it says on stdout and stderr."""
-        ended, said, complaints = self._commands.run([*arguments], self._environment | environment)
-        assert ended == status, (said, complaints)
-        return said, complaints
+        """Run it, as ``python -m yamcs.cli`` does; return what it says on stdout and stderr."""
+        code = 'import runpy; runpy.run_module("yamcs.cli", run_name="__main__", alter_sys=True)'
+        ended, *said = self._forks.run(code, arguments, {"HOME": str(self._home), **environment})
+        assert ended == status, said
+        return said[0], said[1]
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
         """Return what ``events log`` shows as JSON."""
@@ -43,21 +50,21 @@ class Tools:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    with commands(tmp_path_factory.mktemp("runs")) as made:
+def forks() -> Iterator[Forks]:
+    with closing(Forks("yamcs.client", options=QUIET, environment=ENVIRONMENT)) as made:
         yield made
 
 
 @pytest.fixture
-def tools(served: Served, runs: Commands, tmp_path: Path, instance: str) -> Tools:
+def tools(served: Served, forks: Forks, tmp_path: Path, instance: str) -> Tools:
     """The tools, configured for an instance of their own."""
-    return Tools(runs, tmp_path, url=served.url, instance=instance)
+    return Tools(forks, tmp_path, url=served.url, instance=instance)
 
 
 @pytest.fixture(scope="module")
-def reading(served: Served, runs: Commands, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def reading(served: Served, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Tools:
     """The tools, configured for the history."""
-    return Tools(runs, tmp_path_factory.mktemp("home"), url=served.url, instance=HISTORY)
+    return Tools(forks, tmp_path_factory.mktemp("home"), url=served.url, instance=HISTORY)
 
 
 def shown(events: list[Event]) -> list[tuple[str, int]]:
@@ -71,19 +78,19 @@ def read(found: list[dict[str, Any]]) -> list[tuple[str, int]]:
 # login, config, instances
 
 
-def test_login_finds_the_server_and_an_instance(served: Served, runs: Commands, tmp_path: Path) -> None:
-    tools = Tools(runs, tmp_path)
+def test_login_finds_the_server_and_an_instance(served: Served, forks: Forks, tmp_path: Path) -> None:
+    tools = Tools(forks, tmp_path)
     _, said = tools.run("login", served.url)
     assert "username: guest" in said
     assert f"Using instance: {tools.run('config', 'get', 'instance')[0]}" in said.replace(" (", "\n(")
     assert tools.run("config", "get", "url")[0] == f"{served.url}\n"
 
 
-def test_the_command_started_by_itself_says_the_same(served: Served, runs: Commands, tmp_path: Path) -> None:
-    tools = Tools(runs, tmp_path, url=served.url, instance=HISTORY)
+def test_the_command_started_by_itself_says_the_same(served: Served, forks: Forks, tmp_path: Path) -> None:
+    tools = Tools(forks, tmp_path, url=served.url, instance=HISTORY)
     for arguments in (["events", "log", "--lines", "3"], ["events", "log", "--filter", "nosuch=1"]):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "yamcs.cli", *arguments],
+            [sys.executable, *QUIET, "-m", "yamcs.cli", *arguments],
             env={**ENVIRONMENT, "HOME": str(tmp_path)},
             capture_output=True,
             text=True,
@@ -188,8 +195,8 @@ def test_events_log_shows_the_last_ten_as_a_table(reading: Tools) -> None:
         assert (time_of(event) + timedelta(hours=9)).strftime("%Y-%m-%d %H:%M:%S.%f+09:00") in line
 
 
-def test_events_log_in_utc(served: Served, runs: Commands, tmp_path: Path) -> None:
-    tools = Tools(runs, tmp_path, url=served.url, instance=HISTORY, enable_utc="true")
+def test_events_log_in_utc(served: Served, forks: Forks, tmp_path: Path) -> None:
+    tools = Tools(forks, tmp_path, url=served.url, instance=HISTORY, enable_utc="true")
     said, _ = tools.run("events", "log", "-n", "1")
     assert time_of(EVENTS[-1]).strftime("%Y-%m-%d %H:%M:%S.%f+00:00") in said
 

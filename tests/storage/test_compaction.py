@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.child import WAIT_S, run, start
+from tests.child import WAIT_S, run, run_in_fork, start
 from tests.storage.test_sealing import SMALL, entries, events, whole
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import (
@@ -325,7 +325,7 @@ _COMPACT_THEN_DIE = """
 def test_a_kill_at_any_step_leaves_one_generation_and_all_that_was_acknowledged(
     tmp_path: Path, point: str
 ) -> None:
-    run(_COMPACT_THEN_DIE, tmp_path / "a", point, status=-signal.SIGKILL)
+    run_in_fork(_COMPACT_THEN_DIE, tmp_path / "a", point, status=-signal.SIGKILL)
     at = COMPACT_POINTS.index(point)
     expected = 160 + 30 * ((at >= 1) + (at >= 3))
     number = 1 + (at >= COMPACT_POINTS.index("compact-renamed"))
@@ -380,7 +380,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
         sim.append(Event("after", generation_time=1_000_000))
         assert len([first, *parked]) == expected + 1
         # What is acknowledged now must be where every other process looks for it.
-        printed = run(
+        printed = run_in_fork(
             """
             sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
             print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))

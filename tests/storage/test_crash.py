@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import run
+from tests.child import run, run_in_fork
 from yamcs_archive import Archive, Event
 from yamcs_archive.storage.points import POINTS
 
@@ -37,7 +37,7 @@ _APPEND_THEN_DIE = """
 def test_a_kill_at_a_point_loses_nothing_acknowledged_and_halves_nothing(
     tmp_path: Path, point: str, passes: int
 ) -> None:
-    printed = run(_APPEND_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
+    printed = run_in_fork(_APPEND_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
     acknowledged = len(printed.split())
     with Archive.open(tmp_path / "archive") as archive:
         sim = archive.instance("sim", create=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.child import run
+from tests.child import run_in_fork
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError, RequestIdsFullError
 from yamcs_archive.limits import REQUEST_AGE_US
@@ -263,7 +263,7 @@ def test_what_is_kept_and_damaged_is_told_not_misread(sim: Instance) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_leaves_the_event_with_its_id_or_neither(tmp_path: Path, point: str) -> None:
-    printed = run(
+    printed = run_in_fork(
         """
         import os, signal
         from yamcs_archive.storage import points

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.child import run
+from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage import sealing
@@ -203,7 +203,7 @@ def test_sealing_interrupted_at_a_point_loses_and_doubles_nothing(
     tmp_path: Path, point: str, passes: int, death: str, late: int
 ) -> None:
     status = -signal.SIGKILL if death == "kill" else 0
-    printed = run(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, late, status=status)
+    printed = run_in_fork(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, late, status=status)
     everything = f"{100 + late} {100 + late}\n"
     assert printed == ("" if death == "kill" else f"stopped here {everything}{everything}")
     with Archive.open(tmp_path / "a", options=SMALL) as archive:

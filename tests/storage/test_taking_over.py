@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import run
+from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import ConflictError, MirrorError
 from yamcs_archive.results import Commit, MirrorState
@@ -116,7 +116,7 @@ _TAKE_OVER_THEN_DIE = """
 def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
     tmp_path: Path, point: str, passes: int
 ) -> None:
-    printed = run(_TAKE_OVER_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
+    printed = run_in_fork(_TAKE_OVER_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
     acknowledged = len(printed.split())
     with Archive.open(tmp_path / "archive") as archive:
         copy = archive.instance("sim", create=True)
