@@ -14,7 +14,8 @@ from yamcs_archive import Archive, Event, EventKey, Options
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.integers import int64s
 from yamcs_archive.storage.keys import decode_keys, encode_key, encode_keys
-from yamcs_archive.storage.vectors import joined, key_order, place_among, vectors
+from yamcs_archive.storage.order import key_order, place_among
+from yamcs_archive.storage.vectors import joined, vectors
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30)
 

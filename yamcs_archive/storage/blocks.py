@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.storage.coded import Coded, joined_codes
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.keys import decode_bound, encode_key
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.opened import Part
+from yamcs_archive.storage.order import key_order, place_among
 from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, encode_parts, end_of
 from yamcs_archive.storage.summaries import Summary, pack_sources
 from yamcs_archive.storage.summaries import joined as joined_summaries
-from yamcs_archive.storage.vectors import Coded, Vectors, joined, joined_codes, key_order, place_among
+from yamcs_archive.storage.vectors import Vectors, joined
 
 _FEW = 16
 """One event in so many, or fewer, are taken out of the text of all one by one."""

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from yamcs_archive.event import Stretch
+from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.pieces import Piece, Reader
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.rows import decode_rows
 from yamcs_archive.storage.summaries import wanted
-from yamcs_archive.storage.vectors import Coded
 
 
 class Stretches(Iterator[Stretch]):

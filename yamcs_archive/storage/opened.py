@@ -20,12 +20,13 @@ import numpy.typing as npt
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT
+from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.frames import decompressed
 from yamcs_archive.storage.integers import Int64s, pick_integers, unpack_integers
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.parts import HEADER, SMALL_TABLE_MAX, SUM_BYTES, Kind, by_source, kinds_of
 from yamcs_archive.storage.stretches import Stretches
-from yamcs_archive.storage.vectors import Coded, Vectors, picked
+from yamcs_archive.storage.vectors import Vectors, picked
 
 _FEW = 16
 """Where so many events stand in another order is counted for each; for more, all are put in that order."""

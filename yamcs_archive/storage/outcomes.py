@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import accumulate
 from operator import lt
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,34 +28,16 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
-from yamcs_archive.storage.columns import Columns, Key, joined
+from yamcs_archive.storage.columns import Columns, joined
 from yamcs_archive.storage.commits import Run
+from yamcs_archive.storage.finding import Existing, Finding, Stretch
 from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.vectors import Vectors, key_order, place_among, vectors
+from yamcs_archive.storage.order import key_order
+from yamcs_archive.storage.vectors import Vectors, vectors
 
 _VECTOR_EVENTS_MIN = 64
 """Fewer events than this are faster one by one."""
-_LOOKS_MAX, _SCATTERED = 64, 4
-"""After so many look-ups that found fewer events each than this, events are looked for all at once."""
-_COMPARED_AT_ONCE = 64
-"""Stored events that are held at once to be compared with those offered: at most 64 MiB of messages."""
-
-
-class Existing(Protocol):
-    """Where the stored keys are looked up."""
-
-    def next_key(self, key: Key) -> Key | None:
-        """Return the least stored key that is not below ``key``, or None."""
-
-    def greatest_key(self) -> Key | None:
-        """Return the greatest stored key, or None."""
-
-    def held(self, events: Vectors) -> list[int]:
-        """Return the places of the events, which are in key order, whose keys are stored."""
-
-    def events(self, keys: Sequence[Key]) -> list[Event]:
-        """Return the events stored under ``keys``, which come in order."""
 
 
 class Refused(NamedTuple):
@@ -124,15 +106,6 @@ class Outcome:
     """Set when none of this caller's events was taken."""
 
 
-class Stretch(NamedTuple):
-    """New events that a commit's record names by their first and last key."""
-
-    start: int
-    stop: int
-    alone: bool
-    """True: nothing was stored between its keys before. False: nobody looked."""
-
-
 @dataclass
 class Group:
     """What a group does: the outcome for each caller, and what is to be written for them together."""
@@ -180,20 +153,27 @@ def decide(
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
             return _counted(takers, Group(outcomes, events, [Stretch(0, columns.size, alone=True)]))
-    arrived: Sequence[int] = range(columns.size)  # where each of the events came
+    # Where each event stands in what arrived, in key order. Stable, so that of equal keys the first to arrive
+    # comes first. Python orders text by code point, which is the order of UTF-8 bytes: this is the order of
+    # the encoded keys.
+    arrived = np.arange(columns.size)
     if arrivals.expired:
-        arrived = [index for index in arrived if index not in arrivals.expired]
-        events = events.take(arrived)
-    # Stable, so that of equal keys the first to arrive comes first. Python orders text by code point,
-    # which is the order of UTF-8 bytes: this is the order of the encoded keys.
-    unsorted = events
-    order = key_order(_times(events), lambda at: unsorted.key(at)[1:])
+        arrived = np.delete(arrived, sorted(arrivals.expired))
+    times = _times(events)[arrived]
+    order = key_order(times, lambda at: events.key(int(arrived[at]))[1:])
     if order is not None:
-        arrived = np.array(arrived)[order].tolist()
-        events = events.take(order.tolist())
-    new, stretches = _Placing(events, existing, arrivals, arrived).run()
-    if len(new) < events.size:
-        events = events.take(new)
+        arrived, times = arrived[order], times[order]
+
+    def refuse(place: int, first: Event | int) -> None:
+        if isinstance(first, int):
+            first = columns.event(int(arrived[first]))
+        arrivals.refuse(int(arrived[place]), first)
+
+    keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
+    new, stretches = Finding(keys, times, existing, refuse).run()
+    if order is not None or len(new) < columns.size:
+        found = arrived[new]
+        events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
     return _counted(takers, Group(outcomes, events, stretches))
 
 
@@ -243,81 +223,6 @@ class _Arrivals:
             outcome.duplicates.append((position, stored))
         else:
             outcome.conflicts.add(Refused(position, stored, offered))
-
-
-class _Placing:
-    """Finds which events, given in key order, are new, and the stretches that they make.
-
-    One look-up finds the next stored key, so that all keys below it are new at once: a group beyond the
-    newest event costs one look-up, however large it is. Where look-ups give an event or two each, the
-    events are scattered among stored ones, and all of them are looked for at once instead.
-    """
-
-    def __init__(
-        self, events: Columns | Vectors, existing: Existing, arrivals: _Arrivals, arrived: Sequence[int]
-    ) -> None:
-        self._events, self._existing, self._arrivals, self._arrived = events, existing, arrivals, arrived
-        self._times = _times(events)
-        alike = np.flatnonzero(self._times[1:] == self._times[:-1]).tolist()
-        self._repeated = [at + 1 for at in alike if events.key(at) == events.key(at + 1)]
-        self._new: list[int] = []
-        self._stretches: list[Stretch] = []
-
-    def run(self) -> tuple[list[int], list[Stretch]]:
-        """Return the places of the new events, and the stretches that they make in their own order."""
-        index = looked = 0
-        while index < self._events.size:
-            key = self._events.key(index)
-            following = self._existing.next_key(key)
-            looked += 1
-            if following == key:
-                self._refuse_held([index])
-                index += 1
-            else:
-                stop = self._events.size if following is None else self._place_of(following)
-                self._take(index, stop, set(), alone=True)
-                index = stop
-            if looked == _LOOKS_MAX and index < _SCATTERED * looked and isinstance(self._events, Vectors):
-                index = self._take_scattered(index, self._events)
-        return self._new, self._stretches
-
-    def _take_scattered(self, index: int, events: Vectors) -> int:
-        """Take the events from ``index`` up to those beyond all that is stored; return where those begin."""
-        greatest = self._existing.greatest_key()
-        stop = events.size if greatest is None else self._place_of(greatest)
-        if stop > index:
-            held = {index + place for place in self._existing.held(events.cut(index, stop))}
-            self._take(index, stop, held, alone=False)
-        return max(index, stop)
-
-    def _take(self, start: int, stop: int, held: set[int], *, alone: bool) -> None:
-        """Take the events from ``start`` to ``stop`` as one stretch, but those that are held already."""
-        begin = len(self._new)
-        repeated = set(self._repeated[bisect_left(self._repeated, start) : bisect_left(self._repeated, stop)])
-        index = start
-        for here in sorted(held | repeated):
-            self._new.extend(range(index, here))
-            index = here + 1
-            if here not in held:
-                self._refuse(here, self._events.event(self._new[-1]))
-        self._refuse_held(sorted(held))
-        self._new.extend(range(index, stop))
-        if len(self._new) > begin:
-            self._stretches.append(Stretch(begin, len(self._new), alone))
-
-    def _refuse_held(self, places: list[int]) -> None:
-        """Refuse the events at places whose keys are stored, some at a time: what is stored may be large."""
-        for start in range(0, len(places), _COMPARED_AT_ONCE):
-            part = places[start : start + _COMPARED_AT_ONCE]
-            stored = self._existing.events([self._events.key(place) for place in part])
-            for place, event in zip(part, stored, strict=True):
-                self._refuse(place, event)
-
-    def _refuse(self, place: int, stored: Event) -> None:
-        self._arrivals.refuse(self._arrived[place], stored)
-
-    def _place_of(self, key: Key) -> int:
-        return place_among(self._times, key, self._events.key)
 
 
 def _number(

@@ -22,10 +22,11 @@ import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.storage import messages
+from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.frames import compressed
 from yamcs_archive.storage.integers import Int64s, pack_integers
 from yamcs_archive.storage.messages import Packer
-from yamcs_archive.storage.vectors import Coded, Vectors, picked
+from yamcs_archive.storage.vectors import Vectors, picked
 
 HEADER = struct.Struct(">IIIIIIII")
 """Two checksums, of keys and of the rest; count; bytes of key frame, of body frame and of all stretches;

@@ -25,8 +25,9 @@ from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.finding import Existing
 from yamcs_archive.storage.keys import decode_key, encode_key
-from yamcs_archive.storage.outcomes import Existing, Group, Outcome
+from yamcs_archive.storage.outcomes import Group, Outcome
 from yamcs_archive.storage.requests import Asked, Kept, decode_kept, encode_kept
 
 Pair = tuple[bytes, bytes]

@@ -20,10 +20,11 @@ import numpy as np
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.storage.checksums import CHECKSUM_BYTES, Sealer
+from yamcs_archive.storage.coded import Coded, coded
 from yamcs_archive.storage.columns import Columns
 from yamcs_archive.storage.integers import int64s
 from yamcs_archive.storage.keys import decode_key, decode_keys
-from yamcs_archive.storage.vectors import Coded, Vectors, coded
+from yamcs_archive.storage.vectors import Vectors
 
 _SEALER = Sealer("rows")
 _DEFAULTS: tuple[Any, ...] = (None, None, b"", {})

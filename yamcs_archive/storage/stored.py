@@ -23,6 +23,7 @@ from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commi
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.keys import decode_key, encode_key
+from yamcs_archive.storage.order import Keys
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import (
     BLOCK_LEVEL,
@@ -32,7 +33,6 @@ from yamcs_archive.storage.summaries import (
     encode_summary,
     joined,
 )
-from yamcs_archive.storage.vectors import Vectors
 
 _BLOCKS_KEPT_MAX = 32
 """Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
@@ -142,31 +142,31 @@ class Stored:
         self._kept.greatest = max(keys, default=None)
         return self._kept.greatest
 
-    def held(self, events: Vectors) -> list[int]:
-        """Return the places of the events, which are in key order, whose keys are stored.
+    def held(self, keys: Keys) -> list[int]:
+        """Return the places of the keys, which are in order, that are stored.
 
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
-        keys = events.encoded_keys()
+        encoded = keys.encoded()
         # Not by getmulti(), which would hold all values, and that of a key as often as it is asked for.
         there = self._rows.set_key
-        found = {place for place, key in enumerate(keys) if there(key)}
+        found = {place for place, key in enumerate(encoded) if there(key)}
         at = 0
-        while at < len(keys):
-            block = self.block_before(keys[at] + b"\0")
-            if block is None or block.last < keys[at]:
-                following = self.first_block_from(keys[at])
-                at = len(keys) if following is None else bisect_left(keys, following, at)
+        while at < len(encoded):
+            block = self.block_before(encoded[at] + b"\0")
+            if block is None or block.last < encoded[at]:
+                following = self.first_block_from(encoded[at])
+                at = len(encoded) if following is None else bisect_left(encoded, following, at)
                 continue
-            stop = bisect_right(keys, block.last, at)
+            stop = bisect_right(encoded, block.last, at)
             times = self._kept.times(block.first)
             if times is None:
                 times = self.block(block.first).times
                 self._kept.keep_times(block.first, times)
-            asked = events.times[at:stop]
+            asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
-                places = self.block(block.first).places_of_keys([events.key(place) for place in alike])
+                places = self.block(block.first).places_of_keys([keys.key(place) for place in alike])
                 found.update(place for place, there in zip(alike, places, strict=True) if there >= 0)
             at = stop
         return sorted(found)

@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event
+from yamcs_archive.storage.coded import Coded, coded, joined_codes
 from yamcs_archive.storage.columns import TABLE_TEXT_MAX, Columns, Key
 from yamcs_archive.storage.integers import Int64s, int64s
-from yamcs_archive.storage.keys import encode_keys
+from yamcs_archive.storage.order import Keys, key_order
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
 _FEW = 8
@@ -36,66 +36,6 @@ def picked(values: list[Any], places: npt.NDArray[np.intp]) -> list[Any]:
         return [values[place] for place in places.tolist()]
     found: list[Any] = np.array(values, dtype=object)[places].tolist()
     return found
-
-
-class Coded(NamedTuple):
-    """A column of texts, or None, of which there are few different ones."""
-
-    table: list[Any]
-    places: npt.NDArray[np.int32]
-    """Each event's place in the table."""
-
-    def values(self) -> list[Any]:
-        """Return the column."""
-        if len(self.table) == 1:
-            return self.table * len(self.places)
-        found: list[Any] = np.array(self.table, dtype=object)[self.places].tolist()
-        return found
-
-    def used(self) -> Coded:
-        """Return the same column with nothing in the table that no event has."""
-        if len(self.table) == 1:
-            return self
-        places = np.flatnonzero(np.bincount(self.places, minlength=len(self.table)))
-        if len(places) == len(self.table):
-            return self
-        return Coded([self.table[place] for place in places.tolist()], _mapped(self.places, places))
-
-    def in_order(self) -> Coded:
-        """Return the same column with a sorted table."""
-        order = np.array(sorted(range(len(self.table)), key=self.table.__getitem__), np.int32)
-        return Coded([self.table[place] for place in order.tolist()], _mapped(self.places, order))
-
-
-def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Return an index into the table that has the entries at ``places`` of the old one."""
-    new_place = np.empty(int(places.max()) + 1, np.int32)
-    new_place[places] = np.arange(len(places), dtype=np.int32)
-    return new_place[index]
-
-
-def coded(column: Sequence[Any]) -> Coded:
-    """Return a column as table and index.
-
-    >>> coded(["b", None, "b"])
-    Coded(table=['b', None], places=array([0, 1, 0], dtype=int32))
-    """
-    if column and column[0] is None and column.count(None) == len(column):
-        return Coded([None], np.zeros(len(column), np.int32))
-    place = _Places()
-    try:  # as bytes: in half of the time that numpy takes to fetch ints
-        places = np.frombuffer(bytes(map(place.__getitem__, column)), np.uint8).astype(np.int32)
-    except ValueError:  # more than 256 of them
-        places = np.fromiter(map(place.__getitem__, column), np.int32, len(column))
-    return Coded(list(place), places)
-
-
-class _Places(dict[Any, int]):
-    """Gives each value that it is asked for a place, in the order in which they come."""
-
-    def __missing__(self, value: Any) -> int:
-        self[value] = place = len(self)
-        return place
 
 
 class Vectors(NamedTuple):
@@ -132,12 +72,16 @@ class Vectors(NamedTuple):
 
     def key(self, at: int) -> Key:
         """Return the key of one event."""
-        return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
+        return self.keys.key(at)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of all events."""
+        return Keys(self.times, self.sources, self.numbers)
 
     def encoded_keys(self) -> list[bytes]:
         """Return the key of each event in its stored form."""
-        names = [name.encode() for name in self.sources.table]
-        return encode_keys(self.times, [names[place] for place in self.sources.places.tolist()], self.numbers)
+        return self.keys.encoded()
 
     def cut(self, start: int, stop: int) -> Vectors:
         """Return the events from ``start`` up to ``stop``."""
@@ -224,37 +168,6 @@ def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
     return vectors.key(at)[1:]
 
 
-def place_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
-    """Return how many events, which are in key order, have a lesser key; ``key_of(place)`` gives each one's.
-
-    >>> place_among(int64s([1, 3, 3]), (3, "B", 0), [(1, "A", 0), (3, "A", 0), (3, "B", 0)].__getitem__)
-    2
-    """
-    low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
-    return bisect_left(range(high), key, low, high, key=key_of)
-
-
-def key_order(times: Int64s, rest: Any) -> npt.NDArray[np.intp] | None:
-    """Return the order of keys, of which times decide but for few: then ``rest(place)`` does.
-
-    Equal keys stay in the order in which they are; None when all are in order.
-
-    >>> key_order(int64s([5, 3, 5]), [2, 0, 1].__getitem__).tolist()
-    [1, 2, 0]
-    """
-    if (times[1:] > times[:-1]).all():
-        return None
-    order = np.argsort(times, kind="stable")
-    in_order = times[order]
-    ties = np.flatnonzero(in_order[1:] == in_order[:-1])
-    if len(ties):
-        begins = ties[np.flatnonzero(np.diff(ties, prepend=-2) > 1)]
-        ends = ties[np.flatnonzero(np.diff(ties, append=len(times) + 1) > 1)] + 2
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            order[begin:end] = sorted(order[begin:end].tolist(), key=rest)
-    return order
-
-
 def vectors(columns: Columns, commit: int) -> Vectors:
     """Return complete events that one commit stores, as vectors.
 
@@ -306,20 +219,6 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
         _joined_lists([(part.extensions, part.size) for part in parts], bytes),
         _joined_lists([(part.extra, part.size) for part in parts], dict),
     )
-
-
-def joined_codes(parts: Sequence[Coded]) -> Coded:
-    """Return columns one behind the other, as one.
-
-    >>> joined_codes([coded(["a"]), coded(["b", "a"])]).values()
-    ['a', 'b', 'a']
-    """
-    place: dict[Any, int] = {}
-    indexes = []
-    for part in parts:
-        places = [place.setdefault(text, len(place)) for text in part.table]
-        indexes.append(np.array(places, np.int32)[part.places])
-    return Coded(list(place), np.concatenate(indexes))
 
 
 def _joined_lists(parts: Sequence[tuple[list[Any] | None, int]], nothing: Any) -> list[Any] | None:
