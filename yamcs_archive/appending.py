@@ -109,7 +109,8 @@ def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
         for part in parts:
             start = 0
             while start < part.size:
-                more = part.cut(start, start + CHUNK_EVENTS_MAX - events)
+                room = CHUNK_EVENTS_MAX - events
+                more = part.cut(start, start + room) if start or part.size > room else part
                 start += more.size
                 held.append(more)
                 events += more.size

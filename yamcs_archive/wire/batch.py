@@ -114,7 +114,7 @@ def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Part]:
 
     >>> import msgpack
     >>> [part.generation_time for part in from_msgpack([msgpack.packb({"message": "a", "time": 5})])]
-    [[5]]
+    [array('q', [5])]
     """
     position = read = 0
     held, seen = b"", _unpacker()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from yamcs_archive.event import Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, TIME_MAX_US, TIME_MIN_US
@@ -29,6 +30,8 @@ _TYPE, _MESSAGE, _SEVERITY, _TIME, _SOURCE, _NUMBER = range(2, 8)
 _SECONDS, _NANOS = 1, 2
 _VARINT_BYTES_MAX = 5
 """Of a varint: 35 bits, which reach beyond int32 and, in seconds, to the year 3058."""
+_BEYOND_BYTES = 8
+"""That looks may reach beyond the last message."""
 _S_US, _S_NS = 1_000_000, 1_000_000_000
 
 
@@ -112,7 +115,7 @@ def of_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) ->
 
 
 def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Offered:
-    raw = np.frombuffer(messages + bytes(_VARINT_BYTES_MAX + 1), np.uint8)
+    raw = np.frombuffer(messages + bytes(_BEYOND_BYTES), np.uint8)
     walk = _Walk(raw, starts, stops)
     kinds, texts, severities = walk.text(_TYPE), walk.text(_MESSAGE), walk.text(_SEVERITY)
     times, sources = walk.text(_TIME), walk.text(_SOURCE)
@@ -125,14 +128,30 @@ def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Offered:
     return Offered.common(
         _texts(characters, texts),
         _texts(characters, sources),
-        [_SEVERITIES[name] for name in _texts(characters, severities, "INFO")],
+        _severities(raw, severities),
         _texts(characters, kinds, None),
         generation_time=_column(times.there, _instants(raw, times)),
         seq_number=_column(numbered, numbers),
     )
 
 
-_SEVERITIES = dict(Severity.__members__)
+_WORD = np.dtype("<u8")
+_SEVERITIES = {
+    0: Severity.INFO,
+    **{int.from_bytes(name.encode(), "little"): severity for name, severity in Severity.__members__.items()},
+}
+"""By their names as numbers: the longest has 8 letters. INFO where there is none."""
+
+
+def _severities(raw: npt.NDArray[np.uint8], spans: _Spans) -> list[Severity]:
+    lengths = spans.stops - spans.starts
+    if lengths.max() > _WORD.itemsize or (lengths[spans.there] == 0).any():
+        raise _UnusualError
+    letters = sliding_window_view(raw, _WORD.itemsize)[spans.starts] * (
+        np.arange(_WORD.itemsize) < lengths[:, None]
+    )
+    words: list[int] = letters.view(_WORD)[:, 0].tolist()
+    return list(map(_SEVERITIES.__getitem__, words))
 
 
 def _texts(characters: str, spans: _Spans, absent: Any = "") -> list[Any]:

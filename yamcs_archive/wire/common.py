@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import struct
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +95,7 @@ def of_maps(maps: bytes, count: int) -> Offered | None:
     >>> import msgpack
     >>> one = msgpack.packb({"message": "a", "time": 5})
     >>> of_maps(one + one, 2).generation_time, of_maps(one, 2)
-    ([5, 5], None)
+    (array('q', [5, 5]), None)
     """
     try:
         return _offered(_array(_ARRAY32 + count.to_bytes(_ARRAY32_BYTES, "big") + maps))
@@ -129,11 +131,19 @@ def _times(given: list[Any]) -> Sequence[int | None]:
     return _bounded(times, TIME_MIN_US, TIME_MAX_US)
 
 
-def _bounded(numbers: list[int | None], low: int, high: int) -> list[int | None]:
-    there = [number for number in numbers if number is not None]
-    if there and not low <= min(there) <= max(there) <= high:
+def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
+    """Return a column of ints; ValueError for one that is out of bounds."""
+    try:
+        found = array("q", struct.pack(f"{len(numbers)}q", *numbers))
+    except struct.error:  # None, or beyond int64
+        there = [number for number in numbers if number is not None]
+        if there and not low <= min(there) <= max(there) <= high:
+            raise ValueError(numbers) from None
+        return numbers
+    values = np.frombuffer(found, np.int64)
+    if len(values) and not low <= values.min() <= values.max() <= high:
         raise ValueError(numbers)
-    return numbers
+    return found
 
 
 def of_message(body: bytes) -> Event | None:

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.times import parse_rfc3339
 
 _Ints = npt.NDArray[np.int64]
 _Bytes = npt.NDArray[np.uint8]
@@ -25,12 +27,11 @@ _AT_SIGNS = [at for at, byte in enumerate(_TEMPLATE) if byte != ord("0")]
 _SIGNS = np.frombuffer(_TEMPLATE, np.uint8)[_AT_SIGNS][:, None]
 _POINT = len(_TEMPLATE)
 _FRACTION = range(_POINT + 1, _POINT + 7)
+_AT_FRACTION = np.array(_FRACTION, np.uint8)[:, None]
+_ZERO = np.uint8(ord("0"))
 _SHORTEST, _LONGEST = _POINT + len("Z"), _FRACTION.stop + len("Z")
-_DAYS_OF_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
-_DAYS_BEFORE_MONTH = np.concatenate([[0], _DAYS_OF_MONTH.cumsum()[:-1]]).astype(np.int32)
-_DAYS_BEFORE_1970 = 719_162
-"""From 0001-01-01 on."""
-_DAY_S, _S_US = 86_400, 1_000_000
+_WEIGHTS = 10 ** np.arange(len(_FRACTION), dtype=np.int32)[::-1]
+_S_US = 1_000_000
 
 
 def microseconds(texts: Sequence[str]) -> array[int] | None:
@@ -55,7 +56,11 @@ def microseconds(texts: Sequence[str]) -> array[int] | None:
     rows = np.ascontiguousarray(sliding_window_view(raw, _FRACTION.stop)[stops - lengths].T)
     if (rows[_AT_SIGNS] != _SIGNS).any():
         return None
-    fractions, seconds = _fractions(rows, lengths.astype(np.uint8) - np.uint8(1)), _seconds(rows)
+    fractions = _fractions(rows, lengths.astype(np.uint8) - np.uint8(1))
+    try:
+        seconds = _seconds(rows)
+    except BadTimeError:  # no such day
+        return None
     if fractions is None or seconds is None:
         return None
     found = seconds * _S_US + fractions
@@ -66,34 +71,41 @@ def microseconds(texts: Sequence[str]) -> array[int] | None:
 
 def _seconds(rows: _Bytes) -> _Ints | None:
     """Return the seconds since 1970 of the digits of years, months, days, hours, minutes and seconds."""
-    digits = rows[_AT_DIGITS] - np.uint8(ord("0"))  # what is less wraps
-    if (digits > 9).any():
+    digits = rows[_AT_DIGITS] - _ZERO  # what is less wraps
+    if digits.max() > 9:
         return None
     century, of_century, month, day, hour, minute, second = digits[::2] * np.uint8(10) + digits[1::2]
-    year = century.astype(np.int32) * 100 + of_century
-    if (month - np.uint8(1)).max() > 11 or hour.max() > 23 or minute.max() > 59:
-        return None
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    in_month = _DAYS_OF_MONTH[month] + (leap & (month == 2))
-    if year.min() < 1 or day.min() < 1 or (day > in_month).any() or second.max() > 60:
+    if hour.max() > 23 or minute.max() > 59 or second.max() > 60:
         return None  # second 60 is the following second
-    before = year - 1
-    days = before * 365 + before // 4 - before // 100 + before // 400
-    days += _DAYS_BEFORE_MONTH[month] + (leap & (month > 2)) + day - (_DAYS_BEFORE_1970 + 1)
-    found: _Ints = days.astype(np.int64) * _DAY_S + (hour * np.int32(3600) + minute * np.int32(60) + second)
+    of_day = hour * np.int32(3600) + minute * np.int32(60) + second
+    months = century * np.int32(10_000) + of_century * np.int32(100) + month
+    found: _Ints = _midnights(months * np.int32(100) + day) + of_day
     return found
+
+
+def _midnights(dates: npt.NDArray[np.int32]) -> _Ints:
+    """Return the seconds since 1970 at which days begin, given as yyyymmdd; few of them are different."""
+    if (dates == dates[0]).all():
+        return np.full(len(dates), _midnight(int(dates[0])), np.int64)
+    days, places = np.unique(dates, return_inverse=True)
+    found: _Ints = np.array([_midnight(day) for day in days.tolist()], np.int64)[places]
+    return found
+
+
+def _midnight(date: int) -> int:
+    text = f"{date:08}"
+    return parse_rfc3339(f"{text[:4]}-{text[4:6]}-{text[6:]}T00:00:00Z") // _S_US
 
 
 def _fractions(rows: _Bytes, lasts: _Bytes) -> _Ints | None:
     """Return the microseconds of what stands between the seconds and the letter at the end."""
     there = lasts > _POINT
-    found = np.zeros(len(there), np.int32)
-    if there.any():
-        if ((rows[_POINT] != ord(".")) & there).any() or (lasts == _POINT + 1).any():
-            return None
-        for at in _FRACTION:
-            digit = np.where(lasts > at, rows[at] - np.uint8(ord("0")), np.uint8(0))
-            if digit.max() > 9:
-                return None
-            found = found * 10 + digit
-    return found.astype(np.int64)
+    if not there.any():
+        return np.zeros(len(there), np.int64)
+    if ((rows[_POINT] != ord(".")) & there).any() or (lasts == _POINT + 1).any():
+        return None
+    digits = np.where(lasts > _AT_FRACTION, rows[_FRACTION.start :] - _ZERO, np.uint8(0))
+    if digits.max() > 9:
+        return None
+    found: _Ints = (_WEIGHTS @ digits).astype(np.int64)
+    return found
