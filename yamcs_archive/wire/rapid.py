@@ -42,7 +42,7 @@ def json_objects(events: Many) -> bytes:
     >>> json_objects(by_field([event, event])) == 2 * json.encode(json.shown(event, Form.TODAY))
     True
     """
-    return "".join(_json(events)[0]).encode()
+    return "".join(_json(events)[0]).encode("latin-1")
 
 
 def json_page(events: Sequence[Event], token: str | None) -> bytes:
@@ -54,11 +54,11 @@ def json_page(events: Sequence[Event], token: str | None) -> bytes:
     array = f"[{','.join(each(*_json(by_field(events))))}]"
     fields = [f'"event":{array}', f'"continuationToken":{_text(token)}', f'"events":{array}']
     shown = [field for field, there in zip(fields, (events, token, events), strict=True) if there]
-    return msgspec.json.format(f"{{{','.join(shown)}}}".encode(), indent=2)
+    return msgspec.json.format(f"{{{','.join(shown)}}}".encode("latin-1"), indent=2)
 
 
 def _json(events: Many) -> tuple[list[str], int]:
-    """Return events as parts of text, and how many an event has."""
+    """Return events as parts of UTF-8, held as latin-1 text, and how many an event has."""
     count = len(events.messages)
     columns: _Columns = [
         column(_JSON_HEAD, events.sources),
@@ -69,15 +69,18 @@ def _json(events: Many) -> tuple[list[str], int]:
         list(map(str, events.numbers.tolist())),
         column(_JSON_TYPE, events.types),
         # A line feed within a text is escaped, so lines are told apart for certain.
-        _encode_lines(events.messages).decode().split("\n")[:count],
+        _encode_lines(events.messages).decode("latin-1").split("\n")[:count],
         _JSON_END[events.severities],
     ]
-    others = [(at, json.encode(json.shown(events.event(at), Form.TODAY)).decode()) for at in uncommon(events)]
+    others = [
+        (at, json.encode(json.shown(events.event(at), Form.TODAY)).decode("latin-1"))
+        for at in uncommon(events)
+    ]
     return woven(columns, count, others), len(columns)
 
 
 def _text(text: str | None) -> str:
-    return msgspec.json.encode(text).decode()
+    return msgspec.json.encode(text).decode("latin-1")
 
 
 _JSON_HEAD = Kept(lambda source: f'{{\n  "source": {_text(source)},\n  "generationTime": "')
