@@ -98,7 +98,7 @@ BLOCK_EVENTS_MAX = 5_000
 BLOCK_TEXT_BYTES_MAX = 512 << 10
 """Bytes of text in a full block, whichever comes first; one larger event makes a block of its own."""
 
-KEPT_BLOCKS_MAX = 4
+RECENT_BLOCKS_MAX = 4
 """Blocks that an open instance keeps decoded for pages and single events: some 2 MB each."""
 
 BLOCK_EVENTS_LIMIT = 1 << 16

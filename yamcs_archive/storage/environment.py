@@ -35,8 +35,8 @@ from yamcs_archive.errors import (
     OutOfSpaceError,
 )
 from yamcs_archive.storage.generations import Generations
-from yamcs_archive.storage.kept import KeptBlocks
 from yamcs_archive.storage.opening import Opened, open_generation, translated
+from yamcs_archive.storage.recent import RecentBlocks
 
 
 class Environment:
@@ -45,7 +45,7 @@ class Environment:
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
         self.readonly = readonly
-        self.kept = KeptBlocks()
+        self.recent = RecentBlocks()
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
         self._lock = threading.Lock()

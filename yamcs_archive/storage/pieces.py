@@ -54,7 +54,7 @@ class Reader:
         *,
         keeps: bool = False,
     ) -> None:
-        self._open = environment.kept.open if keeps else OpenBlock
+        self._open = environment.recent.open if keeps else OpenBlock
         self._environment = environment
         self._rows_max = rows_max
         self._given_up = given_up

@@ -87,6 +87,30 @@ class _Own(Generic[T]):
         return cast(T, self._answer)
 
 
+class _Waiting(_Own[T]):
+    """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns, and let it return."""
+        self._answer = answer
+        self._done.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises, and let it raise."""
+        self._error = error
+        self._done.release()
+
+    def result(self) -> T:
+        """Wait, then return or raise what was kept."""
+        self._done.acquire()
+        return super().result()
+
+
 class _Submission(NamedTuple):
     columns: Columns
     size_bytes: int
@@ -144,10 +168,13 @@ class Writer:
         Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued, but for a
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
+        future: Future[T] = Future()
+        self._queue(_Submission(columns, text_bytes(columns), answer, future, asked))
+        return future
+
+    def _queue(self, submission: _Submission) -> None:
         if os.getpid() != self._pid:
             raise ForkedError
-        future: Future[T] = Future()
-        submission = _Submission(columns, text_bytes(columns), answer, future, asked)
         with self._arrived:
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
             while (
@@ -161,7 +188,6 @@ class Writer:
             self._waiting.append(submission)
             self._waiting_bytes += submission.size_bytes
             self._arrived.notify()
-        return future
 
     def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Do what :meth:`submit` does, and wait for it.
@@ -182,7 +208,9 @@ class Writer:
             finally:
                 self._serving = 0
                 self._turn.release()
-        return self.submit(columns, answer, asked).result()
+        waiting = _Waiting[T]()
+        self._queue(_Submission(columns, text_bytes(columns), answer, waiting, asked))
+        return waiting.result()
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.

@@ -1,4 +1,4 @@
-"""Pages are read from blocks that were kept decoded: what they say is what is stored, whatever changes."""
+"""Pages are read from blocks that are still decoded: what they say is what is stored, whatever changes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.limits import KEPT_BLOCKS_MAX
-from yamcs_archive.storage import kept, pieces
+from yamcs_archive.limits import RECENT_BLOCKS_MAX
+from yamcs_archive.storage import pieces, recent
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.messages import STRETCH_MESSAGES
 
@@ -57,7 +57,7 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
             opened.append(key)
             super().__init__(key, value)
 
-    for module in (kept, pieces):
+    for module in (pieces, recent):
         monkeypatch.setattr(module, "OpenBlock", Noted)
     assert page(sim, descending=True) == first
     assert opened == []
@@ -73,12 +73,12 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
 def test_no_more_are_kept_than_the_limit(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
-        sim.append_many(Event("m", generation_time=n) for n in range(16 * (KEPT_BLOCKS_MAX + 5)))
+        sim.append_many(Event("m", generation_time=n) for n in range(16 * (RECENT_BLOCKS_MAX + 5)))
         sim.settle()
-        for start in range(0, 16 * (KEPT_BLOCKS_MAX + 5), 16):
+        for start in range(0, 16 * (RECENT_BLOCKS_MAX + 5), 16):
             assert page(sim, start=start)
         environment: Any = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to look
-        assert len(environment.kept._blocks) == KEPT_BLOCKS_MAX
+        assert len(environment.recent._blocks) == RECENT_BLOCKS_MAX
 
 
 def test_a_damaged_part_that_a_page_does_not_need_stays_of_no_matter(tmp_path: Path) -> None:

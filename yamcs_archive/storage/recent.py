@@ -10,11 +10,11 @@ import threading
 from collections import OrderedDict
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.limits import KEPT_BLOCKS_MAX
+from yamcs_archive.limits import RECENT_BLOCKS_MAX
 from yamcs_archive.storage.blocks import OpenBlock, checksums_of
 
 
-class KeptBlocks:
+class RecentBlocks:
     """Open blocks by key, the one used last at the end. For any thread.
 
     >>> from yamcs_archive import Event
@@ -22,8 +22,8 @@ class KeptBlocks:
     >>> from yamcs_archive.storage.columns import prepare
     >>> from yamcs_archive.storage.vectors import vectors
     >>> made = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
-    >>> kept = KeptBlocks()
-    >>> kept.open(made.key, made.value) is kept.open(made.key, made.value)
+    >>> recent = RecentBlocks()
+    >>> recent.open(made.key, made.value) is recent.open(made.key, made.value)
     True
     """
 
@@ -52,6 +52,6 @@ class KeptBlocks:
         with self._guard:
             self._blocks[key] = opened
             self._blocks.move_to_end(key)
-            if len(self._blocks) > KEPT_BLOCKS_MAX:
+            if len(self._blocks) > RECENT_BLOCKS_MAX:
                 self._blocks.popitem(last=False)
         return opened
