@@ -222,10 +222,12 @@ def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small
     sealed = threading.Event()
 
     def seal_and_disturb() -> None:
-        for n in range(30):
-            small.append(Event("late", source=f"L{n}", generation_time=n * 97))
-            small.settle()
-        sealed.set()
+        try:
+            for n in range(30):
+                small.append(Event("late", source=f"L{n}", generation_time=n * 97))
+                small.settle()
+        finally:
+            sealed.set()
 
     thread = threading.Thread(target=seal_and_disturb)
     thread.start()
