@@ -6,6 +6,7 @@ is a process of its own all the same, with arguments, environment and streams of
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -85,6 +86,7 @@ def _serve(modules: list[str]) -> None:
     """Run what comes on stdin, line by line, and say the exit status of each; as a fork, be a run."""
     for module in modules:
         importlib.import_module(module)
+    gc.freeze()  # the collection at the end of a fork would touch, and so copy, all of it
     for line in sys.stdin.buffer:
         run = msgspec.json.decode(line, type=Run)
         child = os.fork()
