@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import threading
@@ -21,7 +20,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import TypeVar
 
 import lmdb
 
@@ -49,6 +48,7 @@ from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.state import head_commit, read_meta
 from yamcs_archive.storage.stored import KeptBlocks, Stored
+from yamcs_archive.storage.submissions import Own, Submission, Task, Waiting, fail, resolve, tell
 
 T = TypeVar("T")
 
@@ -56,72 +56,6 @@ _log = logging.getLogger(__name__)
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
-
-
-class _Own(Generic[T]):
-    """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
-
-    def __init__(self) -> None:
-        self._answer: T | None = None
-        self._error: BaseException | None = None
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Say that it is not cancelled: nobody could."""
-        return True
-
-    def set_result(self, answer: T) -> None:
-        """Keep what :meth:`result` returns."""
-        self._answer = answer
-
-    def set_exception(self, error: BaseException) -> None:
-        """Keep what :meth:`result` raises."""
-        self._error = error
-
-    def result(self) -> T:
-        """Return or raise what was kept."""
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                self._error = None  # its traceback leads back here
-        return cast(T, self._answer)
-
-
-class _Waiting(_Own[T]):
-    """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._done = threading.Lock()
-        self._done.acquire()
-
-    def set_result(self, answer: T) -> None:
-        """Keep what :meth:`result` returns, and let it return."""
-        self._answer = answer
-        self._done.release()
-
-    def set_exception(self, error: BaseException) -> None:
-        """Keep what :meth:`result` raises, and let it raise."""
-        self._error = error
-        self._done.release()
-
-    def result(self) -> T:
-        """Wait, then return or raise what was kept."""
-        self._done.acquire()
-        return super().result()
-
-
-class _Submission(NamedTuple):
-    columns: Columns
-    size_bytes: int
-    answer: Callable[[Outcome], Any]
-    future: Future[Any] | _Own[Any]
-    asked: Asked | None = None
-
-
-class _Task(NamedTuple):
-    run: Callable[[], bool]
-    future: Future[bool]
 
 
 class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside
@@ -142,7 +76,7 @@ class Writer:
         self._tell_stored = stored
         self._options = options
         self._pid = os.getpid()
-        self._waiting: deque[_Submission] = deque()
+        self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
         lock = threading.Lock()
         self._arrived, self._taken = threading.Condition(lock), threading.Condition(lock)
@@ -151,7 +85,7 @@ class Writer:
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
         self._kept = KeptBlocks()
-        self._tasks: deque[_Task] = deque()
+        self._tasks: deque[Task] = deque()
         self._turn = threading.Lock()  # held by whoever commits; all state above is theirs
         self._serving = 0  # the identity of the thread that has the turn
         self._load()
@@ -169,10 +103,10 @@ class Writer:
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
         future: Future[T] = Future()
-        self._queue(_Submission(columns, text_bytes(columns), answer, future, asked))
+        self._queue(Submission(columns, text_bytes(columns), answer, future, asked))
         return future
 
-    def _queue(self, submission: _Submission) -> None:
+    def _queue(self, submission: Submission) -> None:
         if os.getpid() != self._pid:
             raise ForkedError
         with self._arrived:
@@ -202,14 +136,14 @@ class Writer:
                 with self._arrived:
                     alone = not (self._waiting or self._tasks or self._closing)
                 if alone and os.getpid() == self._pid:
-                    own = _Own[T]()
-                    self._serve([_Submission(columns, 0, answer, own, asked)])
+                    own = Own[T]()
+                    self._serve([Submission(columns, 0, answer, own, asked)])
                     return own.result()
             finally:
                 self._serving = 0
                 self._turn.release()
-        waiting = _Waiting[T]()
-        self._queue(_Submission(columns, text_bytes(columns), answer, waiting, asked))
+        waiting = Waiting[T]()
+        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked))
         return waiting.result()
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
@@ -237,7 +171,7 @@ class Writer:
 
     def _do(self, run: Callable[[], bool]) -> bool:
         self._refuse_within_callback()
-        task = _Task(run, Future())
+        task = Task(run, Future())
         with self._arrived:
             if self._closing:
                 raise ClosedError
@@ -300,9 +234,9 @@ class Writer:
         while self._tasks:
             self._tasks.popleft().future.set_exception(ClosedError())
 
-    def _take(self) -> list[_Submission]:
+    def _take(self) -> list[Submission]:
         """Return what waits, in order of arrival, up to a group's bounds; no request's id is in it twice."""
-        group: list[_Submission] = []
+        group: list[Submission] = []
         events = size_bytes = 0
         ids: set[bytes] = set()
         with self._arrived:
@@ -321,7 +255,7 @@ class Writer:
             self._taken.notify_all()
         return [submission for submission in group if submission.future.set_running_or_notify_cancel()]
 
-    def _serve_task(self, task: _Task) -> None:
+    def _serve_task(self, task: Task) -> None:
         try:
             task.future.set_result(task.run())
         except lmdb.Error as error:
@@ -369,22 +303,22 @@ class Writer:
             self._load()
             self._stale = False
 
-    def _serve(self, group: list[_Submission]) -> None:
+    def _serve(self, group: list[Submission]) -> None:
         reach("group-taken")
         try:
             outcomes = self._commit(group)
         except OutOfSpaceError as error:
-            _fail(group, error)
+            fail(group, error)
         except OutcomeUnknownError as error:
             remaining = iter(error.events)
             for submission in group:
                 mine = tuple(islice(remaining, len(submission.columns.message)))
-                _resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
+                resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
         except Exception as error:
             if not isinstance(error, ArchiveError):
                 self._stale = True  # a fault of ours may have come at any moment
             if len(group) == 1:
-                _fail(group, error)
+                fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
                 for submission in group:
                     self._serve([submission])
@@ -392,13 +326,13 @@ class Writer:
             # A fault of ours, or Ctrl-C in a caller that commits for itself: it must reach the callers,
             # and what is known of the store is read again, for it may have come at any moment.
             self._stale = True
-            _fail(group, error)
+            fail(group, error)
         else:
             reach("before-answer")
             for submission, outcome in zip(group, outcomes, strict=True):
-                _answer(submission, outcome)
+                tell(submission, outcome)
 
-    def _commit(self, submissions: Sequence[_Submission]) -> list[Outcome]:
+    def _commit(self, submissions: Sequence[Submission]) -> list[Outcome]:
         self._refresh()
         while True:
             try:
@@ -465,7 +399,7 @@ class Writer:
             self._sources[source] = known
         return known
 
-    def _attempt(self, submissions: Sequence[_Submission]) -> Group:
+    def _attempt(self, submissions: Sequence[Submission]) -> Group:
         databases = self._environment.databases
         transaction = self._environment.lmdb.begin(write=True)
         try:
@@ -556,33 +490,3 @@ def _refuse_differences(group: Group) -> None:
             offered = outcome.columns.event(position)
             if stored != offered:
                 raise ConflictError(stored, offered)
-
-
-def _answer(submission: _Submission, outcome: Outcome) -> None:
-    try:
-        if outcome.error is not None:
-            raise outcome.error
-        answer = submission.answer(outcome)
-    except BaseException as error:  # whatever it is, the caller must get it
-        _resolve(submission.future, error=error)
-    else:
-        _resolve(submission.future, answer)
-
-
-def _fail(group: list[_Submission], error: BaseException) -> None:
-    for submission in group:
-        _resolve(submission.future, error=copy.copy(error))  # each thread that raises it adds its traceback
-
-
-def _resolve(future: Future[Any] | _Own[Any], answer: Any = None, error: BaseException | None = None) -> None:
-    """Give a future its end; what a callback of it raises does not end this thread."""
-    try:
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(error)
-    except BaseException as fault:
-        # concurrent.futures itself catches what is an Exception. Ctrl-C comes to the main thread alone.
-        if threading.current_thread() is threading.main_thread():
-            raise
-        _log.error("a callback of submit() raised %r", fault)

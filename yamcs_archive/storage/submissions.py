@@ -1,0 +1,123 @@
+"""What a writer is given to do, and how whoever asked gets the answer: a future, or what waits for less.
+
+Each is answered once, whatever happens. What a callback of a future raises does not end the writer's thread.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from yamcs_archive.storage.columns import Columns
+from yamcs_archive.storage.outcomes import Outcome
+from yamcs_archive.storage.requests import Asked
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Own(Generic[T]):
+    """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
+
+    def __init__(self) -> None:
+        self._answer: T | None = None
+        self._error: BaseException | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Say that it is not cancelled: nobody could."""
+        return True
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns."""
+        self._answer = answer
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises."""
+        self._error = error
+
+    def result(self) -> T:
+        """Return or raise what was kept."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback leads back here
+        return cast(T, self._answer)
+
+
+class Waiting(Own[T]):
+    """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns, and let it return."""
+        self._answer = answer
+        self._done.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises, and let it raise."""
+        self._error = error
+        self._done.release()
+
+    def result(self) -> T:
+        """Wait, then return or raise what was kept."""
+        self._done.acquire()
+        return super().result()
+
+
+class Submission(NamedTuple):
+    """Events to be stored in one commit, and who waits for it."""
+
+    columns: Columns
+    size_bytes: int
+    answer: Callable[[Outcome], Any]
+    future: Future[Any] | Own[Any]
+    asked: Asked | None = None
+
+
+class Task(NamedTuple):
+    """What is run between two commits, and who waits for it."""
+
+    run: Callable[[], bool]
+    future: Future[bool]
+
+
+def tell(submission: Submission, outcome: Outcome) -> None:
+    """Answer whoever submitted, with the outcome or with what making the answer raises."""
+    try:
+        if outcome.error is not None:
+            raise outcome.error
+        answer = submission.answer(outcome)
+    except BaseException as error:  # whatever it is, the caller must get it
+        resolve(submission.future, error=error)
+    else:
+        resolve(submission.future, answer)
+
+
+def fail(group: Sequence[Submission], error: BaseException) -> None:
+    """Answer all who submitted with an error."""
+    for submission in group:
+        resolve(submission.future, error=copy.copy(error))  # each thread that raises it adds its traceback
+
+
+def resolve(future: Future[Any] | Own[Any], answer: Any = None, error: BaseException | None = None) -> None:
+    """Give a future its end; what a callback of it raises does not end this thread."""
+    try:
+        if error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error)
+    except BaseException as fault:
+        # concurrent.futures itself catches what is an Exception. Ctrl-C comes to the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            raise
+        _log.error("a callback of submit() raised %r", fault)
