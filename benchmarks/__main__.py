@@ -46,8 +46,9 @@ def run(options: argparse.Namespace, program: str) -> int:
         return _MISUSED
     taken = datetime.now(UTC)
     output = Path(options.output or f"bench-{taken:%Y%m%d-%H%M%S}").resolve()
-    output.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not after an hour
     scratch = Path(options.scratch).resolve() if options.scratch else output
+    for place in (output, scratch):
+        place.mkdir(parents=True, exist_ok=True)  # a bad one shows now, not after an hour
     if is_in_memory(scratch):
         _say(f"{scratch} is in memory, where a sync costs nothing: name a directory on a disk with --scratch")
     try:

@@ -50,6 +50,16 @@ def test_the_program_prints_tables_and_writes_what_it_found(
     assert not [path for path in output.iterdir() if path.is_dir()]
 
 
+def test_directories_that_are_not_there_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "run_all", lambda jobs, scratch, say: iter(()))
+    places = [tmp_path / "results" / "new", tmp_path / "scratch" / "new"]
+    arguments = ["--quick", "--only", "memory", "--output", str(places[0]), "--scratch", str(places[1])]
+    assert program.main(arguments) in (0, 1)
+    assert all(place.is_dir() for place in places)
+
+
 def test_what_is_missing_is_measured_and_the_rest_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
