@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.cli.conftest import Run
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
-from yamcs_archive.errors import MirrorError
+from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
 
 Told = list[tuple[int, tuple[Event, ...]]]
 
@@ -29,6 +30,23 @@ def told(data: Path, name: str = "sim") -> Told:
     """Every commit of an archive: when it was made, and its events, whole."""
     with Archive.open(data, readonly=True) as archive:
         return [(commit.time, commit.events) for commit in archive.instance(name).commits()]
+
+
+def messages(data: Path) -> set[str]:
+    """The messages of an archive; none where there is none yet."""
+    try:
+        return {event.message for _, events in told(data) for event in events}
+    except (NotAnArchiveError, UnknownInstanceError):
+        return set()
+
+
+def until(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
+    """Return when it holds, while the process runs."""
+    give_up = time.monotonic() + WAIT_S
+    while not holds():
+        assert process.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -85,24 +103,23 @@ def test_a_copy_goes_on_after_either_side_was_killed(data: Path, tmp_path: Path)
         load = Load(served, 4, "first ")
         load.wait_for(50)
         with mirroring(served.url, copy) as process:
-            load.wait_for(100)
+            until(process, lambda: bool(messages(copy)))
             process.kill()
             process.wait(WAIT_S)
         load.wait_for(50)
+        there = len(messages(copy))
         with mirroring(served.url, copy) as process:
-            load.wait_for(100)
+            until(process, lambda: len(messages(copy)) > there)
             served.kill()
             acknowledged = load.join()
             again = Served(data, "--port", served.port, "--instance", "sim")
             try:
                 acknowledged.add(post(again.connect(), {"message": "last", "source": "S"})["message"])
-                assert process.stderr is not None
-                while "last" not in {event.message for _, events in told(copy) for event in events}:
-                    process.stderr.readline()
+                until(process, lambda: "last" in messages(copy))
             finally:
                 again.close()
     assert told(copy) == told(data)
-    assert acknowledged <= {event.message for _, events in told(copy) for event in events}
+    assert acknowledged <= messages(copy)
 
 
 def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: Path) -> None:
