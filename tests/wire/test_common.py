@@ -150,6 +150,8 @@ def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -
 @example([b"\x1a\x00\x38\xff\xff\xff\xff"], b"\x07")
 @example([b"\x1a\x00\x32"], b"\x00")
 @example([b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], b"")
+@example([b"\x1a\x00\x22\x05INFO\x00"], b"")
+@example([b"\x1a\x00\x22\x04INFO", b"\x1a\x00\x22\x01\x00"], b"")
 def test_several_bodies_that_are_hardly_messages(bodies: list[bytes], between: bytes) -> None:
     check_several(bodies, between)
 

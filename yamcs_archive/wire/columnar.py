@@ -147,6 +147,8 @@ def _severities(raw: npt.NDArray[np.uint8], spans: _Spans) -> list[Severity]:
     lengths = spans.stops - spans.starts
     if lengths.max() > _WORD.itemsize or (lengths[spans.there] == 0).any():
         raise _UnusualError
+    if (spans.there & (raw[spans.stops - 1] == 0)).any():  # a NUL at its end would not be seen in the number
+        raise _UnusualError
     letters = sliding_window_view(raw, _WORD.itemsize)[spans.starts] * (
         np.arange(_WORD.itemsize) < lengths[:, None]
     )
