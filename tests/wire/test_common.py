@@ -72,6 +72,27 @@ def test_lines_of_json(several: list[dict[str, Any]]) -> None:
         ]
 
 
+@given(bodies)
+@example({"message": "a", "sequenceNumber": 2**31})
+@example({"message": "a", "extra": {"a": "b"}, "time": "2026-01-01T00:00:00.5+02:00"})
+def test_one_body_of_json(body: dict[str, Any]) -> None:
+    encoded = msgspec.json.encode(body)
+    found = common.of_body(encoded)
+    if found is not None:
+        assert (Form.TODAY, found) == by_the_rules(json.decode_event, encoded)
+
+
+@given(st.binary(max_size=20) | st.text('{}":,message aextrnulltime0 \n', max_size=30).map(str.encode))
+@example(b'{"message":"a"} {}')
+@example(b'{"message":"a","message":"b"} \n')
+@example(b'{"message":"\\ud800"}')
+@example(b"")
+def test_bytes_that_are_hardly_json(body: bytes) -> None:
+    found = common.of_body(body)
+    if found is not None:
+        assert (Form.TODAY, found) == by_the_rules(json.decode_event, body)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -197,6 +218,7 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
     body = message.SerializeToString()
     starts = range(0, count * len(body), len(body))
     messages = columnar.of_messages(body * count, starts, [start + len(body) for start in starts])
+    assert common.of_body(msgspec.json.encode(timed)) == expected
     for found in (lines, maps, messages):
         assert found is not None
         assert found.events() == [expected] * count

@@ -24,7 +24,7 @@ EPILOG = """examples:
 """
 MEASURES = ("ingest", "queries", "memory", "http", "reading", "scale")
 """What the harness can measure; its modules have these names."""
-NEEDED = ("granian", "matplotlib", "rocksdict")
+NEEDED = ("granian", "matplotlib", "rocksdict", "uvloop")
 """What the extra ``bench`` brings."""
 EVENTS_MIN = 100
 """Fewer measure nothing."""

@@ -29,6 +29,21 @@ _LENGTH_DIGITS_MAX = 19
 """Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
 
 
+class _Flag:
+    """Says one thing once, from any thread to any other. Nobody can wait for it, so it costs nothing."""
+
+    __slots__ = ("_raised",)
+
+    def __init__(self) -> None:
+        self._raised = False
+
+    def raise_it(self) -> None:
+        self._raised = True
+
+    def is_raised(self) -> bool:
+        return self._raised
+
+
 class Core:
     """Answers requests from an open archive. Safe to use from many threads.
 
@@ -82,6 +97,8 @@ class Core:
         return None
 
     def _preflight(self, head: Head) -> Response | None:
+        if head.method != "OPTIONS":
+            return None
         routes, _ = find(head.path)
         return self._origins.preflight(head, [route.method for route in routes]) if routes else None
 
@@ -106,11 +123,11 @@ class Core:
         except ArchiveError as error:
             return error_reply(error, media)
 
-        given_up = threading.Event()
+        given_up = _Flag()
 
         def run(body: bytes) -> Response | Pending:
             request = Request(
-                self._archive, head, names, body, media, live=self._live, given_up=given_up.is_set
+                self._archive, head, names, body, media, live=self._live, given_up=given_up.is_raised
             )
             if route.unbounded:
                 return self._unbounded(route, request)
@@ -118,7 +135,9 @@ class Core:
             if isinstance(answer, Response):
                 return compressed(answer, head.headers)
             finish = answer.finish
-            answer = replace(answer, finish=lambda done: compressed(finish(done), head.headers))
+            answer = Pending(
+                answer.future, lambda done: compressed(finish(done), head.headers), answer.poll, answer.work
+            )
             if answer.poll:
                 try:
                     return self._polls.admit(answer)
@@ -133,7 +152,7 @@ class Core:
             cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
             crowded=lambda: error_reply(_crowded(), media),
             work=Work.LONG if route.unbounded else route.work,
-            give_up=given_up.set,
+            give_up=given_up.raise_it,
         )
 
     def end_polls(self) -> None:

@@ -13,14 +13,14 @@ from yamcs_archive.http.requests import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.offered import Offered
 from yamcs_archive.results import Appended
-from yamcs_archive.wire import batch, json, protobuf
+from yamcs_archive.wire import batch, common, json, protobuf
 from yamcs_archive.wire.forms import Form
 
 
 def create_event(request: Request) -> Response | Pending:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
-    request.form, event = (protobuf if request.binary else json).decode_event(request.body)
+    request.form, event = _decoded(request)
     media, form = request.media, request.form
 
     def finish(done: Future[Appended]) -> Response:
@@ -30,6 +30,14 @@ def create_event(request: Request) -> Response | Pending:
         return _event_reply(done.result().event, media, form)
 
     return Pending(instance.submit(event, request_id=_request_id(request)), finish, work=Work.QUICK)
+
+
+def _decoded(request: Request) -> tuple[Form, Event]:
+    body = request.body
+    event = common.of_message(body) if request.binary else common.of_body(body)
+    if event is not None:
+        return Form.TODAY, event
+    return protobuf.decode_event(body) if request.binary else json.decode_event(body)
 
 
 def _request_id(request: Request) -> str | None:

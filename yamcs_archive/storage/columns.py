@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, validate
+from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, event_bytes, validate
 from yamcs_archive.limits import (
     ATTACHED_BYTES_MAX,
     SEQ_NUMBER_MAX,
@@ -243,6 +243,8 @@ def text_bytes(columns: Columns) -> int:
     >>> text_bytes(prepare([Event("abc")], int)) >= 3
     True
     """
+    if len(columns.message) == 1:
+        return event_bytes(Event(*(column[0] for column in columns))) + _EVENT_OVERHEAD_BYTES  # type: ignore[arg-type]  # each of its own kind
     size = sum(sizes(columns)) if has_attached(columns) else sum(map(len, columns.message))
     return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
 

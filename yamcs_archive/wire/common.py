@@ -47,7 +47,7 @@ class _Map(_Line, forbid_unknown_fields=True, gc=False):
     time: int | str | None = None  # type: ignore[assignment]  # more than a line may have
 
 
-_lines = msgspec.json.Decoder(_Line).decode_lines
+_lines, _body = msgspec.json.Decoder(_Line).decode_lines, msgspec.json.Decoder(_Line).decode
 _array = msgspec.msgpack.Decoder(list[_Map]).decode
 _UNUSUAL = (
     msgspec.MsgspecError,
@@ -72,6 +72,30 @@ def of_lines(lines: bytes) -> Offered | None:
         found = _lines(lines)
         # msgspec asks for no line feed between two values, and takes a value that has one within.
         return _offered(found) if _between_objects(lines) == len(found) - 1 else None
+    except _UNUSUAL:
+        return None
+
+
+def of_body(body: bytes) -> Event | None:
+    """Return the event of one JSON object, or None when it needs a closer look.
+
+    >>> of_body(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
+    1000000
+    """
+    try:
+        found = _body(body)
+        time, number = found.time, found.sequenceNumber
+        if number is not None and not SEQ_NUMBER_MIN <= number <= SEQ_NUMBER_MAX:
+            return None
+        return Event(
+            found.message,
+            found.source,
+            SEVERITIES[found.severity],
+            found.type,
+            None if time is None else parse_rfc3339(time),
+            number,
+            extra=found.extra or {},
+        )
     except _UNUSUAL:
         return None
 
