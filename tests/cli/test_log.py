@@ -12,7 +12,7 @@ from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
 from tests.server.serving import serving
 from yamcs_archive import Archive, Event, Severity
-from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.limits import MESSAGE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 
 
 @pytest.fixture
@@ -158,6 +158,14 @@ def test_a_url_shows_any_number_of_events(run: Run, data: Path) -> None:
             )
             assert here == there
             assert len(here) == (2500 if "all" in options else options[1])
+
+
+def test_a_url_shows_all_that_are_asked_for_also_where_a_page_holds_fewer(run: Run, data: Path) -> None:
+    text = "x" * (MESSAGE_BYTES_MAX - 10)
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(Event(f"Step {n} {text}", generation_time=n) for n in range(19))
+    with serving(data) as served:
+        assert steps(run, "--url", served.url, "-n", 18) == list(range(1, 19))
 
 
 def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:

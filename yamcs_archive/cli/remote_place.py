@@ -68,8 +68,10 @@ class RemotePlace:
         if wanted.lines is None:
             return self._forward(_asked(wanted))
         if wanted.lines <= PAGE_EVENTS_MAX:
-            newest: list[Mapping[str, Any]] = next(self._pages(wanted), [])
-            return iter(newest[::-1])
+            pages = self._pages(wanted)
+            newest: list[Mapping[str, Any]] = next(pages, [])
+            if next(pages, None) is None:  # of large events a page holds fewer than it was asked for
+                return iter(newest[::-1])
         return self._back_and_forth(wanted)
 
     def _back_and_forth(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
