@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from google.protobuf.message import Message
 
-from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.event import Event
 from yamcs_archive.http import selection
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
 from yamcs_archive.http.replies import reply
@@ -62,13 +63,17 @@ def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
     found: list[Event] = []
     size_bytes = 0
     for event in events:
-        size_bytes += len(event.message) + len(event.type or "") + len(event.created_by or "")
+        size_bytes += sum(map(_utf8_bytes, (event.message, event.type or "", event.created_by or "")))
         if event.extra or event.extensions:
-            size_bytes += event_bytes(event)
+            size_bytes += len(event.extensions) + sum(map(_utf8_bytes, chain(*event.extra.items())))
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
             return found, True
         found.append(event)
     return found, False
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def list_sources(request: Request) -> Response:
