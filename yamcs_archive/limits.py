@@ -173,6 +173,9 @@ memory once."""
 LIVE_EVENTS_MAX = 256
 """Events that are given out together, at most: then it is seen who is slow."""
 
+LIVE_BYTES_MAX = 1 << 20
+"""Bytes of text after which no further one is given out with them: a quarter of what may wait."""
+
 LIVE_PAUSE_S = 0.005
 """Seconds between two looks at what is new: what came meanwhile is read and sent together."""
 

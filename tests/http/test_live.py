@@ -20,7 +20,7 @@ from websocket import ABNF, WebSocket
 from tests.http.feeds import asgi_feed, granian_server, wsgi_feed
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
 from yamcs_archive.http import hub, outbox, subscribing
-from yamcs_archive.limits import SUBSCRIPTIONS_MAX
+from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX, MESSAGE_BYTES_MAX, SUBSCRIPTIONS_MAX
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -352,6 +352,34 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
         rest = [change.event.message for change in sim.changes(cursor)]
         assert got == [f"{n} {text}" for n in range(len(got))]
         assert [*got, *rest] == [f"{n} {text}" for n in range(2000)] + ["last"]
+
+
+def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
+    connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, waiting = threading.Event(), []
+
+    class Held(Filter):
+        def __init__(self, text: str) -> None:
+            super().__init__(text)
+            matches = self.matches
+            self.matches = lambda event: go_on.wait(WAIT_S) and matches(event)  # type: ignore[misc]
+
+    flush = outbox.Outbox.flush
+
+    def flushed(self: outbox.Outbox) -> None:
+        waiting.append(self._bytes)
+        flush(self)
+
+    monkeypatch.setattr(subscribing, "Filter", Held)
+    monkeypatch.setattr(outbox.Outbox, "flush", flushed)
+    connection = connect()
+    subscribe(connection, filter="step")
+    text = "x" * (MESSAGE_BYTES_MAX - 10)
+    sim.append_many(Event(f"step {n} {text}", generation_time=n) for n in range(12))
+    go_on.set()  # there is much to catch up with
+    assert [message.split()[1] for _, message in messages(connection, 12)] == [str(n) for n in range(12)]
+    assert max(waiting) < LIVE_QUEUE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
 def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_then_on(

@@ -14,14 +14,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from itertools import islice
 from time import monotonic
 
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
+from yamcs_archive.event import event_bytes
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.outbox import FAILED, GOING_AWAY, TRY_LATER, Outbox
 from yamcs_archive.instance import Instance
-from yamcs_archive.limits import LIVE_EVENTS_MAX, LIVE_PATIENCE_S, LIVE_PAUSE_S, WEBSOCKETS_MAX
+from yamcs_archive.limits import (
+    LIVE_BYTES_MAX,
+    LIVE_EVENTS_MAX,
+    LIVE_PATIENCE_S,
+    LIVE_PAUSE_S,
+    WEBSOCKETS_MAX,
+)
 from yamcs_archive.results import Change
 from yamcs_archive.wire.live import Frames, Tail
 
@@ -223,7 +229,17 @@ class _Hub:
 
 
 def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:
-    """Yield what is behind a cursor, some events at a time, each with the cursor behind it."""
-    changes = iter(instance.changes(after))
-    while some := list(islice(changes, LIVE_EVENTS_MAX)):
+    """Yield what is behind a cursor, some events at a time, each with the cursor behind it.
+
+    Few where they are large: all of them wait for the same clients before it is seen who is slow.
+    """
+    some: list[Change] = []
+    size_bytes = 0
+    for change in instance.changes(after):
+        some.append(change)
+        size_bytes += event_bytes(change.event)
+        if len(some) >= LIVE_EVENTS_MAX or size_bytes >= LIVE_BYTES_MAX:
+            yield some
+            some, size_bytes = [], 0
+    if some:
         yield some
