@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import keys, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
+from yamcs_archive.storage import points
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.integers import int64s
 from yamcs_archive.storage.keys import decode_keys, encode_key, encode_keys
@@ -66,6 +69,23 @@ def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey])
     ]
 
 
+@contextmanager
+def _failing_at(point: str) -> Iterator[None]:
+    """Interrupt whatever comes to that point first, if anything does."""
+
+    def interrupt(reached: str) -> None:
+        if reached == point:
+            points.on_point = None
+            raise KeyboardInterrupt
+
+    points.on_point = interrupt
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        points.on_point = None
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_path: Path) -> None:
     """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
@@ -98,6 +118,9 @@ def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_pa
                 else:
                     conflicts += 1
             arrived += sorted(new)
+            if rng.random() < 0.3:  # what is known of rows must not outlive a transaction that failed
+                with _failing_at(rng.choice(["before-commit", "outcomes-known"])):
+                    sim.append_many(batch)
             counts = sim.append_many(batch)
             assert (counts.stored, counts.duplicates, counts.conflict_count) == (
                 stored,
@@ -106,6 +129,9 @@ def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_pa
             )
             assert list(sim.events()) == [model[key] for key in sorted(model)]
             assert [change.event.key for change in sim.changes()] == arrived
+            if rng.random() < 0.3:
+                with _failing_at("seal-rows-deleted"):
+                    sim.settle()
             if rng.random() < 0.5:
                 sim.settle()
         sim.settle()

@@ -22,6 +22,8 @@ from yamcs_archive.storage.integers import Int64s
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
+TIME_BYTES = 8
+"""Bytes of a key that are its time."""
 _KEY_BYTES_MIN = 8 + 1 + 1 + 4  # a source has at least one byte
 
 
@@ -82,14 +84,22 @@ def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
     (array([-5]), [b'AOCS'], array([-1]))
     """
     tails = np.frombuffer(b"".join([key[-5:] for key in keys]), np.uint8)
-    heads = b"".join([key[:8] for key in keys])
+    heads = b"".join([key[:TIME_BYTES] for key in keys])
     sources = [key[8:-5] for key in keys]
     if len(tails) != 5 * len(keys) or tails[::5].any() or not all(sources):
         for key in keys:
             decode_key(key)  # which says which one it is
-    times = (np.frombuffer(heads, ">u8").astype(np.uint64) + np.uint64(_TIME_SIGN)).view(np.int64)
     numbers = np.ascontiguousarray(tails.reshape(-1, 5)[:, 1:]).view(">u4").reshape(-1).astype(np.int64)
-    return times, sources, numbers - _NUMBER_SIGN
+    return decode_times(heads), sources, numbers - _NUMBER_SIGN
+
+
+def decode_times(heads: bytes) -> Int64s:
+    """Return the times of keys, given the first :data:`TIME_BYTES` bytes of each, one behind another.
+
+    >>> decode_times(time_bound(-5) + time_bound(7))
+    array([-5,  7])
+    """
+    return (np.frombuffer(heads, ">u8").astype(np.uint64) + np.uint64(_TIME_SIGN)).view(np.int64)
 
 
 def decode_bound(bound: bytes) -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ all else is moved once, when it is known.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
-from yamcs_archive.storage.keys import encode_keys
+from yamcs_archive.storage.keys import decode_key, encode_keys
 
 Places = npt.NDArray[np.intp]
 """Places of events in a column."""
@@ -29,6 +29,8 @@ class Keys(NamedTuple):
     >>> keys = Keys(np.array([3, 5]), coded(["A", "B"]), np.array([0, 7]))
     >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
     ((5, 'B', 7), (3, 'A', 0))
+    >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
+    [1, 2]
     """
 
     times: Int64s
@@ -49,6 +51,14 @@ class Keys(NamedTuple):
         """Return the key of each event in its stored form."""
         names = [name.encode() for name in self.sources.table]
         return encode_keys(self.times, [names[place] for place in self.sources.places.tolist()], self.numbers)
+
+    def below(self, encoded: bytes, *, or_equal: bool = False) -> int:
+        """Return how many of the keys, which are in order, lie below one, or below it or at it."""
+        time, source, number = decode_key(encoded)
+        key: Key = time, source, number
+        low, high = (int(self.times.searchsorted(time, side)) for side in ("left", "right"))
+        find = bisect_right if or_equal else bisect_left
+        return find(range(high), key, low, high, key=self.key)
 
     def take(self, places: Places | slice) -> Keys:
         """Return the keys of the events at ``places``, in that order."""

@@ -66,8 +66,9 @@ def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options)
             events = joined([partial, events])
     parts = list(cuts(events, options))
     blocks = encode_blocks(parts)
-    for block in blocks:
+    for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
+        stored.keep_times(block.key, part.times)
     if blocks[-1].summary.events < options.block_events_max:
         stored.keep(OpenBlock.known(blocks[-1], parts[-1]))
 

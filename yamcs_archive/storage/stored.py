@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 
 import lmdb
 import numpy as np
@@ -22,6 +21,7 @@ from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
+from yamcs_archive.storage.kept import Kept
 from yamcs_archive.storage.keys import decode_key, encode_key
 from yamcs_archive.storage.order import Keys
 from yamcs_archive.storage.rows import decode_row
@@ -34,73 +34,20 @@ from yamcs_archive.storage.summaries import (
     joined,
 )
 
-_BLOCKS_KEPT_MAX = 32
-"""Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
-
-_TIMES_KEPT_MAX = 1024
-"""Blocks whose times are kept for events that are scattered among stored ones: 40 MB."""
 _BEYOND_ALL = b"\xff" * 9
+_ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
+"""All rows are looked through for their times when there are no more of them for each key that is looked up,
+and their times, 8 bytes each, take 16 MB at the most."""
 
 
 class OverlapError(Exception):
     """A block would overlap another one: the store has changed since the block was made."""
 
 
-class KeptBlocks:
-    """Decoded blocks by key, the most recently used ones."""
-
-    def __init__(self) -> None:
-        self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
-        self._times: dict[bytes, Int64s] = {}
-        self.greatest: Key | None = None
-        """The greatest stored key, if it is known: beyond it nothing need be looked up."""
-
-    def get(self, key: bytes) -> OpenBlock | None:
-        """Return the block if it is kept."""
-        found = self._blocks.get(key)
-        if found is not None:
-            self._blocks.move_to_end(key)
-        return found
-
-    def keep(self, block: OpenBlock) -> None:
-        """Keep a block, and let the one go that was not used for longest."""
-        self._blocks[block.key] = block
-        if len(self._blocks) > _BLOCKS_KEPT_MAX:
-            self._blocks.popitem(last=False)
-
-    def met(self, key: Key) -> None:
-        """Note that a key is stored now."""
-        if self.greatest is not None and key > self.greatest:
-            self.greatest = key
-
-    def times(self, key: bytes) -> Int64s | None:
-        """Return the generation times of a block if they are kept."""
-        return self._times.get(key)
-
-    def keep_times(self, key: bytes, times: Int64s) -> None:
-        """Keep the generation times of a block."""
-        if len(self._times) >= _TIMES_KEPT_MAX:
-            self._times.clear()
-        self._times[key] = times
-
-    def forget(self, keys: Iterable[bytes] | None = None) -> None:
-        """Forget some blocks, or all."""
-        if keys is None:
-            self._blocks.clear()
-            self._times.clear()
-            self.greatest = None
-        else:
-            for key in keys:
-                self._blocks.pop(key, None)
-                self._times.pop(key, None)
-
-
 class Stored:
     """Rows and blocks, in the writer's transaction."""
 
-    def __init__(
-        self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: KeptBlocks
-    ) -> None:
+    def __init__(self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: Kept) -> None:
         self._databases = environment.databases
         self._transaction = transaction
         self._kept = kept
@@ -147,18 +94,18 @@ class Stored:
 
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
-        encoded = keys.encoded()
         # Not by getmulti(), which would hold all values, and that of a key as often as it is asked for.
         there = self._rows.set_key
-        found = {place for place, key in enumerate(encoded) if there(key)}
+        found = {place for place in self._maybe_rows(keys.times) if there(encode_key(*keys.key(place)))}
         at = 0
-        while at < len(encoded):
-            block = self.block_before(encoded[at] + b"\0")
-            if block is None or block.last < encoded[at]:
-                following = self.first_block_from(encoded[at])
-                at = len(encoded) if following is None else bisect_left(encoded, following, at)
+        while at < keys.size:
+            lowest = encode_key(*keys.key(at))
+            block = self.block_before(lowest + b"\0")
+            if block is None or block.last < lowest:
+                following = self.first_block_from(lowest)
+                at = keys.size if following is None else keys.below(following)
                 continue
-            stop = bisect_right(encoded, block.last, at)
+            stop = keys.below(block.last, or_equal=True)
             times = self._kept.times(block.first)
             if times is None:
                 times = self.block(block.first).times
@@ -170,6 +117,18 @@ class Stored:
                 found.update(place for place, there in zip(alike, places, strict=True) if there >= 0)
             at = stop
         return sorted(found)
+
+    def _maybe_rows(self, times: Int64s) -> Sequence[int]:
+        """Return the places of the times that rows may have."""
+        rows = self._kept.rows
+        maybe = rows.may_have(times)
+        if maybe is not None:
+            return maybe
+        count = self._transaction.stat(self._databases["rows"])["entries"]
+        if not len(times) * _ROWS_LOOKED_THROUGH >= count <= _ROWS_KNOWN_MAX:
+            return range(len(times))
+        rows.learn(self._rows.iternext(values=False) if self._rows.first() else ())
+        return self._maybe_rows(times)
 
     def first_block_from(self, key: bytes) -> bytes | None:
         """Return the first key of the first block that begins at ``key`` or behind it."""
@@ -285,10 +244,15 @@ class Stored:
         taken, added = self._rows.putmulti(pairs, overwrite=False)
         if not taken == added == len(pairs):
             raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
+        self._kept.rows.put(key for key, _ in pairs)
 
     def keep(self, block: OpenBlock) -> None:
         """Keep a block that was just put, so that the next append need not read it back."""
         self._kept.keep(block)
+
+    def keep_times(self, key: bytes, times: Int64s) -> None:
+        """Keep the times of a block that was just put, for what comes late."""
+        self._kept.keep_new_times(key, times)
 
     def delete_requests(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Delete what is kept of requests, where it is still what it was: an old id may be in use again."""
@@ -305,6 +269,7 @@ class Stored:
                 return False
             cursor.delete()
             at = cursor.key()  # of the next row, which is often the next to go
+        self._kept.rows.gone(len(keys))
         return True
 
     def put_block(self, block: Block) -> None:

@@ -39,6 +39,7 @@ from yamcs_archive.storage.accounts import account
 from yamcs_archive.storage.columns import Columns, text_bytes
 from yamcs_archive.storage.commits import CommitRecord
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.kept import Kept
 from yamcs_archive.storage.opening import nearly_full, translated
 from yamcs_archive.storage.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.placing import place
@@ -47,7 +48,7 @@ from yamcs_archive.storage.replays import Pair, Replays
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.state import head_commit, read_meta
-from yamcs_archive.storage.stored import KeptBlocks, Stored
+from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.submissions import Own, Submission, Task, Waiting, fail, resolve, tell
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Writer:
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
-        self._kept = KeptBlocks()
+        self._kept = Kept()
         self._tasks: deque[Task] = deque()
         self._turn = threading.Lock()  # held by whoever commits; all state above is theirs
         self._serving = 0  # the identity of the thread that has the turn
