@@ -69,12 +69,12 @@ def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[by
     ... ]
     True
     """
-    time = (times.view(np.uint64) + np.uint64(_TIME_SIGN)).astype(">u8").tobytes()
-    number = (numbers + _NUMBER_SIGN).astype(">u4").tobytes()
-    return [
-        time[8 * at : 8 * at + 8] + source + b"\0" + number[4 * at : 4 * at + 4]
-        for at, source in enumerate(sources)
-    ]
+    time = (times.view(np.uint64) + np.uint64(_TIME_SIGN)).astype(">u8")
+    number = np.zeros((len(numbers), 5), np.uint8)  # behind the NUL that ends the source
+    number[:, 1:] = (numbers + _NUMBER_SIGN).astype(">u4").view(np.uint8).reshape(-1, 4)
+    # Of a void type numpy makes bytes, all of them: in half of the time of a slice for each.
+    parts = time.view("V8").tolist(), sources, number.view("V5").reshape(-1).tolist()
+    return [head + source + tail for head, source, tail in zip(*parts, strict=True)]
 
 
 def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
