@@ -1,0 +1,37 @@
+"""The pattern of ``q`` finds what its meaning says, and is not held up by what is built to take long."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from yamcs_archive.limits import MESSAGE_BYTES_MAX, PATTERN_CHARACTERS_MAX
+from yamcs_archive.wire.patterns import Pattern
+
+
+def as_expression(pattern: str) -> re.Pattern[str]:
+    """The same as a regular expression: it may go back, so it is for short texts."""
+    parts = ({"%": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern.casefold())
+    return re.compile("".join(parts), re.DOTALL)
+
+
+@given(st.text("ab?%A", max_size=7), st.text("abB\n", max_size=14))
+@example("?", "")
+@example("a?", "ba")
+@example("?a", "ab")
+@example("a??b", "aaaab")
+@example("ab%b?a", "abba")
+def test_a_pattern_finds_what_it_means(pattern: str, message: str) -> None:
+    expected = as_expression(pattern).search(message.casefold()) is not None
+    assert Pattern.of(pattern).matches(message) == expected
+
+
+def test_no_pattern_is_tried_at_each_place_of_a_long_message() -> None:
+    """Tried at each place, as a regular expression is, one of these takes seconds, all of them a minute."""
+    message = "x" * MESSAGE_BYTES_MAX
+    for last in "abcdefghijklmnopqrstuvw":
+        pattern = Pattern.of("?" * (PATTERN_CHARACTERS_MAX - 1) + last)
+        assert not pattern.matches(message)
+        assert pattern.matches(message + last)
