@@ -150,7 +150,7 @@ EXCHANGE_EVENTS_MAX = 100_000
 BODIES_BYTES_MAX = 256 << 20
 """Bytes of bodies of single requests that a server holds while they come in: 32 of the largest."""
 
-INFLOW_BYTES_MAX = 1 << 20
+INFLOW_BYTES_MAX = 2 << 20
 """Bytes of a batch that wait between the event loop, which receives them, and the thread that reads them."""
 
 QUICK_BODY_BYTES_MAX = 64 << 10

@@ -149,8 +149,7 @@ class Inflow:
                 return
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._room.set)
-            if part := b"".join(parts):
-                yield part
+            yield from filter(None, parts)
 
 
 class Outflow:

@@ -29,9 +29,9 @@ Part = Offered | list[Element]
 """Some elements of a stream, one at least: as columns, which are of today's form, or one by one."""
 
 _OUTPUT_BYTES = 256 << 10
-_PIECE_BYTES = 512 << 10
+_PIECE_BYTES_MIN, _PIECE_BYTES_MAX = 256 << 10, 512 << 10
 """Bytes that are decoded together: for few elements, to begin costs more than they do; and where one is not
-common, all of them are decoded one by one."""
+common, all of them are decoded one by one. What comes in such a size, as from granian, need not be copied."""
 _HELD_BYTES_MAX = BODY_BYTES_MAX + _OUTPUT_BYTES
 """Of msgpack that is no whole element yet."""
 _VARINT_BYTES_MAX = 10
@@ -168,11 +168,11 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     try:
         for chunk in chunks:
-            for start in range(0, len(chunk), _PIECE_BYTES):
-                part = chunk[start : start + _PIECE_BYTES]
+            for start in range(0, len(chunk), _PIECE_BYTES_MAX):
+                part = chunk[start : start + _PIECE_BYTES_MAX]
                 held.append(part)
                 size += len(part)
-                if size >= _PIECE_BYTES:
+                if size >= _PIECE_BYTES_MIN:
                     yield b"".join(held)
                     held, size = [], 0
     except Exception:
@@ -188,13 +188,13 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
-        whole, newline, rest = chunk.rpartition(b"\n")
-        if newline:
-            yield b"".join((*held, whole))
+        end = chunk.rfind(b"\n")
+        if end >= 0:
+            yield b"".join((*held, memoryview(chunk)[:end]))
             held, size = [], 0
-        if rest:
-            held.append(rest)
-            size += len(rest)
+        if end + 1 < len(chunk):
+            held.append(chunk[end + 1 :])
+            size += len(held[-1])
             if size > BODY_BYTES_MAX:
                 raise _too_long(size)
     yield b"".join(held)
