@@ -163,6 +163,15 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         assert run("instances", "list", "--data", copy).out.split() == names
 
 
+def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with serving(data) as served:
+        ran = run("mirror", served.url, "--data", copy, "--instance", "smi", "--once")
+        assert (ran.status, ran.out) == (1, "")
+        assert "no instance 'smi' (there are: sim)" in ran.err
+    assert run("instances", "list", "--data", copy).out == ""
+
+
 def test_another_history_and_another_source_and_own_events_are_refused(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
