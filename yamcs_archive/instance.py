@@ -137,12 +137,12 @@ class Instance:
         >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(parts), request_id, alone=False)
+        return self._append_chunks(gathered(parts), request_id, alone=True)
 
     def _append_chunks(
         self, supply: Iterable[list[Event] | Offered], request_id: str | None, *, alone: bool
     ) -> AppendCounts:
-        """Store chunks in turn. ``alone``: there is one at most."""
+        """Store chunks in turn. ``alone``: each before the next one is prepared, by this thread if it can."""
         self._check_open()
         if request_id is not None:
             check_request_id(request_id)
@@ -171,7 +171,9 @@ class Instance:
                 parts, start = list(cut_by_size(columns, CHUNK_BYTES_MAX)), 0
                 for part in parts:
                     mine = ids and ids.cut(start, start + part.size)
-                    hand_over(part, mine, now=alone and len(parts) == 1)
+                    hand_over(part, mine, now=alone)
+                    if alone:
+                        in_turn.wait()
                     start += part.size
                 if bad is not None:
                     bad.position = position
