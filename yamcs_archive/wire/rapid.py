@@ -52,9 +52,20 @@ def json_page(events: Sequence[Event], token: str | None) -> bytes:
     b'{}'
     """
     array = f"[{','.join(each(*_json(by_field(events))))}]"
-    fields = [f'"event":{array}', f'"continuationToken":{_text(token)}', f'"events":{array}']
-    shown = [field for field, there in zip(fields, (events, token, events), strict=True) if there]
-    return msgspec.json.format(f"{{{','.join(shown)}}}".encode("latin-1"), indent=2)
+    # Formatted once: an array of 16 MiB is held a few times less so than in one document with both.
+    shown = msgspec.json.format(f'{{"a":{array}}}'.encode("latin-1"), indent=2)[
+        len(_BEFORE_ARRAY) : -len(_END)
+    ]
+    fields = [
+        b'"event": ' + shown,
+        b'"continuationToken": ' + msgspec.json.encode(token),
+        b'"events": ' + shown,
+    ]
+    there = [field for field, given in zip(fields, (events, token, events), strict=True) if given]
+    return b"{\n  " + b",\n  ".join(there) + _END if there else b"{}"
+
+
+_BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
 def _json(events: Many) -> tuple[list[str], int]:
