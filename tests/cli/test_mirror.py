@@ -172,6 +172,16 @@ def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Pa
     assert run("instances", "list", "--data", copy).out == ""
 
 
+def test_a_slip_in_the_name_of_a_served_copy_ends_the_start(run: Run, data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with serving(data) as served:
+        refused = launch("--data", copy, "--port", 0, "--instance", "smi", "--mirror-of", served.url)
+        out, err = refused.communicate(timeout=WAIT_S)
+        assert (refused.returncode, out) == (1, "")
+        assert f"instance 'smi': is not one of those at {served.url}: sim" in err
+    assert run("instances", "list", "--data", copy).out == ""
+
+
 def test_another_history_and_another_source_and_own_events_are_refused(
     run: Run, data: Path, tmp_path: Path
 ) -> None:

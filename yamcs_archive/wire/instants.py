@@ -97,10 +97,12 @@ def varint_bytes(values: Ints) -> Ints:
     >>> varint_bytes(np.array([0, 127, 128, 1 << 28, -1])).tolist()
     [1, 1, 2, 5, 10]
     """
-    return np.where(values < 0, 10, np.searchsorted(_FIRST_OF_MORE, values, side="right") + 1)
-
-
-_FIRST_OF_MORE = np.array([1 << 7 * more for more in range(1, 9)])
+    found = np.ones(len(values), np.int64)
+    bound, greatest = 1 << 7, int(values.max(initial=0))
+    while bound <= greatest:  # a comparison for each byte: a tenth of looking for the place of each
+        found += values >= bound
+        bound <<= 7
+    return np.where(values < 0, 10, found) if values.min(initial=0) < 0 else found
 
 
 class Timestamps:
@@ -133,8 +135,12 @@ class Timestamps:
             columns, nanos_bytes = [_MILLIS[ms]], _MILLIS_BYTES[ms]
         else:
             nanos, whole = us * 1000, us == 0
-            columns, nanos_bytes = varints(nanos, whole), np.where(whole, 0, varint_bytes(nanos))
-        field_bytes = np.where(nanos_bytes == 0, 0, nanos_bytes + 1)
+            nanos_bytes = varint_bytes(nanos)
+            if whole.any():
+                columns, nanos_bytes = varints(nanos, whole), np.where(whole, 0, nanos_bytes)
+            else:
+                columns = varints(nanos)
+        field_bytes = nanos_bytes + (nanos_bytes > 0)
         table = texts_of([begin for each in begins for begin in each])
         without = np.array([len(each[0]) for each in begins], np.int64)
         return [table[run * _NANOS_LENGTHS + field_bytes], *columns], without[run] + field_bytes
