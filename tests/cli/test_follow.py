@@ -26,6 +26,8 @@ from yamcs_archive.cli.places import LocalPlace
 from yamcs_archive.cli.request import LogRequest
 from yamcs_archive.mirror.feed import FeedUnavailableError
 
+_PRINTED_S = 0.3
+
 
 class Following:
     """A running ``events log``, and its lines as they come."""
@@ -62,6 +64,8 @@ class Following:
 
     def interrupt(self) -> tuple[int, str, list[str]]:
         """Press Ctrl-C; return the exit status, stderr, and the lines that were not read."""
+        # A line is here before the process knows that it is printed; a stop in that moment says no cursor.
+        time.sleep(_PRINTED_S)
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
         complaints = self.process.stderr.read()
