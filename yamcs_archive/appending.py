@@ -63,27 +63,6 @@ class Tally:
         )
 
 
-class InTurn:
-    """One at a time: the next one is begun when the one before it is known to be stored.
-
-    So what is stored is the beginning of what was given, whatever fails.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: Callable[[], None] | None = None
-
-    def begin(self, begin: Callable[[], Callable[[], None]]) -> None:
-        """Wait for the one before, then begin another; ``begin`` returns what waits for it."""
-        self.wait()
-        self._waiting = begin()
-
-    def wait(self) -> None:
-        """Wait for what was begun; whatever it raises comes once."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting()
-
-
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
     """Yield the events in lists of up to 10,000 events, or about 8 MiB of text where they come one by one.
 

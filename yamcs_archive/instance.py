@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from yamcs_archive.appending import InTurn, Tally, chunks, gathered
+from yamcs_archive.appending import Tally, chunks, gathered
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity, validate_key
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
@@ -127,8 +127,7 @@ class Instance:
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
         """
-        alone = isinstance(events, list) and len(events) <= CHUNK_EVENTS_MAX
-        return self._append_chunks(chunks(events), request_id, alone=alone)
+        return self._append_chunks(chunks(events), request_id)
 
     def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
         """Do what :meth:`append_many` does, with events that come many at once, as columns.
@@ -137,25 +136,16 @@ class Instance:
         >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(parts), request_id, alone=True)
+        return self._append_chunks(gathered(parts), request_id)
 
-    def _append_chunks(
-        self, supply: Iterable[list[Event] | Offered], request_id: str | None, *, alone: bool
-    ) -> AppendCounts:
-        """Store chunks in turn. ``alone``: each before the next one is prepared, by this thread if it can."""
+    def _append_chunks(self, supply: Iterable[list[Event] | Offered], request_id: str | None) -> AppendCounts:
+        # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
+        # threads that work with numpy hand the interpreter's lock to and fro.
         self._check_open()
         if request_id is not None:
             check_request_id(request_id)
         tally = Tally()
         position = 0
-        in_turn = InTurn()
-
-        def hand_over(columns: Columns, asked: Asked | None, *, now: bool) -> None:
-            nonlocal position
-            start = position
-            in_turn.begin(lambda: partial(tally.add, start, *self._handed_over(columns, asked, now=now)))
-            position += columns.size
-
         try:
             for chunk in supply:
                 bad: InvalidInputError | None = None
@@ -168,39 +158,24 @@ class Instance:
                 ids = None
                 if request_id is not None:
                     ids = asked(_events(chunk)[: columns.size], request_id, position)
-                parts, start = list(cut_by_size(columns, CHUNK_BYTES_MAX)), 0
-                for part in parts:
+                start = 0
+                for part in cut_by_size(columns, CHUNK_BYTES_MAX):
                     mine = ids and ids.cut(start, start + part.size)
-                    hand_over(part, mine, now=alone)
-                    if alone:
-                        in_turn.wait()
+                    store = partial(self._store.append_now, part, _as_it_is, mine)
+                    tally.add(position, store, partial(self._store_first, part, mine))
                     start += part.size
+                    position += part.size
                 if bad is not None:
                     bad.position = position
-                    in_turn.wait()
                     raise bad
-        except BaseException as error:
-            in_turn.wait()  # the iterable failed: what was handed over is stored nevertheless
-            if isinstance(error, ArchiveError):
-                error.counts = tally.counts()
+        except ArchiveError as error:
+            error.counts = tally.counts()
             raise
-        in_turn.wait()
         return tally.counts()
 
-    def _handed_over(
-        self, columns: Columns, asked: Asked | None, *, now: bool
-    ) -> tuple[Callable[[], Outcome], Callable[[int], Outcome]]:
-        """Return what waits for a chunk's outcome, and what stores its first events alone.
-
-        ``now``: nothing is prepared meanwhile, so the caller's thread may commit it when it is asked for.
-        """
-        append = self._store.append_now
-        waiting = (
-            partial(append, columns, _as_it_is, asked)
-            if now
-            else self._store.append(columns, _as_it_is, asked).result
-        )
-        return waiting, lambda count: append(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
+    def _store_first(self, columns: Columns, asked: Asked | None, count: int) -> Outcome:
+        """Store the first so many events of a chunk."""
+        return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None.
