@@ -168,7 +168,7 @@ def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Pa
     with serving(data) as served:
         ran = run("mirror", served.url, "--data", copy, "--instance", "smi", "--once")
         assert (ran.status, ran.out) == (1, "")
-        assert "no instance 'smi' (there are: sim)" in ran.err
+        assert f"instance 'smi': is not one of those at {served.url}: sim" in ran.err
     assert run("instances", "list", "--data", copy).out == ""
 
 

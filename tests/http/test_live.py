@@ -363,7 +363,7 @@ def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
         def __init__(self, text: str) -> None:
             super().__init__(text)
             matches = self.matches
-            self.matches = lambda event: go_on.wait(WAIT_S) and matches(event)  # type: ignore[misc]
+            self.matches = lambda event: go_on.wait(WAIT_S) and matches(event)  # type: ignore[misc]  # a final attribute
 
     flush = outbox.Outbox.flush
 

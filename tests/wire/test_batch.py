@@ -187,7 +187,7 @@ def test_a_stream_that_breaks_off_gives_its_whole_elements_first(
 def many(count: int) -> list[tuple[Reader, list[bytes]]]:
     """Common elements in each encoding, each with what is between it and the next."""
     fields = [{"message": f"m{n}" * 9, "source": "S", "sequenceNumber": n} for n in range(count)]
-    bodies = [today.CreateEventRequest(**each).SerializeToString() for each in fields]  # type: ignore[arg-type]
+    bodies = [today.CreateEventRequest(**each).SerializeToString() for each in fields]  # type: ignore[arg-type]  # text and numbers
     return [
         (batch.from_ndjson, [msgspec.json.encode(each) + b"\n" for each in fields]),
         (batch.from_protobuf, [delimited([body]) for body in bodies]),

@@ -12,7 +12,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import RemoteError, UsageError
 from yamcs_archive.cli.places import only, url_argument
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror
+from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror, refuse_slips
 from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.mirror.progress import Sayer
 from yamcs_archive.wire.forms import Form
@@ -62,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
     url = options.url.rstrip("/")
     name = options.instance or only(instances_at(url))
     with Archive.open(Path(data), holder=f"yamcs-archive mirror {url}") as archive:
-        if name not in archive.instances():
-            _refuse_a_slip(url, name)
+        refuse_slips(archive, url, [name])
         try:
             _follow(archive, url, name, options)
         except OutOfStepError as error:
@@ -73,16 +72,6 @@ def run(options: argparse.Namespace) -> int:
             _say(f"{name}: {error}, as instance {archive.set_aside(name)}; starting anew")
             _follow(archive, url, name, options)
     return 0
-
-
-def _refuse_a_slip(url: str, name: str) -> None:
-    """Raise RemoteError where the source answers and has no such instance, before a copy of it is made."""
-    try:
-        there = instances_at(url)
-    except RemoteError:
-        return  # one that does not answer is waited for
-    if name not in there:
-        raise RemoteError(f"{url} has no instance {name!r} (there are: {', '.join(there) or 'none yet'})")
 
 
 def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace) -> None:

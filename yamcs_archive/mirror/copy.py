@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from yamcs_archive.errors import ArchiveError, ConflictError
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError
 from yamcs_archive.instance import Instance
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
@@ -65,6 +67,25 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
             f"instance {instance.name} is a mirror of {state.instance} at {state.url}, and of no other"
         )
     return state
+
+
+def refuse_slips(archive: Archive, url: str, names: Sequence[str]) -> None:
+    """Raise InvalidInputError for a name that the archive does not have yet, and the source neither.
+
+    Before a copy is made, which would be one of nothing. A source that does not answer is waited for.
+    """
+    new = set(names).difference(archive.instances())
+    if not new:
+        return
+    with closing(Feed(url, "")) as feed:
+        try:
+            there = feed.instances()
+        except FeedUnavailableError:
+            return
+    for name in sorted(new.difference(there)):
+        raise InvalidInputError(
+            "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
+        )
 
 
 class Follower:

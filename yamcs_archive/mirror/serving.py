@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ClosedError, InvalidInputError
-from yamcs_archive.mirror.copy import Follower, begin_mirror
+from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.mirror.copy import Follower, begin_mirror, refuse_slips
 from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
 from yamcs_archive.mirror.progress import Sayer
 
@@ -36,7 +36,7 @@ class Mirrors:
         for an instance that is none and has events, InvalidInputError for a name that is new here and that
         the source does not have.
         """
-        self._refuse_slips(set(wanted) - set(self._archive.instances()))
+        refuse_slips(self._archive, self._url, wanted)
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
             state = begin_mirror(instance, self._url, name)
@@ -50,19 +50,6 @@ class Mirrors:
                 )
             )
         return [thread.name.removeprefix("archive-mirror-") for thread in self._threads]
-
-    def _refuse_slips(self, new: set[str]) -> None:
-        """Raise InvalidInputError where the source answers and lacks one of the names: none of it is made."""
-        if not new:
-            return
-        with closing(Feed(self._url, "")) as feed:
-            try:
-                there = feed.instances()
-            except FeedUnavailableError:
-                return  # one that does not answer is waited for
-        for name in sorted(new.difference(there)):
-            choices = ", ".join(there) or "none yet"
-            raise InvalidInputError("instance", name, f"is not one of those at {self._url}: {choices}")
 
     def start(self) -> None:
         """Begin to follow."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +26,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
-from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered
+from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered, joined_column
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.plain import are_messages, bounded, is_text
 
@@ -123,13 +122,7 @@ def joined(parts: Sequence[Columns]) -> Columns:
     """
     if len(parts) == 1:
         return parts[0]
-    return Columns(*(_joined(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]  # zip of fields
-
-
-def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
-    if all(type(part) is array for part in parts):
-        return array("q", b"".join(map(bytes, parts)))
-    return list(chain.from_iterable(parts))
+    return Columns(*(joined_column(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]  # zip of fields
 
 
 def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Columns:
@@ -244,7 +237,7 @@ def text_bytes(columns: Columns) -> int:
     True
     """
     if len(columns.message) == 1:
-        return event_bytes(Event(*(column[0] for column in columns))) + _EVENT_OVERHEAD_BYTES  # type: ignore[arg-type]  # each of its own kind
+        return event_bytes(columns.event(0)) + _EVENT_OVERHEAD_BYTES
     size = sum(sizes(columns)) if has_attached(columns) else sum(map(len, columns.message))
     return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
 
@@ -255,20 +248,7 @@ def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:
     >>> transposed([Event("a"), Event("b")]).message
     ['a', 'b']
     """
-    # A comprehension for each field: four times as fast as msgspec's astuple and zip, which builds
-    # and takes apart a tuple for each event.
-    return Columns(
-        [event.message for event in events],
-        [event.source for event in events],
-        [event.severity for event in events],
-        [event.type for event in events],
-        [event.generation_time for event in events],  # type: ignore[misc]  # None until prepare() fills it in
-        [event.seq_number for event in events],
-        [event.reception_time for event in events],  # type: ignore[misc]  # likewise
-        [None] * len(events) if bare else [event.created_by for event in events],
-        [NO_EXTENSIONS] * len(events) if bare else [event.extensions for event in events],
-        [NO_EXTRA] * len(events) if bare else [event.extra for event in events],
-    )
+    return Columns(*Offered.of(events, bare=bare))  # type: ignore[arg-type]  # None until prepare() fills it in
 
 
 def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns | None:
