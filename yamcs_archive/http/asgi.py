@@ -1,7 +1,7 @@
 """The ASGI adapter: from an event loop to the core and back. Holds no rules.
 
 It awaits a pending answer, so an event that is being made durable holds no thread. What reads the medium runs
-on threads (``bridging``), one chunk at a time where an answer is written as it is read.
+on threads (``bridging``), a few chunks ahead where an answer is written as it is read.
 """
 
 from __future__ import annotations
@@ -206,26 +206,19 @@ class _Exchange:
             await self._write_as_it_is_read(response.body)
 
     async def _write_as_it_is_read(self, chunks: Iterable[bytes]) -> None:
-        """Write chunks, the next one being read meanwhile, until the end or until the client goes away.
+        """Write chunks, the next ones being read meanwhile, until the end or until the client goes away.
 
         An error passes to the server, which closes the connection without the last chunk.
         """
         outflow = Outflow(self._app.pools, chunks)
         left = self._left()
+        left.add_done_callback(lambda _: outflow.close())
         try:
-            ahead = outflow.read()
-            while True:
-                waiting: set[asyncio.Future[Any]] = {ahead, left}
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if left.done():
-                    return
-                chunk = ahead.result()
-                if chunk is None:
-                    break
-                ahead = outflow.read()
+            while (chunk := await outflow.next()) is not None:
                 with suppress(OSError):  # the client goes away: some servers say it like this as well
                     await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await self._send({"type": "http.response.body", "body": b""})
+            if not left.done():
+                await self._send({"type": "http.response.body", "body": b""})
         finally:
             outflow.close()
 

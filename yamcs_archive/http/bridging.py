@@ -153,44 +153,88 @@ class Inflow:
 
 
 class Outflow:
-    """Chunks that are read on a thread, one at a time, for an event loop that writes them."""
+    """Chunks that are read on a thread, a few ahead, for an event loop that writes them.
+
+    The thread goes on reading while the loop wakes and writes; it is given back where enough is ahead, so a
+    client that takes its time holds none.
+    """
+
+    _AHEAD = 2
+    """Chunks. One would let the thread wait for the loop after each."""
 
     def __init__(self, pools: Pools, chunks: Iterable[bytes]) -> None:
-        self._pools = pools
+        self._pools, self._loop = pools, asyncio.get_running_loop()
         self._chunks, self._iterator = chunks, iter(chunks)
+        self._arrived = asyncio.Event()
         self._guard = threading.Lock()
-        self._reading = self._closed = False
+        self._ahead: deque[bytes] = deque()
+        self._reading = self._ended = self._closed = False
+        self._error: Exception | None = None
 
-    def read(self) -> asyncio.Future[bytes | None]:
-        """Read the next chunk; None at the end."""
-        future = self._pools.run(Work.LONG, self._next)
-        # Whoever gives up does not look at the last one, and asyncio would complain about its error.
-        future.add_done_callback(lambda done: None if done.cancelled() else done.exception())
-        return future
+    async def next(self) -> bytes | None:
+        """Return the next chunk; None at the end and once this is closed. Raises what the reading raised."""
+        while True:
+            self._arrived.clear()
+            with self._guard:
+                chunk = self._ahead.popleft() if self._ahead else None
+                ended = self._ended or self._closed
+                begins = not (self._reading or ended)
+                self._reading = self._reading or begins
+            if begins:
+                self._pools.run(Work.LONG, self._read).add_done_callback(self._look)
+            if chunk is not None:
+                return chunk
+            if ended:
+                if self._error is not None:
+                    raise self._error
+                return None
+            await self._arrived.wait()
 
     def close(self) -> None:
-        """Let the reading end: at once, or where a chunk is being read, after that one."""
+        """Let the reading end: at once, or where a chunk is being read, after that one. Idempotent."""
         with self._guard:
             self._closed = True
-            if self._reading:
-                return
-        self._close()
+            self._ahead.clear()
+            reading = self._reading
+        self._arrived.set()
+        if not reading:
+            self._close()
 
-    def _next(self) -> bytes | None:
-        with self._guard:
-            if self._closed:
-                return None
-            self._reading = True
+    def _look(self, reading: asyncio.Future[None]) -> None:
+        """Wake who waits for a reading that did not begin, as the threads have ended."""
+        if reading.cancelled():
+            with self._guard:
+                self._reading, self._ended = False, True
+                self._error = RuntimeError("the server ends")
+            self._arrived.set()
+
+    def _read(self) -> None:
+        """Read until enough is ahead; on a thread."""
+        error: Exception | None = None
         try:
-            return next(self._iterator, None)
-        finally:
-            if self._closed_meanwhile():
-                self._close()
-
-    def _closed_meanwhile(self) -> bool:
+            for chunk in self._iterator:
+                with self._guard:
+                    if self._closed:
+                        break
+                    self._ahead.append(chunk)
+                    # Said together with the chunk: whoever closes then closes the chunks as well.
+                    enough = len(self._ahead) >= self._AHEAD
+                    self._reading = not enough
+                self._wake()
+                if enough:
+                    return
+        except Exception as raised:
+            error = raised
         with self._guard:
-            self._reading = False
-            return self._closed
+            self._reading, self._ended, self._error = False, True, error
+            closed = self._closed
+        if closed:
+            self._close()
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._arrived.set)
 
     def _close(self) -> None:
         close = getattr(self._chunks, "close", None)

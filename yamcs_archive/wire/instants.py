@@ -1,94 +1,100 @@
 """Many instants at once, as text and as protobuf timestamps; and many integers as varints; pure.
 
-1. A column of instants becomes a few columns of text, which stand one behind the other. Events of a stream
+1. A column of instants becomes a few columns of bytes, which stand one behind the other. Events of a stream
    share few seconds, so what says the second is made once for all that follow one another; the rest is taken
    from tables by numpy. What is written is byte for byte what :mod:`yamcs_archive.times` and protobuf write.
-2. Bytes are held as latin-1 text: each character stands for one byte. Joined, text is encoded at once.
+2. Varints are made in numpy's 64-bit words, of which Python's ``bytes`` are made in one call.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from operator import add
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.fields import LENGTH, varint
-from yamcs_archive.wire.many import Ints, Kept, Texts, texts_of
+from yamcs_archive.wire.many import Ints, Kept, Parts, lengths, parts_of
 
 _S_US = 1_000_000
 _INT64 = (1 << 64) - 1
-_seconds = Kept(lambda second: format_rfc3339(second * _S_US)[:-1])
-_FRACTIONS = texts_of([*(f".{ms:03}" for ms in range(1000)), "Z", *(f".{ms:03}Z" for ms in range(1, 1000))])
+_MINUTE_S, _MINUTE_CHARACTERS = 60, len("1970-01-01T00:00:")
+_minutes = Kept(lambda minute: format_rfc3339(minute * _MINUTE_S * _S_US)[:_MINUTE_CHARACTERS].encode())
+_SECONDS = parts_of(b"%02d" % second for second in range(_MINUTE_S))
+_FRACTIONS = parts_of(
+    [*(b".%03d" % ms for ms in range(1000)), b"Z", *(b".%03dZ" % ms for ms in range(1, 1000))]
+)
 """Milliseconds before three more digits, then without."""
-_MICROS = texts_of(["", *(f"{us:03}Z" for us in range(1, 1000))])
+_MICROS = parts_of([b"", *(b"%03dZ" % us for us in range(1, 1000))])
 
 
-def texts(times: Ints) -> list[Texts]:
+def texts(times: Ints) -> list[Parts]:
     """Return instants (microseconds since 1970) as RFC 3339, with 0, 3 or 6 fraction digits, in columns.
 
-    >>> ["".join(parts) for parts in zip(*texts(np.array([0, 1_500_000, -1])))]
+    >>> [b"".join(parts).decode() for parts in zip(*texts(np.array([0, 1_500_000, -1])))]
     ['1970-01-01T00:00:00Z', '1970-01-01T00:00:01.500Z', '1969-12-31T23:59:59.999999Z']
     """
     seconds, us = np.divmod(times, _S_US)
     ms, us = np.divmod(us, 1000)
     firsts, run = _runs(seconds)
-    columns = [texts_of(map(_seconds.__getitem__, firsts))[run]]
+    minutes, of_minute = np.divmod(firsts, _MINUTE_S)
+    to_second = parts_of(map(add, map(_minutes.__getitem__, minutes.tolist()), _SECONDS[of_minute].tolist()))
+    columns = [to_second[run]]
     if not us.any():
         return [*columns, _FRACTIONS[1000:][ms]]
     return [*columns, _FRACTIONS[ms + 1000 * (us == 0)], _MICROS[us]]
 
 
-def _runs(values: Ints) -> tuple[list[int], npt.NDArray[np.intp]]:
+def _runs(values: Ints) -> tuple[Ints, npt.NDArray[np.intp]]:
     """Return the first value of each run of equal ones, and for each value the place of its run."""
     begins = np.empty(len(values), np.bool_)
     begins[:1] = True
     np.not_equal(values[1:], values[:-1], out=begins[1:])
-    return values[begins].tolist(), np.cumsum(begins) - 1
+    return values[begins], np.cumsum(begins) - 1
 
 
-def varint_text(value: int) -> str:
-    """Return any int64 or uint64 as a varint, as latin-1 text.
+_WORD_BITS = 56
+"""What a varint of the eight bytes of a word has."""
+_SMALL_BITS = 14
 
-    >>> varint_text(300).encode("latin-1").hex()
-    'ac02'
+
+def varints(values: Ints) -> list[bytes]:
+    """Return int64 values as varints.
+
+    >>> [part.hex() for part in varints(np.array([0, 1, 1 << 29]))], varints(np.array([-1]))[0].hex()
+    (['00', '01', '8080808002'], 'ffffffffffffffffff01')
     """
-    return varint(value & _INT64).decode("latin-1")
+    least, greatest = values.min(initial=0), values.max(initial=0)
+    if least < 0 or greatest >> _WORD_BITS:
+        return [varint(value & _INT64) for value in values.tolist()]
+    if not greatest >> _SMALL_BITS:
+        return cast(list[bytes], _SMALL[values].tolist())
+    parts = _parts(_words(values))
+    return [part or b"\x00" for part in parts] if 0 in values else parts
 
 
-_BITS = 14
-"""Of a number, what one column of text has: two bytes of a varint. One of three does not fit the cache."""
-_LOW = (1 << _BITS) - 1
-_MORE, _NOTHING = 1 << _BITS, 2 << _BITS
+_SMALL = parts_of(map(varint, range(1 << _SMALL_BITS)))
 
 
-@cache
-def _pairs() -> Texts:
-    """Varints of one and two bytes, then two bytes that more follow, then nothing; made when first needed."""
-    more = [chr(low & 127 | 128) + chr(low >> 7 | 128) for low in range(_LOW + 1)]
-    return texts_of([*map(varint_text, range(_LOW + 1)), *more, ""])
+def _words(values: Ints) -> npt.NDArray[np.uint64]:
+    """Return varints of at most 56 bits, each as a word whose lowest byte is the first."""
+    left = values.astype(np.uint64)
+    found = left & np.uint64(127)
+    bits, greatest = 7, int(values.max(initial=0))
+    for nth in range(1, 8):
+        if not greatest >> bits:
+            break
+        found |= (left & np.uint64(127 << bits)) << np.uint64(nth)
+        found |= (left >= np.uint64(1 << bits)).astype(np.uint64) << np.uint64(8 * nth - 1)
+        bits += 7
+    return found
 
 
-def varints(values: Ints, left_out: npt.NDArray[np.bool_] | None = None) -> list[Texts]:
-    """Return int64 values as varints, as latin-1 text in columns; nothing for those that are ``left_out``.
-
-    >>> ["".join(parts).encode("latin-1").hex() for parts in zip(*varints(np.array([1, 1 << 29])))]
-    ['01', '8080808002']
-    """
-    if values.min(initial=0) < 0:
-        column = texts_of(map(varint_text, values.tolist()))
-        return [column if left_out is None else np.where(left_out, "", column)]
-    pairs = _pairs()
-    columns = []
-    while True:
-        more = values > _LOW
-        goes_on = bool(more.any())
-        places = np.where(more, values & _LOW | _MORE, values) if goes_on else values
-        columns.append(pairs[places if left_out is None else np.where(left_out, _NOTHING, places)])
-        if not goes_on:
-            return columns
-        left_out, values = ~more if left_out is None else ~more | left_out, values >> _BITS
+def _parts(words: npt.NDArray[np.uint64]) -> list[bytes]:
+    """Return words as bytes, without the zeros at their ends: no varint ends in one, but that of zero."""
+    return cast(list[bytes], words.astype("<u8", copy=False).view("S8").tolist())
 
 
 def varint_bytes(values: Ints) -> Ints:
@@ -106,47 +112,38 @@ def varint_bytes(values: Ints) -> Ints:
 
 
 class Timestamps:
-    """Writes one field of a message whose type is ``google.protobuf.Timestamp``, as latin-1 text."""
+    """Writes one field of a message whose type is ``google.protobuf.Timestamp``."""
 
     def __init__(self, number: int) -> None:
-        self._tag = varint_text(number << 3 | LENGTH)
-        self._begins = Kept(self._begin)
+        tag = varint(number << 3 | LENGTH)
+        self._begins = parts_of(tag + varint(length) for length in range(_TIMESTAMP_BYTES_MAX + 1))
 
-    def _begin(self, second: int) -> tuple[str, ...]:
-        """Return what stands before the nanoseconds, for each length that their field may have."""
-        seconds = "" if second == 0 else "\x08" + varint_text(second)
-        return tuple(
-            self._tag + chr(len(seconds) + nanos) + seconds + ("\x10" if nanos else "")
-            for nanos in range(_NANOS_LENGTHS)
-        )
-
-    def fields(self, times: Ints) -> tuple[list[Texts], Ints]:
+    def fields(self, times: Ints) -> tuple[list[Parts | list[bytes]], Ints]:
         """Return the field with each instant (microseconds since 1970), in columns, and how long each is.
 
         >>> columns, lengths = Timestamps(2).fields(np.array([1_000_002]))
-        >>> "".join(*zip(*columns)).encode("latin-1").hex(), lengths.tolist()
+        >>> b"".join(*zip(*columns)).hex(), lengths.tolist()
         ('1205080110d00f', [7])
         """
-        seconds, us = np.divmod(times, _S_US)
-        firsts, run = _runs(seconds)
-        begins = [self._begins[first] for first in firsts]
+        whole, us = np.divmod(times, _S_US)
+        firsts, run = _runs(whole)
+        seconds = parts_of(b"\x08" + second for second in varints(firsts))
+        if 0 in firsts:
+            seconds[firsts == 0] = b""  # as proto3 leaves a zero out
         ms, rest = np.divmod(us, 1000)
+        nanos: Parts | list[bytes]
         if not rest.any():
-            columns, nanos_bytes = [_MILLIS[ms]], _MILLIS_BYTES[ms]
+            nanos, nanos_bytes = _MILLIS[ms], _MILLIS_BYTES[ms]
         else:
-            nanos, whole = us * 1000, us == 0
-            nanos_bytes = varint_bytes(nanos)
-            if whole.any():
-                columns, nanos_bytes = varints(nanos, whole), np.where(whole, 0, nanos_bytes)
-            else:
-                columns = varints(nanos)
-        field_bytes = nanos_bytes + (nanos_bytes > 0)
-        table = texts_of([begin for each in begins for begin in each])
-        without = np.array([len(each[0]) for each in begins], np.int64)
-        return [table[run * _NANOS_LENGTHS + field_bytes], *columns], without[run] + field_bytes
+            there = us > 0
+            nanos = _parts((_words(us * 1000) << _BYTE) | there * _NANOS_TAG)
+            nanos_bytes = (1 + varint_bytes(us * 1000)) * there
+        length = lengths(seconds, len(firsts))[run] + nanos_bytes
+        return [self._begins[length], seconds[run], nanos], length + 2
 
 
-_NANOS_LENGTHS = 7
-_MILLIS = texts_of(["", *(varint_text(ms * 1_000_000) for ms in range(1, 1000))])
-_MILLIS_BYTES = np.array([len(text) for text in _MILLIS], np.int64)
+_TIMESTAMP_BYTES_MAX = 2 * 11
+_BYTE, _NANOS_TAG = np.uint64(8), np.uint64(0x10)
+_MILLIS = parts_of([b"", *(b"\x10" + varint(ms * 1_000_000) for ms in range(1, 1000))])
+_MILLIS_BYTES = np.array([len(part) for part in _MILLIS], np.int64)
 """The nanoseconds of each millisecond; proto3 leaves a zero out."""

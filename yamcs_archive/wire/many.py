@@ -2,7 +2,7 @@
 
 1. Numbers are numpy's vectors; texts of which there are few come as a table and each event's place in it.
 2. The archive has its events so (``storage.vectors``); :func:`by_field` makes it of events that are at hand.
-3. What is written for many events is made of columns of text, one for each field that is written: whatever
+3. What is written for many events is made of columns of bytes, one for each field that is written: whatever
    is done to thousands of events is one call for each of them.
 """
 
@@ -19,8 +19,8 @@ from yamcs_archive.event import Event
 _Made = TypeVar("_Made")
 
 Ints = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
-"""A column of text: one ``str`` for each event."""
+Parts = npt.NDArray[np.object_]
+"""A column of what is written: ``bytes`` for each event."""
 
 
 class Coded(Protocol):
@@ -154,69 +154,69 @@ def uncommon(events: Many) -> Iterator[int]:
             yield at
 
 
-def texts_of(texts: Iterable[str]) -> Texts:
-    """Return texts as a column.
+def parts_of(parts: Iterable[bytes]) -> Parts:
+    """Return parts as a column.
 
-    >>> texts_of(["a", "b"])[np.array([1, 0, 1])].tolist()
-    ['b', 'a', 'b']
+    >>> parts_of([b"a", b"b"])[np.array([1, 0, 1])].tolist()
+    [b'b', b'a', b'b']
     """
-    listed = list(texts)
+    listed = list(parts)
     found = np.empty(len(listed), object)
     found[:] = listed
     return found
 
 
-def column(kept: Kept[str], coded: Coded) -> Texts:
+def column(kept: Kept[bytes], coded: Coded) -> Parts:
     """Return what is kept of each event's text.
 
-    >>> column(Kept(str), by_field([Event("a", source="S")]).sources).tolist()
-    ['S']
+    >>> column(Kept(str.encode), by_field([Event("a", source="S")]).sources).tolist()
+    [b'S']
     """
-    return texts_of(map(kept.__getitem__, coded.table))[coded.places]
+    return parts_of(map(kept.__getitem__, coded.table))[coded.places]
 
 
-def lengths(texts: Iterable[str], count: int) -> Ints:
-    """Return how many characters each of so many texts has.
+def lengths(parts: Iterable[bytes], count: int) -> Ints:
+    """Return how long each of so many parts is.
 
-    >>> lengths(["a", "", "bcd"], 3).tolist()
+    >>> lengths([b"a", b"", b"bcd"], 3).tolist()
     [1, 0, 3]
     """
-    return np.fromiter(map(len, texts), np.int64, count)
+    return np.fromiter(map(len, parts), np.int64, count)
 
 
 def woven(
-    columns: Sequence[Texts | list[str] | str], count: int, others: Iterable[tuple[int, str]] = ()
-) -> list[str]:
-    """Return the texts of all columns event by event: joined, they are what is written.
+    columns: Sequence[Parts | list[bytes] | bytes], count: int, others: Iterable[tuple[int, bytes]] = ()
+) -> list[bytes]:
+    """Return the parts of all columns event by event: joined, they are what is written.
 
-    A ``str`` stands for a column that has the same for each of ``count`` events. ``others`` are what is
+    ``bytes`` stand for a column that has the same for each of ``count`` events. ``others`` are what is
     written instead for the events at some places.
 
-    >>> "".join(woven([["a", "b"], "-", texts_of(["1", "2"]), " "], 2))
-    'a-1 b-2 '
-    >>> woven([["a", "b"], "-"], 2, [(1, "c")])
-    ['a', '-', 'c', '']
+    >>> b"".join(woven([[b"a", b"b"], b"-", parts_of([b"1", b"2"]), b" "], 2))
+    b'a-1 b-2 '
+    >>> woven([[b"a", b"b"], b"-"], 2, [(1, b"c")])
+    [b'a', b'-', b'c', b'']
     """
     width = len(columns)
     # To put a column into every so manieth place takes a fifth of the time of going through all with zip.
-    found = [""] * (width * count)
-    for nth, texts in enumerate(columns):
-        if isinstance(texts, str):
-            found[nth::width] = [texts] * count
+    found = [b""] * (width * count)
+    for nth, parts in enumerate(columns):
+        if isinstance(parts, bytes):
+            found[nth::width] = [parts] * count
         else:
-            found[nth::width] = texts if isinstance(texts, list) else texts.tolist()
-    for at, text in others:
-        found[at * width : (at + 1) * width] = [text] + [""] * (width - 1)
+            found[nth::width] = parts if isinstance(parts, list) else parts.tolist()
+    for at, part in others:
+        found[at * width : (at + 1) * width] = [part] + [b""] * (width - 1)
     return found
 
 
-def each(woven_texts: list[str], width: int) -> list[str]:
+def each(woven_parts: list[bytes], width: int) -> list[bytes]:
     """Return what is written for each event, of what :func:`woven` returned for so many columns.
 
-    >>> each(["a", "-", "b", "-"], 2)
-    ['a-', 'b-']
+    >>> each([b"a", b"-", b"b", b"-"], 2)
+    [b'a-', b'b-']
     """
-    return ["".join(woven_texts[at : at + width]) for at in range(0, len(woven_texts), width)]
+    return [b"".join(woven_parts[at : at + width]) for at in range(0, len(woven_parts), width)]
 
 
 class Kept(dict[Any, _Made]):

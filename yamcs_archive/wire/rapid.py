@@ -21,18 +21,18 @@ from yamcs_archive.wire.instants import Timestamps, texts, varint_bytes, varints
 from yamcs_archive.wire.many import (
     Kept,
     Many,
-    Texts,
+    Parts,
     by_field,
     column,
     each,
     lengths,
-    texts_of,
+    parts_of,
     uncommon,
     woven,
 )
 
 _encode_lines = msgspec.json.Encoder().encode_lines
-_Columns = list[Texts | list[str] | str]
+_Columns = list[Parts | list[bytes] | bytes]
 
 
 def json_objects(events: Many) -> bytes:
@@ -42,7 +42,7 @@ def json_objects(events: Many) -> bytes:
     >>> json_objects(by_field([event, event])) == 2 * json.encode(json.shown(event, Form.TODAY))
     True
     """
-    return "".join(_json(events)[0]).encode("latin-1")
+    return b"".join(_json(events)[0])
 
 
 def json_page(events: Sequence[Event], token: str | None) -> bytes:
@@ -51,11 +51,9 @@ def json_page(events: Sequence[Event], token: str | None) -> bytes:
     >>> json_page([], None)
     b'{}'
     """
-    array = f"[{','.join(each(*_json(by_field(events))))}]"
+    array = b",".join(each(*_json(by_field(events))))
     # Formatted once: an array of 16 MiB is held a few times less so than in one document with both.
-    shown = msgspec.json.format(f'{{"a":{array}}}'.encode("latin-1"), indent=2)[
-        len(_BEFORE_ARRAY) : -len(_END)
-    ]
+    shown = msgspec.json.format(b'{"a":[' + array + b"]}", indent=2)[len(_BEFORE_ARRAY) : -len(_END)]
     fields = [
         b'"event": ' + shown,
         b'"continuationToken": ' + msgspec.json.encode(token),
@@ -68,35 +66,35 @@ def json_page(events: Sequence[Event], token: str | None) -> bytes:
 _BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
-def _json(events: Many) -> tuple[list[str], int]:
-    """Return events as parts of UTF-8, held as latin-1 text, and how many an event has."""
+def _json(events: Many) -> tuple[list[bytes], int]:
+    """Return events as parts of UTF-8, and how many an event has."""
     count = len(events.messages)
     columns: _Columns = [
         column(_JSON_HEAD, events.sources),
         *texts(events.times),
-        '",\n  "receptionTime": "',
+        b'",\n  "receptionTime": "',
         *texts(events.received),
-        '",\n  "seqNumber": ',
-        list(map(str, events.numbers.tolist())),
+        b'",\n  "seqNumber": ',
+        [b"%d" % number for number in events.numbers.tolist()],
         column(_JSON_TYPE, events.types),
         # A line feed within a text is escaped, so lines are told apart for certain.
-        _encode_lines(events.messages).decode("latin-1").split("\n")[:count],
+        _encode_lines(events.messages).split(b"\n")[:count],
         _JSON_END[events.severities],
     ]
-    others = [
-        (at, json.encode(json.shown(events.event(at), Form.TODAY)).decode("latin-1"))
-        for at in uncommon(events)
-    ]
+    others = [(at, json.encode(json.shown(events.event(at), Form.TODAY))) for at in uncommon(events)]
     return woven(columns, count, others), len(columns)
 
 
-def _text(text: str | None) -> str:
-    return msgspec.json.encode(text).decode("latin-1")
+def _json_type(kind: str | None) -> bytes:
+    field = b"" if kind is None else b',\n  "type": ' + msgspec.json.encode(kind)
+    return field + b',\n  "message": '
 
 
-_JSON_HEAD = Kept(lambda source: f'{{\n  "source": {_text(source)},\n  "generationTime": "')
-_JSON_TYPE = Kept(lambda kind: ("" if kind is None else f',\n  "type": {_text(kind)}') + ',\n  "message": ')
-_JSON_END = texts_of(f',\n  "severity": "{SHOWN_TODAY[severity]}"\n}}' for severity in SEVERITIES)
+_JSON_HEAD = Kept(
+    lambda source: b'{\n  "source": ' + msgspec.json.encode(source) + b',\n  "generationTime": "'
+)
+_JSON_TYPE = Kept(_json_type)
+_JSON_END = parts_of(f',\n  "severity": "{SHOWN_TODAY[severity]}"\n}}'.encode() for severity in SEVERITIES)
 
 
 def messages(events: Many) -> bytes:
@@ -106,7 +104,7 @@ def messages(events: Many) -> bytes:
     >>> messages(by_field([event]))[1:] == protobuf.encode_event(event, Form.TODAY)
     True
     """
-    return "".join(_messages(events)[0]).encode("latin-1")
+    return b"".join(_messages(events)[0])
 
 
 def message_page(events: Sequence[Event], token: str | None) -> bytes:
@@ -116,22 +114,20 @@ def message_page(events: Sequence[Event], token: str | None) -> bytes:
     b''
     """
     parts = each(*_messages(by_field(events)))
-    listed = ["".join([name + part for part in parts]).encode("latin-1") for name in ("\x0a", "\x1a")]
+    listed = [b"".join([name + part for part in parts]) for name in (b"\x0a", b"\x1a")]
     given = b"" if token is None else protobuf.encode_fields([(2, token.encode())])
     return listed[0] + given + listed[1]
 
 
-def _messages(events: Many) -> tuple[list[str], int]:
-    """Return events as parts of latin-1 text, the length before each, and how many parts an event has."""
+def _messages(events: Many) -> tuple[list[bytes], int]:
+    """Return events as parts, the length before each, and how many parts an event has."""
     count = len(events.messages)
-    text = [
-        message if message.isascii() else message.encode().decode("latin-1") for message in events.messages
-    ]
+    text = list(map(str.encode, events.messages))
     text_bytes = lengths(text, count)
     generated, generated_bytes = _GENERATED.fields(events.times)
     received, received_bytes = _RECEIVED.fields(events.received)
-    sources = texts_of(map(_SOURCE.__getitem__, events.sources.table))
-    types = texts_of(map(_TYPE.__getitem__, events.types.table))
+    sources = parts_of(map(_SOURCE.__getitem__, events.sources.table))
+    types = parts_of(map(_TYPE.__getitem__, events.types.table))
     event_bytes = (
         lengths(sources, len(sources))[events.sources.places]
         + generated_bytes
@@ -143,32 +139,32 @@ def _messages(events: Many) -> tuple[list[str], int]:
         + _NUMBER_AND_SEVERITY_BYTES
     )
     columns: _Columns = [
-        *varints(event_bytes),
+        varints(event_bytes),
         sources[events.sources.places],
         *generated,
         *received,
-        "\x20",
-        *varints(events.numbers),
+        b"\x20",
+        varints(events.numbers),
         types[events.types.places],
-        *varints(text_bytes),
+        varints(text_bytes),
         text,
         _SEVERITY[events.severities],
     ]
     others = []
     for at in uncommon(events):
         message = protobuf.encode_event(events.event(at), Form.TODAY)
-        others.append((at, (varint(len(message)) + message).decode("latin-1")))
+        others.append((at, varint(len(message)) + message))
     return woven(columns, count, others), len(columns)
 
 
-def _field(number: int, text: str | None) -> str:
-    return "" if text is None else protobuf.encode_fields([(number, text.encode())]).decode("latin-1")
+def _field(number: int, text: str | None) -> bytes:
+    return b"" if text is None else protobuf.encode_fields([(number, text.encode())])
 
 
 _SOURCE = Kept(lambda source: _field(1, source))
-_TYPE = Kept(lambda kind: _field(5, kind) + "\x32")  # with the tag of the message, which follows
+_TYPE = Kept(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message, which follows
 _GENERATED, _RECEIVED = Timestamps(2), Timestamps(3)
-_SEVERITY = texts_of("\x38" + chr(protobuf.NUMBERS_TODAY[severity]) for severity in SEVERITIES)
+_SEVERITY = parts_of(bytes([0x38, protobuf.NUMBERS_TODAY[severity]]) for severity in SEVERITIES)
 _NUMBER_AND_SEVERITY_BYTES = 1 + 2
 """The tag of the one, all of the other."""
 
@@ -180,7 +176,7 @@ def csv_lines(events: Many, delimiter: str) -> bytes:
     >>> csv_lines(by_field([event]), ",") == b"".join(csv.lines([event], csv.PLAIN, ","))
     True
     """
-    fields = _CSV[delimiter]
+    first, later = _CSV[delimiter]
     messages = events.messages
     together = "".join(messages)
     if delimiter in together or '"' in together or "\n" in together:
@@ -188,22 +184,23 @@ def csv_lines(events: Many, delimiter: str) -> bytes:
     else:
         messages = [message.strip(csv.BLANKS) for message in messages]
     columns: _Columns = [
-        column(fields, events.sources),
-        delimiter,
+        column(first, events.sources),
         *texts(events.times),
-        delimiter,
+        delimiter.encode(),
         *texts(events.received),
-        delimiter,
-        column(fields, events.types),
-        delimiter,
-        messages,
-        "\n",
+        column(later, events.types),
+        list(map(str.encode, messages)),
+        b"\n",
     ]
-    return "".join(woven(columns, len(messages))).encode()
+    return b"".join(woven(columns, len(messages)))
 
 
-def _csv_fragments(delimiter: str) -> Kept[str]:
-    return Kept(lambda text: csv.field(text or "", delimiter))
+def _csv_fields(delimiter: str) -> tuple[Kept[bytes], Kept[bytes]]:
+    """Return what makes a field with the delimiter behind it, and one with another before it."""
+    return (
+        Kept(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
+        Kept(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),
+    )
 
 
-_CSV = {delimiter: _csv_fragments(delimiter) for delimiter in csv.DELIMITERS.values()}
+_CSV = {delimiter: _csv_fields(delimiter) for delimiter in csv.DELIMITERS.values()}
