@@ -93,6 +93,23 @@ def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s
     return found
 
 
+def sum_integers(packed: bytes, count: int, first: int) -> int:
+    """Return the sum of the ``first`` values of a column; ValueError as for :func:`unpack_integers`.
+
+    A tenth of unpacking them: the sums of the planes are that of the values.
+
+    >>> sum_integers(pack_integers([1, 300, -1]), 3, 2), sum_integers(pack_integers([7, 7]), 2, 2)
+    (301, 14)
+    """
+    width, divisor, planes = _planes(packed, count)
+    if not width:
+        return divisor * first
+    found = int(planes[-1, :first].view(np.int8).sum(dtype=np.int64)) << 8 * (width - 1)
+    for nth in range(width - 1):
+        found += int(planes[nth, :first].sum(dtype=np.int64)) << 8 * nth
+    return found * divisor
+
+
 def _planes(packed: bytes, count: int) -> tuple[int, int, npt.NDArray[np.uint8]]:
     """Return a column's width, its divisor and its planes; for width 0 the value in the divisor's place."""
     width, start, divisor = packed[0] if packed else -1, 1, 1

@@ -22,7 +22,7 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT
 from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.frames import decompressed
-from yamcs_archive.storage.integers import Int64s, pick_integers, unpack_integers
+from yamcs_archive.storage.integers import Int64s, pick_integers, sum_integers, unpack_integers
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.parts import HEADER, SMALL_TABLE_MAX, SUM_BYTES, Kind, by_source, kinds_of
 from yamcs_archive.storage.stretches import Stretches
@@ -125,10 +125,18 @@ class Part:
     def _some_numbers(self, at: npt.NDArray[np.intp]) -> Int64s:
         if len(at) > _FEW or "numbers" in self.__dict__:
             return self.numbers[at]
-        deltas = self._integers(self._key_columns[5], self.count - 1)
-        first = int(self._key_columns[4])
-        ranks = _ranks(self.sources.places, at).tolist()
-        return np.array([first + int(deltas[:rank].sum()) for rank in ranks], np.int64)
+        return self._sums(4, _ranks(self.sources.places, at))
+
+    def _some_times(self, at: npt.NDArray[np.intp]) -> Int64s:
+        if len(at) > _FEW or "times" in self.__dict__:
+            return self.times[at]
+        return self._sums(0, at)
+
+    def _sums(self, column: int, places: npt.NDArray[np.intp]) -> Int64s:
+        """Return some values of a column that is stored as its first value and the steps between them."""
+        first, steps = int(self._key_columns[column]), self._key_columns[column + 1]
+        sums = [first + sum_integers(steps, self.count - 1, place) for place in places.tolist()]
+        return np.array(sums, np.int64)
 
     @cached_property
     def severities(self) -> npt.NDArray[np.uint8]:
@@ -244,7 +252,7 @@ class Part:
 
         try:
             absolute, delays, _, _, _, users, extensions, extra = self._body_columns
-            times = those(self.times)
+            times = self.times if at is None else self._some_times(at)
             received = (
                 self._integers(delays, self.count) if at is None else pick_integers(delays, self.count, at)
             )

@@ -19,7 +19,14 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.blocks import OpenBlock, checksums_of
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.summaries import BLOCK_LEVEL, GROUP_LEVEL, Summary, Wanted, decode_summary
+from yamcs_archive.storage.summaries import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    Summary,
+    Wanted,
+    decode_summary,
+    passed_over,
+)
 
 _FIRST_ROWS = 64
 """The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
@@ -123,20 +130,23 @@ def _first_block(
             placed = cursor.set_range(BLOCK_LEVEL + lower)
     seen_until = b""
     while placed and cursor.key()[:1] == BLOCK_LEVEL:
-        summary = decode_summary(*cursor.item())
-        if summary.first >= upper:
+        key, value = cursor.item()
+        first = key[1:]
+        if first >= upper:
             return None
-        if ask is None or summary.may_have(ask):
-            return summary
-        if summary.first > seen_until:
-            group = _group_of(cursor, summary.first)
+        if ask is None or not passed_over(key, value, ask):
+            summary = decode_summary(key, value)
+            if ask is None or summary.may_have(ask):
+                return summary
+        if first > seen_until:
+            group = _group_of(cursor, first)
             if group is not None and not group.may_have(ask):
                 placed = cursor.set_range(BLOCK_LEVEL + group.last)
                 if placed and cursor.key() <= BLOCK_LEVEL + group.last:
                     placed = cursor.next()
                 continue
-            seen_until = group.last if group is not None else summary.first
-            cursor.set_key(BLOCK_LEVEL + summary.first)
+            seen_until = group.last if group is not None else first
+            cursor.set_key(key)
         placed = cursor.next()
     return None
 
@@ -146,18 +156,23 @@ def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wan
     placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
     seen_until: bytes | None = None
     while placed and cursor.key()[:1] == BLOCK_LEVEL:
-        summary = decode_summary(*cursor.item())
-        if summary.last < lower:
+        key, value = cursor.item()
+        if ask is None or not passed_over(key, value, ask):
+            summary = decode_summary(key, value)
+            if summary.last < lower:
+                return None
+            if ask is None or summary.may_have(ask):
+                return summary
+        first = key[1:]
+        if first <= lower:
             return None
-        if ask is None or summary.may_have(ask):
-            return summary
-        if seen_until is None or summary.first < seen_until:
-            group = _group_of(cursor, summary.first)
+        if seen_until is None or first < seen_until:
+            group = _group_of(cursor, first)
             if group is not None and not group.may_have(ask):
                 placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + group.first) else cursor.last()
                 continue
-            seen_until = group.first if group is not None else summary.first
-            cursor.set_key(BLOCK_LEVEL + summary.first)
+            seen_until = group.first if group is not None else first
+            cursor.set_key(key)
         placed = cursor.prev()
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -207,12 +207,16 @@ def _within(block: OpenBlock, piece: Piece) -> range:
 
 def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
     """Return the places at which a block's key columns are as a query wants them."""
-    holds = np.ones(len(within), np.bool_)
+    holds: Any = True
     if query.sources is not None:
         table, places = block.sources.table, block.sources.places[within.start : within.stop]
-        there = np.fromiter(map(query.sources.__contains__, table), np.bool_, len(table))
-        named = np.flatnonzero(there).tolist()
-        holds &= places == named[0] if len(named) == 1 else there[places]
+        named = [place for place, source in enumerate(table) if source in query.sources]
+        if len(named) == 1:
+            holds = places == named[0]
+        else:
+            there = np.zeros(len(table), np.bool_)
+            there[named] = True
+            holds = there[places]
     if query.min_severity is not None:
         enough = np.array([severity >= query.min_severity for severity in SEVERITIES])
         holds &= enough[block.severities[within.start : within.stop]]

@@ -149,6 +149,21 @@ def encode_summary(level: bytes, summary: Summary) -> tuple[bytes, bytes]:
     return key, _SEALER.seal(key, msgpack.packb(summary[1:]))
 
 
+def passed_over(key: bytes, value: bytes, ask: Wanted) -> bool:
+    """Say whether a summary, not decoded, says that nothing wanted is there: never falsely yes.
+
+    Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
+
+    >>> summary = encode_summary(BLOCK_LEVEL, Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
+    >>> [passed_over(*summary, wanted(frozenset([name]), None)) for name in ("AOCS", "EPS")]
+    [False, True]
+    """
+    body = _SEALER.open(key, value)
+    if ask.names is None:
+        return False
+    return not any(name in body for name in ask.names) and not any(found in body for found in ask.hashes)
+
+
 def decode_summary(key: bytes, value: bytes) -> Summary:
     """Return a summary; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _SEALER.open(key, value)
