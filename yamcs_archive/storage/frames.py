@@ -18,9 +18,9 @@ LEVEL = 1
 """zstd's level; docs/decisions.md has the measurement."""
 _MATCH_BYTES_MIN = 7
 """The shortest repetition that is looked for: messages repeat whole phrases; likewise measured."""
-_THREADS = 2
-_THREADED_BYTES_MIN = 1 << 17
-"""Frames of more than this together are compressed by two threads at once, in C."""
+_HASH_BITS = 13
+"""Of the table of what was seen: the level's 14 find nothing more in 90 KB, and take longer to clear."""
+_TOGETHER_MIN = 3
 _contexts = threading.local()
 
 
@@ -28,7 +28,7 @@ def _compressor() -> zstandard.ZstdCompressor:
     found: zstandard.ZstdCompressor | None = getattr(_contexts, "compressor", None)
     if found is None:
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            LEVEL, min_match=_MATCH_BYTES_MIN, write_content_size=True
+            LEVEL, min_match=_MATCH_BYTES_MIN, hash_log=_HASH_BITS, write_content_size=True
         )
         found = _contexts.compressor = zstandard.ZstdCompressor(compression_params=parameters)
     return found
@@ -40,10 +40,11 @@ def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
     >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]
     [b'abc', b'def']
     """
-    if len(raw) > 2 and sum(map(len, raw)) >= _THREADED_BYTES_MIN:
-        found = _compressor().multi_compress_to_buffer(list(raw), threads=_THREADS)
-        return [found[at].tobytes() for at in range(len(raw))]
-    return list(map(_compressor().compress, raw))
+    if len(raw) < _TOGETHER_MIN:
+        return list(map(_compressor().compress, raw))
+    # One call lets go of the interpreter's lock once.
+    found = _compressor().multi_compress_to_buffer(list(raw), threads=1)
+    return [found[at].tobytes() for at in range(len(raw))]
 
 
 def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:

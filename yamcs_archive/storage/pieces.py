@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import lmdb
@@ -30,6 +31,9 @@ from yamcs_archive.storage.summaries import (
 
 _FIRST_ROWS = 64
 """The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
+
+_TOGETHER, _SMALL_BYTES = 16, 4096
+"""Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
 
 Pair = tuple[bytes, bytes]
 
@@ -199,12 +203,13 @@ def fetch(
     else:
         pairs = cursor.iternext() if cursor.set_range(lower) else iter(())
     fetched: list[Pair] = []
-    size_bytes = 0
-    for key, value in pairs:
-        if key < lower if descending else key >= upper:
-            return fetched, False
-        fetched.append((key, value))
-        size_bytes += len(value)
-        if len(fetched) >= pairs_max or size_bytes >= READ_BYTES_MAX:
-            return fetched, True
-    return fetched, False
+    size_bytes, together = 0, 1
+    while len(fetched) < pairs_max and size_bytes < READ_BYTES_MAX:
+        some = list(islice(pairs, min(together, pairs_max - len(fetched))))
+        if not some or (some[-1][0] < lower if descending else some[-1][0] >= upper):
+            return fetched + [pair for pair in some if lower <= pair[0] < upper], False
+        fetched += some
+        more_bytes = sum([len(value) for _, value in some])
+        size_bytes += more_bytes
+        together = _TOGETHER if more_bytes < _TOGETHER * _SMALL_BYTES else 1
+    return fetched, True

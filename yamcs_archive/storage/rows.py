@@ -10,7 +10,7 @@ Time, source and number are in the key; the reception delay is reception minus g
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import itemgetter, sub
+from operator import sub
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -27,10 +27,25 @@ from yamcs_archive.storage.keys import decode_key, decode_keys
 from yamcs_archive.storage.vectors import Vectors
 
 _SEALER = Sealer("rows")
-_DEFAULTS: tuple[Any, ...] = (None, None, b"", {})
-_FIELDS_MIN = 4
+_ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
+
+
+class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What is stored of an event beside its key."""
+
+    commit: int
+    delay: int
+    severity: int
+    message: str
+    type: str | None = None
+    created_by: str | None = None
+    extensions: bytes = b""
+    extra: dict[str, str] | None = None
+
+
 # msgspec writes and reads msgpack in a third of the time that msgpack takes for such small records.
-_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Record).decode
+_decode_all = msgspec.msgpack.Decoder(list[_Record]).decode
 
 
 class Row(NamedTuple):
@@ -97,24 +112,21 @@ def decode_row(key: bytes, value: bytes) -> Row:
     body = _SEALER.open(key, value)
     try:
         record = _decode(body)
-        commit, delay, severity, message = record[:_FIELDS_MIN]
-        rest = tuple(record[_FIELDS_MIN:])
-        kind, user, extensions, extra = rest + _DEFAULTS[len(rest) :]
         event = Event(
-            message,
+            record.message,
             source,
-            SEVERITIES[severity],
-            kind,
+            SEVERITIES[record.severity],
+            record.type,
             generation_time,
             seq_number,
-            generation_time + delay,
-            user,
-            extensions,
-            dict(extra),
+            generation_time + record.delay,
+            record.created_by,
+            record.extensions,
+            record.extra or {},
         )
     except (ValueError, TypeError, IndexError, msgspec.DecodeError) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
-    return Row(event, commit)
+    return Row(event, record.commit)
 
 
 def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
@@ -134,35 +146,25 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
         said = np.frombuffer(b"".join([value[:CHECKSUM_BYTES] for _, value in pairs]), ">u4")
         if len(said) != len(sums) or (said != np.array(sums)).any():
             raise ValueError("a checksum is wrong")
-        records = list(map(_decode, bodies))
-        longest = max(map(len, records))
-        if longest > _FIELDS_MIN:
-            records = [
-                record if len(record) == longest else [*record, *_DEFAULTS[len(record) - _FIELDS_MIN :]]
-                for record in records
-            ]
-        columns = [list(map(itemgetter(at), records)) for at in range(longest)]
-        commits, delays, codes, messages = columns[:_FIELDS_MIN]
-        rest = [
-            *columns[_FIELDS_MIN:],
-            *([default] * len(pairs) for default in _DEFAULTS[longest - _FIELDS_MIN :]),
-        ]
-        severities = np.frombuffer(bytes(codes), np.uint8)
-        if severities.max() >= len(SEVERITIES) or set(map(type, messages)) != {str}:
-            raise ValueError("a severity or a message is none")
+        records = _decode_all(b"".join((_ARRAY32, len(bodies).to_bytes(_ARRAY32_BYTES, "big"), *bodies)))
+        severities = np.frombuffer(bytes([record.severity for record in records]), np.uint8)
+        if severities.max() >= len(SEVERITIES):
+            raise ValueError("a severity is none")
         sources = coded(names)
+        extensions = [record.extensions for record in records]
+        extra = [record.extra for record in records]
         return Vectors(
             times,
             numbers,
-            times + int64s(delays),
-            int64s(commits),
+            times + int64s([record.delay for record in records]),
+            int64s([record.commit for record in records]),
             severities,
             Coded([name.decode() for name in sources.table], sources.places),
-            coded(rest[0]),
-            coded(rest[1]),
-            messages,
-            rest[2] if any(rest[2]) else None,
-            rest[3] if any(rest[3]) else None,
+            coded([record.type for record in records]),
+            coded([record.created_by for record in records]),
+            [record.message for record in records],
+            extensions if any(extensions) else None,
+            [more or {} for more in extra] if any(extra) else None,
         )
     except (ValueError, TypeError, IndexError, OverflowError, msgspec.DecodeError) as error:
         for key, value in pairs:
