@@ -16,6 +16,7 @@ from tests.http.feeds import Exchange, asgi_feed, granian_server
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.messages import Work
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
 from yamcs_archive.storage.vectors import Vectors
 from yamcs_archive.wire.many import by_field
@@ -23,6 +24,8 @@ from yamcs_archive.wire.many import by_field
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"
 EXPORT = "/api/archive/sim:exportEvents"
+LONG_EVENTS = 6000
+"""Of 1,000 characters each, so that some 500 make a chunk."""
 ONE = Event("a", source="S", generation_time=0, seq_number=0, reception_time=0)
 
 
@@ -144,7 +147,7 @@ class Watched:
 @pytest.fixture
 def long(sim: Instance) -> Instance:
     """An instance with so much in it that a stream of it takes many chunks."""
-    sim.append_many(Event("x" * 1000, generation_time=n) for n in range(3000))
+    sim.append_many(Event("x" * 1000, generation_time=n) for n in range(LONG_EVENTS))
     return sim
 
 
@@ -156,7 +159,32 @@ def test_a_client_that_leaves_ends_the_scan(
     assert exchange.started["status"] == 200
     assert not exchange.ended
     assert watched.closed.wait(60)
-    assert watched.read < 2000  # of 3000: two chunks were sent, and a third may have been read ahead
+    assert watched.read < LONG_EVENTS / 2  # two chunks were sent, two read ahead, and one may be being read
+
+
+def test_a_client_that_reads_no_further_has_two_chunks_ahead_and_holds_no_thread(
+    archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    app = create_asgi_app(archive)
+    slow = [Exchange(app, "GET", EXPORT, {}, stalls_after=1) for _ in range(STREAMS_MAX)]
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(exchange.run()) for exchange in slow]
+        while not all(exchange.chunks for exchange in slow):
+            await asyncio.sleep(0.001)
+        read = -1
+        while read < watched.read:  # until a moment passes in which nothing is read
+            read = watched.read
+            await asyncio.sleep(0.2)
+        assert read <= len(slow) * LONG_EVENTS / 2
+        together = threading.Barrier(len(slow))  # ends only if so many threads are free at once
+        await asyncio.gather(*(app.pools.run(Work.LONG, together.wait, 60) for _ in slow))
+        for exchange in slow:
+            exchange.leave()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
