@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,57 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.child import WAIT_S, run, run_in_fork, start
+from tests.child import WAIT_S, run, start
+from tests.storage.compacting import HELD, folder, mixed, only
 from tests.storage.test_sealing import SMALL, entries, events, whole
-from yamcs_archive import Archive, Event, EventKey, Instance, Options
+from yamcs_archive import Archive, Event, EventKey, Instance
 from yamcs_archive.errors import (
     ArchiveError,
     ClosedError,
-    DamagedError,
     NotAnArchiveError,
     ReadOnlyError,
-    UnavailableError,
 )
 from yamcs_archive.results import Appended
-from yamcs_archive.storage import compaction, directory, generations, points
+from yamcs_archive.storage import compaction
 from yamcs_archive.storage.points import COMPACT_POINTS
-
-HELD = COMPACT_POINTS[COMPACT_POINTS.index("compact-held") : COMPACT_POINTS.index("compact-in-use") + 1]
-"""Between these nobody commits, so an append there waits for what comes behind them."""
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Instance]:
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        yield archive.instance("sim", create=True)
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
-    """Has something called at every point of a compaction."""
-
-    def at(act: Callable[[str], None]) -> None:
-        monkeypatch.setattr(points, "on_point", lambda point: act(point) if point in COMPACT_POINTS else None)
-
-    return at
-
-
-def folder(instance: Path) -> tuple[str, list[str]]:
-    """The generation in use, and everything in the instance's folder but ``CURRENT``."""
-    return (instance / "CURRENT").read_text().strip(), sorted(set(os.listdir(instance)) - {"CURRENT"})
-
-
-def only(number: int) -> tuple[str, list[str]]:
-    return f"gen-{number}", [f"gen-{number}"]
-
-
-def mixed(sim: Instance) -> None:
-    """Store 160 events: in order, late ones as rows, and a refused one of each kind."""
-    sim.append_many(events(100))
-    for n in range(60):
-        sim.append(Event("late", source=f"L{n % 7}", generation_time=n * 7, seq_number=n))
-    counts = sim.append_many([events(1)[0], Event("other", source="S", generation_time=0, seq_number=0)])
-    assert (counts.stored, counts.conflict_count) == (1, 1)  # the first has no number: it is a new event
 
 
 def test_what_is_stored_stays_and_the_space_goes_back(small: Instance, tmp_path: Path) -> None:
@@ -296,249 +255,6 @@ def test_a_reader_that_begins_just_after_the_change_starts_again_in_the_new_gene
         sim.compact()
         sim.append(Event("after", generation_time=5))
         assert reader.communicate("begin\n", timeout=WAIT_S) == ("['after', 'before']\n", "")
-
-
-_COMPACT_THEN_DIE = """
-    import os, signal
-    from yamcs_archive.storage import points
-    directory, deadly = sys.argv[1:]
-    options = Options(block_events_max=16, run_events_min=8, maintenance=False)
-    sim = Archive.open(directory, options=options).instance("sim", create=True)
-    sim.append_many(Event(f"{n}", source="S", generation_time=n * 10) for n in range(100))
-    for n in range(60):
-        sim.append(Event("late", source=f"L{n}", generation_time=n * 7))
-
-    def die(reached):
-        if reached in ("compact-copied", "compact-checked"):
-            points.on_point = None
-            sim.append_many(Event(reached, source="M", generation_time=n) for n in range(30))
-            points.on_point = die
-        if reached == deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    points.on_point = die
-    sim.compact()
-"""
-
-
-@pytest.mark.parametrize("point", COMPACT_POINTS)
-def test_a_kill_at_any_step_leaves_one_generation_and_all_that_was_acknowledged(
-    tmp_path: Path, point: str
-) -> None:
-    run_in_fork(_COMPACT_THEN_DIE, tmp_path / "a", point, status=-signal.SIGKILL)
-    at = COMPACT_POINTS.index(point)
-    expected = 160 + 30 * ((at >= 1) + (at >= 3))
-    number = 1 + (at >= COMPACT_POINTS.index("compact-renamed"))
-    assert folder(tmp_path / "a" / "sim")[0] == f"gen-{number}"
-    with Archive.open(tmp_path / "a", readonly=True) as archive:
-        whole(archive.instance("sim"))
-        assert archive.instance("sim").stats().events == expected
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        sim = archive.instance("sim")
-        assert folder(tmp_path / "a" / "sim") == only(number)
-        whole(sim)
-        assert sim.stats().events == expected
-        sim.append(Event("after"))
-        sim.compact()
-        whole(sim)
-        assert folder(tmp_path / "a" / "sim") == only(number + 1)
-    with Archive.open(tmp_path / "a", readonly=True) as archive:
-        assert archive.instance("sim").stats().events == expected + 1
-
-
-@pytest.mark.parametrize(
-    "fault", [ArchiveError("stopped here"), OSError(errno.EIO, "Input/output error"), MemoryError("no more")]
-)
-@pytest.mark.parametrize("point", COMPACT_POINTS)
-def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
-    tmp_path: Path, at: Any, point: str, fault: Exception
-) -> None:
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        sim = archive.instance("sim", create=True)
-        mixed(sim)
-        parked = sim.events()
-        first = next(parked)
-
-        def fail(reached: str) -> None:
-            if reached == "compact-copied":
-                sim.append_many(Event("meanwhile", generation_time=50_000 + n) for n in range(30))
-            if reached == "compact-carried":
-                sim.append(next(sim.events()))  # a duplicate that is counted in memory only
-            if reached == point:
-                raise fault
-
-        at(fail)
-        with pytest.raises((ArchiveError, type(fault)), match=str(fault.args[-1])):
-            sim.compact()
-        points.on_point = None
-        expected = 161 + 30 * (COMPACT_POINTS.index(point) >= 1)
-        duplicates = COMPACT_POINTS.index(point) >= COMPACT_POINTS.index("compact-carried")
-        number = 1 + (COMPACT_POINTS.index(point) >= COMPACT_POINTS.index("compact-renamed"))
-        assert folder(tmp_path / "a" / "sim") == only(number)
-        whole(sim)
-        assert (sim.stats().events, sim.stats().duplicates) == (expected, duplicates)
-        sim.append(Event("after", generation_time=1_000_000))
-        assert len([first, *parked]) == expected + 1
-        # What is acknowledged now must be where every other process looks for it.
-        printed = run_in_fork(
-            """
-            sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
-            print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
-            """,
-            tmp_path / "a",
-        )
-        assert printed == f"{expected + 1} {expected + 1}\n"
-        sim.compact()
-        whole(sim)
-        assert folder(tmp_path / "a" / "sim") == only(number + 1)
-        assert (sim.stats().events, sim.stats().duplicates) == (expected + 1, duplicates)
-
-
-def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
-    tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced, broken = directory.sync_directory, False
-
-    def sync(path: Path) -> None:
-        if broken and path.name == "sim":
-            raise OSError(errno.EIO, "Input/output error")
-        synced(path)
-
-    def fail(point: str) -> None:
-        nonlocal broken
-        broken = broken or point == "compact-renamed"
-
-    monkeypatch.setattr(generations, "sync_directory", sync)
-    at(fail)
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        sim = archive.instance("sim", create=True)
-        mixed(sim)
-        with pytest.raises(UnavailableError, match="Input/output error"):
-            sim.compact()
-        assert folder(tmp_path / "a" / "sim") == (
-            "gen-2",
-            ["gen-1", "gen-2"],
-        )  # a power cut may bring back either
-        for _ in range(2):
-            with pytest.raises(UnavailableError):
-                sim.append(Event("not acknowledged"))
-            with pytest.raises(UnavailableError):
-                sim.compact()
-            whole(sim)  # reading goes on
-    with Archive.open(tmp_path / "a", options=SMALL) as archive, pytest.raises(UnavailableError):
-        archive.instance("sim")
-    assert folder(tmp_path / "a" / "sim") == ("gen-2", ["gen-1", "gen-2"])
-    broken = False
-    monkeypatch.setattr(points, "on_point", None)
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        sim = archive.instance("sim")
-        assert folder(tmp_path / "a" / "sim") == only(2)
-        assert sim.stats().events == 161
-        sim.append(Event("after"))
-        whole(sim)
-
-
-@pytest.mark.parametrize("point", ["compact-begun", "compact-checked"])
-def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, point: str) -> None:
-    printed = run(
-        """
-        import os, resource
-        from pathlib import Path
-        from yamcs_archive.storage import points
-        directory, point = sys.argv[1:]
-        sim = Archive.open(directory, options=Options(maintenance=False)).instance("sim", create=True)
-        sim.append_many(Event(os.urandom(300).hex()) for _ in range(3000))
-
-        def fill_up(reached):
-            if reached == point:
-                points.on_point = None
-                if point == "compact-checked":  # there is room for the copy, not for what came since
-                    sim.append_many(Event(os.urandom(300).hex()) for _ in range(2000))
-                    limit = (Path(directory) / "sim" / "gen-2" / "data.mdb").stat().st_size + 4096
-                else:
-                    limit = 1 << 19
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-        points.on_point = fill_up
-        try:
-            sim.compact()
-        except OutOfSpaceError as error:
-            print("no space for", Path(error.path).name)
-        names = sorted(os.listdir(Path(directory) / "sim"))
-        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()), *names)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        sim.append(Event("after"))
-        sim.compact()
-        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
-        """,
-        tmp_path / "a",
-        point,
-    )
-    events = 3000 if point == "compact-begun" else 5000
-    lines = printed.splitlines()
-    assert lines[0] == "no space for gen-2"
-    assert lines[1] == f"{events} {events} CURRENT gen-1"
-    assert lines[2] == f"{events + 1} {events + 1}"
-
-
-def test_a_map_that_fills_up_meanwhile_grows_in_both_folder(tmp_path: Path, at: Any) -> None:
-    options = Options(map_bytes=1 << 18, maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        sim.append(Event("first"))
-
-        def append(point: str) -> None:
-            if point == "compact-checked":
-                sim.append_many(Event(os.urandom(500).hex(), generation_time=n) for n in range(2000))
-
-        at(append)
-        sim.compact()
-        assert (
-            sim.append_many(Event(os.urandom(500).hex(), generation_time=n) for n in range(2000)).stored
-            == 2000
-        )
-        whole(sim)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        assert archive.instance("sim").stats().events == 4001
-        whole(archive.instance("sim"))
-
-
-@pytest.mark.parametrize("name", ["blocks", "summaries", "commits", "sources", "meta"])
-def test_what_is_damaged_is_named_and_kept_as_it_is(
-    small: Instance, tmp_path: Path, at: Any, name: str
-) -> None:
-    small.append_many(events(40))
-    environment: Any = small._store._environment  # type: ignore[attr-defined]  # there is no public way to damage
-
-    def damage(point: str) -> None:
-        if point == "compact-begun":
-            with environment.lmdb.begin(write=True, db=environment.databases[name]) as transaction:
-                cursor = transaction.cursor()
-                cursor.last()
-                cursor.put(cursor.key(), cursor.value()[:-1] + bytes([cursor.value()[-1] ^ 1]))
-
-    at(damage)
-    with pytest.raises(DamagedError, match=f"^{name} "):
-        small.compact()
-    assert folder(tmp_path / "a" / "sim") == only(1)
-
-
-def test_a_copy_that_lacks_something_is_not_put_in_use(
-    small: Instance, tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixed(small)
-    at(
-        lambda point: (
-            small.append_many(events(30, source="T")) and None if point == "compact-checked" else None
-        )
-    )
-    with monkeypatch.context() as patch:
-        patch.setattr(compaction, "carry", lambda *_: 0)
-        with pytest.raises(DamagedError, match="were copied of"):
-            small.compact()
-    assert folder(tmp_path / "a" / "sim") == only(1)
-    whole(small)
-    assert small.stats().events == 191
 
 
 def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: Path, at: Any) -> None:

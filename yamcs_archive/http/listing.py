@@ -63,7 +63,9 @@ def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
     found: list[Event] = []
     size_bytes = 0
     for event in events:
-        size_bytes += sum(map(_utf8_bytes, (event.message, event.type or "", event.created_by or "")))
+        size_bytes += _utf8_bytes(event.message)
+        if event.type or event.created_by:
+            size_bytes += _utf8_bytes(event.type or "") + _utf8_bytes(event.created_by or "")
         if event.extra or event.extensions:
             size_bytes += len(event.extensions) + sum(map(_utf8_bytes, chain(*event.extra.items())))
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):

@@ -58,6 +58,8 @@ def _runs(values: Ints) -> tuple[Ints, npt.NDArray[np.intp]]:
 _WORD_BITS = 56
 """What a varint of the eight bytes of a word has."""
 _SMALL_BITS = 14
+_FEW = 16
+"""So few are made one by one in the time of numpy's calls."""
 
 
 def varints(values: Ints) -> list[bytes]:
@@ -67,7 +69,7 @@ def varints(values: Ints) -> list[bytes]:
     (['00', '01', '8080808002'], 'ffffffffffffffffff01')
     """
     least, greatest = values.min(initial=0), values.max(initial=0)
-    if least < 0 or greatest >> _WORD_BITS:
+    if len(values) <= _FEW or least < 0 or greatest >> _WORD_BITS:
         return [varint(value & _INT64) for value in values.tolist()]
     if not greatest >> _SMALL_BITS:
         return cast(list[bytes], _SMALL[values].tolist())

@@ -131,7 +131,9 @@ def by_field(events: Sequence[Event]) -> Many:
     )
 
 
-def _coded(texts: Sequence[str | None]) -> _Table:
+def _coded(texts: list[Any]) -> _Table:
+    if texts and texts.count(texts[0]) == len(texts):
+        return _Table(texts[:1], np.zeros(len(texts), np.int32))
     places: dict[str | None, int] = {}
     found = [places.setdefault(text, len(places)) for text in texts]
     return _Table(list(places), np.array(found, np.int32))
