@@ -159,8 +159,10 @@ def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wan
     """Return the last block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
     seen_until: bytes | None = None
-    while placed and cursor.key()[:1] == BLOCK_LEVEL:
+    while placed:
         key, value = cursor.item()
+        if key[:1] != BLOCK_LEVEL:
+            break
         if ask is None or not passed_over(key, value, ask):
             summary = decode_summary(key, value)
             if summary.last < lower:

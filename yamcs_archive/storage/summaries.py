@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
@@ -161,7 +162,7 @@ def passed_over(key: bytes, value: bytes, ask: Wanted) -> bool:
     body = _SEALER.open(key, value)
     if ask.names is None:
         return False
-    return not any(name in body for name in ask.names) and not any(found in body for found in ask.hashes)
+    return not any(there in body for there in chain(ask.names, ask.hashes))
 
 
 def decode_summary(key: bytes, value: bytes) -> Summary:
