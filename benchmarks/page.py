@@ -37,6 +37,9 @@ reported as wrong.
 - **yamcs**, where it took part, is a real server that does not sync before it answers.
 - HTTP: the load generator is a process of its own on the same machine and takes a share of its cores.
 
+What was tried for the rows of the last table that are not met, and what limits each of them, is in
+[decisions.md](decisions.md#goals-not-reached).
+
 ```text
 {tables}```
 {plots}"""
