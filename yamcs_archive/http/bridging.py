@@ -181,14 +181,21 @@ class Outflow:
                 begins = not (self._reading or ended)
                 self._reading = self._reading or begins
             if begins:
-                self._pools.run(Work.LONG, self._read).add_done_callback(self._look)
+                self._begin()
             if chunk is not None:
                 return chunk
             if ended:
-                if self._error is not None:
+                if self._error is not None and not self._closed:
                     raise self._error
                 return None
             await self._arrived.wait()
+
+    def _begin(self) -> None:
+        try:
+            self._pools.run(Work.LONG, self._read).add_done_callback(self._look)
+        except RuntimeError:  # the threads have ended
+            self._reading = False  # so that to close this closes the chunks
+            raise
 
     def close(self) -> None:
         """Let the reading end: at once, or where a chunk is being read, after that one. Idempotent."""
@@ -201,7 +208,7 @@ class Outflow:
             self._close()
 
     def _look(self, reading: asyncio.Future[None]) -> None:
-        """Wake who waits for a reading that did not begin, as the threads have ended."""
+        """Wake who waits for a reading that did not begin before the threads ended."""
         if reading.cancelled():
             with self._guard:
                 self._reading, self._ended = False, True
