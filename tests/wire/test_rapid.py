@@ -114,9 +114,28 @@ def test_more_seconds_than_are_kept_are_right_too() -> None:
     assert len({*timestamps_of(2, instants)}) == len(instants)
 
 
-@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 1 << 15), max_size=6))
+SMALL, LARGE = st.integers(0, (1 << 14) - 1), st.integers(0, 63).map(lambda bits: (1 << bits) - 1)
+ANY = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(SMALL, max_size=6) | st.lists(SMALL | LARGE, max_size=6) | st.lists(ANY | LARGE, max_size=6))
 def test_varints_of_many_are_varints_of_each(values: list[int]) -> None:
     expected = [varint(value & (2**64 - 1)) for value in values]
-    column = np.array(values, np.int64)
-    assert varint_bytes(column).tolist() == list(map(len, expected))
-    assert varints(column) == expected
+    for often in (1, 20):  # a few are made in another way than many
+        column = np.array(values * often, np.int64)
+        assert varint_bytes(column).tolist() == list(map(len, expected)) * often
+        assert varints(column) == expected * often
+
+
+@given(st.lists(st.integers(0, (1 << 56) - 1), min_size=1, max_size=6), st.integers(0, 56))
+def test_varints_up_to_every_length_of_a_word(values: list[int], bits: int) -> None:
+    column = [*values, *(1 << bits & (1 << 56) - 1, (1 << bits) - 1) * 20]
+    assert varints(np.array(column, np.int64)) == list(map(varint, column))
+
+
+@given(lists.filter(bool))
+def test_many_of_the_same_are_as_often_what_each_is(events: list[Event]) -> None:
+    many = by_field(events * 20)
+    assert rapid.messages(many) == rapid.messages(by_field(events)) * 20
+    assert rapid.json_objects(many) == rapid.json_objects(by_field(events)) * 20
+    assert rapid.csv_lines(many, ",") == rapid.csv_lines(by_field(events), ",") * 20

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from operator import add
 from typing import cast
 
@@ -72,12 +73,15 @@ def varints(values: Ints) -> list[bytes]:
     if len(values) <= _FEW or least < 0 or greatest >> _WORD_BITS:
         return [varint(value & _INT64) for value in values.tolist()]
     if not greatest >> _SMALL_BITS:
-        return cast(list[bytes], _SMALL[values].tolist())
+        return cast(list[bytes], _small()[values].tolist())
     parts = _parts(_words(values))
     return [part or b"\x00" for part in parts] if 0 in values else parts
 
 
-_SMALL = parts_of(map(varint, range(1 << _SMALL_BITS)))
+@cache
+def _small() -> Parts:
+    """Varints of one and two bytes; made when first needed."""
+    return parts_of(map(varint, range(1 << _SMALL_BITS)))
 
 
 def _words(values: Ints) -> npt.NDArray[np.uint64]:
