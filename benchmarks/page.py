@@ -35,6 +35,12 @@ reported as wrong.
 - **sqlite** is a table without rowid on the same key; **sqlite indexed** has indexes on source and severity.
 - **rocksdb** is rocksdict with zstd; a put overwrites, so it is spared the look-up of first-write-wins.
 - **yamcs**, where it took part, is a real server that does not sync before it answers.
+- Full runs have 1,000,000 events, but for batches of 100 (200,000), batches of 1 (5,000), single appends
+  (10,000), commits of one event each (50,000), POSTs (15,000 and as many to warm up) and messages of 1 MiB
+  (one in 1,000 of 200,000). Where several starts are listed above, a measure has the figures of the last
+  one that it took part in, so a ratio of two measures (a batch over HTTP and `append_many`, bytes of a
+  Yamcs server) may be of two starts; what contenders of one measure did is of one. Without a spread there
+  was one run; a goal that is met or missed by less than the spread may go the other way next time.
 - HTTP: the load generator is a process of its own on the same machine and takes a share of its cores.
 
 What was tried for the rows of the last table that are not met, and what limits each of them, is in

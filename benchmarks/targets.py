@@ -60,7 +60,7 @@ _BULK = "in order, batches of 10,000"
 _LATE, _SHUFFLED = "late and retried, batches of 10,000", "shuffled, batches of 10,000"
 _ONE, _MANY = "single append", "single append, 32 threads"
 _OWN_COMMITS = "each event its own commit"
-_POST = "POST, 32 connections"
+_POST, _POST_WSGI = "POST, 32 connections", "POST under WSGI, 32 connections"
 _ROWS = "batch, rows"
 _REST = "at rest"
 _HUGE = "100 million"
@@ -116,9 +116,23 @@ TARGETS: tuple[Target, ...] = (
         1.3,
         2,
     ),
+    Target(
+        "HTTP POST under WSGI, 32 connections / Yamcs",
+        _posted(_POST_WSGI, "requests_per_s"),
+        _posted(_POST, "requests_per_s", "yamcs"),
+        1.3,
+        2,
+    ),
     _smaller(
         "HTTP POST, p99 / Yamcs",
         _posted(_POST, "latency_us_p99"),
+        _posted(_POST, "latency_us_p99", "yamcs"),
+        1 / 3,
+        0.1,
+    ),
+    _smaller(
+        "HTTP POST under WSGI, p99 / Yamcs",
+        _posted(_POST_WSGI, "latency_us_p99"),
         _posted(_POST, "latency_us_p99", "yamcs"),
         1 / 3,
         0.1,
