@@ -12,7 +12,7 @@ import pytest
 from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage import sealing
+from yamcs_archive.storage import points, sealing
 from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.points import SEAL_POINTS
 from yamcs_archive.storage.sealing import Aim
@@ -186,6 +186,15 @@ _SEAL_THEN_DIE = """
         sim.settle()
         print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
 """
+
+
+def test_the_points_passed_are_the_points_listed(small: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    for event in events(40):
+        small.append(event)
+    passed: list[str] = []
+    monkeypatch.setattr(points, "on_point", passed.append)
+    small.settle()
+    assert tuple(dict.fromkeys(point for point in passed if point[:4] in ("seal", "pack"))) == SEAL_POINTS
 
 
 @pytest.mark.parametrize(
