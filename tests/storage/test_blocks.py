@@ -8,6 +8,7 @@ from unittest.mock import patch
 from zlib import crc32
 
 import msgpack
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import example, given
@@ -21,7 +22,13 @@ from yamcs_archive.storage import messages, parts, stretches
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block, encode_late
 from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.frames import compressed, decompressed
-from yamcs_archive.storage.integers import int64s, pack_integers, unpack_integers
+from yamcs_archive.storage.integers import (
+    int64s,
+    pack_integers,
+    pick_integers,
+    sum_integers,
+    unpack_integers,
+)
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.pieces import Piece
@@ -62,6 +69,17 @@ def asked(block: OpenBlock, query: Query, lower: bytes = b"", upper: bytes = b"\
 @given(columns_of_integers)
 def test_every_column_of_integers_round_trips(values: list[int]) -> None:
     assert unpack_integers(pack_integers(values), len(values)).tolist() == values
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), min_size=1), st.sampled_from([1, 1000]), st.data())
+def test_values_picked_and_summed_are_those_unpacked(
+    values: list[int], divisor: int, data: st.DataObject
+) -> None:
+    values = [value * divisor for value in values]
+    packed, at = pack_integers(values), data.draw(st.integers(0, len(values) - 1))
+    assert pick_integers(packed, len(values), np.array([at])).tolist() == [values[at]]
+    for first in (at, len(values)):
+        assert sum_integers(packed, len(values), first) == sum(values[:first])
 
 
 @given(columns_of_integers, st.integers(0, 60), st.binary(max_size=30))

@@ -34,12 +34,6 @@ def events(count: int, step: int = 10, source: str = "S") -> list[Event]:
     return [Event(f"{source}{n}", source=source, generation_time=n * step) for n in range(count)]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Any:
-    with Archive.open(tmp_path / "small", options=SMALL) as archive:
-        yield archive.instance("sim", create=True)
-
-
 def whole(sim: Instance) -> None:
     """Check that scans, arrival order and counts agree."""
     found = [event.key for event in sim.events()]

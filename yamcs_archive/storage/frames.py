@@ -21,6 +21,7 @@ _MATCH_BYTES_MIN = 7
 _HASH_BITS = 13
 """Of the table of what was seen: the level's 14 find nothing more in 90 KB, and take longer to clear."""
 _TOGETHER_MIN = 3
+"""Frames: fewer are compressed one by one, in the thread's context, as a call for several makes one anew."""
 _contexts = threading.local()
 
 

@@ -96,7 +96,7 @@ def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s
 def sum_integers(packed: bytes, count: int, first: int) -> int:
     """Return the sum of the ``first`` values of a column; ValueError as for :func:`unpack_integers`.
 
-    A tenth of unpacking them: the sums of the planes are that of the values.
+    None is unpacked for it: the sums of the planes make that of the values.
 
     >>> sum_integers(pack_integers([1, 300, -1]), 3, 2), sum_integers(pack_integers([7, 7]), 2, 2)
     (301, 14)
