@@ -1,13 +1,16 @@
-"""Adds a golden archive for the format version at hand: python -m tests.golden.make. Never edits one."""
+"""Adds golden archives for the format version at hand: python -m tests.golden.make. Never edits one."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-from tests.golden.reader import read
+from tests.golden import every_form
+from tests.golden.reader import instances, read
+from tests.golden.values import Met
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.storage import messages
 from yamcs_archive.storage.meta import FORMAT_VERSION
@@ -16,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def fill(directory: Path) -> None:
-    """Write rows, full and partial blocks, late events, every field and several commits."""
+    """Write what an archive mostly is: rows, full and partial blocks, late events, several commits."""
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(
         block_events_max=64,
@@ -54,19 +57,44 @@ def fill(directory: Path) -> None:
         )
 
 
+def contents(archive: Path, met: Met | None = None) -> dict[str, Any]:
+    """Return what the second reader finds in each instance of an archive, as JSON has it."""
+    return {instance.name: plain(read(instance, met)) for instance in instances(archive, met)}
+
+
+def plain(value: Any) -> Any:
+    """Return what the second reader found as JSON has it: bytes in hexadecimal, tuples as lists."""
+    return json.loads(json.dumps(value, default=lambda part: part.hex()))
+
+
+def _as_lines(value: Any, depth: int) -> str:
+    """Return JSON with a line for each value that lies so deep."""
+    if not depth or not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(_as_lines(each, depth - 1) for each in value) + "\n]"
+    parts = (f"{json.dumps(name)}: {_as_lines(each, depth - 1)}" for name, each in value.items())
+    return "{\n" + ",\n".join(parts) + "\n}"
+
+
 def main() -> None:
-    """Write the archive and its content as JSON."""
-    messages.STRETCH_MESSAGES = 20  # several in a block of 64
-    target = HERE / f"v{FORMAT_VERSION}"
-    if target.exists():
-        raise SystemExit(f"{target} is there: golden archives are added, never changed")
-    fill(target / "archive")
-    for lock in (target / "archive").rglob("*lock*"):
-        lock.unlink()
-    (target / "content.json").write_text(
-        json.dumps(read(target / "archive" / "sim"), indent=1, default=lambda value: value.hex()) + "\n"
-    )
-    shutil.rmtree(target / "__pycache__", ignore_errors=True)
+    """Write the archives of this version that are not there yet, and their contents as JSON."""
+    version = HERE / f"v{FORMAT_VERSION}"
+    added = 0
+    for target, write, stretch_messages in (
+        (version, fill, 20),  # several in a block of 64
+        (version / "forms", every_form.fill, messages.STRETCH_MESSAGES),
+    ):
+        if (target / "archive").exists():
+            continue
+        with patch.object(messages, "STRETCH_MESSAGES", stretch_messages):
+            write(target / "archive")
+        for lock in (target / "archive").rglob("*lock*"):
+            lock.unlink()
+        (target / "content.json").write_text(_as_lines(contents(target / "archive"), 3) + "\n")
+        added += 1
+    if not added:
+        raise SystemExit(f"{version} is whole: golden archives are added, never changed")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""Blocks as docs/format.md has them: bytes in, events out. Nothing of the package is used.
+
+1. No length is used, and no frame decompressed, before the checksum over it was found right.
+2. Beside what is needed to read a block, all is checked that the page says of one.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import zstandard
+
+from tests.golden.values import (
+    BrokenError,
+    Key,
+    Met,
+    array,
+    binary,
+    decoded,
+    event_key,
+    extra_of,
+    hold,
+    index,
+    integers,
+    text,
+    texts,
+    unpacked,
+    whole,
+)
+
+SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
+"""Each at its code."""
+HEADER = struct.Struct(">IIIIIIII")
+MAIN, LATE = b"blocks\0", b"late\0"
+EVENTS_MAX = 65_536
+RAW_BYTES_MAX = 16 << 20
+
+
+class Stored(NamedTuple):
+    """A stored event."""
+
+    key: Key
+    commit: int
+    reception: int
+    severity: int
+    message: str
+    type: str | None
+    user: str | None
+    extensions: bytes
+    extra: dict[str, str]
+
+
+class Header(NamedTuple):
+    """What stands before the frames of a part."""
+
+    key_sum: int
+    body_sum: int
+    events: int
+    key_bytes: int
+    body_bytes: int
+    text_bytes: int
+    key_raw: int
+    body_raw: int
+
+
+def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
+    """Return the events of a block, in the order of keys."""
+    main, rest = _part(key, value, MAIN, met)
+    hold(main[0].key == event_key(key, met), f"block {key.hex()} begins with another event")
+    if not rest:
+        met.add("block: one part")
+        return main
+    met.add("block: two parts")
+    late, rest = _part(key, rest, LATE, met)
+    hold(not rest, f"behind the second part of block {key.hex()} there is more")
+    within = main[0].key < late[0].key and late[-1].key < main[-1].key
+    hold(within, f"late events of block {key.hex()} are not between its own first and last")
+    events = sorted(main + late, key=lambda event: event.key)
+    _check_order(events, key)
+    return events
+
+
+def _part(key: bytes, value: bytes, kind: bytes, met: Met) -> tuple[list[Stored], bytes]:
+    """Return the events of a part, and what stands behind it."""
+    where = f"{kind[:-1].decode()} {key.hex()}"
+    hold(len(value) >= HEADER.size, f"{where} is shorter than a header")
+    header = Header(*HEADER.unpack_from(value))
+    start = crc32(kind + key)
+    at = HEADER.size
+    keys, at = value[at : at + header.key_bytes], at + header.key_bytes
+    right = crc32(keys, crc32(value[4 : HEADER.size], start))
+    hold(header.key_sum == right, f"the first checksum of {where} is wrong")
+    hold(1 <= header.events <= EVENTS_MAX, f"{where} has {header.events} events")
+    body, at = value[at : at + header.body_bytes], at + header.body_bytes
+    hold(header.body_sum == crc32(body, start), f"the second checksum of {where} is wrong")
+    stretches, at = value[at : at + header.text_bytes], at + header.text_bytes
+    hold(len(value) >= at, f"{where} ends before its stretches do")
+    events = _events(
+        header.events,
+        array(unpacked(_decompressed(keys, header.key_raw)), 8),
+        array(unpacked(_decompressed(body, header.body_raw)), 8),
+        _Text(stretches, start, where),
+        met,
+    )
+    _check_order(events, key)
+    met.add("block: one event" if header.events == 1 else "block: several events")
+    return events, value[at:]
+
+
+def _decompressed(frame: bytes, raw_bytes: int) -> bytes:
+    hold(raw_bytes <= RAW_BYTES_MAX, f"a frame says that it has {raw_bytes} bytes")
+    try:
+        hold(zstandard.frame_content_size(frame) == raw_bytes, "a frame has another content size")
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise BrokenError(f"no zstd frame: {error}") from None
+
+
+def _check_order(events: list[Stored], key: bytes) -> None:
+    rising = all(one.key < other.key for one, other in pairwise(events))
+    hold(rising, f"the events of block {key.hex()} are not in the order of keys")
+
+
+class _Text(NamedTuple):
+    """The stretches of a part, not yet taken apart."""
+
+    stretches: bytes
+    start: int
+    """What their checksums begin with."""
+    where: str
+
+
+def _events(count: int, keys: list[Any], body: list[Any], text_of: _Text, met: Met) -> list[Stored]:
+    times = list(accumulate(integers(keys[1], count - 1, met), initial=whole(keys[0])))
+    sources = [text(name).encode() for name in array(keys[2])]
+    places = index(keys[3], sources, count, met)
+    used = sources == sorted(set(sources)) and set(places) == set(range(len(sources)))
+    hold(used, f"the sources of {text_of.where} are not those that occur, sorted")
+    numbers = accumulate(integers(keys[5], count - 1, met), initial=whole(keys[4]))
+    by_source = sorted(range(count), key=places.__getitem__)  # stable: those of one in their order
+    number_of = dict(zip(by_source, numbers, strict=True))
+    severities = list(binary(keys[6]))
+    fit = len(severities) == count and max(severities) < len(SEVERITIES)
+    hold(fit, f"the severities of {text_of.where} are no codes, or not one for each event")
+    met.update(f"block: {SEVERITIES[code]}" for code in severities)
+    commits = integers(keys[7], count, met)
+    hold(type(body[0]) is bool, f"{body[0]!r} does not say what reception times are")
+    met.add("block: reception times" if body[0] else "block: reception delays")
+    received = integers(body[1], count, met)
+    types, type_at = texts(body[2], count, met)
+    users, user_at = texts(body[5], count, met)
+    messages = _messages(body[3], array(body[4]), count, text_of, met)
+    by_kind = sorted(range(count), key=lambda place: (type_at[place], severities[place]))
+    message_of = dict(zip(by_kind, messages, strict=True))
+    if by_kind != sorted(by_kind):
+        met.add("block: messages in another order than events")
+    met.add("block: types nil" if body[2] is None else "block: types")
+    met.add("block: users nil" if body[5] is None else "block: users")
+    met.add("block: extensions nil" if body[6] is None else "block: extensions")
+    met.add("block: extra nil" if body[7] is None else "block: extra")
+    extensions = [b""] * count if body[6] is None else list(map(binary, array(body[6], count)))
+    extra = [{}] * count if body[7] is None else list(map(extra_of, array(body[7], count)))
+    return [
+        Stored(
+            Key(times[at], sources[places[at]], whole(number_of[at], -(2**31), 2**31 - 1)),
+            whole(commits[at], 1),
+            whole(received[at] + (0 if body[0] else times[at])),
+            severities[at],
+            message_of[at],
+            types[type_at[at]],
+            users[user_at[at]],
+            extensions[at],
+            extra[at],
+        )
+        for at in range(count)
+    ]
+
+
+def _messages(each: Any, listed: list[Any], count: int, text_of: _Text, met: Met) -> list[str]:
+    """Return the messages of all stretches."""
+    whole(each, 1)
+    found: list[str] = []
+    rest = text_of.stretches
+    for said in listed:
+        packed, raw_bytes, plain, checksum = array(said, 4)
+        frame, rest = rest[: whole(packed, 1)], rest[packed:]
+        right = checksum == crc32(frame, text_of.start)
+        hold(right, f"the checksum of a stretch of {text_of.where} is wrong")
+        stretch = _stretch(_decompressed(frame, whole(raw_bytes, 0)))
+        size = min(each, count - len(found))
+        hold(len(stretch) == size, f"a stretch of {text_of.where} has {len(stretch)} messages, not {size}")
+        hold(type(plain) is bool, f"{plain!r} does not say whether a stretch is plain")
+        folds = any(_folds_to_ascii(character) for message in stretch for character in message)
+        hold(not (plain and folds), f"a stretch of {text_of.where} is not plain")
+        met.add("stretch: plain" if plain else "stretch: not plain")
+        if not stretch[0].isascii() and plain:
+            met.add("stretch: plain, with text beyond ASCII")
+        met.add("stretch: full" if size == each else "stretch: fewer")
+        found += stretch
+    hold(not rest, f"the stretches of {text_of.where} are fewer than their bytes")
+    hold(len(found) == count, f"the stretches of {text_of.where} have {len(found)} messages")
+    met.add("block: one stretch" if len(listed) == 1 else "block: several stretches")
+    return found
+
+
+def _stretch(raw: bytes) -> list[str]:
+    """Return the messages of a stretch, which is written in one way only."""
+    try:
+        found = [text(message) for message in array(json.loads(decoded(raw)))]
+    except ValueError as error:
+        raise BrokenError(f"no JSON: {error}") from None
+    again = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    hold(again.encode() == raw, "a stretch is JSON, but not in the form of a stretch")
+    return found
+
+
+def _folds_to_ascii(character: str) -> bool:
+    return not character.isascii() and any(folded.isascii() for folded in character.casefold())
