@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ from yamcs_archive.storage.meta import FORMAT_VERSION
 VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
 GOLDEN = [path.parent for version in VERSIONS for path in sorted(version.rglob("content.json"))]
 FORMS_ARCHIVE = make.HERE / "v1" / "forms"
+READER = ("reader", "agreement", "records", "blocks", "values")
+"""The modules of the second reader, from those that know the others down to those that do not."""
+ELSEWHERE = {"lmdb", "msgpack", "zstandard"}
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text()
 
 
@@ -205,6 +210,18 @@ def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
         archive.instance("sim").compact()
     assert not (tmp_path / "archive" / "sim" / "gen-1").exists()
     assert read(tmp_path / "archive" / "sim") == settled
+
+
+def test_the_second_reader_knows_nothing_of_the_package() -> None:
+    """Nor of what writes golden archives: all that it imports is itself, or comes from elsewhere."""
+    own = {"tests.golden"} | {f"tests.golden.{name}" for name in READER}
+    for name in READER:
+        tree = ast.parse((make.HERE / f"{name}.py").read_text())
+        found = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        found |= {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+        inside = {module for module in found if module.split(".")[0] in ("tests", "yamcs_archive")}
+        assert inside <= own, name
+        assert {module.split(".")[0] for module in found - inside} <= ELSEWHERE | sys.stdlib_module_names
 
 
 def test_the_page_names_what_the_code_has() -> None:

@@ -87,7 +87,7 @@ class Request(NamedTuple):
 
 def meta(pairs: Mapping[bytes, bytes], met: Met) -> dict[str, Any]:
     """Return the facts of an instance."""
-    found = {key.decode("ascii"): body("meta", key, value) for key, value in pairs.items()}
+    found = {decoded(key): body("meta", key, value) for key, value in pairs.items()}
     hold(found.get("format") == FORMAT, f"format is {found.get('format')!r}")
     hold(found.keys() - {"mirrored"} == META, f"meta has {sorted(found)}")
     text(found["instance"])
@@ -199,7 +199,9 @@ def commits(key: bytes, value: bytes, met: Met) -> list[Commit]:
     """Return the commits of a record."""
     hold(len(key) == 8, f"{key.hex()} is no commit's number")
     first = int.from_bytes(key, "big")
-    kind, *rest = array(body("commits", key, value))
+    values = array(body("commits", key, value))
+    hold(bool(values), f"the record of commit {first} is empty")
+    kind, *rest = values
     if kind == SINGLE:
         time, events, packed = array(rest, 3)
         times, counts, name = [whole(time)], [whole(events, 1)], "commit"

@@ -1,0 +1,158 @@
+"""Alters single values of a copy of a golden archive.
+
+Checksums are mended with them, so that it is the check behind those that is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import lmdb
+import msgpack
+import zstandard
+
+from tests.golden.blocks import HEADER, LATE, MAIN, Header
+from tests.golden.reader import NAMES, read
+
+
+class Pair(NamedTuple):
+    """A key and its body; of ``blocks`` the value as it stands."""
+
+    key: bytes
+    body: Any
+
+
+class Part(NamedTuple):
+    """A part of a block, taken apart."""
+
+    keys: list[Any]
+    body: list[Any]
+    stretches: list[bytes]
+    """Decompressed."""
+
+
+class Copy:
+    """A copy of an instance."""
+
+    def __init__(self, instance: Path) -> None:
+        self.instance = instance
+
+    def _environment(self, max_dbs: int = len(NAMES)) -> lmdb.Environment:
+        generation = self.instance / (self.instance / "CURRENT").read_text().strip()
+        return lmdb.open(str(generation), max_dbs=max_dbs, map_size=1 << 22, lock=False, sync=False)
+
+    @contextmanager
+    def _transaction(self, name: str) -> Iterator[lmdb.Transaction[bytes]]:
+        with self._environment() as environment:
+            database = environment.open_db(name.encode(), create=False)
+            with environment.begin(write=True, db=database) as transaction:
+                yield transaction
+
+    def raw(self, name: str) -> list[tuple[bytes, bytes]]:
+        """Return the keys and values of a sub-database."""
+        with self._transaction(name) as transaction:
+            return list(transaction.cursor())
+
+    def put_raw(self, name: str, key: bytes, value: bytes | None) -> None:
+        """Put a value as it stands, or delete it."""
+        with self._transaction(name) as transaction:
+            if value is None:
+                assert transaction.delete(key)
+            else:
+                transaction.put(key, value)
+
+    def put(self, name: str, key: bytes, body: Any) -> None:
+        """Put a body with its checksum."""
+        packed = msgpack.packb(body)
+        self.put_raw(name, key, crc32(name.encode() + b"\0" + key + packed).to_bytes(4, "big") + packed)
+
+    def add_database(self, name: str) -> None:
+        """Make a sub-database."""
+        with self._environment(max_dbs=len(NAMES) + 1) as environment:
+            environment.open_db(name.encode())
+
+    def find(self, name: str, wanted: Callable[[Pair], bool]) -> Pair:
+        """Return the first pair that is wanted."""
+        pairs = (
+            Pair(key, value if name == "blocks" else msgpack.unpackb(value[4:]))
+            for key, value in self.raw(name)
+        )
+        return next(pair for pair in pairs if wanted(pair))
+
+    def alter(self, name: str, wanted: Callable[[Pair], bool], change: Callable[[Any], Any]) -> None:
+        """Replace the first body that is wanted by what is made of it."""
+        found = self.find(name, wanted)
+        self.put(name, found.key, change(found.body))
+
+    def alter_part(self, wanted: Callable[[Part], bool], change: Callable[[Part], Part], at: int = 0) -> None:
+        """Replace the first part that is wanted; ``at``: 0 among first parts, 1 among late ones."""
+        for key, value in self.raw("blocks"):
+            parts = taken_apart(value)
+            if at < len(parts) and wanted(parts[at]):
+                parts[at] = change(parts[at])
+                kinds = (MAIN, LATE)
+                whole = (assembled(key, part, kind) for part, kind in zip(parts, kinds, strict=False))
+                self.put_raw("blocks", key, b"".join(whole))
+                return
+        raise AssertionError("no such part")
+
+    def alter_header(self, change: Callable[[Header], Header], behind: bytes = b"") -> None:
+        """Replace the header of the first block, under a right checksum, and put bytes behind the block."""
+        key, value = self.raw("blocks")[0]
+        header = Header(*HEADER.unpack_from(value))
+        rest = value[HEADER.size :] + behind
+        packed = HEADER.pack(*change(header))[4:]
+        first = crc32(MAIN + key + packed + rest[: header.key_bytes])
+        self.put_raw("blocks", key, first.to_bytes(4, "big") + packed + rest)
+
+    def read(self) -> dict[str, Any]:
+        """Return what the second reader finds in the copy."""
+        return read(self.instance)
+
+
+def taken_apart(value: bytes) -> list[Part]:
+    """Return the parts of a block; nothing is checked."""
+    found = []
+    while value:
+        header = Header(*HEADER.unpack_from(value))
+        ends = [HEADER.size]
+        for size in (header.key_bytes, header.body_bytes, header.text_bytes):
+            ends.append(ends[-1] + size)
+        keys, body, texts = (value[begin:end] for begin, end in pairwise(ends))
+        columns = msgpack.unpackb(zstandard.decompress(body))
+        stretches = []
+        for size, *_ in columns[4]:
+            stretches.append(zstandard.decompress(texts[:size]))
+            texts = texts[size:]
+        found.append(Part(msgpack.unpackb(zstandard.decompress(keys)), columns, stretches))
+        value = value[ends[-1] :]
+    return found
+
+
+def assembled(key: bytes, part: Part, kind: bytes) -> bytes:
+    """Return a part in its stored form: as many events as severities, right sizes and checksums."""
+    start = crc32(kind + key)
+    texts = [zstandard.compress(stretch) for stretch in part.stretches]
+    listed = [
+        [len(frame), len(stretch), plain, crc32(frame, start)]
+        for frame, stretch, (_, _, plain, _) in zip(texts, part.stretches, part.body[4], strict=True)
+    ]
+    raw = [msgpack.packb(part.keys), msgpack.packb([*part.body[:4], listed, *part.body[5:]])]
+    frames = [zstandard.compress(each) for each in raw]
+    sizes = (*map(len, frames), sum(map(len, texts)), *map(len, raw))
+    covered = HEADER.pack(0, crc32(frames[1], start), len(part.keys[6]), *sizes)[4:]
+    first = crc32(frames[0], crc32(covered, start))
+    return b"".join((first.to_bytes(4, "big"), covered, *frames, *texts))
+
+
+def at(place: int, value: Any) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return what replaces one value of an array: by another one, or by what a function makes of it."""
+    return lambda array: [
+        (value(each) if callable(value) else value) if here == place else each
+        for here, each in enumerate(array)
+    ]
