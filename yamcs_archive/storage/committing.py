@@ -105,7 +105,9 @@ class Committer:
             try:
                 kept = run(Stored(self._environment, transaction, self._kept))
                 if kept:
+                    reach("task-before-commit")
                     transaction.commit()
+                    reach("task-after-commit")
                 else:
                     self._kept.forget()
                 return kept
