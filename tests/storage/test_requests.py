@@ -289,6 +289,32 @@ def test_a_kill_leaves_the_event_with_its_id_or_neither(tmp_path: Path, point: s
         assert sim.stats().events == 1
 
 
+@pytest.mark.parametrize("point", ["task-before-commit", "task-after-commit"])
+def test_a_failure_while_old_ids_are_deleted_leaves_all_of_them_or_none(
+    sim: Instance, clock: Clock, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        sim.append(Event("Boot"), request_id=f"{n}")
+    clock.now += REQUEST_AGE_US
+    sim.append(Event("Boot"), request_id="young")
+
+    def fail(reached: str) -> None:
+        if reached == point:
+            monkeypatch.setattr(points, "on_point", None)
+            raise MemoryError("stopped here")
+
+    monkeypatch.setattr(points, "on_point", fail)
+    with pytest.raises(MemoryError, match="stopped here"):
+        sweep(sim, clock.now)
+    assert kept(sim) == (1 if point == "task-after-commit" else 4)
+    assert sim.append(Event("Boot"), request_id="young").duplicate
+    assert sim.append(Event("Boot"), request_id="0").event.seq_number == 4  # too old to be known
+    for _ in range(2):  # a sweep that was at the end begins anew
+        clock.now += 600_000_000
+        sweep(sim, clock.now)
+    assert kept(sim) == 2
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.booleans()), max_size=30))
 def test_ids_beside_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:

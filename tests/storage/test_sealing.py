@@ -1,20 +1,15 @@
-"""Sealing: nothing is lost or doubled, whatever is written, read or killed meanwhile."""
+"""Sealing: nothing is lost or doubled, whatever is written or read meanwhile."""
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage import points, sealing
+from yamcs_archive.storage import sealing
 from yamcs_archive.storage.blocks import OpenBlock
-from yamcs_archive.storage.points import SEAL_POINTS
 from yamcs_archive.storage.sealing import Aim
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
@@ -150,72 +145,6 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)
     assert small.stats().events == 22
-
-
-_SEAL_THEN_DIE = """
-    import os, signal
-    from yamcs_archive.storage import points
-    options = Options(block_events_max=16, run_events_min=8, maintenance=False)
-    directory, point, passes, death = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-    sim = Archive.open(directory, options=options).instance("sim", create=True)
-    sim.append_many(Event(f"{n}", source="S", generation_time=n * 10) for n in range(100))
-    late = int(sys.argv[5])
-    for n in range(late):
-        sim.append(Event("late", source=f"L{n}", generation_time=n * 420 // late + 1))
-
-    def die(reached):
-        global passes
-        passes -= reached == point
-        if passes < 0:
-            if death == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            points.on_point = None
-            raise ArchiveError("stopped here")
-
-    points.on_point = die
-    try:
-        sim.settle()
-    except ArchiveError as error:
-        print(error, sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
-        sim.settle()
-        print(sum(1 for _ in sim.events()), sum(1 for _ in sim.changes()))
-"""
-
-
-def test_the_points_passed_are_the_points_listed(small: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    for event in events(40):
-        small.append(event)
-    passed: list[str] = []
-    monkeypatch.setattr(points, "on_point", passed.append)
-    small.settle()
-    assert tuple(dict.fromkeys(point for point in passed if point[:4] in ("seal", "pack"))) == SEAL_POINTS
-
-
-@pytest.mark.parametrize(
-    ("point", "passes"),
-    [
-        (point, passes)
-        for point in SEAL_POINTS
-        for passes in (0, 2)
-        if not (passes and point.startswith("pack"))
-    ],
-)
-@pytest.mark.parametrize("death", ["kill", "raise"])
-@pytest.mark.parametrize("late", [60, 5], ids=["merged", "beside"])
-def test_sealing_interrupted_at_a_point_loses_and_doubles_nothing(
-    tmp_path: Path, point: str, passes: int, death: str, late: int
-) -> None:
-    status = -signal.SIGKILL if death == "kill" else 0
-    printed = run_in_fork(_SEAL_THEN_DIE, tmp_path / "a", point, passes, death, late, status=status)
-    everything = f"{100 + late} {100 + late}\n"
-    assert printed == ("" if death == "kill" else f"stopped here {everything}{everything}")
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        sim = archive.instance("sim")
-        whole(sim)
-        assert sim.stats().events == 100 + late
-        sim.settle()
-        whole(sim)
-        assert entries(sim)["rows"] == 0
 
 
 def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small: Instance) -> None:

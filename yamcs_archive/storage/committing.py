@@ -4,8 +4,8 @@
 2. A group is committed in one LMDB transaction: events, source states and the commit's record together, so a
    crash leaves all of the group or nothing.
 3. What is known (head, source states) changes only after the transaction was committed.
-4. Out of space: nothing is stored, the next group is tried afresh. Any other failure of a commit: its outcome
-   is unknown; the environment is opened anew and what is known is read back.
+4. Out of space: nothing is stored, the next group is tried afresh. Any other failure, of a commit or of what
+   follows it: its outcome is unknown; the environment is opened anew and what is known is read back.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _SOURCES_CACHED_MAX = 65_536
 
 
 class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside
-    """The transaction's commit raised, so what it left on the medium is not known."""
+    """The commit of that number raised, or what follows it: what is on the medium is not what is known."""
 
-    def __init__(self, group: Group, error: lmdb.Error) -> None:
-        self.group, self.error = group, error
+    def __init__(self, group: Group, number: int, error: Exception) -> None:
+        self.group, self.number, self.error = group, number, error
 
 
 class Committer:
@@ -70,8 +70,13 @@ class Committer:
         return {source: state for source, state in states.items() if state is not None}
 
     def doubt(self) -> None:
-        """Read all that is known anew before the next transaction: a failure may have come at any moment."""
+        """Read all that is known anew, for a failure may have come at any moment.
+
+        At once: until then those who read would be told of a head and of counts that the medium is past.
+        """
         self._stale = True
+        with suppress(Exception):  # the next transaction tries again, and says what is wrong
+            self._refresh()
 
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
@@ -98,14 +103,19 @@ class Committer:
                 raise translated(error, self._environment.path) from error
 
     def run(self, run: Callable[[Stored], bool]) -> bool:
-        """Run something in a transaction; nothing is kept when it returns False or raises."""
+        """Run something in a transaction; nothing is kept when it returns False or raises.
+
+        It may put events in another form, but store none, so that the head and the source states hold.
+        """
         self._refresh()
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
                 kept = run(Stored(self._environment, transaction, self._kept))
                 if kept:
+                    reach("task-before-commit")
                     transaction.commit()
+                    reach("task-after-commit")
                 else:
                     self._kept.forget()
                 return kept
@@ -127,6 +137,9 @@ class Committer:
                 return True
             except lmdb.MapFullError:
                 self._environment.grow()
+            except BaseException:
+                self.doubt()  # it may have come behind the commit
+                raise
 
     def hold(self, run: Callable[[], None]) -> bool:
         """Run something that leaves the store as it is known; when it raises, all is read anew."""
@@ -135,9 +148,7 @@ class Committer:
             self.save_counts()  # opening anew would forget them
             run()
         except BaseException:
-            self._stale = True
-            with suppress(ArchiveError):
-                self._refresh()
+            self.doubt()
             raise
         return True
 
@@ -158,7 +169,7 @@ class Committer:
         self._kept.forget()
 
     def _attempt(self, submissions: Sequence[Submission]) -> Group:
-        databases = self._environment.databases
+        databases, number = self._environment.databases, self._head + 1
         transaction = self._environment.lmdb.begin(write=True)
         try:
             stored = Stored(self._environment, transaction, self._kept)
@@ -185,7 +196,7 @@ class Committer:
                 self._sources.update(changed)
                 return group
             if group.stretches:
-                self._put(stored, group)
+                self._put(stored, group, number)
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
@@ -194,26 +205,30 @@ class Committer:
             reach("before-commit")
             try:
                 transaction.commit()
-            except lmdb.Error as error:
-                raise _CommitFailed(group, error) from error
+                reach("after-commit")
+                self._note(group, number, changed)
+            except Exception as error:
+                # Not as it came: whoever asked would try again, and have what is stored here twice.
+                raise _CommitFailed(group, number, error) from error
         except BaseException:
             self._kept.forget()  # blocks may be kept that this transaction put and lost
             raise
         finally:
             transaction.abort()  # does nothing after a commit
-        reach("after-commit")
+        return group
+
+    def _note(self, group: Group, number: int, changed: dict[str, SourceState]) -> None:
+        """Know what was committed."""
         if group.stretches:
-            self._head += 1
+            self._head = number
             self._tell_stored()
             self._kept.met(group.events.key(-1))
         self._unsaved.clear()
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
             self._sources.clear()
-        return group
 
-    def _put(self, stored: Stored, group: Group) -> None:
-        number = self._head + 1
+    def _put(self, stored: Stored, group: Group, number: int) -> None:
         place(group, stored, number, self._options)
         stored_at, events = self._options.clock(), group.events.size
         stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
@@ -263,23 +278,21 @@ class Committer:
 
     def _after_failed_commit(self, failure: _CommitFailed) -> ArchiveError:
         """Open the environment anew and say what those who wait shall be told."""
-        attempted = self._head + 1
         path = self._environment.path
         events: tuple[Event, ...] = tuple(
             event for outcome in failure.group.outcomes for event in outcome.columns.events()
         )
+        reason = str(failure.error) or repr(failure.error)
         self._stale = True
         try:
-            self._environment.reopen()
-            self._load()
-            self._stale = False
+            self._refresh()
         except ArchiveError as error:
-            return OutcomeUnknownError(events, f"{failure.error}; then {error}")
+            return OutcomeUnknownError(events, f"{reason}; then {error}")
         # LMDB writes its meta page last. Where even the page cache shows the old one, the new one was
         # never written, so nothing of this commit can come back.
-        if self._head < attempted and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
-            return OutOfSpaceError(str(path), str(failure.error))
-        return OutcomeUnknownError(events, str(failure.error))
+        if self._head < failure.number and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
+            return OutOfSpaceError(str(path), reason)
+        return OutcomeUnknownError(events, reason)
 
 
 def _refuse_differences(group: Group) -> None:

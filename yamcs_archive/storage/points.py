@@ -17,8 +17,27 @@ POINTS = (
 )
 """The points of a group commit, in the order in which it passes them."""
 
-SEAL_POINTS = ("seal-begun", "seal-rows-deleted", "seal-blocks-put", "pack-records-deleted", "pack-put")
-"""The points of a sealing step and of a packing step, likewise."""
+BLOCK_POINTS = ("block-half-put", "block-put")
+"""The points of putting a block, in a group commit or a sealing step: before its summary, and behind it."""
+
+SEAL_POINTS = (
+    "seal-begun",
+    "block-half-deleted",
+    "seal-block-deleted",
+    "seal-rows-deleted",
+    *BLOCK_POINTS,
+    "seal-blocks-put",
+    "task-before-commit",
+    "task-after-commit",
+    "group-joined",
+    "group-put",
+    "pack-records-deleted",
+    "pack-put",
+)
+"""The points of sealing, of closing a group of blocks and of packing, likewise.
+
+Each of the three passes those that begin with "task", and so does whatever else is run in a transaction
+between two group commits."""
 
 COMPACT_POINTS = (
     "compact-begun",

@@ -239,6 +239,7 @@ def put(step: Step, stored: Stored) -> bool:
         if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
             return False
         stored.delete_block(step.replaced.key)
+        reach("seal-block-deleted")
     if not stored.delete_rows(step.rows):
         return False
     reach("seal-rows-deleted")
@@ -260,5 +261,8 @@ def close_groups(stored: Stored) -> bool:
     found = stored.blocks_behind_groups(2 * GROUP_BLOCKS_MAX)
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
-    stored.put_group(joined_summaries(found[:GROUP_BLOCKS_MAX]))
+    group = joined_summaries(found[:GROUP_BLOCKS_MAX])
+    reach("group-joined")
+    stored.put_group(group)
+    reach("group-put")
     return True

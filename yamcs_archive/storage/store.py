@@ -11,11 +11,12 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import MirrorError, ReadOnlyError
+from yamcs_archive.errors import ArchiveError, MirrorError, ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
@@ -172,7 +173,13 @@ class LmdbStore:
         if self._writer is None:
             raise ReadOnlyError("mirror")
         prepared = [(time_us, prepare(events, self._options.clock)) for time_us, events in commits]
-        self._writer.take_over(prepared, encode_mirrored(mirrored))
+        try:
+            self._writer.take_over(prepared, encode_mirrored(mirrored))
+        except BaseException:
+            # It may be stored all the same, and then this is a copy now, to which nothing may be appended.
+            with suppress(ArchiveError):
+                self._meta = read_meta(self._environment)
+            raise
         self._meta = self._meta._replace(mirrored=mirrored)
 
     def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:

@@ -24,6 +24,7 @@ from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.kept import Kept
 from yamcs_archive.storage.keys import decode_key, encode_key
 from yamcs_archive.storage.order import Keys
+from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import (
     BLOCK_LEVEL,
@@ -286,8 +287,10 @@ class Stored:
         summary = block.summary
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
+        reach("block-half-put")
         self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])
         self._kept.forget([block.key])
+        reach("block-put")
         group = self._group_around(block.key)
         if group is not None:
             widened = joined([group, summary])
@@ -297,6 +300,7 @@ class Stored:
         """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
         self._around = None
         self._transaction.delete(key, db=self._databases["blocks"])
+        reach("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self._kept.forget([key])
 

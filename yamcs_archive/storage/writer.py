@@ -240,6 +240,7 @@ class Writer:
             if len(group) == 1:
                 fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
+                # Nothing of the group is stored: from its commit on, no error comes but the two above.
                 for submission in group:
                     self._serve([submission])
         except BaseException as error:
