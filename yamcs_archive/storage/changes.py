@@ -23,11 +23,12 @@ from yamcs_archive.storage.commits import (
     encode_cursor,
 )
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.keys import time_bound
+from yamcs_archive.storage.keys import encode_key, time_bound
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.pieces import Reader
 from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.state import head_commit
+from yamcs_archive.storage.summaries import of_commits
 
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
@@ -134,14 +135,20 @@ def _of_first_commits(
     greatest, size_bytes = record.last, 0
     found: dict[int, list[Event]] = {}
     for run in record.runs:
-        for commit, event in _in_run(reader, run, horizon, lowest, greatest):
-            if commit > greatest:  # given up since this run was begun
-                continue
-            found.setdefault(commit, []).append(event)
-            size_bytes += event_bytes(event)
-            while size_bytes > READ_BYTES_MAX and len(found) > 1:
-                greatest = max(found) - 1
-                size_bytes -= sum(map(event_bytes, found.pop(greatest + 1)))
+        begin = run.first
+        while begin <= run.last:
+            before = greatest
+            for commit, event in _in_run(reader, Run(begin, run.last), horizon, lowest, greatest):
+                found.setdefault(commit, []).append(event)
+                size_bytes += event_bytes(event)
+                while size_bytes > READ_BYTES_MAX and len(found) > 1:
+                    greatest = max(found) - 1
+                    size_bytes -= sum(map(event_bytes, found.pop(greatest + 1)))
+                if greatest < before:  # so that blocks of what is given up are not read in vain
+                    begin = encode_key(*event.key) + b"\0"
+                    break
+            else:
+                break
     return greatest, found
 
 
@@ -149,7 +156,8 @@ def _in_run(
     reader: Reader, run: Run, horizon: bytes, lowest: int, greatest: int
 ) -> Iterator[tuple[int, Event]]:
     """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
-    for piece in reader.pieces(max(run.first, horizon), run.last + b"\0"):
+    ask = of_commits(lowest, greatest)
+    for piece in reader.pieces(max(run.first, horizon), run.last + b"\0", ask=ask):
         rows = [
             (row.commit, row.event)
             for key, value in piece.rows

@@ -35,6 +35,8 @@ class Wanted(NamedTuple):
     hashes: tuple[bytes, ...]
     severities: int
     """A bit for each severity code that is wanted."""
+    commits: tuple[int, int] | None = None
+    """The least and the greatest number of a commit that is wanted; None: any."""
 
 
 def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wanted:
@@ -50,6 +52,16 @@ def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wan
     if sources is None:
         return Wanted(None, (), mask)
     return Wanted(tuple(b"\0%b\0" % name.encode() for name in sources), tuple(map(_hash, sources)), mask)
+
+
+def of_commits(lowest: int, greatest: int) -> Wanted:
+    """Return what summaries are asked for by who wants what those commits stored.
+
+    >>> summary = Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
+    >>> [summary.may_have(of_commits(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
+    [False, True, True, False]
+    """
+    return wanted(None, None)._replace(commits=(lowest, greatest))
 
 
 def _hash(name: str) -> bytes:
@@ -89,6 +101,10 @@ class Summary(NamedTuple):
         """
         if not self.severities & ask.severities:
             return False
+        if ask.commits is not None:
+            lowest, greatest = ask.commits
+            if greatest < self.lowest_commit or self.greatest_commit < lowest:
+                return False
         if ask.names is None:
             return True
         if self.sources[:1] == _HASHED:
