@@ -39,7 +39,7 @@ def anonymous_bytes(pid: int) -> int:
 
 
 class Peak:
-    """Watches this process while it is open; afterwards ``peak_bytes`` says what it came to.
+    """Watches a process, this one if no other is named; afterwards ``peak_bytes`` says what it came to.
 
     >>> with Peak() as peak:
     ...     block = bytearray(1 << 20)
@@ -47,13 +47,14 @@ class Peak:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None = None) -> None:
+        self._pid = os.getpid() if pid is None else pid
         self.start_bytes = self.peak_bytes = 0
         self._watcher: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._watcher = subprocess.Popen(
-            processes.command("benchmarks.peak", os.getpid()),
+            processes.command("benchmarks.peak", self._pid),
             cwd=processes.ROOT,
             env=processes.environment(),
             stdin=subprocess.PIPE,
@@ -62,7 +63,7 @@ class Peak:
         )
         assert self._watcher.stdout is not None
         self._watcher.stdout.readline()
-        self.start_bytes = anonymous_bytes(os.getpid())
+        self.start_bytes = anonymous_bytes(self._pid)
         return self
 
     def __exit__(

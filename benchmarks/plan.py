@@ -40,6 +40,8 @@ class Sizes:
     warm_up: int
     """Requests before those are counted."""
     memory: int
+    served: int
+    """Messages of 1 MiB that are served."""
     big_every: int = 1_000
 
     @property
@@ -53,7 +55,7 @@ class Sizes:
         >>> FULL.scaled(100_000).small
         20000
         """
-        counts = ("small", "one", "single", "own_commits", "posts", "warm_up", "memory")
+        counts = ("small", "one", "single", "own_commits", "posts", "warm_up", "memory", "served")
         shares = {name: max(_LEAST, getattr(self, name) * bulk // self.bulk) for name in counts}
         return replace(self, bulk=bulk, **shares)
 
@@ -62,11 +64,11 @@ _LEAST = 40
 """More than there are threads in any case."""
 FULL = Sizes(
     bulk=_MILLION, small=200_000, one=5_000, single=10_000, own_commits=50_000, posts=15_000,
-    warm_up=15_000, memory=200_000,
+    warm_up=15_000, memory=200_000, served=500,
 )  # fmt: skip
 QUICK = Sizes(
     bulk=60_000, small=10_000, one=500, single=1_000, own_commits=2_000, posts=3_000, warm_up=1_000,
-    memory=20_000,
+    memory=20_000, served=60,
 )  # fmt: skip
 REPEATS, QUICK_REPEATS = 3, 1
 
@@ -85,7 +87,7 @@ def plan(
     ``only`` names measures (empty: all); scale takes part when it is given millions, a Yamcs server and
     batches over HTTP when they are asked for.
 
-    >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "http", "reading"}
+    >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "serving", "http", "reading"}
     True
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
@@ -146,6 +148,9 @@ def _memory(sizes: Sizes) -> list[Job]:
         Job(measure="memory", case="messages of 1 MiB", contender=contender, events=sizes.memory,
             big_every=sizes.big_every)
         for contender in _REMEMBERED
+    ] + [
+        Job(measure="serving", case="messages of 1 MiB", contender="archive", events=sizes.served,
+            big_every=1)
     ]  # fmt: skip
 
 

@@ -28,6 +28,17 @@ _SHOWN: dict[str, dict[str, str]] = {
         "open_ms": "open until the newest event is there, ms",
     },
     "memory": {"peak_mib": "peak of anonymous memory, MiB", "before_mib": "before the first event, MiB"},
+    "serving": {
+        "peak_mib": "the greatest peak of anonymous memory, MiB",
+        "page_mib": "one page, MiB",
+        "stream_mib": "one stream, MiB",
+        "pages_16_mib": "16 pages at once, MiB",
+        "streams_8_mib": "8 streams at once, MiB",
+        "changes_16_mib": "16 pages of changes at once, MiB",
+        "batches_30_mib": "30 batches at once, MiB",
+        "posts_64_mib": "64 connections that post, MiB",
+        "together_mib": "16 pages, 8 streams and 30 batches at once, MiB",
+    },
     "http": {
         "requests_per_s": "requests/s, durable",
         "events_per_s": "events/s, durable",

@@ -26,12 +26,23 @@ def serving(store: str, directory: Path, *, wsgi: bool = False) -> Iterator[int]
     """
     port = free_port()
     if store == "archive":
-        command = processes.command("yamcs_archive", "serve", "--data", directory / "archive")
-        command += ["--instance", INSTANCE, "--port", str(port), *(["--wsgi"] if wsgi else [])]
+        command = archive_command(directory, port, INSTANCE, wsgi=wsgi)
     else:
         command = processes.command("benchmarks.sqlite_archive", directory, port)
     with running(command, port):
         yield port
+
+
+def archive_command(directory: Path, port: int, *instances: str, wsgi: bool = False) -> list[str]:
+    """Return the project's own command that serves the archive which the contender keeps in a directory.
+
+    >>> archive_command(Path("data"), 80, "bench")[-4:]
+    ['--port', '80', '--instance', 'bench']
+    """
+    command = processes.command("yamcs_archive", "serve", "--data", directory / "archive", "--port", port)
+    for name in instances:
+        command += ["--instance", name]
+    return [*command, "--wsgi"] if wsgi else command
 
 
 @contextmanager

@@ -213,6 +213,13 @@ TARGETS: tuple[Target, ...] = (
         95,
         "MiB",
     ),
+    _at_most(
+        "peak memory, served, messages of 1 MiB",
+        Figure("serving", "messages of 1 MiB", "archive", "peak_mib"),
+        286,
+        95,
+        "MiB",
+    ),
     _at_most("peak memory, at 100 million", _huge("peak_mib"), 286, 95, "MiB"),
     _at_most("open, at 100 million", _huge("open_ms"), 100, 10, "ms"),
 )

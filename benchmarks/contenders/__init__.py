@@ -40,7 +40,7 @@ def missing_package(job: Job) -> str | None:
     True
     """
     package = _PLACES[job.contender].package if job.contender in _PLACES else None
-    if job.measure == "http" and job.contender in _PLACES:
+    if job.measure in ("http", "reading", "serving") and job.contender in _PLACES:
         package = _SERVER
     return package if package is not None and find_spec(package) is None else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("ingest", "queries", "memory", "http", "reading", "scale")
+NAMES = ("ingest", "queries", "memory", "serving", "http", "reading", "scale")
 
 
 def module(name: str) -> ModuleType:

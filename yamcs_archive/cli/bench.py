@@ -22,7 +22,7 @@ EPILOG = """examples:
   yamcs-archive bench --yamcs --scale 100 --output DIR  everything
   yamcs-archive bench --output DIR --resume             what DIR still lacks
 """
-MEASURES = ("ingest", "queries", "memory", "http", "reading", "scale")
+MEASURES = ("ingest", "queries", "memory", "serving", "http", "reading", "scale")
 """What the harness can measure; its modules have these names."""
 NEEDED = ("granian", "matplotlib", "rocksdict", "uvloop")
 """What the extra ``bench`` brings."""
