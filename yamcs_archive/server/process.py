@@ -23,6 +23,7 @@ from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.serving import Mirrors
 from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
 from yamcs_archive.server.listening import bind, listen, url_of
+from yamcs_archive.server.memory import set_allocator
 from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
@@ -49,6 +50,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+    set_allocator()
     with bind(settings.host, settings.port) as listening:
         url = url_of(listening, settings.host)
         with Archive.open(settings.data, holder=url) as archive:
