@@ -8,7 +8,7 @@ from itertools import islice
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.event import Event, event_bytes
-from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
 from yamcs_archive.offered import Offered, joined
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.storage.outcomes import Outcome, Refused, first_conflicts
@@ -94,15 +94,22 @@ def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
                 held.append(more)
                 events += more.size
                 size_bytes += more.text_bytes
-                if events == CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
-                    yield joined(held)
-                    held, events, size_bytes = [], 0, 0
+                if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
+                    events = size_bytes = 0
+                    yield _taken(held)
     except Exception:
         if held:
             yield joined(held)
         raise
     if held:
         yield joined(held)
+
+
+def _taken(held: list[Offered]) -> Offered:
+    """Return what is held as one, and hold it no longer: it is stored while more is gathered."""
+    found = joined(held)
+    held.clear()
+    return found
 
 
 def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:

@@ -148,30 +148,37 @@ class Instance:
         position = 0
         try:
             for chunk in supply:
-                bad: InvalidInputError | None = None
-                try:
-                    columns = prepare(chunk, self._options.clock)
-                except InvalidInputError as error:
-                    # What comes before the bad event is as good as earlier chunks.
-                    bad, within = error, error.position or 0
-                    columns = prepare(_events(chunk)[:within], self._options.clock)
-                ids = None
-                if request_id is not None:
-                    ids = asked(_events(chunk)[: columns.size], request_id, position)
-                start = 0
-                for part in cut_by_size(columns, CHUNK_BYTES_MAX):
-                    mine = ids and ids.cut(start, start + part.size)
-                    store = partial(self._store.append_now, part, _as_it_is, mine)
-                    tally.add(position, store, partial(self._store_first, part, mine))
-                    start += part.size
-                    position += part.size
-                if bad is not None:
-                    bad.position = position
-                    raise bad
+                position += self._append_chunk(chunk, position, tally, request_id)
+                del chunk  # so that it is not held while the next one is gathered
         except ArchiveError as error:
             error.counts = tally.counts()
             raise
         return tally.counts()
+
+    def _append_chunk(
+        self, chunk: list[Event] | Offered, position: int, tally: Tally, request_id: str | None
+    ) -> int:
+        """Store what begins at that position, and return how many events it is."""
+        bad: InvalidInputError | None = None
+        try:
+            columns = prepare(chunk, self._options.clock)
+        except InvalidInputError as error:
+            # What comes before the bad event is as good as earlier chunks.
+            bad, within = error, error.position or 0
+            columns = prepare(_events(chunk)[:within], self._options.clock)
+        ids = None
+        if request_id is not None:
+            ids = asked(_events(chunk)[: columns.size], request_id, position)
+        start = 0
+        for part in cut_by_size(columns, CHUNK_BYTES_MAX):
+            mine = ids and ids.cut(start, start + part.size)
+            store = partial(self._store.append_now, part, _as_it_is, mine)
+            tally.add(position + start, store, partial(self._store_first, part, mine))
+            start += part.size
+        if bad is not None:
+            bad.position = position + start
+            raise bad
+        return start
 
     def _store_first(self, columns: Columns, asked: Asked | None, count: int) -> Outcome:
         """Store the first so many events of a chunk."""

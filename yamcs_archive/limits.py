@@ -33,16 +33,20 @@ INSTANCE_NAME_MAX = 128
 GROUP_EVENTS_MAX = 20_000
 """Events that one commit takes from the waiting callers; more would make each of them wait too long."""
 
-GROUP_BYTES_MAX = 16 << 20
+GROUP_BYTES_MAX = 8 << 20
 """Bytes of text that one commit takes from the waiting callers: bounds the writer's memory."""
 
 CHUNK_EVENTS_MAX = 10_000
 """Events that ``append_many`` hands to the writer at a time: durable step by step, memory bounded."""
 
-CHUNK_BYTES_MAX = 8 << 20
+CHUNK_BYTES_MAX = 2 << 20
 """Bytes of text in such a chunk."""
 
-QUEUED_BYTES_MAX = 64 << 20
+GATHERED_BYTES_MAX = 1 << 20
+"""Bytes of text after which what comes many at once, as a batch does, is stored: a server may have 32
+batches, each with a chunk of its own. Ten thousand events of the usual length have less."""
+
+QUEUED_BYTES_MAX = 32 << 20
 """Bytes of text that may wait for the writer; beyond it callers are held back before they queue more."""
 
 CONFLICTS_KEPT_MAX = 1_000
@@ -54,7 +58,7 @@ PAGE_EVENTS_MAX = 1_000
 PAGE_EVENTS_DEFAULT = 100
 """``limit`` when none is given, as on a Yamcs server."""
 
-PAGE_BYTES_MAX = 16 << 20
+PAGE_BYTES_MAX = 4 << 20
 """Bytes of text of one page: of large events it has fewer, one at least, and a token for the rest."""
 
 PAUSE_US_DEFAULT = 2_000_000
@@ -83,7 +87,7 @@ GZIP_BYTES_MIN = 1_024
 READ_EVENTS_MAX = 1_000
 """Events that one read transaction fetches: it must stay short (an idle one makes the file grow)."""
 
-READ_BYTES_MAX = 4 << 20
+READ_BYTES_MAX = 2 << 20
 """Bytes of records that one read transaction fetches, so that messages of 1 MiB do not pile up in memory."""
 
 READERS_MAX = 1_024
@@ -147,11 +151,31 @@ as a commit has at most, so that memory is bounded by twice as many."""
 EXCHANGE_EVENTS_MAX = 100_000
 """``limit`` of such an answer."""
 
-BODIES_BYTES_MAX = 256 << 20
-"""Bytes of bodies of single requests that a server holds while they come in: 32 of the largest."""
+BODIES_BYTES_MAX = 32 << 20
+"""Bytes of larger bodies of single requests that a server holds at once, until they are answered: 4 of the
+largest, and 32 messages of 1 MiB. The others wait unread."""
 
 INFLOW_BYTES_MAX = 2 << 20
 """Bytes of a batch that wait between the event loop, which receives them, and the thread that reads them."""
+
+INFLOWS_BYTES_MAX = 8 << 20
+"""The same of all batches: of each the less the more there are, but for the message that came last."""
+
+LARGE_TEXT_BYTES = 256 << 10
+"""Bytes of text from which on an answer is large, and waits until there is room to make it: a thousand events
+of three times the usual length are not."""
+
+LARGE_ANSWER_BYTES = 1 << 20
+"""Bytes from which on an answer that was made is weighed until its client has taken it."""
+
+MAKING_BYTES = 40 << 20
+"""Bytes that the making of a large answer takes: ten times the text, measured with pages of JSON."""
+
+ANSWERS_BYTES_MAX = 64 << 20
+"""Bytes that large answers may hold together: two that are made, and some that are written."""
+
+ANSWER_WAIT_S = 10
+"""Seconds that a large answer waits for room: it is that long only where clients do not take theirs."""
 
 QUICK_BODY_BYTES_MAX = 64 << 10
 """Bytes of a body that an event loop reads itself: a fraction of a millisecond, for which
@@ -186,7 +210,7 @@ that the others are not held up. It is some 800 events a second."""
 LIVE_SEND_S = 30
 """Seconds in which a client must take one frame; else it has stopped reading."""
 
-CONFLICTS_KEPT_BYTES_MAX = 32 << 20
+CONFLICTS_KEPT_BYTES_MAX = 8 << 20
 """Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
 
 GROUP_BLOCKS_MAX = 256

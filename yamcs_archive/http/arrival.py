@@ -19,6 +19,7 @@ from yamcs_archive.http import selection
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Response
 from yamcs_archive.http.replies import error_reply, reply
 from yamcs_archive.http.requests import Request
+from yamcs_archive.http.weighing import Hold
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import (
     CHANGES_BYTES_MAX,
@@ -45,13 +46,14 @@ class _Asked(NamedTuple):
     limit: int
     form: Form
     media: str
+    hold: Hold
 
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now; and the cursor, where it holds no event."""
         # Taken before the look: where nothing is found behind the beginning, nothing was there by then.
         cursor = self.instance.cursor() if self.after is None else self.after
         if self.media == MSGPACK:
-            commits = list(_commits(self.instance, self.after, self.limit))
+            commits = list(_commits(self.instance, self.after, self.limit, self.hold))
             cursor = commits[-1].cursor if commits else cursor
             return reply(MSGPACK, exchange.encode_page(commits, cursor)), None if commits else cursor
         events: list[Event] = []
@@ -60,6 +62,7 @@ class _Asked(NamedTuple):
             events.append(change.event)
             cursor = change.cursor
             size_bytes += event_bytes(change.event)
+            self.hold.grows(size_bytes)
             if len(events) >= self.limit or size_bytes >= CHANGES_BYTES_MAX:
                 break
         return self._shown(events, cursor), None if events else cursor
@@ -93,7 +96,8 @@ def list_changes(request: Request) -> Response | Pending:
     wait_s = _seconds(last.get("wait", "0"))
     instance = request.instance()
     after = last.get("after")
-    asked = _Asked(instance, instance.cursor() if after == NEWEST else after, limit, request.form, media)
+    cursor = instance.cursor() if after == NEWEST else after
+    asked = _Asked(instance, cursor, limit, request.form, media, request.hold)
     answer, cursor = asked.answer()
     if cursor is None or not wait_s:
         return answer
@@ -124,12 +128,13 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _commits(instance: Instance, after: str | None, limit: int) -> Iterator[SentCommit]:
+def _commits(instance: Instance, after: str | None, limit: int, hold: Hold) -> Iterator[SentCommit]:
     """Yield whole commits, one at least, until there are so many events or bytes."""
     events = size_bytes = 0
     for commit in instance.commits(after):
         yield SentCommit(commit.time, commit.events, commit.cursor)
         events += len(commit.events)
         size_bytes += sum(map(event_bytes, commit.events))
+        hold.grows(size_bytes)
         if events >= limit or size_bytes >= CHANGES_BYTES_MAX:
             return

@@ -12,12 +12,17 @@ from contextlib import suppress
 from typing import Any
 
 from yamcs_archive.archive import Archive
+from yamcs_archive.http.bodies import Bodies
 from yamcs_archive.http.bridging import Calls, Inflow, Message, Outflow, Pools, Receive, Send
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
 from yamcs_archive.http.replies import CutOffError
 from yamcs_archive.http.websocket import Live
-from yamcs_archive.limits import BODIES_BYTES_MAX, QUICK_BODY_BYTES_MAX
+from yamcs_archive.limits import (
+    INFLOW_BYTES_MAX,
+    INFLOWS_BYTES_MAX,
+    QUICK_BODY_BYTES_MAX,
+)
 
 PAGE_THREADS = 64
 _SHORT_S = 0.1
@@ -33,8 +38,9 @@ class AsgiApp:
         self.core = Core(archive, cors_origins=cors_origins, live=True)
         self.pools = Pools(page_threads)
         self._live = Live(archive, self.pools)
-        self.held_bytes = 0
-        """Of bodies that come in parts, together."""
+        self.bodies = Bodies()
+        self.batches = 0
+        """How many bodies come that are read as they come."""
         self._calls: Calls | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -67,6 +73,10 @@ class AsgiApp:
         """Close all WebSockets, and wait for so long until they are; on a thread, not in the event loop."""
         self._live.hubs.close(wait_s)
 
+    def inflow_bytes_max(self) -> int:
+        """Return how many bytes of a batch may wait to be read."""
+        return min(INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX // max(1, self.batches))
+
     def calls(self) -> Calls:
         """Return what brings calls to the running loop."""
         if self._calls is None or self._calls.loop is not asyncio.get_running_loop():
@@ -95,14 +105,18 @@ class _Exchange:
     def __init__(self, app: AsgiApp, receive: Receive, send: Send) -> None:
         self._app, self._receive, self._send = app, receive, send
         self._leaving: asyncio.Task[None] | None = None
+        self._held_bytes = 0
+        """Of the body."""
 
     async def run(self, head: Head) -> None:
         begun = self._app.core.begin(head)
         try:
             response = begun if isinstance(begun, Response) else await self._answer(head, begun)
+            self._let_go_of_body()
             if response is not None:  # else the client went away
                 await self._write(response)
         finally:
+            self._let_go_of_body()
             if isinstance(begun, Call):
                 begun.give_up()  # for who left: what is read on a thread would go on to its end
             if self._leaving is not None:
@@ -125,6 +139,7 @@ class _Exchange:
             if not await self._done(running):
                 return None
             answer = running.result()
+        del body  # so that it is not held while what it said is stored
         return answer if isinstance(answer, Response) else await self._wait(answer)
 
     async def _done(self, running: asyncio.Future[Response | Pending]) -> bool:
@@ -155,39 +170,48 @@ class _Exchange:
 
     async def _body(self, call: Call, said: int | None) -> bytes | Response:
         """Read a whole body, never beyond the limit."""
+        if said is not None and said > QUICK_BODY_BYTES_MAX:
+            if not await self._app.bodies.enter(said):
+                return call.crowded()
+            self._held_bytes = said
         parts: list[bytes] = []
         got = 0
-        try:
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    # Gone, or still there, with chunks that are none: a server that got no answer would
-                    # say that the fault is its own.
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                # Gone, or still there, with chunks that are none: a server that got no answer would
+                # say that the fault is its own.
+                return call.cut_off(got, said)
+            part: bytes = message.get("body", b"")
+            got += len(part)
+            if got > call.body_bytes_max:
+                return call.too_large()
+            if not message.get("more_body", False):
+                if said is not None and got < said:
                     return call.cut_off(got, said)
-                part: bytes = message.get("body", b"")
-                got += len(part)
-                if got > call.body_bytes_max:
-                    return call.too_large()
-                if not message.get("more_body", False):
-                    if said is not None and got < said:
-                        return call.cut_off(got, said)
-                    return b"".join((*parts, part))
-                parts.append(part)
-                self._app.held_bytes += len(part)
-                if self._app.held_bytes > BODIES_BYTES_MAX:
-                    return call.crowded()
-        finally:
-            self._app.held_bytes -= sum(map(len, parts))
+                return b"".join((*parts, part))
+            parts.append(part)
+            more = max(0, got - self._held_bytes)
+            self._held_bytes += more
+            if more and not self._app.bodies.add(more):
+                return call.crowded()
+
+    def _let_go_of_body(self) -> None:
+        held, self._held_bytes = self._held_bytes, 0
+        if held:
+            self._app.bodies.leave(held)
 
     async def _read_as_it_comes(
         self, stream: Callable[[Iterable[bytes]], Response], said: int | None
     ) -> Response:
-        inflow = Inflow()
+        self._app.batches += 1
+        inflow = Inflow(self._app.inflow_bytes_max)
         filling = asyncio.ensure_future(inflow.fill(self._receive, said))
         reading = self._app.pools.run_batch(stream, inflow)
         try:
             return await reading
         finally:
+            self._app.batches -= 1
             filling.cancel()
             inflow.end(CutOffError(0, said))
 

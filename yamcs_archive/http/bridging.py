@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from yamcs_archive.http.messages import Work
 from yamcs_archive.http.replies import CutOffError
-from yamcs_archive.limits import BATCHES_MAX, INFLOW_BYTES_MAX, STREAMS_MAX
+from yamcs_archive.limits import BATCHES_MAX, STREAMS_MAX
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -93,14 +93,19 @@ class Calls:
 
 
 class Inflow:
-    """A body on its way from an event loop, which fills it, to a thread, which reads it; little is held."""
+    """A body on its way from an event loop, which fills it, to a thread, which reads it; little is held.
 
-    def __init__(self) -> None:
+    ``held_max`` says how many bytes may wait: the fewer, the more bodies there are.
+    """
+
+    def __init__(self, held_max: Callable[[], int]) -> None:
+        self._held_max = held_max
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._guard = threading.Condition()
-        self._parts: list[bytes] = []
+        self._parts: deque[bytes] = deque()
         self._size = 0
+        self._waiting = False
         self._ended = False
         self._error: CutOffError | None = None
 
@@ -117,7 +122,7 @@ class Inflow:
             with self._guard:
                 self._parts.append(part)
                 self._size += len(part)
-                full = self._size > INFLOW_BYTES_MAX
+                full = self._size > self._held_max()
                 self._guard.notify()
             if not message.get("more_body", False):
                 self.end(CutOffError(got, said) if said is not None and got < said else None)
@@ -125,7 +130,7 @@ class Inflow:
             if full:
                 self._room.clear()
                 with self._guard:
-                    full = self._size > INFLOW_BYTES_MAX
+                    self._waiting = full = self._size > self._held_max()
                 if full:  # else it was emptied before the event was cleared
                     await self._room.wait()
 
@@ -142,14 +147,19 @@ class Inflow:
             with self._guard:
                 while not (self._parts or self._ended):
                     self._guard.wait()
-                parts, self._parts, self._size = self._parts, [], 0
-            if not parts:
+                part = self._parts.popleft() if self._parts else None
+                self._size -= len(part or b"")
+                wakes = self._waiting and (self._size <= self._held_max() or not self._parts)
+                self._waiting = self._waiting and not wakes
+            if part is None:
                 if self._error is not None:
                     raise self._error
                 return
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._room.set)
-            yield from filter(None, parts)
+            if wakes:
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._room.set)
+            if part:
+                yield part
 
 
 class Outflow:
@@ -159,8 +169,8 @@ class Outflow:
     client that takes its time holds none.
     """
 
-    _AHEAD = 2
-    """Chunks. One would let the thread wait for the loop after each."""
+    _AHEAD, _AHEAD_BYTES = 2, 1 << 20
+    """Chunks. One would let the thread wait for the loop after each; but of large ones it is enough."""
 
     def __init__(self, pools: Pools, chunks: Iterable[bytes]) -> None:
         self._pools, self._loop = pools, asyncio.get_running_loop()
@@ -225,7 +235,7 @@ class Outflow:
                         break
                     self._ahead.append(chunk)
                     # Said together with the chunk: whoever closes then closes the chunks as well.
-                    enough = len(self._ahead) >= self._AHEAD
+                    enough = len(self._ahead) >= self._AHEAD or len(chunk) >= self._AHEAD_BYTES
                     self._reading = not enough
                 self._wake()
                 if enough:

@@ -21,6 +21,7 @@ from yamcs_archive.http.replies import CutOffError, HttpError, error_reply, repl
 from yamcs_archive.http.requests import Request, Route
 from yamcs_archive.http.routes import PATHS, WEBSOCKET, find
 from yamcs_archive.http.streaming import Chunks, compressed
+from yamcs_archive.http.weighing import Hold, Room
 from yamcs_archive.limits import BATCHES_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, POLLS_MAX, STREAMS_MAX
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Core:
         self._archive, self._live = archive, live
         self._origins = Origins(cors_origins)
         self._polls = Polls(polls_max)
+        self._room = Room()
         self._batches = threading.BoundedSemaphore(BATCHES_MAX)
         self._streams = threading.BoundedSemaphore(STREAMS_MAX)
 
@@ -126,17 +128,21 @@ class Core:
         given_up = _Flag()
 
         def run(body: bytes) -> Response | Pending:
+            hold = Hold(self._room)
             request = Request(
-                self._archive, head, names, body, media, live=self._live, given_up=given_up.is_raised
+                self._archive, head, names, body, media, hold, live=self._live, given_up=given_up.is_raised
             )
             if route.unbounded:
                 return self._unbounded(route, request)
             answer = _run(route, request)
             if isinstance(answer, Response):
-                return compressed(answer, head.headers)
+                return hold.kept(compressed(answer, head.headers))
             finish = answer.finish
             answer = Pending(
-                answer.future, lambda done: compressed(finish(done), head.headers), answer.poll, answer.work
+                answer.future,
+                lambda done: hold.kept(compressed(finish(done), head.headers)),
+                answer.poll,
+                answer.work,
             )
             if answer.poll:
                 try:
@@ -169,10 +175,11 @@ class Core:
         def stream(chunks: Iterable[bytes]) -> Response:
             if not self._batches.acquire(blocking=False):
                 return error_reply(_too_many(BATCHES_MAX, "batches"), media)
+            hold = Hold(self._room)
             try:
-                answer = _run(route, Request(self._archive, head, names, b"", media, chunks))
+                answer = _run(route, Request(self._archive, head, names, b"", media, hold, chunks))
                 response = answer if isinstance(answer, Response) else answer.wait()
-                return compressed(response, head.headers)
+                return hold.kept(compressed(response, head.headers))
             finally:
                 self._batches.release()
 

@@ -16,6 +16,7 @@ from yamcs_archive.http.replies import reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.http.selection import Selection
 from yamcs_archive.http.streaming import encoded, streamed
+from yamcs_archive.http.weighing import Hold
 from yamcs_archive.limits import PAGE_BYTES_MAX
 from yamcs_archive.wire import csv, json, protobuf, rapid
 from yamcs_archive.wire.forms import Form
@@ -40,7 +41,7 @@ def _posted(request: Request, message: Message) -> Selection:
 def _page(request: Request, asked: Selection) -> Response:
     instance = request.instance()
     request.form = asked.form
-    events, more = _first_of(asked.page(instance, request.given_up), asked.limit)
+    events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.hold)
     token = encode_token(instance.name, events[-1].key) if more else None
     if asked.form is Form.TODAY:
         encode = rapid.message_page if request.media == PROTOBUF else rapid.json_page
@@ -58,7 +59,7 @@ def _page(request: Request, asked: Selection) -> Response:
     return reply(JSON, json.encode(document))
 
 
-def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
+def _first_of(events: Iterator[Event], limit: int, hold: Hold) -> tuple[list[Event], bool]:
     """Return the events of a page, and whether there are more: fewer than asked for where they are large."""
     found: list[Event] = []
     size_bytes = 0
@@ -70,6 +71,7 @@ def _first_of(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
             size_bytes += len(event.extensions) + sum(map(_utf8_bytes, chain(*event.extra.items())))
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
             return found, True
+        hold.grows(size_bytes)
         found.append(event)
     return found, False
 

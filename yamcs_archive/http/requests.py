@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response, Work
 from yamcs_archive.http.openapi.operation import Operation
+from yamcs_archive.http.weighing import Hold
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.forms import Form
 
@@ -21,6 +22,8 @@ class Request:
     names: Mapping[str, str]
     body: bytes
     media: str
+    hold: Hold
+    """What the answer holds in memory beside others."""
     chunks: Iterable[bytes] = ()
     """The body of a route that streams, as it comes."""
     form: Form = Form.TODAY

@@ -55,7 +55,7 @@ def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
     >>> [refused.position for refused in first_conflicts(large * 30)][:3]
     [1, 1, 1]
     >>> len(first_conflicts(large * 30))
-    31
+    7
     """
     first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
     reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)

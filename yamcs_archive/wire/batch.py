@@ -75,6 +75,7 @@ def from_ndjson(chunks: Iterable[bytes]) -> Iterator[Part]:
             offered = common.of_lines(lines)
             if offered is not None:
                 position += offered.size
+                del lines  # so that it is not held while what it said is stored
                 yield offered
                 continue
             several = [line for line in lines.split(b"\n") if line.strip()]
@@ -125,6 +126,7 @@ def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Part]:
             elements, held = held[: stop - read], held[stop - read :]
             offered = common.of_maps(elements, count) if count else None
             if offered is not None:
+                del piece, elements
                 yield offered
             elif count:
                 yield from _one_by_one(_maps(elements, read), json.event_of_msgpack, position)
@@ -173,8 +175,8 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 held.append(part)
                 size += len(part)
                 if size >= _PIECE_BYTES_MIN:
-                    yield b"".join(held)
-                    held, size = [], 0
+                    size = 0
+                    yield _taken(held)
     except Exception:
         if held:
             yield b"".join(held)
@@ -190,14 +192,22 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         end = chunk.rfind(b"\n")
         if end >= 0:
-            yield b"".join((*held, memoryview(chunk)[:end]))
-            held, size = [], 0
+            held.append(chunk[:end])
+            size = 0
+            yield _taken(held)
         if end + 1 < len(chunk):
             held.append(chunk[end + 1 :])
             size += len(held[-1])
             if size > BODY_BYTES_MAX:
                 raise _too_long(size)
     yield b"".join(held)
+
+
+def _taken(held: list[bytes]) -> bytes:
+    """Return what is held as one, and hold it no longer."""
+    found = b"".join(held)
+    held.clear()
+    return found
 
 
 def delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,111 @@
+"""What large answers hold in memory, together: each waits for room before it is made, until it is written.
+
+1. Most answers are small and are not weighed: nothing is waited for, and nothing is counted.
+2. One that turns out large waits, within its making, until there is room for what making it takes. Who
+   makes one waits for nothing else, so there will be; except where clients do not take what was made.
+3. Once it is made it weighs its bytes, until the client has taken them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from time import monotonic
+
+from yamcs_archive.errors import UnavailableError
+from yamcs_archive.http.messages import Response
+from yamcs_archive.http.streaming import Chunks
+from yamcs_archive.limits import (
+    ANSWER_WAIT_S,
+    ANSWERS_BYTES_MAX,
+    LARGE_ANSWER_BYTES,
+    LARGE_TEXT_BYTES,
+    MAKING_BYTES,
+)
+
+_WRITTEN_BYTES = 256 << 10
+"""Bytes of a large answer that are written at a time: what waits for its client is that and little more."""
+
+
+class Room:
+    """Bytes that large answers may hold together. Safe to use from many threads.
+
+    >>> room = Room(bytes_max=100)
+    >>> room.take(80, wait_s=0), room.take(30, wait_s=0)
+    (True, False)
+    """
+
+    def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._given = threading.Condition()
+        self._held = 0
+
+    def take(self, size_bytes: int, wait_s: float) -> bool:
+        """Take so much, waiting for it; False where it did not come free in so many seconds."""
+        until = monotonic() + wait_s
+        with self._given:
+            while self._held and self._held + size_bytes > self._bytes_max:
+                left_s = until - monotonic()
+                if left_s <= 0:
+                    return False
+                self._given.wait(left_s)
+            self._held += size_bytes
+        return True
+
+    def add(self, size_bytes: int) -> None:
+        """Take so much whether it is there or not, or give it back where it is negative."""
+        with self._given:
+            self._held += size_bytes
+            self._given.notify_all()
+
+
+class Hold:
+    """What one answer holds of the room: nothing at first. Used by one thread at a time.
+
+    >>> hold = Hold(Room())
+    >>> whole = hold.kept(Response(200, (), b"a" * (1 << 20)))
+    >>> hold.bytes, b"".join(whole.body) == b"a" * (1 << 20), hold.bytes
+    (1048576, True, 0)
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.bytes = 0
+
+    def grows(self, text_bytes: int) -> None:
+        """Note how much text an answer has by now; where that is much, wait until there is room to make it.
+
+        Raises UnavailableError where there is none for 10 s.
+        """
+        if text_bytes <= LARGE_TEXT_BYTES or self.bytes:
+            return
+        if not self._room.take(MAKING_BYTES, ANSWER_WAIT_S):
+            raise UnavailableError(
+                f"large answers that their clients do not take hold {ANSWERS_BYTES_MAX >> 20} MiB,"
+                " the limit: ask again later, or for less"
+            )
+        self.bytes = MAKING_BYTES
+
+    def kept(self, response: Response) -> Response:
+        """Return an answer that was made; if it is large, it is held until it was written, part by part."""
+        body = response.body
+        if not isinstance(body, bytes) or len(body) < LARGE_ANSWER_BYTES:
+            self.release()
+            return response
+        self._become(len(body))
+        return replace(response, body=Chunks(_cut(body), self.release))
+
+    def release(self) -> None:
+        """Hold nothing any longer; idempotent."""
+        self._become(0)
+
+    def _become(self, size_bytes: int) -> None:
+        if size_bytes != self.bytes:
+            self._room.add(size_bytes - self.bytes)
+            self.bytes = size_bytes
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), _WRITTEN_BYTES):
+        yield body[start : start + _WRITTEN_BYTES]
