@@ -29,6 +29,12 @@ def test_a_chunk_fits_a_group_and_a_group_the_queue() -> None:
     assert limits.CHUNK_BYTES_MAX <= limits.GROUP_BYTES_MAX <= limits.QUEUED_BYTES_MAX
 
 
+def test_the_largest_answers_fit_the_room_one_at_a_time() -> None:
+    assert limits.LARGE_TEXT_BYTES < limits.PAGE_BYTES_MAX < limits.MAKING_BYTES < limits.ANSWERS_BYTES_MAX
+    assert limits.QUICK_BODY_BYTES_MAX < limits.BODY_BYTES_MAX < limits.BODIES_BYTES_MAX
+    assert limits.GATHERED_BYTES_MAX <= limits.CHUNK_BYTES_MAX
+
+
 def test_one_event_of_the_largest_size_fits_a_read() -> None:
     assert limits.MESSAGE_BYTES_MAX + limits.ATTACHED_BYTES_MAX < limits.READ_BYTES_MAX
 

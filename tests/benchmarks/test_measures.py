@@ -79,6 +79,14 @@ def test_memory(tmp_path: Path) -> None:
     assert outcome.figures["peak_mib"] >= outcome.figures["before_mib"]
 
 
+def test_serving(tmp_path: Path) -> None:
+    job = _job("serving", "archive", events=20)
+    outcome = module("serving").run(job, tmp_path)
+    assert outcome.digest == module("serving").reference(job)
+    assert set(outcome.figures) == set(SHOWN["serving"])
+    assert all(0 < value <= outcome.figures["peak_mib"] for value in outcome.figures.values())
+
+
 def test_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "MILLION", 10_000)
     monkeypatch.setattr(queries, "_TIMES_MAX", 1)

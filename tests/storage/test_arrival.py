@@ -11,6 +11,8 @@ import pytest
 from tests.child import start
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
+from yamcs_archive.storage import changes
+from yamcs_archive.storage import messages as messages_of_stretch
 
 PATIENCE_S = 60
 
@@ -178,3 +180,25 @@ def test_a_process_that_reads_is_told_of_what_another_one_stores(tmp_path: Path)
         finally:
             _, complaints = reader.communicate(timeout=60)
         assert reader.returncode == 0, complaints
+
+
+def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
+    small: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 200
+    for number in range(count):
+        small.append(Event(f"{number:04}" * 100, generation_time=number, seq_number=number))
+    small.settle()
+    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that a look takes two events
+    read: list[int] = []
+    unpack = messages_of_stretch.unpack
+
+    def counting(stretch: bytes) -> list[str]:
+        found = unpack(stretch)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(messages_of_stretch, "unpack", counting)
+    found = [change.event.seq_number for change in small.changes()]
+    assert found == list(range(count))
+    assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other

@@ -241,6 +241,21 @@ def test_msgpack_that_is_cut_short_says_at_which_byte_of_the_stream() -> None:
     assert caught.value.position == 99_999
 
 
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"\xc1", "begins with a byte that begins nothing"),
+        (b"\x81\xa1a" + b"\x91" * 3_000, "is nested too deeply"),
+        (b"\x81\x01\x01", "cannot be read: int is not allowed for map key"),
+    ],
+)
+def test_msgpack_that_is_none_says_why_and_at_which_byte(broken: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInputError, match=reason) as caught:
+        list(batch.from_msgpack([GOOD_MAP * 3 + broken]))
+    assert caught.value.value == f"msgpack from byte {3 * len(GOOD_MAP)}"
+    assert caught.value.position == 3
+
+
 def test_a_msgpack_map_that_is_too_long_is_refused_before_it_is_whole() -> None:
     held = []
 

@@ -149,7 +149,7 @@ class Inflow:
                     self._guard.wait()
                 part = self._parts.popleft() if self._parts else None
                 self._size -= len(part or b"")
-                wakes = self._waiting and (self._size <= self._held_max() or not self._parts)
+                wakes = self._waiting and self._size <= self._held_max()
                 self._waiting = self._waiting and not wakes
             if part is None:
                 if self._error is not None:

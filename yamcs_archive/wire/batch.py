@@ -32,6 +32,11 @@ _OUTPUT_BYTES = 256 << 10
 _PIECE_BYTES_MIN, _PIECE_BYTES_MAX = 256 << 10, 512 << 10
 """Bytes that are decoded together: for few elements, to begin costs more than they do; and where one is not
 common, all of them are decoded one by one. What comes in such a size, as from granian, need not be copied."""
+_REASONS: dict[type[Exception], str] = {
+    msgpack.FormatError: "begins with a byte that begins nothing",
+    msgpack.StackError: "is nested too deeply",
+}
+"""What msgpack raises without a word."""
 _HELD_BYTES_MAX = BODY_BYTES_MAX + _OUTPUT_BYTES
 """Of msgpack that is no whole element yet."""
 _VARINT_BYTES_MAX = 10
@@ -323,7 +328,8 @@ def _maps(raw: bytes, before: int, *, too_long: bool = False) -> Iterator[dict[s
         except (ValueError, msgpack.UnpackException) as error:
             if isinstance(error, InvalidInputError):
                 raise
-            raise InvalidInputError("body", "msgpack", f"cannot be read: {error}") from None
+            reason = _REASONS.get(type(error)) or f"cannot be read: {error}"
+            raise InvalidInputError("body", f"msgpack from byte {before + read}", reason) from None
     if read != len(raw):
         raise (
             _too_long(len(raw))

@@ -1,0 +1,219 @@
+"""Large answers and large bodies together: where there is no room, who comes waits, or is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.http.feeds import Exchange, Feed, core_feed, whole
+from yamcs_archive import Archive, Event, Instance
+from yamcs_archive.http import weighing
+from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.bodies import Bodies
+from yamcs_archive.http.bridging import Inflow
+from yamcs_archive.http.core import Core
+from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.weighing import Room
+from yamcs_archive.limits import (
+    ANSWERS_BYTES_MAX,
+    BODIES_BYTES_MAX,
+    BODY_BYTES_MAX,
+    LARGE_ANSWER_BYTES,
+    MAKING_BYTES,
+    MESSAGE_BYTES_MAX,
+)
+
+EVENTS = "/api/archive/sim/events"
+CHANGES = f"{EVENTS}:changes"
+PATIENCE_S = 30
+JSON, PROTOBUF = "application/json", "application/protobuf"
+
+
+@pytest.fixture
+def large(sim: Instance) -> Instance:
+    """Five events of nearly 1 MiB: more than a page's text, and one small one."""
+    sim.append_many(
+        Event("x" * (MESSAGE_BYTES_MAX - 8) + f"{n:08}", source="S", generation_time=n, seq_number=n)
+        for n in range(5)
+    )
+    sim.append(Event("small", source="T", generation_time=9, seq_number=9))
+    return sim
+
+
+def page(core: Core, target: str = f"{EVENTS}?order=asc", accept: str = JSON) -> Response:
+    path, _, query = target.partition("?")
+    call = core.begin(Head("GET", path, query, {"accept": accept}))
+    assert not isinstance(call, Response)
+    answer = call.run(b"")
+    assert isinstance(answer, Response)
+    return answer
+
+
+@pytest.mark.parametrize("accept", [JSON, PROTOBUF])
+@pytest.mark.parametrize("target", [f"{EVENTS}?order=asc", CHANGES])
+def test_a_large_answer_arrives_whole_through_every_server(
+    send: Feed, archive: Archive, large: Instance, target: str, accept: str
+) -> None:
+    answer = send("GET", target, headers={"Accept": accept})
+    expected = core_feed(archive)("GET", target, headers={"Accept": accept})
+    assert answer.status == 200
+    assert answer.body == expected.body
+    assert len(answer.body) > LARGE_ANSWER_BYTES
+    assert int(answer.headers["content-length"]) == len(answer.body)
+
+
+def test_large_answers_that_nobody_takes_leave_room_for_small_ones_only(
+    archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 0.05)
+    core = Core(archive)
+    untaken = []
+    for _ in range(ANSWERS_BYTES_MAX // LARGE_ANSWER_BYTES):
+        answer = page(core)
+        if answer.status != 200:
+            break
+        untaken.append(answer)
+    assert answer.status == 503
+    assert ("retry-after", "1") in answer.headers
+    assert b"large answers that their clients do not take hold 64 MiB" in whole(answer)
+    assert len(untaken) >= (ANSWERS_BYTES_MAX - MAKING_BYTES) // (2 * 5 * MESSAGE_BYTES_MAX)
+    assert page(core, CHANGES).status == 503
+    assert page(core, f"{EVENTS}?source=T").status == 200
+    whole(untaken.pop())
+    untaken.pop().body.close()  # type: ignore[union-attr]  # as a server does whose client has left
+    assert page(core).status == page(core, CHANGES).status == 200
+
+
+def test_a_large_answer_waits_until_another_was_taken(archive: Archive, large: Instance) -> None:
+    core = Core(archive)
+    untaken = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
+    found: list[Response] = []
+    waiting = threading.Thread(target=lambda: found.append(page(core)))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    for answer in untaken:
+        whole(answer)
+    waiting.join(PATIENCE_S)
+    assert found[0].status == 200
+    whole(found[0])
+
+
+def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
+    archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 5)
+    app = create_asgi_app(archive)
+
+    async def main() -> list[int]:
+        statuses = []
+        for _ in range(2 * ANSWERS_BYTES_MAX // (8 * MESSAGE_BYTES_MAX)):
+            exchange = await Exchange(app, "GET", f"{EVENTS}?order=asc", {}, leaves_after=2).run()
+            statuses.append(exchange.started["status"])
+        return statuses
+
+    assert set(asyncio.run(main())) == {200}
+
+
+def test_room_is_given_to_who_waits_and_never_twice() -> None:
+    room = Room(bytes_max=10)
+    assert room.take(25, wait_s=0)  # alone, it may be larger than all that there is
+    assert not room.take(1, wait_s=0.01)
+    got = threading.Event()
+
+    def take() -> None:
+        if room.take(10, wait_s=PATIENCE_S):
+            got.set()
+
+    waiting = threading.Thread(target=take)
+    waiting.start()
+    assert not got.wait(0.05)
+    room.add(-25)
+    assert got.wait(PATIENCE_S)
+    waiting.join()
+    assert not room.take(1, wait_s=0)
+
+
+def test_large_bodies_wait_unread_until_others_are_answered(archive: Archive, sim: Instance) -> None:
+    app = create_asgi_app(archive)
+    body = b'{"message": "' + b"\\n" * (BODY_BYTES_MAX // 4) + b'"}'
+    assert len(body) > 4 << 20
+
+    def posting(*, stalls: bool = False) -> Exchange:
+        parts = [body[: 1 << 20]] if stalls else [body[: 1 << 20], body[1 << 20 :]]
+        return Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, parts, stalls=stalls)
+
+    async def main() -> None:
+        stalled = [posting(stalls=True) for _ in range(BODIES_BYTES_MAX // len(body))]
+        tasks = [asyncio.ensure_future(exchange.run()) for exchange in stalled]
+        await asyncio.sleep(0)
+        late = posting()
+        tasks.append(asyncio.ensure_future(late.run()))
+        small = await Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ""}']).run()
+        assert small.started["status"] == 200
+        await asyncio.sleep(0.05)
+        assert len(late.parts) == 2  # none was asked for
+        stalled[0].leave()
+        await asyncio.wait_for(tasks[-1], PATIENCE_S)
+        assert late.started["status"] == 400  # the message is larger than any may be, so it was read whole
+        for exchange in stalled:
+            exchange.leave()
+        await asyncio.gather(*tasks)
+        assert app.bodies.held == 0
+
+    asyncio.run(main())
+
+
+def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
+    async def main() -> None:
+        bodies = Bodies(bytes_max=10)
+        assert await bodies.enter(8)
+        large = asyncio.ensure_future(bodies.enter(9))
+        small = asyncio.ensure_future(bodies.enter(2))  # would fit, but does not overtake
+        left = asyncio.ensure_future(bodies.enter(1))
+        await asyncio.sleep(0.01)
+        assert not small.done()
+        left.cancel()
+        assert not await bodies.enter(5, wait_s=0.01)
+        large.cancel()
+        assert await small
+        await asyncio.wait([large, left])
+        assert bodies.held == 10
+        again = asyncio.ensure_future(bodies.enter(3))
+        await asyncio.sleep(0)
+        bodies.leave(8)
+        again.cancel()  # in the moment in which it is let in
+        await asyncio.wait([again])
+        bodies.leave(2)
+        assert bodies.held == (0 if again.cancelled() else 3)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("later", [1, 1000])
+def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int) -> None:
+    most = 100
+
+    async def main() -> bytes:
+        nonlocal most
+        parts = [{"body": b"x" * 60, "more_body": n < 9} for n in range(10)]
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"type": "http.request", **parts.pop(0)}
+
+        inflow = Inflow(lambda: most)
+        filling = asyncio.ensure_future(inflow.fill(receive, None))
+        await asyncio.sleep(0.02)
+        assert len(parts) == 8  # it waits
+        most = later
+        read: Callable[[], bytes] = lambda: b"".join(inflow)  # noqa: E731
+        found = await asyncio.wait_for(asyncio.to_thread(read), PATIENCE_S)
+        await filling
+        return found
+
+    assert asyncio.run(main()) == b"x" * 600
