@@ -230,7 +230,7 @@ _WORKS = {
         keys = [(n % 26, n % 26) for n in range(10_000)]
         counts = sim.append_many(Event("other", generation_time=t, seq_number=n) for t, n in keys)
         assert counts.conflict_count == 10_000, counts
-        assert [conflict.position for conflict in counts.conflicts] == list(range(31))
+        assert [conflict.position for conflict in counts.conflicts] == list(range(7))
     """,
     "changes": """
         for n in range(300):

@@ -64,7 +64,7 @@ class Tally:
 
 
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists of up to 10,000 events, or about 8 MiB of text where they come one by one.
+    """Yield the events in lists of up to 10,000 events, or about 2 MiB of text where they come one by one.
 
     Those that are all there already take no more memory together: their columns are cut by size.
     """

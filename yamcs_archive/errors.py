@@ -271,7 +271,7 @@ class OutOfSpaceError(UnavailableError):
 
 
 class OutcomeUnknownError(UnavailableError):
-    """The medium failed while committing, so the events may be stored or not.
+    """Committing failed, or something behind it did, so the events may be stored or not.
 
     ``events`` are the caller's events *as they would have been stored*, numbers and times filled
     in: appending those again is safe, whichever way it went.

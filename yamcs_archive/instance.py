@@ -113,7 +113,7 @@ class Instance:
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in chunks that are each durable before the next one is handed over.
 
-        Takes 10,000 events or 8 MiB of text at a time, so memory stays bounded however many there are.
+        Takes 10,000 events or 2 MiB of text at a time, so memory stays bounded however many there are.
         Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
         position n has the id ``request_id/n``, so that giving the same events again completes what was cut
         off, whatever they bring.
@@ -425,7 +425,7 @@ class Instance:
     def commits(self, after: str | None = None) -> Iterator[Commit]:
         """Return an iterator over what :meth:`changes` gives, commit by commit: for a copy in step.
 
-        One commit is held at a time: up to 20,000 events or 16 MiB of text. Raises as :meth:`changes` does.
+        One commit is held at a time: up to 20,000 events or 8 MiB of text. Raises as :meth:`changes` does.
 
         >>> _ = sim.append_many([Event("First", generation_time=0), Event("Second", generation_time=1)])
         >>> _ = sim.append(Event("Late", generation_time=-5))

@@ -37,7 +37,7 @@ class AppendCounts:
     """Older than the prune horizon, and so not stored anew."""
     conflict_count: int = 0
     conflicts: tuple[Conflict, ...] = ()
-    """The first 1,000 of them, by position; fewer, one at least, where their text exceeds 32 MiB."""
+    """The first 1,000 of them, by position; fewer, one at least, where their text exceeds 8 MiB."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ReadOnlyError
@@ -134,16 +136,17 @@ class Core:
             )
             if route.unbounded:
                 return self._unbounded(route, request)
-            answer = _run(route, request)
-            if isinstance(answer, Response):
-                return hold.kept(compressed(answer, head.headers))
+            with hold:
+                answer = _run(route, request)
+                if isinstance(answer, Response):
+                    return hold.kept(compressed(answer, head.headers))
             finish = answer.finish
-            answer = Pending(
-                answer.future,
-                lambda done: hold.kept(compressed(finish(done), head.headers)),
-                answer.poll,
-                answer.work,
-            )
+
+            def finished(done: Future[Any]) -> Response:
+                with hold:
+                    return hold.kept(compressed(finish(done), head.headers))
+
+            answer = Pending(answer.future, finished, answer.poll, answer.work)
             if answer.poll:
                 try:
                     return self._polls.admit(answer)
@@ -179,7 +182,8 @@ class Core:
             try:
                 answer = _run(route, Request(self._archive, head, names, b"", media, hold, chunks))
                 response = answer if isinstance(answer, Response) else answer.wait()
-                return hold.kept(compressed(response, head.headers))
+                with hold:
+                    return hold.kept(compressed(response, head.headers))
             finally:
                 self._batches.release()
 

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.messages import Response
@@ -63,6 +65,8 @@ class Room:
 class Hold:
     """What one answer holds of the room: nothing at first. Used by one thread at a time.
 
+    As a context it holds nothing any longer where making the answer fails.
+
     >>> hold = Hold(Room())
     >>> whole = hold.kept(Response(200, (), b"a" * (1 << 20)))
     >>> hold.bytes, b"".join(whole.body) == b"a" * (1 << 20), hold.bytes
@@ -72,6 +76,15 @@ class Hold:
     def __init__(self, room: Room) -> None:
         self._room = room
         self.bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.release()
 
     def grows(self, text_bytes: int) -> None:
         """Note how much text an answer has by now; where that is much, wait until there is room to make it.
