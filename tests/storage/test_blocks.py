@@ -8,6 +8,7 @@ from unittest.mock import patch
 from zlib import crc32
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 import zstandard
@@ -24,6 +25,7 @@ from yamcs_archive.storage.columns import prepare
 from yamcs_archive.storage.frames import compressed, decompressed
 from yamcs_archive.storage.integers import (
     int64s,
+    integer_at,
     pack_integers,
     pick_integers,
     sum_integers,
@@ -78,6 +80,7 @@ def test_values_picked_and_summed_are_those_unpacked(
     values = [value * divisor for value in values]
     packed, at = pack_integers(values), data.draw(st.integers(0, len(values) - 1))
     assert pick_integers(packed, len(values), np.array([at])).tolist() == [values[at]]
+    assert integer_at(packed, len(values), at) == values[at]
     for first in (at, len(values)):
         assert sum_integers(packed, len(values), first) == sum(values[:first])
 
@@ -90,6 +93,8 @@ def test_a_column_of_another_length_is_refused(values: list[int], count: int, no
     if noise[:1] not in (b"\0", b"\1", b"\2", b"\4", b"\x08"):
         with pytest.raises(ValueError, match="no column"):
             unpack_integers(noise, count)
+        with pytest.raises(ValueError, match="no column"):
+            integer_at(noise, count, 0)
 
 
 @given(event_lists)
@@ -290,6 +295,28 @@ def test_events_out_of_order_are_never_written(places: list[int]) -> None:
         return
     with pytest.raises(RuntimeError, match="not in the order of their keys"):
         encode_block(vectors(prepare(events, int), 1).take(places))
+
+
+@given(blocks_with_late, st.sets(st.integers(0, 29), min_size=1, max_size=6), st.booleans())
+def test_events_built_one_by_one_are_those_built_by_column(
+    found: tuple[Block, list[Event]], places: set[int], descending: bool
+) -> None:
+    block, events = found
+    some = sorted(place for place in places if place < len(events))
+    built = list(OpenBlock(block.key, block.value).some_events(some, descending=descending))
+    by_column = list(OpenBlock(block.key, block.value).take(some).events(descending=descending))
+    assert built == by_column == [events[place] for place in (some[::-1] if descending else some)]
+    # Equal is not enough: a number of numpy's is equal to an int, and is none to who encodes it.
+    assert [list(map(type, msgspec.structs.astuple(event))) for event in built] == [
+        list(map(type, msgspec.structs.astuple(event))) for event in by_column
+    ]
+
+
+@pytest.mark.parametrize("sizes", [[0] * 3000, [10, 9000, 0, 5000, 1], range(300), [20_000]])
+def test_each_message_is_picked_out_of_a_long_stretch(sizes: list[int]) -> None:
+    texts = ["x" * size for size in sizes]
+    stretch = msgspec.json.encode(texts)
+    assert all(messages.pick(stretch, [at], len(texts)) == [text] for at, text in enumerate(texts))
 
 
 def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,14 @@ Everything here is in the order of keys, whichever part it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.event import Event
 from yamcs_archive.storage.coded import Coded, joined_codes
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
@@ -30,6 +31,9 @@ from yamcs_archive.storage.vectors import Vectors, joined
 
 _FEW = 16
 """One event in so many, or fewer, are taken out of the text of all one by one."""
+
+_ONE_BY_ONE = 4
+"""So many events are built one by one; more of them by column."""
 
 
 class Block(NamedTuple):
@@ -229,3 +233,10 @@ class OpenBlock:
         if len(self.parts) > 1 or len(places) * _FEW > self.count or "events" in self.__dict__:
             return self.events.take(places)
         return self.parts[0].take(places)
+
+    def some_events(self, places: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
+        """Yield the events at some places, in order, from the last one on if ``descending``."""
+        if len(places) <= _ONE_BY_ONE and len(self.parts) == 1 and "events" not in self.__dict__:
+            return iter(self.parts[0].few(places[::-1] if descending else places))
+        events = self.events if len(places) == self.count else self.take(places)
+        return events.events(descending=descending)

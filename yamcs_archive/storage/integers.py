@@ -93,6 +93,21 @@ def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s
     return found
 
 
+def integer_at(packed: bytes, count: int, at: int) -> int:
+    """Return one value of a column of ``count``; ValueError as for :func:`unpack_integers`.
+
+    >>> integer_at(pack_integers([1, 300, -1]), 3, 1), integer_at(pack_integers([7, 7]), 2, 1)
+    (300, 7)
+    """
+    width, divisor, start = _layout(packed, count)
+    if not 0 <= at < count:
+        raise ValueError(f"{count} integers have none at {at}")
+    if not width:
+        return divisor
+    # One byte of each plane, the lowest first.
+    return int.from_bytes(packed[start + at :: count], "little", signed=True) * divisor
+
+
 def sum_integers(packed: bytes, count: int, first: int) -> int:
     """Return the sum of the ``first`` values of a column; ValueError as for :func:`unpack_integers`.
 
@@ -104,19 +119,27 @@ def sum_integers(packed: bytes, count: int, first: int) -> int:
     width, divisor, planes = _planes(packed, count)
     if not width:
         return divisor * first
-    found = int(planes[-1, :first].view(np.int8).sum(dtype=np.int64)) << 8 * (width - 1)
+    found = int(np.add.reduce(planes[-1, :first].view(np.int8), dtype=np.int64)) << 8 * (width - 1)
     for nth in range(width - 1):
-        found += int(planes[nth, :first].sum(dtype=np.int64)) << 8 * nth
+        found += int(np.add.reduce(planes[nth, :first], dtype=np.int64)) << 8 * nth
     return found * divisor
 
 
 def _planes(packed: bytes, count: int) -> tuple[int, int, npt.NDArray[np.uint8]]:
     """Return a column's width, its divisor and its planes; for width 0 the value in the divisor's place."""
+    width, divisor, start = _layout(packed, count)
+    if not width:
+        return 0, divisor, np.empty((0, count), np.uint8)
+    return width, divisor, np.frombuffer(packed, np.uint8, offset=start).reshape(width, count)
+
+
+def _layout(packed: bytes, count: int) -> tuple[int, int, int]:
+    """Return a column's width, its divisor, or for width 0 its value, and where its planes begin."""
     width, start, divisor = packed[0] if packed else -1, 1, 1
     if width == 0 and len(packed) == start + _INT64.size:
-        return 0, int.from_bytes(packed[start:], "big", signed=True), np.empty((0, count), np.uint8)
+        return 0, int.from_bytes(packed[start:], "big", signed=True), len(packed)
     if width > 0 and width & _DIVIDED and len(packed) >= start + _INT64.size:
         divisor, start, width = _INT64.unpack_from(packed, start)[0], start + _INT64.size, width ^ _DIVIDED
     if width not in _WIDTHS or len(packed) != start + width * count:
         raise ValueError(f"{len(packed)} bytes are no column of {count} integers")
-    return width, divisor, np.frombuffer(packed, np.uint8, offset=start).reshape(width, count)
+    return width, divisor, start

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT
 from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.frames import decompressed
-from yamcs_archive.storage.integers import Int64s, pick_integers, sum_integers, unpack_integers
+from yamcs_archive.storage.integers import Int64s, integer_at, pick_integers, sum_integers, unpack_integers
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.parts import HEADER, SMALL_TABLE_MAX, SUM_BYTES, Kind, by_source, kinds_of
 from yamcs_archive.storage.stretches import Stretches
@@ -32,17 +32,17 @@ _FEW = 16
 """Where so many events stand in another order is counted for each; for more, all are put in that order."""
 
 
-def _ranks(values: npt.NDArray[Any], at: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return where some places come when all are sorted by value, equal ones in their order.
+def _rank(values: npt.NDArray[Any], at: int) -> int:
+    """Return where a place comes when all are sorted by value, equal ones in their order.
 
-    >>> _ranks(np.array([2, 1, 2, 1]), np.array([0, 3])).tolist()
-    [2, 1]
+    >>> _rank(np.array([2, 1, 2, 1]), 0), _rank(np.array([2, 1, 2, 1]), 3)
+    (2, 1)
     """
-    found = (
-        np.count_nonzero(values < values[place]) + np.count_nonzero(values[:place] == values[place])
-        for place in at.tolist()
-    )
-    return np.fromiter(found, np.intp, len(at))
+    return int(np.count_nonzero(values < values[at]) + np.count_nonzero(values[:at] == values[at]))
+
+
+def _ranks(values: npt.NDArray[Any], at: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    return np.fromiter((_rank(values, place) for place in at.tolist()), np.intp, len(at))
 
 
 class Part:
@@ -104,13 +104,16 @@ class Part:
         return self._coded(self._key_columns[2], self._key_columns[3])
 
     def _coded(self, table: list[Any], packed: bytes) -> Coded:
+        index: npt.NDArray[Any]
         if len(table) <= SMALL_TABLE_MAX:
-            index = np.frombuffer(packed, np.uint8).astype(np.int32)
+            index = np.frombuffer(packed, np.uint8)
+            fits = len(index) == self.count and int(index.max()) < len(table)
         else:
-            index = self._integers(packed, self.count).astype(np.int32)
-        if len(index) != self.count or int(index.max()) >= len(table) or int(index.min()) < 0:
+            index = self._integers(packed, self.count)
+            fits = int(index.max()) < len(table) and int(index.min()) >= 0
+        if not fits:
             raise self.damaged("an index does not fit its table")
-        return Coded(table, index)
+        return Coded(table, index.astype(np.int32))
 
     @cached_property
     def numbers(self) -> Int64s:
@@ -232,6 +235,38 @@ class Part:
         """Return some of the events, decoding little of what only others need."""
         at = np.array(places, np.intp)
         return self._vectors(self._some_messages(at), at)
+
+    def few(self, places: Sequence[int]) -> list[Event]:
+        """Return a few of the events, which :meth:`take` would return as vectors: in half of its time.
+
+        What is one value of an event is fetched without numpy, of which each call costs as much.
+        """
+        messages = self._some_messages(np.array(places, np.intp))
+        try:
+            return [self._event(at, message) for at, message in zip(places, messages, strict=True)]
+        except (ValueError, TypeError, IndexError) as error:
+            raise self.damaged(f"its columns cannot be read: {error}") from None
+
+    def _event(self, at: int, message: str) -> Event:
+        first_time, steps, names, _, first_number, number_steps, *_ = self._key_columns
+        absolute, delays, _, _, _, users, extensions, extra = self._body_columns
+        sources, types = self.sources, self.types
+        time = first_time + sum_integers(steps, self.count - 1, at)
+        number = first_number + sum_integers(number_steps, self.count - 1, _rank(sources.places, at))
+        received = integer_at(delays, self.count, at)
+        user = None if users is None else self._texts(users)
+        return Event(
+            message,
+            names[sources.places[at]],
+            SEVERITIES[self.severities[at]],
+            types.table[types.places[at]],
+            time,
+            number,
+            received if absolute else time + received,
+            None if user is None else user.table[user.places[at]],
+            b"" if extensions is None else extensions[at],
+            {} if extra is None else dict(extra[at]),
+        )
 
     @cached_property
     def events(self) -> Vectors:

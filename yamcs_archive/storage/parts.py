@@ -171,6 +171,9 @@ def kinds_of(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any
     """Return a number for type and severity of each event; None when all have the same."""
     if len(severities) == 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
         return None
+    if len(types.table) * len(SEVERITIES) <= 1 << 8:
+        # Compared, and sorted by radix, in a quarter of the time of larger integers.
+        return types.places.astype(np.uint8) * np.uint8(len(SEVERITIES)) + severities
     kinds = types.places * np.int32(len(SEVERITIES)) + severities
     # numpy sorts small integers by radix, which is several times as fast.
     return kinds.astype(np.uint16) if len(types.table) * len(SEVERITIES) <= 1 << 16 else kinds

@@ -26,7 +26,7 @@ from yamcs_archive.storage.summaries import (
     Summary,
     Wanted,
     decode_summary,
-    passed_over,
+    sought_in,
 )
 
 _FIRST_ROWS = 64
@@ -34,6 +34,8 @@ _FIRST_ROWS = 64
 
 _TOGETHER, _SMALL_BYTES = 16, 4096
 """Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
+
+_BEYOND_ALL = b"\xff" * 9
 
 Pair = tuple[bytes, bytes]
 
@@ -132,24 +134,20 @@ def _first_block(
             placed = cursor.next()
         else:
             placed = cursor.set_range(BLOCK_LEVEL + lower)
-    seen_until = b""
+    beyond = b""
     while placed and cursor.key()[:1] == BLOCK_LEVEL:
         key, value = cursor.item()
         first = key[1:]
         if first >= upper:
             return None
-        if ask is None or not passed_over(key, value, ask):
-            summary = decode_summary(key, value)
-            if ask is None or summary.may_have(ask):
-                return summary
-        if first > seen_until:
-            group = _group_of(cursor, first)
+        summary = sought_in(key, value, ask)
+        if summary is not None:
+            return summary
+        if ask is not None and first >= beyond:
+            group, _, beyond = _group_of(cursor, first)
             if group is not None and not group.may_have(ask):
-                placed = cursor.set_range(BLOCK_LEVEL + group.last)
-                if placed and cursor.key() <= BLOCK_LEVEL + group.last:
-                    placed = cursor.next()
+                placed = cursor.set_range(BLOCK_LEVEL + beyond)
                 continue
-            seen_until = group.last if group is not None else first
             cursor.set_key(key)
         placed = cursor.next()
     return None
@@ -158,41 +156,46 @@ def _first_block(
 def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None) -> Summary | None:
     """Return the last block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
-    seen_until: bytes | None = None
+    begin = _BEYOND_ALL
     while placed:
         key, value = cursor.item()
         if key[:1] != BLOCK_LEVEL:
             break
-        if ask is None or not passed_over(key, value, ask):
-            summary = decode_summary(key, value)
-            if summary.last < lower:
-                return None
-            if ask is None or summary.may_have(ask):
-                return summary
+        summary = sought_in(key, value, ask)
+        if summary is not None:
+            return summary if summary.last >= lower else None
         first = key[1:]
         if first <= lower:
             return None
-        if seen_until is None or first < seen_until:
-            group = _group_of(cursor, first)
+        if ask is not None and first < begin:
+            group, begin, _ = _group_of(cursor, first)
             if group is not None and not group.may_have(ask):
-                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + group.first) else cursor.last()
+                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
                 continue
-            seen_until = group.first if group is not None else first
             cursor.set_key(key)
         placed = cursor.prev()
     return None
 
 
-def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> Summary | None:
-    """Return the closed group that holds the block of that first key; moves the cursor."""
+def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes, bytes]:
+    """Return the closed group that holds the block of that first key, or None; moves the cursor.
+
+    And the least first key of which the same is true, and the first beyond: the newest blocks, hundreds of
+    them, are in no group, and need not be looked up one by one.
+    """
+    beyond = _BEYOND_ALL
     if not cursor.set_range(GROUP_LEVEL + key):
         placed = cursor.last()
+    elif cursor.key() == GROUP_LEVEL + key:
+        placed = True
     else:
-        placed = cursor.key() == GROUP_LEVEL + key or cursor.prev()
+        beyond = cursor.key()[1:]
+        placed = cursor.prev()
     if not placed or cursor.key()[:1] != GROUP_LEVEL:
-        return None
+        return None, b"", beyond
     group = decode_summary(*cursor.item())
-    return group if group.last >= key else None
+    end = group.last + b"\0"
+    return (group, group.first, end) if key < end else (None, end, beyond)
 
 
 def fetch(

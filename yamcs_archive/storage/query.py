@@ -12,6 +12,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
@@ -26,6 +27,8 @@ from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.summaries import wanted
 from yamcs_archive.storage.vectors import Vectors, joined, vectors
 
+_FEW = 4
+"""So many sources are looked for in a block's table, so many codes in a column; of more, all are."""
 _BEFORE_ALL, _BEYOND_ALL = b"\0", b"\xff" * 9
 
 
@@ -207,29 +210,40 @@ def _within(block: OpenBlock, piece: Piece) -> range:
 
 def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
     """Return the places at which a block's key columns are as a query wants them."""
+    cut = slice(within.start, within.stop)
     holds: Any = True
     if query.sources is not None:
-        table, places = block.sources.table, block.sources.places[within.start : within.stop]
-        named = [place for place, source in enumerate(table) if source in query.sources]
-        if len(named) == 1:
-            holds = places == named[0]
+        table, places = block.sources.table, block.sources.places[cut]
+        if len(query.sources) <= _FEW:
+            named = [table.index(source) for source in query.sources if source in table]
         else:
-            there = np.zeros(len(table), np.bool_)
-            there[named] = True
-            holds = there[places]
+            named = [place for place, source in enumerate(table) if source in query.sources]
+        holds = _one_of(places, named, len(table))
     if query.min_severity is not None:
-        enough = np.array([severity >= query.min_severity for severity in SEVERITIES])
-        holds &= enough[block.severities[within.start : within.stop]]
+        enough = [code for code, severity in enumerate(SEVERITIES) if severity >= query.min_severity]
+        holds &= _one_of(block.severities[cut], enough, len(SEVERITIES))
     found: list[int] = (np.flatnonzero(holds) + within.start).tolist()
     return found
+
+
+def _one_of(codes: npt.NDArray[Any], wanted: Sequence[int], count: int) -> npt.NDArray[np.bool_]:
+    """Say of each code, of which there are ``count`` different ones, whether it is one of those wanted."""
+    if not 1 <= len(wanted) <= _FEW:
+        there = np.zeros(count, np.bool_)
+        there[list(wanted)] = True
+        found: npt.NDArray[np.bool_] = there[codes]
+        return found
+    holds: npt.NDArray[np.bool_] = np.equal(codes, wanted[0])
+    for code in wanted[1:]:
+        holds |= codes == code
+    return holds
 
 
 def block_events(block: OpenBlock, places: Sequence[int], query: Query) -> Iterator[Event]:
     """Yield the events at some places of a block, in the query's order, built one by one."""
     if query.limit is not None and query.matches is None:
         places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
-    events = block.events if len(places) == block.count else block.take(places)
-    found = events.events(descending=query.descending)
+    found = block.some_events(places, descending=query.descending)
     return found if query.matches is None else filter(query.matches, found)
 
 

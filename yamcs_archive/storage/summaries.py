@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
@@ -166,24 +165,40 @@ def encode_summary(level: bytes, summary: Summary) -> tuple[bytes, bytes]:
     return key, _SEALER.seal(key, msgpack.packb(summary[1:]))
 
 
-def passed_over(key: bytes, value: bytes, ask: Wanted) -> bool:
-    """Say whether a summary, not decoded, says that nothing wanted is there: never falsely yes.
+def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
+    """Return a summary, or None if it says that nothing wanted is there; None wants anything.
 
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
 
     >>> summary = encode_summary(BLOCK_LEVEL, Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
-    >>> [passed_over(*summary, wanted(frozenset([name]), None)) for name in ("AOCS", "EPS")]
+    >>> [sought_in(*summary, wanted(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
     [False, True]
     """
     body = _SEALER.open(key, value)
-    if ask.names is None:
-        return False
-    return not any(there in body for there in chain(ask.names, ask.hashes))
+    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded.
+    if ask is not None and ask.names is not None and not _names_any(body, ask):
+        return None
+    found = _decoded(key, body)
+    return found if ask is None or found.may_have(ask) else None
+
+
+def _names_any(body: bytes, ask: Wanted) -> bool:
+    # A loop, because a generator for any() costs more than all that it looks for.
+    for name in ask.names or ():
+        if name in body:
+            return True
+    for found in ask.hashes:  # noqa: SIM110
+        if found in body:
+            return True
+    return False
 
 
 def decode_summary(key: bytes, value: bytes) -> Summary:
     """Return a summary; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
-    body = _SEALER.open(key, value)
+    return _decoded(key, _SEALER.open(key, value))
+
+
+def _decoded(key: bytes, body: bytes) -> Summary:
     try:
         return Summary(key[1:], *msgpack.unpackb(body))
     except (ValueError, TypeError, msgpack.UnpackException) as error:

@@ -1,0 +1,56 @@
+"""Which block a query reads next: as all summaries looked at one by one say, whatever groups there are."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from tempfile import TemporaryDirectory
+
+import lmdb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yamcs_archive.storage.pieces import _first_block, _last_block
+from yamcs_archive.storage.summaries import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    Summary,
+    Wanted,
+    encode_summary,
+    joined,
+    pack_sources,
+    wanted,
+)
+
+_block = st.tuples(st.integers(0, 2), st.sampled_from(["AOCS", "EPS", "EPS", "EPS"]))
+_runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=5)
+"""How long each block is, its source, and whether the run of them is a closed group."""
+
+
+@given(_runs, st.sampled_from([None, wanted(None, None), wanted(frozenset(["AOCS"]), None)]))
+def test_groups_change_nothing_of_what_is_found(
+    drawn: list[tuple[list[tuple[int, str]], bool]], ask: Wanted | None
+) -> None:
+    at, blocks, groups = 0, [], []
+    for run, closed in drawn:
+        for length, source in run:
+            blocks.append(Summary(b"%03d" % at, b"%03d" % (at + length), 1, pack_sources([source]), 2, 1, 1))
+            at += length + 2
+        if closed:
+            groups.append(joined(blocks[-len(run) :]))
+    bounds = [b"%03d" % place for place in range(at + 1)]
+    with TemporaryDirectory() as folder, lmdb.open(folder) as environment:
+        with environment.begin(write=True) as transaction:
+            for level, summaries in ((BLOCK_LEVEL, blocks), (GROUP_LEVEL, groups)):
+                for summary in summaries:
+                    transaction.put(*encode_summary(level, summary))
+        with environment.begin() as transaction:
+            for lower, upper in combinations(bounds, 2):
+                there = [
+                    block
+                    for block in blocks
+                    if block.first < upper and block.last >= lower and (ask is None or block.may_have(ask))
+                ]
+                found = [
+                    find(transaction.cursor(), lower, upper, ask) for find in (_first_block, _last_block)
+                ]
+                assert found == ([there[0], there[-1]] if there else [None, None])
