@@ -41,6 +41,8 @@ reported as wrong.
   one that it took part in, so a ratio of two measures (a batch over HTTP and `append_many`, bytes of a
   Yamcs server) may be of two starts; what contenders of one measure did is of one. Without a spread there
   was one run; a goal that is met or missed by less than the spread may go the other way next time.
+- Memory of a served archive (500 messages of 1 MiB): each load has a server of its own, which starts with
+  some 32 MiB; clients read and send as fast as they can.
 - HTTP: the load generator is a process of its own on the same machine and takes a share of its cores.
 
 What was tried for the rows of the last table that are not met, and what limits each of them, is in
