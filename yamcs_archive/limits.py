@@ -172,10 +172,17 @@ MAKING_BYTES = 40 << 20
 """Bytes that the making of a large answer takes: ten times the text, measured with pages of JSON."""
 
 ANSWERS_BYTES_MAX = 64 << 20
-"""Bytes that large answers may hold together: two that are made, and some that are written."""
+"""Bytes that large answers may hold together: one that is made, and some that are written."""
 
-ANSWER_WAIT_S = 10
-"""Seconds that a large answer waits for room: it is that long only where clients do not take theirs."""
+ANSWER_WAIT_S = 2
+"""Seconds that a large answer waits for room; then it ends where it is. It is that long only where clients do
+not take theirs."""
+
+ANSWERS_WAITING_MAX = 32
+"""Answers that wait so at once: each holds one of 64 threads for pages, and the others are for small ones."""
+
+BODY_WAIT_S = 10
+"""Seconds that a large body waits for room; it is that long only where others do not finish theirs."""
 
 QUICK_BODY_BYTES_MAX = 64 << 10
 """Bytes of a body that an event loop reads itself: a fraction of a millisecond, for which

@@ -49,6 +49,7 @@ def _mark(mark: Mark) -> str:
 BEYOND_SCHEMAS = (
     b"has used sequence number",  # no number is left for the events of that source
     b"UpgradeRequiredException",  # no request for a WebSocket
+    b"must lie in the years 0001 to 9999",  # its offset puts a time of the first or last day beyond
     b"must be whole milliseconds",  # 7.0 is an integer for a schema; as milliseconds it is refused on purpose
 )
 """What is said where a request is refused though it fits its schema."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.http.feeds import Exchange, Feed, core_feed, whole
@@ -16,16 +17,18 @@ from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.bodies import Bodies
 from yamcs_archive.http.bridging import Inflow
 from yamcs_archive.http.core import Core
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.messages import MSGPACK, Head, Response
 from yamcs_archive.http.weighing import Room
 from yamcs_archive.limits import (
     ANSWERS_BYTES_MAX,
+    ANSWERS_WAITING_MAX,
     BODIES_BYTES_MAX,
     BODY_BYTES_MAX,
     LARGE_ANSWER_BYTES,
     MAKING_BYTES,
     MESSAGE_BYTES_MAX,
 )
+from yamcs_archive.wire import exchange
 
 EVENTS = "/api/archive/sim/events"
 CHANGES = f"{EVENTS}:changes"
@@ -66,41 +69,90 @@ def test_a_large_answer_arrives_whole_through_every_server(
     assert int(answer.headers["content-length"]) == len(answer.body)
 
 
-def test_large_answers_that_nobody_takes_leave_room_for_small_ones_only(
+def shown(answer: Response) -> dict[str, Any]:
+    assert answer.status == 200
+    found: dict[str, Any] = msgspec.json.decode(whole(answer))
+    return found
+
+
+@pytest.fixture
+def untaken(
     archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[tuple[Core, list[Response]]]:
+    """A server with as many large answers that nobody takes as leave no room for another."""
     monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 0.05)
     core = Core(archive)
-    untaken = []
-    for _ in range(ANSWERS_BYTES_MAX // LARGE_ANSWER_BYTES):
-        answer = page(core)
-        if answer.status != 200:
+    answers = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
+    yield core, answers
+    for answer in answers:
+        whole(answer)
+
+
+def test_large_answers_that_nobody_takes_make_others_shorter_and_refuse_none(
+    untaken: tuple[Core, list[Response]],
+) -> None:
+    core, answers = untaken
+    seen: list[int] = []
+    token = ""
+    while True:
+        found = shown(page(core, f"{EVENTS}?order=asc&next={token}"))
+        assert len(found["events"]) == 1
+        seen += [event["seqNumber"] for event in found["events"]]
+        token = found.get("continuationToken", "")
+        if not token:
             break
-        untaken.append(answer)
-    assert answer.status == 503
-    assert ("retry-after", "1") in answer.headers
-    assert b"large answers that their clients do not take hold 64 MiB" in whole(answer)
-    assert len(untaken) >= (ANSWERS_BYTES_MAX - MAKING_BYTES) // (2 * 5 * MESSAGE_BYTES_MAX)
-    assert page(core, CHANGES).status == 503
-    assert page(core, f"{EVENTS}?source=T").status == 200
-    whole(untaken.pop())
-    untaken.pop().body.close()  # type: ignore[union-attr]  # as a server does whose client has left
-    assert page(core).status == page(core, CHANGES).status == 200
+    assert seen == [0, 1, 2, 3, 4, 9]
+    changed = shown(page(core, CHANGES))
+    assert [event["seqNumber"] for event in changed["events"]] == [0]
+    following = shown(page(core, f"{CHANGES}?after={changed['cursor']}"))
+    assert [event["seqNumber"] for event in following["events"]] == [1]
+    whole(answers.pop())
+    answers.pop().body.close()  # type: ignore[union-attr]  # as a server does whose client has left
+    assert len(shown(page(core))["events"]) == 4
 
 
-def test_a_large_answer_waits_until_another_was_taken(archive: Archive, large: Instance) -> None:
-    core = Core(archive)
-    untaken = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
+def test_an_exchange_ends_with_a_whole_commit_where_there_is_no_room(
+    untaken: tuple[Core, list[Response]],
+) -> None:
+    core, _ = untaken
+    cursor, numbers = "", []
+    for _ in range(6):
+        sent = exchange.decode_page(whole(page(core, f"{CHANGES}?after={cursor}", MSGPACK)))
+        cursor = sent.cursor
+        numbers += [event.seq_number for commit in sent.commits for event in commit.events]
+    assert numbers == [0, 1, 2, 3, 4, 9]
+
+
+def test_only_so_many_answers_wait_for_room() -> None:
+    room = Room(bytes_max=10)
+    assert room.take(10, wait_s=0)
+    waiting = [threading.Thread(target=room.take, args=(5, PATIENCE_S)) for _ in range(ANSWERS_WAITING_MAX)]
+    for each in waiting:
+        each.start()
+    while room.take(5, wait_s=0.001) or room.waiting < ANSWERS_WAITING_MAX:
+        pass
+    assert not room.take(5, wait_s=PATIENCE_S)  # at once, else this would not end
+    for _ in waiting:
+        room.add(-10)
+    for each in waiting:
+        each.join(PATIENCE_S)
+        assert not each.is_alive()
+
+
+def test_a_large_answer_waits_until_another_was_taken(
+    untaken: tuple[Core, list[Response]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", PATIENCE_S)
+    core, answers = untaken
     found: list[Response] = []
     waiting = threading.Thread(target=lambda: found.append(page(core)))
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
-    for answer in untaken:
-        whole(answer)
+    while answers:
+        whole(answers.pop())
     waiting.join(PATIENCE_S)
-    assert found[0].status == 200
-    whole(found[0])
+    assert len(shown(found[0])["events"]) == 4
 
 
 def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
@@ -153,19 +205,37 @@ def test_large_bodies_wait_unread_until_others_are_answered(archive: Archive, si
         await asyncio.sleep(0)
         late = posting()
         tasks.append(asyncio.ensure_future(late.run()))
-        small = await Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ""}']).run()
-        assert small.started["status"] == 200
+        small = [b'{"message":', b' ""}']
+        for headers in ({"content-length": "15"}, {"transfer-encoding": "chunked"}):
+            posted = await Exchange(app, "POST", EVENTS, headers, small).run()
+            assert posted.started["status"] == 200
         await asyncio.sleep(0.05)
         assert len(late.parts) == 2  # none was asked for
         stalled[0].leave()
         await asyncio.wait_for(tasks[-1], PATIENCE_S)
         assert late.started["status"] == 400  # the message is larger than any may be, so it was read whole
-        for exchange in stalled:
-            exchange.leave()
+        for each in stalled:
+            each.leave()
         await asyncio.gather(*tasks)
         assert app.bodies.held == 0
 
     asyncio.run(main())
+
+
+def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> None:
+    app = create_asgi_app(archive)
+
+    async def main() -> None:
+        headers = {"content-length": str(1 << 20)}
+        poll = Exchange(app, "GET", f"{CHANGES}?wait=60", headers, [bytes(1 << 20)])
+        task = asyncio.ensure_future(poll.run())
+        while poll.parts or app.bodies.held:
+            await asyncio.sleep(0.01)
+        assert not task.done()
+        poll.leave()
+        await task
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
 def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:

@@ -37,6 +37,8 @@ from yamcs_archive.wire.values import as_int32
 NEWEST = "newest"
 """What stands for the cursor behind the newest event: for who wants only what comes."""
 _PARAMETERS = ("after", "limit", "wait", "form")
+_EVENT_BYTES = 200
+"""What an event takes beside its text, nearly: an answer may have a hundred thousand."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -62,8 +64,8 @@ class _Asked(NamedTuple):
             events.append(change.event)
             cursor = change.cursor
             size_bytes += event_bytes(change.event)
-            self.hold.grows(size_bytes)
-            if len(events) >= self.limit or size_bytes >= CHANGES_BYTES_MAX:
+            room = self.hold.grows(size_bytes + len(events) * _EVENT_BYTES)
+            if len(events) >= self.limit or size_bytes >= CHANGES_BYTES_MAX or not room:
                 break
         return self._shown(events, cursor), None if events else cursor
 
@@ -135,6 +137,6 @@ def _commits(instance: Instance, after: str | None, limit: int, hold: Hold) -> I
         yield SentCommit(commit.time, commit.events, commit.cursor)
         events += len(commit.events)
         size_bytes += sum(map(event_bytes, commit.events))
-        hold.grows(size_bytes)
-        if events >= limit or size_bytes >= CHANGES_BYTES_MAX:
+        room = hold.grows(size_bytes + events * _EVENT_BYTES)
+        if events >= limit or size_bytes >= CHANGES_BYTES_MAX or not room:
             return

@@ -140,6 +140,8 @@ class _Exchange:
                 return None
             answer = running.result()
         del body  # so that it is not held while what it said is stored
+        if isinstance(answer, Pending) and answer.poll:  # for minutes, and of its body nothing is left
+            self._let_go_of_body()
         return answer if isinstance(answer, Response) else await self._wait(answer)
 
     async def _done(self, running: asyncio.Future[Response | Pending]) -> bool:
@@ -192,9 +194,10 @@ class _Exchange:
                 return b"".join((*parts, part))
             parts.append(part)
             more = max(0, got - self._held_bytes)
-            self._held_bytes += more
-            if more and not self._app.bodies.add(more):
-                return call.crowded()
+            if got > QUICK_BODY_BYTES_MAX and more:  # else it is small, and not counted
+                self._held_bytes += more
+                if not self._app.bodies.add(more):
+                    return call.crowded()
 
     def _let_go_of_body(self) -> None:
         held, self._held_bytes = self._held_bytes, 0

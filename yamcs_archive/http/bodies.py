@@ -1,7 +1,7 @@
 """Bodies of single requests in memory: how many bytes together, from when they come until they are answered.
 
 For one event loop. A large body of a known length waits, unread, until there is room for all of it; so who
-is let in waits for nobody, and room comes free. One whose length nobody knows can only be refused.
+is let in waits for nobody but its client. One whose length nobody knows can only be refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from yamcs_archive.limits import ANSWER_WAIT_S, BODIES_BYTES_MAX
+from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_WAIT_S
 
 
 class Bodies:
@@ -25,7 +25,7 @@ class Bodies:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.held = 0
 
-    async def enter(self, size_bytes: int, wait_s: float = ANSWER_WAIT_S) -> bool:
+    async def enter(self, size_bytes: int, wait_s: float = BODY_WAIT_S) -> bool:
         """Hold so much, waiting for room in the order of asking; False, and nothing held, after some time."""
         if not self._waiting and self._fits(size_bytes):
             self.held += size_bytes

@@ -71,7 +71,8 @@ def _first_of(events: Iterator[Event], limit: int, hold: Hold) -> tuple[list[Eve
             size_bytes += len(event.extensions) + sum(map(_utf8_bytes, chain(*event.extra.items())))
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
             return found, True
-        hold.grows(size_bytes)
+        if not hold.grows(size_bytes) and found:
+            return found, True
         found.append(event)
     return found, False
 

@@ -2,7 +2,8 @@
 
 1. Most answers are small and are not weighed: nothing is waited for, and nothing is counted.
 2. One that turns out large waits, within its making, until there is room for what making it takes. Who
-   makes one waits for nothing else, so there will be; except where clients do not take what was made.
+   makes one waits for nothing else, so there will be; except where clients do not take what was made:
+   then it ends where it is, with a token or a cursor for the rest, rather than be refused.
 3. Once it is made it weighs its bytes, until the client has taken them.
 """
 
@@ -15,12 +16,12 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.messages import Response
 from yamcs_archive.http.streaming import Chunks
 from yamcs_archive.limits import (
     ANSWER_WAIT_S,
     ANSWERS_BYTES_MAX,
+    ANSWERS_WAITING_MAX,
     LARGE_ANSWER_BYTES,
     LARGE_TEXT_BYTES,
     MAKING_BYTES,
@@ -42,16 +43,25 @@ class Room:
         self._bytes_max = bytes_max
         self._given = threading.Condition()
         self._held = 0
+        self.waiting = 0
+        """How many wait."""
 
     def take(self, size_bytes: int, wait_s: float) -> bool:
-        """Take so much, waiting for it; False where it did not come free in so many seconds."""
+        """Take so much, waiting for it; False where it did not come free in so many seconds.
+
+        At once where as many wait as may.
+        """
         until = monotonic() + wait_s
         with self._given:
             while self._held and self._held + size_bytes > self._bytes_max:
                 left_s = until - monotonic()
-                if left_s <= 0:
+                if left_s <= 0 or self.waiting >= ANSWERS_WAITING_MAX:
                     return False
-                self._given.wait(left_s)
+                self.waiting += 1
+                try:
+                    self._given.wait(left_s)
+                finally:
+                    self.waiting -= 1
             self._held += size_bytes
         return True
 
@@ -75,6 +85,7 @@ class Hold:
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._in_vain = False
         self.bytes = 0
 
     def __enter__(self) -> Self:
@@ -86,19 +97,18 @@ class Hold:
         if error is not None:
             self.release()
 
-    def grows(self, text_bytes: int) -> None:
+    def grows(self, text_bytes: int) -> bool:
         """Note how much text an answer has by now; where that is much, wait until there is room to make it.
 
-        Raises UnavailableError where there is none for 10 s.
+        False where there is none in 2 s: then it has to end with what it has, one event at least.
         """
         if text_bytes <= LARGE_TEXT_BYTES or self.bytes:
-            return
-        if not self._room.take(MAKING_BYTES, ANSWER_WAIT_S):
-            raise UnavailableError(
-                f"large answers that their clients do not take hold {ANSWERS_BYTES_MAX >> 20} MiB,"
-                " the limit: ask again later, or for less"
-            )
+            return True
+        if self._in_vain or not self._room.take(MAKING_BYTES, ANSWER_WAIT_S):
+            self._in_vain = True
+            return False
         self.bytes = MAKING_BYTES
+        return True
 
     def kept(self, response: Response) -> Response:
         """Return an answer that was made; if it is large, it is held until it was written, part by part."""

@@ -29,6 +29,8 @@ def set_allocator() -> bool:
     True
     """
     done = False
+    if "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
+        return done
     for variable, option, value in _SETTINGS:
         if variable not in os.environ:
             with suppress(AttributeError, OSError):
