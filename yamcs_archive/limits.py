@@ -169,7 +169,8 @@ LARGE_ANSWER_BYTES = 1 << 20
 """Bytes from which on an answer that was made is weighed until its client has taken it."""
 
 MAKING_BYTES = 40 << 20
-"""Bytes that the making of a large answer takes: ten times the text, measured with pages of JSON."""
+"""Bytes that the making of a large answer is taken to need: a page of 4 MiB in JSON takes less
+(docs/performance.md, one page, beside some 32 MiB of a server at rest), one that is all escapes more."""
 
 ANSWERS_BYTES_MAX = 64 << 20
 """Bytes that large answers may hold together: one that is made, and some that are written."""

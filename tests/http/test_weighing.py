@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -121,6 +121,17 @@ def test_an_exchange_ends_with_a_whole_commit_where_there_is_no_room(
         cursor = sent.cursor
         numbers += [event.seq_number for commit in sent.commits for event in commit.events]
     assert numbers == [0, 1, 2, 3, 4, 9]
+
+
+def test_many_small_events_are_as_large_as_few_large_ones(
+    untaken: tuple[Core, list[Response]], sim: Instance
+) -> None:
+    core, _ = untaken
+    cursor = sim.cursor()
+    for first in (100, 5_100):
+        sim.append_many([Event("", generation_time=n, seq_number=n) for n in range(first, first + 5_000)])
+    sent = exchange.decode_page(whole(page(core, f"{CHANGES}?after={cursor}&limit=100000", MSGPACK)))
+    assert [len(commit.events) for commit in sent.commits] == [5_000]
 
 
 def test_only_so_many_answers_wait_for_room() -> None:
@@ -281,8 +292,7 @@ def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int)
         await asyncio.sleep(0.02)
         assert len(parts) == 8  # it waits
         most = later
-        read: Callable[[], bytes] = lambda: b"".join(inflow)  # noqa: E731
-        found = await asyncio.wait_for(asyncio.to_thread(read), PATIENCE_S)
+        found = await asyncio.wait_for(asyncio.to_thread(b"".join, inflow), PATIENCE_S)
         await filling
         return found
 

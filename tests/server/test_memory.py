@@ -25,3 +25,4 @@ def said(environment: dict[str, str]) -> str:
 def test_glibc_is_told_what_the_environment_does_not_say() -> None:
     assert said({}) == "True"
     assert said({name: str(value) for name, _, value in _SETTINGS}) == "False"
+    assert said({"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}) == "False"

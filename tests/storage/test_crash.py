@@ -14,18 +14,11 @@ from yamcs_archive import Archive, Event
 from yamcs_archive.storage.points import POINTS
 
 _APPEND_THEN_DIE = """
-    import os, signal
-    from yamcs_archive.storage import points
+    from tests.dying import die_at
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     sim = Archive.open(directory).instance("sim", create=True)
 
-    def die(reached):
-        global passes
-        passes -= reached == point
-        if passes < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    points.on_point = die
+    die_at(point, passes)
     for group in range(5):
         sim.append_many(Event(f"{group}/{n}", source=f"S{n}", generation_time=n - group) for n in range(20))
         print(group, flush=True)

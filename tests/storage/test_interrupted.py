@@ -163,20 +163,14 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
 
 
 _SETTLE_THEN_DIE = """
-    import os, signal
-    from yamcs_archive.storage import points, sealing
+    from tests.dying import die_at
+    from yamcs_archive.storage import sealing
     sealing.GROUP_BLOCKS_MAX, sealing._TOGETHER_BYTES = 4, 1
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim")
 
-    def die(reached):
-        global passes
-        passes -= reached == point
-        if passes < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    points.on_point = die
+    die_at(point, passes)
     sim.settle()
 """
 

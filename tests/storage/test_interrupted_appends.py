@@ -104,19 +104,13 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
 
 
 _APPEND_THEN_DIE = """
-    import os, signal
-    from yamcs_archive.storage import committing, points
+    from tests.dying import die_at
+    from yamcs_archive.storage import committing
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=16, run_events_min=8, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim", create=True)
 
-    def die(reached):
-        global passes
-        passes -= reached == point
-        if passes < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    points.on_point = die
+    die_at(point, passes)
     for turn in range(5):
         sim.append_many(
             Event(

@@ -81,19 +81,12 @@ def test_at_a_conflict_nothing_of_it_is_stored_and_both_are_shown(archive: Archi
 
 
 _TAKE_OVER_THEN_DIE = """
-    import os, signal
     from yamcs_archive.results import Commit, MirrorState
-    from yamcs_archive.storage import points
+    from tests.dying import die_at
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     copy = Archive.open(directory).instance("sim", create=True)
 
-    def die(reached):
-        global passes
-        passes -= reached == point
-        if passes < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    points.on_point = die
+    die_at(point, passes)
     for page in range(4):
         commits = [
             Commit(
