@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import threading
@@ -177,9 +178,13 @@ class Archive:
             known = instance_names(self.path)
             if name not in known:
                 raise UnknownInstanceError(name, known)
-            if name in self._instances:
-                self._instances[name]._close()
-                del self._instances[name]
+            opened = self._instances.pop(name, None)
+            if opened is not None:
+                try:
+                    opened._close()
+                except BaseException:
+                    self._instances[name] = opened  # close() will try again
+                    raise
             stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             kept = next(
                 kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
@@ -199,8 +204,9 @@ class Archive:
     def close(self) -> None:
         """Commit what was appended, stop the writers and give the directory free; idempotent.
 
-        An interrupt ends the wait for it, and it goes on; :meth:`open` waits for its end. Where closing an
-        instance fails the others are closed all the same, and this may be called again.
+        An interrupt ends the wait for it, and it goes on; :meth:`open` waits for its end. Only one that comes
+        as this or ``__exit__`` begins keeps it from beginning. Where closing an instance fails the others are
+        closed all the same. In both cases this may be called again.
 
         >>> archive = Archive.open(directory)
         >>> archive.close()
@@ -212,11 +218,27 @@ class Archive:
             self._close_in_child()
             return
         self._refuse_within_callback()
-        uninterrupted(self._close)
+        if self._lock is not None:
+            self._lock.releasing = True  # an opening that comes next waits
+        try:
+            failed = uninterrupted(self._try_to_close)
+        except BaseException:  # an interrupt, which may have come before it began
+            _thread.start_new_thread(self._try_to_close, ())
+            raise
+        if failed is not None:
+            raise failed
+
+    def _try_to_close(self) -> BaseException | None:
+        """Close; return what went wrong."""
+        try:
+            self._close()
+        except BaseException as error:
+            if self._lock is not None:
+                self._lock.releasing = False
+            return error
+        return None
 
     def _close(self) -> None:
-        if self._lock is not None:
-            self._lock.releasing = True
         with self._guard:
             if self._closed:
                 return
@@ -250,7 +272,11 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # likewise
+            _thread.start_new_thread(self._try_to_close, ())
+            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self.readonly else "open"

@@ -39,6 +39,7 @@ def ended(frame: FrameType) -> bool:
     """Say whether a frame has ended; one that has loses its local variables.
 
     A frame that an exception's traceback keeps has ended like any other, though what it refers to lives on.
+    Not for the frame of a generator that yields while it has a right: it would be closed.
 
     >>> def frame():
     ...     return sys._getframe()

@@ -23,7 +23,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage import packing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.replays import Pair, Sweep
 from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.writer import Writer
@@ -75,12 +75,14 @@ class Maintenance:
         """
         self._writer.refuse_within_callback()
         self._go_on()
-        return uninterrupted(self._compact)
+        return uninterrupted(partial(self._compact, Hold()))
 
-    def _compact(self) -> Compaction:
+    def _compact(self, waited_for: Hold) -> Compaction:
         begun_s = time.monotonic()
         with self._lock:
             self._go_on()
+            if not waited_for.held:  # its caller was interrupted before it began, and may have called again
+                raise ClosedError
             before_bytes = self._environment.allocated_bytes()
             self._seal_held(self._writer.head, few=True)
             self._go_on()
