@@ -130,14 +130,13 @@ class Bell:
 class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
     """The condition that guards a future's state; ``with`` takes or returns it within one step."""
 
-    def __init__(self) -> None:
-        self._bell: deque[threading.Lock] = deque()
+    _waiting: tuple[threading.Lock, ...] = ()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Let others in until one of them notifies; who calls it is inside, once."""
         waiter = threading.Lock()
         waiter.acquire()
-        self._bell.append(waiter)
+        self._waiting += (waiter,)
         try:
             self.release()
             return waiter.acquire(timeout=-1 if timeout is None else max(timeout, 0))
@@ -146,8 +145,9 @@ class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
 
     def notify_all(self) -> None:
         """Wake all who wait."""
-        while self._bell:
-            self._bell.popleft().release()
+        woken, self._waiting = self._waiting, ()
+        for waiter in woken:
+            waiter.release()
 
 
 class SafeFuture(Future[T]):
