@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +31,7 @@ from yamcs_archive.storage.directory import (
     open_directory,
     rename_instance,
 )
+from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.store import LmdbStore
 
 _KEPT_STEM_MAX = 96
@@ -56,7 +60,6 @@ class Archive:
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
         self._closed = False
-        _open_archives.add(self)
 
     @classmethod
     def open(
@@ -81,8 +84,14 @@ class Archive:
         """
         directory = Path(path)
         open_directory(directory, readonly=readonly)
-        lock = None if readonly else WriterLock(directory, holder)
-        return cls(directory, lock, options or Options())
+        lock: WriterLock | None = None
+        try:
+            lock = None if readonly else WriterLock(directory, holder)
+            return cls(directory, lock, options or Options())
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
 
     @property
     def readonly(self) -> bool:
@@ -106,11 +115,17 @@ class Archive:
         yamcs_archive.errors.UnknownInstanceError: No instance named 'nosuch' (there are: none yet)
         """
         check_instance_name(name)
+        self._check_usable()
+        found = self._instances.get(name)
+        return found or uninterrupted(partial(self._open_instance, name, create=create))
+
+    def _open_instance(self, name: str, *, create: bool) -> Instance:
         with self._guard:
             self._check_usable()
             found = self._instances.get(name)
             if found is not None:
                 return found
+            _archives_in_use.add(self)
             known = instance_names(self.path)
             if name not in known:
                 if not create:
@@ -151,6 +166,11 @@ class Archive:
         >>> archive.set_aside("simulator") in archive.instances(), "simulator" in archive.instances()
         (True, False)
         """
+        self._check_usable()
+        self._refuse_within_callback()
+        return uninterrupted(partial(self._set_aside, name))
+
+    def _set_aside(self, name: str) -> str:
         with self._guard:
             self._check_usable()
             if self.readonly:
@@ -160,7 +180,11 @@ class Archive:
                 raise UnknownInstanceError(name, known)
             opened = self._instances.pop(name, None)
             if opened is not None:
-                opened._close()
+                try:
+                    opened._close()
+                except BaseException:
+                    self._instances[name] = opened  # close() will try again
+                    raise
             stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             kept = next(
                 kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
@@ -180,19 +204,61 @@ class Archive:
     def close(self) -> None:
         """Commit what was appended, stop the writers and give the directory free; idempotent.
 
+        An interrupt ends the wait for it, and it goes on; :meth:`open` waits for its end. Only one that comes
+        as this or ``__exit__`` begins keeps it from beginning. Where closing an instance fails the others are
+        closed all the same. In both cases this may be called again.
+
         >>> archive = Archive.open(directory)
         >>> archive.close()
         >>> archive.close()
         """
+        if self._closed:
+            return
+        if os.getpid() != self._pid:
+            self._close_in_child()
+            return
+        self._refuse_within_callback()
+        if self._lock is not None:
+            self._lock.releasing = True  # an opening that comes next waits
+        try:
+            failed = uninterrupted(self._try_to_close)
+        except BaseException:  # an interrupt, which may have come before it began
+            _thread.start_new_thread(self._try_to_close, ())
+            raise
+        if failed is not None:
+            raise failed
+
+    def _try_to_close(self) -> BaseException | None:
+        """Close; return what went wrong."""
+        try:
+            self._close()
+        except BaseException as error:
+            if self._lock is not None:
+                self._lock.releasing = False
+            return error
+        return None
+
+    def _close(self) -> None:
         with self._guard:
             if self._closed:
                 return
-            self._closed = True
-            for instance in self._instances.values():
-                instance._close()
+            with ExitStack() as closing:  # whatever one of them raises, the others are closed
+                for instance in self._instances.values():
+                    closing.callback(instance._close)
             if self._lock is not None:
                 self._lock.release()
-            _open_archives.discard(self)
+            _archives_in_use.discard(self)
+            self._closed = True
+
+    def _close_in_child(self) -> None:
+        """Let go of this process's handles; the parent's threads and locks are not here."""
+        self._closed = True
+        for instance in self._instances.values():
+            instance._close()
+
+    def _refuse_within_callback(self) -> None:
+        for instance in tuple(self._instances.values()):
+            instance._store.refuse_within_callback()
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:
@@ -206,20 +272,24 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # likewise
+            _thread.start_new_thread(self._try_to_close, ())
+            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self.readonly else "open"
         return f"<{type(self).__name__} {os.fspath(self.path)!r} {state}>"
 
 
-_open_archives: set[Archive] = set()
-"""Strong references: an archive whose last name goes out of use still has a writer and a lock."""
+_archives_in_use: set[Archive] = set()
+"""Strong references: while instances are open there are writers, also when an archive's last name is gone."""
 
 
 @atexit.register
 def _close_forgotten() -> None:
     """Close what the program left open, so that its writers end before the interpreter does."""
-    for archive in list(_open_archives):
+    for archive in list(_archives_in_use):
         if archive._pid == os.getpid():
             archive.close()

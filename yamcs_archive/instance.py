@@ -342,7 +342,7 @@ class Instance:
         room for the copy beside what is there; sealing waits.
 
         A failure, and a kill at any moment, leave the archive as it was, or compacted: never in between.
-        Ctrl-C ends the waiting; the compaction itself goes on, until it is done or the archive is closed.
+        Ctrl-C ends the wait; once begun the compaction goes on, until it is done or the archive is closed.
 
         Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when there is no room for the copy, and
         DamagedError when something stored cannot be trusted (nothing has changed then), ReadOnlyError,

@@ -4,12 +4,13 @@
    room's thread, so nothing that they do can hold up a commit or end a writer.
 2. The thread begins with the first who waits. Where another process writes there is no bell, so it looks
    at the medium from time to time, as long as somebody waits.
-3. A bell cannot be missed: who waits is entered before the head is looked at, and a commit moves the
-   head before it looks whether somebody waits.
+3. A bell cannot be missed: who waits is entered before the head is looked at, a commit moves the head before
+   it looks whether somebody waits, and what rings during a look ends the wait after it.
 """
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from yamcs_archive.errors import ClosedError
+from yamcs_archive.storage.interrupts import SafeFuture, Signal
 
 _log = logging.getLogger(__name__)
 
@@ -34,46 +36,43 @@ class _Wait(NamedTuple):
 class Arrivals:
     """Those who wait for a commit behind one that they know. ``head`` tells the number of the newest."""
 
-    def __init__(self, head: Callable[[], int], name: str, look_s: float | None = None) -> None:
+    def __init__(self, head: Callable[[], int], look_s: float | None = None) -> None:
         self._head = head
-        self._name = name
         self._look_s = look_s
         self._waiting: dict[Future[None], _Wait] = {}
-        self._bell = threading.Event()
+        self._bell = Signal()
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._started = False
         self._closed = False
 
     def ring(self) -> None:
         """Say that the head has moved; costs nothing when nobody waits."""
         if self._waiting:
-            self._bell.set()
+            self._bell.tell()
 
     def behind(self, commit: int, timeout_s: float | None) -> Future[None]:
         """Return a future that is done once there is a commit behind that one, after a time, or at close.
 
         It may be cancelled. Raises ClosedError.
         """
-        future: Future[None] = Future()
+        future = SafeFuture[None]()
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._starting:
             if self._closed:
                 raise ClosedError
             self._waiting[future] = _Wait(commit, until_s)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name=f"archive-bell-{self._name}", daemon=True
-                )
-                self._thread.start()
+            if not self._started:
+                self._started = True  # first: two would take each other's bell
+                _thread.start_new_thread(self._run, ())  # as in uninterrupted()
         future.add_done_callback(self._forget)
-        self._bell.set()
+        self._bell.tell()
         return future
 
     def close(self) -> None:
         """Let nobody wait any longer; idempotent."""
         with self._starting:
             self._closed = True
-        self._bell.set()
+        self._bell.tell()
 
     def _forget(self, future: Future[None]) -> None:
         # Within cancel() it runs on any thread; a step of a dict is whole.
@@ -81,7 +80,6 @@ class Arrivals:
 
     def _run(self) -> None:
         while not (self._closed and not self._waiting):
-            self._bell.clear()  # before the look: what rings meanwhile ends the wait below
             done, pause_s = self._due()
             for future, error in done:
                 self._waiting.pop(future, None)  # Ctrl-C may have come before its callback was set

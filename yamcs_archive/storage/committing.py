@@ -38,7 +38,11 @@ _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
 
 
-class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside
+class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
+    """Nothing was stored, and it takes more than a transaction: the writer's own thread must do it."""
+
+
+class CommitFailed(Exception):  # noqa: N818  # likewise
     """The commit of that number raised, or what follows it: what is on the medium is not what is known."""
 
     def __init__(self, group: Group, number: int, error: Exception) -> None:
@@ -56,6 +60,7 @@ class Committer:
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
+        self._attempting = False  # left True by an interrupt, which may come between any two steps
         self._kept = Kept()
         self._load()
 
@@ -69,36 +74,46 @@ class Committer:
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
         return {source: state for source, state in states.items() if state is not None}
 
-    def doubt(self) -> None:
-        """Read all that is known anew, for a failure may have come at any moment.
+    def doubt(self) -> bool:
+        """Read all that is known anew, for a failure may have come at any moment; return True.
 
         At once: until then those who read would be told of a head and of counts that the medium is past.
         """
         self._stale = True
         with suppress(Exception):  # the next transaction tries again, and says what is wrong
             self._refresh()
+        return True
 
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
         if self._unsaved:
             self.commit([])
 
-    def commit(self, submissions: Sequence[Submission]) -> list[Outcome]:
+    def commit(self, submissions: Sequence[Submission], *, alone: bool = False) -> list[Outcome]:
         """Commit a group; return what became of each submission, in their order.
 
         Raises OutOfSpaceError, OutcomeUnknownError, and what else of :class:`ArchiveError` reading may raise.
+        ``alone``, on a thread that may be interrupted at any step, it makes one transaction and nothing else:
+        it raises HandOver where nothing is stored, and CommitFailed for :meth:`settled`.
         """
+        if alone and (self._stale or self._attempting):
+            raise HandOver
         self._refresh()
         while True:
             try:
                 return self._attempt(submissions).outcomes
             except lmdb.MapFullError:
+                if alone:
+                    raise HandOver from None
                 self._environment.grow()
-            except _CommitFailed as failure:
-                if isinstance(failure.error, lmdb.MapFullError):
-                    self._environment.grow()
-                else:
-                    raise self._after_failed_commit(failure) from failure.error
+            except CommitFailed as failure:
+                if not isinstance(failure.error, lmdb.MapFullError):
+                    if alone:
+                        raise
+                    raise self.settled(failure) from failure.error
+                if alone:
+                    raise HandOver from None
+                self._environment.grow()
             except lmdb.Error as error:
                 raise translated(error, self._environment.path) from error
 
@@ -153,10 +168,11 @@ class Committer:
         return True
 
     def _refresh(self) -> None:
-        if self._stale:
+        if self._stale or self._attempting:
+            self._stale = True
             self._environment.reopen()
             self._load()
-            self._stale = False
+            self._stale = self._attempting = False
 
     def _load(self) -> None:
         self._horizon = read_meta(self._environment).horizon
@@ -169,6 +185,19 @@ class Committer:
         self._kept.forget()
 
     def _attempt(self, submissions: Sequence[Submission]) -> Group:
+        self._attempting = True
+        try:
+            group = self._transact(submissions)
+        except CommitFailed:
+            self._stale = True
+            raise
+        except Exception:  # nothing is stored, and what is known holds
+            self._attempting = False
+            raise
+        self._attempting = False
+        return group
+
+    def _transact(self, submissions: Sequence[Submission]) -> Group:
         databases, number = self._environment.databases, self._head + 1
         transaction = self._environment.lmdb.begin(write=True)
         try:
@@ -209,7 +238,7 @@ class Committer:
                 self._note(group, number, changed)
             except Exception as error:
                 # Not as it came: whoever asked would try again, and have what is stored here twice.
-                raise _CommitFailed(group, number, error) from error
+                raise CommitFailed(group, number, error) from error
         except BaseException:
             self._kept.forget()  # blocks may be kept that this transaction put and lost
             raise
@@ -276,7 +305,7 @@ class Committer:
             self._sources[source] = known
         return known
 
-    def _after_failed_commit(self, failure: _CommitFailed) -> ArchiveError:
+    def settled(self, failure: CommitFailed) -> ArchiveError:
         """Open the environment anew and say what those who wait shall be told."""
         path = self._environment.path
         events: tuple[Event, ...] = tuple(

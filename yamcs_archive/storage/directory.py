@@ -14,14 +14,18 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import shutil
 import socket
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
@@ -145,8 +149,21 @@ def _file_system(path: Path) -> str:
     return kind
 
 
-_locks: dict[tuple[int, int], int] = {}  # identity of the directory -> the process that locked it
+_RELEASE_WAIT_S = 60.0
+"""The longest wait for an archive of this process that is being closed, in seconds."""
+_RELEASE_LOOK_S = 0.01
+
+_locks: dict[tuple[int, int], weakref.ref[WriterLock]] = {}  # by the identity of the directory
 _locks_guard = threading.Lock()
+
+
+def _new_guard_in_child() -> None:
+    global _locks_guard  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
+    _locks_guard = threading.Lock()
+    _locks.clear()  # they are the parent's
+
+
+os.register_at_fork(after_in_child=_new_guard_in_child)
 
 
 class WriterLock:
@@ -154,37 +171,75 @@ class WriterLock:
 
     A POSIX record lock: gone with the process however it dies, and not inherited by a forked child, who
     would keep it after its parent was killed. Within a process such locks do not exclude one another
-    (and closing any descriptor of the file drops them), hence the table beside it.
+    (and closing any descriptor of the file drops them), hence the table beside it. It is gone with this
+    object, too: an interrupt may come before anybody could :meth:`release` it.
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
-        """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it."""
+        """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it.
+
+        Waits for an archive of this process that is being closed.
+        """
+        self.releasing = False
+        """True from the moment at which it is sure that it will be released soon."""
+        self._pid = os.getpid()
+        self._file: io.FileIO | None = None
         status = os.stat(directory)
         self._identity = status.st_dev, status.st_ino
-        with _locks_guard:
-            if _locks.get(self._identity) == os.getpid():
-                raise LockedError(str(directory), "this process, which has the archive open already")
-            self._lock(directory)
-            _locks[self._identity] = os.getpid()
-        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, who.encode(), 0)
-
-    def _lock(self, directory: Path) -> None:
-        self._descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        wait_until_s = time.monotonic() + _RELEASE_WAIT_S
+        while not self._take(directory, patient=time.monotonic() < wait_until_s):
+            time.sleep(_RELEASE_LOOK_S)
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            other = os.pread(self._descriptor, 1024, 0).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            raise LockedError(str(directory), other or "another process") from None
+            self._tell(holder)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, directory: Path, *, patient: bool) -> bool:
+        with _locks_guard:
+            other = self._other()
+            if other is None:
+                # An interrupt leaves the file to this object, with which it is closed, or to nobody.
+                self._file = _locked(directory)
+                _locks[self._identity] = weakref.ref(self)
+                return True
+            if other.releasing and patient:
+                return False
+        raise LockedError(str(directory), "this process, which has the archive open already")
+
+    def _other(self) -> WriterLock | None:
+        known = _locks.get(self._identity)
+        return None if known is None else known()
+
+    def _tell(self, holder: str) -> None:
+        file = cast(io.FileIO, self._file)
+        who = f"process {self._pid} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+        os.ftruncate(file.fileno(), 0)
+        os.pwrite(file.fileno(), who.encode(), 0)
 
     def release(self) -> None:
         """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
-        if self._descriptor >= 0 and _locks.get(self._identity) == os.getpid():
-            del _locks[self._identity]
-            os.close(self._descriptor)
-        self._descriptor = -1
+        file, self._file = self._file, None
+        if file is not None:
+            with _locks_guard:
+                if self._other() is self:
+                    del _locks[self._identity]
+                file.close()
+
+
+def _locked(directory: Path) -> io.FileIO:
+    file = io.FileIO(directory / _LOCK, "r+", opener=_open_or_make)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        other = os.pread(file.fileno(), 1024, 0).decode(errors="replace").strip()
+        file.close()
+        raise LockedError(str(directory), other or "another process") from None
+    return file
+
+
+def _open_or_make(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o644)
 
 
 def instance_names(directory: Path) -> list[str]:

@@ -19,10 +19,11 @@ The rules of LMDB that this room keeps, so that no other has to:
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import TracebackType
 
 import lmdb
 
@@ -34,9 +35,40 @@ from yamcs_archive.errors import (
     LockedError,
     OutOfSpaceError,
 )
+from yamcs_archive.storage.gate import Gate, Reader
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.opening import Opened, open_generation, translated
 from yamcs_archive.storage.recent import RecentBlocks
+
+
+class _Read:
+    """A read transaction, from the beginning of a ``with`` statement to its end."""
+
+    __slots__ = ("_environment", "_reader")
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __enter__(self) -> lmdb.Transaction[bytes]:
+        reader = self._reader = Reader(sys._getframe(1))
+        try:
+            return self._environment._begin(reader)
+        except BaseException:
+            self._end()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        path = self._environment.path
+        self._end()
+        if isinstance(error, lmdb.Error):
+            raise translated(error, path) from error
+
+    def _end(self) -> None:
+        if self._reader.transaction is not None:
+            self._reader.transaction.abort()
+        self._environment._leave(self._reader)
 
 
 class Environment:
@@ -48,11 +80,7 @@ class Environment:
         self.recent = RecentBlocks()
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._gate = threading.Condition(self._lock)
-        self._readers: set[int] = set()
-        """The threads that are inside. Reads do not nest, so a thread that enters is in no other read."""
-        self._shut = False
+        self._gate = Gate()
         self._closed = False
         self._map_bytes = map_bytes
         self._users = 0
@@ -86,25 +114,19 @@ class Environment:
         """Return the error for something in this environment that cannot be trusted."""
         return DamagedError(f"{self.path}, {where}", reason)
 
-    @contextmanager
-    def read(self) -> Iterator[lmdb.Transaction[bytes]]:
-        """A read transaction. End it soon: an idle one keeps LMDB from reusing freed pages."""
+    def read(self) -> _Read:
+        """A read transaction, for a ``with`` statement, whose frame holds it. End it soon: an idle one keeps
+        LMDB from reusing freed pages."""
         self.check_usable()
-        transaction = self._begin()
-        try:
-            yield transaction
-        except lmdb.Error as error:
-            raise translated(error, self.path) from error
-        finally:
-            transaction.abort()
-            self._leave()
+        return _Read(self)
 
-    def _begin(self) -> lmdb.Transaction[bytes]:
-        transaction = self._begin_here()
+    def _begin(self, reader: Reader) -> lmdb.Transaction[bytes]:
+        transaction = self._begin_here(reader)
         # While this process writes, nobody else changes the generation, and it knows of its own changes.
         while not self._writers and not self._still_here(transaction):
+            self._leave(reader)
             self._follow()
-            transaction = self._begin_here()
+            transaction = self._begin_here(reader)
         return transaction
 
     def _still_here(self, transaction: lmdb.Transaction[bytes]) -> bool:
@@ -115,7 +137,6 @@ class Environment:
         finally:
             if not here:
                 transaction.abort()
-                self._leave()
         return here
 
     def _follow(self) -> None:
@@ -126,66 +147,39 @@ class Environment:
                 self._open()
                 left.close()
 
-    def _begin_here(self) -> lmdb.Transaction[bytes]:
+    def _begin_here(self, reader: Reader) -> lmdb.Transaction[bytes]:
         for tries_left in (2, 1, 0):
-            self._enter()
+            self._gate.enter(reader)
+            if self._closed:
+                raise ClosedError
             try:
-                return self.lmdb.begin()
+                transaction = reader.transaction = self.lmdb.begin()
+                return transaction
             except lmdb.MapResizedError as error:
-                self._leave()
                 failure: lmdb.Error = error
                 if tries_left:
+                    self._leave(reader)
                     with self.exclusive():
                         self.lmdb.set_mapsize(0)
             except lmdb.ReadersFullError as error:
-                self._leave()
                 failure = error
                 if tries_left:
+                    self._leave(reader)
                     self.lmdb.reader_check()  # slots of processes that were killed
             except lmdb.Error as error:
-                self._leave()
                 raise translated(error, self.path) from error
         raise translated(failure, self.path) from failure
 
-    def _enter(self) -> None:
-        with self._lock:
-            while self._shut:
-                self._gate.wait()
-            if self._closed:
-                raise ClosedError
-            self._readers.add(threading.get_ident())
+    def _leave(self, reader: Reader) -> None:
+        reader.transaction = None
+        self._gate.leave(reader)
 
-    def _leave(self) -> None:
-        with self._lock:
-            self._readers.discard(threading.get_ident())
-            if self._shut:
-                self._gate.notify_all()
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold off new readers, wait for those inside, and let in again at the end of the ``with`` statement.
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold off new readers, wait for those inside, and let in again afterwards.
-
-        Whoever is here is in no read: one of its own is what Ctrl-C left, which may come between any two
-        steps.
+        Who is here is in no read.
         """
-        me = threading.get_ident()
-        with self._lock:
-            while self._shut:
-                self._gate.wait()
-            self._shut = True
-            try:
-                while self._readers - {me}:
-                    self._gate.wait()
-            except BaseException:
-                self._shut = False
-                self._gate.notify_all()
-                raise
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._shut = False
-                self._gate.notify_all()
+        return self._gate.exclusive()
 
     def grow(self) -> None:
         """Double the map. Only the writer calls it, without a transaction of its own.
@@ -213,14 +207,11 @@ class Environment:
         The copy is of one moment, and readers and the writer go on meanwhile; only a map that has to
         grow waits for its end.
         """
-        self.check_usable()
-        self._enter()
-        try:
-            self.lmdb.copy(os.fspath(folder), compact=True)
-        except lmdb.Error as error:
-            raise translated(error, folder) from error
-        finally:
-            self._leave()
+        with self.read():
+            try:
+                self.lmdb.copy(os.fspath(folder), compact=True)
+            except lmdb.Error as error:
+                raise translated(error, folder) from error
 
     def move(self, path: Path, opened: Opened) -> None:
         """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""

@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
@@ -24,6 +23,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage import packing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.replays import Pair, Sweep
 from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.writer import Writer
@@ -49,7 +49,6 @@ class Maintenance:
         self._settled = 0  # the head when all was sealed that could be
         self._damage_told: set[str] = set()
         self._requests = Sweep(environment)
-        self._compactor = ThreadPoolExecutor(1, f"archive-compactor-{name}")
         self._thread: threading.Thread | None = None
         if options.maintenance:
             self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
@@ -58,12 +57,14 @@ class Maintenance:
     def close(self) -> None:
         """Stop after the step in hand; idempotent. A compaction is given up, unless it is nearly done."""
         self._stopping.set()
-        self._compactor.shutdown()
+        with self._lock:
+            pass  # what has it ends soon, and what waits for it finds that this is stopping
         if self._thread is not None:
             self._thread.join()
 
     def settle(self) -> None:
         """Seal everything that is committed when this is called, late rows too, and close groups."""
+        self._writer.refuse_within_callback()
         self._seal(self._writer.head, few=True)
 
     def compact(self) -> Compaction:
@@ -72,16 +73,16 @@ class Maintenance:
         Raises ClosedError when the instance is closed meanwhile. See
         :func:`~yamcs_archive.storage.compaction.compact` for what else.
         """
-        try:
-            waiting = self._compactor.submit(self._compact)
-        except RuntimeError:  # it is shut down
-            raise ClosedError from None
-        return waiting.result()
+        self._writer.refuse_within_callback()
+        self._go_on()
+        return uninterrupted(partial(self._compact, Hold()))
 
-    def _compact(self) -> Compaction:
+    def _compact(self, waited_for: Hold) -> Compaction:
         begun_s = time.monotonic()
         with self._lock:
             self._go_on()
+            if not waited_for.held:  # its caller was interrupted before it began, and may have called again
+                raise ClosedError
             before_bytes = self._environment.allocated_bytes()
             self._seal_held(self._writer.head, few=True)
             self._go_on()

@@ -111,6 +111,9 @@ class EventStore(Protocol):
     def close(self) -> None:
         """Commit what was submitted and let go of everything; idempotent."""
 
+    def refuse_within_callback(self) -> None:
+        """Raise RuntimeError in a callback of an append's future: no commit can be waited for there."""
+
 
 class LmdbStore:
     """The embedded store: one LMDB environment, and a writer thread unless it is open read-only."""
@@ -123,7 +126,7 @@ class LmdbStore:
         self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes)
         try:
             self._meta = read_meta(self._environment)
-            self._arrivals = Arrivals(self._head, instance.name, LOOK_S if readonly else None)
+            self._arrivals = Arrivals(self._head, LOOK_S if readonly else None)
             self._writer = (
                 None if readonly else Writer(self._environment, options, instance.name, self._arrivals.ring)
             )
@@ -266,6 +269,7 @@ class LmdbStore:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError."""
         if self._maintenance is None:
             raise ReadOnlyError("settle")
+        self._environment.check_usable()
         self._maintenance.settle()
 
     def compact(self) -> Compaction:
@@ -279,10 +283,15 @@ class LmdbStore:
         """See :class:`EventStore`. In a forked child only the child's handles are let go."""
         if self._closed:
             return
-        self._closed = True
-        if self._writer is not None and self._maintenance is not None and os.getpid() == self._pid:
-            self._maintenance.close()
-            self._writer.close()
         if os.getpid() == self._pid:
+            if self._writer is not None and self._maintenance is not None:
+                self._maintenance.close()
+                self._writer.close()
             self._arrivals.close()
         release(self._environment, readonly=self._writer is None)
+        self._closed = True
+
+    def refuse_within_callback(self) -> None:
+        """See :class:`EventStore`."""
+        if self._writer is not None:
+            self._writer.refuse_within_callback()

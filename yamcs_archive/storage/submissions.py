@@ -9,7 +9,7 @@ import copy
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from yamcs_archive.storage.columns import Columns
@@ -88,7 +88,7 @@ class Task(NamedTuple):
     """What is run between two commits, and who waits for it."""
 
     run: Callable[[], bool]
-    future: Future[bool]
+    future: Waiting[bool]
 
 
 def tell(submission: Submission, outcome: Outcome) -> None:
@@ -103,10 +103,30 @@ def tell(submission: Submission, outcome: Outcome) -> None:
         resolve(submission.future, answer)
 
 
+def begun(future: Future[Any] | Own[Any]) -> bool:
+    """Say that a future's events are being stored now; False when they shall not be: it was ended before."""
+    try:
+        return future.set_running_or_notify_cancel()
+    except (RuntimeError, InvalidStateError):
+        _log.error("a future of submit() was ended by somebody else; its events are not stored")
+        return False
+
+
 def fail(group: Sequence[Submission], error: BaseException) -> None:
     """Answer all who submitted with an error."""
+    if len(group) == 1:
+        resolve(group[0].future, error=error)
+        return
     for submission in group:
-        resolve(submission.future, error=copy.copy(error))  # each thread that raises it adds its traceback
+        resolve(submission.future, error=copied(error))  # each thread that raises it adds its traceback
+
+
+def copied(error: BaseException) -> BaseException:
+    """Return an error like this one, with where it came from."""
+    copy_ = copy.copy(error).with_traceback(error.__traceback__)
+    copy_.__cause__, copy_.__context__ = error.__cause__, error.__context__
+    copy_.__suppress_context__ = error.__suppress_context__
+    return copy_
 
 
 def resolve(future: Future[Any] | Own[Any], answer: Any = None, error: BaseException | None = None) -> None:

@@ -21,12 +21,20 @@ from typing import TypeVar
 
 import lmdb
 
-from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    ForkedError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+    UnavailableError,
+)
 from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.columns import Columns, text_bytes
-from yamcs_archive.storage.committing import Committer
+from yamcs_archive.storage.committing import CommitFailed, Committer, HandOver
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.opening import translated
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.points import reach
@@ -34,7 +42,17 @@ from yamcs_archive.storage.replays import Pair
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.stored import Stored
-from yamcs_archive.storage.submissions import Own, Submission, Task, Waiting, fail, resolve, tell
+from yamcs_archive.storage.submissions import (
+    Own,
+    Submission,
+    Task,
+    Waiting,
+    begun,
+    copied,
+    fail,
+    resolve,
+    tell,
+)
 
 T = TypeVar("T")
 
@@ -54,12 +72,15 @@ class Writer:
         self._pid = os.getpid()
         self._waiting: deque[Submission] = deque()
         self._waiting_bytes = 0
-        lock = threading.Lock()
-        self._arrived, self._taken = threading.Condition(lock), threading.Condition(lock)
-        self._closing = False
         self._tasks: deque[Task] = deque()
-        self._turn = threading.Lock()  # held by whoever commits; the committer is theirs
-        self._serving = 0  # the identity of the thread that has the turn
+        self._closing = False
+        self._broken: UnavailableError | None = None  # why the thread has ended before close()
+        self._turn: Hold | None = None  # of whoever commits; the committer is theirs
+        self._in_hand: list[Submission] = []  # what the thread has taken and not answered yet
+        self._ended = False  # the thread serves no more tasks
+        self._lock = threading.Lock()  # of the fields above, for moments
+        self._arrived = Signal()  # tells the thread to look
+        self._taken = Bell()  # rings when there may be room for more that waits
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
 
@@ -73,49 +94,74 @@ class Writer:
         Waits while more than :data:`~yamcs_archive.limits.QUEUED_BYTES_MAX` bytes are queued, but for a
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
-        future: Future[T] = Future()
+        future = SafeFuture[T]()
         self._queue(Submission(columns, text_bytes(columns), answer, future, asked))
         return future
 
     def _queue(self, submission: Submission) -> None:
         if os.getpid() != self._pid:
             raise ForkedError
-        with self._arrived:
+        self._taken.wait_until(lambda: self._admitted(submission))
+
+    def _admitted(self, submission: Submission) -> bool:
+        """Queue a submission, if there is room for it."""
+        with self._lock:
+            self._check_goes_on()
+            full = self._waiting_bytes > QUEUED_BYTES_MAX and bool(self._waiting)
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
-            while (
-                self._waiting_bytes > QUEUED_BYTES_MAX
-                and not self._closing
-                and self._serving != threading.get_ident()
-            ):
-                self._taken.wait()
-            if self._closing:
-                raise ClosedError
-            self._waiting.append(submission)
+            if full and not self._within_callback():
+                return False
+            # First what an interrupt may leave without harm: a look for nothing, bytes counted until the
+            # queue is empty.
+            self._arrived.tell()
             self._waiting_bytes += submission.size_bytes
-            self._arrived.notify()
+            self._waiting.append(submission)
+            return True
 
     def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
         When nobody else waits or commits, the caller's own thread makes the commit: handing over to
-        the writer's thread and back costs a lone caller nearly as much as the commit itself.
+        the writer's thread and back costs a lone caller nearly as much as the commit itself. What takes
+        more than a transaction is handed over, for a caller's thread may be interrupted at any step.
         """
-        self._refuse_within_callback()
-        if self._turn.acquire(blocking=False):
-            self._serving = threading.get_ident()
-            try:
-                with self._arrived:
-                    alone = not (self._waiting or self._tasks or self._closing)
-                if alone and os.getpid() == self._pid:
-                    own = Own[T]()
-                    self._serve([Submission(columns, 0, answer, own, asked)])
-                    return own.result()
-            finally:
-                self._serving = 0
-                self._turn.release()
+        if os.getpid() != self._pid:
+            raise ForkedError
+        self.refuse_within_callback()
+        own = Own[T]()
+        if self._commit_alone(Submission(columns, 0, answer, own, asked)):
+            return own.result()
         waiting = Waiting[T]()
         self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked))
         return waiting.result()
+
+    def _commit_alone(self, submission: Submission) -> bool:
+        """Commit and answer on this thread; False, and nothing is stored, where that cannot be."""
+        mine = Hold()
+        settled: Waiting[bool] | None = None
+        try:
+            with self._lock:
+                if self._waiting or self._tasks or self._closing or self._broken:
+                    return False
+                if self._turn is not None and self._turn.held:
+                    return False
+                self._turn = mine
+            self._serve([submission], alone=True)
+        except HandOver:
+            return False
+        except CommitFailed as failure:
+            # Entered before the turn is given back, so that nobody commits before it is known what is stored.
+            settled = self._enter_task(partial(self._settle, failure))
+        finally:
+            mine.end()
+            if self._waiting or self._tasks or self._closing:
+                self._arrived.tell()
+        if settled is not None:
+            self._result(settled)
+        return True
+
+    def _settle(self, failure: CommitFailed) -> bool:
+        raise self._committer.settled(failure)
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
@@ -141,18 +187,42 @@ class Writer:
         self._do(partial(self._committer.hold, run))
 
     def _do(self, run: Callable[[], bool]) -> bool:
-        self._refuse_within_callback()
-        task = Task(run, Future())
-        with self._arrived:
-            if self._closing:
-                raise ClosedError
-            self._tasks.append(task)
-            self._arrived.notify()
-        return task.future.result()
+        if os.getpid() != self._pid:
+            raise ForkedError
+        self.refuse_within_callback()
+        with self._lock:
+            self._check_goes_on()
+        return self._result(self._enter_task(run))
 
-    def _refuse_within_callback(self) -> None:
-        if self._serving == threading.get_ident():
-            raise RuntimeError("a callback of submit() must not wait for another commit: let it submit")
+    def _enter_task(self, run: Callable[[], bool]) -> Waiting[bool]:
+        """Have the writer's thread run something before the next group, also while it is closing."""
+        task = Task(run, Waiting())
+        with self._lock:
+            self._arrived.tell()
+            self._tasks.append(task)
+        return task.future
+
+    def _result(self, entered: Waiting[bool]) -> bool:
+        if self._ended:
+            self._serve_tasks()
+        return entered.result()
+
+    def _check_goes_on(self) -> None:
+        if self._broken is not None:
+            raise copied(self._broken)
+        if self._closing:
+            raise ClosedError
+
+    def _within_callback(self) -> bool:
+        turn = self._turn
+        return turn is not None and turn.thread == threading.get_ident() and turn.held
+
+    def refuse_within_callback(self) -> None:
+        """Raise RuntimeError in a callback of :meth:`submit`: no commit can be waited for there."""
+        if self._within_callback():
+            raise RuntimeError(
+                "a callback of submit() must not wait for a commit: call submit() in it instead"
+            )
 
     @property
     def head(self) -> int:
@@ -164,41 +234,85 @@ class Writer:
         return self._committer.unsaved_sources()
 
     def close(self) -> None:
-        """Commit what was submitted, then end the thread; idempotent."""
-        with self._arrived:
+        """Commit what was submitted, then end the thread; idempotent. Call it where no interrupt comes."""
+        with self._lock:
             self._closing = True
-            self._arrived.notify()
-            self._taken.notify_all()
+        self._arrived.tell()
+        self._taken.ring()
         self._thread.join()
         # A caller may still be committing on its own thread. Counts of refusals only: nobody is left to tell.
-        with self._turn, suppress(ArchiveError):
-            self._committer.save_counts()
+        mine = Hold()
+        self._taken.wait_until(lambda: self._has_turn(mine))
+        try:
+            with suppress(ArchiveError):
+                self._committer.save_counts()
+        finally:
+            mine.end()
+
+    def _has_turn(self, mine: Hold) -> bool:
+        with self._lock:
+            if self._turn is None or not self._turn.held:
+                self._turn = mine
+            return self._turn is mine
 
     def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                self._work()
+        except BaseException as error:  # a fault of ours; who waits must hear of it
+            _log.critical("the writer's thread ends", exc_info=error)
+            self._broken = UnavailableError(
+                f"the writer's thread ended with {error!r}; close the archive and open it again"
+            )
+            for submission in self._in_hand:
+                events = tuple(submission.columns.events())
+                resolve(submission.future, error=OutcomeUnknownError(events, repr(error)))
+        with self._lock:
+            waiting = [*self._waiting]
+            self._waiting.clear()
+        self._taken.ring()
+        fail(waiting, self._broken or ClosedError())
+        self._ended = True
+        self._serve_tasks()
+
+    def _serve_tasks(self) -> None:
+        """Serve the tasks that were entered as the writer's thread ended."""
+        mine = Hold()
+        try:
+            self._taken.wait_until(lambda: self._has_turn(mine))
+            while self._tasks:
+                self._serve_task(self._tasks.popleft())
+        finally:
+            mine.end()
+
+    def _wait_for_work(self) -> bool:
+        """Return once there is something to do; False when it is closed and nothing more will come."""
         while True:
-            with self._arrived:
-                while not (self._waiting or self._tasks or self._closing):
-                    self._arrived.wait()
-                if self._closing and not self._waiting:
-                    break
-            with self._turn:
-                self._serving = threading.get_ident()
-                try:
-                    if group := self._take():
-                        self._serve(group)
-                    if self._tasks:
-                        self._serve_task(self._tasks.popleft())
-                finally:
-                    self._serving = 0
-        while self._tasks:
-            self._tasks.popleft().future.set_exception(ClosedError())
+            with self._lock:
+                if self._waiting or self._tasks or self._closing:
+                    return bool(self._waiting or self._tasks or not self._closing)
+            self._arrived.wait()
+
+    def _work(self) -> None:
+        """Serve one task and one group, once nobody else commits."""
+        mine = Hold()
+        while not self._has_turn(mine):
+            self._arrived.wait(LOOK_AGAIN_S)
+        try:
+            if self._tasks:
+                self._serve_task(self._tasks.popleft())
+            if group := self._take():
+                self._serve(group)
+            self._in_hand = []
+        finally:
+            mine.end()
 
     def _take(self) -> list[Submission]:
         """Return what waits, in order of arrival, up to a group's bounds; no request's id is in it twice."""
-        group: list[Submission] = []
+        group = self._in_hand = []
         events = size_bytes = 0
         ids: set[bytes] = set()
-        with self._arrived:
+        with self._lock:
             while self._waiting:
                 submission = self._waiting[0]
                 events += len(submission.columns.message)
@@ -211,8 +325,10 @@ class Writer:
                     ids.update(submission.asked.keys)
                 group.append(self._waiting.popleft())
                 self._waiting_bytes -= submission.size_bytes
-            self._taken.notify_all()
-        return [submission for submission in group if submission.future.set_running_or_notify_cancel()]
+            if not self._waiting:
+                self._waiting_bytes = 0
+        self._taken.ring()
+        return [submission for submission in group if begun(submission.future)]
 
     def _serve_task(self, task: Task) -> None:
         try:
@@ -223,10 +339,13 @@ class Writer:
         except BaseException as error:  # it must reach whoever waits, not end the thread
             task.future.set_exception(error)
 
-    def _serve(self, group: list[Submission]) -> None:
+    def _serve(self, group: list[Submission], *, alone: bool = False) -> None:
+        """Commit a group and answer it. ``alone`` is a caller's own thread: raises HandOver, CommitFailed."""
         reach("group-taken")
         try:
-            outcomes = self._committer.commit(group)
+            outcomes = self._committer.commit(group, alone=alone)
+        except (HandOver, CommitFailed):
+            raise
         except OutOfSpaceError as error:
             fail(group, error)
         except OutcomeUnknownError as error:
@@ -236,7 +355,7 @@ class Writer:
                 resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
         except Exception as error:
             if not isinstance(error, ArchiveError):
-                self._committer.doubt()  # a fault of ours may have come at any moment
+                self._doubt(alone=alone)  # a fault of ours may have come at any moment
             if len(group) == 1:
                 fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
@@ -246,9 +365,16 @@ class Writer:
         except BaseException as error:
             # A fault of ours, or Ctrl-C in a caller that commits for itself: it must reach the callers,
             # and what is known of the store is read again, for it may have come at any moment.
-            self._committer.doubt()
+            self._doubt(alone=alone)
             fail(group, error)
         else:
             reach("before-answer")
             for submission, outcome in zip(group, outcomes, strict=True):
                 tell(submission, outcome)
+
+    def _doubt(self, *, alone: bool) -> None:
+        """Have all that is known read anew: until then readers are told of another head than the medium's."""
+        if alone:
+            self._enter_task(self._committer.doubt)
+        else:
+            self._committer.doubt()

@@ -1,0 +1,546 @@
+"""Ctrl-C, other exceptions, callbacks and forks at any moment: no lock stays, nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from tests.child import run_in_fork
+from yamcs_archive import Archive, Event, EventKey, Instance
+from yamcs_archive.archive import _archives_in_use
+from yamcs_archive.errors import (
+    ArchiveError,
+    ForkedError,
+    LockedError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from yamcs_archive.storage import committing, directory, points
+from yamcs_archive.storage.gate import Gate, Reader
+from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
+from yamcs_archive.storage.writer import Writer
+
+FUNCTIONS = (
+    "append",
+    "append_many",
+    "submit",
+    "take_over",
+    "events",
+    "filtered",
+    "get",
+    "sources",
+    "stats",
+    "changes",
+    "commits",
+    "histogram",
+    "cursor",
+    "arrival",
+    "arrived",
+    "settle",
+    "compact",
+    "instances",
+    "open",
+    "read_only",
+)
+"""What :mod:`interrupting` knows."""
+
+WAIT_S = 30
+
+_INTERRUPT = """
+    from tests.storage.interrupting import main
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "kept")
+"""
+
+
+def test_all_that_can_be_interrupted_is_listed(tmp_path: Path, archive: Archive, sim: Instance) -> None:
+    from tests.storage.interrupting import functions  # noqa: PLC0415
+
+    assert tuple(functions(tmp_path, archive, sim)) == FUNCTIONS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_interrupts_leave_an_archive_that_appends_compacts_and_closes(function: str) -> None:
+    assert run_in_fork(_INTERRUPT, function, 60, "kept") == "60\n"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("interrupts", ["dropped", "kept"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_thousands_of_interrupts_leave_an_archive_that_appends_compacts_and_closes(
+    function: str, interrupts: str
+) -> None:
+    assert run_in_fork(_INTERRUPT, function, 2000, interrupts) == "2000\n"
+
+
+def ends(act: Callable[[], object]) -> None:
+    """Expect something to end, on another thread."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def interrupted(act: Callable[[], object]) -> KeyboardInterrupt:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        act()
+    return caught.value
+
+
+def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
+    gate = Gate()
+
+    def read() -> None:
+        gate.enter(Reader(sys._getframe()))
+        raise KeyboardInterrupt  # before it leaves
+
+    kept = interrupted(read)
+
+    def shut() -> None:
+        with gate.exclusive():
+            pass
+
+    ends(shut)
+    assert kept.__traceback__ is not None
+
+
+def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
+    gate = Gate()
+    kept = []
+
+    def read() -> None:
+        gate.enter(Reader(sys._getframe()))
+        raise KeyboardInterrupt
+
+    for _ in range(200):
+        kept.append(interrupted(read))
+        assert len(gate._readers) <= 64
+
+
+def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
+    gate = Gate()
+
+    def shut() -> None:
+        assert gate._shut_by(Hold())
+        raise KeyboardInterrupt
+
+    kept = interrupted(shut)
+    reader = Reader(sys._getframe())
+    ends(lambda: gate.enter(reader))
+    gate.leave(reader)
+    with gate.exclusive():
+        pass
+    assert kept.__traceback__ is not None
+
+
+def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
+    gate, order = Gate(), list[str]()
+    inside, shut = threading.Event(), threading.Event()
+
+    def read() -> None:
+        reader = Reader(sys._getframe())
+        gate.enter(reader)
+        inside.set()
+        while gate._shut is None:
+            time.sleep(0.001)
+        order.append("read")
+        gate.leave(reader)
+
+    def read_later() -> None:
+        reader = Reader(sys._getframe())
+        shut.wait(WAIT_S)
+        gate.enter(reader)
+        order.append("read later")
+
+    threads = [threading.Thread(target=target) for target in (read, read_later)]
+    for thread in threads:
+        thread.start()
+    inside.wait(WAIT_S)
+    with gate.exclusive():
+        shut.set()
+        time.sleep(0.01)
+        order.append("exclusive")
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert order == ["read", "exclusive", "read later"]
+
+
+def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    kept = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Hold, "end", lambda _: None)  # as if the interrupt had come before it
+        patch.setattr(committing.Committer, "commit", stop)
+        kept.append(interrupted(lambda: sim.append(Event("x"))))
+    ends(lambda: sim.append(Event("y")))
+    ends(sim.compact)
+    assert [event.message for event in sim.events()] == ["y"]
+
+
+def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The commit is durable, and the interrupt comes before anything of it is known; then again, in what would
+    # say that nothing is known any more.
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(committing.Committer, "_note", stop)
+        patch.setattr(Writer, "_doubt", stop)
+        interrupted(lambda: sim.append(Event("first", source="S")))
+    assert sim.append(Event("second", source="S")).event.seq_number == 1
+    assert [(change.event.message, change.event.seq_number) for change in sim.changes()] == [
+        ("first", 0),
+        ("second", 1),
+    ]
+
+
+@pytest.mark.parametrize("wait", [SafeFuture.result, SafeFuture.exception])
+def test_a_future_s_wait_holds_no_lock(wait: Callable[[SafeFuture[int]], object]) -> None:
+    future = SafeFuture[int]()
+    waiting = threading.Thread(target=wait, args=(future,), daemon=True)
+    waiting.start()
+    with suppress(TimeoutError):
+        wait_for = SafeFuture.result if wait is SafeFuture.result else SafeFuture.exception
+        wait_for(future, 0.01)
+    assert not future.done()
+    future.set_result(1)
+    waiting.join(WAIT_S)
+    assert future.result(0) == 1
+
+
+def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
+    future = SafeFuture[int]()
+    with future._condition:
+        assert not future._condition.wait(0.01)
+    waiter = threading.Thread(target=lambda: _wait_within(future), daemon=True)
+    waiter.start()
+    time.sleep(0.01)
+    future.set_result(1)
+    waiter.join(WAIT_S)
+    assert not waiter.is_alive()
+
+
+def _wait_within(future: Future[int]) -> None:
+    with future._condition:
+        while future._state != "FINISHED":
+            future._condition.wait(WAIT_S)
+
+
+def test_a_signal_told_before_the_wait_is_not_lost() -> None:
+    signal = Signal()
+    signal.tell()
+    signal.tell()
+    signal.wait()
+    signal.wait(0.001)  # told twice before, it wakes once
+
+
+def test_a_bell_that_never_rings_is_a_delay() -> None:
+    bell, ready = Bell(), list[int]()
+    threading.Timer(0.01, lambda: ready.append(1)).start()
+    bell.wait_until(lambda: bool(ready))
+
+
+def test_what_runs_uninterrupted_gives_its_result_or_its_error_with_where_it_was() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    assert uninterrupted(lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError) as caught:
+        uninterrupted(fail)
+    assert "fail" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+
+
+def test_a_close_that_was_interrupted_goes_on_and_an_opening_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive.open(tmp_path / "a")
+    archive.instance("sim", create=True).append(Event("x"))
+    go_on = threading.Event()
+    close = Archive._close
+
+    def slow(self: Archive) -> None:
+        go_on.wait(WAIT_S)
+        close(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "_close", slow)
+        patch.setattr(Signal, "wait", lambda *_: _raise(KeyboardInterrupt()))
+        interrupted(archive.close)
+    threading.Timer(0.05, go_on.set).start()
+    with Archive.open(tmp_path / "a") as again:
+        assert [event.message for event in again.instance("sim").events()] == ["x"]
+    assert archive.closed
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def test_an_instance_that_cannot_be_closed_keeps_no_other_open_and_may_be_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive.open(tmp_path / "a")
+    bad, good = archive.instance("bad", create=True), archive.instance("good", create=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(bad._store, "close", lambda: _raise(OSError("no")))
+        with pytest.raises(OSError, match="no"):
+            archive.close()
+    assert not archive.closed
+    with pytest.raises(LockedError):
+        Archive.open(tmp_path / "a")
+    with pytest.raises(ArchiveError):
+        good.append(Event("x"))
+    archive.close()
+    Archive.open(tmp_path / "a").close()
+
+
+def test_an_archive_that_nobody_got_is_not_locked(tmp_path: Path) -> None:
+    with pytest.warns(ResourceWarning, match=r"archive\.lock"):
+        Archive.open(tmp_path / "a")  # as when an interrupt comes before it can be assigned
+    Archive.open(tmp_path / "a").close()
+
+
+def test_an_archive_in_use_stays_open_without_a_name(tmp_path: Path) -> None:
+    sim = Archive.open(tmp_path / "a").instance("sim", create=True)
+    sim.append(Event("x"))
+    with pytest.raises(LockedError):
+        Archive.open(tmp_path / "a")
+    for archive in [one for one in _archives_in_use if one.path == tmp_path / "a"]:
+        archive.close()
+
+
+@pytest.mark.parametrize("wait", ["append", "append_many", "settle", "compact", "close", "set_aside"])
+def test_a_callback_that_would_wait_for_a_commit_is_refused(
+    archive: Archive, sim: Instance, wait: str
+) -> None:
+    acts: dict[str, Callable[[], object]] = {
+        "append": lambda: sim.append(Event("y")),
+        "append_many": lambda: sim.append_many([Event("y")]),
+        "settle": sim.settle,
+        "compact": sim.compact,
+        "close": archive.close,
+        "set_aside": lambda: archive.set_aside("sim"),
+    }
+    errors: list[BaseException] = []
+    called, submitted = threading.Event(), threading.Event()
+
+    def callback(_: object) -> None:
+        try:
+            acts[wait]()
+        except BaseException as error:
+            errors.append(error)
+        called.set()
+
+    def wait_for_callback(_: str) -> None:
+        submitted.wait(WAIT_S)
+
+    points.on_point = wait_for_callback
+    try:
+        sim.submit(Event("x")).add_done_callback(callback)
+    finally:
+        points.on_point = None
+        submitted.set()
+    assert called.wait(WAIT_S)
+    assert [(type(error), "call submit() in it" in str(error)) for error in errors] == [(RuntimeError, True)]
+    ends(lambda: sim.append(Event("z")))
+
+
+@contextmanager
+def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
+    """Hold the writer's thread before it takes anything; call what this gives to let it go on."""
+    writer = sim._store._writer  # type: ignore[attr-defined]
+    mine = Hold(sys._getframe())
+    frame_held = threading.Event()
+    release = threading.Event()
+
+    def hold() -> None:
+        hold_ = Hold()
+        while not writer._has_turn(hold_):
+            time.sleep(0.001)
+        frame_held.set()
+        release.wait(WAIT_S)
+        hold_.end()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert frame_held.wait(WAIT_S)
+    try:
+        yield release.set
+    finally:
+        release.set()
+        thread.join()
+        mine.end()
+
+
+@pytest.mark.parametrize("end", ["set_result", "cancel", "running"])
+def test_a_future_that_somebody_else_ended_harms_nobody(sim: Instance, end: str) -> None:
+    with held_up(sim):
+        ended = sim.submit(Event("ended", source="S"))
+        other = sim.submit(Event("other", source="S"))
+        if end == "set_result":
+            ended.set_result(None)  # type: ignore[arg-type]
+        elif end == "cancel":
+            ended.cancel()
+        else:
+            ended.set_running_or_notify_cancel()
+    assert other.result(WAIT_S).event.seq_number == 0
+    assert sim.append(Event("more", source="S")).event.seq_number == 1
+
+
+def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sim.append(Event("before"))
+
+    def die(self: Writer, group: object, **_: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    errors: list[BaseException] = []
+
+    def settle() -> None:
+        try:
+            sim.settle()
+        except ArchiveError as error:
+            errors.append(error)
+
+    with held_up(sim) as go_on:
+        taken = sim.submit(Event("taken"))
+        thread = threading.Thread(target=settle)
+        monkeypatch.setattr(Writer, "_serve", die)
+        go_on()
+        with pytest.raises(OutcomeUnknownError, match="a fault of ours"):
+            taken.result(WAIT_S)
+        thread.start()
+        thread.join(WAIT_S)
+    assert not thread.is_alive()
+    assert [type(error) for error in errors] == [UnavailableError]
+    monkeypatch.undo()
+    for attempt in (
+        lambda: sim.append(Event("x")),
+        lambda: sim.submit(Event("x")).result(WAIT_S),
+        sim.compact,
+    ):
+        with pytest.raises(UnavailableError, match=r"a fault of ours.*close the archive"):
+            attempt()
+    assert "the writer's thread ends" in caplog.text
+    assert [event.message for event in sim.events()] == ["before"]
+    ends(archive.close)
+    with Archive.open(archive.path) as again:
+        assert not again.instance("sim").append(Event("y")).duplicate
+
+
+def _names(trace: TracebackType | None) -> list[str]:
+    return [frame.name for frame in traceback.extract_tb(trace)]
+
+
+@pytest.mark.parametrize("crowd", [False, True])
+def test_a_fault_of_ours_keeps_where_it_was(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch, crowd: bool
+) -> None:
+    def deep_inside(*_: object) -> None:
+        try:
+            raise KeyError("the cause")
+        except KeyError as cause:
+            raise ZeroDivisionError from cause
+
+    monkeypatch.setattr(committing, "place", deep_inside)
+    if crowd:
+        with held_up(sim):
+            futures = [sim.submit(Event("x")), sim.submit(Event("y"))]
+        with pytest.raises(ZeroDivisionError) as caught:
+            futures[1].result(WAIT_S)
+    else:
+        with pytest.raises(ZeroDivisionError) as caught:
+            sim.append(Event("x"))
+    assert "deep_inside" in _names(caught.value.__traceback__)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def _in_child(act: Callable[[], object]) -> str:
+    """Fork, do something in the child, and return the name of the error that it raises."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            act()
+            said = "no error"
+        except BaseException as error:
+            said = type(error).__name__
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    until_s = time.monotonic() + WAIT_S
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > until_s:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            break
+        time.sleep(0.005)
+    with os.fdopen(reading) as said_by_child:
+        return said_by_child.read() or "hung"
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # Python 3.12 warns of forks with threads
+def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
+    tmp_path: Path, archive: Archive, sim: Instance
+) -> None:
+    sim.append(Event("x", source="S", generation_time=0, seq_number=0))
+    pending = SafeFuture[int]()
+    store = sim._store
+    acts: dict[str, Callable[[], object]] = {
+        "append": lambda: sim.append(Event("y")),
+        "append_many": lambda: sim.append_many([Event("y")]),
+        "submit": lambda: sim.submit(Event("y")),
+        "future": pending.result,
+        "settle": sim.settle,
+        "compact": sim.compact,
+        "get": lambda: sim.get(EventKey(0, "S", 0)),
+        "events": lambda: list(sim.events()),
+        "changes": lambda: list(sim.changes()),
+        "cursor": sim.cursor,
+        "sources": sim.sources,
+        "stats": sim.stats,
+        "arrival": lambda: sim.arrival(sim.cursor()),
+        "instance": lambda: archive.instance("new", create=True),
+        "instances": archive.instances,
+        "set_aside": lambda: archive.set_aside("sim"),
+    }
+    locks = {
+        "none": threading.Lock(),
+        "the writer's": store._writer._lock,  # type: ignore[attr-defined]
+        "sealing": store._maintenance._lock,  # type: ignore[attr-defined]
+        "the gate's": store._environment._gate._lock,  # type: ignore[attr-defined]
+        "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
+        "opening": directory._locks_guard,
+        "the archive's": archive._guard,
+    }
+    for lock in locks.values():
+        with lock:
+            found = _in_child(lambda: _all_of(acts))
+        assert found == "no error"
+        with lock:
+            assert _in_child(lambda: Archive.open(tmp_path / "b").close()) == "no error"
+        with lock:
+            assert _in_child(archive.close) == "no error"
+    assert sim.append(Event("z")).event.seq_number == 0
+
+
+def _all_of(acts: dict[str, Callable[[], object]]) -> None:
+    for act in acts.values():
+        with pytest.raises(ForkedError):
+            act()
