@@ -226,6 +226,10 @@ class WriterLock:
                     del _locks[self._identity]
                 file.close()
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()  # else it is closed all the same, with a ResourceWarning
+
 
 def _locked(directory: Path) -> io.FileIO:
     file = io.FileIO(directory / _LOCK, "r+", opener=_open_or_make)
