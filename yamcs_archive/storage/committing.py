@@ -153,6 +153,7 @@ class Committer:
         return True
 
     def _refresh(self) -> None:
+        self._environment.begin_writing()
         if self._stale:
             self._environment.reopen()
             self._load()
@@ -193,6 +194,7 @@ class Committer:
                 self._unsaved.add(source)
             if not group.stretches and not kept and submissions:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
+                self._environment.check_kept()
                 self._sources.update(changed)
                 return group
             if group.stretches:
@@ -206,6 +208,7 @@ class Committer:
             try:
                 transaction.commit()
                 reach("after-commit")
+                self._environment.check_kept()
                 self._note(group, number, changed)
             except Exception as error:
                 # Not as it came: whoever asked would try again, and have what is stored here twice.
@@ -261,6 +264,7 @@ class Committer:
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
+        self._environment.check_kept()
         self._head = head
         self._unsaved.difference_update(changed)
         self._sources.update(changed)

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -21,10 +22,12 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
+from yamcs_archive.storage.medium import check_same, identity_of, in_our_words, told
 
 LAYOUT_VERSION = 1
 _MARKER, _LOCK = "ARCHIVE", "archive.lock"
@@ -49,6 +52,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
         "fuse.glusterfs",
     )
 )
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
 
 
@@ -106,9 +110,8 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         raise NotAnArchiveError(str(path), "a 32-bit process cannot map an archive; use a 64-bit Python")
     marker = path / _MARKER
     try:
-        if not readonly and not path.exists():
-            path.mkdir(parents=True)
-            sync_directory(path.parent)
+        if not readonly:
+            make_folders(path)
         if not path.is_dir():
             raise NotAnArchiveError(
                 str(path), "there is no such directory" if not path.exists() else "it is not a directory"
@@ -119,13 +122,40 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if not marker.exists():
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
+            with suppress(PermissionError):  # a folder that others made, in one that only they may read
+                sync_directory(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
             raise NotAnArchiveError(
                 str(path), f"its layout is {found.strip()!r}, this program knows {_MARKER_TEXT.strip()!r}"
             )
     except OSError as error:
-        raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+        if error.errno in _NO_FOLDER:
+            raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+        raise in_our_words(error, path) from error
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are absent, durably: each name in the folder that has it.
+
+    When this raises OSError, those that it made are taken away again: the next call would take them for
+    durable.
+    """
+    absent: list[Path] = []
+    while not path.exists():
+        absent.append(path)
+        path = path.parent
+    made: list[Path] = []
+    try:
+        for folder in reversed(absent):
+            folder.mkdir(exist_ok=True)  # another process may make it at the same moment
+            made.append(folder)
+            sync_directory(folder.parent)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # another process may have put something there
+                folder.rmdir()
+        raise
 
 
 def _file_system(path: Path) -> str:
@@ -159,25 +189,55 @@ class WriterLock:
 
     def __init__(self, directory: Path, holder: str) -> None:
         """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it."""
-        status = os.stat(directory)
-        self._identity = status.st_dev, status.st_ino
-        with _locks_guard:
-            if _locks.get(self._identity) == os.getpid():
-                raise LockedError(str(directory), "this process, which has the archive open already")
-            self._lock(directory)
-            _locks[self._identity] = os.getpid()
-        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, who.encode(), 0)
+        self._path = os.fspath(directory / _LOCK)
+        with told(directory):
+            self._identity = identity_of(directory)
+            with _locks_guard:
+                if _locks.get(self._identity) == os.getpid():
+                    raise LockedError(str(directory), "this process, which has the archive open already")
+                self._lock(directory)
+                _locks[self._identity] = os.getpid()
+            who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+            try:
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, who.encode(), 0)
+            except BaseException:
+                self.release()  # else this process could not open it again
+                raise
 
     def _lock(self, directory: Path) -> None:
-        self._descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        other = ""
+        while True:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask decides
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                status = os.fstat(self._descriptor)
+                self._file = status.st_dev, status.st_ino
+                if self._is_mine():
+                    return
+            except BlockingIOError:
+                with suppress(OSError):
+                    other = os.pread(self._descriptor, 1024, 0).decode(errors="replace").strip()
+                os.close(self._descriptor)
+                raise LockedError(str(directory), other or "another process") from None
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+            os.close(self._descriptor)  # it was removed between the two steps
+
+    def _is_mine(self) -> bool:
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            other = os.pread(self._descriptor, 1024, 0).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            raise LockedError(str(directory), other or "another process") from None
+            return identity_of(self._path) == self._file
+        except FileNotFoundError:
+            return False
+
+    def check(self) -> None:
+        """Raise GoneError when the file that is locked is no longer at its path. It takes 2 us.
+
+        Another process may have made one since, locked it, and written: what is known here of the archive
+        need not be true any longer, so nothing more may be written with this lock.
+        """
+        check_same(self._path, self._file)
 
     def release(self) -> None:
         """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
@@ -188,37 +248,58 @@ class WriterLock:
 
 
 def instance_names(directory: Path) -> list[str]:
-    """Return the names of the instances in an archive's directory, sorted."""
-    return sorted(
-        entry.name
-        for entry in directory.iterdir()
-        if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
-    )
+    """Return the names of the instances in an archive's directory, sorted; GoneError when it is gone."""
+    with told(directory):
+        return sorted(
+            entry.name
+            for entry in directory.iterdir()
+            if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
+        )
 
 
 def rename_instance(directory: Path, name: str, new_name: str) -> None:
-    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken."""
-    final = directory / check_instance_name(new_name)
-    if final.exists():
-        raise InstanceExistsError(new_name)
-    (directory / name).rename(final)
-    sync_directory(directory)
+    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken.
+
+    When this raises, it has its old name, unless the medium refuses that too.
+    """
+    old, new = directory / name, directory / check_instance_name(new_name)
+    with told(directory):
+        if new.exists():
+            raise InstanceExistsError(new_name)
+        old.rename(new)
+        try:
+            sync_directory(directory)
+        except BaseException:
+            with suppress(OSError):
+                new.rename(old)
+            raise
 
 
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
     """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
 
-    Raises :class:`~yamcs_archive.errors.InstanceExistsError`.
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. An instance whose name could not be made
+    durable is there all the same: see :func:`settle_instances`.
     """
     final = directory / check_instance_name(name)
-    if final.exists():
-        raise InstanceExistsError(name)
     draft = directory / f".{name}.new"
-    shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
-    generation = draft / _FIRST_GENERATION
-    generation.mkdir(parents=True)
-    write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
-    fill(draft)
-    sync_directory(generation)
-    draft.rename(final)
-    sync_directory(directory)
+    with told(directory):
+        if final.exists():
+            raise InstanceExistsError(name)
+        shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
+        generation = draft / _FIRST_GENERATION
+        generation.mkdir(parents=True)
+        write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
+        fill(draft)
+        sync_directory(generation)
+        draft.rename(final)
+        sync_directory(directory)
+
+
+def settle_instances(directory: Path) -> None:
+    """Make durable which instances there are, after a crash or a failure may have left that open.
+
+    Before anything is acknowledged in one of them.
+    """
+    with told(directory):
+        sync_directory(directory)

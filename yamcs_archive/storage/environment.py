@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,10 +33,23 @@ from yamcs_archive.errors import (
     ForkedError,
     LockedError,
     OutOfSpaceError,
+    ReplacedError,
 )
 from yamcs_archive.storage.generations import Generations
-from yamcs_archive.storage.opening import Opened, open_generation, translated
+from yamcs_archive.storage.medium import (
+    Identity,
+    check_room,
+    check_same,
+    identity_of,
+    in_our_words,
+    told,
+)
+from yamcs_archive.storage.opening import DATA, Opened, no_address_space, open_generation, translated
 from yamcs_archive.storage.recent import RecentBlocks
+
+_ANCHOR = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_PARTS = (2, 4, 8)
+"""A map that cannot be doubled is made larger by the greatest of these parts of it that fits."""
 
 
 class Environment:
@@ -54,9 +67,25 @@ class Environment:
         """The threads that are inside. Reads do not nest, so a thread that enters is in no other read."""
         self._shut = False
         self._closed = False
+        self._replaced = False
+        self._unmapped = False
+        """True while nothing is open, after opening anew failed: whoever comes next tries again."""
         self._map_bytes = map_bytes
         self._users = 0
-        self._open()
+        self.openings = 0
+        """How often a generation was opened, or changed: with each, what is known of the instance may be old."""
+        self.held: Callable[[], None] | None = None
+        """Raises when the lock of the one writer is no longer this process's; None while nobody writes."""
+        with told(instance):
+            # While it is open its identity is given to no other folder, whatever is removed and made there.
+            self._anchor = os.open(instance, _ANCHOR)
+        try:
+            status = os.fstat(self._anchor)
+            self.identity = status.st_dev, status.st_ino
+            self._open()
+        except BaseException:
+            os.close(self._anchor)
+            raise
 
     def _open(self) -> None:
         while True:
@@ -64,18 +93,96 @@ class Environment:
             try:
                 opened = open_generation(path, readonly=self.readonly, map_bytes=self._map_bytes)
             except ArchiveError:
-                if self.generations.is_current(path):
+                if self.generations.current() == path:
                     raise
             else:
-                self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+                self._take(path, opened)
                 return
 
+    def _take(self, path: Path, opened: Opened) -> None:
+        """Go on with what was opened, which is closed when its files are not at their path."""
+        data_file = os.path.join(path, DATA)
+        try:
+            with told(path):
+                self._data = identity_of(data_file)
+        except BaseException:
+            opened.lmdb.close()
+            raise
+        self._data_file = data_file
+        self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+        self.openings += 1
+        self._unmapped = False
+
+    def _open_anew(self) -> None:
+        """Close and open again, while nobody is inside; when this raises, whoever comes next tries again."""
+        self._unmapped = True
+        self.lmdb.close()
+        self._open()
+
+    def _open_if_unmapped(self) -> None:
+        with self.exclusive():
+            if self._unmapped and not self._closed:
+                self._open_anew()
+
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once closed."""
+        """Raise ForkedError in a forked child, ClosedError once closed, ReplacedError for another instance."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
-            raise ClosedError
+            raise self._ended()
+
+    def _ended(self) -> ClosedError:
+        return ReplacedError(str(self.generations.instance)) if self._replaced else ClosedError()
+
+    def begin_writing(self) -> None:
+        """See to it that a transaction of the writer's may begin: it is open, and this process holds the lock.
+
+        Raises GoneError when the lock's file is no longer at its path, so that another process may have
+        locked another one, and what opening raises.
+        """
+        if self._unmapped:
+            self._open_if_unmapped()
+        if self.held is not None:
+            self.held()
+
+    def check_kept(self) -> None:
+        """Raise GoneError unless the file that is written is the one at its path. It takes 2 us.
+
+        Before anything is acknowledged: in a file that was removed or moved, or whose folder was, whoever
+        opens the path next would not find it.
+        """
+        check_same(self._data_file, self._data)
+
+    def check_room(self) -> None:
+        """Raise OutOfSpaceError where the file can hardly grow."""
+        check_room(self._data_file)
+
+    @property
+    def left(self) -> bool:
+        """True when the instance's path leads to another one than this, or to nothing."""
+        try:
+            return identity_of(self.generations.instance) != self.identity
+        except OSError:
+            return True
+
+    def end_unless_written(self) -> None:
+        """Close because another instance is in this one's place, unless this process writes to it.
+
+        Whoever reads gets ReplacedError from now on.
+        """
+        with self.exclusive():
+            if not self._writers:
+                self._end()
+
+    def _end(self) -> None:
+        if not self._closed:
+            self._replaced = True
+            self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self.lmdb.close()
+        os.close(self._anchor)
 
     @property
     def foreign(self) -> bool:
@@ -111,7 +218,7 @@ class Environment:
         """Say whether a transaction is in the generation in use; when it is not, it is ended."""
         here = False
         try:
-            here = self.generations.is_current(self.path)
+            here = self.generations.is_current(self._data_file, self._data)
         finally:
             if not here:
                 transaction.abort()
@@ -119,15 +226,24 @@ class Environment:
         return here
 
     def _follow(self) -> None:
-        """Open the generation in use, if no other thread has done so."""
+        """Open the generation in use, if no other thread has done so; ReplacedError for another instance's."""
         with self.exclusive():
-            if not self._closed and not self.generations.is_current(self.path):
-                left = self.lmdb
+            if self._unmapped or self._closed or self.generations.is_current(self._data_file, self._data):
+                return
+            if self.left:
+                self._end()
+                raise self._ended()
+            left = self.lmdb
+            try:
                 self._open()
-                left.close()
+            finally:
+                if self.lmdb is not left:
+                    left.close()
 
     def _begin_here(self) -> lmdb.Transaction[bytes]:
         for tries_left in (2, 1, 0):
+            if self._unmapped:
+                self._open_if_unmapped()
             self._enter()
             try:
                 return self.lmdb.begin()
@@ -135,8 +251,7 @@ class Environment:
                 self._leave()
                 failure: lmdb.Error = error
                 if tries_left:
-                    with self.exclusive():
-                        self.lmdb.set_mapsize(0)
+                    self._adopt()
             except lmdb.ReadersFullError as error:
                 self._leave()
                 failure = error
@@ -152,7 +267,7 @@ class Environment:
             while self._shut:
                 self._gate.wait()
             if self._closed:
-                raise ClosedError
+                raise self._ended()
             self._readers.add(threading.get_ident())
 
     def _leave(self) -> None:
@@ -187,25 +302,55 @@ class Environment:
                 self._shut = False
                 self._gate.notify_all()
 
-    def grow(self) -> None:
-        """Double the map. Only the writer calls it, without a transaction of its own.
+    def _adopt(self) -> None:
+        """Take the size that another process gave the map, or what there is address space for."""
+        with self.exclusive():
+            if self._closed or self._unmapped:
+                return
+            try:
+                self.lmdb.set_mapsize(0)
+            except lmdb.Error:
+                self._open_anew()  # py-lmdb closes what could not be mapped
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when there is no address space for it.
+    def grow(self) -> None:
+        """Double the map, or make it as much larger as there is address space for, an eighth at least.
+
+        Only the writer calls it, without a transaction of its own. Raises
+        :class:`~yamcs_archive.errors.OutOfSpaceError` when there is none: then the map is as it was.
         """
         with self.exclusive():
-            self._map_bytes = 2 * self.lmdb.info()["map_size"]
+            map_bytes = self.lmdb.info()["map_size"]
+            self._unmapped = True  # py-lmdb closes what it cannot map
             try:
-                self.lmdb.set_mapsize(self._map_bytes)
+                self.lmdb.set_mapsize(2 * map_bytes)
             except lmdb.Error as error:
-                raise OutOfSpaceError(str(self.path), f"the map cannot grow: {error}") from error
+                self._grow_by_less(map_bytes, error)
+            else:
+                self._map_bytes = 2 * map_bytes
+                self._unmapped = False
+
+    def _grow_by_less(self, map_bytes: int, cause: lmdb.Error) -> None:
+        self.lmdb.close()
+        for part in _PARTS:
+            larger = map_bytes + map_bytes // part
+            try:
+                opened = open_generation(self.path, readonly=False, map_bytes=larger, exactly=True)
+            except OutOfSpaceError:
+                continue
+            self._take(self.path, opened)
+            self._map_bytes = larger
+            return
+        self._map_bytes = map_bytes
+        self._open()
+        raise no_address_space(self.path, 2 * map_bytes) from cause
 
     def reopen(self) -> None:
         """Close and open again in this process, after a commit, a sync or a change of generation that
         failed midway. While it cannot be told durably which generation is in use, this raises."""
+        check_same(os.fspath(self.generations.instance), self.identity)
         self.generations.settle()
         with self.exclusive():
-            self.lmdb.close()
-            self._open()
+            self._open_anew()
 
     def copy(self, folder: Path) -> None:
         """Write a copy without free pages into an empty folder; it is not fsynced.
@@ -226,7 +371,7 @@ class Environment:
         """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""
         with self.exclusive():
             left = self.lmdb
-            self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+            self._take(path, opened)
         left.close()
 
     def allocated_bytes(self) -> int:
@@ -235,22 +380,21 @@ class Environment:
             path = self.path
             try:
                 return sum(file.stat().st_blocks * 512 for file in path.iterdir())
-            except FileNotFoundError as error:
+            except OSError as error:
                 with self.read():  # it may have been removed; this goes on in the one in use
                     if self.path == path:
-                        raise self.damaged("its folder", f"{error.filename} is gone") from error
+                        raise in_our_words(error, path) from error
 
     def close(self) -> None:
         """Wait for readers and close; idempotent. In a forked child only this process's handles go."""
         if self.foreign:
             # No other thread of the parent lives here, so the gate may be in any state: leave it be.
-            self._closed = True
-            self.lmdb.close()
+            if not self._closed:
+                self._close()
             return
         with self.exclusive():
             if not self._closed:
-                self._closed = True
-                self.lmdb.close()
+                self._close()
 
 
 _registry: dict[tuple[int, int], Environment] = {}
@@ -265,27 +409,38 @@ def _new_lock_in_child() -> None:
 os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
-def acquire(instance: Path, *, readonly: bool, map_bytes: int) -> Environment:
+def acquire(
+    instance: Path, *, readonly: bool, map_bytes: int, held: Callable[[], None] | None = None
+) -> Environment:
     """Return this process's environment for an instance's folder; each call wants one :func:`release`.
 
-    A reader in the process that writes shares the writer's environment. Raises LockedError where a
-    writer is asked for and this process reads the directory already.
+    A reader in the process that writes shares the writer's environment. ``held`` raises when a writer's
+    lock is no longer its own. Raises LockedError where a writer is asked for and this process reads the
+    directory already.
     """
     with _registry_lock:
-        status = os.stat(instance)
-        identity = status.st_dev, status.st_ino
+        with told(instance):
+            identity = identity_of(instance)
         found = _registry.get(identity)
         if found is not None and found.foreign:
             with suppress(lmdb.Error):
                 found.close()
             del _registry[identity]
             found = None
+        if found is not None and not found._writers and found.left:
+            # It was opened where another instance is now: set aside, and opened under its other name.
+            found.end_unless_written()
+            del _registry[identity]
+            found = None
         if found is None:
-            found = _registry[identity] = Environment(instance, readonly=readonly, map_bytes=map_bytes)
+            found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
+            _registry[found.identity] = found
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
         elif not readonly and not found._writers:
             found._follow()  # another process may have compacted since this one's last writer was closed
+        if not readonly:
+            found.held = held
         found._users += 1  # this module is the class's other half
         found._writers += not readonly
         return found
@@ -298,6 +453,8 @@ def release(environment: Environment, *, readonly: bool) -> None:
     with _registry_lock:
         environment._users -= 1  # as in acquire()
         environment._writers -= not readonly
+        if not readonly:
+            environment.held = None
         if not environment._users:
             for identity, registered in list(_registry.items()):
                 if registered is environment:
