@@ -108,7 +108,9 @@ class Archive:
         """Return the instance of that name; with ``create`` it is made when there is none.
 
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
-        instance can have, ReadOnlyError when it would have to be made, ClosedError, ForkedError.
+        instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
+        longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
+        works once it does not), ClosedError, ForkedError.
 
         >>> Archive.open(directory, readonly=True).instance("nosuch")
         Traceback (most recent call last):
@@ -121,7 +123,7 @@ class Archive:
             found = self._instances.get(name)
             if found is not None:
                 return found
-            known = instance_names(self.path)
+            known = self._names()
             if name not in known:
                 if not create:
                     raise UnknownInstanceError(name, known)
@@ -169,7 +171,7 @@ class Archive:
             self._check_usable()
             if self.readonly:
                 raise ReadOnlyError(f"set instance {name!r} aside")
-            known = instance_names(self.path)
+            known = self._names()
             if name not in known:
                 raise UnknownInstanceError(name, known)
             opened = self._instances.pop(name, None)
@@ -183,12 +185,17 @@ class Archive:
             return kept
 
     def instances(self) -> list[str]:
-        """Return the names of all instances, sorted.
+        """Return the names of all instances, sorted. Raises GoneError when the directory is gone.
 
         >>> Archive.open(directory, readonly=True).instances()
         []
         """
         self._check_usable()
+        return self._names()
+
+    def _names(self) -> list[str]:
+        if self._lock is not None:
+            self._lock.check()  # there may be another archive at the path, in which nothing may be written
         return instance_names(self.path)
 
     def check_writable(self) -> None:

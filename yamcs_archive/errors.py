@@ -266,8 +266,8 @@ class ReplacedError(ClosedError):
     def __init__(self, path: str) -> None:
         UnavailableError.__init__(
             self,
-            f"another instance is now at {path}, where this one was when it was opened (it was set aside, made"
-            " anew or put back): begin anew, without a cursor or key from before",
+            f"another instance is now at {path}, where this one was opened (it was set aside, made anew or"
+            " put back): begin anew, without a cursor or key from before",
         )
         self.path = path
 

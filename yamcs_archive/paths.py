@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError, UnavailableError
@@ -24,10 +25,9 @@ def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
       ...
     yamcs_archive.errors.InvalidInputError: path b'/data': must be text, or an os.PathLike that gives text
     """
-    try:
+    text: object = None
+    with suppress(TypeError):
         text = os.fspath(path)
-    except TypeError:
-        text = b""
     if not isinstance(text, str):
         raise InvalidInputError(field, path, "must be text, or an os.PathLike that gives text")
     if not text or "\0" in text:
@@ -38,7 +38,9 @@ def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
     except UnicodeEncodeError as error:
         raise InvalidInputError(field, path, f"cannot be a path here: {error.reason}") from None
     except RuntimeError:  # there is no such user, or no home
-        raise InvalidInputError(field, path, "names a home directory that is not known; give it in full") from None
+        raise InvalidInputError(
+            field, path, "names a home directory that is not known; give it in full"
+        ) from None
     except FileNotFoundError as error:
         raise UnavailableError(
             f"{text}: the directory that this process is in was removed; give a path that begins with /"

@@ -36,18 +36,11 @@ from yamcs_archive.errors import (
     ReplacedError,
 )
 from yamcs_archive.storage.generations import Generations
-from yamcs_archive.storage.medium import (
-    Identity,
-    check_room,
-    check_same,
-    identity_of,
-    in_our_words,
-    told,
-)
+from yamcs_archive.storage.medium import identity_of, in_our_words, told
 from yamcs_archive.storage.opening import DATA, Opened, no_address_space, open_generation, translated
+from yamcs_archive.storage.place import Place
 from yamcs_archive.storage.recent import RecentBlocks
 
-_ANCHOR = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _PARTS = (2, 4, 8)
 """A map that cannot be doubled is made larger by the greatest of these parts of it that fits."""
 
@@ -73,18 +66,12 @@ class Environment:
         self._map_bytes = map_bytes
         self._users = 0
         self.openings = 0
-        """How often a generation was opened, or changed: with each, what is known of the instance may be old."""
-        self.held: Callable[[], None] | None = None
-        """Raises when the lock of the one writer is no longer this process's; None while nobody writes."""
-        with told(instance):
-            # While it is open its identity is given to no other folder, whatever is removed and made there.
-            self._anchor = os.open(instance, _ANCHOR)
+        """How often a generation was opened, or changed: what was read of the instance before may be old."""
+        self.place = Place(instance)
         try:
-            status = os.fstat(self._anchor)
-            self.identity = status.st_dev, status.st_ino
             self._open()
         except BaseException:
-            os.close(self._anchor)
+            self.place.close()
             raise
 
     def _open(self) -> None:
@@ -101,14 +88,11 @@ class Environment:
 
     def _take(self, path: Path, opened: Opened) -> None:
         """Go on with what was opened, which is closed when its files are not at their path."""
-        data_file = os.path.join(path, DATA)
         try:
-            with told(path):
-                self._data = identity_of(data_file)
+            self.place.enter(os.path.join(path, DATA))
         except BaseException:
             opened.lmdb.close()
             raise
-        self._data_file = data_file
         self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
         self.openings += 1
         self._unmapped = False
@@ -125,7 +109,7 @@ class Environment:
                 self._open_anew()
 
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once closed, ReplacedError for another instance."""
+        """Raise ForkedError in a forked child, ClosedError once closed, or ReplacedError."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
@@ -135,35 +119,14 @@ class Environment:
         return ReplacedError(str(self.generations.instance)) if self._replaced else ClosedError()
 
     def begin_writing(self) -> None:
-        """See to it that a transaction of the writer's may begin: it is open, and this process holds the lock.
+        """See to it that a transaction of the writer's may begin: it is open, and all is at its path.
 
-        Raises GoneError when the lock's file is no longer at its path, so that another process may have
-        locked another one, and what opening raises.
+        Raises GoneError where it is not (of the lock, too, for another process may have locked another file),
+        and what opening raises.
         """
         if self._unmapped:
             self._open_if_unmapped()
-        if self.held is not None:
-            self.held()
-
-    def check_kept(self) -> None:
-        """Raise GoneError unless the file that is written is the one at its path. It takes 2 us.
-
-        Before anything is acknowledged: in a file that was removed or moved, or whose folder was, whoever
-        opens the path next would not find it.
-        """
-        check_same(self._data_file, self._data)
-
-    def check_room(self) -> None:
-        """Raise OutOfSpaceError where the file can hardly grow."""
-        check_room(self._data_file)
-
-    @property
-    def left(self) -> bool:
-        """True when the instance's path leads to another one than this, or to nothing."""
-        try:
-            return identity_of(self.generations.instance) != self.identity
-        except OSError:
-            return True
+        self.place.check_all()
 
     def end_unless_written(self) -> None:
         """Close because another instance is in this one's place, unless this process writes to it.
@@ -182,7 +145,7 @@ class Environment:
     def _close(self) -> None:
         self._closed = True
         self.lmdb.close()
-        os.close(self._anchor)
+        self.place.close()
 
     @property
     def foreign(self) -> bool:
@@ -218,7 +181,7 @@ class Environment:
         """Say whether a transaction is in the generation in use; when it is not, it is ended."""
         here = False
         try:
-            here = self.generations.is_current(self._data_file, self._data)
+            here = self.generations.is_current(self.place.file, self.place.file_identity)
         finally:
             if not here:
                 transaction.abort()
@@ -226,11 +189,16 @@ class Environment:
         return here
 
     def _follow(self) -> None:
-        """Open the generation in use, if no other thread has done so; ReplacedError for another instance's."""
+        """Open the generation in use, if no other thread has done so; ReplacedError when it is of another
+        instance."""
         with self.exclusive():
-            if self._unmapped or self._closed or self.generations.is_current(self._data_file, self._data):
+            if (
+                self._unmapped
+                or self._closed
+                or self.generations.is_current(self.place.file, self.place.file_identity)
+            ):
                 return
-            if self.left:
+            if self.place.left:
                 self._end()
                 raise self._ended()
             left = self.lmdb
@@ -347,7 +315,7 @@ class Environment:
     def reopen(self) -> None:
         """Close and open again in this process, after a commit, a sync or a change of generation that
         failed midway. While it cannot be told durably which generation is in use, this raises."""
-        check_same(os.fspath(self.generations.instance), self.identity)
+        self.place.check_folder()
         self.generations.settle()
         with self.exclusive():
             self._open_anew()
@@ -427,20 +395,20 @@ def acquire(
                 found.close()
             del _registry[identity]
             found = None
-        if found is not None and not found._writers and found.left:
+        if found is not None and not found._writers and found.place.left:
             # It was opened where another instance is now: set aside, and opened under its other name.
             found.end_unless_written()
             del _registry[identity]
             found = None
         if found is None:
             found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
-            _registry[found.identity] = found
+            _registry[found.place.identity] = found
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
         elif not readonly and not found._writers:
             found._follow()  # another process may have compacted since this one's last writer was closed
         if not readonly:
-            found.held = held
+            found.place.held = held
         found._users += 1  # this module is the class's other half
         found._writers += not readonly
         return found
@@ -454,7 +422,7 @@ def release(environment: Environment, *, readonly: bool) -> None:
         environment._users -= 1  # as in acquire()
         environment._writers -= not readonly
         if not readonly:
-            environment.held = None
+            environment.place.held = None
         if not environment._users:
             for identity, registered in list(_registry.items()):
                 if registered is environment:

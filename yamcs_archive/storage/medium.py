@@ -1,4 +1,4 @@
-"""The medium under an archive: its errors in our words, the identity of its files, the room that is left on it.
+"""The medium under an archive: its errors in our words, the identity of files, the room that is left.
 
 Knows no LMDB, and nothing of what the files hold. No OSError leaves what is called :func:`told`.
 """

@@ -59,7 +59,7 @@ def translated(error: lmdb.Error, path: Path) -> ArchiveError:
 
 
 def nearly_full(path: os.PathLike[str]) -> bool:
-    """Say whether a write to a generation may have failed for want of room: LMDB reports a short one as EIO."""
+    """Say whether a write to a generation may have failed for want of room, which LMDB may call EIO."""
     try:
         return medium.nearly_full(os.path.join(path, DATA))
     except OSError:
@@ -165,6 +165,6 @@ def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
             " 002 or 007 (UMask= in systemd's unit); for the files that are there, chmod g+w this one"
         )
     return UnavailableError(
-        f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA} and to write"
-        f" to {LOCK}"
+        f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA}, and to"
+        f" write to {LOCK}"
     )

@@ -158,7 +158,7 @@ class LmdbStore:
                 self._writer.close()
             if isinstance(error, RuntimeError):  # Python's word for a thread that the system refused
                 raise UnavailableError(
-                    f"{instance}: {error}; raise the limits of threads and address space (ulimit -u, ulimit -v)"
+                    f"{instance}: {error}; raise the limits of threads and memory (ulimit -u, ulimit -v)"
                 ) from error
             raise
 
@@ -216,8 +216,7 @@ class LmdbStore:
         self._appending()
         self._environment.check_usable()
         self._environment.begin_writing()
-        self._environment.check_kept()
-        self._environment.check_room()
+        self._environment.place.check_room()
 
     def _here(self) -> Environment:
         """Return the environment to read in: where another process writes, of the instance that is there now.
@@ -226,7 +225,7 @@ class LmdbStore:
         there is none.
         """
         if self._writer is None and (
-            self._environment.left or self._environment.openings != self._openings
+            self._environment.place.left or self._environment.openings != self._openings
         ):
             self._environment.check_usable()
             self._renew()
@@ -237,7 +236,7 @@ class LmdbStore:
             before = self._environment
             if self._closed:
                 return
-            if before.left:
+            if before.place.left:
                 found = acquire(self._folder, readonly=True, map_bytes=self._options.map_bytes)
                 try:
                     meta = read_meta(found)
@@ -269,9 +268,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         environment.check_usable()
-        return Stretches(
-            environment, query, self._meta.horizon, self._options.read_events_max, pause_us
-        )
+        return Stretches(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
