@@ -32,17 +32,23 @@ from yamcs_archive.errors import (
     DamagedError,
     ForkedError,
     LockedError,
-    OutOfSpaceError,
     ReplacedError,
 )
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.medium import identity_of, in_our_words, told
-from yamcs_archive.storage.opening import DATA, Opened, no_address_space, open_generation, translated
+from yamcs_archive.storage.opening import (
+    DATA,
+    Opened,
+    may_grow,
+    no_address_space,
+    open_generation,
+    translated,
+)
 from yamcs_archive.storage.place import Place
 from yamcs_archive.storage.recent import RecentBlocks
 
-_PARTS = (2, 4, 8)
-"""A map that cannot be doubled is made larger by the greatest of these parts of it that fits."""
+_PARTS = (1, 2, 4, 8)
+"""A map grows by itself, or by the largest of these parts of it for which there is room."""
 
 
 class Environment:
@@ -127,6 +133,11 @@ class Environment:
         if self._unmapped:
             self._open_if_unmapped()
         self.place.check_all()
+
+    @property
+    def left(self) -> bool:
+        """True when the instance's path leads elsewhere, or has done so when somebody looked."""
+        return self._replaced or self.place.left
 
     def end_unless_written(self) -> None:
         """Close because another instance is in this one's place, unless this process writes to it.
@@ -278,7 +289,7 @@ class Environment:
             try:
                 self.lmdb.set_mapsize(0)
             except lmdb.Error:
-                self._open_anew()  # py-lmdb closes what could not be mapped
+                self._open_anew()  # py-lmdb closes what it cannot map
 
     def grow(self) -> None:
         """Double the map, or make it as much larger as there is address space for, an eighth at least.
@@ -288,29 +299,26 @@ class Environment:
         """
         with self.exclusive():
             map_bytes = self.lmdb.info()["map_size"]
-            self._unmapped = True  # py-lmdb closes what it cannot map
-            try:
-                self.lmdb.set_mapsize(2 * map_bytes)
-            except lmdb.Error as error:
-                self._grow_by_less(map_bytes, error)
-            else:
-                self._map_bytes = 2 * map_bytes
-                self._unmapped = False
+            for part in _PARTS:
+                more_bytes = map_bytes // part
+                if may_grow(more_bytes) and self._remap(map_bytes + more_bytes):
+                    return
+            if self._unmapped:
+                self._open_anew()
+        raise no_address_space(self.path, 2 * map_bytes)
 
-    def _grow_by_less(self, map_bytes: int, cause: lmdb.Error) -> None:
-        self.lmdb.close()
-        for part in _PARTS:
-            larger = map_bytes + map_bytes // part
-            try:
-                opened = open_generation(self.path, readonly=False, map_bytes=larger, exactly=True)
-            except OutOfSpaceError:
-                continue
-            self._take(self.path, opened)
-            self._map_bytes = larger
-            return
+    def _remap(self, map_bytes: int) -> bool:
+        """Make the map as large as that; False when it does not fit: then nothing is mapped."""
+        if self._unmapped:
+            return False
+        self._unmapped = True  # py-lmdb closes what it cannot map
+        try:
+            self.lmdb.set_mapsize(map_bytes)
+        except lmdb.Error:
+            return False
         self._map_bytes = map_bytes
-        self._open()
-        raise no_address_space(self.path, 2 * map_bytes) from cause
+        self._unmapped = False
+        return True
 
     def reopen(self) -> None:
         """Close and open again in this process, after a commit, a sync or a change of generation that
@@ -395,7 +403,7 @@ def acquire(
                 found.close()
             del _registry[identity]
             found = None
-        if found is not None and not found._writers and found.place.left:
+        if found is not None and not found._writers and found.left:
             # It was opened where another instance is now: set aside, and opened under its other name.
             found.end_unless_written()
             del _registry[identity]

@@ -35,8 +35,11 @@ _OPEN_TRIES = 5
 _OPEN_WAIT_S = 0.05
 _MODE = 0o666
 """What the umask leaves of it: under 002 a group's readers may enter themselves in LMDB's lock file."""
-_FREE_MAPS = 4
-"""A map is made where there is room for so many: the process needs address space for more than maps."""
+_FREE_MAPS = 16
+"""A map is made where there is room for so many: those of other instances, threads and what is read need
+address space too, and a map grows when it is full."""
+_LEFT_FREE_BYTES = 32 << 20
+"""What must be left free when a map grows: else reading what it holds would end in a MemoryError."""
 _MAP_SPARE_BYTES = 1 << 20
 """What the least map has beyond its file."""
 _PAGE_BYTES = 1 << 12
@@ -73,13 +76,13 @@ class Opened(NamedTuple):
     databases: dict[str, lmdb._Database]
 
 
-def open_generation(path: Path, *, readonly: bool, map_bytes: int, exactly: bool = False) -> Opened:
+def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it when there is none.
 
-    Where there is too little address space for ``map_bytes`` less is reserved, down to what the file needs,
-    unless ``exactly`` so many are wanted. Raises OutOfSpaceError when that does not fit either.
+    Where there is too little address space for ``map_bytes`` less is reserved, down to what the file needs.
+    Raises OutOfSpaceError when that does not fit either.
     """
-    opened = _open_lmdb(path, readonly, map_bytes, exactly)
+    opened = _open_lmdb(path, readonly, map_bytes)
     try:
         opened.reader_check()
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
@@ -95,11 +98,11 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int, exactly: bool
     return Opened(opened, databases)
 
 
-def _open_lmdb(path: Path, readonly: bool, map_bytes: int, exactly: bool) -> lmdb.Environment:
+def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
     tries_left, size_bytes = _OPEN_TRIES, map_bytes
-    least_bytes = map_bytes if exactly else min(map_bytes, _least_map_bytes(path))
+    least_bytes = min(map_bytes, _least_map_bytes(path))
     while True:
-        while size_bytes > least_bytes and not _is_free(_FREE_MAPS * size_bytes):
+        while size_bytes > least_bytes and not is_free(_FREE_MAPS * size_bytes):
             size_bytes = max(size_bytes // 2, least_bytes)
         try:
             return lmdb.open(
@@ -133,7 +136,12 @@ def _least_map_bytes(path: Path) -> int:
     return -(-(file_bytes + _MAP_SPARE_BYTES) // _PAGE_BYTES) * _PAGE_BYTES
 
 
-def _is_free(size_bytes: int) -> bool:
+def may_grow(more_bytes: int) -> bool:
+    """Say whether there is address space for so much more of a map."""
+    return is_free(more_bytes + _LEFT_FREE_BYTES)
+
+
+def is_free(size_bytes: int) -> bool:
     """Say whether there is address space of that size; it is given back at once."""
     try:
         mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import ArchiveError, MirrorError, ReadOnlyError, UnavailableError
+from yamcs_archive.errors import ArchiveError, ForkedError, MirrorError, ReadOnlyError, UnavailableError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
@@ -224,10 +224,9 @@ class LmdbStore:
         It may have been set aside and made anew, and so may what it says about itself. Raises GoneError when
         there is none.
         """
-        if self._writer is None and (
-            self._environment.place.left or self._environment.openings != self._openings
-        ):
-            self._environment.check_usable()
+        if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
+            if os.getpid() != self._pid:
+                raise ForkedError
             self._renew()
         return self._environment
 
@@ -236,7 +235,7 @@ class LmdbStore:
             before = self._environment
             if self._closed:
                 return
-            if before.place.left:
+            if before.left:
                 found = acquire(self._folder, readonly=True, map_bytes=self._options.map_bytes)
                 try:
                     meta = read_meta(found)
