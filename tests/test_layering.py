@@ -52,7 +52,7 @@ BELOW = {
     "wire": LOWEST | {"event", "offered"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
-    "server": LOWEST | {"archive", "http", "mirror"},
+    "server": LOWEST | {"options", "archive", "http", "mirror"},
     "mirror": MODEL | {"results", "instance", "archive", "wire"},
     "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},

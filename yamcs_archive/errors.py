@@ -281,8 +281,8 @@ class GoneError(UnavailableError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            f"{path} is no longer what was opened ({reason}), so nothing is stored there, or read from it; put"
-            " it back, or close the archive and open it again"
+            f"{path} is no longer what was opened ({reason}), so nothing is stored there, or read from it;"
+            " put it back, or close the archive and open it again"
         )
         self.path, self.reason = path, reason
 

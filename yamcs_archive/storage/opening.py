@@ -164,15 +164,17 @@ def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
     if os.strerror(errno.EACCES) not in str(error):
         return translated(error, path)
     data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)
-    if os.access(data, os.R_OK if readonly else os.R_OK | os.W_OK, effective_ids=True) and not os.access(
-        lock, os.R_OK | os.W_OK, effective_ids=True
-    ):
+    if _may(data, os.R_OK if readonly else os.R_OK | os.W_OK) and not _may(lock, os.R_OK | os.W_OK):
         return UnavailableError(
-            f"{lock}: {error}: who reads enters itself there, so user {os.geteuid()} must be able to write to"
-            " it. Let the reader belong to the group of the files, and the program that writes run with umask"
-            " 002 or 007 (UMask= in systemd's unit); for the files that are there, chmod g+w this one"
+            f"{lock}: {error}: whoever reads is entered there, so user {os.geteuid()} must be able to write to"
+            " it. Let that user belong to the group of the files, and the program that writes run with umask"
+            f" 002 or 007 (UMask= in a unit of systemd); for what is there already: chmod g+w {lock}"
         )
     return UnavailableError(
         f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA}, and to"
         f" write to {LOCK}"
     )
+
+
+def _may(file: str, mode: int) -> bool:
+    return os.access(file, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -29,7 +29,11 @@ class Place:
         """Raises when the lock of the one writer is no longer this process's; None while nobody writes."""
         with told(instance):
             self._descriptor = os.open(instance, _FOLDER)
-        status = os.fstat(self._descriptor)
+            try:
+                status = os.fstat(self._descriptor)
+            except BaseException:
+                self.close()
+                raise
         self.identity = status.st_dev, status.st_ino
 
     def enter(self, file: str) -> None:
