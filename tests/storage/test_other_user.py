@@ -1,4 +1,4 @@
-"""Readers that are other users than the writer: what they must be able to write to, and who gives it to them."""
+"""Readers that are other users than the writer: what they need, what they are told, and who gives it."""
 
 import os
 import shutil

@@ -166,9 +166,9 @@ def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
     data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)
     if _may(data, os.R_OK if readonly else os.R_OK | os.W_OK) and not _may(lock, os.R_OK | os.W_OK):
         return UnavailableError(
-            f"{lock}: {error}: whoever reads is entered there, so user {os.geteuid()} must be able to write to"
-            " it. Let that user belong to the group of the files, and the program that writes run with umask"
-            f" 002 or 007 (UMask= in a unit of systemd); for what is there already: chmod g+w {lock}"
+            f"{lock}: {error}: whoever reads is entered there, so user {os.geteuid()} must be able to write"
+            " to it. Let that user belong to the group of the files, and let the program that writes run with"
+            f" umask 002 or 007 (UMask= in a unit of systemd); for what is there already: chmod g+w {lock}"
         )
     return UnavailableError(
         f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA}, and to"
