@@ -20,7 +20,7 @@ __main__
              |
           event   options
                \\  /
-        times, limits, errors
+    paths, times, limits, errors
 """
 
 import ast
@@ -33,12 +33,13 @@ import pytest
 from tests.child import ROOT, run
 
 PACKAGE = ROOT / "yamcs_archive"
-LOWEST = {"errors", "limits", "times"}
+LOWEST = {"errors", "limits", "times", "paths"}
 MODEL = LOWEST | {"event", "options"}
 BELOW = {
     "errors": set[str](),
     "limits": set[str](),
     "times": {"errors", "limits"},
+    "paths": {"errors"},
     "event": LOWEST,
     "options": LOWEST,
     "offered": LOWEST | {"event"},
@@ -51,7 +52,7 @@ BELOW = {
     "wire": LOWEST | {"event", "offered"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
-    "server": LOWEST | {"archive", "http", "mirror"},
+    "server": LOWEST | {"options", "archive", "http", "mirror"},
     "mirror": MODEL | {"results", "instance", "archive", "wire"},
     "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},

@@ -6,7 +6,7 @@ import _thread
 import atexit
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count
@@ -18,11 +18,13 @@ from yamcs_archive.errors import (
     ClosedError,
     ForkedError,
     InvalidInputError,
+    MirrorError,
     ReadOnlyError,
     UnknownInstanceError,
 )
 from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
+from yamcs_archive.paths import given_path
 from yamcs_archive.storage.directory import (
     WriterLock,
     check_instance_name,
@@ -30,8 +32,10 @@ from yamcs_archive.storage.directory import (
     instance_names,
     open_directory,
     rename_instance,
+    settle_instances,
 )
 from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.medium import check_room
 from yamcs_archive.storage.store import LmdbStore
 
 _KEPT_STEM_MAX = 96
@@ -72,17 +76,22 @@ class Archive:
     ) -> Self:
         """Open the archive in a directory, made when absent (unless ``readonly``).
 
+        ``path`` may begin with ``~``. It leads to the same directory from here on, whatever directory the
+        process changes to.
+
         ``holder`` is told to others who try to write to it meanwhile, beside the process id: an
         address, for instance.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
         NotAnArchiveError for a directory that holds something else or lies on a network file system,
-        FormatVersionError when an instance was written by a newer version.
+        FormatVersionError when an instance was written by a newer version, OutOfSpaceError and
+        UnavailableError (no right to it, too many open files) where the system refuses: then nothing is
+        locked, and the same call works once it does not. InvalidInputError for what is no path.
 
         >>> Archive.open(directory, readonly=True).readonly
         True
         """
-        directory = Path(path)
+        directory = given_path(path)
         open_directory(directory, readonly=readonly)
         lock: WriterLock | None = None
         try:
@@ -107,7 +116,9 @@ class Archive:
         """Return the instance of that name; with ``create`` it is made when there is none.
 
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
-        instance can have, ReadOnlyError when it would have to be made, ClosedError, ForkedError.
+        instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
+        longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
+        works once it does not), ClosedError, ForkedError.
 
         >>> Archive.open(directory, readonly=True).instance("nosuch")
         Traceback (most recent call last):
@@ -126,14 +137,18 @@ class Archive:
             if found is not None:
                 return found
             _archives_in_use.add(self)
-            known = instance_names(self.path)
+            known = self._names()
             if name not in known:
                 if not create:
                     raise UnknownInstanceError(name, known)
                 if self.readonly:
                     raise ReadOnlyError(f"create instance {name!r}")
                 create_instance(self.path, name, lambda folder: LmdbStore.create(folder, name, self._options))
-            store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options)
+            held = None
+            if self._lock is not None:
+                settle_instances(self.path)
+                held = self._lock.check
+            store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
 
@@ -175,7 +190,7 @@ class Archive:
             self._check_usable()
             if self.readonly:
                 raise ReadOnlyError(f"set instance {name!r} aside")
-            known = instance_names(self.path)
+            known = self._names()
             if name not in known:
                 raise UnknownInstanceError(name, known)
             opened = self._instances.pop(name, None)
@@ -193,13 +208,42 @@ class Archive:
             return kept
 
     def instances(self) -> list[str]:
-        """Return the names of all instances, sorted.
+        """Return the names of all instances, sorted. Raises GoneError when the directory is gone.
 
         >>> Archive.open(directory, readonly=True).instances()
         []
         """
         self._check_usable()
+        return self._names()
+
+    def _names(self) -> list[str]:
+        if self._lock is not None:
+            self._lock.check()  # there may be another archive at the path, in which nothing may be written
         return instance_names(self.path)
+
+    def check_writable(self) -> None:
+        """Raise what an append would meet now, as far as that can be told without one; it takes some 20 us.
+
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 1 MiB is left for the files, or
+        below the process's limit of a file's size, GoneError when the directory or an instance that is open
+        is no longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. Instances
+        that are copies of served ones are no fault, see
+        :meth:`Instance.check_writable <yamcs_archive.Instance.check_writable>`.
+
+        >>> Archive.open(directory).check_writable()
+        >>> Archive.open(directory, readonly=True).check_writable()
+        Traceback (most recent call last):
+          ...
+        yamcs_archive.errors.ReadOnlyError: cannot append: the archive is open read-only; ...
+        """
+        self._check_usable()
+        if self._lock is None:
+            raise ReadOnlyError("append")
+        self._lock.check()
+        check_room(os.fspath(self.path))
+        for instance in tuple(self._instances.values()):
+            with suppress(MirrorError):
+                instance.check_writable()
 
     def close(self) -> None:
         """Commit what was appended, stop the writers and give the directory free; idempotent.

@@ -20,6 +20,8 @@
     │   ├── RequestIdsFullError            as many request ids are kept as may be
     │   ├── LockedError                    another process writes to this directory: .holder
     │   ├── ClosedError                    the archive is closed
+    │   │   └── ReplacedError              another instance is in the place of the one that was read
+    │   ├── GoneError                      what was opened is no longer at its path: .path, .reason
     │   ├── ForkedError                    opened before fork(), used in the child
     │   ├── OutOfSpaceError                the medium is full; nothing was stored
     │   └── OutcomeUnknownError            the commit failed midway: .events, as they would stand
@@ -253,6 +255,36 @@ class ClosedError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("the archive is closed; open it again")
+
+
+class ReplacedError(ClosedError):
+    """Another instance is in the place of the one that was read, or it was put back from elsewhere.
+
+    What was under way ends with this; what is begun now reads the instance that is there.
+    """
+
+    def __init__(self, path: str) -> None:
+        UnavailableError.__init__(
+            self,
+            f"another instance is now at {path}, where this one was opened (it was set aside, made anew or"
+            " put back): begin anew, without a cursor or key from before",
+        )
+        self.path = path
+
+
+class GoneError(UnavailableError):
+    """A file or folder that was opened is no longer at its path: removed, moved or replaced; ``reason`` says.
+
+    Whoever appends is not told that it is stored, for the next program that opens the path would not find it.
+    Once it is back at its path, all goes on; else close the archive and open it again.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path} is no longer what was opened ({reason}), so nothing is stored there, or read from it;"
+            " put it back, or close the archive and open it again"
+        )
+        self.path, self.reason = path, reason
 
 
 class ForkedError(UnavailableError):

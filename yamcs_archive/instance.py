@@ -110,6 +110,18 @@ class Instance:
         columns = prepare((event,), self._options.clock)
         return self._store.append(columns, _appended, asked((event,), request_id))
 
+    def check_writable(self) -> None:
+        """Raise what an append would meet now, as far as that can be told without one; it takes some 10 us.
+
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 1 MiB is left for the file, or
+        below the process's limit of a file's size, GoneError when it is no longer at its path, or the
+        archive's lock was removed, MirrorError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> sim.check_writable()
+        """
+        self._check_open()
+        self._store.check_writable()
+
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in chunks that are each durable before the next one is handed over.
 

@@ -1,5 +1,6 @@
 """The history of another server: taken whole, over connections that break, again and again."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
 from tests.http.feeds import waitress_server
 from tests.wire.test_shown import message
 from yamcs_archive import Archive, Event, Instance, Severity
+from yamcs_archive.errors import UnavailableError
 from yamcs_archive.importers.yamcs import NOTE, History, Imported, SourceError, import_history
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
@@ -217,3 +219,42 @@ def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -
 def test_the_command_says_what_is_missing(run: Run) -> None:  # noqa: F811
     assert "give --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
     assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2
+
+
+def test_a_note_that_cannot_be_written_does_not_stop_an_import(
+    tmp_path: Path, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    for n in range(3):
+        recorded.add(Event(f"{n}", source="S", seq_number=n, generation_time=n, reception_time=n))
+    with served(recorded) as url:
+        done = import_history(History(url, "sim"), sim, tmp_path / "gone", lambda _: None)
+    assert (done.stored, done.whole) == (3, True)
+
+
+def test_the_end_of_an_import_is_durable(
+    tmp_path: Path, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if (folder := os.readlink(f"/proc/self/fd/{descriptor}")) == str(tmp_path):
+            assert not (tmp_path / NOTE).exists()
+            synced.append(folder)
+
+    recorded = Recorded()
+    recorded.add(Event("a", source="S", seq_number=0, generation_time=0, reception_time=0))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with served(recorded) as url:
+        import_history(History(url, "sim"), sim, tmp_path, lambda _: None)
+    # Else a power cut would bring the note back, and the next import pass over what came late.
+    assert synced == [str(tmp_path)]
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with served(recorded) as url, pytest.raises(UnavailableError, match="remove it before the next one"):
+        import_history(History(url, "sim"), sim, tmp_path, lambda _: None)

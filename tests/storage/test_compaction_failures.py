@@ -205,6 +205,33 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
     assert lines[2] == f"{events + 1} {events + 1}"
 
 
+@pytest.mark.parametrize("action", ["settle", "compact"])
+def test_a_full_disk_while_sealing_is_told_as_such(tmp_path: Path, action: str) -> None:
+    printed = run(
+        """
+        import os, resource
+        from pathlib import Path
+        directory, action = sys.argv[1:]
+        sim = Archive.open(directory, options=Options(maintenance=False)).instance("sim", create=True)
+        for n in range(20):
+            sim.append_many(Event(os.urandom(900).hex(), generation_time=n + 20 * m) for m in range(50))
+        file = Path(directory) / "sim" / "gen-1" / "data.mdb"
+        # In the middle of a page, as where a disk is full: LMDB says "Input/output error" of a short write.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 6000, resource.RLIM_INFINITY))
+        try:
+            getattr(sim, action)()
+        except OutOfSpaceError as error:
+            print("no space")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        getattr(sim, action)()
+        print(sum(1 for _ in sim.events()))
+        """,
+        tmp_path / "a",
+        action,
+    )
+    assert printed == "no space\n1000\n"
+
+
 def test_a_map_that_fills_up_meanwhile_grows_in_both_folder(tmp_path: Path, at: Any) -> None:
     options = Options(map_bytes=1 << 18, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:

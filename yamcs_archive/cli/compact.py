@@ -9,6 +9,7 @@ from pathlib import Path
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.errors import NotAnArchiveError
+from yamcs_archive.paths import given_path
 
 EPILOG = """examples:
   yamcs-archive compact --data ops-data
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
     if not data:
         raise UsageError("which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
-    directory = Path(data)
+    directory = given_path(data)
     if not directory.exists():  # opened for writing it would be made, though the name is likely a slip
         raise NotAnArchiveError(str(directory), "there is no such directory")
     with Archive.open(directory, holder="yamcs-archive compact") as archive:

@@ -21,6 +21,7 @@ from yamcs_archive.cli.request import LogRequest
 from yamcs_archive.errors import NotAnArchiveError
 from yamcs_archive.event import Event
 from yamcs_archive.instance import Instance
+from yamcs_archive.paths import given_path
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import shown
 
@@ -126,11 +127,11 @@ def chosen_place(options: argparse.Namespace) -> Path | str:
     Raises :class:`UsageError` when there is neither.
     """
     if options.data is not None:
-        return Path(options.data)
+        return given_path(options.data, "--data")
     if options.url is not None:
         return str(options.url)
     if data := os.environ.get("YAMCS_ARCHIVE_DATA"):
-        return Path(data)
+        return given_path(data, "YAMCS_ARCHIVE_DATA")
     if url := os.environ.get("YAMCS_ARCHIVE_URL"):
         if not is_url(url):
             raise UsageError(f"YAMCS_ARCHIVE_URL {url!r} is not a URL; set it as http://127.0.0.1:8090")

@@ -80,6 +80,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="follow the instances of a served archive, those that are named or all that it has at the start,"
         " and serve the copies; they take no events of their own",
     )
+    parser.add_argument(
+        "--map-bytes",
+        type=int,
+        default=Settings.map_bytes,
+        metavar="N",
+        help="address space, no disk space, that is reserved for each instance at first; where there is less,"
+        " less is taken, and it grows; default: %(default)s, which is 64 GiB",
+    )
     parser.set_defaults(run=run)
 
 
@@ -98,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
         stop_wait_s=options.stop_wait,
         cors_origins=options.cors_origin,
         mirror_of=options.mirror_of,
+        map_bytes=options.map_bytes,
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra

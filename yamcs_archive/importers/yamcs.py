@@ -193,10 +193,27 @@ class _Note:
             return
         text = json.dumps({**self._about, "reached": reached, "time": format_rfc3339(reached)}, indent=2)
         draft = self._path.with_suffix(".part")
-        draft.write_text(text + "\n", encoding="utf-8")
-        os.replace(draft, self._path)
+        with suppress(OSError):  # rule 3; what is wrong with the medium, the events' own commits tell
+            draft.write_text(text + "\n", encoding="utf-8")
+            os.replace(draft, self._path)
 
     def remove(self) -> None:
-        """The import is finished: the next one begins at the beginning, for late events may have come."""
-        with suppress(FileNotFoundError):
+        """The import is finished: the next one begins at the beginning, for late events may have come.
+
+        Durably: a note that a power cut brought back would have the next one pass them over. Raises
+        UnavailableError when it cannot be removed.
+        """
+        try:
             self._path.unlink()
+            descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._path} says that this import is not finished, though it is, and cannot be removed"
+                f" ({error.strerror or error}): remove it before the next one"
+            ) from error

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
+from yamcs_archive.limits import MAP_BYTES_DEFAULT
 
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
+MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
+"""A map of less than 1 MiB grows at once; 64 TiB are half of all that a process can address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,16 @@ class Settings:
     mirror_of: str | None = None
     """The URL of a served archive whose instances are followed here, and served as copies."""
 
+    map_bytes: int = MAP_BYTES_DEFAULT
+    """Address space reserved for each instance at first: less where there is less, more when it is full."""
+
     def __post_init__(self) -> None:
-        bounds = (("port", 0, 65535), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
+        bounds = (
+            ("port", 0, 65535),
+            ("threads", 1, THREADS_MAX),
+            ("stop_wait_s", 1, STOP_WAIT_S_MAX),
+            ("map_bytes", MAP_BYTES_MIN, MAP_BYTES_MAX),
+        )
         faults = [
             f"{name}={value}"
             for name, least, most in bounds

@@ -168,6 +168,7 @@ class Committer:
         return True
 
     def _refresh(self) -> None:
+        self._environment.begin_writing()
         if self._stale or self._attempting:
             self._stale = True
             self._environment.reopen()
@@ -222,6 +223,7 @@ class Committer:
                 self._unsaved.add(source)
             if not group.stretches and not kept and submissions:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
+                self._environment.place.check_kept()
                 self._sources.update(changed)
                 return group
             if group.stretches:
@@ -235,6 +237,7 @@ class Committer:
             try:
                 transaction.commit()
                 reach("after-commit")
+                self._environment.place.check_kept()
                 self._note(group, number, changed)
             except Exception as error:
                 # Not as it came: whoever asked would try again, and have what is stored here twice.
@@ -290,6 +293,7 @@ class Committer:
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
+        self._environment.place.check_kept()
         self._head = head
         self._unsaved.difference_update(changed)
         self._sources.update(changed)

@@ -29,8 +29,15 @@ from yamcs_archive.storage.blocks import OpenBlock
 from yamcs_archive.storage.checksums import Sealer
 from yamcs_archive.storage.directory import sync_directory
 from yamcs_archive.storage.environment import Environment
-from yamcs_archive.storage.generations import told
-from yamcs_archive.storage.opening import DATABASES, Opened, nearly_full, open_generation, translated
+from yamcs_archive.storage.medium import told
+from yamcs_archive.storage.opening import (
+    DATABASES,
+    Opened,
+    nearly_full,
+    no_address_space,
+    open_generation,
+    translated,
+)
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.summaries import BLOCK_LEVEL
 
@@ -251,7 +258,8 @@ def _apply(changes: list[Change], copy: Opened, path: Path) -> None:
 
 
 def _grow(copy: Opened, path: Path) -> None:
+    map_bytes = 2 * copy.lmdb.info()["map_size"]
     try:
-        copy.lmdb.set_mapsize(2 * copy.lmdb.info()["map_size"])
+        copy.lmdb.set_mapsize(map_bytes)
     except lmdb.Error as error:
-        raise translated(error, path) from error
+        raise no_address_space(path, map_bytes) from error

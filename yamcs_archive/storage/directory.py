@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -24,11 +25,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
+from yamcs_archive.storage.medium import Identity, check_same, identity_of, in_our_words, told
 
 LAYOUT_VERSION = 1
 _MARKER, _LOCK = "ARCHIVE", "archive.lock"
@@ -53,6 +56,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
         "fuse.glusterfs",
     )
 )
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
 
 
@@ -110,9 +114,8 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         raise NotAnArchiveError(str(path), "a 32-bit process cannot map an archive; use a 64-bit Python")
     marker = path / _MARKER
     try:
-        if not readonly and not path.exists():
-            path.mkdir(parents=True)
-            sync_directory(path.parent)
+        if not readonly:
+            make_folders(path)
         if not path.is_dir():
             raise NotAnArchiveError(
                 str(path), "there is no such directory" if not path.exists() else "it is not a directory"
@@ -123,13 +126,40 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if not marker.exists():
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
+            with suppress(PermissionError):  # a folder that others made, in one that only they may read
+                sync_directory(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
             raise NotAnArchiveError(
                 str(path), f"its layout is {found.strip()!r}, this program knows {_MARKER_TEXT.strip()!r}"
             )
     except OSError as error:
-        raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+        if error.errno in _NO_FOLDER:
+            raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+        raise in_our_words(error, path) from error
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are absent, durably: each name in the folder that has it.
+
+    When this raises OSError, those that it made are taken away again: the next call would take them for
+    durable.
+    """
+    absent: list[Path] = []
+    while not path.exists():
+        absent.append(path)
+        path = path.parent
+    made: list[Path] = []
+    try:
+        for folder in reversed(absent):
+            folder.mkdir(exist_ok=True)  # another process may make it at the same moment
+            made.append(folder)
+            sync_directory(folder.parent)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # another process may have put something there
+                folder.rmdir()
+        raise
 
 
 def _file_system(path: Path) -> str:
@@ -182,18 +212,18 @@ class WriterLock:
         """
         self.releasing = False
         """True from the moment at which it is sure that it will be released soon."""
-        self._pid = os.getpid()
         self._file: io.FileIO | None = None
-        status = os.stat(directory)
-        self._identity = status.st_dev, status.st_ino
+        self._path = os.fspath(directory / _LOCK)
         wait_until_s = time.monotonic() + _RELEASE_WAIT_S
-        while not self._take(directory, patient=time.monotonic() < wait_until_s):
-            time.sleep(_RELEASE_LOOK_S)
-        try:
-            self._tell(holder)
-        except BaseException:
-            self.release()
-            raise
+        with told(directory):
+            self._identity = identity_of(directory)
+            try:
+                while not self._take(directory, patient=time.monotonic() < wait_until_s):
+                    time.sleep(_RELEASE_LOOK_S)
+                self._tell(holder)
+            except BaseException:
+                self.release()  # else this process could not open it again
+                raise
 
     def _take(self, directory: Path, *, patient: bool) -> bool:
         with _locks_guard:
@@ -201,6 +231,7 @@ class WriterLock:
             if other is None:
                 # An interrupt leaves the file to this object, with which it is closed, or to nobody.
                 self._file = _locked(directory)
+                self._file_identity = _file_identity(self._file)
                 _locks[self._identity] = weakref.ref(self)
                 return True
             if other.releasing and patient:
@@ -213,9 +244,17 @@ class WriterLock:
 
     def _tell(self, holder: str) -> None:
         file = cast(io.FileIO, self._file)
-        who = f"process {self._pid} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
         os.ftruncate(file.fileno(), 0)
         os.pwrite(file.fileno(), who.encode(), 0)
+
+    def check(self) -> None:
+        """Raise GoneError when the file that is locked is no longer at its path. It takes 2 us.
+
+        Another process may have made one since, locked it, and written: what is known here of the archive
+        need not be true any longer, so nothing more may be written with this lock.
+        """
+        check_same(self._path, self._file_identity)
 
     def release(self) -> None:
         """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
@@ -232,52 +271,89 @@ class WriterLock:
 
 
 def _locked(directory: Path) -> io.FileIO:
-    file = io.FileIO(directory / _LOCK, "r+", opener=_open_or_make)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        other = os.pread(file.fileno(), 1024, 0).decode(errors="replace").strip()
-        file.close()
-        raise LockedError(str(directory), other or "another process") from None
-    return file
+    """Return the lock's file, locked; made when absent. Raises LockedError, OSError."""
+    path = directory / _LOCK
+    while True:
+        file = io.FileIO(path, "r+", opener=_open_or_make)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if identity_of(path) == _file_identity(file):
+                    return file
+        except BlockingIOError:
+            other = ""
+            with suppress(OSError):
+                other = os.pread(file.fileno(), 1024, 0).decode(errors="replace").strip()
+            file.close()
+            raise LockedError(str(directory), other or "another process") from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # it was removed between the two steps
 
 
 def _open_or_make(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT, 0o644)
+    return os.open(path, flags | os.O_CREAT, 0o666)  # the umask decides
+
+
+def _file_identity(file: io.FileIO) -> Identity:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
 
 
 def instance_names(directory: Path) -> list[str]:
-    """Return the names of the instances in an archive's directory, sorted."""
-    return sorted(
-        entry.name
-        for entry in directory.iterdir()
-        if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
-    )
+    """Return the names of the instances in an archive's directory, sorted; GoneError when it is gone."""
+    with told(directory):
+        return sorted(
+            entry.name
+            for entry in directory.iterdir()
+            if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
+        )
 
 
 def rename_instance(directory: Path, name: str, new_name: str) -> None:
-    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken."""
-    final = directory / check_instance_name(new_name)
-    if final.exists():
-        raise InstanceExistsError(new_name)
-    (directory / name).rename(final)
-    sync_directory(directory)
+    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken.
+
+    When this raises, it has its old name, unless the medium refuses that too.
+    """
+    old, new = directory / name, directory / check_instance_name(new_name)
+    with told(directory):
+        if new.exists():
+            raise InstanceExistsError(new_name)
+        old.rename(new)
+        try:
+            sync_directory(directory)
+        except BaseException:
+            with suppress(OSError):
+                new.rename(old)
+            raise
 
 
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
     """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
 
-    Raises :class:`~yamcs_archive.errors.InstanceExistsError`.
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. An instance whose name could not be made
+    durable is there all the same: see :func:`settle_instances`.
     """
     final = directory / check_instance_name(name)
-    if final.exists():
-        raise InstanceExistsError(name)
     draft = directory / f".{name}.new"
-    shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
-    generation = draft / _FIRST_GENERATION
-    generation.mkdir(parents=True)
-    write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
-    fill(draft)
-    sync_directory(generation)
-    draft.rename(final)
-    sync_directory(directory)
+    with told(directory):
+        if final.exists():
+            raise InstanceExistsError(name)
+        shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
+        generation = draft / _FIRST_GENERATION
+        generation.mkdir(parents=True)
+        write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
+        fill(draft)
+        sync_directory(generation)
+        draft.rename(final)
+        sync_directory(directory)
+
+
+def settle_instances(directory: Path) -> None:
+    """Make durable which instances there are, after a crash or a failure may have left that open.
+
+    Before anything is acknowledged in one of them.
+    """
+    with told(directory):
+        sync_directory(directory)

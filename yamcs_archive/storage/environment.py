@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,12 +34,24 @@ from yamcs_archive.errors import (
     DamagedError,
     ForkedError,
     LockedError,
-    OutOfSpaceError,
+    ReplacedError,
 )
 from yamcs_archive.storage.gate import Gate, Reader
 from yamcs_archive.storage.generations import Generations
-from yamcs_archive.storage.opening import Opened, open_generation, translated
+from yamcs_archive.storage.medium import identity_of, in_our_words, told
+from yamcs_archive.storage.opening import (
+    DATA,
+    Opened,
+    may_grow,
+    no_address_space,
+    open_generation,
+    translated,
+)
+from yamcs_archive.storage.place import Place
 from yamcs_archive.storage.recent import RecentBlocks
+
+_PARTS = (1, 2, 4, 8)
+"""A map grows by itself, or by the largest of these parts of it for which there is room."""
 
 
 class _Read:
@@ -82,9 +95,19 @@ class Environment:
         self._pid = os.getpid()
         self._gate = Gate()
         self._closed = False
+        self._replaced = False
+        self._unmapped = False
+        """True while nothing is open, after opening anew failed: whoever comes next tries again."""
         self._map_bytes = map_bytes
         self._users = 0
-        self._open()
+        self.openings = 0
+        """How often a generation was opened, or changed: what was read of the instance before may be old."""
+        self.place = Place(instance)
+        try:
+            self._open()
+        except BaseException:
+            self.place.close()
+            raise
 
     def _open(self) -> None:
         while True:
@@ -92,18 +115,77 @@ class Environment:
             try:
                 opened = open_generation(path, readonly=self.readonly, map_bytes=self._map_bytes)
             except ArchiveError:
-                if self.generations.is_current(path):
+                if self.generations.current() == path:
                     raise
             else:
-                self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+                self._take(path, opened)
                 return
 
+    def _take(self, path: Path, opened: Opened) -> None:
+        """Go on with what was opened, which is closed when its files are not at their path."""
+        try:
+            self.place.enter(os.path.join(path, DATA))
+        except BaseException:
+            opened.lmdb.close()
+            raise
+        self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+        self.openings += 1
+        self._unmapped = False
+
+    def _open_anew(self) -> None:
+        """Close and open again, while nobody is inside; when this raises, whoever comes next tries again."""
+        self._unmapped = True
+        self.lmdb.close()
+        self._open()
+
+    def _open_if_unmapped(self) -> None:
+        with self.exclusive():
+            if self._unmapped and not self._closed:
+                self._open_anew()
+
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once closed."""
+        """Raise ForkedError in a forked child, ClosedError once closed, or ReplacedError."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
-            raise ClosedError
+            raise self._ended()
+
+    def _ended(self) -> ClosedError:
+        return ReplacedError(str(self.generations.instance)) if self._replaced else ClosedError()
+
+    def begin_writing(self) -> None:
+        """See to it that a transaction of the writer's may begin: it is open, and all is at its path.
+
+        Raises GoneError where it is not (of the lock, too, for another process may have locked another file),
+        and what opening raises.
+        """
+        if self._unmapped:
+            self._open_if_unmapped()
+        self.place.check_all()
+
+    @property
+    def left(self) -> bool:
+        """True when the instance's path leads elsewhere, or has done so when somebody looked."""
+        return self._replaced or self.place.left
+
+    def end_unless_written(self) -> None:
+        """Close because another instance is in this one's place, unless this process writes to it.
+
+        Whoever reads gets ReplacedError from now on.
+        """
+        with self.exclusive():
+            if not self._writers:
+                self._end()
+
+    def _end(self) -> None:
+        if not self._closed:
+            self._replaced = True
+            self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self.lmdb.close()
+        self.place.close()
 
     @property
     def foreign(self) -> bool:
@@ -133,25 +215,41 @@ class Environment:
         """Say whether a transaction is in the generation in use; when it is not, it is ended."""
         here = False
         try:
-            here = self.generations.is_current(self.path)
+            here = self.generations.is_current(self.place.file, self.place.file_identity)
         finally:
             if not here:
                 transaction.abort()
         return here
 
     def _follow(self) -> None:
-        """Open the generation in use, if no other thread has done so."""
+        """Open the generation in use, if no other thread has done so; ReplacedError when it is of another
+        instance."""
         with self.exclusive():
-            if not self._closed and not self.generations.is_current(self.path):
-                left = self.lmdb
+            if (
+                self._unmapped
+                or self._closed
+                or self.generations.is_current(self.place.file, self.place.file_identity)
+            ):
+                return
+            if self.place.left:
+                self._end()
+                raise self._ended()
+            left = self.lmdb
+            try:
                 self._open()
-                left.close()
+            finally:
+                if self.lmdb is not left:
+                    left.close()
 
     def _begin_here(self, reader: Reader) -> lmdb.Transaction[bytes]:
         for tries_left in (2, 1, 0):
             self._gate.enter(reader)
+            if self._unmapped:
+                self._leave(reader)
+                self._open_if_unmapped()
+                self._gate.enter(reader)
             if self._closed:
-                raise ClosedError
+                raise self._ended()
             try:
                 transaction = reader.transaction = self.lmdb.begin()
                 return transaction
@@ -159,8 +257,7 @@ class Environment:
                 failure: lmdb.Error = error
                 if tries_left:
                     self._leave(reader)
-                    with self.exclusive():
-                        self.lmdb.set_mapsize(0)
+                    self._adopt()
             except lmdb.ReadersFullError as error:
                 failure = error
                 if tries_left:
@@ -181,25 +278,52 @@ class Environment:
         """
         return self._gate.exclusive()
 
-    def grow(self) -> None:
-        """Double the map. Only the writer calls it, without a transaction of its own.
+    def _adopt(self) -> None:
+        """Take the size that another process gave the map, or what there is address space for."""
+        with self.exclusive():
+            if self._closed or self._unmapped:
+                return
+            try:
+                self.lmdb.set_mapsize(0)
+            except lmdb.Error:
+                self._open_anew()  # py-lmdb closes what it cannot map
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when there is no address space for it.
+    def grow(self) -> None:
+        """Double the map, or make it as much larger as there is address space for, an eighth at least.
+
+        Only the writer calls it, without a transaction of its own. Raises
+        :class:`~yamcs_archive.errors.OutOfSpaceError` when there is none: then the map is as it was.
         """
         with self.exclusive():
-            self._map_bytes = 2 * self.lmdb.info()["map_size"]
-            try:
-                self.lmdb.set_mapsize(self._map_bytes)
-            except lmdb.Error as error:
-                raise OutOfSpaceError(str(self.path), f"the map cannot grow: {error}") from error
+            map_bytes = self.lmdb.info()["map_size"]
+            for part in _PARTS:
+                more_bytes = map_bytes // part
+                if may_grow(more_bytes) and self._remap(map_bytes + more_bytes):
+                    return
+            if self._unmapped:
+                self._open_anew()
+        raise no_address_space(self.path, 2 * map_bytes)
+
+    def _remap(self, map_bytes: int) -> bool:
+        """Make the map as large as that; False when it does not fit: then nothing is mapped."""
+        if self._unmapped:
+            return False
+        self._unmapped = True  # py-lmdb closes what it cannot map
+        try:
+            self.lmdb.set_mapsize(map_bytes)
+        except lmdb.Error:
+            return False
+        self._map_bytes = map_bytes
+        self._unmapped = False
+        return True
 
     def reopen(self) -> None:
         """Close and open again in this process, after a commit, a sync or a change of generation that
         failed midway. While it cannot be told durably which generation is in use, this raises."""
+        self.place.check_folder()
         self.generations.settle()
         with self.exclusive():
-            self.lmdb.close()
-            self._open()
+            self._open_anew()
 
     def copy(self, folder: Path) -> None:
         """Write a copy without free pages into an empty folder; it is not fsynced.
@@ -217,7 +341,7 @@ class Environment:
         """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""
         with self.exclusive():
             left = self.lmdb
-            self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+            self._take(path, opened)
         left.close()
 
     def allocated_bytes(self) -> int:
@@ -226,22 +350,21 @@ class Environment:
             path = self.path
             try:
                 return sum(file.stat().st_blocks * 512 for file in path.iterdir())
-            except FileNotFoundError as error:
+            except OSError as error:
                 with self.read():  # it may have been removed; this goes on in the one in use
                     if self.path == path:
-                        raise self.damaged("its folder", f"{error.filename} is gone") from error
+                        raise in_our_words(error, path) from error
 
     def close(self) -> None:
         """Wait for readers and close; idempotent. In a forked child only this process's handles go."""
         if self.foreign:
             # No other thread of the parent lives here, so the gate may be in any state: leave it be.
-            self._closed = True
-            self.lmdb.close()
+            if not self._closed:
+                self._close()
             return
         with self.exclusive():
             if not self._closed:
-                self._closed = True
-                self.lmdb.close()
+                self._close()
 
 
 _registry: dict[tuple[int, int], Environment] = {}
@@ -256,27 +379,38 @@ def _new_lock_in_child() -> None:
 os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
-def acquire(instance: Path, *, readonly: bool, map_bytes: int) -> Environment:
+def acquire(
+    instance: Path, *, readonly: bool, map_bytes: int, held: Callable[[], None] | None = None
+) -> Environment:
     """Return this process's environment for an instance's folder; each call wants one :func:`release`.
 
-    A reader in the process that writes shares the writer's environment. Raises LockedError where a
-    writer is asked for and this process reads the directory already.
+    A reader in the process that writes shares the writer's environment. ``held`` raises when a writer's
+    lock is no longer its own. Raises LockedError where a writer is asked for and this process reads the
+    directory already.
     """
     with _registry_lock:
-        status = os.stat(instance)
-        identity = status.st_dev, status.st_ino
+        with told(instance):
+            identity = identity_of(instance)
         found = _registry.get(identity)
         if found is not None and found.foreign:
             with suppress(lmdb.Error):
                 found.close()
             del _registry[identity]
             found = None
+        if found is not None and not found._writers and found.left:
+            # It was opened where another instance is now: set aside, and opened under its other name.
+            found.end_unless_written()
+            del _registry[identity]
+            found = None
         if found is None:
-            found = _registry[identity] = Environment(instance, readonly=readonly, map_bytes=map_bytes)
+            found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
+            _registry[found.place.identity] = found
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
         elif not readonly and not found._writers:
             found._follow()  # another process may have compacted since this one's last writer was closed
+        if not readonly:
+            found.place.held = held
         found._users += 1  # this module is the class's other half
         found._writers += not readonly
         return found
@@ -289,6 +423,8 @@ def release(environment: Environment, *, readonly: bool) -> None:
     with _registry_lock:
         environment._users -= 1  # as in acquire()
         environment._writers -= not readonly
+        if not readonly:
+            environment.place.held = None
         if not environment._users:
             for identity, registered in list(_registry.items()):
                 if registered is environment:

@@ -198,6 +198,9 @@ def uninterrupted(run: Callable[[], T]) -> T:
             results.append(run())
         except BaseException as error:  # it must reach the caller
             errors.append(error)
+        if sys.version_info < (3, 12):  # which does it by itself
+            # What asked for the current thread has entered one that is never taken out.
+            threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
         done.tell()
 
     # Not threading.Thread: an interrupt while it starts could keep the lock that the new thread waits for.

@@ -8,6 +8,7 @@ import msgpack
 from yamcs_archive.storage.commits import CommitRecord, decode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.meta import Meta, decode_meta, encode_meta
+from yamcs_archive.storage.opening import translated
 from yamcs_archive.storage.sources import SourceState, decode_source
 
 __all__ = ["fill_new", "head_commit", "read_meta", "read_sources"]
@@ -15,9 +16,12 @@ __all__ = ["fill_new", "head_commit", "read_meta", "read_sources"]
 
 def fill_new(environment: Environment, meta: Meta) -> None:
     """Write the facts of a new instance, durably."""
-    with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
-        for key, value in encode_meta(meta):
-            transaction.put(key, value)
+    try:
+        with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
+            for key, value in encode_meta(meta):
+                transaction.put(key, value)
+    except lmdb.Error as error:
+        raise translated(error, environment.path) from error
 
 
 def read_meta(environment: Environment) -> Meta:

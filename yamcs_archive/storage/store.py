@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import ArchiveError, MirrorError, ReadOnlyError
+from yamcs_archive.errors import ArchiveError, ForkedError, MirrorError, ReadOnlyError, UnavailableError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
@@ -24,9 +25,10 @@ from yamcs_archive.storage.changes import changes, commits, head_cursor, start_c
 from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
-from yamcs_archive.storage.environment import acquire, release
+from yamcs_archive.storage.environment import Environment, acquire, release
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.histogram import Stretches
+from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.outcomes import Outcome
@@ -64,6 +66,9 @@ class EventStore(Protocol):
 
     def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
         """Store prepared events and wait until they are durable."""
+
+    def check_writable(self) -> None:
+        """Raise what an append would meet now, as far as that can be told without one."""
 
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
@@ -118,27 +123,48 @@ class EventStore(Protocol):
 class LmdbStore:
     """The embedded store: one LMDB environment, and a writer thread unless it is open read-only."""
 
-    def __init__(self, instance: Path, *, readonly: bool, options: Options) -> None:
+    def __init__(
+        self,
+        instance: Path,
+        *,
+        readonly: bool,
+        options: Options,
+        held: Callable[[], None] | None = None,
+    ) -> None:
+        """``held`` raises when the lock that allows to write is lost; it is asked before each commit."""
         self._options = options
         self._pid = os.getpid()
+        self._folder = instance
+        self._renewing = threading.Lock()
         if not readonly:
             Generations(instance).clear()
-        self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes)
+        self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes, held=held)
         try:
+            self._openings = self._environment.openings
             self._meta = read_meta(self._environment)
             self._arrivals = Arrivals(self._head, LOOK_S if readonly else None)
-            self._writer = (
-                None if readonly else Writer(self._environment, options, instance.name, self._arrivals.ring)
-            )
-            self._maintenance = (
-                None
-                if self._writer is None
-                else Maintenance(self._environment, self._writer, options, instance.name)
-            )
+            self._writer: Writer | None = None
+            self._maintenance: Maintenance | None = None
+            if not readonly:
+                self._start(instance)
         except BaseException:
             release(self._environment, readonly=readonly)
             raise
         self._closed = False
+
+    def _start(self, instance: Path) -> None:
+        """Start the threads of who writes."""
+        try:
+            self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.ring)
+            self._maintenance = Maintenance(self._environment, self._writer, self._options, instance.name)
+        except BaseException as error:
+            if self._writer is not None:
+                self._writer.close()
+            if isinstance(error, RuntimeError):  # Python's word for a thread that the system refused
+                raise UnavailableError(
+                    f"{instance}: {error}; raise the limits of threads and memory (ulimit -u, ulimit -v)"
+                ) from error
+            raise
 
     @staticmethod
     def create(instance: Path, name: str, options: Options) -> None:
@@ -189,34 +215,75 @@ class LmdbStore:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
         return self._appending().commit(columns, answer, asked)
 
+    def check_writable(self) -> None:
+        """See :class:`EventStore`."""
+        self._appending()
+        self._environment.check_usable()
+        self._environment.begin_writing()
+        self._environment.place.check_room()
+
+    def _here(self) -> Environment:
+        """Return the environment to read in: where another process writes, of the instance that is there now.
+
+        It may have been set aside and made anew, and so may what it says about itself. Raises GoneError when
+        there is none.
+        """
+        if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
+            if os.getpid() != self._pid:
+                raise ForkedError
+            uninterrupted(self._renew)
+        return self._environment
+
+    def _renew(self) -> None:
+        with self._renewing:
+            before = self._environment
+            if self._closed:
+                return
+            if before.left:
+                found = acquire(self._folder, readonly=True, map_bytes=self._options.map_bytes)
+                try:
+                    meta = read_meta(found)
+                except BaseException:
+                    release(found, readonly=True)
+                    raise
+                self._environment, self._meta, self._openings = found, meta, found.openings
+                arrivals, self._arrivals = self._arrivals, Arrivals(self._head, LOOK_S)
+                arrivals.close()  # who waits there looks, and finds that its cursor is of another history
+                before.end_unless_written()
+                release(before, readonly=True)
+            else:
+                openings = before.openings
+                self._meta, self._openings = read_meta(before), openings
+
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""
-        self._environment.check_usable()
-        return scan(self._environment, query, self._meta.horizon, self._options.read_events_max)
+        environment = self._here()
+        environment.check_usable()
+        return scan(environment, query, self._meta.horizon, self._options.read_events_max)
 
     def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """See :class:`EventStore`."""
-        self._environment.check_usable()
-        return scan_vectors(self._environment, query, self._meta.horizon, self._options.read_events_max)
+        environment = self._here()
+        environment.check_usable()
+        return scan_vectors(environment, query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Stretches:
         """See :class:`EventStore`."""
-        self._environment.check_usable()
-        return Stretches(
-            self._environment, query, self._meta.horizon, self._options.read_events_max, pause_us
-        )
+        environment = self._here()
+        environment.check_usable()
+        return Stretches(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
-        return get(self._environment, key, self._meta.horizon)
+        return get(self._here(), key, self._meta.horizon)
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""
-        return list(read_sources(self._environment))
+        return list(read_sources(self._here()))
 
     def summary(self) -> Summary:
         """See :class:`EventStore`."""
-        states = read_sources(self._environment)
+        states = read_sources(self._here())
         if self._writer is not None:
             states.update(
                 (name, state) for name, state in self._writer.unsaved_sources().items() if name in states
@@ -231,27 +298,30 @@ class LmdbStore:
 
     def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
         """See :class:`EventStore`."""
-        begin = start_cursor(self._environment, self._meta, after)
-        found = changes(self._environment, self._meta, begin, self._options.read_events_max)
+        environment = self._here()
+        begin = start_cursor(environment, self._meta, after)
+        found = changes(environment, self._meta, begin, self._options.read_events_max)
         return ((event, encode_cursor(cursor)) for event, cursor in found)
 
     def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
         """See :class:`EventStore`."""
-        begin = start_cursor(self._environment, self._meta, after)
-        found = commits(self._environment, self._meta, begin, self._options.read_events_max)
+        environment = self._here()
+        begin = start_cursor(environment, self._meta, after)
+        found = commits(environment, self._meta, begin, self._options.read_events_max)
         return ((time, events, encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""
-        return encode_cursor(head_cursor(self._environment, self._meta))
+        return encode_cursor(head_cursor(self._here(), self._meta))
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
+        environment = self._here()
         known = self._head()
-        cursor = start_cursor(self._environment, self._meta, after)
+        cursor = start_cursor(environment, self._meta, after)
         # Behind a cursor before the head there may be nothing left, where it was pruned.
-        behind = cursor < head_cursor(self._environment, self._meta)
-        if behind and next(changes(self._environment, self._meta, cursor, 1), None) is not None:
+        behind = cursor < head_cursor(environment, self._meta)
+        if behind and next(changes(environment, self._meta, cursor, 1), None) is not None:
             done: Future[None] = Future()
             done.set_result(None)
             return done
@@ -288,8 +358,9 @@ class LmdbStore:
                 self._maintenance.close()
                 self._writer.close()
             self._arrivals.close()
-        release(self._environment, readonly=self._writer is None)
-        self._closed = True
+        with self._renewing:
+            release(self._environment, readonly=self._writer is None)
+            self._closed = True
 
     def refuse_within_callback(self) -> None:
         """See :class:`EventStore`."""

@@ -146,7 +146,7 @@ class Writer:
                 if self._turn is not None and self._turn.held:
                     return False
                 self._turn = mine
-            self._serve([submission], alone=True)
+            settled = self._serve([submission], alone=True)
         except HandOver:
             return False
         except CommitFailed as failure:
@@ -339,9 +339,14 @@ class Writer:
         except BaseException as error:  # it must reach whoever waits, not end the thread
             task.future.set_exception(error)
 
-    def _serve(self, group: list[Submission], *, alone: bool = False) -> None:
-        """Commit a group and answer it. ``alone`` is a caller's own thread: raises HandOver, CommitFailed."""
+    def _serve(self, group: list[Submission], *, alone: bool = False) -> Waiting[bool] | None:
+        """Commit a group and answer it.
+
+        ``alone`` is a caller's own thread: raises HandOver and CommitFailed, and returns what to wait for,
+        once it has given back the turn, before what is known is right again.
+        """
         reach("group-taken")
+        settled: Waiting[bool] | None = None
         try:
             outcomes = self._committer.commit(group, alone=alone)
         except (HandOver, CommitFailed):
@@ -355,7 +360,7 @@ class Writer:
                 resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
         except Exception as error:
             if not isinstance(error, ArchiveError):
-                self._doubt(alone=alone)  # a fault of ours may have come at any moment
+                settled = self._doubt(alone=alone)  # a fault of ours may have come at any moment
             if len(group) == 1:
                 fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
@@ -365,16 +370,17 @@ class Writer:
         except BaseException as error:
             # A fault of ours, or Ctrl-C in a caller that commits for itself: it must reach the callers,
             # and what is known of the store is read again, for it may have come at any moment.
-            self._doubt(alone=alone)
+            settled = self._doubt(alone=alone)
             fail(group, error)
         else:
             reach("before-answer")
             for submission, outcome in zip(group, outcomes, strict=True):
                 tell(submission, outcome)
+        return settled
 
-    def _doubt(self, *, alone: bool) -> None:
+    def _doubt(self, *, alone: bool) -> Waiting[bool] | None:
         """Have all that is known read anew: until then readers are told of another head than the medium's."""
         if alone:
-            self._enter_task(self._committer.doubt)
-        else:
-            self._committer.doubt()
+            return self._enter_task(self._committer.doubt)
+        self._committer.doubt()
+        return None

@@ -1,0 +1,355 @@
+"""The files of an archive are removed, moved or replaced while it is open: nothing is acknowledged then."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.child import run_in_fork, start
+from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    GoneError,
+    LockedError,
+    MirrorError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+    ReadOnlyError,
+    UnavailableError,
+)
+from yamcs_archive.results import MirrorState
+from yamcs_archive.storage import medium, points
+
+QUIET = Options(maintenance=False, run_events_min=8, block_events_max=16)
+
+
+def events(begin: int, count: int, source: str = "S") -> list[Event]:
+    return [
+        Event(f"{n}", source=source, generation_time=n, seq_number=n) for n in range(begin, begin + count)
+    ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def sim(path: Path) -> Iterator[Instance]:
+    with ExitStack() as stack:
+        archive = stack.enter_context(Archive.open(path, options=QUIET))
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(0, 3))
+        sim.append_many(events(100, 40))
+        yield sim
+
+
+def another(path: Path) -> None:
+    """Make another archive at that path, as a restore of a backup would."""
+    run_in_fork(
+        """
+        with Archive.open(sys.argv[1]) as archive:
+            archive.instance("sim", create=True).append(Event("another"))
+        """,
+        path,
+    )
+
+
+def renamed(path: Path) -> Callable[[], None]:
+    aside = path.with_name(f"{path.name}.aside")
+    path.rename(aside)
+    return lambda: None if path.exists() else os.rename(aside, path)
+
+
+def replaced(path: Path) -> Callable[[], None]:
+    """Another archive's instance, or data, in the place of one."""
+    other = path.parent.parent / "other" if path.name == "sim" else path.parent / "other"
+    another(other)
+    back = renamed(path)
+    os.rename(other / "sim" if path.name == "sim" else other, path)
+
+    def undo() -> None:
+        shutil.rmtree(path)
+        back()
+
+    return undo
+
+
+def deleted(path: Path) -> Callable[[], None] | None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return None
+
+
+def deleted_and_made(path: Path) -> Callable[[], None] | None:
+    """Removed, and made anew by another process: on many file systems with the inodes of before."""
+    shutil.rmtree(path)
+    another(path)
+    return None
+
+
+WORLDS: dict[str, Callable[[Path], Callable[[], None] | None]] = {
+    "the directory is removed": deleted,
+    "the directory is moved": renamed,
+    "the directory is replaced": replaced,
+    "the directory is removed and made anew": deleted_and_made,
+    "the instance is removed": lambda path: deleted(path / "sim"),
+    "the instance is renamed": lambda path: renamed(path / "sim"),
+    "the instance is replaced": lambda path: replaced(path / "sim"),
+    "the generation is removed": lambda path: deleted(path / "sim" / "gen-1"),
+    "the generation is renamed": lambda path: renamed(path / "sim" / "gen-1"),
+    "the file is removed": lambda path: deleted(path / "sim" / "gen-1" / "data.mdb"),
+    "the file is renamed": lambda path: renamed(path / "sim" / "gen-1" / "data.mdb"),
+    "the lock is removed": lambda path: deleted(path / "archive.lock"),
+    "the lock is renamed": lambda path: renamed(path / "archive.lock"),
+}
+
+APPENDS: dict[str, Callable[[Instance], Any]] = {
+    "one": lambda sim: sim.append(Event("no")),
+    "one that is stored already": lambda sim: sim.append(events(0, 1)[0]),
+    "many": lambda sim: sim.append_many(events(1000, 100)),
+    "many that are stored already": lambda sim: sim.append_many(events(100, 40)),
+    "by a future": lambda sim: sim.submit(Event("no")).result(60),
+    "with a request's id": lambda sim: sim.append(Event("no"), request_id="a"),
+    "of a copy": lambda sim: sim.take_over([], MirrorState("http://127.0.0.1:1", "sim", None)),
+}
+STORED = {"one": 1, "many": 100, "by a future": 1, "with a request's id": 1}
+"""Events that each of them stores."""
+
+
+@pytest.mark.parametrize("append", APPENDS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_nothing_is_acknowledged_that_the_next_program_would_not_find(
+    sim: Instance, path: Path, world: str, append: str
+) -> None:
+    undo = WORLDS[world](path)
+    with pytest.raises(GoneError) as gone:
+        sim.check_writable()
+    assert "put it back, or close the archive and open it again" in str(gone.value)
+    for _ in range(3):
+        with pytest.raises(GoneError):
+            APPENDS[append](sim)
+    if undo is not None:
+        undo()
+        sim.check_writable()
+        APPENDS[append](sim)
+        assert len(list(sim.events())) == sim.stats().events == 43 + STORED.get(append, 0)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_reads_settles_or_compacts_then_works_or_says_so_in_our_words(
+    sim: Instance, path: Path, world: str
+) -> None:
+    parked = sim.events()
+    next(parked)
+    WORLDS[world](path)
+    # What is open is still there for who wants to save it.
+    assert len(list(parked)) == 42
+    assert len(list(sim.events())) == len(list(sim.changes())) == 43
+    for action in (sim.settle, sim.compact, sim.stats, sim.settle, sim.compact):
+        try:
+            action()
+        except ArchiveError as error:
+            assert isinstance(error, UnavailableError | ClosedError), repr(error)
+    assert len(list(sim.events())) == 43
+
+
+@pytest.mark.parametrize("world", [world for world in WORLDS if "directory" in world])
+def test_the_archive_itself_says_that_its_directory_is_gone(path: Path, world: str) -> None:
+    with Archive.open(path, options=QUIET) as archive:
+        archive.instance("sim", create=True)
+        archive.check_writable()
+        WORLDS[world](path)
+        with pytest.raises(GoneError):
+            archive.check_writable()
+        for action in (
+            archive.instances,
+            lambda: archive.instance("new", create=True),
+            lambda: archive.set_aside("sim"),
+            lambda: archive.existing("nosuch"),
+        ):
+            with pytest.raises(ArchiveError):
+                action()
+        assert not (path / "new").exists()
+
+
+def test_the_directory_can_be_opened_anew_by_a_process_that_closed_it_when_it_was_gone(path: Path) -> None:
+    archive = Archive.open(path, options=QUIET)
+    archive.instance("sim", create=True).append(Event("lost"))
+    shutil.rmtree(path)
+    with pytest.raises(GoneError):
+        archive.instance("sim").append(Event("no"))
+    archive.close()
+    with Archive.open(path, options=QUIET) as again:
+        assert again.instances() == []
+        again.instance("sim", create=True).append(Event("kept"))
+    with Archive.open(path, readonly=True) as again:
+        assert [event.message for event in again.instance("sim").events()] == ["kept"]
+
+
+def test_a_second_writer_that_came_in_by_a_removed_lock_is_the_only_one_that_writes(path: Path) -> None:
+    with Archive.open(path, options=QUIET) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("first", seq_number=0))
+        (path / "archive.lock").unlink()
+        second = start(
+            """
+            archive = Archive.open(sys.argv[1])
+            sim = archive.instance("sim")
+            sim.append(Event("by the second", seq_number=1))
+            print("open", flush=True)
+            sys.stdin.readline()
+            sim.append(Event("by the second again", seq_number=2))
+            """,
+            path,
+        )
+        try:
+            assert second.stdout is not None
+            assert second.stdout.readline() == "open\n"
+            for _ in range(2):
+                with pytest.raises(GoneError, match=r"archive\.lock"):
+                    sim.append(Event("by the first"))
+                with pytest.raises(GoneError, match=r"archive\.lock"):
+                    sim.compact()
+        finally:
+            _, complaints = second.communicate("go\n", timeout=60)
+        assert second.returncode == 0, complaints
+        with pytest.raises(GoneError):  # what it knows of the archive is of before
+            sim.append(Event("by the first"))
+    with Archive.open(path) as archive:
+        sim = archive.instance("sim")
+        assert [change.event.message for change in sim.changes()] == [
+            "first",
+            "by the second",
+            "by the second again",
+        ]
+        assert sim.append(Event("by the first")).event.seq_number == 3
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, times = fcntl.lockf, 0
+
+    def lockf(descriptor: int, kind: int) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            (tmp_path / "a" / "archive.lock").unlink()
+        real(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    with Archive.open(tmp_path / "a") as archive:
+        assert times == 2
+        archive.check_writable()
+    printed = run_in_fork(
+        """
+        with Archive.open(sys.argv[1]):
+            print("opened")
+        """,
+        tmp_path / "a",
+    )
+    assert printed == "opened\n"
+
+
+def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Instance, path: Path) -> None:
+    back: list[Callable[[], None]] = []
+
+    def move(point: str) -> None:
+        if point == "before-commit":
+            points.on_point = None
+            back.append(renamed(path / "sim"))
+
+    points.on_point = move
+    try:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            sim.append(Event("kept?", source="AOCS"))
+    finally:
+        points.on_point = None
+    back[0]()
+    [event] = caught.value.events
+    done = sim.append(event)
+    assert done.duplicate  # it was stored in what was moved and put back
+    assert sim.append(Event("next", source="AOCS")).event.seq_number == 1
+
+
+def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
+    sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs
+
+    class Full:
+        f_frsize, f_bavail, f_bfree = 4096, 255, 255
+
+    with Archive.open(path, readonly=True) as reading:
+        with pytest.raises(ReadOnlyError):
+            reading.check_writable()
+        with pytest.raises(ReadOnlyError):
+            reading.instance("sim").check_writable()
+    monkeypatch.setattr(os, "statvfs", lambda _: Full)
+    with pytest.raises(OutOfSpaceError, match="less than 1 MiB is left"):
+        sim.check_writable()
+    Full.f_bavail = Full.f_bfree = 256  # 1 MiB
+    sim.check_writable()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    Full.f_bavail = 0  # the rest is the superuser's
+    with pytest.raises(OutOfSpaceError):
+        sim.check_writable()
+    monkeypatch.setattr(os, "statvfs", real)
+    sim.check_writable()
+
+
+def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Archive.open(path, options=QUIET) as archive:
+        archive.check_writable()
+        copy = archive.instance("copy", create=True)
+        copy.take_over([], MirrorState("http://127.0.0.1:1", "sim", None))
+        archive.check_writable()
+        with pytest.raises(MirrorError):
+            copy.check_writable()
+        monkeypatch.setattr(medium, "nearly_full", lambda _: True)
+        with pytest.raises(OutOfSpaceError):
+            archive.check_writable()
+    with pytest.raises(ClosedError):
+        archive.check_writable()
+    with pytest.raises(ClosedError):
+        copy.check_writable()
+
+
+def test_a_limit_of_a_files_size_counts_as_a_full_disk(path: Path) -> None:
+    printed = run_in_fork(
+        """
+        import resource
+        archive = Archive.open(sys.argv[1])
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("a"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+        for check in (sim.check_writable, archive.check_writable):
+            try:
+                check()
+            except OutOfSpaceError:
+                print("full")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))
+        archive.check_writable()
+        """,
+        path,
+    )
+    assert printed == "full\nfull\n"
+
+
+def test_a_second_archive_of_this_process_is_refused_by_the_lock_of_before_it_was_gone(path: Path) -> None:
+    with Archive.open(path, options=QUIET) as archive:
+        with pytest.raises(LockedError):
+            Archive.open(path)
+        path.rename(path.with_name("moved"))
+        with Archive.open(path) as new:  # another directory, of which nobody holds the lock
+            new.instance("sim", create=True).append(Event("new"))
+            with pytest.raises(GoneError):
+                archive.instance("sim2", create=True)

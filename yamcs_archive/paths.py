@@ -1,0 +1,47 @@
+"""Paths as users give them. Imports nothing of the package but its errors."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from yamcs_archive.errors import InvalidInputError, UnavailableError
+
+
+def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
+    """Return where a path leads, whatever directory the process changes to later, and with ``~`` as a shell
+    reads it. Symbolic links and ``..`` stay as they are.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes, an empty text and what no path can
+    be, UnavailableError for a relative path when the directory that the process is in was removed.
+
+    >>> given_path("/data/../ops")
+    PosixPath('/data/../ops')
+    >>> given_path("~/ops") == Path.home() / "ops", given_path("ops").is_absolute()
+    (True, True)
+    >>> given_path(b"/data")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: path b'/data': must be text, or an os.PathLike that gives text
+    """
+    text: object = None
+    with suppress(TypeError):
+        text = os.fspath(path)
+    if not isinstance(text, str):
+        raise InvalidInputError(field, path, "must be text, or an os.PathLike that gives text")
+    if not text or "\0" in text:
+        raise InvalidInputError(field, path, "must name a directory, and have no NUL")
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser().absolute()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(field, path, f"cannot be a path here: {error.reason}") from None
+    except RuntimeError:  # there is no such user, or no home
+        raise InvalidInputError(
+            field, path, "names a home directory that is not known; give it in full"
+        ) from None
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            f"{text}: the directory that this process is in was removed; give a path that begins with /"
+        ) from error

@@ -1,0 +1,119 @@
+"""The medium under an archive: its errors in our words, the identity of files, the room that is left.
+
+Knows no LMDB, and nothing of what the files hold. No OSError leaves what is called :func:`told`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from yamcs_archive.errors import GoneError, OutOfSpaceError, UnavailableError
+
+NEARLY_FULL_BYTES = 1 << 20
+"""Bytes that are left on a file system, or below a limit of a file's size, when it counts as full."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_REMEDIES = {
+    errno.EACCES: "give the user that this process runs as the right to it",
+    errno.EPERM: "give the user that this process runs as the right to it",
+    errno.EROFS: "mount it for writing, or open the archive with readonly=True",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files (fs.file-max)",
+}
+_NO_REMEDY = "try again, and look at the medium if it stays"
+
+Identity = tuple[int, int]
+"""Device and inode: what a path leads to, whatever it is called."""
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn an OSError into an error of this package: OutOfSpaceError, GoneError or UnavailableError.
+
+    >>> with told(directory):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.OutOfSpaceError: no space for ...: nothing was stored; make room and try again
+    """
+    try:
+        yield
+    except OSError as error:
+        raise in_our_words(error, path) from error
+
+
+def in_our_words(error: OSError, path: Path) -> UnavailableError:
+    """Return this package's error for one of the system's; ``path`` is what was worked on.
+
+    >>> print(in_our_words(OSError(errno.EMFILE, "Too many open files"), Path("a/sim")))
+    a/sim: Too many open files; raise the limit of open files (ulimit -n)
+    """
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return OutOfSpaceError(str(path), reason)
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+    if error.errno in _GONE:
+        return GoneError(where, reason)
+    return UnavailableError(f"{where}: {reason}; {remedy(reason)}")
+
+
+def remedy(reason: str) -> str:
+    """Return what to do about what the system says.
+
+    >>> remedy("somewhere: Too many open files")
+    'raise the limit of open files (ulimit -n)'
+    """
+    return next((do for code, do in _REMEDIES.items() if os.strerror(code) in reason), _NO_REMEDY)
+
+
+def identity_of(path: Path | str) -> Identity:
+    """Return what a path leads to now. Raises OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def check_same(path: str, identity: Identity) -> None:
+    """Raise GoneError unless a path leads to what it led to before. It takes 2 us.
+
+    >>> check_same(os.fspath(directory), identity_of(directory))
+    >>> check_same(os.fspath(directory), (0, 0))
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.GoneError: ... (another one is in its place), so nothing is stored there, ...
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise GoneError(path, error.strerror or str(error)) from error
+    if (status.st_dev, status.st_ino) != identity:
+        raise GoneError(path, "another one is in its place")
+
+
+def nearly_full(file: str) -> bool:
+    """Say whether a file can hardly grow: by its file system, or by this process's limit of a file's size.
+
+    Raises OSError.
+    """
+    status = os.statvfs(file)
+    size_max = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if size_max != resource.RLIM_INFINITY and os.stat(file).st_size + NEARLY_FULL_BYTES > size_max:
+        return True
+    # What is kept back for the superuser is room for it.
+    free = status.f_bfree if os.geteuid() == 0 else status.f_bavail
+    return free * status.f_frsize < NEARLY_FULL_BYTES
+
+
+def check_room(file: str) -> None:
+    """Raise OutOfSpaceError where a file can hardly grow, GoneError where it cannot be found."""
+    try:
+        full = nearly_full(file)
+    except OSError as error:
+        raise GoneError(file, error.strerror or str(error)) from error
+    if full:
+        raise OutOfSpaceError(file, f"less than {NEARLY_FULL_BYTES >> 20} MiB is left")
