@@ -180,7 +180,7 @@ def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pyte
 
     kept = []
     with monkeypatch.context() as patch:
-        patch.setattr(Hold, "end", lambda _: None)  # as if the interrupt had come before it
+        patch.setattr(Hold, "end", stop)  # another one, before the turn is given back
         patch.setattr(committing.Committer, "commit", stop)
         kept.append(interrupted(lambda: sim.append(Event("x"))))
     ends(lambda: sim.append(Event("y")))
