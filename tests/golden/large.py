@@ -1,8 +1,8 @@
 """The golden archive with frames above 16 MiB: python -m tests.golden.large. Never edited.
 
-The package wrote such blocks up to the commit before the one that adds this archive: what came late to a block was
-bounded by its count alone. It neither could read them nor writes them any more, so this must be run in a tree
-of that time (3a88924). What the archive holds is derived, not written down: it is :func:`events`.
+The package wrote such blocks, and could not read them, up to the commit before the one that adds this
+archive: what came late to a block was bounded by its count alone. It writes none any more, so this must be
+run in a tree of that time (3a88924). What the archive holds is derived, not written down: it is :func:`events`.
 
 The messages are one character over and over, so that the archive is small on the medium.
 """

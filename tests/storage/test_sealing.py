@@ -247,9 +247,8 @@ def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -
 
 def test_maintenance_seals_by_itself_when_the_archive_is_idle(tmp_path: Path) -> None:
     now = [10_000_000]
-    with Archive.open(
-        tmp_path / "a", options=Options(clock=lambda: now[0], seal_age_us=60_000_000)
-    ) as archive:
+    options = Options(clock=lambda: now[0], seal_age_us=60_000_000, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         for event in events(10):
             sim.append(event)
