@@ -2,7 +2,7 @@
 
 The package wrote such blocks, and could not read them, up to the commit before the one that adds this
 archive: what came late to a block was bounded by its count alone. It writes none any more, so this must be
-run in a tree of that time (3a88924). What the archive holds is derived, not written down: it is :func:`events`.
+run in a tree of that time (3a88924). What it holds is derived, not written down: it is :func:`events`.
 
 The messages are one character over and over, so that the archive is small on the medium.
 """

@@ -7,7 +7,6 @@ from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
-import msgpack
 import msgspec
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
 from yamcs_archive.storage import messages, parts, stretches
 from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block, encode_late
 from yamcs_archive.storage.columns import prepare
-from yamcs_archive.storage.frames import compressed, decompressed
+from yamcs_archive.storage.frames import decompressed
 from yamcs_archive.storage.integers import (
     int64s,
     integer_at,

@@ -24,7 +24,7 @@ from functools import partial
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
 from yamcs_archive.limits import ROWS_BYTES_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage import cutting, packing, sealing
+from yamcs_archive.storage import packing, renewing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
 from yamcs_archive.storage.damage import Damage
 from yamcs_archive.storage.environment import Environment
@@ -53,7 +53,7 @@ class Maintenance:
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._settled = 0  # the head when all was sealed that could be
-        self._cut = False  # True: no block has frames that are too large to be written today
+        self._renewed = False  # True: there is nothing that should be put anew
         self._left = (
             0,
             0,
@@ -167,12 +167,8 @@ class Maintenance:
     def _seal_all(self, upto_commit: int, few: bool) -> bool:
         whole = True
         aim = sealing.Aim(upto_commit, few, self._damage.meet)
-        if few and not self._cut:
-            for steps in cutting.steps(self._environment, self._options, aim):
-                whole &= self._put(steps)
-                if self._stopping.is_set():
-                    return False
-            self._cut = whole
+        if few and not self._renewed:
+            self._renewed = whole = self._renew(aim)
         for steps in sealing.steps(self._environment, self._options, aim):
             whole &= self._put(steps)
             if self._stopping.is_set():
@@ -184,6 +180,17 @@ class Maintenance:
         except DamagedError as error:  # without groups a query is slower, and as right
             self._damage.meet(error)
         return self._pack(upto_commit, 2 if few else packing.PACK_RECORDS_MIN) and whole
+
+    def _renew(self, aim: sealing.Aim) -> bool:
+        """Put anew what was written otherwise than today, and what can be told from elsewhere."""
+        whole = True
+        if groups := renewing.damaged_groups(self._environment, aim):
+            self._writer.perform(partial(_delete_groups, groups))
+        for steps in renewing.steps(self._environment, self._options, aim):
+            whole &= self._put(steps)
+            if self._stopping.is_set():
+                return False
+        return whole
 
     def _put(self, steps: list[sealing.Step]) -> bool:
         """Put steps in, together if that goes; False when one no longer fits: it waits for the next round."""
@@ -238,6 +245,12 @@ class Maintenance:
             _log.warning("sealing is put off, and tried again: %s", error)
         else:
             _log.error("sealing failed, and is tried again", exc_info=error)
+
+
+def _delete_groups(keys: list[bytes], stored: Stored) -> bool:
+    for key in keys:
+        stored.delete_group(key)
+    return True
 
 
 def _replace_requests(changes: list[Change], stored: Stored) -> bool:

@@ -18,7 +18,13 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.blocks import Block, OpenBlock, checksums_of, summary_of
 from yamcs_archive.storage.columns import Key
-from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
+from yamcs_archive.storage.commits import (
+    CommitRecord,
+    commit_key,
+    commit_number,
+    decode_commit,
+    encode_commit,
+)
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.kept import Kept
@@ -244,8 +250,8 @@ class Stored:
         cursor = self._transaction.cursor(self._databases["commits"])
         found: list[CommitRecord] = []
         placed = cursor.set_key(commit_key(first))
-        while placed and (record := decode_commit(*cursor.item())).last <= last:
-            found.append(record)
+        while placed and commit_number(cursor.key()) <= last:  # what lies behind may be damaged
+            found.append(decode_commit(*cursor.item()))
             placed = cursor.delete() and bool(cursor.key())  # which moves to the next one
         if not found or found[-1].last != last:
             raise DamagedError(f"commits {first} to {last}", "their records do not follow one another")
@@ -344,3 +350,7 @@ class Stored:
     def put_group(self, group: Summary) -> None:
         """Put the summary of a closed group."""
         self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
+
+    def delete_group(self, key: bytes) -> None:
+        """Delete what is stored of a closed group; its blocks are in none then."""
+        self._transaction.delete(key, db=self._databases["summaries"])
