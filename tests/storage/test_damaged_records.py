@@ -15,6 +15,7 @@ from tests.storage.test_damage import IN_BODY, IN_KEYS, damage, values
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX
+from yamcs_archive.storage.commits import commit_key
 
 NOW = [1_767_225_600_000_000]
 OPTIONS = Options(block_events_max=2, run_events_min=2, maintenance=False, clock=lambda: NOW[0])
@@ -270,3 +271,27 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
         for second in range(301, 400):
             maintenance.look(second * 1_000_000)  # all is at rest but for what is damaged
         del environment.read
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_no_number_of_a_commit_is_used_twice_where_the_newest_record_is_damaged(
+    tmp_path: Path, settled: bool
+) -> None:
+    """Packed, the record's key says the first of many."""
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim", create=True)
+        for n in range(40):
+            sim.append(row(n))
+        if settled:
+            sim.settle()
+    damage(tmp_path / "a", "commits", -1, -1)
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        assert len(list(archive.instance("sim").events())) == 40
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim")
+        sim.append(row(40))
+        assert list(values(sim, "commits"))[-1] == commit_key(41)
+        behind = sim.cursor()
+        last = sim.append(row(41)).event
+        assert sim.arrival(behind).done()
+        assert [change.event for change in sim.changes(after=behind)] == [last]
