@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from yamcs_archive import limits
+from yamcs_archive import limits, options
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.times import to_datetime
@@ -47,3 +47,15 @@ def test_the_id_of_a_request_fits_a_key() -> None:
 def test_what_may_hold_threads_for_long_leaves_some_of_a_servers_for_all_else() -> None:
     held = limits.BATCHES_MAX + limits.STREAMS_MAX + limits.THREAD_POLLS_MAX
     assert held <= Settings.threads - Settings.threads // 8
+
+
+def test_one_event_of_the_largest_size_fits_a_frame_and_a_frame_that_is_written_one_that_is_read() -> None:
+    escaped = 6 * (limits.MESSAGE_BYTES_MAX + limits.ATTACHED_BYTES_MAX)
+    assert escaped + 1024 < limits.BLOCK_FRAME_BYTES_MAX < limits.BLOCK_FRAME_READ_BYTES_MAX
+
+
+def test_the_largest_blocks_that_may_be_chosen_fit_what_is_read_and_their_text_a_frame() -> None:
+    assert (
+        2 * options._MOST["block_events_max"] <= limits.BLOCK_EVENTS_LIMIT
+    )  # late ones are fewer than others
+    assert 6 * options._MOST["block_text_bytes_max"] < limits.BLOCK_FRAME_BYTES_MAX

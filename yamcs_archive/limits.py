@@ -109,7 +109,11 @@ BLOCK_EVENTS_LIMIT = 1 << 16
 """Events that a block may say it holds before it is called damaged."""
 
 BLOCK_FRAME_BYTES_MAX = 16 << 20
-"""Bytes that a frame may say it has decompressed: far above any that is written, far below a bomb."""
+"""Bytes of a frame before it is compressed: what is to be written is cut within it."""
+
+BLOCK_FRAME_READ_BYTES_MAX = 1 << 30
+"""Bytes that a frame may say it has decompressed, once its checksum was found right: 1 GiB. Versions before
+the first release wrote some above 16 MiB, of large late events; they are read, and cut anew."""
 
 RUN_EVENTS_MIN = 256
 """New events in a row that are written as blocks at once; fewer become rows, and blocks when sealed."""

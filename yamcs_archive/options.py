@@ -23,7 +23,8 @@ from yamcs_archive.limits import (
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""What is written must be readable: four bytes a character, and an event beyond, fit into a frame."""
+"""What is written must be readable: a block's text fits into a frame, with six bytes a character where it is
+escaped. Texts that a block has once do not count as text; of too many of them it is cut before it is full."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,8 @@ SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERR
 HEADER = struct.Struct(">IIIIIIII")
 MAIN, LATE = b"blocks\0", b"late\0"
 EVENTS_MAX = 65_536
-RAW_BYTES_MAX = 16 << 20
+RAW_BYTES_MAX = 1 << 30
+"""Of what is read; what is written today has 16 MiB at most."""
 
 
 class Stored(NamedTuple):

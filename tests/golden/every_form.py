@@ -53,7 +53,9 @@ class _Writing:
             clock=lambda: next(self._clock),
         )
         with Archive.open(self.directory, options=options) as archive:
-            yield archive.instance(name, create=True)
+            instance = archive.instance(name, create=True)
+            next(self._clock)  # which each opening asked for once, when the archive was made
+            yield instance
 
     def create(self, name: str) -> None:
         """Make an instance whose lineage is not random."""

@@ -30,6 +30,7 @@ def fill(directory: Path) -> None:
     )
     with Archive.open(directory, options=options) as archive:
         sim = archive.instance("sim", create=True)
+        next(clock)  # which opening asked for once, when the archive was made
         severities = tuple(Severity)
         sim.append_many(
             Event(

@@ -51,6 +51,7 @@ def test_groups_change_nothing_of_what_is_found(
                     if block.first < upper and block.last >= lower and (ask is None or block.may_have(ask))
                 ]
                 found = [
-                    find(transaction.cursor(), lower, upper, ask) for find in (_first_block, _last_block)
+                    find(transaction.cursor(), lower, upper, ask, lambda _: None)
+                    for find in (_first_block, _last_block)
                 ]
                 assert found == ([there[0], there[-1]] if there else [None, None])

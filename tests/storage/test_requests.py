@@ -162,6 +162,38 @@ def test_a_clock_that_was_set_back_forgets_nothing(sim: Instance, clock: Clock) 
     assert sim.append(Event("a"), request_id="k").duplicate
 
 
+def test_ids_from_a_clock_that_was_ahead_are_forgotten_a_day_after_it_was_set_back(
+    sim: Instance, clock: Clock
+) -> None:
+    clock.now += 3_000 * REQUEST_AGE_US
+    sim.append(Event("a"), request_id="k")
+    for steady in (0, 0):  # a sweep to its end; the next one begins 10 minutes later, by another clock
+        sweep(sim, steady)
+    clock.now -= 3_000 * REQUEST_AGE_US
+    assert sim.append(Event("a"), request_id="k").duplicate
+    for minutes in (10, 10, 10):
+        sweep(sim, minutes * 60_000_000)
+    assert kept(sim) == 1
+    assert sim.append(Event("a"), request_id="k").duplicate
+    clock.now += REQUEST_AGE_US - 1
+    assert sim.append(Event("a"), request_id="k").duplicate
+    clock.now += 1
+    sweep(sim, 20 * 60_000_000)
+    assert kept(sim) == 0
+
+
+def test_a_damaged_id_does_not_keep_others_from_being_forgotten(sim: Instance, clock: Clock) -> None:
+    for n in range(5):
+        sim.append(Event("a"), request_id=f"{n}")
+    environment = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to damage
+    with environment.lmdb.begin(write=True, db=environment.databases["requests"]) as transaction:
+        transaction.put(b"\0" + b"2", b"damaged")
+    clock.now += REQUEST_AGE_US
+    for steady in (0, 0):
+        sweep(sim, steady)
+    assert kept(sim) == 1
+
+
 def test_beyond_the_bound_new_ids_are_refused_and_known_ones_answered(sim: Instance, clock: Clock) -> None:
     sim.append_many([Event("m")] * 999, request_id="many")
     with pytest.raises(RequestIdsFullError):

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.coded import Coded, joined_codes
 from yamcs_archive.storage.columns import Key
 from yamcs_archive.storage.integers import Int64s
@@ -24,10 +26,10 @@ from yamcs_archive.storage.keys import decode_bound, encode_key
 from yamcs_archive.storage.messages import Sought
 from yamcs_archive.storage.opened import Part
 from yamcs_archive.storage.order import key_order, place_among
-from yamcs_archive.storage.parts import CHECKSUMS_BYTES, LATE, MAIN, encode_parts, end_of
+from yamcs_archive.storage.parts import CHECKSUMS_BYTES, HEADER, LATE, MAIN, encode_parts, end_of
 from yamcs_archive.storage.summaries import Summary, pack_sources
 from yamcs_archive.storage.summaries import joined as joined_summaries
-from yamcs_archive.storage.vectors import Vectors, joined
+from yamcs_archive.storage.vectors import Vectors, joined, same
 
 _FEW = 16
 """One event in so many, or fewer, are taken out of the text of all one by one."""
@@ -59,10 +61,13 @@ def encode_block(events: Vectors) -> Block:
     return encode_blocks([events])[0]
 
 
-def encode_blocks(runs: Sequence[Vectors]) -> list[Block]:
-    """Return the blocks of several runs of events, each in strict key order."""
+def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[Block]:
+    """Return the blocks of several runs of events, each in strict key order.
+
+    ``compared`` is as :func:`~yamcs_archive.storage.parts.encode_parts` has it.
+    """
     keys = [encode_key(*run.key(0)) for run in runs]
-    values = encode_parts(runs, keys, MAIN)
+    values = encode_parts(runs, keys, MAIN, compared)
     return [Block(*pair) for pair in zip(keys, values, map(_summary, runs), strict=True)]
 
 
@@ -81,17 +86,66 @@ def encode_late(blocks: Sequence[tuple[OpenBlock, bytes, Summary]], late: Sequen
     return found
 
 
+def read_back(block: Block, events: Vectors, part: int = 0) -> None:
+    """Raise RuntimeError unless a part of a block that was made reads as the events that it was made of.
+
+    Done before anything goes that holds the same events: what cannot be read is lost then.
+    """
+    try:
+        read = OpenBlock(block.key, block.value).parts[part].events
+    except (DamagedError, IndexError) as error:
+        raise RuntimeError(f"block {block.key.hex()} cannot be read back: {error}") from error
+    if not same(read, events):
+        raise RuntimeError(f"block {block.key.hex()} reads back as other events than it was made of")
+
+
+def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
+    """Say whether a block has frames above the limit, as versions before the first release made them.
+
+    In a first part only key and body frame were, and their sizes stand in the header. Little is read.
+    """
+    end = end_of(value)
+    if len(value) < HEADER.size or max(HEADER.unpack_from(value)[-2:]) > BLOCK_FRAME_BYTES_MAX:
+        return True
+    late = bytes(value[end:])
+    return bool(late) and Part(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
+
+
 def _summary(events: Vectors) -> Summary:
-    codes = np.flatnonzero(np.bincount(events.severities)).tolist()
     return Summary(
         encode_key(*events.key(0)),
         encode_key(*events.key(-1)),
         events.size,
         pack_sources(events.sources.used().table),
-        sum(1 << code for code in codes),
+        _bits(events.severities),
         int(events.commits.min()),
         int(events.commits.max()),
     )
+
+
+def summary_of(block: OpenBlock) -> Summary:
+    """Return the summary of a block, whose own is lost.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> from yamcs_archive.storage.vectors import vectors
+    >>> block = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
+    >>> summary_of(OpenBlock(block.key, block.value)) == block.summary
+    True
+    """
+    return Summary(
+        block.key,
+        encode_key(*block.key_of(block.count - 1)),
+        block.count,
+        pack_sources(block.sources.table),
+        _bits(block.severities),
+        int(block.commits.min()),
+        int(block.commits.max()),
+    )
+
+
+def _bits(severities: npt.NDArray[np.uint8]) -> int:
+    return sum(1 << code for code in np.flatnonzero(np.bincount(severities)).tolist())
 
 
 def checksums_of(value: bytes) -> bytes:

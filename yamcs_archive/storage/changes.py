@@ -27,7 +27,7 @@ from yamcs_archive.storage.keys import encode_key, time_bound
 from yamcs_archive.storage.meta import Meta
 from yamcs_archive.storage.pieces import Reader
 from yamcs_archive.storage.rows import decode_row
-from yamcs_archive.storage.state import head_commit
+from yamcs_archive.storage.state import head_commit, newest_key
 from yamcs_archive.storage.summaries import of_commits
 
 
@@ -35,7 +35,23 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     """Return the cursor behind the newest event."""
     with environment.read() as transaction:
         newest = head_commit(environment, transaction)
+    return _head(meta, newest)
+
+
+def _head(meta: Meta, newest: CommitRecord | None) -> Cursor:
     return Cursor(meta.lineage, newest.last, newest.events[-1]) if newest else Cursor(meta.lineage, 0, 0)
+
+
+def beside_head(environment: Environment, meta: Meta, cursor: Cursor) -> int:
+    """Return -1 where a cursor stands before the newest event, 0 where it stands behind it, 1 for beyond.
+
+    Raises DamagedError where only the newest record can tell, and it is damaged.
+    """
+    with environment.read() as transaction:
+        if cursor.commit < newest_key(environment, transaction):
+            return -1
+        head = _head(meta, head_commit(environment, transaction))
+    return (cursor > head) - (cursor < head)
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
@@ -51,7 +67,7 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
         raise OtherHistoryError
     if cursor.commit < meta.horizon_commit:
         raise CursorGoneError(encode_cursor(Cursor(meta.lineage, meta.horizon_commit, 0)))
-    if cursor > head_cursor(environment, meta):
+    if beside_head(environment, meta, cursor) > 0:
         raise BadCursorError("cursor", after, "lies beyond the newest commit of this archive")
     return cursor
 

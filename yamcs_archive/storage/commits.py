@@ -69,6 +69,15 @@ def commit_key(number: int) -> bytes:
     return _NUMBER.pack(number)
 
 
+def commit_number(key: bytes) -> int:
+    """Return the number of the first commit of a record, from its key.
+
+    >>> commit_number(commit_key(1))
+    1
+    """
+    return int.from_bytes(key, "big")
+
+
 def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
     """Return the pair to put for a record.
 

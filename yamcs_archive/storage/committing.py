@@ -30,7 +30,7 @@ from yamcs_archive.storage.placing import place
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.replays import Pair, Replays
 from yamcs_archive.storage.sources import SourceState, decode_source, encode_source
-from yamcs_archive.storage.state import head_commit, read_meta
+from yamcs_archive.storage.state import head_number, read_meta
 from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.submissions import Submission
 
@@ -178,8 +178,7 @@ class Committer:
     def _load(self) -> None:
         self._horizon = read_meta(self._environment).horizon
         with self._environment.read() as transaction:
-            newest = head_commit(self._environment, transaction)
-        self._head = newest.last if newest else 0
+            self._head = head_number(self._environment, transaction)
         self._tell_stored()  # after a failed commit it may be found stored
         self._sources.clear()
         self._unsaved.clear()

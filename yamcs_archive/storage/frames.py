@@ -1,8 +1,9 @@
 """Frames: zstd with the bounds that keep a small value from becoming a large one; pure.
 
 1. A frame is decompressed only up to the size that is said of it, and none may be said to have more than
-   the limit.
-2. A context is not safe for two threads at once, and dear to make: each thread has its own.
+   the limit for reading. Who calls has found the checksum over what says so right.
+2. None is made of more than the limit for writing, which is below the other: what is written can be read.
+3. A context is not safe for two threads at once, and dear to make: each thread has its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 import zstandard
 
-from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_FRAME_READ_BYTES_MAX
 
 LEVEL = 1
 """zstd's level; docs/decisions.md has the measurement."""
@@ -36,11 +37,14 @@ def _compressor() -> zstandard.ZstdCompressor:
 
 
 def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
-    """Return each as a frame.
+    """Return each as a frame. Raises RuntimeError for one above the limit: it should have been cut.
 
     >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]
     [b'abc', b'def']
     """
+    largest = max(map(len, raw), default=0)
+    if largest > BLOCK_FRAME_BYTES_MAX:
+        raise RuntimeError(f"a frame of {largest} bytes is above the limit of {BLOCK_FRAME_BYTES_MAX}")
     if len(raw) < _TOGETHER_MIN:
         return list(map(_compressor().compress, raw))
     # One call lets go of the interpreter's lock once.
@@ -50,8 +54,10 @@ def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
 
 def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:
     """Return what a frame holds; ValueError unless it is ``raw_bytes``, within the limit."""
-    if raw_bytes > BLOCK_FRAME_BYTES_MAX:
-        raise ValueError(f"it says that it has {raw_bytes} bytes")
+    if raw_bytes > BLOCK_FRAME_READ_BYTES_MAX:
+        raise ValueError(
+            f"it says that it has {raw_bytes} bytes, and at most {BLOCK_FRAME_READ_BYTES_MAX} are read"
+        )
     decompressor: zstandard.ZstdDecompressor | None = getattr(_contexts, "decompressor", None)
     if decompressor is None:
         decompressor = _contexts.decompressor = zstandard.ZstdDecompressor()
@@ -61,3 +67,20 @@ def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:
         return decompressor.decompress(frame)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
+
+
+def compare(frames: Sequence[bytes], raw: Sequence[bytes | bytearray]) -> None:
+    """Raise RuntimeError unless each frame holds the bytes at its place in ``raw``.
+
+    >>> compare(compressed([b"abc"]), [b"abd"])
+    Traceback (most recent call last):
+      ...
+    RuntimeError: a frame of 3 bytes was made that does not hold them
+    """
+    for frame, there in zip(frames, raw, strict=True):
+        try:
+            same = decompressed(frame, len(there)) == there
+        except ValueError:
+            same = False
+        if not same:
+            raise RuntimeError(f"a frame of {len(there)} bytes was made that does not hold them")

@@ -3,7 +3,10 @@
 It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
 than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
 late ones too. Once all is at rest it does nothing until the next commit. Ids of requests that are a day old
-are deleted on the way.
+are deleted on the way. Ages are told by a clock that is never set; only those of ids, which outlive an
+opening, by the archive's.
+
+What is damaged is said once, and so is what puts sealing off, for as long as it stays the same.
 
 Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
 comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
@@ -20,11 +23,12 @@ from functools import partial
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
 from yamcs_archive.limits import ROWS_BYTES_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage import packing, sealing
+from yamcs_archive.storage import packing, renewing, sealing
 from yamcs_archive.storage.compaction import Compaction, compact
+from yamcs_archive.storage.damage import Damage
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.interrupts import Hold, uninterrupted
-from yamcs_archive.storage.replays import Pair, Sweep
+from yamcs_archive.storage.replays import Change, Sweep
 from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.writer import Writer
 
@@ -43,12 +47,18 @@ class Maintenance:
         self._options = options
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        # What was committed before this opening is old enough at once.
-        self._seen: deque[tuple[int, int]] = deque([(options.clock() - options.seal_age_us, writer.head)])
+        self._looked: int | None = None
+        self._elapsed = 0  # microseconds of all looks; it never goes back
+        # What was committed before this opening is old enough at once, whatever its time says.
+        self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._settled = 0  # the head when all was sealed that could be
-        self._damage_told: set[str] = set()
-        self._requests = Sweep(environment)
+        self._renewed = False  # True: there is nothing that should be put anew
+        # Rows that cannot be sealed, and bytes of their pages, when there were too many last.
+        self._left = (0, 0)
+        self._damage = Damage()
+        self._trouble: str | None = None
+        self._requests = Sweep(environment, self._damage.meet)
         self._thread: threading.Thread | None = None
         if options.maintenance:
             self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
@@ -95,7 +105,13 @@ class Maintenance:
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Do what is due at ``now``, microseconds since 1970: forget old request ids, seal."""
+        """Do what is due at ``now``, microseconds of a clock of any beginning: forget old request ids, seal.
+
+        What a step back of that clock takes away is taken for no time at all.
+        """
+        if self._looked is not None:
+            self._elapsed += max(0, now - self._looked)
+        self._looked, now = now, self._elapsed
         self._forget_requests(now)
         head = self._writer.head
         if head == self._settled:
@@ -117,19 +133,24 @@ class Maintenance:
             whole = self._seal(upto, few=idle or too_many)
             if whole and idle:
                 self._settled = head
+            if too_many and whole:
+                self._left = self._rows()  # what is damaged, or within what is: as many are no reason to seal
 
-    def _forget_requests(self, now: int) -> None:
-        try:
-            if old := self._requests.step(now):
-                self._writer.perform(partial(_delete_requests, old))
-        except DamagedError as error:
-            self._tell_of_damage(error)
+    def _forget_requests(self, steady: int) -> None:
+        if changes := self._requests.step(self._options.clock(), steady):
+            self._writer.perform(partial(_replace_requests, changes))
+        self._damage.tell()
 
     def _too_many_rows(self) -> bool:
+        entries, size_bytes = self._rows()
+        left, left_bytes = self._left
+        return entries - left > self._options.rows_max or size_bytes - left_bytes > ROWS_BYTES_MAX
+
+    def _rows(self) -> tuple[int, int]:
+        """Return how many rows there are, and the bytes of their pages."""
         with self._environment.read() as transaction:
             found = transaction.stat(self._environment.databases["rows"])
-        pages = found["leaf_pages"] + found["overflow_pages"]
-        return found["entries"] > self._options.rows_max or pages * found["psize"] > ROWS_BYTES_MAX
+        return found["entries"], (found["leaf_pages"] + found["overflow_pages"]) * found["psize"]
 
     def _seal(self, upto_commit: int, *, few: bool) -> bool:
         with self._lock:
@@ -137,12 +158,18 @@ class Maintenance:
 
     def _seal_held(self, upto_commit: int, *, few: bool) -> bool:
         """Seal, close groups and pack; False when something was left for the next time."""
+        try:
+            return self._seal_all(upto_commit, few)
+        finally:
+            self._damage.tell()
+
+    def _seal_all(self, upto_commit: int, few: bool) -> bool:
         whole = True
-        aim = sealing.Aim(upto_commit, few, self._tell_of_damage)
+        aim = sealing.Aim(upto_commit, few, self._damage.meet)
+        if few and not self._renewed:
+            self._renewed = whole = self._renew(aim)
         for steps in sealing.steps(self._environment, self._options, aim):
-            if not self._writer.perform(partial(sealing.put_all, steps)):
-                for step in steps:  # each on its own: the one that no longer fits waits for the next round
-                    whole &= self._writer.perform(partial(sealing.put, step))
+            whole &= self._put(steps)
             if self._stopping.is_set():
                 return False
         try:
@@ -150,38 +177,81 @@ class Maintenance:
                 if self._stopping.is_set():
                     return False
         except DamagedError as error:  # without groups a query is slower, and as right
-            self._tell_of_damage(error)
+            self._damage.meet(error)
         return self._pack(upto_commit, 2 if few else packing.PACK_RECORDS_MIN) and whole
 
+    def _renew(self, aim: sealing.Aim) -> bool:
+        """Put anew what was written otherwise than today, and what can be told from elsewhere."""
+        whole = True
+        if groups := renewing.damaged_groups(self._environment, aim):
+            self._writer.perform(partial(_delete_groups, groups))
+        for steps in renewing.steps(self._environment, self._options, aim):
+            whole &= self._put(steps)
+            if self._stopping.is_set():
+                return False
+        return whole
+
+    def _put(self, steps: list[sealing.Step]) -> bool:
+        """Put steps in, together if that goes; False when one no longer fits: it waits for the next round."""
+        try:
+            if self._writer.perform(partial(sealing.put_all, steps)):
+                return True
+        except DamagedError as error:
+            if len(steps) == 1:
+                self._damage.meet(error)
+                return True
+        whole = len(steps) > 1
+        if whole:
+            for step in steps:  # each on its own: the others fit
+                whole &= self._put([step])
+        return whole
+
     def _pack(self, upto_commit: int, records_min: int) -> bool:
-        for pack in packing.packs(self._environment, self._packed, upto_commit):
+        for pack in packing.packs(self._environment, self._packed, upto_commit, self._damage.meet):
             if pack.records >= records_min:
-                self._writer.perform(partial(packing.put_pack, pack.first, pack.last))
+                try:
+                    self._writer.perform(partial(packing.put_pack, pack.first, pack.last))
+                except DamagedError as error:
+                    self._damage.meet(error)
             # A record that is full, or stands before one that is too large, is not looked at again.
             self._packed = pack.first if pack.open else pack.last + 1
             if self._stopping.is_set():
                 return False
         return True
 
-    def _tell_of_damage(self, error: DamagedError) -> None:
-        if str(error) not in self._damage_told:
-            self._damage_told.add(str(error))
-            _log.error("%s; it is left as it is, and what lies behind it is sealed", error)
-
     def _run(self) -> None:
         pause_s = _LOOK_S
         while not self._stopping.wait(pause_s):
             begun_s = time.monotonic()
             try:
-                self.look(self._options.clock())
+                self.look(time.monotonic_ns() // 1_000)
             except ArchiveError as error:
                 if not self._stopping.is_set():
-                    _log.warning("sealing is put off: %s", error)
-            except Exception:  # a fault of ours must not end it: rows would be sealed no more
-                _log.exception("sealing failed, and is tried again")
+                    self._put_off(error)
+            except Exception as error:  # a fault of ours must not end it: rows would be sealed no more
+                self._put_off(error)
+            else:
+                self._trouble = None
             pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
 
+    def _put_off(self, error: Exception) -> None:
+        """Say what is wrong, once for as long as it stays."""
+        trouble = repr(error)
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if isinstance(error, ArchiveError):
+            _log.warning("sealing is put off, and tried again: %s", error)
+        else:
+            _log.error("sealing failed, and is tried again", exc_info=error)
 
-def _delete_requests(pairs: list[Pair], stored: Stored) -> bool:
-    stored.delete_requests(pairs)
+
+def _delete_groups(keys: list[bytes], stored: Stored) -> bool:
+    for key in keys:
+        stored.delete_group(key)
+    return True
+
+
+def _replace_requests(changes: list[Change], stored: Stored) -> bool:
+    stored.replace_requests(changes)
     return True

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.limits import BLOCK_EVENTS_LIMIT
+from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.frames import decompressed
 from yamcs_archive.storage.integers import Int64s, integer_at, pick_integers, sum_integers, unpack_integers
@@ -165,6 +165,15 @@ class Part:
         """Raise DamagedError when a checksum of body or messages is wrong; no message is decompressed."""
         with self._reading_messages():
             self._stretches.check()
+
+    @property
+    def largest_frame_bytes(self) -> int:
+        """Bytes of its largest frame, decompressed, as is said of it; the body frame may be read for that."""
+        found: int = max(self._keys_raw, self._body_raw)
+        if found > BLOCK_FRAME_BYTES_MAX:
+            return found
+        with self._reading_messages():
+            return max(found, self._stretches.largest_bytes)
 
     @cached_property
     def types(self) -> Coded:

@@ -5,16 +5,17 @@
 2. Records do not change once written, so what is found in a read transaction holds in the writer's. A
    pack is put in one transaction: the records deleted, the packed one put under the first one's key.
 3. Whoever walks a pack holds its events, so there is a bound on them, and large commits stay alone.
+4. A damaged record stays as it is; those before and behind it are packed without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX, READ_BYTES_MAX
-from yamcs_archive.storage.commits import CommitRecord, Run, commit_key, decode_commit
+from yamcs_archive.storage.commits import CommitRecord, Run, commit_key, commit_number, decode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.points import reach
 from yamcs_archive.storage.stored import Stored
@@ -34,24 +35,31 @@ class Pack(NamedTuple):
     """True: there may be room for the commits that follow."""
 
 
-def packs(environment: Environment, begin: int, upto: int) -> Iterator[Pack]:
+def packs(
+    environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
+) -> Iterator[Pack]:
     """Yield the commits from ``begin`` to ``upto``, those together whose records can be one.
 
-    ``begin`` must be the first commit of a record.
+    ``begin`` must be the first commit of a record; ``damaged`` is told of records that are passed over.
     """
     first, last, records, commits, events = begin, begin - 1, 0, 0, 0
-    for record in _records(environment, begin, upto):
+    for record in _records(environment, begin, upto, damaged):
         own_commits, own_events = len(record.times), sum(record.events)
-        if records and (commits + own_commits > PACK_COMMITS_MAX or events + own_events > PACK_EVENTS_MAX):
+        full = commits + own_commits > PACK_COMMITS_MAX or events + own_events > PACK_EVENTS_MAX
+        if records and (full or record.first != last + 1):
             yield Pack(first, last, records, open=False)
-            first, records, commits, events = record.first, 0, 0, 0
+            records = commits = events = 0
+        if not records:
+            first = record.first
         last, records = record.last, records + 1
         commits, events = commits + own_commits, events + own_events
     if records:
         yield Pack(first, last, records, open=True)
 
 
-def _records(environment: Environment, begin: int, upto: int) -> Iterator[CommitRecord]:
+def _records(
+    environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
+) -> Iterator[CommitRecord]:
     """Yield the records of the commits from ``begin`` to ``upto``, a short transaction at a time."""
     while begin <= upto:
         with environment.read() as transaction:
@@ -66,11 +74,18 @@ def _records(environment: Environment, begin: int, upto: int) -> Iterator[Commit
         if not pairs:
             return
         for key, value in pairs:
-            record = decode_commit(key, value)
+            begin = commit_number(key) + 1
+            if begin > upto + 1:
+                return
+            try:
+                record = decode_commit(key, value)
+            except DamagedError as error:
+                damaged(error)
+                continue
             if record.last > upto:
                 return
             yield record
-        begin = record.last + 1
+            begin = record.last + 1
 
 
 def put_pack(first: int, last: int, stored: Stored) -> bool:

@@ -4,7 +4,8 @@ The *key frame* has what decides whether an event is wanted and when it came (ti
 severities, commits); the *body frame* the rest but for messages, which stand behind it as *stretches*, a
 frame each. Duplicates, arrival order and skipping need the key frame only, a look at one event one stretch.
 
-A part is checked just before it is written: its events are in the order of their keys.
+A part is checked just before it is written: its events are in the order of their keys, and none of its
+frames is above the limit. :func:`fits` says beforehand whether one may be.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage import messages
 from yamcs_archive.storage.coded import Coded
-from yamcs_archive.storage.frames import compressed
+from yamcs_archive.storage.columns import TABLE_TEXT_MAX
+from yamcs_archive.storage.frames import compare, compressed
 from yamcs_archive.storage.integers import Int64s, pack_integers
 from yamcs_archive.storage.messages import Packer
 from yamcs_archive.storage.vectors import Vectors, picked
@@ -36,6 +39,22 @@ SUM_BYTES = 4
 CHECKSUMS_BYTES = 2 * SUM_BYTES
 SMALL_TABLE_MAX = 256
 """An index into a table of no more has a byte for each event."""
+_CHARACTER_BYTES_MAX = 6
+"""Bytes of a character of text: four in UTF-8, six where a stretch escapes it, and what msgpack writes before
+a text of one."""
+_COLUMN_BYTES_MAX = 8
+"""Bytes of an event in a column of integers."""
+_BEFORE_BYTES_MAX = 5
+"""Bytes that msgpack writes before a text or a map."""
+_ELSE_BYTES_MAX = 256
+"""Bytes of a frame that no event and no text adds to."""
+_EVENT_BYTES_MAX = max(
+    # In the key frame four columns, a severity and a source.
+    4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
+    # In the body frame three columns, what stands before extensions and extra, an empty name with an empty
+    # value, and two texts that text_bytes() does not count. A stretch has three bytes beside each message.
+    3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
+)
 _kept = threading.local()
 
 
@@ -50,10 +69,13 @@ class Kind(NamedTuple):
 MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "late"))
 
 
-def encode_parts(events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind) -> list[bytes]:
+def encode_parts(
+    events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
+) -> list[bytes]:
     """Return each run of events, in strict key order, as a part of the block under its key.
 
-    Raises RuntimeError for events that are not.
+    Of the first ``compared`` of them each frame is decompressed again and compared with what it was made of.
+    Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
     """
     packer: Packer | None = getattr(_kept, "packer", None)
     if packer is None:
@@ -67,17 +89,60 @@ def encode_parts(events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind) -
     # The body frame says how long the stretches became, so it is compressed behind them; it is small.
     starts = [crc32(key, kind.start) for key in keys]
     bodies_raw = [_body_frame(*each) for each in zip(events, texts, stretches, starts, strict=True)]
+    bodies = compressed(bodies_raw)
+    for at in range(compared):
+        compare((key_frames[at], bodies[at], *stretches[at]), (keys_raw[at], bodies_raw[at], *texts[at]))
     return [
         assembled(key, each.size, raw, (*frames, b"".join(texts)), kind)
         for key, each, raw, frames, texts in zip(
             keys,
             events,
             zip(keys_raw, bodies_raw, strict=True),
-            zip(key_frames, compressed(bodies_raw), strict=True),
+            zip(key_frames, bodies, strict=True),
             stretches,
             strict=True,
         )
     ]
+
+
+def fits(events: Vectors, text_bytes: int) -> bool:
+    """Say whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
+
+    Never falsely yes. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> from yamcs_archive.storage.vectors import vectors
+    >>> large = [Event("m" * 1_000_000, seq_number=n) for n in range(4)]
+    >>> events = [vectors(prepare(large[:count], int), 1) for count in (2, 4)]
+    >>> [fits(each, each.text_bytes()) for each in events]
+    [True, False]
+    """
+    most = _ELSE_BYTES_MAX + events.size * _EVENT_BYTES_MAX + text_bytes * _CHARACTER_BYTES_MAX
+    return most <= BLOCK_FRAME_BYTES_MAX or _largest_frame_bytes(events) <= BLOCK_FRAME_BYTES_MAX
+
+
+def _largest_frame_bytes(events: Vectors) -> int:
+    """Return how many bytes no frame of a part of these events goes beyond."""
+    columns = _ELSE_BYTES_MAX + events.size * (4 * _COLUMN_BYTES_MAX + 1)
+    key_frame = columns + _table_bytes(events.sources)
+    body_frame = columns + _table_bytes(events.types) + _table_bytes(events.users)
+    if events.extensions is not None:
+        body_frame += sum(map(len, events.extensions)) + events.size * _BEFORE_BYTES_MAX
+    if events.extra is not None:
+        body_frame += events.size * _BEFORE_BYTES_MAX + sum(
+            _text_bytes(name) + _text_bytes(value) for more in events.extra for name, value in more.items()
+        )
+    texts = _ELSE_BYTES_MAX + sum(map(len, events.messages)) * _CHARACTER_BYTES_MAX + 3 * events.size
+    return max(key_frame, body_frame, texts)
+
+
+def _table_bytes(column: Coded) -> int:
+    return sum(_text_bytes(text or "") for text in column.used().table)
+
+
+def _text_bytes(text: str) -> int:
+    return 4 * len(text) + _BEFORE_BYTES_MAX
 
 
 def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
@@ -90,7 +155,7 @@ def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[byt
     return b"".join((key_sum.to_bytes(SUM_BYTES, "big"), covered, *packed))
 
 
-def end_of(value: bytes, at: int = 0) -> int:
+def end_of(value: bytes | memoryview, at: int = 0) -> int:
     """Return where the part that begins at a place ends, as its header says; nothing is checked."""
     if len(value) < at + HEADER.size:
         return len(value)

@@ -5,12 +5,13 @@
    them within one transaction.
 2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
 3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
-   the group's; rows are never passed over.
+   the group's; rows are never passed over. What a damaged summary said of a block the block says itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import lmdb
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
-from yamcs_archive.storage.blocks import OpenBlock, checksums_of
+from yamcs_archive.storage.blocks import OpenBlock, checksums_of, summary_of
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.summaries import (
     BLOCK_LEVEL,
@@ -93,7 +94,8 @@ class Reader:
         with self._environment.read() as transaction:
             databases = self._environment.databases
             summaries = transaction.cursor(databases["summaries"])
-            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask)
+            blocks = partial(transaction.get, db=databases["blocks"])
+            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask, blocks)
             if summary is not None:
                 if descending:
                     lower = max(lower, summary.first)
@@ -120,15 +122,22 @@ class Reader:
         return Piece(lower, upper, pairs, block, whole)
 
 
+Blocks = Callable[[bytes], bytes | None]
+"""Gives the block of a first key."""
+
+
 def _first_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
 ) -> Summary | None:
     """Return the first block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.set_range(BLOCK_LEVEL + lower)
     if not placed or cursor.key() != BLOCK_LEVEL + lower:
         # The block before may reach into the range.
         if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
-            before = decode_summary(*cursor.item())
+            try:
+                before = decode_summary(*cursor.item())
+            except DamagedError as error:
+                before = _of_block(cursor.key(), blocks, error)
             if before.last >= lower and (ask is None or before.may_have(ask)):
                 return before
             placed = cursor.next()
@@ -140,7 +149,10 @@ def _first_block(
         first = key[1:]
         if first >= upper:
             return None
-        summary = sought_in(key, value, ask)
+        try:
+            summary = sought_in(key, value, ask)
+        except DamagedError as error:
+            summary = _of_block(key, blocks, error)
         if summary is not None:
             return summary
         if ask is not None and first >= beyond:
@@ -153,7 +165,9 @@ def _first_block(
     return None
 
 
-def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None) -> Summary | None:
+def _last_block(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
+) -> Summary | None:
     """Return the last block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
     begin = _BEYOND_ALL
@@ -161,7 +175,10 @@ def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wan
         key, value = cursor.item()
         if key[:1] != BLOCK_LEVEL:
             break
-        summary = sought_in(key, value, ask)
+        try:
+            summary = sought_in(key, value, ask)
+        except DamagedError as error:
+            summary = _of_block(key, blocks, error)
         if summary is not None:
             return summary if summary.last >= lower else None
         first = key[1:]
@@ -175,6 +192,18 @@ def _last_block(cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wan
             cursor.set_key(key)
         placed = cursor.prev()
     return None
+
+
+def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> Summary:
+    """Return the summary of a block, whose own is damaged, from the block; raise the error if that is too."""
+    first = key[len(BLOCK_LEVEL) :]
+    value = blocks(first)
+    if value is None:
+        raise error
+    try:
+        return summary_of(OpenBlock(first, value))
+    except DamagedError:
+        raise error from None
 
 
 def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes, bytes]:
@@ -193,7 +222,10 @@ def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, b
         placed = cursor.prev()
     if not placed or cursor.key()[:1] != GROUP_LEVEL:
         return None, b"", beyond
-    group = decode_summary(*cursor.item())
+    try:
+        group = decode_summary(*cursor.item())
+    except DamagedError:  # without it a query is slower, and as right
+        return None, cursor.key()[1:], beyond
     end = group.last + b"\0"
     return (group, group.first, end) if key < end else (None, end, beyond)
 

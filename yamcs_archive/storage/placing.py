@@ -5,8 +5,10 @@
    not spoil the fast path. All else becomes rows.
 2. The block before such a stretch is filled up first, when it is not full and no row stands between: a
    partial block, not rows, is what a bulk append leaves at its end.
-3. A block is full at so many events or so much text, whichever comes first; an event that is larger
-   than that makes a block of its own.
+3. A block is full at so many events or so much text, whichever comes first, and before a frame of it is above
+   the limit; an event that is larger than that makes a block of its own.
+4. What is put in the place of a partial block holds events that were acknowledged before, so each of its
+   frames is decompressed again and compared with what it was made of. Of new ones the bounds are checked.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.blocks import OpenBlock, encode_blocks
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.outcomes import Group
+from yamcs_archive.storage.parts import fits
 from yamcs_archive.storage.rows import encode_rows
 from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.vectors import Vectors, joined, vectors
@@ -52,6 +55,7 @@ def _is_between_blocks(stored: Stored, first: bytes) -> bool:
 
 def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options) -> None:
     before = stored.block_before(first)
+    replaced = 0
     if (
         before is not None
         and before.events < filled(options.block_events_max)
@@ -63,9 +67,11 @@ def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options)
             # It stays as it is, for whoever can mend it; what comes must not wait for that.
             partial = None
         if partial is not None and partial.text_bytes() < filled(options.block_text_bytes_max):
+            replaced = partial.size
             events = joined([partial, events])
     parts = list(cuts(events, options))
-    blocks = encode_blocks(parts)
+    before_each = accumulate((part.size for part in parts), initial=0)
+    blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
     for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
         stored.keep_times(block.key, part.times)
@@ -100,8 +106,14 @@ def cuts(events: Vectors, options: Options) -> Iterator[Vectors]:
         part = events.cut(
             start, start + (even if even >= filled(options.block_events_max) else options.block_events_max)
         )
-        if part.text_bytes() > options.block_text_bytes_max:
+        text_bytes = part.text_bytes()
+        if text_bytes > options.block_text_bytes_max:
             reached = list(accumulate(part.sizes()))
             part = part.cut(0, max(1, bisect_right(reached, options.block_text_bytes_max)))
+            text_bytes = reached[part.size - 1]
+        # Of default options none comes near: it takes tens of thousands of types and users, which
+        # are no text that counts.
+        while part.size > 1 and not fits(part, text_bytes):
+            part = part.cut(0, part.size // 2)
         yield part
         start += part.size

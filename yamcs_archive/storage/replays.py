@@ -7,6 +7,9 @@
    like any other, and takes no number.
 4. An id is kept for a day, and a million of them at most. Older ones count as unknown and are deleted by and
    by; at the bound new ones are refused rather than old ones forgotten before their time.
+5. Days are told by the archive's clock, the only one that goes on while nothing is open. Where it was ahead
+   and is set back, ids seem to come from the future; they get the time of the sweep that meets them, or
+   they would be kept for as long as it was ahead.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 import lmdb
 from msgspec.structs import replace
 
-from yamcs_archive.errors import ArchiveError, RequestIdError, RequestIdsFullError
+from yamcs_archive.errors import ArchiveError, DamagedError, RequestIdError, RequestIdsFullError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
 from yamcs_archive.options import Options
@@ -32,6 +35,8 @@ from yamcs_archive.storage.requests import Asked, Kept, decode_kept, encode_kept
 
 Pair = tuple[bytes, bytes]
 """A key and its value."""
+Change = tuple[bytes, bytes, bytes | None]
+"""A key, the value that is there, and the one to put instead; None deletes."""
 _SWEEP_US = 600_000_000
 """A sweep that has seen every id begins anew after 10 minutes."""
 
@@ -136,21 +141,36 @@ def _with(columns: Columns, events: dict[int, Event]) -> Columns:
 class Sweep:
     """Finds ids that are a day old, looking at a bounded number of them at a time."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, damaged: Callable[[DamagedError], None]) -> None:
+        """``damaged`` is told of what cannot be read, and is passed over."""
         self._environment = environment
+        self._damaged = damaged
         self._behind = b""
-        self._next = 0
+        self._next: int | None = None
 
-    def step(self, now: int) -> list[Pair]:
-        """Look at some ids at ``now``, microseconds since 1970; return those that are to be deleted."""
-        if now < self._next:
+    def step(self, now: int, steady: int) -> list[Change]:
+        """Look at some ids at ``now``, microseconds since 1970; return what is to be deleted or put.
+
+        ``steady`` is of a clock that never goes back, in microseconds too: it says when a sweep begins anew.
+        """
+        if self._next is not None and steady < self._next:
             return []
         with self._environment.read() as transaction:
             found = list(self._pairs(transaction.cursor(self._environment.databases["requests"])))
         self._behind = found[-1][0] if found else b""
-        if not found:
-            self._next = now + _SWEEP_US
-        return [pair for pair in found if decode_kept(*pair).time <= now - REQUEST_AGE_US]
+        self._next = None if found else steady + _SWEEP_US
+        return [change for pair in found for change in self._changes(*pair, now)]
+
+    def _changes(self, key: bytes, value: bytes, now: int) -> Iterator[Change]:
+        try:
+            kept = decode_kept(key, value)
+        except DamagedError as error:
+            self._damaged(error)
+            return
+        if kept.time <= now - REQUEST_AGE_US:
+            yield key, value, None
+        elif kept.time > now:
+            yield key, value, encode_kept(key, kept._replace(time=now))[1]
 
     def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
         placed = cursor.set_range(self._behind + b"\0") if self._behind else cursor.first()

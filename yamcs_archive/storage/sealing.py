@@ -9,10 +9,14 @@
    their own. So a sealed stretch is cut at every block, and no two blocks overlap.
 4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
    their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
-   each would rewrite everything for one event in a hundred.
+   each would rewrite everything for one event in a hundred. Or when what is late has as much text as
+   fills a block: it is cut then, like all else.
 5. For the same reason rows wait for the block before them that is not full, until they are an eighth of it or
    the archive is idle: else each look would write the newest block anew for a few events.
-6. A damaged block is left as it is, and the rows within its range beside it. What lies behind goes on.
+6. A damaged block is left as it is, and the rows within its range beside it; so is a damaged row. What lies
+   elsewhere goes on.
+7. A block is read back in full and compared with the events it was made of before it is handed over: the
+   rows and the block that hold them go then. Where it differs, they stay.
 """
 
 from __future__ import annotations
@@ -28,12 +32,20 @@ import numpy as np
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage.blocks import Block, OpenBlock, encode_blocks, encode_late
+from yamcs_archive.storage.blocks import (
+    Block,
+    OpenBlock,
+    encode_blocks,
+    encode_late,
+    read_back,
+    summary_of,
+)
 from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.parts import fits
 from yamcs_archive.storage.pieces import Pair, fetch
 from yamcs_archive.storage.placing import cuts, filled
 from yamcs_archive.storage.points import reach
-from yamcs_archive.storage.rows import decode_rows
+from yamcs_archive.storage.rows import decode_row, decode_rows
 from yamcs_archive.storage.stored import OverlapError, Stored
 from yamcs_archive.storage.summaries import BLOCK_LEVEL, Summary, decode_summary
 from yamcs_archive.storage.summaries import joined as joined_summaries
@@ -54,7 +66,7 @@ class Step(NamedTuple):
     blocks: list[Block]
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """The block that rows belong to."""
 
     block: OpenBlock
@@ -62,11 +74,11 @@ class _Found(NamedTuple):
     summary: Summary
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """A step whose blocks are not encoded yet: either runs of events, or what is late in a block."""
 
     rows: list[bytes]
-    replaced: _Found | None
+    replaced: Found | None
     runs: list[Vectors]
     late: Vectors | None = None
     more: bool = False
@@ -86,36 +98,66 @@ class Aim(NamedTuple):
 
 def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
     """Yield steps that seal rows, in key order, a few at a time."""
-    together: list[_Plan] = []
+    together: list[Plan] = []
     size_bytes = 0
     for plan in _plans(environment, options, aim):
         together.append(plan)
         size_bytes += sum(map(Vectors.text_bytes, plan.runs))
+        size_bytes += 0 if plan.late is None else plan.late.text_bytes()
         size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
         if plan.more or size_bytes >= _TOGETHER_BYTES:
-            yield _encoded(together)
+            if made := encoded(together, aim):
+                yield made
             together, size_bytes = [], 0
-    if together:
-        yield _encoded(together)
+    if together and (made := encoded(together, aim)):
+        yield made
 
 
-def _encoded(plans: list[_Plan]) -> list[Step]:
-    blocks = iter(encode_blocks([run for plan in plans for run in plan.runs]))
+def encoded(plans: list[Plan], aim: Aim) -> list[Step]:
+    """Return the steps of some plans, but for those whose blocks cannot be made so that they can be read."""
+    try:
+        return _made(plans)
+    except (RuntimeError, DamagedError) as error:
+        if len(plans) > 1:
+            return [step for plan in plans for step in encoded([plan], aim)]
+        [plan] = plans
+        first = plan.rows[0] if plan.replaced is None else plan.replaced.block.key
+        aim.damaged(DamagedError(f"blocks {first.hex()}", f"what was to be put there cannot be: {error}"))
+        return []
+
+
+def _made(plans: list[Plan]) -> list[Step]:
+    blocks = _blocks([run for plan in plans for run in plan.runs])
     late = [
         (plan.replaced, plan.late) for plan in plans if plan.replaced is not None and plan.late is not None
     ]
     with_late = iter(encode_late([found for found, _ in late], [events for _, events in late]))
-    return [
-        Step(
-            plan.rows,
-            None if plan.replaced is None else plan.replaced.block,
-            [*islice(blocks, len(plan.runs)), *islice(with_late, 0 if plan.late is None else 1)],
-        )
-        for plan in plans
-    ]
+    steps = []
+    for plan in plans:
+        made = list(islice(blocks, len(plan.runs)))
+        if plan.late is not None:
+            made.append(block := next(with_late))
+            read_back(block, plan.late, part=1)  # the first part is that of the block which stands there
+        steps.append(Step(plan.rows, None if plan.replaced is None else plan.replaced.block, made))
+    return steps
 
 
-def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[_Plan]:
+def _blocks(runs: list[Vectors]) -> Iterator[Block]:
+    """Yield the block of each run, read back; some at a time, for a block cut anew may hold very much."""
+    together: list[Vectors] = []
+    size_bytes = 0
+    for run in (*runs, None):
+        if run is None or size_bytes >= _TOGETHER_BYTES:
+            for block, events in zip(encode_blocks(together), together, strict=True):
+                read_back(block, events)
+                yield block
+            together, size_bytes = [], 0
+        if run is not None:
+            together.append(run)
+            size_bytes += run.text_bytes()
+
+
+def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Plan]:
     lower = b""
     while lower < _BEYOND_ALL:
         with environment.read() as transaction:
@@ -124,37 +166,50 @@ def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[_Pl
                 return
             first = rows.key()
             pair, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
-            try:
-                summary = None if pair is None else decode_summary(*pair)
-            except DamagedError as error:  # where its block ends is not known
-                aim.damaged(error)
+            value = None
+            if pair is not None:
+                value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
+            summary = _summary(pair, value, aim)
+            if pair is not None and summary is None:  # where its block ends is not known
                 lower = upper
                 continue
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
-            value = None
-            if summary is not None:
-                value = transaction.get(summary.first, db=environment.databases["blocks"])
         lower = pairs[-1][0] + b"\0" if more else upper
         for plan in _of_stretch(pairs, summary, value, options, aim):
             yield plan._replace(more=more)
 
 
+def _summary(pair: Pair | None, value: bytes | None, aim: Aim) -> Summary | None:
+    """Return the summary of a block, if there is any, from the block itself where it is damaged."""
+    if pair is None:
+        return None
+    try:
+        return decode_summary(*pair)
+    except DamagedError as error:
+        aim.damaged(error)
+        try:
+            return None if value is None else summary_of(OpenBlock(pair[0][len(BLOCK_LEVEL) :], value))
+        except DamagedError as other:
+            aim.damaged(other)
+            return None
+
+
 def _of_stretch(
     pairs: list[Pair], summary: Summary | None, value: bytes | None, options: Options, aim: Aim
-) -> list[_Plan]:
+) -> list[Plan]:
     """Return the plans for rows that all belong to one block, or to none; damage is passed over."""
     if summary is None:
         return list(_stretch(pairs, None, options, aim))
     try:
         if value is None:
             raise DamagedError(f"blocks {summary.first.hex()}", "there is a summary of it but no block")
-        found = _Found(OpenBlock(summary.first, value), value, summary)
+        found = Found(OpenBlock(summary.first, value), value, summary)
         found.block.check_body()
         return list(_stretch(pairs, found, options, aim))
     except DamagedError as error:
         aim.damaged(error)
         behind = bisect_right(pairs, summary.last, key=_key)
-        return list(_plan(pairs[behind:], None, options, aim.upto_commit))
+        return list(_plan(pairs[behind:], None, options, aim))
 
 
 def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None, bytes]:
@@ -169,24 +224,23 @@ def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None,
     return (summaries.item() if placed else None), following
 
 
-def _stretch(pairs: list[Pair], found: _Found | None, options: Options, aim: Aim) -> Iterator[_Plan]:
+def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
     """Yield the plans for rows that all belong to one block, or to none."""
-    upto_commit = aim.upto_commit
     if found is None:
-        yield from _plan(pairs, None, options, upto_commit)
+        yield from _plan(pairs, None, options, aim)
         return
     inside = bisect_right(pairs, found.summary.last, key=_key)
     main, *late = found.block.parts
     if inside and (inside + sum(part.count for part in late)) * options.late_share >= main.count:
-        yield from _plan(pairs, found, options, upto_commit)
+        yield from _plan(pairs, found, options, aim)
         return
     if not inside and _has_room(found.block, options):
         if aim.few or len(pairs) * options.late_share >= found.block.count:
-            yield from _plan(pairs, found, options, upto_commit)
+            yield from _plan(pairs, found, options, aim)
         return
     if aim.few:
-        yield from _late_plan(pairs[:inside], found, upto_commit)
-    yield from _plan(pairs[inside:], None, options, upto_commit)
+        yield from _late_plan(pairs[:inside], found, options, aim)
+    yield from _plan(pairs[inside:], None, options, aim)
 
 
 def _has_room(block: OpenBlock, options: Options) -> bool:
@@ -195,32 +249,60 @@ def _has_room(block: OpenBlock, options: Options) -> bool:
     )
 
 
-def _plan(pairs: list[Pair], found: _Found | None, options: Options, upto_commit: int) -> Iterator[_Plan]:
+def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
     """Yield the plan that makes blocks of rows and of all that is in a block, if there is something to do."""
-    keys, events = _due(pairs, upto_commit)
+    keys, events = _due(pairs, aim)
     if events is not None:
-        if found is not None:
-            events = joined([found.block.events, events]).in_key_order()
-        yield _Plan(keys, found, list(cuts(events, options)))
+        yield _planned(keys, found, events, options)
 
 
-def _late_plan(pairs: list[Pair], found: _Found, upto_commit: int) -> Iterator[_Plan]:
-    """Yield the plan that puts rows beside a block's own events, if there are any."""
-    keys, events = _due(pairs, upto_commit)
-    if events is not None:
-        late = [part.events for part in found.block.parts[1:]]
-        yield _Plan(keys, found, [], joined([*late, events]).in_key_order())
+def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
+    if found is not None:
+        events = joined([found.block.events, events]).in_key_order()
+    return Plan(keys, found, list(cuts(events, options)))
 
 
-def _due(pairs: list[Pair], upto_commit: int) -> tuple[list[bytes], Vectors | None]:
+def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: Aim) -> Iterator[Plan]:
+    """Yield the plan that puts rows beside a block's own events, if there are any.
+
+    Where these would have more text than a block, all is cut anew instead: a part is never cut.
+    """
+    keys, events = _due(pairs, aim)
+    if events is None:
+        return
+    late = joined([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+    text_bytes = late.text_bytes()
+    if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
+        yield _planned(keys, found, events, options)
+    else:
+        yield Plan(keys, found, [], late)
+
+
+def _due(pairs: list[Pair], aim: Aim) -> tuple[list[bytes], Vectors | None]:
     """Return the keys and the events of the rows that are due, or None where there are none."""
     if not pairs:
         return [], None
-    events = decode_rows(pairs)
-    due = np.flatnonzero(events.commits <= upto_commit).tolist()
+    try:
+        events = decode_rows(pairs)
+    except DamagedError as error:
+        sound = [pair for pair in pairs if _is_sound(pair, aim)]
+        if len(sound) == len(pairs):  # none is found alone: they stay, all of them
+            aim.damaged(error)
+            return [], None
+        return _due(sound, aim)
+    due = np.flatnonzero(events.commits <= aim.upto_commit).tolist()
     if len(due) < len(pairs):
         pairs, events = [pairs[at] for at in due], events.take(due)
     return list(map(_key, pairs)), events if due else None
+
+
+def _is_sound(pair: Pair, aim: Aim) -> bool:
+    try:
+        decode_row(*pair)
+    except DamagedError as error:
+        aim.damaged(error)
+        return False
+    return True
 
 
 def _key(pair: Pair) -> bytes:

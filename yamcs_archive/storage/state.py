@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
+
 import lmdb
 import msgpack
 
-from yamcs_archive.storage.commits import CommitRecord, decode_commit
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.commits import CommitRecord, commit_number, decode_commit
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.opening import translated
+from yamcs_archive.storage.rows import decode_row
 from yamcs_archive.storage.sources import SourceState, decode_source
+from yamcs_archive.storage.summaries import decode_summary
 
-__all__ = ["fill_new", "head_commit", "read_meta", "read_sources"]
+__all__ = [
+    "fill_new",
+    "head_commit",
+    "head_number",
+    "newest_key",
+    "read_meta",
+    "read_sources",
+    "source_names",
+]
+_log = logging.getLogger(__name__)
 
 
 def fill_new(environment: Environment, meta: Meta) -> None:
@@ -38,6 +53,55 @@ def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) 
     """Return the record of the newest commit, or None when there is none yet."""
     cursor = transaction.cursor(environment.databases["commits"])
     return decode_commit(*cursor.item()) if cursor.last() else None
+
+
+def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
+    """Return the number of the newest commit, or 0; by what carries it where its record is damaged.
+
+    That takes a look at all rows and summaries. Every commit stored an event, so the greatest number that
+    either has is the newest one's.
+    """
+    try:
+        newest = head_commit(environment, transaction)
+        return newest.last if newest else 0
+    except DamagedError as error:
+        _log.error("%s; the number of the newest commit is taken from the events", error)
+    found = newest_key(environment, transaction)
+    for name, decode in (("summaries", _greatest_commit), ("rows", _commit_of_row)):
+        for key, value in transaction.cursor(environment.databases[name]):
+            with suppress(DamagedError):
+                found = max(found, decode(key, value))
+    return found
+
+
+def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
+    """Return the number of the first commit of the newest record, or 0; what it says is not read."""
+    cursor = transaction.cursor(environment.databases["commits"])
+    return commit_number(cursor.key()) if cursor.last() else 0
+
+
+def _greatest_commit(key: bytes, value: bytes) -> int:
+    return decode_summary(key, value).greatest_commit
+
+
+def _commit_of_row(key: bytes, value: bytes) -> int:
+    return decode_row(key, value).commit
+
+
+def source_names(environment: Environment) -> list[str]:
+    """Return the name of every source that ever had an event, in order, and those whose state is damaged: of
+    these nobody can tell."""
+    with environment.read() as transaction:
+        pairs = list(transaction.cursor(environment.databases["sources"]))
+    names = []
+    for key, value in pairs:
+        try:
+            if decode_source(key, value)[1].greatest_number is None:
+                continue
+        except DamagedError:
+            pass
+        names.append(key.decode())
+    return names
 
 
 def read_sources(environment: Environment) -> dict[str, SourceState]:

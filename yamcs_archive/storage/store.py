@@ -17,11 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from yamcs_archive.errors import ArchiveError, ForkedError, MirrorError, ReadOnlyError, UnavailableError
+from yamcs_archive.errors import (
+    ArchiveError,
+    DamagedError,
+    ForkedError,
+    MirrorError,
+    ReadOnlyError,
+    UnavailableError,
+)
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
-from yamcs_archive.storage.changes import changes, commits, head_cursor, start_cursor
+from yamcs_archive.storage.changes import beside_head, changes, commits, head_cursor, start_cursor
 from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
@@ -35,7 +42,14 @@ from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.query import Query, get, scan, scan_vectors
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
-from yamcs_archive.storage.state import fill_new, head_commit, read_meta, read_sources
+from yamcs_archive.storage.state import (
+    fill_new,
+    head_commit,
+    newest_key,
+    read_meta,
+    read_sources,
+    source_names,
+)
 from yamcs_archive.storage.vectors import Vectors
 from yamcs_archive.storage.writer import Writer
 
@@ -279,7 +293,7 @@ class LmdbStore:
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""
-        return list(read_sources(self._here()))
+        return source_names(self._here())
 
     def summary(self) -> Summary:
         """See :class:`EventStore`."""
@@ -320,7 +334,7 @@ class LmdbStore:
         known = self._head()
         cursor = start_cursor(environment, self._meta, after)
         # Behind a cursor before the head there may be nothing left, where it was pruned.
-        behind = cursor < head_cursor(environment, self._meta)
+        behind = beside_head(environment, self._meta, cursor) < 0
         if behind and next(changes(environment, self._meta, cursor, 1), None) is not None:
             done: Future[None] = Future()
             done.set_result(None)
@@ -332,7 +346,11 @@ class LmdbStore:
         if self._writer is not None:
             return self._writer.head
         with self._environment.read() as transaction:
-            newest = head_commit(self._environment, transaction)
+            try:
+                newest = head_commit(self._environment, transaction)
+            except DamagedError:
+                # Not beyond the newest, and less than the next one: enough for who waits for that.
+                return newest_key(self._environment, transaction)
         return newest.last if newest else 0
 
     def settle(self) -> None:

@@ -16,9 +16,15 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
-from yamcs_archive.storage.blocks import Block, OpenBlock, checksums_of
+from yamcs_archive.storage.blocks import Block, OpenBlock, checksums_of, summary_of
 from yamcs_archive.storage.columns import Key
-from yamcs_archive.storage.commits import CommitRecord, commit_key, decode_commit, encode_commit
+from yamcs_archive.storage.commits import (
+    CommitRecord,
+    commit_key,
+    commit_number,
+    decode_commit,
+    encode_commit,
+)
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
 from yamcs_archive.storage.kept import Kept
@@ -147,7 +153,18 @@ class Stored:
         )
         while placed and self._summaries.key()[:1] != BLOCK_LEVEL:  # beyond the last block stand the groups
             placed = self._summaries.set_range(GROUP_LEVEL) and self._summaries.prev()
-        return decode_summary(*self._summaries.item()) if placed else None
+        return self._block_summary() if placed else None
+
+    def _block_summary(self) -> Summary:
+        """Return the summary of a block at which the cursor stands, from the block where it is damaged."""
+        key, value = self._summaries.item()
+        try:
+            return decode_summary(key, value)
+        except DamagedError as error:
+            try:
+                return summary_of(self.block(key[len(BLOCK_LEVEL) :]))
+            except DamagedError:
+                raise error from None
 
     def row_between(self, lower: bytes, upper: bytes) -> bool:
         """Say whether a row stands with ``lower < key < upper``."""
@@ -170,15 +187,21 @@ class Stored:
         return None if value is None else checksums_of(value)
 
     def blocks_behind_groups(self, blocks_max: int) -> list[Summary]:
-        """Return the summaries of the first blocks behind the last closed group."""
-        placed = self._summaries.last()
+        """Return the summaries of the first blocks behind the last closed group.
+
+        Damaged groups behind that one are deleted: they are made anew of what their blocks say.
+        """
         behind = BLOCK_LEVEL
-        if placed and self._summaries.key()[:1] == GROUP_LEVEL:
-            behind += decode_summary(*self._summaries.item()).last + b"\0"
+        while self._summaries.last() and self._summaries.key()[:1] == GROUP_LEVEL:
+            try:
+                behind += decode_summary(*self._summaries.item()).last + b"\0"
+                break
+            except DamagedError:
+                self._summaries.delete()
         found: list[Summary] = []
         placed = self._summaries.set_range(behind)
         while placed and len(found) < blocks_max and self._summaries.key()[:1] == BLOCK_LEVEL:
-            found.append(decode_summary(*self._summaries.item()))
+            found.append(self._block_summary())
             placed = self._summaries.next()
         return found
 
@@ -227,8 +250,8 @@ class Stored:
         cursor = self._transaction.cursor(self._databases["commits"])
         found: list[CommitRecord] = []
         placed = cursor.set_key(commit_key(first))
-        while placed and (record := decode_commit(*cursor.item())).last <= last:
-            found.append(record)
+        while placed and commit_number(cursor.key()) <= last:  # what lies behind may be damaged
+            found.append(decode_commit(*cursor.item()))
             placed = cursor.delete() and bool(cursor.key())  # which moves to the next one
         if not found or found[-1].last != last:
             raise DamagedError(f"commits {first} to {last}", "their records do not follow one another")
@@ -255,12 +278,19 @@ class Stored:
         """Keep the times of a block that was just put, for what comes late."""
         self._kept.keep_new_times(key, times)
 
-    def delete_requests(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Delete what is kept of requests, where it is still what it was: an old id may be in use again."""
+    def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
+        """Put something else in the place of what is kept of requests, or delete it, where that is None.
+
+        Only where it is still what it was: an old id may be in use again.
+        """
         database = self._databases["requests"]
-        for key, value in pairs:
-            if self._transaction.get(key, db=database) == value:
+        for key, value, instead in changes:
+            if self._transaction.get(key, db=database) != value:
+                continue
+            if instead is None:
                 self._transaction.delete(key, db=database)
+            else:
+                self._transaction.put(key, instead, db=database)
 
     def delete_rows(self, keys: Sequence[bytes]) -> bool:
         """Delete rows, given in key order; False when one is not there."""
@@ -311,9 +341,16 @@ class Stored:
             placed = self._summaries.key() == GROUP_LEVEL + key or self._summaries.prev()
         if not placed or self._summaries.key()[:1] != GROUP_LEVEL:
             return None
-        group = decode_summary(*self._summaries.item())
+        try:
+            group = decode_summary(*self._summaries.item())
+        except DamagedError:  # nobody goes by it
+            return None
         return group if group.last >= key else None
 
     def put_group(self, group: Summary) -> None:
         """Put the summary of a closed group."""
         self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
+
+    def delete_group(self, key: bytes) -> None:
+        """Delete what is stored of a closed group; its blocks are in none then."""
+        self._transaction.delete(key, db=self._databases["summaries"])

@@ -52,6 +52,11 @@ class Stretches:
         for at in range(len(self._frames)):
             self._packed(at)
 
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest one, decompressed, as is said of it."""
+        return max(raw_bytes for _, raw_bytes, _, _ in self._frames)
+
     def all(self) -> list[str]:
         """Return all messages."""
         found: list[str] = []

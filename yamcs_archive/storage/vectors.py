@@ -22,6 +22,8 @@ from yamcs_archive.storage.integers import Int64s, int64s
 from yamcs_archive.storage.order import Keys, key_order
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
+_NUMBERS = ("times", "numbers", "received", "commits", "severities")
+_TEXTS = ("sources", "types", "users")
 _FEW = 8
 """Of a list of so many more, values are picked one by one; else all at once, by numpy."""
 
@@ -158,6 +160,34 @@ class Vectors(NamedTuple):
         """Say whether events have more than their messages that counts: extra, extensions, long texts."""
         attached = self.extensions is not None or self.extra is not None
         return attached or _has_long_text(self.types) or _has_long_text(self.users)
+
+
+def same(one: Vectors, other: Vectors) -> bool:
+    """Say whether two have the same events, in the same order and of the same commits.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> one, other = (vectors(prepare([Event(name, seq_number=1)], int), commit=1) for name in ("a", "b"))
+    >>> same(one, one.trimmed()), same(one, other), same(one, one.stored_by(2))
+    (True, False, False)
+    """
+    return (
+        all(_same_numbers(getattr(one, name), getattr(other, name)) for name in _NUMBERS)
+        and all(_same_texts(getattr(one, name), getattr(other, name)) for name in _TEXTS)
+        and one.messages == other.messages
+        and (one.extensions or [b""] * one.size) == (other.extensions or [b""] * other.size)
+        and (one.extra or [{}] * one.size) == (other.extra or [{}] * other.size)
+    )
+
+
+def _same_numbers(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    return np.array_equal(one, other)
+
+
+def _same_texts(one: Coded, other: Coded) -> bool:
+    place = {text: at for at, text in enumerate(one.table)}
+    there = np.array([place.get(text, -1) for text in other.table], np.int32)
+    return len(one.places) == len(other.places) and bool((there[other.places] == one.places).all())
 
 
 def _has_long_text(column: Coded) -> bool:

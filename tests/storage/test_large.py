@@ -1,0 +1,323 @@
+"""Large events in blocks: no frame is written that cannot be read; nothing goes before it was read back."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.golden import large
+from tests.golden.reader import read
+from tests.storage.test_damage import values
+from tests.test_golden import as_plain
+from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
+from yamcs_archive.storage import frames, parts, sealing
+from yamcs_archive.storage.blocks import OpenBlock, encode_blocks
+from yamcs_archive.storage.columns import TABLE_TEXT_MAX, prepare
+from yamcs_archive.storage.placing import cuts
+from yamcs_archive.storage.sealing import Aim
+from yamcs_archive.storage.vectors import Vectors, vectors
+
+OPTIONS = Options(run_events_min=16, late_share=1, maintenance=False)
+MIB = 1 << 20
+
+
+def in_order(count: int) -> list[Event]:
+    return [Event(f"m{n}", source="S", generation_time=n * 10, seq_number=n) for n in range(count)]
+
+
+def late(n: int, message: str, **more: Any) -> Event:
+    time = n * 10 + 5
+    return Event(message, source="Late", generation_time=time, seq_number=n, reception_time=time, **more)
+
+
+def blocks(sim: Instance) -> list[OpenBlock]:
+    return [OpenBlock(*pair) for pair in values(sim, "blocks").items()]
+
+
+def frames_are_bounded(sim: Instance) -> bool:
+    return all(
+        part.largest_frame_bytes <= BLOCK_FRAME_BYTES_MAX for block in blocks(sim) for part in block.parts
+    )
+
+
+def look_when_idle(sim: Instance) -> None:
+    maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
+    for second in (0, 61):
+        maintenance.look(second * 1_000_000)
+
+
+WAYS: dict[str, Callable[[Instance], object]] = {
+    "settle": Instance.settle,
+    "compact": Instance.compact,
+    "a look when idle": look_when_idle,
+}
+
+
+def bounded_by(bound: int) -> Any:
+    """Put another bound in the place of 16 MiB, so that little reaches it."""
+    return patch.multiple(frames, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
+        parts, BLOCK_FRAME_BYTES_MAX=bound
+    )
+
+
+ODD_TEXTS = st.text(st.sampled_from('a\x01"\\é\U0001f680'), max_size=80)
+
+
+@st.composite
+def odd_events(draw: st.DrawFn) -> Vectors:
+    """Events of texts that take many bytes for their characters, nearly each another one."""
+    events = [
+        Event(
+            draw(ODD_TEXTS),
+            source=draw(ODD_TEXTS.filter(bool)),
+            type=draw(st.none() | ODD_TEXTS),
+            created_by=draw(st.none() | ODD_TEXTS),
+            generation_time=n,
+            seq_number=draw(st.integers(-(2**31), 2**31 - 1)),
+            reception_time=draw(st.integers(-(2**55), 2**55)),
+            extensions=draw(st.binary(max_size=2)) and b"\xa0\x06\x01",
+            extra=draw(st.dictionaries(ODD_TEXTS, ODD_TEXTS, max_size=4)),
+        )
+        for n in range(draw(st.integers(1, 20)))
+    ]
+    return vectors(prepare(events, int), commit=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(odd_events(), st.integers(100, 20_000))
+def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int) -> None:
+    one, other = bounded_by(bound)
+    with one, other:
+        if parts.fits(events, events.text_bytes()):
+            encode_blocks([events])
+
+
+@settings(max_examples=25, deadline=None)
+@given(odd_events(), st.integers(8_000, 20_000))
+def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int) -> None:
+    one, other = bounded_by(bound)
+    with one, other:
+        runs = list(cuts(events, Options(block_events_max=20)))
+        made = encode_blocks(runs)
+    read_again = [event for block in made for event in OpenBlock(block.key, block.value).events.events()]
+    assert read_again == list(events.events())
+
+
+@pytest.mark.parametrize("above", [-1, 0, 1])
+def test_a_frame_at_the_bound_is_written_and_one_above_it_is_refused(above: int) -> None:
+    raw = bytes(BLOCK_FRAME_BYTES_MAX + above)
+    if above > 0:
+        with pytest.raises(RuntimeError, match="above the limit"):
+            frames.compressed([raw])
+    else:
+        [frame] = frames.compressed([raw])
+        assert frames.decompressed(frame, len(raw)) == raw
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("above", "kept_beside"), [(-1, True), (0, True), (1, False)])
+def test_late_text_stands_beside_a_block_until_it_would_fill_one(
+    tmp_path: Path, way: str, above: int, kept_beside: bool
+) -> None:
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(in_order(100))
+        sim.append(late(0, "L" * (BLOCK_TEXT_BYTES_MAX // 2)))
+        sim.append(late(1, "L" * (BLOCK_TEXT_BYTES_MAX // 2 + above)))
+        expected = list(sim.events())
+        WAYS[way](sim)
+        assert len(values(sim, "rows")) == 0
+        assert [len(block.parts) for block in blocks(sim)] == ([2] if kept_beside else [1] * len(blocks(sim)))
+        assert list(sim.events()) == expected
+
+
+LATE = {
+    "letters": [late(n, "L" * 1_000_000) for n in range(20)],
+    "control characters": [late(n, "\x01" * MIB) for n in range(3)],
+    "extra": [late(n, "m", extra={"dump": "x" * 250_000}) for n in range(70)],
+    "many": [late(n, "L" * 30_000) for n in range(90)],
+    "types and users": [
+        late(n, "m", type=f"{n}" + "\U0001f680" * 8_000, created_by=f"{n}" + "\U0001f680" * 8_000)
+        for n in range(90)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_large_late_events_are_read_again_whatever_is_done(tmp_path: Path, kind: str) -> None:
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(in_order(100))
+        assert sim.append_many(LATE[kind]).stored == len(LATE[kind])
+        expected, arrived = list(sim.events()), list(sim.changes())
+        for way in WAYS.values():
+            way(sim)
+            assert len(values(sim, "rows")) == 0
+            assert frames_are_bounded(sim)
+            assert list(sim.events()) == expected
+        assert sim.append_many(LATE[kind]).duplicates == len(LATE[kind])
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        sim = archive.instance("sim")
+        assert list(sim.events()) == expected
+        assert list(sim.changes()) == arrived
+        assert sim.get(LATE[kind][-1].key) in expected
+
+
+def test_the_largest_blocks_that_may_be_chosen_are_read_again(tmp_path: Path) -> None:
+    """Texts that a block has once are not counted as text, so tens of thousands of them are above 16 MiB."""
+    options = Options(block_events_max=1 << 15, block_text_bytes_max=2 << 20, maintenance=False)
+
+    def text(kind: str, n: int, characters: int) -> str:
+        return "".join(chr(0x1F600 + int(digit)) for digit in f"{n:06}").ljust(characters, kind)
+
+    def event(n: int) -> Event:
+        return Event(
+            "\x01" * 64,
+            source=text("\U0001f680", n, SOURCE_BYTES_MAX // 4),
+            type=text("\U0001f681", n, TABLE_TEXT_MAX),
+            created_by=text("\U0001f682", n, TABLE_TEXT_MAX),
+            generation_time=n,
+            seq_number=n,
+            reception_time=n,
+        )
+
+    count = options.block_events_max
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(map(event, range(count - 100)))  # filled up from chunk to chunk
+        for n in range(count - 100, count):
+            sim.append(event(n))
+        sim.settle()
+        assert len(values(sim, "rows")) == 0
+        assert frames_are_bounded(sim)
+        assert list(sim.events()) == [event(n) for n in range(count)]
+
+
+def test_late_text_counts_for_how_much_is_put_in_together(tmp_path: Path) -> None:
+    options = Options(block_events_max=16, run_events_min=16, late_share=1, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(in_order(16 * 12))
+        for block in range(12):
+            sim.append(late(16 * block, "L" * 400_000))
+        store: Any = sim._store
+
+        def unexpected(error: Exception) -> None:
+            raise error
+
+        steps = sealing.steps(store._environment, options, Aim(store._writer.head, True, unexpected))
+        assert max(map(len, steps)) <= 6
+
+
+def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have frames made wrongly that contain a certain word."""
+    made = frames.compressed
+    monkeypatch.setattr(
+        parts,
+        "compressed",
+        lambda raw: made([bytes(each).replace(b"poison", b"potion") for each in raw]),
+    )
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_rows_stay_where_the_block_made_of_them_reads_otherwise(
+    tmp_path: Path, beside: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Options(block_events_max=16, run_events_min=16, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(in_order(64))  # four full blocks
+        sim.append(late(3, "poison") if beside else Event("poison", generation_time=10_000))
+        sim.append(late(20, "sound"))
+        expected = list(sim.events())
+        spoiling(monkeypatch)
+        with caplog.at_level(logging.WARNING):
+            sim.settle()
+            sim.settle()
+        assert list(sim.events()) == expected
+        assert len(values(sim, "rows")) == 1
+        [told] = [record.message for record in caplog.records]
+        assert "reads back as other events" in told
+        monkeypatch.undo()
+        sim.settle()
+        assert len(values(sim, "rows")) == 0
+        assert list(sim.events()) == expected
+
+
+def test_a_partial_block_stays_where_the_one_made_of_it_reads_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(block_events_max=64, run_events_min=8, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        events = in_order(40)
+        sim.append_many([Event("poison", generation_time=-1), *events[:15]])
+        expected = list(sim.events())
+        spoiling(monkeypatch)
+        with pytest.raises(RuntimeError, match="does not hold them"):
+            sim.append_many(events[15:])
+        assert list(sim.events()) == expected
+        monkeypatch.undo()
+        assert sim.append_many(events[15:]).stored == 25
+        assert len(list(sim.events())) == 41
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """An archive with frames above 16 MiB, as it was written when it could not be read again."""
+    shutil.copytree(large.DIRECTORY, tmp_path / "golden")
+    return tmp_path / "golden"
+
+
+@pytest.mark.parametrize("name", large.INSTANCES)
+def test_blocks_that_were_written_too_large_are_read(name: str, golden: Path) -> None:
+    expected = large.events(name)
+    found = [{**each, "commit": None} for each in read(golden / name)["events"]]
+    assert found == [{**as_plain(event), "commit": None} for event in expected]
+    with Archive.open(golden, readonly=True) as archive:
+        sim = archive.instance(name)
+        assert not frames_are_bounded(sim)
+        assert list(sim.events()) == expected
+        assert list(sim.events(descending=True, limit=10)) == expected[:-11:-1]
+        assert [change.event for change in sim.changes()] == large.in_order() + large.late(name)
+        assert sim.get(large.late(name)[-1].key) == large.late(name)[-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", large.INSTANCES)
+def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, golden: Path) -> None:
+    expected, arrived = large.events(name), large.in_order() + large.late(name)
+    more = [late(n, "more") for n in (80, 81)]
+    with Archive.open(golden, options=OPTIONS) as archive:
+        sim = archive.instance(name)
+        assert sim.append_many(large.late(name)).duplicates == len(large.late(name))
+        sim.append_many(more)
+        WAYS[way](sim)
+        assert len(values(sim, "rows")) == 0
+        assert frames_are_bounded(sim)
+        assert list(sim.events()) == sorted([*expected, *more], key=lambda event: event.key)
+        assert [change.event for change in sim.changes()] == arrived + more
+    assert len(read(golden / name)["events"]) == len(expected) + 2
+
+
+def test_a_block_that_was_written_too_large_takes_what_comes_behind_it(golden: Path) -> None:
+    """The next bulk append fills it up: it is not full."""
+    behind = [
+        Event("behind", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
+        for n in range(300)
+    ]
+    with Archive.open(golden, options=Options(run_events_min=16, maintenance=False)) as archive:
+        sim = archive.instance("messages")
+        assert sim.append_many(behind).stored == 300
+        assert list(sim.events()) == large.events("messages") + behind
+        sim.settle()
+        assert frames_are_bounded(sim)

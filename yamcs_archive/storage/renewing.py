@@ -1,0 +1,111 @@
+"""What is put anew once after each opening: blocks of too large frames, and summaries that are damaged.
+
+1. Versions before the first release wrote blocks with frames larger than any that is written today, of large
+   late events. They can be read while a frame has no more than the bound for reading, and each look at one
+   of their events decompresses all of it. They are cut anew.
+2. A block's summary is told by the block, and groups are made of summaries: a damaged one of the first kind
+   is written anew, one of the second deleted. A damaged block stays as it is.
+3. All is put in like what is sealed: read back first, in one transaction, dropped where it changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.options import Options
+from yamcs_archive.storage.blocks import Block, OpenBlock, has_large_frames, summary_of
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.placing import cuts
+from yamcs_archive.storage.sealing import Aim, Found, Plan, Step, encoded
+from yamcs_archive.storage.summaries import BLOCK_LEVEL, GROUP_LEVEL, decode_summary
+
+_LOOKED_AT_ONCE = 1_000
+"""Blocks whose headers and summaries are looked at in one read transaction."""
+
+
+class _Due(NamedTuple):
+    """A block that is to be put anew."""
+
+    key: bytes
+    large: bool
+
+
+def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
+    """Yield the steps that put blocks anew, each alone, for it may hold very much."""
+    for due in _due(environment, aim):
+        with environment.read() as transaction:
+            value = transaction.get(due.key, db=environment.databases["blocks"])
+        if value is None:
+            continue
+        try:
+            block = OpenBlock(due.key, value)
+            summary = summary_of(block)
+            if due.large:
+                plan = Plan([], Found(block, value, summary), list(cuts(block.events, options)))
+                made = encoded([plan], aim)
+            else:
+                made = [Step([], block, [Block(due.key, value, summary)])]
+        except DamagedError as error:
+            aim.damaged(error)
+        else:
+            yield made
+
+
+def damaged_groups(environment: Environment, aim: Aim) -> list[bytes]:
+    """Return the keys of the groups that are damaged."""
+    found: list[bytes] = []
+    with environment.read() as transaction:
+        cursor = transaction.cursor(environment.databases["summaries"])
+        for key, value in cursor.iternext() if cursor.set_range(GROUP_LEVEL) else ():
+            try:
+                decode_summary(key, value)
+            except DamagedError as error:
+                aim.damaged(error)
+                found.append(key)
+    return found
+
+
+def _due(environment: Environment, aim: Aim) -> Iterator[_Due]:
+    behind: bytes | None = b""
+    while behind is not None:
+        # A transaction of buffers within one that holds the environment as it is: of a block no more is read
+        # from the medium than its headers, and the frame that lists the stretches of late events.
+        with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
+            blocks, summaries = (transaction.cursor(environment.databases[name]) for name in _LOOKED_AT)
+            found, behind = _of_some(blocks, summaries, behind, aim)
+        yield from found
+
+
+_LOOKED_AT = ("blocks", "summaries")
+
+
+def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: Aim) -> tuple[list[_Due], bytes | None]:
+    """Return those among the next blocks, and the key behind which there may be more."""
+    found: list[_Due] = []
+    placed = blocks.set_range(behind + b"\0")
+    for _ in range(_LOOKED_AT_ONCE):
+        if not placed:
+            return found, None
+        behind = bytes(blocks.key())
+        try:
+            if has_large_frames(behind, blocks.value()):
+                found.append(_Due(behind, large=True))
+            elif not _has_summary(summaries, BLOCK_LEVEL + behind, aim):
+                found.append(_Due(behind, large=False))
+        except DamagedError as error:
+            aim.damaged(error)
+        placed = blocks.next()
+    return found, behind
+
+
+def _has_summary(summaries: Any, key: bytes, aim: Aim) -> bool:
+    if not summaries.set_key(key):
+        return False
+    try:
+        decode_summary(key, bytes(summaries.value()))
+    except DamagedError as error:
+        aim.damaged(error)
+        return False
+    return True
