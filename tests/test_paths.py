@@ -104,8 +104,15 @@ class _GivesBytes:
         return b"/data"
 
 
+class _GivesHalf:
+    """Not as text in a parameter: a report of a failure that holds it could not be written."""
+
+    def __fspath__(self) -> str:
+        return "\ud800"
+
+
 @pytest.mark.parametrize(
-    "path", [b"/data", _GivesBytes(), 5, None, "", "a\0b", "\ud800", "~nosuchuser-of-this-test/a"]
+    "path", [b"/data", _GivesBytes(), 5, None, _GivesHalf(), "", "a\0b", "~nosuchuser-of-this-test/a"]
 )
 @pytest.mark.parametrize("readonly", [True, False])
 def test_what_is_no_path_is_refused_as_such(path: Any, readonly: bool) -> None:

@@ -281,7 +281,7 @@ class GoneError(UnavailableError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            f"{path} is no longer what was opened ({reason}), so nothing is stored there, or read from it;"
+            f"{path} is no longer what was opened ({reason}), so the archive cannot go on there:"
             " put it back, or close the archive and open it again"
         )
         self.path, self.reason = path, reason

@@ -3,9 +3,11 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage import medium, points
+from yamcs_archive.storage import medium, place, points
 
 QUIET = Options(maintenance=False, run_events_min=8, block_events_max=16)
 
@@ -33,6 +35,11 @@ def events(begin: int, count: int, source: str = "S") -> list[Event]:
     return [
         Event(f"{n}", source=source, generation_time=n, seq_number=n) for n in range(begin, begin + count)
     ]
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "LOOK_S", 0.0)
 
 
 @pytest.fixture
@@ -122,8 +129,16 @@ STORED = {"one": 1, "many": 100, "by a future": 1, "with a request's id": 1}
 """Events that each of them stores."""
 
 
-@pytest.mark.parametrize("append", APPENDS)
-@pytest.mark.parametrize("world", WORLDS)
+CASES = [
+    (world, append)
+    for world in WORLDS
+    for append in APPENDS
+    if append in ("one", "many that are stored already")
+    or world in ("the directory is removed", "the instance is renamed")
+]
+
+
+@pytest.mark.parametrize(("world", "append"), CASES)
 def test_nothing_is_acknowledged_that_the_next_program_would_not_find(
     sim: Instance, path: Path, world: str, append: str
 ) -> None:
@@ -255,6 +270,25 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
         tmp_path / "a",
     )
     assert printed == "opened\n"
+
+
+def test_a_look_is_good_for_a_millisecond_and_no_longer(
+    sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    now_s = time.monotonic() + 1
+    monkeypatch.setattr(place, "time", SimpleNamespace(monotonic=lambda: now_s))
+    sim.append(Event("before"))
+    undo = renamed(path / "sim")
+    now_s += 0.0009
+    assert not sim.append(Event("in what was moved just now")).duplicate
+    now_s += 0.0002
+    for _ in range(2):  # a look that failed is not good for anything
+        with pytest.raises(GoneError):
+            sim.append(Event("no"))
+    undo()
+    assert [event.message for event in sim.events(descending=True, limit=1)] == ["in what was moved just now"]
+    sim.append(Event("after"))
 
 
 def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Instance, path: Path) -> None:

@@ -151,7 +151,7 @@ def test_what_the_system_refuses_once_is_told_and_works_the_next_time(
     with Archive.open(tmp_path / "made", options=QUIET) as archive:
         archive.instance("sim", create=True).append_many(Event(f"{n}") for n in range(10))
     seen: set[str] = set()
-    for number in range(1, 1000):
+    for number in range(1, 1000, 3 if act is _compact else 1):  # which makes some hundred calls
         path = tmp_path / f"{number}"
         shutil.copytree(tmp_path / "made", path / "made")
         with ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.child import run_in_fork
-from yamcs_archive import Archive, Event, Options
+from yamcs_archive import Archive, Event, EventKey, Options
 from yamcs_archive.errors import ClosedError, GoneError, OtherHistoryError, ReplacedError
 from yamcs_archive.results import MirrorState
 
@@ -112,6 +112,7 @@ def test_what_is_asked_for_then_is_the_new_one_and_what_was_under_way_ends(
         lambda sim: [change.event.message for change in sim.changes()][:1],
         lambda sim: [event.message for commit in sim.commits() for event in commit.events][:1],
         lambda sim: ["new 0"] if sim.sources() == ["N"] else [],
+        lambda sim: [sim.get(EventKey(0, "N", 0)).message],
         lambda sim: ["new 0"] if sim.stats().events == 1 else [],
         lambda sim: ["new 0"] if len(list(sim.changes(sim.cursor()))) == 0 else [],
         lambda sim: ["new 0"] if [stretch.source for stretch in sim.histogram()] == ["N"] else [],

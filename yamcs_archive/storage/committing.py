@@ -222,7 +222,7 @@ class Committer:
                 self._unsaved.add(source)
             if not group.stretches and not kept and submissions:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
-                self._environment.place.check_kept()
+                self._environment.place.look()
                 self._sources.update(changed)
                 return group
             if group.stretches:
@@ -236,7 +236,7 @@ class Committer:
             try:
                 transaction.commit()
                 reach("after-commit")
-                self._environment.place.check_kept()
+                self._environment.place.look()
                 self._note(group, number, changed)
             except Exception as error:
                 # Not as it came: whoever asked would try again, and have what is stored here twice.
@@ -292,7 +292,7 @@ class Committer:
         finally:
             transaction.abort()  # does nothing after a commit
         reach("after-commit")
-        self._environment.place.check_kept()
+        self._environment.place.look()
         self._head = head
         self._unsaved.difference_update(changed)
         self._sources.update(changed)

@@ -161,7 +161,7 @@ class Environment:
         """
         if self._unmapped:
             self._open_if_unmapped()
-        self.place.check_all()
+        self.place.look()
 
     @property
     def left(self) -> bool:

@@ -23,6 +23,7 @@ from yamcs_archive.errors import (
     ForkedError,
     MirrorError,
     ReadOnlyError,
+    ReplacedError,
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey
@@ -234,6 +235,7 @@ class LmdbStore:
         self._appending()
         self._environment.check_usable()
         self._environment.begin_writing()
+        self._environment.place.check()
         self._environment.place.check_room()
 
     def _here(self) -> Environment:
@@ -289,7 +291,10 @@ class LmdbStore:
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
-        return get(self._here(), key, self._meta.horizon)
+        try:
+            return get(self._environment, key, self._meta.horizon)
+        except ReplacedError:  # not looked for before, for that costs a twentieth of this
+            return get(self._here(), key, self._meta.horizon)
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""
