@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
+from yamcs_archive import arguments
+from yamcs_archive.accepted import plain_severity, validate_key
 from yamcs_archive.appending import Tally, chunks, gathered
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
-from yamcs_archive.event import Event, EventKey, Severity, validate_key
+from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.offered import Offered
@@ -143,7 +145,7 @@ class Instance:
         # threads that work with numpy hand the interpreter's lock to and fro.
         self._check_open()
         if request_id is not None:
-            check_request_id(request_id)
+            request_id = check_request_id(request_id)
         tally = Tally()
         position = 0
         try:
@@ -168,7 +170,12 @@ class Instance:
             columns = prepare(_events(chunk)[:within], self._options.clock)
         ids = None
         if request_id is not None:
-            ids = asked(_events(chunk)[: columns.size], request_id, position)
+            try:
+                ids = asked(_events(chunk)[: columns.size], request_id, position)
+            except InvalidInputError as error:  # an event that may be stored, but cannot have an id
+                bad, within = error, error.position or 0
+                columns = columns.cut(0, within)
+                ids = asked(_events(chunk)[:within], request_id, position)
         start = 0
         for part in cut_by_size(columns, CHUNK_BYTES_MAX):
             mine = ids and ids.cut(start, start + part.size)
@@ -192,8 +199,7 @@ class Instance:
         True
         """
         self._check_open()
-        validate_key(key)
-        return self._store.get(key)
+        return self._store.get(validate_key(key))
 
     def events(
         self,
@@ -234,13 +240,11 @@ class Instance:
         >>> [event.message for event in sim.events(filter='severity>=info "step 4"')]
         ['Step 4']
         """
-        if limit is not None and (type(limit) is not int or limit < 0):
-            raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
-        if after_key is not None:
-            validate_key(after_key)
         query = self._query(
-            _query(start, stop, sources)._replace(
-                descending=bool(descending), limit=limit, after_key=after_key, given_up=given_up
+            _query(start, stop, sources, given_up)._replace(
+                descending=arguments.flag("descending", descending),
+                limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
+                after_key=None if after_key is None else validate_key(after_key),
             ),
             min_severity,
             text,
@@ -269,8 +273,7 @@ class Instance:
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        bounds = _query(start, stop, sources)._replace(given_up=given_up)
-        query = self._query(bounds, min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def _query(
@@ -278,11 +281,10 @@ class Instance:
     ) -> Query | None:
         """Return a query for what else is asked of an event; None where nothing can be found."""
         self._check_open()
-        if min_severity is not None and type(min_severity) is not Severity:
-            raise InvalidInputError("min_severity", min_severity, "must be a Severity")
-        if text is not None and type(text) is not str:
-            raise InvalidInputError("text", text, "must be text, or None")
-        query = query._replace(min_severity=min_severity, text=None if text is None else text.casefold())
+        query = query._replace(
+            min_severity=None if min_severity is None else plain_severity(min_severity, "min_severity"),
+            text=None if text is None else arguments.text("text", text).casefold(),
+        )
         if filter is None:
             return query
         wanted = filter if isinstance(filter, Filter) else Filter(filter)
@@ -314,10 +316,8 @@ class Instance:
         [(0, 2000000, 3), (60000000, 60000000, 1)]
         """
         self._check_open()
-        if type(pause_us) is not int or not 0 <= pause_us <= PAUSE_US_MAX:
-            raise InvalidInputError("pause_us", pause_us, f"must be an int, 0 to {PAUSE_US_MAX}")
-        bounds = _query(start, stop, sources)._replace(given_up=given_up)
-        return self._store.histogram(bounds, pause_us)
+        pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
+        return self._store.histogram(_query(start, stop, sources, given_up), pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -496,8 +496,8 @@ class Instance:
         ['Wheel 3 nominal']
         """
         self._check_open()
-        if timeout_s is not None and not 0 <= timeout_s <= threading.TIMEOUT_MAX:
-            raise InvalidInputError("timeout_s", timeout_s, "must be seconds from 0 on, or None")
+        if timeout_s is not None:
+            timeout_s = arguments.seconds("timeout_s", timeout_s, threading.TIMEOUT_MAX)
         return self._store.arrival(after, timeout_s)
 
     def _check_open(self) -> None:
@@ -509,13 +509,17 @@ class Instance:
         self._store.close()
 
 
-def _query(start: Time | None, stop: Time | None, sources: Iterable[str] | None) -> Query:
-    if isinstance(sources, str):
-        raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
+def _query(
+    start: Time | None,
+    stop: Time | None,
+    sources: Iterable[str] | None,
+    given_up: Callable[[], bool] | None,
+) -> Query:
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),
-        sources=None if sources is None else frozenset(sources),
+        sources=None if sources is None else arguments.names("sources", sources),
+        given_up=arguments.callback("given_up", given_up),
     )
 
 

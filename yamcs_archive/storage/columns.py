@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from yamcs_archive.accepted import validated
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, event_bytes, validate
+from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, event_bytes, extra_bytes, validate
 from yamcs_archive.limits import (
     ATTACHED_BYTES_MAX,
     SEQ_NUMBER_MAX,
@@ -28,7 +29,7 @@ from yamcs_archive.limits import (
 )
 from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered, joined_column
 from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.plain import are_messages, bounded, is_text
+from yamcs_archive.storage.plain import all_of, are_messages, bounded, is_text
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
@@ -142,13 +143,14 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
     plain = _plain_columns(events, clock)
     if plain is not None:
         return plain
+    checked: list[Event] = []
     for position, event in enumerate(events):
         try:
-            validate(event)
+            checked.append(validated(event))
         except InvalidInputError as error:
             error.position = position
             raise
-    columns = transposed(events)
+    columns = transposed(checked)
     now = clock()
     return columns._replace(
         extra=list(map(dict, columns.extra)),  # of its own: what was checked must not change
@@ -161,7 +163,7 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
 def _single(event: Event, clock: Callable[[], int]) -> Columns:
     """Return what :func:`prepare` does for one event, in a third of the time."""
     try:
-        validate(event)
+        event = validated(event)
     except InvalidInputError as error:
         error.position = 0
         raise
@@ -257,7 +259,7 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     One event takes longer this way than by :func:`validate`, a thousand take a tenth of it. Events that
     have extra or extensions, which are few, are looked at one by one.
     """
-    if len(events) < _PLAIN_EVENTS_MIN or set(map(type, events)) != {Event}:
+    if len(events) < _PLAIN_EVENTS_MIN or not all_of(events, Event):
         return None
     # Few events have more than these fields, so the others' columns are not looked at. The bytes and the
     # dict that are no constants of ours, if only by type, are looked at below.
@@ -266,20 +268,22 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
         for event in events
         if event.extensions is not NO_EXTENSIONS or event.created_by is not None or event.extra != NO_EXTRA
     ]
-    return _checked(transposed(events, bare=not more), clock)
+    return _checked(transposed(events, bare=not more), clock, bare=not more)
 
 
-def _checked(columns: Columns, clock: Callable[[], int]) -> Columns | None:
+def _checked(columns: Columns, clock: Callable[[], int], *, bare: bool = False) -> Columns | None:
     """Return the columns of valid events, times filled in; None where only a closer look can tell."""
     try:
         sources = set(columns.source)
-        attached = list(_attached(columns))
+        attached = [] if bare else list(_attached(columns))
         valid = (
             are_messages(columns.message)
-            and set(map(type, columns.severity)) == {Severity}
+            and all_of(columns.severity, Severity)
+            # Of equal texts a set keeps one, and the others may be of another type.
+            and all_of(columns.source, str)
             and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
-            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
-            and all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
+            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _exact_texts(columns.type))
+            and (bare or all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _exact_texts(columns.created_by)))
             and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
         )
         if attached:  # of its own, because what was checked must not change in the caller's hands
@@ -298,6 +302,16 @@ def _checked(columns: Columns, clock: Callable[[], int]) -> Columns | None:
         )
     except (TypeError, ValueError, OverflowError, InvalidInputError):  # validate() says which, and where
         return None
+
+
+def _exact_texts(column: list[str | None]) -> set[str]:
+    """Return the texts of a column; TypeError where one has another type than str."""
+    absent = column.count(None)
+    if absent == len(column):
+        return set()
+    if list(map(type, column)).count(str) + absent != len(column):
+        raise TypeError("not all are text")
+    return cast(set[str], set(column) - {None})
 
 
 def _texts(column: list[str | None]) -> set[str]:
