@@ -46,8 +46,7 @@ def flag(field: str, value: object) -> bool:
     """
     if isinstance(value, bool):
         return value
-    dtype, axes = getattr(value, "dtype", None), getattr(value, "ndim", None)
-    if str(dtype) == "bool" and axes == 0:
+    if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise InvalidInputError(field, value, "must be True or False")
 

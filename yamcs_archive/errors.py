@@ -73,7 +73,7 @@ def shown(value: object, length_max: int = 80) -> str:
     except RecursionError:
         text = f"a deeply nested {type(value).__name__}"
     except Exception:  # an int of 5,000 digits, or a class whose repr fails: it must not hide the error
-        text = f"a {type(value).__name__} that cannot be shown"
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
 
 

@@ -270,7 +270,9 @@ def validate(event: Event) -> int:
     _check_int("reception_time", event.reception_time, TIME_MIN_US, TIME_MAX_US, BadTimeError)
     if type(event.severity) is not Severity:
         raise InvalidInputError("severity", event.severity, SEVERITY_RULE)
-    if event.type is None and event.created_by is None and event.extensions == b"" and event.extra == {}:
+    extensions, extra = event.extensions, event.extra
+    bare = type(extensions) is bytes and type(extra) is dict and not (extensions or extra)
+    if bare and event.type is None and event.created_by is None:
         return size
     return size + _attached_bytes(event)
 

@@ -14,7 +14,7 @@ from yamcs_archive.appending import Tally, chunks, gathered
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
@@ -129,6 +129,8 @@ class Instance:
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
         """
+        if not isinstance(events, list):
+            events = arguments.several("events", events, "events")
         return self._append_chunks(chunks(events), request_id)
 
     def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
@@ -138,7 +140,7 @@ class Instance:
         >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(parts), request_id)
+        return self._append_chunks(gathered(arguments.several("parts", parts, "Offered")), request_id)
 
     def _append_chunks(self, supply: Iterable[list[Event] | Offered], request_id: str | None) -> AppendCounts:
         # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
@@ -459,12 +461,15 @@ class Instance:
         (2, 'c')
         """
         self._check_open()
-        for event in (event for commit in commits for event in commit.events):
-            event.key  # noqa: B018  # raises where it is not filled in
-            if event.reception_time is None:
-                raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
-        mirrored = Mirrored(state.url, state.instance, state.cursor)
-        self._store.take_over([(commit.time, commit.events) for commit in commits], mirrored)
+        if not isinstance(state, MirrorState):
+            raise InvalidInputError("state", state, "must be a MirrorState")
+        mirrored = Mirrored(
+            arguments.text("url", state.url),
+            arguments.text("instance", state.instance),
+            None if state.cursor is None else arguments.text("cursor", state.cursor),
+        )
+        taken = [_taken_over(commit) for commit in arguments.several("commits", commits, "commits")]
+        self._store.take_over(taken, mirrored)
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event: ``changes`` after it yields what is stored from now on.
@@ -521,6 +526,22 @@ def _query(
         sources=None if sources is None else arguments.names("sources", sources),
         given_up=arguments.callback("given_up", given_up),
     )
+
+
+def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+    """Return time and events of a commit that is to be taken over; InvalidInputError for what is none."""
+    try:
+        made, supply = commit.time, commit.events
+    except Exception:  # whatever it is
+        raise InvalidInputError("commits", commit, "must be commits, with time and events") from None
+    events = list(arguments.several("events", supply, "events"))
+    for event in events:
+        if type(event) is not Event:
+            raise InvalidInputError("event", event, "must be an Event")
+        event.key  # noqa: B018  # raises where it is not filled in
+        if event.reception_time is None:
+            raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
+    return arguments.whole("time", made, TIME_MIN_US, TIME_MAX_US), events
 
 
 def _events(chunk: list[Event] | Offered) -> list[Event]:
