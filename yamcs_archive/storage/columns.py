@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
+from sys import getsizeof
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -36,6 +38,8 @@ Key = tuple[int, str, int]
 
 _EVENT_OVERHEAD_BYTES = 64
 """What an event counts towards a byte budget beside its texts."""
+_PLACES_BYTES, _INT_BYTES = 10 * 8, 32
+"""What the ten places of an event in its columns take, and a number that is an object of its own."""
 TABLE_TEXT_MAX = 64
 """Texts of few different values stand in a block once; so small ones need not be counted."""
 _PLAIN_EVENTS_MIN = 16
@@ -242,6 +246,27 @@ def text_bytes(columns: Columns) -> int:
         return event_bytes(columns.event(0)) + _EVENT_OVERHEAD_BYTES
     size = sum(sizes(columns)) if has_attached(columns) else sum(map(len, columns.message))
     return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
+
+
+def held_bytes(columns: Columns) -> int:
+    """Return about how many bytes of memory the events take: texts as Python holds them, and what holds them.
+
+    >>> few, many = [prepare([Event("a") for _ in range(size)], int) for size in (1, 1000)]
+    >>> held_bytes(few) > 200, held_bytes(many) > 100 * 1000
+    (True, True)
+    """
+    ints = (columns.generation_time, columns.seq_number, columns.reception_time)
+    size = columns.size * _PLACES_BYTES
+    size += sum(_INT_BYTES for column in ints if type(column) is not array) * columns.size
+    size += sum(sum(map(getsizeof, column)) for column in (columns.message, columns.source))
+    for texts in (columns.type, columns.created_by):
+        if texts.count(None) < len(texts):
+            size += sum(map(getsizeof, texts))
+    for extensions, extra in zip(columns.extensions, columns.extra, strict=True):
+        if extensions or extra:
+            size += getsizeof(extensions) + getsizeof(extra)
+            size += sum(map(getsizeof, chain(extra, extra.values())))
+    return size
 
 
 def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:

@@ -34,7 +34,7 @@ from yamcs_archive.storage.replays import Pair
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.stored import Stored
-from yamcs_archive.storage.submissions import Own, Submission, Task, Waiting, fail, resolve, tell
+from yamcs_archive.storage.submissions import Own, Submission, Task, Waiting, fail, held_by, resolve, tell
 
 T = TypeVar("T")
 
@@ -74,7 +74,8 @@ class Writer:
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
         future: Future[T] = Future()
-        self._queue(Submission(columns, text_bytes(columns), answer, future, asked))
+        held = held_by(columns, asked)
+        self._queue(Submission(columns, text_bytes(columns), answer, future, asked, held))
         return future
 
     def _queue(self, submission: Submission) -> None:
@@ -91,7 +92,7 @@ class Writer:
             if self._closing:
                 raise ClosedError
             self._waiting.append(submission)
-            self._waiting_bytes += submission.size_bytes
+            self._waiting_bytes += submission.held_bytes
             self._arrived.notify()
 
     def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
@@ -114,7 +115,8 @@ class Writer:
                 self._serving = 0
                 self._turn.release()
         waiting = Waiting[T]()
-        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked))
+        held = held_by(columns, asked)
+        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked, held))
         return waiting.result()
 
     def perform(self, run: Callable[[Stored], bool]) -> bool:
@@ -210,7 +212,7 @@ class Writer:
                         break  # a retry is answered once it is known what became of its first try
                     ids.update(submission.asked.keys)
                 group.append(self._waiting.popleft())
-                self._waiting_bytes -= submission.size_bytes
+                self._waiting_bytes -= submission.held_bytes
             self._taken.notify_all()
         return [submission for submission in group if submission.future.set_running_or_notify_cancel()]
 
