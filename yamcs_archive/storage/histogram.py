@@ -18,6 +18,7 @@ from yamcs_archive.event import Stretch
 from yamcs_archive.storage.coded import Coded
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
+from yamcs_archive.storage.keys import of_sources
 from yamcs_archive.storage.pieces import Piece, Reader
 from yamcs_archive.storage.query import Query
 from yamcs_archive.storage.rows import decode_rows
@@ -33,7 +34,7 @@ class Stretches(Iterator[Stretch]):
         lower, upper = query.bounds(horizon)
         ask = None if query.sources is None else wanted(query.sources, None)
         self._pieces = Reader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
-        self._sources, self._pause_us = query.sources, pause_us
+        self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""
         self._ended: deque[Stretch] = deque()
@@ -64,6 +65,8 @@ class Stretches(Iterator[Stretch]):
     def _see(self, piece: Piece) -> None:
         """Take in the events of the next piece; what ended before its last one is ended for certain."""
         begun: list[Stretch] = []
+        if self._names is not None:
+            piece = piece._replace(rows=of_sources(piece.rows, self._names))
         for names, times in _by_source(piece, self._sources):
             breaks = np.flatnonzero(np.diff(times) > self._pause_us) + 1
             begins = np.concatenate(([0], breaks))

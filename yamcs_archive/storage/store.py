@@ -162,6 +162,8 @@ class LmdbStore:
     @property
     def mirrored(self) -> Mirrored | None:
         """What this is a copy of, and how far it has come; None for an archive of its own."""
+        if self._writer is None:  # another process may make a mirror of it, and moves on with each page
+            return read_meta(self._environment).mirrored
         return self._meta.mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
@@ -246,9 +248,12 @@ class LmdbStore:
         """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
         known = self._head()
         cursor = start_cursor(self._environment, self._meta, after)
-        # Behind a cursor before the head there may be nothing left, where it was pruned.
+        # Behind a cursor before the head there may be nothing left, where it was pruned; only then is it read.
         behind = cursor < head_cursor(self._environment, self._meta)
-        if behind and next(changes(self._environment, self._meta, cursor, 1), None) is not None:
+        if behind and (
+            self._meta.horizon is None
+            or next(changes(self._environment, self._meta, cursor, 1), None) is not None
+        ):
             done: Future[None] = Future()
             done.set_result(None)
             return done
