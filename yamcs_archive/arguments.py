@@ -81,7 +81,13 @@ def names(field: str, values: object) -> frozenset[str]:
     """
     if isinstance(values, (str, bytes)):
         raise InvalidInputError(field, values, "must be several names, as a list or a set")
-    return frozenset(text(field, name) for name in several(field, values, "names"))
+    listed = list(several(field, values, "names"))
+    try:
+        if list(map(type, listed)).count(str) == len(listed) and "".join(listed).encode() is not None:
+            return frozenset(listed)  # thousands take a millisecond so
+    except UnicodeEncodeError:  # one of them, and text() says which
+        pass
+    return frozenset(text(field, name) for name in listed)
 
 
 def several(field: str, values: object, what: str) -> Iterable[Any]:

@@ -90,6 +90,24 @@ def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: in
         check(sim, given)
 
 
+@pytest.mark.parametrize("at_once", [10, 100], ids=["named in summaries", "hashed"])
+def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
+    options = Options(maintenance=False, block_events_max=at_once, run_events_min=5)
+    stored = [Event("m", source=f"S{n * 7 % 400}", generation_time=n, seq_number=n, reception_time=n) for n in range(800)]
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(stored[:780])
+        for event in stored[780:]:
+            sim.append(event)  # rows
+        for count in (0, 1, 4, 5, 60, 256, 257, 400):
+            names = {f"S{n}" for n in range(count)}
+            for asked in (names, {*names, *(f"T{n}" for n in range(300))}):
+                expected = [event for event in stored if event.source in names]
+                assert list(sim.events(sources=asked)) == expected
+                assert sum(part.size for part in sim.event_vectors(sources=asked)) == len(expected)
+                assert sum(stretch.events for stretch in sim.histogram(sources=asked)) == len(expected)
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 65])
 def test_what_is_damaged_stops_only_who_asks_for_its_source(tmp_path: Path, count: int) -> None:
     options = Options(maintenance=False, run_events_min=10**6)

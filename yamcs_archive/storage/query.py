@@ -239,13 +239,22 @@ def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
         table, places = block.sources.table, block.sources.places[cut]
         if len(query.sources) <= _FEW:
             named = [table.index(source) for source in query.sources if source in table]
+            holds = _one_of(places, named, len(table))
         else:
-            named = [place for place, source in enumerate(table) if source in query.sources]
-        holds = _one_of(places, named, len(table))
+            holds = names_among(table, query.sources)[places]
     if query.min_severity is not None:
         holds &= _one_of(block.severities[cut], _codes_from(query.min_severity), len(SEVERITIES))
     found: list[int] = (np.flatnonzero(holds) + within.start).tolist()
     return found
+
+
+def names_among(table: Sequence[str], wanted: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Say of each name of a table whether it is wanted.
+
+    >>> names_among(["A", "B"], frozenset("B")).tolist()
+    [False, True]
+    """
+    return np.fromiter(map(wanted.__contains__, table), np.bool_, len(table))
 
 
 def _codes_from(least: Severity) -> list[int]:
