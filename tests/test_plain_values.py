@@ -1,4 +1,4 @@
-"""What plainly is an int or a text counts as one, by every way in and however many come; nothing else does."""
+"""What plainly is an int or a text counts as one, by every way in, however many come; nothing else does."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ from yamcs_archive.storage.columns import prepare
 SIZES = [1, 2, 15, 16, 63, 64, 65, 300]
 """Around each number of events from which on they are looked at, or stored, in another way."""
 NOW = 1_767_225_600_000_000
+# Whose types say less than they take: numpy's scalars are not declared as what they are.
+Odd: Any = Event
+OddKey: Any = EventKey
+OddCommit: Any = Commit
 
 
 class Text(str):
@@ -61,7 +65,7 @@ TEXTS: list[Callable[[], Any]] = [
     lambda: Old.AOCS,
     lambda: Plain.AOCS,
 ]
-NUMBERS: list[Callable[[int], Any]] = [np.int64, np.uint64, Number, np.array]
+NUMBERS: list[Any] = [np.int64, np.uint64, Number, np.array]
 MEMBERS: list[type[Code] | type[Plain]] = [Code, Plain]
 
 
@@ -113,10 +117,10 @@ def test_they_are_taken_for_what_they_are(size: int) -> None:
 
 @pytest.mark.parametrize("many", [False, True])
 def test_every_way_in_takes_them(sim: Instance, many: bool) -> None:
-    odd = Event(
+    odd = Odd(
         np.str_("m"),
         source=Unit.AOCS,
-        severity=np.uint8(2),  # type: ignore[arg-type]  # that is the point
+        severity=np.uint8(2),
         generation_time=np.int64(NOW),
         seq_number=np.int32(7),
         reception_time=Code.TIME,
@@ -138,26 +142,27 @@ def test_every_way_in_takes_them(sim: Instance, many: bool) -> None:
     assert sim.append_many(plains, request_id="many").duplicates == size
     assert sim.append_offered([Offered.of(odds)]).duplicates == size
     assert list(sim.events()) == plains
-    sim.take_over([Commit(np.int64(5), tuple(odds), "c")], MirrorState(Text("u"), "s", np.str_("c")))
+    sim.take_over([OddCommit(np.int64(5), tuple(odds), "c")], MirrorState(Text("u"), "s", np.str_("c")))
     assert list(sim.events()) == plains
     assert sim.mirrored == MirrorState("u", "s", "c")
 
 
-def test_every_question_takes_them(sim: Instance) -> None:
+def test_every_question_takes_them(sim: Any) -> None:
     events = [
-        Event(f"m{n}", "AOCS", Severity(n), generation_time=n, seq_number=n, reception_time=n) for n in range(5)
+        Event(f"m{n}", "AOCS", Severity(n), generation_time=n, seq_number=n, reception_time=n)
+        for n in range(5)
     ]
     sim.append_many(events)
-    assert sim.get(EventKey(np.int64(1), Unit.AOCS, np.uint8(1))) == events[1]
+    assert sim.get(OddKey(np.int64(1), Unit.AOCS, np.uint8(1))) == events[1]
     assert list(sim.events(start=np.int64(1), stop=Number(3))) == events[1:3]
     assert list(sim.events(sources=np.array(["AOCS", "B"]))) == events
     assert list(sim.events(sources=[Unit.AOCS], text=Text("M1"))) == events[1:2]
-    assert list(sim.events(min_severity=np.uint8(3))) == events[3:]  # type: ignore[arg-type]  # that is the point
-    assert list(sim.events(limit=np.int16(2), descending=np.True_)) == events[:2:-1]  # type: ignore[arg-type]  # likewise
-    assert list(sim.events(after_key=EventKey(Number(2), np.str_("AOCS"), np.int8(2)))) == events[3:]
+    assert list(sim.events(min_severity=np.uint8(3))) == events[3:]
+    assert list(sim.events(limit=np.int16(2), descending=np.True_)) == events[:2:-1]
+    assert list(sim.events(after_key=OddKey(Number(2), np.str_("AOCS"), np.int8(2)))) == events[3:]
     assert list(sim.events(filter=np.str_("m4"))) == events[4:]
     assert type(Filter(Unit.AOCS).text) is str
-    assert sum(found.size for found in sim.event_vectors(sources=[Plain.AOCS])) == 5  # type: ignore[list-item]  # likewise
+    assert sum(found.size for found in sim.event_vectors(sources=[Plain.AOCS])) == 5
     assert [stretch.events for stretch in sim.histogram(pause_us=np.int64(0))] == [1] * 5
     assert list(sim.changes(np.str_(sim.cursor()))) == []
     sim.arrival(sim.cursor(), timeout_s=np.float32(0)).result(timeout=60)
@@ -185,7 +190,9 @@ def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> 
 def test_a_text_of_another_type_does_not_hide_behind_an_equal_one(sim: Instance) -> None:
     """Of equal texts a set holds one, the first: the others' types count as well."""
     events = [Event("m", source="AOCS", type="AOCS", created_by="AOCS", generation_time=n) for n in range(80)]
-    events[50] = replace(events[50], message=Unit.AOCS, source=Unit.AOCS, type=Text("AOCS"), created_by=Old.AOCS)
+    events[50] = replace(
+        events[50], message=Unit.AOCS, source=Unit.AOCS, type=Text("AOCS"), created_by=Old.AOCS
+    )
     sim.append_many(events)
     again = [replace(event, message=f"{event.message}!", seq_number=n) for n, event in enumerate(events)]
     shown = sim.append_many(again).conflicts
@@ -220,6 +227,11 @@ class Beyond(datetime):
 class Nowhere(tzinfo):
     def utcoffset(self, when: datetime | None) -> None:
         return None
+
+    dst = utcoffset
+
+    def tzname(self, when: datetime | None) -> str:
+        return "nowhere"
 
 
 def test_what_is_finer_than_a_microsecond_is_cut_off() -> None:

@@ -1,7 +1,7 @@
 """Events and keys as callers give them -> with exact types, and checked; pure.
 
-1. Fields that plainly are ints, texts or severities (:mod:`~yamcs_archive.scalars`) are taken as such, by every
-   way in and however many come at once.
+1. Fields that plainly are ints, texts or severities (:mod:`~yamcs_archive.scalars`) are taken as such, by
+   every way in and however many come at once.
 2. What has exact types, as nearly everything has, is checked as it is: a closer look is taken only at what
    was refused.
 """
@@ -87,11 +87,7 @@ def validate_key(key: EventKey) -> EventKey:
     >>> validate_key(EventKey(0, "AOCS", 1))
     EventKey(generation_time=0, source='AOCS', seq_number=1)
     """
-    if (
-        not isinstance(key, tuple)
-        or len(key) != len(EventKey._fields)
-        or any(part is None for part in key)
-    ):
+    if not isinstance(key, tuple) or len(key) != len(EventKey._fields) or any(part is None for part in key):
         raise InvalidInputError("key", key, "must be an EventKey: generation_time, source, seq_number")
     checked = validated(Event("", source=key[1], generation_time=key[0], seq_number=key[2]))
     if not checked.source:

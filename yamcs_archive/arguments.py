@@ -1,7 +1,7 @@
 """What the library's users hand over beside events: checked at once, and returned with exact types; pure.
 
-Each function names the field and the value in what it raises, so that nobody meets an error of Python's own, or
-one that comes only when the first event is asked for.
+Each function names the field and the value in what it raises, so that nobody meets an error of Python's own,
+or one that comes only when the first event is asked for.
 """
 
 from __future__ import annotations

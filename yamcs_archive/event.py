@@ -228,8 +228,9 @@ EXTRA_PAIR_BYTES = 128
 
 
 def event_bytes(event: Event) -> int:
-    """Return about how many bytes an event takes, for budgets: its text, a character counting as one, and what
-    the pairs of ``extra`` take beside theirs.
+    """Return about how many bytes an event takes, for budgets.
+
+    Its text, of which a character counts as one, and what the pairs of ``extra`` take beside theirs.
 
     >>> event_bytes(Event("abc", source="S", extra={"a": "bc"})) == 7 + EXTRA_PAIR_BYTES
     True

@@ -100,8 +100,9 @@ class Offered(NamedTuple):
         return size
 
     def check_form(self) -> None:
-        """Raise :class:`~yamcs_archive.errors.InvalidInputError` unless there is a value in each column for each
-        event; the rules of events are held where they are stored.
+        """Raise InvalidInputError unless there is a value in each column for each event.
+
+        The rules of events are held where they are stored.
 
         >>> Offered.of([Event("a")])._replace(source=[]).check_form()
         Traceback (most recent call last):

@@ -27,7 +27,7 @@ def plain_int(value: object) -> object:
     if isinstance(found, bool):
         return value
     try:
-        return operator.index(found)  # type: ignore[call-overload]  # it says whether it is one
+        return operator.index(found)  # type: ignore[arg-type]  # it says whether it is one
     except Exception:  # a foreign type may raise anything
         return value
 

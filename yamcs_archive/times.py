@@ -134,6 +134,6 @@ def _of_datetime(value: datetime, field: str) -> int:
         delta = value - _EPOCH_UTC
     except (OverflowError, ValueError):  # a subclass may know years that datetime does not
         raise BadTimeError(field, value, _RANGE_RULE) from None
-    # A subclass, as pandas' Timestamp, may have a delta of its own: with nanoseconds beside these, so that what
-    # is finer is cut off, before 1970 too.
+    # A subclass, as pandas' Timestamp, may have a delta of its own, with nanoseconds beside these: what is
+    # finer is cut off, before 1970 too.
     return delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds

@@ -64,7 +64,7 @@ def test_a_submission_counts_as_about_what_it_takes(form: str, size: int, lots: 
         events = [Event(**{"message": f"Wheel {n}", "source": f"S{n}", **FORMS[form](n)}) for n in numbers]
         columns = prepare(events, lambda: 1 << 50)
         own = asked(events, f"request {lot}", 0) if ids else None
-        return Submission(columns, 0, len, Future[Appended](), own, held_by(columns, own))
+        return Submission(columns, 0, id, Future[Appended](), own, held_by(columns, own))
 
     with traced() as taken:
         waiting = [submission(lot) for lot in range(lots)]

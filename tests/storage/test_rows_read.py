@@ -1,4 +1,4 @@
-"""Rows are read as blocks are: what is asked for, however many lie together; and of what none asks, only the key."""
+"""Rows are read as blocks are, however many lie together; of what nobody asks for, only the key is read."""
 
 from __future__ import annotations
 
@@ -93,7 +93,10 @@ def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: in
 @pytest.mark.parametrize("at_once", [10, 100], ids=["named in summaries", "hashed"])
 def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
     options = Options(maintenance=False, block_events_max=at_once, run_events_min=5)
-    stored = [Event("m", source=f"S{n * 7 % 400}", generation_time=n, seq_number=n, reception_time=n) for n in range(800)]
+    stored = [
+        Event("m", source=f"S{n * 7 % 400}", generation_time=n, seq_number=n, reception_time=n)
+        for n in range(800)
+    ]
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(stored[:780])

@@ -56,9 +56,7 @@ def test_sources_of_which_nothing_is_stored(tmp_path: Path, message: str) -> Non
             for first in range(0, 150, 15):
                 sim.append_many(lot(first, message=message))
                 assert kept(sim) <= KEPT_MAX + 15
-            refused = [
-                source.duplicates + source.conflicts for source in sim.stats().sources.values()
-            ]
+            refused = [source.duplicates + source.conflicts for source in sim.stats().sources.values()]
             assert refused == [times] * 150
         head = sim.cursor()
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:

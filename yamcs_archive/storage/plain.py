@@ -111,7 +111,9 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     if len(values) and not (low <= values.min() and values.max() <= high):
         raise ValueError(column)
     # True and False pass for 1 and 0, so those are looked at; a number of another type became an int.
-    if found is not column and any(type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0)):
+    if found is not column and any(
+        type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0).tolist()
+    ):
         raise ValueError(column)
     return found
 

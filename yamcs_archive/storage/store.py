@@ -248,7 +248,7 @@ class LmdbStore:
         """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
         known = self._head()
         cursor = start_cursor(self._environment, self._meta, after)
-        # Behind a cursor before the head there may be nothing left, where it was pruned; only then is it read.
+        # Behind a cursor before the head there may be nothing left where it was pruned: only then it is read.
         behind = cursor < head_cursor(self._environment, self._meta)
         if behind and (
             self._meta.horizon is None

@@ -28,7 +28,7 @@ _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
 _HASHED = b"\1"
 _SEARCHED_BYTES_MAX = 1 << 15
-"""Bytes of a summary, times texts looked for in them, up to which they are searched for each text: some 20 us."""
+"""Bytes of a summary, times names looked for, up to which they are searched for each name: some 20 us."""
 _SEARCHED_MAX = 256
 """Names that are looked for so; a summary has a hundred bytes at least."""
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
@@ -207,8 +207,8 @@ def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
     [False, True]
     """
     body = _SEALER.open(key, value)
-    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded. Where there
-    # are many of either, to decode a summary costs less than to search it for each name.
+    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded. Where
+    # there are many of either, to decode a summary costs less than to search it for each name.
     if ask is not None and ask.searches(body) and not _names_any(body, ask):
         return None
     found = _decoded(key, body)
