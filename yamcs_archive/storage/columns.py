@@ -147,14 +147,12 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
     plain = _plain_columns(events, clock)
     if plain is not None:
         return plain
-    checked: list[Event] = []
-    for position, event in enumerate(events):
-        try:
-            checked.append(validated(event))
-        except InvalidInputError as error:
-            error.position = position
-            raise
-    columns = transposed(checked)
+    try:
+        for event in events:
+            validate(event)
+    except InvalidInputError:  # by its position, or with exact types
+        events = list(_validated(events))
+    columns = transposed(events)
     now = clock()
     return columns._replace(
         extra=list(map(dict, columns.extra)),  # of its own: what was checked must not change
@@ -162,6 +160,15 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
         generation_time=[now if time is None else time for time in columns.generation_time],
         reception_time=[now if time is None else time for time in columns.reception_time],
     )
+
+
+def _validated(events: Sequence[Event]) -> Iterator[Event]:
+    for position, event in enumerate(events):
+        try:
+            yield validated(event)
+        except InvalidInputError as error:
+            error.position = position
+            raise
 
 
 def _single(event: Event, clock: Callable[[], int]) -> Columns:
@@ -336,18 +343,21 @@ def _checked(columns: Columns, clock: Callable[[], int], *, bare: bool = False) 
 
 def _exact_texts(column: list[str | None]) -> set[str]:
     """Return the texts of a column; TypeError where one has another type than str."""
-    absent = column.count(None)
-    if absent == len(column):
+    if column and column[0] is None and column.count(None) == len(column):
         return set()
-    if list(map(type, column)).count(str) + absent != len(column):
+    kinds = list(map(type, column))
+    texts = kinds.count(str)
+    if texts != len(column) and texts + kinds.count(type(None)) != len(column):
         raise TypeError("not all are text")
-    return cast(set[str], set(column) - {None})
+    return _texts(column)
 
 
 def _texts(column: list[str | None]) -> set[str]:
-    if column.count(None) == len(column):
+    if column and column[0] is None and column.count(None) == len(column):
         return set()
-    return cast(set[str], set(column) - {None})
+    found = set(column)
+    found.discard(None)
+    return cast(set[str], found)
 
 
 def _attached(columns: Columns) -> Iterator[int]:
