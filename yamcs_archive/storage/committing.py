@@ -36,7 +36,7 @@ from yamcs_archive.storage.submissions import Submission
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory, some 15 MB; beyond it those that are on the medium are forgotten and read
-again. Where so many are ahead of the medium, by counts of refusals, they are written, with no event beside."""
+again. Where so many are ahead of the medium, by counts of refusals, those are written, with no event."""
 
 
 class _CommitFailed(Exception):  # noqa: N818  # a message between two methods, never seen outside

@@ -163,8 +163,10 @@ def _pieces(
     sought, names = query.sought, query.names
     for piece in pieces:
         places = places_of(piece, query, sought)
-        # Of rows, too, only those are decoded whose source is wanted: it is in their keys.
-        yield piece if names is None else piece._replace(rows=of_sources(piece.rows, names)), places
+        if names is not None and piece.rows:
+            # Of rows, too, only those are decoded whose source is wanted: it is in their keys.
+            piece = piece._replace(rows=of_sources(piece.rows, names))  # noqa: PLW2901  # less of it
+        yield piece, places
 
 
 def _rows_of(piece: Piece, query: Query) -> list[Event]:
