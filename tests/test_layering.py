@@ -10,17 +10,18 @@ __main__
     \\    | /   |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |       instance      <- with appending (many events) and results (what it answers with)
+        |       instance      <- with appending (many events), arguments (what else it is given) and
+        |          |             results (what it answers with)
         |          |
         |       storage       <- lmdb and zstd only here
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-          offered               <- many events as columns
+     offered   accepted         <- many events as columns; what is given as an event, with exact types
              |
           event   options
                \\  /
-    paths, times, limits, errors
+    paths, times, scalars, limits, errors
 """
 
 import ast
@@ -33,23 +34,26 @@ import pytest
 from tests.child import ROOT, run
 
 PACKAGE = ROOT / "yamcs_archive"
-LOWEST = {"errors", "limits", "times", "paths"}
-MODEL = LOWEST | {"event", "options"}
+LOWEST = {"errors", "limits", "scalars", "times", "paths"}
+MODEL = LOWEST | {"accepted", "event", "options"}
 BELOW = {
     "errors": set[str](),
     "limits": set[str](),
-    "times": {"errors", "limits"},
+    "scalars": set[str](),
+    "times": {"errors", "limits", "scalars"},
     "paths": {"errors"},
     "event": LOWEST,
+    "accepted": LOWEST | {"event"},
     "options": LOWEST,
     "offered": LOWEST | {"event"},
     "filter": LOWEST | {"event"},
     "storage": MODEL | {"filter", "offered"},
     "results": LOWEST | {"event"},
     "appending": MODEL | {"results", "storage", "offered"},
-    "instance": MODEL | {"results", "storage", "appending", "filter", "offered"},
+    "arguments": LOWEST,
+    "instance": MODEL | {"arguments", "results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
-    "wire": LOWEST | {"event", "offered"},
+    "wire": LOWEST | {"accepted", "event", "offered"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
     "server": LOWEST | {"options", "archive", "http", "mirror"},
@@ -65,7 +69,7 @@ ONLY_IN = {
     "numpy": {"storage", "wire"},
     "msgpack": {"storage", "wire"},
     "google": {"wire", "http"},
-    "msgspec": {"event", "storage", "wire", "cli"},
+    "msgspec": {"accepted", "event", "storage", "wire", "cli"},
     "granian": {"server"},
     "re2": {"filter"},
 }
@@ -111,12 +115,14 @@ def test_the_picture_has_no_circle() -> None:
     order = [
         *LOWEST,
         "event",
+        "accepted",
         "options",
         "offered",
         "filter",
         "results",
         "storage",
         "appending",
+        "arguments",
         "instance",
         "archive",
         "wire",

@@ -6,7 +6,18 @@ The doors are :class:`Archive` and what it hands out; ``docs/`` has the rest.
 import logging
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, FilterError, InvalidInputError
+from yamcs_archive.errors import (
+    ArchiveError,
+    ClosedError,
+    ConflictError,
+    ExpiredError,
+    FilterError,
+    InvalidInputError,
+    LockedError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+    UnknownInstanceError,
+)
 from yamcs_archive.event import Event, EventKey, Severity, Stretch
 from yamcs_archive.filter.bounds import FilterBounds
 from yamcs_archive.filter.compiled import Filter
@@ -28,6 +39,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "Change",
+    "ClosedError",
     "CompactionResult",
     "Conflict",
     "ConflictError",
@@ -40,10 +52,14 @@ __all__ = [
     "Instance",
     "InstanceStats",
     "InvalidInputError",
+    "LockedError",
     "Options",
+    "OutOfSpaceError",
+    "OutcomeUnknownError",
     "Severity",
     "SourceStats",
     "Stretch",
+    "UnknownInstanceError",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from yamcs_archive.errors import ArchiveError
+from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
 from yamcs_archive.offered import Offered, joined
@@ -86,6 +87,9 @@ def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
     events = size_bytes = 0
     try:
         for part in parts:
+            if not isinstance(part, Offered):
+                raise InvalidInputError("parts", part, "must be Offered: events as columns")
+            part.check_form()
             start = 0
             while start < part.size:
                 room = CHUNK_EVENTS_MAX - events
@@ -93,7 +97,8 @@ def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
                 start += more.size
                 held.append(more)
                 events += more.size
-                size_bytes += more.text_bytes
+                with suppress(Exception):  # what has no length is refused once it is to be stored
+                    size_bytes += more.text_bytes
                 if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
                     events = size_bytes = 0
                     yield _taken(held)
@@ -123,7 +128,8 @@ def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
             chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
             if len(chunk) == seen:
                 break
-            size_bytes += sum(event_bytes(event) for event in chunk[seen:] if type(event) is Event)
+            with suppress(Exception):  # likewise
+                size_bytes += sum(event_bytes(event) for event in chunk[seen:] if type(event) is Event)
             if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
                 yield chunk
                 chunk, size_bytes = [], 0

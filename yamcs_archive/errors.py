@@ -74,6 +74,8 @@ def shown(value: object, length_max: int = 80) -> str:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     except RecursionError:
         text = f"a deeply nested {type(value).__name__}"
+    except Exception:  # an int of 5,000 digits, or a class whose repr fails: it must not hide the error
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
 
 

@@ -24,6 +24,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
+from yamcs_archive.scalars import plain_int, plain_text
 from yamcs_archive.times import Time, to_datetime, to_us
 
 SOURCE_DEFAULT = "User"
@@ -66,7 +67,8 @@ class Severity(enum.IntEnum):
         >>> Severity.parse("warning")
         <Severity.WARNING: 2>
         """
-        found = _SEVERITY_BY_NAME.get(name.upper()) if name.isascii() else None
+        text = plain_text(name)
+        found = _SEVERITY_BY_NAME.get(text.upper()) if isinstance(text, str) and text.isascii() else None
         if found is None:  # not "if not found": INFO is 0
             raise InvalidInputError(field, name, f"must be one of {', '.join(cls.__members__)}")
         return found
@@ -91,6 +93,7 @@ def _rank(other: int) -> int:
 _SEVERITY_BY_NAME: dict[str, Severity] = {**Severity.__members__, "WARNING_NEW": Severity.WARNING}
 SEVERITIES: tuple[Severity, ...] = tuple(Severity)
 """Every severity, at the index of its stored code."""
+SEVERITY_RULE = f"must be a Severity: {', '.join(Severity.__members__)}"
 
 
 class EventKey(NamedTuple):
@@ -127,6 +130,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     ``generation_time`` and ``reception_time`` are int microseconds since 1970 (UTC), or None for the
     archive's clock; :meth:`at` takes other forms of time. ``seq_number`` is an int32, or None for the
     next number of the source. The archive holds every rule of :func:`validate` before it stores.
+
+    What plainly is an int or text is stored as one: numpy's integers and texts, members of an IntEnum or
+    StrEnum; a severity may be given by its number, 0 to 6. A bool or a float is no number.
 
     Events hash by their key and message, and compare by all fields. Replace a field with
     :func:`msgspec.structs.replace`.
@@ -189,8 +195,15 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def time(self) -> datetime | None:
-        """The generation time as an aware datetime in UTC; None while it is not filled in."""
-        return None if self.generation_time is None else to_datetime(self.generation_time)
+        """The generation time as an aware datetime in UTC; None while it is not filled in.
+
+        Raises :class:`~yamcs_archive.errors.BadTimeError` for one that could not be stored.
+        """
+        if self.generation_time is None:
+            return None
+        instant = plain_int(self.generation_time)
+        _check_int("generation_time", instant, TIME_MIN_US, TIME_MAX_US, BadTimeError)
+        return to_datetime(instant)  # type: ignore[arg-type]  # what was checked is an int
 
 
 def same_content(one: Event, other: Event) -> bool:
@@ -210,15 +223,30 @@ def same_content(one: Event, other: Event) -> bool:
     )
 
 
-def event_bytes(event: Event) -> int:
-    """Return about how many bytes of text an event has; characters count as one.
+EXTRA_PAIR_BYTES = 128
+"""What a name and a value of ``extra`` take in memory beside their texts: a text of 256 KiB may be 80,000."""
 
-    >>> event_bytes(Event("abc", source="S", extra={"a": "bc"}))
-    7
+
+def event_bytes(event: Event) -> int:
+    """Return about how many bytes an event takes, for budgets.
+
+    Its text, of which a character counts as one, and what the pairs of ``extra`` take beside theirs.
+
+    >>> event_bytes(Event("abc", source="S", extra={"a": "bc"})) == 7 + EXTRA_PAIR_BYTES
+    True
     """
     size = len(event.message) + len(event.source) + len(event.type or "") + len(event.created_by or "")
     size += len(event.extensions)
-    return size + sum(len(name) + len(value) for name, value in event.extra.items())
+    return size + extra_bytes(event.extra) if event.extra else size
+
+
+def extra_bytes(extra: dict[str, str]) -> int:
+    """Return what :func:`event_bytes` counts for the pairs of ``extra``.
+
+    >>> extra_bytes({"a": "bc"}) - EXTRA_PAIR_BYTES
+    3
+    """
+    return sum(map(len, extra)) + sum(map(len, extra.values())) + len(extra) * EXTRA_PAIR_BYTES
 
 
 def validate(event: Event) -> int:
@@ -242,24 +270,12 @@ def validate(event: Event) -> int:
     _check_int("generation_time", event.generation_time, TIME_MIN_US, TIME_MAX_US, BadTimeError)
     _check_int("reception_time", event.reception_time, TIME_MIN_US, TIME_MAX_US, BadTimeError)
     if type(event.severity) is not Severity:
-        raise InvalidInputError(
-            "severity", event.severity, f"must be a Severity: {', '.join(Severity.__members__)}"
-        )
-    if event.type is None and event.created_by is None and event.extensions == b"" and event.extra == {}:
+        raise InvalidInputError("severity", event.severity, SEVERITY_RULE)
+    extensions, extra = event.extensions, event.extra
+    bare = type(extensions) is bytes and type(extra) is dict and not (extensions or extra)
+    if bare and event.type is None and event.created_by is None:
         return size
     return size + _attached_bytes(event)
-
-
-def validate_key(key: EventKey) -> None:
-    """Check that ``key`` could be the key of an event; raises as :func:`validate` does.
-
-    >>> validate_key(EventKey(0, "AOCS", 1))
-    """
-    if not isinstance(key, tuple) or len(key) != len(EventKey._fields) or None in key:
-        raise InvalidInputError("key", key, "must be an EventKey: generation_time, source, seq_number")
-    validate(Event("", source=key[1], generation_time=key[0], seq_number=key[2]))
-    if not key[1]:
-        raise InvalidInputError("source", key[1], "must not be empty in a key")
 
 
 def _attached_bytes(event: Event) -> int:

@@ -8,11 +8,13 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
+from yamcs_archive import arguments
+from yamcs_archive.accepted import plain_severity, validate_key
 from yamcs_archive.appending import Tally, chunks, gathered
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
-from yamcs_archive.event import Event, EventKey, Severity, validate_key
+from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
@@ -139,6 +141,8 @@ class Instance:
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
         """
+        if not isinstance(events, list):
+            events = arguments.several("events", events, "events")
         return self._append_chunks(chunks(events), request_id)
 
     def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
@@ -148,14 +152,14 @@ class Instance:
         >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(parts), request_id)
+        return self._append_chunks(gathered(arguments.several("parts", parts, "Offered")), request_id)
 
     def _append_chunks(self, supply: Iterable[list[Event] | Offered], request_id: str | None) -> AppendCounts:
         # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
         # threads that work with numpy hand the interpreter's lock to and fro.
         self._check_open()
         if request_id is not None:
-            check_request_id(request_id)
+            request_id = check_request_id(request_id)
         tally = Tally()
         position = 0
         try:
@@ -180,7 +184,12 @@ class Instance:
             columns = prepare(_events(chunk)[:within], self._options.clock)
         ids = None
         if request_id is not None:
-            ids = asked(_events(chunk)[: columns.size], request_id, position)
+            try:
+                ids = asked(_events(chunk)[: columns.size], request_id, position)
+            except InvalidInputError as error:  # an event that may be stored, but cannot have an id
+                bad, within = error, error.position or 0
+                columns = columns.cut(0, within)
+                ids = asked(_events(chunk)[:within], request_id, position)
         start = 0
         for part in cut_by_size(columns, CHUNK_BYTES_MAX):
             mine = ids and ids.cut(start, start + part.size)
@@ -204,8 +213,7 @@ class Instance:
         True
         """
         self._check_open()
-        validate_key(key)
-        return self._store.get(key)
+        return self._store.get(validate_key(key))
 
     def events(
         self,
@@ -246,13 +254,11 @@ class Instance:
         >>> [event.message for event in sim.events(filter='severity>=info "step 4"')]
         ['Step 4']
         """
-        if limit is not None and (type(limit) is not int or limit < 0):
-            raise InvalidInputError("limit", limit, "must be an int of 0 or more, or None")
-        if after_key is not None:
-            validate_key(after_key)
         query = self._query(
-            _query(start, stop, sources)._replace(
-                descending=bool(descending), limit=limit, after_key=after_key, given_up=given_up
+            _query(start, stop, sources, given_up)._replace(
+                descending=arguments.flag("descending", descending),
+                limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
+                after_key=None if after_key is None else validate_key(after_key),
             ),
             min_severity,
             text,
@@ -281,8 +287,7 @@ class Instance:
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        bounds = _query(start, stop, sources)._replace(given_up=given_up)
-        query = self._query(bounds, min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def _query(
@@ -290,11 +295,10 @@ class Instance:
     ) -> Query | None:
         """Return a query for what else is asked of an event; None where nothing can be found."""
         self._check_open()
-        if min_severity is not None and type(min_severity) is not Severity:
-            raise InvalidInputError("min_severity", min_severity, "must be a Severity")
-        if text is not None and type(text) is not str:
-            raise InvalidInputError("text", text, "must be text, or None")
-        query = query._replace(min_severity=min_severity, text=None if text is None else text.casefold())
+        query = query._replace(
+            min_severity=None if min_severity is None else plain_severity(min_severity, "min_severity"),
+            text=None if text is None else arguments.text("text", text).casefold(),
+        )
         if filter is None:
             return query
         wanted = filter if isinstance(filter, Filter) else Filter(filter)
@@ -326,10 +330,8 @@ class Instance:
         [(0, 2000000, 3), (60000000, 60000000, 1)]
         """
         self._check_open()
-        if type(pause_us) is not int or not 0 <= pause_us <= PAUSE_US_MAX:
-            raise InvalidInputError("pause_us", pause_us, f"must be an int, 0 to {PAUSE_US_MAX}")
-        bounds = _query(start, stop, sources)._replace(given_up=given_up)
-        return self._store.histogram(bounds, pause_us)
+        pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
+        return self._store.histogram(_query(start, stop, sources, given_up), pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -471,12 +473,15 @@ class Instance:
         (2, 'c')
         """
         self._check_open()
-        for event in (event for commit in commits for event in commit.events):
-            event.key  # noqa: B018  # raises where it is not filled in
-            if event.reception_time is None:
-                raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
-        mirrored = Mirrored(state.url, state.instance, state.cursor)
-        self._store.take_over([(commit.time, commit.events) for commit in commits], mirrored)
+        if not isinstance(state, MirrorState):
+            raise InvalidInputError("state", state, "must be a MirrorState")
+        mirrored = Mirrored(
+            arguments.text("url", state.url),
+            arguments.text("instance", state.instance),
+            None if state.cursor is None else arguments.text("cursor", state.cursor),
+        )
+        taken = [_taken_over(commit) for commit in arguments.several("commits", commits, "commits")]
+        self._store.take_over(taken, mirrored)
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event: ``changes`` after it yields what is stored from now on.
@@ -508,8 +513,8 @@ class Instance:
         ['Wheel 3 nominal']
         """
         self._check_open()
-        if timeout_s is not None and not 0 <= timeout_s <= threading.TIMEOUT_MAX:
-            raise InvalidInputError("timeout_s", timeout_s, "must be seconds from 0 on, or None")
+        if timeout_s is not None:
+            timeout_s = arguments.seconds("timeout_s", timeout_s, threading.TIMEOUT_MAX)
         return self._store.arrival(after, timeout_s)
 
     def _check_open(self) -> None:
@@ -521,14 +526,34 @@ class Instance:
         self._store.close()
 
 
-def _query(start: Time | None, stop: Time | None, sources: Iterable[str] | None) -> Query:
-    if isinstance(sources, str):
-        raise InvalidInputError("sources", sources, "must be several names, as a list or a set")
+def _query(
+    start: Time | None,
+    stop: Time | None,
+    sources: Iterable[str] | None,
+    given_up: Callable[[], bool] | None,
+) -> Query:
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),
-        sources=None if sources is None else frozenset(sources),
+        sources=None if sources is None else arguments.names("sources", sources),
+        given_up=arguments.callback("given_up", given_up),
     )
+
+
+def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+    """Return time and events of a commit that is to be taken over; InvalidInputError for what is none."""
+    try:
+        made, supply = commit.time, commit.events
+    except Exception:  # whatever it is
+        raise InvalidInputError("commits", commit, "must be commits, with time and events") from None
+    events = list(arguments.several("events", supply, "events"))
+    for event in events:
+        if type(event) is not Event:
+            raise InvalidInputError("event", event, "must be an Event")
+        event.key  # noqa: B018  # raises where it is not filled in
+        if event.reception_time is None:
+            raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
+    return arguments.whole("time", made, TIME_MIN_US, TIME_MAX_US), events
 
 
 def _events(chunk: list[Event] | Offered) -> list[Event]:

@@ -47,7 +47,8 @@ GATHERED_BYTES_MAX = 1 << 20
 batches, each with a chunk of its own. Ten thousand events of the usual length have less."""
 
 QUEUED_BYTES_MAX = 32 << 20
-"""Bytes of text that may wait for the writer; beyond it callers are held back before they queue more."""
+"""Bytes of memory that what waits for the writer may take, some 11,000 single events; beyond it callers are
+held back before they queue more."""
 
 CONFLICTS_KEPT_MAX = 1_000
 """Conflicts that ``append_many`` and a batch answer in full; the rest are counted."""

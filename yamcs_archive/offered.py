@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from yamcs_archive.event import Event, Severity
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event, Severity, extra_bytes
 
 NO_EXTENSIONS, NO_EXTRA = b"", dict[str, str]()
 """What an event without extensions and extra has; never changed. To be told by identity costs the least."""
@@ -86,15 +87,33 @@ class Offered(NamedTuple):
 
     @property
     def text_bytes(self) -> int:
-        """About how many bytes of text they have, for budgets; characters count as one.
+        """About how many bytes they take, for budgets, as :func:`~yamcs_archive.event.event_bytes` counts;
+        types and users, of which there are few different ones, apart.
 
-        >>> Offered.of([Event("abc", extra={"a": "bc"})]).text_bytes
-        6
+        >>> from yamcs_archive.event import EXTRA_PAIR_BYTES
+        >>> Offered.of([Event("abc", extra={"a": "bc"})]).text_bytes == 6 + EXTRA_PAIR_BYTES
+        True
         """
         size = sum(map(len, self.message)) + sum(map(len, self.extensions))
         if self.extra.count(NO_EXTRA) < len(self.extra):
-            size += sum(len(name) + len(value) for more in self.extra for name, value in more.items())
+            size += sum(map(extra_bytes, self.extra))
         return size
+
+    def check_form(self) -> None:
+        """Raise InvalidInputError unless there is a value in each column for each event.
+
+        The rules of events are held where they are stored.
+
+        >>> Offered.of([Event("a")])._replace(source=[]).check_form()
+        Traceback (most recent call last):
+          ...
+        yamcs_archive.errors.InvalidInputError: source []: must be a column of 1 values
+        """
+        for name, column in zip(self._fields, self, strict=True):
+            if not (type(column) is list or (type(column) is array and column.typecode == "q")):
+                raise InvalidInputError(name, column, "must be a column: a list, or of ints an array('q')")
+            if len(column) != self.size:
+                raise InvalidInputError(name, column, f"must be a column of {self.size} values")
 
     def events(self) -> list[Event]:
         """Return the events."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.errors import InvalidInputError, shown
 from yamcs_archive.limits import (
     BLOCK_EVENTS_LIMIT,
     BLOCK_EVENTS_MAX,
@@ -20,11 +20,14 @@ from yamcs_archive.limits import (
     RUN_EVENTS_MIN,
     SEAL_AGE_US,
 )
+from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
 """What is written must be readable: a block's text fits into a frame, with six bytes a character where it is
 escaped. Texts that a block has once do not count as text; of too many of them it is cut before it is full."""
+_MOST_OF_ANY = 2**63 - 1
+"""LMDB's sizes and Python's counts end there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +70,20 @@ class Options:
     """The archive's clock: microseconds since 1970, for times that an event does not bring."""
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if field.name not in ("clock", "maintenance")
-            and not (
-                type(value := getattr(self, field.name)) is int and 1 <= value <= _MOST.get(field.name, value)
-            )
-        ]
-        if faults:
+        faults, others = [], []
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if name in ("clock", "maintenance"):
+                if not (callable(value) if name == "clock" else isinstance(value, bool)):
+                    others.append(f"{name}={shown(value)}")
+                continue
+            exact = plain_int(value)
+            if type(exact) is int and 1 <= exact <= _MOST.get(name, _MOST_OF_ANY):
+                object.__setattr__(self, name, exact)
+            else:
+                faults.append(f"{name}={shown(value)}")
+        if faults or others:
             bounds = ", ".join(f"{name} at most {most}" for name, most in _MOST.items())
-            raise InvalidInputError("options", ", ".join(faults), f"must be positive, {bounds}")
+            rules = [f"must be positive, {bounds}"] if faults else []
+            rules += ["clock must be a function, maintenance True or False"] if others else []
+            raise InvalidInputError("options", ", ".join([*faults, *others]), "; ".join(rules))

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.scalars import plain_int, plain_text
 
 Time = datetime | str | int
 """What the library takes as an instant: an aware datetime, RFC 3339 text, or int microseconds since 1970."""
@@ -100,25 +101,39 @@ def to_datetime(instant: int) -> datetime:
 def to_us(value: Time, field: str = "time") -> int:
     """Return ``value`` as int microseconds since 1970, whichever form of :data:`Time` it has.
 
+    Digits finer than a microsecond, which pandas' Timestamp has, are cut off. Integers and texts of other
+    types, as numpy's, count as int and str.
+
     Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for what lies
     outside the years 0001 to 9999, and for any other type (a float could not hold a microsecond).
 
     >>> to_us("1970-01-01T00:00:01Z"), to_us(5)
     (1000000, 5)
     """
-    if isinstance(value, str):
-        return parse_rfc3339(value, field)
     if isinstance(value, datetime):
-        if value.tzinfo is None or value.utcoffset() is None:
-            raise BadTimeError(field, value, "must be an aware datetime; give it a tzinfo, as datetime.UTC")
-        delta = value - _EPOCH_UTC
-        instant = delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds
-    elif isinstance(value, int) and not isinstance(value, bool):
-        instant = int(value)
+        instant = _of_datetime(value, field)
     else:
-        raise BadTimeError(
-            field, value, "must be an aware datetime, RFC 3339 text or int microseconds since 1970"
-        )
+        text = plain_text(value)
+        if isinstance(text, str):
+            return parse_rfc3339(text, field)
+        number = plain_int(value)
+        if type(number) is not int:
+            raise BadTimeError(
+                field, value, "must be an aware datetime, RFC 3339 text or int microseconds since 1970"
+            )
+        instant = number
     if not TIME_MIN_US <= instant <= TIME_MAX_US:
         raise BadTimeError(field, value, _RANGE_RULE)
     return instant
+
+
+def _of_datetime(value: datetime, field: str) -> int:
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise BadTimeError(field, value, "must be an aware datetime; give it a tzinfo, as datetime.UTC")
+    try:
+        delta = value - _EPOCH_UTC
+    except (OverflowError, ValueError):  # a subclass may know years that datetime does not
+        raise BadTimeError(field, value, _RANGE_RULE) from None
+    # A subclass, as pandas' Timestamp, may have a delta of its own, with nanoseconds beside these: what is
+    # finer is cut off, before 1970 too.
+    return delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds

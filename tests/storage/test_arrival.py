@@ -11,7 +11,7 @@ import pytest
 from tests.child import start
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
-from yamcs_archive.storage import changes
+from yamcs_archive.storage import changes, store
 from yamcs_archive.storage import messages as messages_of_stretch
 
 PATIENCE_S = 60
@@ -202,3 +202,20 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
     assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other
+
+
+def test_whether_something_came_is_known_without_reading_it(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record may hold 8,192 events, and whoever asks reads them again."""
+    cursor = sim.cursor()
+    sim.append_many(Event(f"m{n}") for n in range(3))
+    within = [change.cursor for change in sim.changes(cursor)]
+
+    def read(*_: object) -> None:
+        raise AssertionError("events were read")
+
+    monkeypatch.setattr(store, "changes", read)
+    for behind in (cursor, *within[:-1]):
+        assert sim.arrival(behind).done()
+    assert not sim.arrival(within[-1]).done()

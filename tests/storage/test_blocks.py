@@ -42,6 +42,7 @@ from yamcs_archive.storage.summaries import (
     encode_summary,
     joined,
     pack_sources,
+    sought_in,
     wanted,
 )
 from yamcs_archive.storage.vectors import vectors
@@ -232,6 +233,26 @@ def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(coun
         assert sum(denied) >= 195
         assert found.may_have(wanted(None, Severity.WATCH))
         assert not found.may_have(wanted(None, Severity.WARNING))
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 2000])
+@pytest.mark.parametrize("asked", [0, 1, 2, 5, 255, 256, 257, 3000])
+def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, asked: int) -> None:
+    """Few are searched for one by one, many are looked up together."""
+    summary = Summary(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
+    group = joined([summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))])
+    others = [f"other {n}" for n in range(asked)]
+    there = ["source 0", f"source {count - 1}", f"source {count // 2}"]
+    for found in (summary, group):
+        pair = encode_summary(BLOCK_LEVEL, found)
+        if asked:
+            for name in there:
+                ask = wanted(frozenset([*others[1:], name]), None)
+                assert found.may_have(ask)
+                assert sought_in(*pair, ask) == found
+        names = {*others} if found.sources[:1] != b"\1" else {*others[:5]}  # more would meet a hash by chance
+        assert not found.may_have(wanted(frozenset(names), None))
+        assert sought_in(*pair, wanted(frozenset(names), None)) is None
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 7), st.integers(1, 40))

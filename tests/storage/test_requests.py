@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.child import run_in_fork
-from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
+from yamcs_archive import AppendCounts, Archive, ConflictError, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError, RequestIdsFullError
-from yamcs_archive.limits import REQUEST_AGE_US
+from yamcs_archive.limits import CHUNK_EVENTS_MAX, REQUEST_AGE_US
+from yamcs_archive.offered import Offered
 from yamcs_archive.storage import points
 from yamcs_archive.storage.meta import encode_meta
 from yamcs_archive.storage.points import POINTS
@@ -424,3 +426,41 @@ def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.Dat
                 sim.settle()
         found = {event.key: event.message for event in sim.events()}
         assert found == {key: event.message for key, event in model.items()}
+
+
+@pytest.mark.parametrize("form", ["list", "iterator", "columns"])
+@pytest.mark.parametrize("place", [0, 1, 15, 16, 63, 64, CHUNK_EVENTS_MAX + 1])
+def test_an_event_that_cannot_have_an_id_is_named_and_those_before_it_are_stored(
+    tmp_path: Path, form: str, place: int
+) -> None:
+    """An event may have a user of any length, an id may not: it would be too long for a key."""
+    with Archive.open(tmp_path / "a") as archive:
+        check_position(archive.instance("sim", create=True), form, place)
+
+
+def check_position(sim: Instance, form: str, place: int) -> None:
+    events = [Event(f"m{n}", generation_time=n, seq_number=n) for n in range(place + 3)]
+    events[place] = replace(events[place], created_by="u" * 256)
+
+    def append() -> AppendCounts:
+        if form == "columns":
+            return sim.append_offered([Offered.of(events)], request_id="r")
+        return sim.append_many(events if form == "list" else iter(events), request_id="r")
+
+    for stored in (place, 0):  # given again, those before it are found
+        with pytest.raises(InvalidInputError, match="created_by") as caught:
+            append()
+        assert caught.value.position == place
+        assert caught.value.counts.stored == stored
+        assert caught.value.counts.duplicates == place - stored
+        assert sim.stats().events == place
+    events[place] = replace(events[place], created_by="u" * 255)
+    assert append().stored == 3
+
+
+def test_of_two_events_that_are_refused_the_first_is_named(sim: Instance) -> None:
+    without_id, invalid = Event("a", created_by="u" * 256), Event("a", source="A\0B")
+    for pair, field in (((without_id, invalid), "created_by"), ((invalid, without_id), "source")):
+        with pytest.raises(InvalidInputError) as caught:
+            sim.append_many([Event("good"), *pair], request_id=f"r {field}")
+        assert (caught.value.field, caught.value.position, caught.value.counts.stored) == (field, 1, 1)

@@ -121,3 +121,20 @@ def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
         assert copy.stats().events == 9 * pages
         state = copy.mirrored
         assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)
+
+
+def test_who_reads_beside_the_writer_sees_how_far_a_copy_is(tmp_path: Path, sim: Instance) -> None:
+    sim.append_many([Event("first"), Event("second")])
+    with (
+        Archive.open(tmp_path / "b") as second,
+        Archive.open(tmp_path / "b", readonly=True) as beside,
+    ):
+        copy = second.instance("copy", create=True)
+        reader = beside.instance("copy")
+        seen = [reader.mirrored]
+        copy.take_over([], MirrorState("http://127.0.0.1:8090", "sim", None))
+        seen.append(reader.mirrored)
+        take(copy, list(sim.commits()))
+        seen.append(reader.mirrored)
+        states = [MirrorState("http://127.0.0.1:8090", "sim", cursor) for cursor in (None, sim.cursor())]
+        assert seen == [None, *states]

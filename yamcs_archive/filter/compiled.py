@@ -9,6 +9,7 @@ from yamcs_archive.filter.bounds import ANYTHING, FilterBounds
 from yamcs_archive.filter.fields import Predicate
 from yamcs_archive.filter.grammar import parse
 from yamcs_archive.filter.tree import bounds, predicate
+from yamcs_archive.scalars import plain_text
 
 
 class Filter:
@@ -37,8 +38,9 @@ class Filter:
     """What must hold for any stored event that matches, so that storage can skip what cannot."""
 
     def __init__(self, text: str) -> None:
-        node = parse(text)
-        self.text = text
+        exact: Any = plain_text(text)
+        node = parse(exact)
+        self.text = exact
         self.matches = _everything if node is None else predicate(node)
         self.bounds = ANYTHING if node is None else bounds(node)
 

@@ -26,6 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _Result = TypeVar("_Result")
 
+_PART_BYTES = 64
+"""What a part of a body takes in memory beside its bytes: a client may send them one by one."""
 _REFUSING_THREADS = 4
 """Beside those for streams and for batches: whoever finds all in use is told so, on one of these."""
 
@@ -121,7 +123,7 @@ class Inflow:
             got += len(part)
             with self._guard:
                 self._parts.append(part)
-                self._size += len(part)
+                self._size += len(part) + _PART_BYTES
                 full = self._size > self._held_max()
                 self._guard.notify()
             if not message.get("more_body", False):
@@ -148,7 +150,7 @@ class Inflow:
                 while not (self._parts or self._ended):
                     self._guard.wait()
                 part = self._parts.popleft() if self._parts else None
-                self._size -= len(part or b"")
+                self._size -= 0 if part is None else len(part) + _PART_BYTES
                 wakes = self._waiting and self._size <= self._held_max()
                 self._waiting = self._waiting and not wakes
             if part is None:

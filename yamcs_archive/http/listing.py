@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from yamcs_archive.event import Event
+from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import selection
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
 from yamcs_archive.http.replies import reply
@@ -69,6 +69,7 @@ def _first_of(events: Iterator[Event], limit: int, hold: Hold) -> tuple[list[Eve
             size_bytes += _utf8_bytes(event.type or "") + _utf8_bytes(event.created_by or "")
         if event.extra or event.extensions:
             size_bytes += len(event.extensions) + sum(map(_utf8_bytes, chain(*event.extra.items())))
+            size_bytes += len(event.extra) * EXTRA_PAIR_BYTES
         if found and (len(found) == limit or size_bytes > PAGE_BYTES_MAX):
             return found, True
         if not hold.grows(size_bytes) and found:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
+from sys import getsizeof
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from yamcs_archive.accepted import validated
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, event_bytes, validate
+from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, event_bytes, extra_bytes, validate
 from yamcs_archive.limits import (
     ATTACHED_BYTES_MAX,
     SEQ_NUMBER_MAX,
@@ -28,13 +31,15 @@ from yamcs_archive.limits import (
 )
 from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered, joined_column
 from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.plain import are_messages, bounded, is_text
+from yamcs_archive.storage.plain import all_of, are_messages, bounded, is_text
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
 
 _EVENT_OVERHEAD_BYTES = 64
 """What an event counts towards a byte budget beside its texts."""
+_PLACES_BYTES, _INT_BYTES = 10 * 8, 32
+"""What the ten places of an event in its columns take, and a number that is an object of its own."""
 TABLE_TEXT_MAX = 64
 """Texts of few different values stand in a block once; so small ones need not be counted."""
 _PLAIN_EVENTS_MIN = 16
@@ -142,12 +147,11 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
     plain = _plain_columns(events, clock)
     if plain is not None:
         return plain
-    for position, event in enumerate(events):
-        try:
+    try:
+        for event in events:
             validate(event)
-        except InvalidInputError as error:
-            error.position = position
-            raise
+    except InvalidInputError:  # by its position, or with exact types
+        events = list(_validated(events))
     columns = transposed(events)
     now = clock()
     return columns._replace(
@@ -158,10 +162,19 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
     )
 
 
+def _validated(events: Sequence[Event]) -> Iterator[Event]:
+    for position, event in enumerate(events):
+        try:
+            yield validated(event)
+        except InvalidInputError as error:
+            error.position = position
+            raise
+
+
 def _single(event: Event, clock: Callable[[], int]) -> Columns:
     """Return what :func:`prepare` does for one event, in a third of the time."""
     try:
-        validate(event)
+        event = validated(event)
     except InvalidInputError as error:
         error.position = 0
         raise
@@ -184,7 +197,7 @@ def _single(event: Event, clock: Callable[[], int]) -> Columns:
 
 
 def sizes(columns: Columns) -> list[int]:
-    """Return about how many bytes of text each event has; characters count as one.
+    """Return about how many bytes each event takes, as :func:`~yamcs_archive.event.event_bytes` counts.
 
     >>> sizes(prepare([Event("abc"), Event("a", type="b" * 100)], int))
     [3, 101]
@@ -195,16 +208,16 @@ def sizes(columns: Columns) -> list[int]:
             zip(columns.type, columns.created_by, columns.extensions, columns.extra, strict=True)
         ):
             found[index] += len(kind or "") + len(user or "") + len(extensions)
-            found[index] += sum(len(name) + len(value) for name, value in extra.items())
+            found[index] += extra_bytes(extra)
     return found
 
 
 def cut_by_size(columns: Columns, bytes_max: int) -> Iterator[Columns]:
-    """Yield the events in parts of about that many bytes of text: as they are, unless they have much more.
+    """Yield the events in parts of about that many bytes: as they are, unless they have much more.
 
-    >>> columns = prepare([Event("abc", extra={"a": "b"}) for _ in range(3)], int)
+    >>> columns = prepare([Event("abc") for _ in range(5)], int)
     >>> [part.size for part in cut_by_size(columns, 10)]
-    [2, 1]
+    [3, 2]
     """
     if not has_attached(columns) and sum(map(len, columns.message)) <= bytes_max:
         yield columns
@@ -242,6 +255,27 @@ def text_bytes(columns: Columns) -> int:
     return size + len(columns.message) * _EVENT_OVERHEAD_BYTES
 
 
+def held_bytes(columns: Columns) -> int:
+    """Return about how many bytes of memory the events take: texts as Python holds them, and what holds them.
+
+    >>> few, many = [prepare([Event("a") for _ in range(size)], int) for size in (1, 1000)]
+    >>> held_bytes(few) > 200, held_bytes(many) > 100 * 1000
+    (True, True)
+    """
+    ints = (columns.generation_time, columns.seq_number, columns.reception_time)
+    size = columns.size * _PLACES_BYTES
+    size += sum(_INT_BYTES for column in ints if type(column) is not array) * columns.size
+    size += sum(sum(map(getsizeof, column)) for column in (columns.message, columns.source))
+    for texts in (columns.type, columns.created_by):
+        if texts.count(None) < len(texts):
+            size += sum(map(getsizeof, texts))
+    for extensions, extra in zip(columns.extensions, columns.extra, strict=True):
+        if extensions or extra:
+            size += getsizeof(extensions) + getsizeof(extra)
+            size += sum(map(getsizeof, chain(extra, extra.values())))
+    return size
+
+
 def transposed(events: Sequence[Event], *, bare: bool = False) -> Columns:
     """Return the columns of events as they are, unchecked; ``bare``: none has user, extensions or extra.
 
@@ -257,29 +291,36 @@ def _plain_columns(events: Sequence[Event], clock: Callable[[], int]) -> Columns
     One event takes longer this way than by :func:`validate`, a thousand take a tenth of it. Events that
     have extra or extensions, which are few, are looked at one by one.
     """
-    if len(events) < _PLAIN_EVENTS_MIN or set(map(type, events)) != {Event}:
+    if len(events) < _PLAIN_EVENTS_MIN or not all_of(events, Event):
         return None
     # Few events have more than these fields, so the others' columns are not looked at. The bytes and the
     # dict that are no constants of ours, if only by type, are looked at below.
-    more = [
-        event
-        for event in events
-        if event.extensions is not NO_EXTENSIONS or event.created_by is not None or event.extra != NO_EXTRA
-    ]
-    return _checked(transposed(events, bare=not more), clock)
+    try:
+        more = [
+            event
+            for event in events
+            if event.extensions is not NO_EXTENSIONS
+            or event.created_by is not None
+            or event.extra != NO_EXTRA
+        ]
+    except Exception:  # a foreign type may compare in its own way, as numpy's arrays do
+        return None
+    return _checked(transposed(events, bare=not more), clock, bare=not more)
 
 
-def _checked(columns: Columns, clock: Callable[[], int]) -> Columns | None:
+def _checked(columns: Columns, clock: Callable[[], int], *, bare: bool = False) -> Columns | None:
     """Return the columns of valid events, times filled in; None where only a closer look can tell."""
     try:
         sources = set(columns.source)
-        attached = list(_attached(columns))
+        attached = [] if bare else list(_attached(columns))
         valid = (
             are_messages(columns.message)
-            and set(map(type, columns.severity)) == {Severity}
+            and all_of(columns.severity, Severity)
+            # Of equal texts a set keeps one, and the others may be of another type.
+            and all_of(columns.source, str)
             and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
-            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _texts(columns.type))
-            and all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _texts(columns.created_by))
+            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _exact_texts(columns.type))
+            and (bare or all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _exact_texts(columns.created_by)))
             and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
         )
         if attached:  # of its own, because what was checked must not change in the caller's hands
@@ -296,14 +337,27 @@ def _checked(columns: Columns, clock: Callable[[], int]) -> Columns | None:
             if valid
             else None
         )
-    except (TypeError, ValueError, OverflowError, InvalidInputError):  # validate() says which, and where
+    except Exception:  # a foreign type may raise anything; validate() says which is wrong, and where
         return None
 
 
-def _texts(column: list[str | None]) -> set[str]:
-    if column.count(None) == len(column):
+def _exact_texts(column: list[str | None]) -> set[str]:
+    """Return the texts of a column; TypeError where one has another type than str."""
+    if column and column[0] is None and column.count(None) == len(column):
         return set()
-    return cast(set[str], set(column) - {None})
+    kinds = list(map(type, column))
+    texts = kinds.count(str)
+    if texts != len(column) and texts + kinds.count(type(None)) != len(column):
+        raise TypeError("not all are text")
+    return _texts(column)
+
+
+def _texts(column: list[str | None]) -> set[str]:
+    if column and column[0] is None and column.count(None) == len(column):
+        return set()
+    found = set(column)
+    found.discard(None)
+    return cast(set[str], found)
 
 
 def _attached(columns: Columns) -> Iterator[int]:

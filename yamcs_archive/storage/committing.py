@@ -35,7 +35,8 @@ from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.submissions import Submission
 
 _SOURCES_CACHED_MAX = 65_536
-"""Source states kept in memory; beyond it those that are on the medium are forgotten and read again."""
+"""Source states kept in memory, some 15 MB; beyond it those that are on the medium are forgotten and read
+again. Where so many are ahead of the medium, by counts of refusals, those are written, with no event."""
 
 
 class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
@@ -220,10 +221,10 @@ class Committer:
             reach("outcomes-known")
             for source in account(group, state, changed):
                 self._unsaved.add(source)
-            if not group.stretches and not kept and submissions:
+            if not group.stretches and not kept and submissions and len(self._unsaved) <= _SOURCES_CACHED_MAX:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
                 self._environment.place.look()
-                self._sources.update(changed)
+                self._remember(changed)
                 return group
             if group.stretches:
                 self._put(stored, group, number)
@@ -255,9 +256,14 @@ class Committer:
             self._tell_stored()
             self._kept.met(group.events.key(-1))
         self._unsaved.clear()
+        self._remember(changed)
+
+    def _remember(self, changed: dict[str, SourceState]) -> None:
+        """Keep the states that changed, and no more than may be kept, but for those ahead of the medium."""
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
-            self._sources.clear()
+            ahead = self._unsaved & self._sources.keys()
+            self._sources = {source: self._sources[source] for source in ahead}
 
     def _put(self, stored: Stored, group: Group, number: int) -> None:
         place(group, stored, number, self._options)
@@ -295,7 +301,7 @@ class Committer:
         self._environment.place.look()
         self._head = head
         self._unsaved.difference_update(changed)
-        self._sources.update(changed)
+        self._remember(changed)
         self._tell_stored()
 
     def _state(

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from yamcs_archive.event import Stretch
-from yamcs_archive.storage.coded import Coded
+from yamcs_archive.storage.coded import Coded, joined_codes
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.integers import Int64s
+from yamcs_archive.storage.keys import of_sources
 from yamcs_archive.storage.pieces import Piece, Reader
-from yamcs_archive.storage.query import Query
+from yamcs_archive.storage.query import Query, names_among
 from yamcs_archive.storage.rows import decode_rows
 from yamcs_archive.storage.summaries import wanted
 
@@ -33,7 +34,7 @@ class Stretches(Iterator[Stretch]):
         lower, upper = query.bounds(horizon)
         ask = None if query.sources is None else wanted(query.sources, None)
         self._pieces = Reader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
-        self._sources, self._pause_us = query.sources, pause_us
+        self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""
         self._ended: deque[Stretch] = deque()
@@ -63,14 +64,9 @@ class Stretches(Iterator[Stretch]):
 
     def _see(self, piece: Piece) -> None:
         """Take in the events of the next piece; what ended before its last one is ended for certain."""
-        begun: list[Stretch] = []
-        for names, times in _by_source(piece, self._sources):
-            breaks = np.flatnonzero(np.diff(times) > self._pause_us) + 1
-            begins = np.concatenate(([0], breaks))
-            ends = np.concatenate((breaks, [len(times)]))
-            starts, lasts = times[begins].tolist(), times[ends - 1].tolist()
-            counts = (ends - begins).tolist()
-            begun += map(Stretch, [names] * len(counts), starts, lasts, counts)
+        if self._names is not None:
+            piece = piece._replace(rows=of_sources(piece.rows, self._names))
+        begun = _begun(piece, self._sources, self._pause_us)
         if not begun:
             return
         self._reached = reached = max(stretch.stop for stretch in begun)
@@ -98,17 +94,25 @@ def _place(stretch: Stretch) -> tuple[int, str]:
     return stretch.stop, stretch.source
 
 
-def _by_source(piece: Piece, sources: frozenset[str] | None) -> Iterator[tuple[str, Int64s]]:
-    """Yield each source of a piece that is wanted, with the times of its events, which rise."""
-    found: dict[str, list[Int64s]] = {}
-    for times, names in _keys_of(piece):
-        order = np.argsort(names.places, kind="stable")
-        ends = np.cumsum(np.bincount(names.places, minlength=len(names.table)))
-        for name, some in zip(names.table, np.split(times[order], ends[:-1]), strict=True):
-            if len(some) and (sources is None or name in sources):
-                found.setdefault(name, []).append(some)
-    for name, parts in found.items():
-        yield name, parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
+def _begun(piece: Piece, sources: frozenset[str] | None, pause_us: int) -> list[Stretch]:
+    """Return the stretches of a piece, source by source, each source's in their order; of all at once."""
+    parts = list(_keys_of(piece))
+    if not parts:
+        return []
+    times = np.concatenate([part for part, _ in parts])
+    table, places = joined_codes([names for _, names in parts])
+    if sources is not None:
+        holds = names_among(table, sources)[places]
+        times, places = times[holds], places[holds]
+    # Times rise within a part.
+    order = np.argsort(places, kind="stable") if len(parts) == 1 else np.lexsort((times, places))
+    times, places = times[order], places[order]
+    ends = (places[1:] != places[:-1]) | (times[1:] - times[:-1] > pause_us)
+    stops = np.concatenate((np.flatnonzero(ends) + 1, [len(times)] if len(times) else [])).astype(np.intp)
+    starts = np.concatenate(([0], stops[:-1])).astype(np.intp)[: len(stops)]
+    named = [table[place] for place in places[starts].tolist()]
+    columns = times[starts].tolist(), times[stops - 1].tolist(), (stops - starts).tolist()
+    return list(map(Stretch, named, *columns))
 
 
 def _keys_of(piece: Piece) -> Iterator[tuple[Int64s, Coded]]:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -24,7 +24,9 @@ _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
 TIME_BYTES = 8
 """Bytes of a key that are its time."""
-_KEY_BYTES_MIN = 8 + 1 + 1 + 4  # a source has at least one byte
+_TAIL_BYTES = 1 + 4
+"""Bytes of a key behind its source."""
+_KEY_BYTES_MIN = TIME_BYTES + 1 + _TAIL_BYTES  # a source has at least one byte
 
 
 def encode_key(generation_time: int, source: str, seq_number: int) -> bytes:
@@ -91,6 +93,15 @@ def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
             decode_key(key)  # which says which one it is
     numbers = np.ascontiguousarray(tails.reshape(-1, 5)[:, 1:]).view(">u4").reshape(-1).astype(np.int64)
     return decode_times(heads), sources, numbers - _NUMBER_SIGN
+
+
+def of_sources(pairs: list[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the pairs whose keys have one of some sources, given as UTF-8: told without decoding any.
+
+    >>> of_sources([(encode_key(0, "A", 0), b""), (encode_key(0, "B", 0), b"value")], {b"B"})[0][1]
+    b'value'
+    """
+    return [pair for pair in pairs if pair[0][TIME_BYTES:-_TAIL_BYTES] in names]
 
 
 def decode_times(heads: bytes) -> Int64s:

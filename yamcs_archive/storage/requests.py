@@ -15,9 +15,11 @@ from typing import NamedTuple
 import msgpack
 import msgspec
 
+from yamcs_archive.accepted import plain_event
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import SOURCE_DEFAULT, Event
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
+from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.checksums import Sealer
 
 _SEALER = Sealer("requests")
@@ -53,21 +55,28 @@ def asked(events: Sequence[Event], request_id: str | None, first: int | None = N
     """Return the ids of events that follow the rules of the event model; None where there is no id.
 
     ``first`` is the position of the first of them in a request of several, each of which has the request's
-    id with its position behind it. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    id with its position behind it. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
+    position among these events of the one that cannot have an id.
 
     >>> asked([Event("a")], "boot-17").keys, asked([Event("a"), Event("b")], "boot-17", first=0).keys
     ([b'\\x00boot-17'], [b'\\x00boot-17/0', b'\\x00boot-17/1'])
     """
     if request_id is None:
         return None
-    check_request_id(request_id)
+    request_id = check_request_id(request_id)
     ids = [request_id] if first is None else [f"{request_id}/{first + n}" for n in range(len(events))]
-    keys = [request_key(event.created_by or "", each) for event, each in zip(events, ids, strict=True)]
+    keys: list[bytes] = []
+    for event, each in zip(events, ids, strict=True):
+        try:
+            keys.append(request_key(event.created_by or "", each))
+        except InvalidInputError as error:
+            error.position = len(keys)
+            raise
     return Asked(keys, [digest(event) for event in events])
 
 
-def check_request_id(request_id: object) -> None:
-    """Raise :class:`~yamcs_archive.errors.InvalidInputError` for what cannot be the id of a request.
+def check_request_id(request_id: object) -> str:
+    """Return what can be the id of a request; :class:`~yamcs_archive.errors.InvalidInputError` otherwise.
 
     >>> check_request_id("")
     Traceback (most recent call last):
@@ -75,14 +84,16 @@ def check_request_id(request_id: object) -> None:
     yamcs_archive.errors.InvalidInputError: request_id '': must be text of 1 to 200 bytes of UTF-8, ...
     """
     rule = f"must be text of 1 to {REQUEST_ID_BYTES_MAX} bytes of UTF-8, without NUL"
-    if type(request_id) is not str or "\0" in request_id:
+    found = plain_text(request_id)
+    if not isinstance(found, str) or "\0" in found:
         raise InvalidInputError("request_id", request_id, rule)
     try:
-        size = len(request_id.encode())
+        size = len(found.encode())
     except UnicodeEncodeError:
         size = 0
     if not 1 <= size <= REQUEST_ID_BYTES_MAX:
         raise InvalidInputError("request_id", request_id, rule)
+    return found
 
 
 def request_key(user: str, request_id: str) -> bytes:
@@ -106,7 +117,15 @@ def digest(event: Event) -> bytes:
     >>> digest(Event("a", reception_time=1)) == digest(Event("a")), digest(Event("b")) == digest(Event("a"))
     (True, False)
     """
-    content = (
+    try:
+        content = _content(_asked_of(event))
+    except TypeError:  # it has numbers or texts of other types, which count as those that they plainly are
+        content = _content(_asked_of(plain_event(event)))
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _asked_of(event: Event) -> tuple[object, ...]:
+    return (
         event.message,
         event.source or SOURCE_DEFAULT,
         int(event.severity),
@@ -116,7 +135,6 @@ def digest(event: Event) -> bytes:
         event.extensions,
         event.extra,
     )
-    return blake2b(_content(content), digest_size=DIGEST_BYTES).digest()
 
 
 def encode_kept(key: bytes, kept: Kept) -> tuple[bytes, bytes]:

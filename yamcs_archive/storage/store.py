@@ -206,6 +206,8 @@ class LmdbStore:
     @property
     def mirrored(self) -> Mirrored | None:
         """What this is a copy of, and how far it has come; None for an archive of its own."""
+        if self._writer is None:  # another process may make a mirror of it, and moves on with each page
+            return read_meta(self._here()).mirrored
         return self._meta.mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
@@ -338,9 +340,11 @@ class LmdbStore:
         environment = self._here()
         known = self._head()
         cursor = start_cursor(environment, self._meta, after)
-        # Behind a cursor before the head there may be nothing left, where it was pruned.
+        # After a cursor before the head there may be nothing left where it was pruned: only then it is read.
         behind = beside_head(environment, self._meta, cursor) < 0
-        if behind and next(changes(environment, self._meta, cursor, 1), None) is not None:
+        if behind and (
+            self._meta.horizon is None or next(changes(environment, self._meta, cursor, 1), None) is not None
+        ):
             done: Future[None] = Future()
             done.set_result(None)
             return done

@@ -10,9 +10,11 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from itertools import chain
+from sys import getsizeof
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from yamcs_archive.storage.columns import Columns
+from yamcs_archive.storage.columns import Columns, held_bytes
 from yamcs_archive.storage.outcomes import Outcome
 from yamcs_archive.storage.requests import Asked
 
@@ -74,14 +76,37 @@ class Waiting(Own[T]):
         return super().result()
 
 
+_IDS_BYTES = 2 * 8
+"""The places of an event's id and digest."""
+_SUBMISSION_BYTES = 2_400
+"""What one takes in memory beside its events: ten columns, a future, which has a condition and a lock."""
+
+
 class Submission(NamedTuple):
     """Events to be stored in one commit, and who waits for it."""
 
     columns: Columns
     size_bytes: int
+    """Of text, for the bounds of a group."""
     answer: Callable[[Outcome], Any]
     future: Future[Any] | Own[Any]
     asked: Asked | None = None
+    held_bytes: int = 0
+    """Of memory, for the bound of the queue."""
+
+
+def held_by(columns: Columns, asked: Asked | None) -> int:
+    """Return about how many bytes of memory a submission takes while it waits.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.columns import prepare
+    >>> held_by(prepare([Event("a")], int), None) > 2_500
+    True
+    """
+    size = _SUBMISSION_BYTES + held_bytes(columns)
+    if asked is not None:
+        size += sum(map(getsizeof, chain(*asked))) + columns.size * _IDS_BYTES
+    return size
 
 
 class Task(NamedTuple):

@@ -10,32 +10,48 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
 
 import msgpack
+import numpy as np
+import numpy.typing as npt
 
 from yamcs_archive.event import Severity
 from yamcs_archive.storage.checksums import Sealer
 
 _SEALER = Sealer("summaries")
 _NAMES_MAX = 16
-_HASH_BYTES = 4
+_HASH = struct.Struct(">I")
+_HASH_BYTES = _HASH.size
 _HASHED = b"\1"
+_SEARCHED_BYTES_MAX = 1 << 15
+"""Bytes of a summary, times names looked for, up to which they are searched for each name: some 20 us."""
+_SEARCHED_MAX = 256
+"""Names that are looked for so; a summary has a hundred bytes at least."""
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
 
 
 class Wanted(NamedTuple):
     """What a query asks of a block, made once and put to every summary."""
 
-    names: tuple[bytes, ...] | None
-    """As they stand among names; None: any source."""
-    hashes: tuple[bytes, ...]
+    sources: frozenset[bytes] | None
+    """Their names; None: any source."""
     severities: int
     """A bit for each severity code that is wanted."""
     commits: tuple[int, int] | None = None
     """The least and the greatest number of a commit that is wanted; None: any."""
+    hashes: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
+    """Of the names, in order."""
+    searched_names: tuple[bytes, ...] = ()
+    """Names as they stand among names, to be searched for one by one; none where they are many."""
+    searched_hashes: tuple[bytes, ...] = ()
+
+    def searches(self, there: bytes) -> bool:
+        """Say whether sources are best looked for by searching those bytes for each."""
+        return 0 < len(self.searched_names) * len(there) <= _SEARCHED_BYTES_MAX
 
 
 def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wanted:
@@ -49,8 +65,12 @@ def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wan
         if min_severity is None or severity >= min_severity:
             mask |= 1 << severity
     if sources is None:
-        return Wanted(None, (), mask)
-    return Wanted(tuple(b"\0%b\0" % name.encode() for name in sources), tuple(map(_hash, sources)), mask)
+        return Wanted(None, mask)
+    names = frozenset(map(str.encode, sources))
+    hashes = sorted(map(crc32, names))
+    few = names if len(names) <= _SEARCHED_MAX else ()
+    searched = tuple(b"\0%b\0" % name for name in few), tuple(_HASH.pack(crc32(name)) for name in few)
+    return Wanted(names, mask, None, np.array(hashes, np.uint32), *searched)
 
 
 def of_commits(lowest: int, greatest: int) -> Wanted:
@@ -64,7 +84,7 @@ def of_commits(lowest: int, greatest: int) -> Wanted:
 
 
 def _hash(name: str) -> bytes:
-    return crc32(name.encode()).to_bytes(_HASH_BYTES, "big")
+    return _HASH.pack(crc32(name.encode()))
 
 
 def pack_sources(names: Iterable[str]) -> bytes:
@@ -104,11 +124,23 @@ class Summary(NamedTuple):
             lowest, greatest = ask.commits
             if greatest < self.lowest_commit or self.greatest_commit < lowest:
                 return False
-        if ask.names is None:
-            return True
-        if self.sources[:1] == _HASHED:
-            return any(_has_hash(self.sources, found) for found in ask.hashes)
-        return any(name in self.sources for name in ask.names)
+        return ask.sources is None or _may_be_from(self.sources, ask)
+
+
+def _may_be_from(sources: bytes, ask: Wanted) -> bool:
+    """Say whether one of the sources that are wanted may be among those of a summary."""
+    if sources[:1] != _HASHED:
+        if ask.searches(sources):
+            return any(name in sources for name in ask.searched_names)
+        return not (ask.sources or frozenset()).isdisjoint(sources[1:-1].split(b"\0"))
+    if ask.searches(sources):
+        return any(_has_hash(sources, found) for found in ask.searched_hashes)
+    count = (len(sources) - len(_HASHED)) // _HASH_BYTES
+    there = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
+    # Both are in order: the fewer are looked up among the more.
+    less, more = (there, ask.hashes) if len(there) < len(ask.hashes) else (ask.hashes, there)
+    places = np.minimum(more.searchsorted(less), len(more) - 1)
+    return bool((more[places] == less).any())
 
 
 def _has_hash(sources: bytes, found: bytes) -> bool:
@@ -175,8 +207,9 @@ def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
     [False, True]
     """
     body = _SEALER.open(key, value)
-    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded.
-    if ask is not None and ask.names is not None and not _names_any(body, ask):
+    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded. Where
+    # there are many of either, to decode a summary costs less than to search it for each name.
+    if ask is not None and ask.searches(body) and not _names_any(body, ask):
         return None
     found = _decoded(key, body)
     return found if ask is None or found.may_have(ask) else None
@@ -184,10 +217,10 @@ def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
 
 def _names_any(body: bytes, ask: Wanted) -> bool:
     # A loop, because a generator for any() costs more than all that it looks for.
-    for name in ask.names or ():
+    for name in ask.searched_names:
         if name in body:
             return True
-    for found in ask.hashes:  # noqa: SIM110
+    for found in ask.searched_hashes:  # noqa: SIM110
         if found in body:
             return True
     return False

@@ -50,6 +50,7 @@ from yamcs_archive.storage.submissions import (
     begun,
     copied,
     fail,
+    held_by,
     resolve,
     tell,
 )
@@ -95,7 +96,8 @@ class Writer:
         callback of an earlier one. Raises ClosedError and ForkedError at once.
         """
         future = SafeFuture[T]()
-        self._queue(Submission(columns, text_bytes(columns), answer, future, asked))
+        held = held_by(columns, asked)
+        self._queue(Submission(columns, text_bytes(columns), answer, future, asked, held))
         return future
 
     def _queue(self, submission: Submission) -> None:
@@ -114,7 +116,7 @@ class Writer:
             # First what an interrupt may leave without harm: a look for nothing, bytes counted until the
             # queue is empty.
             self._arrived.tell()
-            self._waiting_bytes += submission.size_bytes
+            self._waiting_bytes += submission.held_bytes
             self._waiting.append(submission)
             return True
 
@@ -132,7 +134,8 @@ class Writer:
         if self._commit_alone(Submission(columns, 0, answer, own, asked)):
             return own.result()
         waiting = Waiting[T]()
-        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked))
+        held = held_by(columns, asked)
+        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked, held))
         return waiting.result()
 
     def _commit_alone(self, submission: Submission) -> bool:
@@ -324,7 +327,7 @@ class Writer:
                         break  # a retry is answered once it is known what became of its first try
                     ids.update(submission.asked.keys)
                 group.append(self._waiting.popleft())
-                self._waiting_bytes -= submission.size_bytes
+                self._waiting_bytes -= submission.held_bytes
             if not self._waiting:
                 self._waiting_bytes = 0
         self._taken.ring()

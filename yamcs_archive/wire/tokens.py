@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from yamcs_archive.accepted import validate_key
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import EventKey, validate_key
+from yamcs_archive.event import EventKey
 
 _CHECKSUM_BYTES = 4
 

@@ -1,0 +1,120 @@
+"""What waits for the writer is bounded by the memory that it takes, not by its text alone."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yamcs_archive import Appended, Archive, Event, Options
+from yamcs_archive.event import event_bytes
+from yamcs_archive.limits import ATTACHED_BYTES_MAX, CHUNK_BYTES_MAX
+from yamcs_archive.storage import writer
+from yamcs_archive.storage.columns import cut_by_size, prepare
+from yamcs_archive.storage.requests import asked
+from yamcs_archive.storage.submissions import Submission, held_by
+
+BOUND_BYTES = 4 << 20
+
+
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    """Give a function that says how many bytes were allocated since, and are still held."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+
+        def taken() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0] - before
+
+        yield taken
+    finally:
+        tracemalloc.stop()
+
+
+FORMS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "bare": lambda n: {},
+    "numbered": lambda n: {"seq_number": n + 1000, "generation_time": 1 << 50, "type": f"type {n % 9}"},
+    "a user": lambda n: {"created_by": f"user {n}"},
+    "a pair": lambda n: {"extra": {"name": f"value {n}"}},
+    "many pairs": lambda n: {"extra": {f"name {n} {at}": f"value {at}" for at in range(50)}},
+    "bytes": lambda n: {"extensions": b"%099d" % n},
+    "long": lambda n: {"message": f"{n}" * 1000},
+    "of wide characters": lambda n: {"message": f"\N{ROCKET}{n}" * 1000},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("size", "lots"), [(1, 200), (15, 20), (16, 20), (1000, 1)])
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_submission_counts_as_about_what_it_takes(form: str, size: int, lots: int, ids: bool) -> None:
+    def submission(lot: int) -> Submission:
+        # Texts are made anew, as they come out of a body, and nobody else holds them.
+        numbers = range(lot * size, (lot + 1) * size)
+        events = [Event(**{"message": f"Wheel {n}", "source": f"S{n}", **FORMS[form](n)}) for n in numbers]
+        columns = prepare(events, lambda: 1 << 50)
+        own = asked(events, f"request {lot}", 0) if ids else None
+        return Submission(columns, 0, id, Future[Appended](), own, held_by(columns, own))
+
+    with traced() as taken:
+        waiting = [submission(lot) for lot in range(lots)]
+        counted, took = sum(each.held_bytes for each in waiting), taken()
+    assert 0.6 < counted / took < 1.7
+
+
+def test_a_producer_is_held_back_until_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "QUEUED_BYTES_MAX", BOUND_BYTES)
+    go_on = threading.Event()
+    count = 8_000
+
+    def clock() -> int:  # the writer looks at it when it commits
+        if threading.current_thread().name.startswith("archive-writer"):
+            go_on.wait(60)
+        return 5
+
+    with Archive.open(tmp_path / "a", options=Options(maintenance=False, clock=clock)) as archive:
+        sim = archive.instance("sim", create=True)
+        submitted = []
+
+        def produce() -> None:
+            for n in range(count):
+                submitted.append(sim.submit(Event("Wheel 3 over speed", source="AOCS", seq_number=n)))
+
+        producer = threading.Thread(target=produce)
+        with traced() as taken:
+            producer.start()
+            queue = sim._store._writer  # type: ignore[attr-defined]  # nothing else says that it is full
+            while producer.is_alive() and queue._waiting_bytes <= BOUND_BYTES:
+                time.sleep(0.005)
+            took = taken()
+        go_on.set()
+        producer.join()
+        for future in submitted:
+            future.result(60)
+        assert took < 2 * BOUND_BYTES
+        assert sim.stats().events == count
+
+
+@pytest.mark.parametrize("pairs", [10, 100, ATTACHED_BYTES_MAX // 6])
+def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
+    """Of 256 KiB of text they may be 14 MB."""
+    with traced() as taken:
+        event = Event("", extra={f"{n:05}": chr(n % 64 + 32) for n in range(pairs)})
+        took = taken()
+    assert event_bytes(event) > took / 2
+
+
+def test_chunks_are_cut_by_what_pairs_take() -> None:
+    event = Event("a", extra={f"{n:05}": "" for n in range(ATTACHED_BYTES_MAX // 5)})
+    assert sum(map(len, event.extra)) < CHUNK_BYTES_MAX < event_bytes(event)
+    assert [part.size for part in cut_by_size(prepare([event] * 3, int), CHUNK_BYTES_MAX)] == [1, 1, 1]

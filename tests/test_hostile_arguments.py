@@ -1,0 +1,303 @@
+"""Whatever a public function is given: it works, or an error of ours comes at once, with field and value."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yamcs_archive import (
+    Archive,
+    ArchiveError,
+    Event,
+    EventKey,
+    Filter,
+    Instance,
+    InvalidInputError,
+    Options,
+    Severity,
+    arguments,
+)
+from yamcs_archive.errors import BadTimeError
+from yamcs_archive.event import validate
+from yamcs_archive.limits import TIME_MAX_US
+from yamcs_archive.offered import Offered
+from yamcs_archive.results import Commit, MirrorState
+
+
+class Rude:
+    """Fails at whatever is done with it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("repr")
+
+    def __index__(self) -> int:
+        raise RuntimeError("index")
+
+    def __float__(self) -> float:
+        raise RuntimeError("float")
+
+
+HOSTILE: list[Any] = [
+    None,
+    True,
+    -1,
+    2**70,
+    10**5000,
+    0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "\ud800",
+    "a\0b",
+    "x" * 2**21,
+    b"AOCS",
+    [],
+    [None],
+    [5],
+    ["\ud800"],
+    [[]],
+    {"a": 1},
+    {None},
+    (),
+    object(),
+    np.array([1, 2]),  # says neither yes nor no where it is compared
+    np.array(["a", "b"]),
+    np.timedelta64(5, "us"),
+    np.datetime64(5, "us"),
+    Event("a", source="\ud800"),
+    EventKey(0, "\ud800", 0),
+    Rude(),
+]
+"""What no parameter takes, or few."""
+
+
+def shown(value: object) -> str:
+    try:
+        return repr(value)[:30]
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+Call = Callable[[Instance, Any], Any]
+KEY = EventKey(0, "A", 0)
+GOOD = Event("a", source="A", generation_time=0, seq_number=0, reception_time=0)
+STATE = MirrorState("http://127.0.0.1:9", "sim", None)
+
+
+def event(name: str, value: Any) -> Event:
+    fields: dict[str, Any] = {"message": "a", name: value}
+    return Event(**fields)
+
+
+def offered(size: int, name: str, column: Any) -> Offered:
+    return Offered.of([GOOD] * size)._replace(**{name: column})
+
+
+CALLS: dict[str, Call] = {
+    "append": lambda sim, value: sim.append(value),
+    "append request_id": lambda sim, value: sim.append(GOOD, request_id=value),
+    "submit": lambda sim, value: sim.submit(value),
+    "submit request_id": lambda sim, value: sim.submit(GOOD, request_id=value),
+    "append_many": lambda sim, value: sim.append_many(value),
+    "append_many of": lambda sim, value: sim.append_many([value]),
+    "append_many of an iterator of": lambda sim, value: sim.append_many(iter([value])),
+    "append_many of many": lambda sim, value: sim.append_many([GOOD] * 20 + [value]),
+    "append_many request_id": lambda sim, value: sim.append_many([GOOD], request_id=value),
+    "append_offered": lambda sim, value: sim.append_offered(value),
+    "append_offered of": lambda sim, value: sim.append_offered([value]),
+    "get": lambda sim, value: sim.get(value),
+    "events given_up": lambda sim, value: sim.events(given_up=value),
+    "events text": lambda sim, value: sim.events(text=value),
+    "events filter": lambda sim, value: sim.events(filter=value),
+    "events descending": lambda sim, value: sim.events(descending=value),
+    "events limit": lambda sim, value: sim.events(limit=value),
+    "events after_key": lambda sim, value: sim.events(after_key=value),
+    "event_vectors text": lambda sim, value: sim.event_vectors(text=value),
+    "event_vectors filter": lambda sim, value: sim.event_vectors(filter=value),
+    "event_vectors given_up": lambda sim, value: sim.event_vectors(given_up=value),
+    "histogram pause_us": lambda sim, value: sim.histogram(pause_us=value),
+    "histogram given_up": lambda sim, value: sim.histogram(given_up=value),
+    "changes": lambda sim, value: sim.changes(value),
+    "commits": lambda sim, value: sim.commits(value),
+    "arrival": lambda sim, value: sim.arrival(value, timeout_s=0),
+    "arrival timeout_s": lambda sim, value: sim.arrival(sim.cursor(), timeout_s=value),
+    "take_over": lambda sim, value: sim.take_over(value, STATE),
+    "take_over of": lambda sim, value: sim.take_over([value], STATE),
+    "take_over of events": lambda sim, value: sim.take_over([Commit(0, value, "c")], STATE),
+    "take_over of an event": lambda sim, value: sim.take_over([Commit(0, (value,), "c")], STATE),
+    "take_over at a time": lambda sim, value: sim.take_over([Commit(value, (GOOD,), "c")], STATE),
+    "take_over from": lambda sim, value: sim.take_over([], value),
+    "take_over from a URL": lambda sim, value: sim.take_over([], MirrorState(value, "sim", None)),
+    "take_over from an instance": lambda sim, value: sim.take_over([], MirrorState("u", value, None)),
+    "take_over up to": lambda sim, value: sim.take_over([], MirrorState("u", "sim", value)),
+    "Event.at": lambda _, value: Event.at(value, "a"),
+    "Severity.parse": lambda _, value: Severity.parse(value),
+    "Filter": lambda _, value: Filter(value),
+}
+"""By its name, each public function with one of its parameters left open."""
+
+
+def scanning(scan: str, name: str) -> Call:
+    return lambda sim, value: getattr(sim, scan)(**{name: value})
+
+
+def appending(name: str) -> dict[str, Call]:
+    ordinary = getattr(GOOD, name)
+    return {
+        f"append {name}": lambda sim, value: sim.append(event(name, value)),
+        f"append_many {name}": lambda sim, value: sim.append_many([GOOD] * 20 + [event(name, value)]),
+        f"append_offered {name}": lambda sim, value: sim.append_offered([offered(1, name, value)]),
+        f"append_offered {name} of": lambda sim, value: sim.append_offered([offered(1, name, [value])]),
+        f"append_offered {name} of many": lambda sim, value: sim.append_offered(
+            [offered(20, name, [ordinary] * 19 + [value])]
+        ),
+    }
+
+
+def getting(place: int) -> Call:
+    return lambda sim, value: sim.get(KEY._replace(**{EventKey._fields[place]: value}))
+
+
+def choosing(name: str) -> Call:
+    return lambda _, value: Options(**{name: value})
+
+
+for _scan in ("events", "event_vectors", "histogram"):
+    for _name in ("start", "stop", "sources", *(() if _scan == "histogram" else ("min_severity",))):
+        CALLS[f"{_scan} {_name}"] = scanning(_scan, _name)
+for _name in GOOD.__struct_fields__:
+    CALLS |= appending(_name)
+for _place, _name in enumerate(EventKey._fields):
+    CALLS[f"get {_name}"] = getting(_place)
+for _name in Options.__dataclass_fields__:
+    CALLS[f"Options {_name}"] = choosing(_name)
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with Archive.open(
+        tmp_path_factory.mktemp("hostile") / "a", options=Options(maintenance=False)
+    ) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many([GOOD, *(Event(f"b{n}", source="B", generation_time=n) for n in range(3))])
+        yield sim
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Instance]:
+    with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
+        yield archive.instance("sim", create=True)
+
+
+def wrong_with(call: Call, sim: Instance, value: Any) -> str | None:
+    """Say what is wrong with what comes of a call, if anything is."""
+    try:
+        found = call(sim, value)
+    except InvalidInputError as error:
+        return None if error.field and error.rule in str(error) else f"{shown(value)}: {error!r}"
+    except ArchiveError:
+        return None
+    except Exception as error:
+        return f"{shown(value)}: {error!r}"
+    try:
+        if isinstance(found, Iterator):
+            for _ in found:
+                pass
+    except Exception as error:
+        return f"{shown(value)}: not at once, but later {error!r}"
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("take_over")])
+def test_only_errors_of_ours_come_and_at_once(sim: Instance, name: str) -> None:
+    assert [found for value in HOSTILE if (found := wrong_with(CALLS[name], sim, value))] == []
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("take_over")])
+def test_what_is_taken_over_is_looked_at_as_well(fresh: Instance, name: str) -> None:
+    assert [found for value in HOSTILE if (found := wrong_with(CALLS[name], fresh, value))] == []
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("append_many", 5, "events"),
+    ("append_many", GOOD, "events"),
+    ("append_many of", "a", "event"),
+    ("append_offered", 5, "parts"),
+    ("append_offered of", GOOD, "parts"),
+    ("append_offered source", [], "source"),
+    ("append_offered seq_number", array("d", [1.0]), "seq_number"),
+    ("events sources", "AOCS", "sources"),
+    ("events sources", 5, "sources"),
+    ("events sources", ["AOCS", None], "sources"),
+    ("events sources", ["\ud800"], "sources"),
+    ("event_vectors sources", [b"AOCS"], "sources"),
+    ("histogram sources", [5], "sources"),
+    ("events start", 0.5, "start"),
+    ("events stop", True, "stop"),
+    ("events text", "\ud800", "text"),
+    ("events text", b"a", "text"),
+    ("events min_severity", "INFO", "min_severity"),
+    ("event_vectors min_severity", 7, "min_severity"),
+    ("events descending", "no", "descending"),
+    ("events descending", 1, "descending"),
+    ("events limit", -1, "limit"),
+    ("events limit", 2**63, "limit"),
+    ("events limit", True, "limit"),
+    ("events limit", 1.0, "limit"),
+    ("events given_up", True, "given_up"),
+    ("events after_key", (0, "A"), "key"),
+    ("events after_key", (0, "", 0), "source"),
+    ("histogram pause_us", 2**31 * 1000, "pause_us"),
+    ("arrival", b"", "cursor"),
+    ("changes", 5, "cursor"),
+    ("arrival timeout_s", float("nan"), "timeout_s"),
+    ("arrival timeout_s", "5", "timeout_s"),
+    ("arrival timeout_s", True, "timeout_s"),
+    ("get", None, "key"),
+    ("take_over", 5, "commits"),
+    ("take_over of", GOOD, "commits"),
+    ("take_over of an event", "a", "event"),
+    ("take_over at a time", 0.5, "time"),
+    ("take_over from", None, "state"),
+    ("take_over up to", 5, "cursor"),
+    ("Options clock", 5, "options"),
+    ("Options maintenance", "no", "options"),
+    ("Options rows_max", 2**63, "options"),
+    ("Severity.parse", 5, "severity"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "field"), REFUSED, ids=repr)
+def test_what_can_mean_nothing_is_refused_by_its_name(
+    fresh: Instance, name: str, value: Any, field: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        CALLS[name](fresh, value)
+    assert caught.value.field == field
+    assert list(fresh.events()) == []
+
+
+def test_the_largest_limit_is_none() -> None:
+    """One below the bound is taken, in :data:`REFUSED` the bound is not."""
+    assert arguments.whole("limit", 2**63 - 1, 0, arguments.COUNT_MAX) == 2**63 - 1
+
+
+def test_a_value_that_cannot_be_shown_hides_no_error() -> None:
+    with pytest.raises(InvalidInputError, match="seq_number <int that cannot be shown>: must be"):
+        validate(Event("a", seq_number=10**5000))
+    with pytest.raises(InvalidInputError, match="event <Rude that cannot be shown>: must be an Event"):
+        validate(Rude())  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("time", [2**70, "now", 0.5, True, TIME_MAX_US + 1], ids=repr)
+def test_a_time_that_could_not_be_stored_is_no_datetime(time: Any) -> None:
+    with pytest.raises(BadTimeError):
+        Event("a", generation_time=time).time  # noqa: B018  # it raises

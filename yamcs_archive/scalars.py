@@ -1,0 +1,46 @@
+"""Values whose meaning is plain -> exact int and str. Imports nothing.
+
+1. An integer of another type counts as the int that it is: numpy's scalars, members of an IntEnum, all that
+   Python itself takes as an index. So does a subclass of str as its text, and an enum member as its value.
+2. True and False are no numbers, a float is no integer: they are returned as they are, and refused by
+   whoever has the rule.
+3. What is returned has no method of its own, so nothing can change its mind once it was checked.
+"""
+
+from __future__ import annotations
+
+import enum
+import operator
+
+
+def plain_int(value: object) -> object:
+    """Return the int that ``value`` plainly is, else ``value`` itself.
+
+    >>> class Level(enum.IntEnum):
+    ...     LOW = 5
+    >>> plain_int(Level.LOW), type(plain_int(Level.LOW)), plain_int(True), plain_int(5.0)
+    (5, <class 'int'>, True, 5.0)
+    """
+    if type(value) is int:
+        return value
+    found = value.value if isinstance(value, enum.Enum) else value
+    if isinstance(found, bool):
+        return value
+    try:
+        return operator.index(found)  # type: ignore[arg-type]  # it says whether it is one
+    except Exception:  # a foreign type may raise anything
+        return value
+
+
+def plain_text(value: object) -> object:
+    """Return the str that ``value`` plainly is, else ``value`` itself.
+
+    >>> class Unit(enum.StrEnum):
+    ...     AOCS = "AOCS"
+    >>> plain_text(Unit.AOCS), type(plain_text(Unit.AOCS)), plain_text(b"AOCS")
+    ('AOCS', <class 'str'>, b'AOCS')
+    """
+    if type(value) is str:
+        return value
+    found = value.value if isinstance(value, enum.Enum) else value
+    return str.__str__(found) if isinstance(found, str) else value  # not str(): its class may say otherwise
