@@ -409,7 +409,8 @@ class Instance:
 
         Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
         last cursor for what came meanwhile. A cursor stays valid across restarts,
-        sealing and compaction.
+        sealing and compaction. It knows the commit that it stands at: once the archive was put back to an
+        older state and has another commit there, or none, it is refused.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -474,6 +475,18 @@ class Instance:
         """
         self._check_open()
         return self._store.cursor()
+
+    def renewed(self, cursor: str) -> str:
+        """Return a cursor of the same place that knows its history, for one of an earlier version.
+
+        From such a one it cannot be told whether the archive was put back to an older state since it was
+        given out. One that knows its history comes back as it is. Raises BadCursorError.
+
+        >>> sim.renewed(sim.cursor()) == sim.cursor()
+        True
+        """
+        self._check_open()
+        return self._store.renewed(cursor)
 
     def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
         """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.

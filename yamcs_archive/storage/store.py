@@ -20,7 +20,7 @@ from yamcs_archive.errors import ArchiveError, MirrorError, ReadOnlyError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
-from yamcs_archive.storage.changes import changes, commits, head_cursor, start_cursor
+from yamcs_archive.storage.changes import changes, commits, head_cursor, renewed, start_cursor
 from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
@@ -98,6 +98,9 @@ class EventStore(Protocol):
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
+
+    def renewed(self, cursor: str) -> str:
+        """Return a cursor of the same place that knows its history, for one that does not."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
@@ -242,12 +245,16 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return encode_cursor(head_cursor(self._environment, self._meta))
 
+    def renewed(self, cursor: str) -> str:
+        """See :class:`EventStore`. Raises BadCursorError."""
+        return renewed(self._environment, self._meta, cursor)
+
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
         known = self._head()
         cursor = start_cursor(self._environment, self._meta, after)
         # Behind a cursor before the head there may be nothing left, where it was pruned.
-        behind = cursor < head_cursor(self._environment, self._meta)
+        behind = cursor.place < head_cursor(self._environment, self._meta).place
         if behind and next(changes(self._environment, self._meta, cursor, 1), None) is not None:
             done: Future[None] = Future()
             done.set_result(None)
