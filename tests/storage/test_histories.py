@@ -202,8 +202,8 @@ def test_a_cursor_beyond_its_commit_that_knows_it_was_made_up(tmp_path: Path) ->
         beginning = sim.cursor()
         sim.append_many([Event("a"), Event("b")])
         sim.append(Event("c"))
-        for change in (*sim.changes(), beginning):
-            cursor = decode_cursor(change if isinstance(change, str) else change.cursor)
+        for text in (*(change.cursor for change in sim.changes()), beginning):
+            cursor = decode_cursor(text)
             for position in (3, 2**32 - 1):
                 with pytest.raises(BadCursorError, match="beyond the last event of its commit"):
                     sim.changes(after=encode_cursor(cursor._replace(position=position)))

@@ -94,14 +94,17 @@ def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
 
 
 def renewed(environment: Environment, meta: Meta, text: str) -> str:
-    """Return a cursor of the same place that has a fingerprint, for one that has none."""
-    cursor = decode_cursor(text)
-    if cursor.fingerprint is not None:
+    """Return a cursor of the same place that has a fingerprint, for one that has none.
+
+    One that has comes back as it is, unchecked. Raises as :func:`start_cursor` does.
+    """
+    if decode_cursor(text).fingerprint is not None:
         return text
+    cursor = start_cursor(environment, meta, text)
     record = _record(environment, cursor.commit)
     if record is None:
         return encode_cursor(_beginning(meta)) if cursor.commit == 0 else text
-    return encode_cursor(_cursor_at(meta, record, cursor.commit, cursor.position))
+    return encode_cursor(_cursor_at(meta, record, *cursor.place))
 
 
 def _beginning(meta: Meta) -> Cursor:

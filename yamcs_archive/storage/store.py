@@ -24,13 +24,14 @@ from yamcs_archive.storage.changes import changes, commits, head_cursor, renewed
 from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
+from yamcs_archive.storage.counting import Counter
 from yamcs_archive.storage.environment import acquire, release
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.histogram import Stretches
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.outcomes import Outcome
-from yamcs_archive.storage.query import Query, get, scan, scan_vectors
+from yamcs_archive.storage.query import Query, count, get, scan, scan_vectors
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.state import fill_new, head_commit, read_meta, read_sources
@@ -73,6 +74,9 @@ class EventStore(Protocol):
 
     def histogram(self, query: Query, pause_us: int) -> Stretches:
         """Return the stretches of each source's events; of a query, times and sources count."""
+
+    def count(self, query: Query) -> int:
+        """Return how many events a query wants; its limit does not count."""
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None."""
@@ -126,6 +130,7 @@ class LmdbStore:
         self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes)
         try:
             self._meta = read_meta(self._environment)
+            self._counter = Counter(self._environment)
             self._arrivals = Arrivals(self._head, instance.name, LOOK_S if readonly else None)
             self._writer = (
                 None if readonly else Writer(self._environment, options, instance.name, self._arrivals.ring)
@@ -206,6 +211,18 @@ class LmdbStore:
             self._environment, query, self._meta.horizon, self._options.read_events_max, pause_us
         )
 
+    def count(self, query: Query) -> int:
+        """See :class:`EventStore`."""
+        self._environment.check_usable()
+        horizon, rows_max = self._meta.horizon, self._options.read_events_max
+        if query._replace(sources=None, given_up=None) != Query():
+            return count(self._environment, query, horizon, rows_max)
+        held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
+        # What is pruned is deleted by and by, and its sources count it until then.
+        return held - (
+            0 if horizon is None else count(self._environment, query._replace(stop=horizon), None, rows_max)
+        )
+
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
         return get(self._environment, key, self._meta.horizon)
@@ -246,7 +263,7 @@ class LmdbStore:
         return encode_cursor(head_cursor(self._environment, self._meta))
 
     def renewed(self, cursor: str) -> str:
-        """See :class:`EventStore`. Raises BadCursorError."""
+        """See :class:`EventStore`. Raises as :meth:`changes` does."""
         return renewed(self._environment, self._meta, cursor)
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:

@@ -105,6 +105,39 @@ LIST_EVENTS_POSTED = Operation(
     errors=faults.POSTED,
 )
 
+_COUNTED = answer(
+    "The number.", content(ref("EventCount"), "`CountEventsResponse`", {"some": {"count": 1234567}})
+)
+
+COUNT_EVENTS = Operation(
+    id="countEvents",
+    tag=_TAG,
+    summary="How many events there are, or how many are asked for.",
+    description="All, or all of some sources, are counted at once; for anything else history is read, as for"
+    " a stream, of which a server makes some at a time. What chooses a page is passed over.",
+    parameters=_queried(SELECTED),
+    success={200: _COUNTED},
+    errors=faults.READING,
+)
+
+COUNT_EVENTS_POSTED = Operation(
+    id="countEventsPosted",
+    tag=_TAG,
+    summary="The same, asked for in the body.",
+    description="For names with commas and filters of any length. An empty body asks for everything.",
+    body=body(
+        "What is asked for; unknown fields are refused, and so are those that choose a page.",
+        content(
+            ref("CountEvents"),
+            "`CountEventsRequest`",
+            {"warnings of one day": {"severity": "WARNING", "start": "2026-01-01T00:00:00Z"}},
+        ),
+        required=False,
+    ),
+    success={200: _COUNTED},
+    errors=faults.POSTED,
+)
+
 LIST_SOURCES = Operation(
     id="listSources",
     tag=_TAG,
