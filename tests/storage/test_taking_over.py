@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import ConflictError, MirrorError
 from yamcs_archive.results import Commit, MirrorState
+from yamcs_archive.storage import committing
 
 
 def take(copy: Instance, commits: Sequence[Commit]) -> None:
@@ -121,3 +123,29 @@ def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
         assert copy.stats().events == 9 * pages
         state = copy.mirrored
         assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)
+
+
+def test_a_process_that_reads_is_told_how_far_the_copy_has_come(archive: Archive, sim: Instance) -> None:
+    sim.append(Event("first"))
+    with Archive.open(archive.path, readonly=True) as beside:
+        copy = archive.instance("copy", create=True)
+        reading = beside.instance("copy")
+        assert reading.mirrored is None
+        for commit in sim.commits():
+            take(copy, [commit])
+            assert reading.mirrored == copy.mirrored is not None
+
+
+@pytest.mark.parametrize("sources", [3, 4, 5, 9])
+def test_a_copy_keeps_no_more_source_states_than_any_other(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, sources: int
+) -> None:
+    monkeypatch.setattr(committing, "_SOURCES_CACHED_MAX", 4)
+    copy = archive.instance("copy", create=True)
+    committer: Any = copy._store._writer._committer  # type: ignore[attr-defined]  # memory is no public thing
+    for n in range(sources):
+        event = Event("a", source=f"S{n}", generation_time=n, seq_number=0, reception_time=0)
+        take(copy, [Commit(n, (event,), "")])
+        assert len(committer._sources) <= 4
+    assert copy.stats().events == sources
+    assert set(copy.stats().sources) == {f"S{n}" for n in range(sources)}

@@ -224,9 +224,13 @@ class Committer:
             self._tell_stored()
             self._kept.met(group.events.key(-1))
         self._unsaved.clear()
+        self._know_sources(changed)
+
+    def _know_sources(self, changed: dict[str, SourceState]) -> None:
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
-            self._sources.clear()
+            for source in self._sources.keys() - self._unsaved:
+                del self._sources[source]
 
     def _put(self, stored: Stored, group: Group, number: int) -> None:
         place(group, stored, number, self._options)
@@ -263,7 +267,7 @@ class Committer:
         reach("after-commit")
         self._head = head
         self._unsaved.difference_update(changed)
-        self._sources.update(changed)
+        self._know_sources(changed)
         self._tell_stored()
 
     def _state(

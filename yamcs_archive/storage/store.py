@@ -169,8 +169,11 @@ class LmdbStore:
 
     @property
     def mirrored(self) -> Mirrored | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own."""
-        return self._meta.mirrored
+        """What this is a copy of, and how far it has come; None for an archive of its own.
+
+        Where another process writes, as of now.
+        """
+        return (self._meta if self._writer is not None else read_meta(self._environment)).mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
         """Store commits of another archive (time, events), and how far this one has come, at once.

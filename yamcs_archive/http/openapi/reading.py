@@ -67,7 +67,8 @@ LIST_CHANGES = Operation(
     tag=_TAG,
     summary="What was stored behind a cursor, in the order in which it was stored.",
     description="Follow `cursor` and you see each event once, however late its generation time. An answer"
-    " without events has the cursor that was given. Cursors stay valid across restarts and maintenance.",
+    " without events has the cursor that was given. Cursors stay valid across restarts and maintenance; one"
+    " of what is not there any more, after the archive was put back to an older state, is refused.",
     parameters=_queried(CHANGES, {"form": FORM}),
     success={
         200: answer(
@@ -75,7 +76,7 @@ LIST_CHANGES = Operation(
             content(
                 either("Changes", "Changes2016"),
                 "`ChangesResponse`",
-                {"one event": {"events": [_EVENT], "cursor": "ZXhhbXBsZSEAAAAAAAAABwAAAAFCVFYQ"}},
+                {"one event": {"events": [_EVENT], "cursor": "ZXhhbXBsZSEAAAAAAAAABwAAAABCVFYfup7bsg"}},
             )
             | {
                 MSGPACK: {
