@@ -8,13 +8,14 @@
    sealing packs them: [1, commits, first time, times as deltas, events, runs], times and events as columns
    of integers, the runs those of all of them, joined where nothing else lies between. A run is a key, or an
    array of two keys.
-4. A cursor is opaque to users: url-safe base64, without padding, of lineage, commit, position, the commit's
-   fingerprint and a CRC-32 over the four. Position is how many events of that commit, in key order, have been
-   seen. It is refused, never misread.
+4. A cursor is opaque to users: url-safe base64, without padding, of commit, position, the commit's
+   fingerprint, lineage and a CRC-32 over the four. Position is how many events of that commit, in key order,
+   have been seen. It is refused, never misread. The number comes first because its first bits are 0: what
+   begins with a hyphen would be taken for an option on a command line.
 5. A fingerprint is 32 bits of what a record keeps of a commit, packed or not: number, time, events. An
    archive that was put back to an older state keeps its lineage, and what it commits from then on has other
    times under the same numbers: so a cursor of what was lost is told from one of what is there. Cursors of
-   the first form have none, and are four bytes shorter.
+   the first form have none, are four bytes shorter, and begin with the lineage.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from yamcs_archive.storage.integers import pack_integers, unpack_integers
 
 _SEALER = Sealer("commits")
 _NUMBER = struct.Struct(">Q")
-_UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">8sQII")
+_UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")
 _SUM_BYTES = 4
 LINEAGE_BYTES = 8
@@ -144,7 +145,11 @@ def encode_cursor(cursor: Cursor) -> str:
     >>> len(text), decode_cursor(text) == Cursor(b"lineage!", 7, 2, fingerprint(7, 5, 2))
     (38, True)
     """
-    body = _UNMARKED.pack(*cursor[:3]) if cursor.fingerprint is None else _CURSOR.pack(*cursor)
+    lineage, commit, position, mark = cursor
+    if mark is None:
+        body = _UNMARKED.pack(lineage, commit, position)
+    else:
+        body = _CURSOR.pack(commit, position, mark, lineage)
     sealed = body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big")
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
@@ -159,12 +164,14 @@ def decode_cursor(text: str) -> Cursor:
     """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        body, form = raw[:-_SUM_BYTES], _CURSOR
+        body = raw[:-_SUM_BYTES]
         if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != raw[-_SUM_BYTES:]:
             raise ValueError("checksum")
         if len(body) == _UNMARKED.size:
-            form = _UNMARKED
-        cursor = Cursor(*form.unpack(body))
+            cursor = Cursor(*_UNMARKED.unpack(body))
+        else:
+            commit, position, mark, lineage = _CURSOR.unpack(body)
+            cursor = Cursor(lineage, commit, position, mark)
         if encode_cursor(cursor) != text:
             raise ValueError("not as it was given out")
     except (ValueError, TypeError, binascii.Error, struct.error):

@@ -76,7 +76,7 @@ LIST_CHANGES = Operation(
             content(
                 either("Changes", "Changes2016"),
                 "`ChangesResponse`",
-                {"one event": {"events": [_EVENT], "cursor": "ZXhhbXBsZSEAAAAAAAAABwAAAABCVFYfup7bsg"}},
+                {"one event": {"events": [_EVENT], "cursor": "AAAAAAAAAAcAAAAAQlRWH2V4YW1wbGUhy4gI-Q"}},
             )
             | {
                 MSGPACK: {
