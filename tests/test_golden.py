@@ -22,6 +22,7 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage import integers, opening, parts, summaries
+from yamcs_archive.storage.commits import decode_cursor
 from yamcs_archive.storage.meta import FORMAT_VERSION
 
 VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
