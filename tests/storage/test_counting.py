@@ -132,6 +132,11 @@ def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPat
     assert sim.count() == 2
     sim.append(Event("c"))
     assert sim.count() == 3
+    for n in range(5):
+        sim.append(Event(f"{n}"))
+    sim.settle()  # the commit that it is of is packed with earlier and later ones
+    sim.append(Event("behind the pack"))
+    assert sim.count() == 9
 
 
 def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
