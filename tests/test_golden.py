@@ -22,6 +22,7 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage import integers, opening, parts, summaries
+from yamcs_archive.storage.commits import decode_cursor
 from yamcs_archive.storage.meta import FORMAT_VERSION
 
 VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
@@ -191,6 +192,10 @@ def test_what_is_written_today_says_what_was_written_then(written: dict[Path, Pa
             for part in ("forms", "summaries", "groups"):
                 del content[part]
             content["meta"]["lineage"] = None  # random, in the first golden archive
+            mirrored = content["meta"].get("mirrored")
+            if mirrored is not None and mirrored[2] is not None:
+                # Its source's business: with the fingerprint of a commit now, without one then.
+                mirrored[2] = decode_cursor(mirrored[2]).place
         assert now == then
 
 

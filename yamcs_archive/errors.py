@@ -4,13 +4,13 @@
     ├── InvalidInputError (ValueError)     the caller's value breaks a rule: field, value, rule
     │   ├── BadTimeError                   not a time, or outside the years 0001 to 9999
     │   ├── FilterError                    not a filter: .problem, .reason, .line, .column
-    │   └── BadCursorError                 not a cursor, or one beyond the head of the archive
+    │   └── BadCursorError                 not a cursor that the archive can have given out
     ├── RefusedError                       the value is well formed; the archive's state forbids it
     │   ├── ConflictError                  same key, other content: .stored, .offered
     │   ├── ExpiredError                   older than the prune horizon: .offered
     │   ├── RequestIdError                 a request's id was used for something else: .request_id
     │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
-    │   ├── OtherHistoryError              a cursor of another lineage
+    │   ├── OtherHistoryError              a cursor of another lineage, or of what is not there any more
     │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
     │   ├── InstanceExistsError            an instance of that name is already there
     │   └── ReadOnlyError                  opened for reading, asked to write
@@ -126,7 +126,7 @@ class FilterError(InvalidInputError):
 
 
 class BadCursorError(InvalidInputError):
-    """Not a cursor of this archive's making, or one beyond its newest commit."""
+    """Not a cursor of this archive's making."""
 
 
 class RefusedError(ArchiveError):
@@ -181,13 +181,24 @@ class NumbersExhaustedError(RefusedError):
 
 
 class OtherHistoryError(RefusedError):
-    """The cursor belongs to another lineage: the archive was created anew, restored or salvaged since."""
+    """The cursor is of another history: the archive was created anew, restored or salvaged since.
 
-    def __init__(self) -> None:
+    Or put back to an older state, by copying its files: then ``commit`` is the number of the commit that the
+    cursor stands at, which is another one here, or is not there. Else it is None.
+
+    >>> print(OtherHistoryError(100))
+    this archive has another history since commit 100 or before (it was put back ...); start again ...
+    """
+
+    def __init__(self, commit: int | None = None) -> None:
         super().__init__(
             "this cursor belongs to another history of the archive (it was restored or made anew"
             " since); start again without a cursor"
+            if commit is None
+            else f"this archive has another history since commit {commit} or before (it was put back to an"
+            " older state after it gave out this cursor); start again without a cursor"
         )
+        self.commit = commit
 
 
 class CursorGoneError(RefusedError):

@@ -290,6 +290,33 @@ class Instance:
         query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
+    def count(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: Severity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
+        given_up: Callable[[], bool] | None = None,
+    ) -> int:
+        """Return how many events :meth:`events` gives for the same arguments.
+
+        Of all events, or of all of some sources, the number is known, and nothing is read for it. Else what
+        decides is read: times, sources and severities take some nanoseconds an event, a text more, a filter
+        that needs whole events some microseconds. Once ``given_up`` says True, counting ends where it is.
+
+        Raises as :meth:`events` does.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
+        (5, 2, 1, 0)
+        """
+        bounds = _query(start, stop, sources)._replace(given_up=given_up)
+        query = self._query(bounds, min_severity, text, filter)
+        return 0 if query is None else self._store.count(query)
+
     def _query(
         self, query: Query, min_severity: Severity | None, text: str | None, filter: str | Filter | None
     ) -> Query | None:
@@ -423,7 +450,8 @@ class Instance:
 
         Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
         last cursor for what came meanwhile. A cursor stays valid across restarts,
-        sealing and compaction.
+        sealing and compaction. It knows the commit that it stands at: once the archive was put back to an
+        older state and has another commit there, or none, it is refused.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -491,6 +519,18 @@ class Instance:
         """
         self._check_open()
         return self._store.cursor()
+
+    def renewed(self, cursor: str) -> str:
+        """Return a cursor of the same place that knows its history, for one of an earlier version.
+
+        From such a one it cannot be told whether the archive was put back to an older state since it was
+        given out. One that knows its history comes back as it is, unchecked. Raises as :meth:`changes` does.
+
+        >>> sim.renewed(sim.cursor()) == sim.cursor()
+        True
+        """
+        self._check_open()
+        return self._store.renewed(cursor)
 
     def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
         """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.

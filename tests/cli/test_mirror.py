@@ -18,10 +18,14 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.mirror.test_feed import answer, scripted
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
+from yamcs_archive.results import MirrorState
+from yamcs_archive.storage.commits import decode_cursor, encode_cursor
+from yamcs_archive.storage.meta import Mirrored
 
 Told = list[tuple[int, tuple[Event, ...]]]
 
@@ -49,10 +53,32 @@ def until(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def state_of(copy: Path) -> MirrorState:
+    with Archive.open(copy, readonly=True) as archive:
+        state = archive.instance("sim").mirrored
+    assert state is not None
+    return state
+
+
+def forget_history(copy: Path) -> None:
+    """Have a copy stand at the same cursor as earlier versions gave it out."""
+    state = state_of(copy)
+    assert state.cursor is not None
+    cursor = encode_cursor(decode_cursor(state.cursor)._replace(fingerprint=None))
+    change_meta(copy / "sim", mirrored=Mirrored(state.url, state.instance, cursor))
+
+
 @contextmanager
-def mirroring(url: str, copy: Path) -> Iterator[subprocess.Popen[str]]:
+def mirroring(url: str, copy: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "yamcs_archive", "mirror", url, "--data", str(copy), "--instance", "sim"],
+        [
+            *(sys.executable, "-m", "yamcs_archive", "mirror", url),
+            "--data",
+            str(copy),
+            "--instance",
+            "sim",
+            *options,
+        ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -144,6 +170,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         sim.append(Event("unseen", source="T", generation_time=1))
         sim.append(Event("another way", generation_time=9, seq_number=0))
     came = told(copy)
+    forget_history(copy)  # else it would be refused before the two meet
     with serving(data, "--port", port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
@@ -267,6 +294,7 @@ def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_
             said = mirror.process.stderr.readline()
             assert "sim is followed no longer" in said
             assert "OtherHistoryException" in said
+            assert f"mirror {served.url} --data {copy} --instance sim --resync" in said
             assert [event["message"] for event in asked(mirror.connect(), PATH)["events"]] == ["first"]
         finally:
             mirror.close()
@@ -290,7 +318,9 @@ def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> Non
     assert told(tmp_path / "copy") == []
 
 
-@pytest.mark.parametrize("what", ["another history", "pruned", "gone back", "events of its own"])
+@pytest.mark.parametrize(
+    "what", ["another history", "pruned", "gone back", "gone back and grown past it", "events of its own"]
+)
 def test_only_resync_starts_anew_and_keeps_what_was_there(
     run: Run, data: Path, tmp_path: Path, what: str
 ) -> None:
@@ -314,14 +344,20 @@ def test_only_resync_starts_anew_and_keeps_what_was_there(
             archive.instance("sim").append(Event("unseen", generation_time=5))
             archive.instance("sim").append(Event("left", generation_time=50))
         change_meta(data / "sim", horizon=10, horizon_commit=4)
-    elif what == "gone back":
+    elif what.startswith("gone back"):
         shutil.rmtree(data)
         shutil.copytree(before, data)
+        with Archive.open(data) as archive:
+            for n in range(5 if "grown" in what else 0):
+                archive.instance("sim").append(Event(f"new {n}", source="T", generation_time=n))
     came = told(copy)
     with serving(data, *(() if what == "events of its own" else ("--port", port))) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
         assert "--resync" in ran.err.splitlines()[-1]
+        assert "in step" not in ran.err
+        if what.startswith("gone back"):
+            assert "the source has another history since commit 3 or before" in ran.err
         assert told(copy) == came
         assert run("mirror", served.url, "--data", copy, "--once", "--resync").status == 0
         assert told(copy) == told(data)
@@ -339,3 +375,104 @@ def test_events_of_its_own_are_not_served_as_a_copy(data: Path, tmp_path: Path) 
         said, complaints = refused.communicate(timeout=WAIT_S)
     assert (refused.returncode, said) == (1, "")
     assert "events of its own" in complaints
+
+
+def test_a_cursor_of_an_earlier_version_is_replaced_by_the_next_page(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    copy, before = tmp_path / "copy", tmp_path / "before"
+
+    def store(message: str) -> None:
+        with Archive.open(data) as archive:
+            archive.instance("sim").append(Event(message))
+
+    store("first")
+    shutil.copytree(data, before)
+    store("second")
+    with serving(data) as served:
+        assert run("mirror", served.url, "--data", copy, "--once").status == 0
+        state, port = state_of(copy), served.port
+        assert served.stop()[0] == 0
+    forget_history(copy)
+    assert state_of(copy) != state
+    with serving(data, "--port", port) as served:
+        ran = run("mirror", served.url, "--data", copy, "--once")
+        assert (ran.status, ran.err.endswith("in step\n")) == (0, True)
+        assert told(copy) == told(data)
+        with Archive.open(data, readonly=True) as archive:
+            assert state_of(copy).cursor == archive.instance("sim").cursor()
+        assert served.stop()[0] == 0
+    shutil.rmtree(data)
+    shutil.copytree(before, data)
+    store("other second")
+    with serving(data, "--port", port) as served:
+        ran = run("mirror", served.url, "--data", copy, "--once")
+        assert ran.status == 1
+        assert "another history since commit 2 or before" in ran.err
+
+
+INSTANCES = answer(b'{"instances": [{"name": "simulator"}]}', media="application/json")
+NOT_THERE = answer(b"404 Not Found\r\n", "404 Not Found", "text/plain; charset=UTF-8")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_of_what_is_no_archive_no_copy_is_begun(run: Run, tmp_path: Path, named: bool) -> None:
+    """It has instances, as a Yamcs server, and tells of no changes."""
+    copy = tmp_path / "copy"
+    names = ("--instance", "simulator") if named else ()
+    asked = [[INSTANCES], [NOT_THERE]] if named else [[INSTANCES], [INSTANCES], [NOT_THERE]]
+    with scripted(*asked) as url:
+        ran = run("mirror", url, "--data", copy, "--once", *names)
+    assert (ran.status, ran.out) == (1, "")
+    assert "is it an archive of this project?" in ran.err
+    assert "events import yamcs" in ran.err
+    assert not copy.exists()
+    with scripted(*asked) as url:
+        refused = launch("--data", copy, "--port", 0, *names, "--mirror-of", url)
+        said, complaints = refused.communicate(timeout=WAIT_S)
+    assert (refused.returncode, said) == (1, "")
+    assert "is it an archive of this project?" in complaints
+    assert not copy.exists()
+
+
+def test_before_the_source_answers_nothing_is_made(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with serving(data) as served:
+        port = served.port  # free again in a moment
+    refused = launch("--data", copy, "--port", 0, "--instance", "sim", "--mirror-of", served.url)
+    said, complaints = refused.communicate(timeout=WAIT_S)
+    assert (refused.returncode, said) == (1, "")
+    assert f"no answer from {served.url}" in complaints
+    assert not copy.exists()
+    with mirroring(served.url, copy) as process:
+        assert process.stderr is not None
+        assert "trying again" in process.stderr.readline()
+        assert not copy.exists()
+        with serving(data, "--port", port):
+            assert process.stderr.readline() == "sim: 0 events taken over, in step\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(WAIT_S) == 130
+    assert told(copy) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ctrl_c_before_the_source_answers_leaves_all_as_it_was(
+    data: Path, tmp_path: Path, there: bool
+) -> None:
+    copy = tmp_path / "copy"
+    if there:
+        with Archive.open(copy) as archive:
+            archive.instance("sim", create=True).append(Event("of its own"))
+    with serving(data) as served:
+        gone = served.url
+    with mirroring(gone, copy, "--resync", "--once") as process:
+        assert process.stderr is not None
+        assert "trying again" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait(WAIT_S) == 130
+    assert messages(copy) == ({"of its own"} if there else set())
+    assert copy.exists() is there
+    if there:
+        with Archive.open(copy, readonly=True) as archive:
+            assert archive.instances() == ["sim"]

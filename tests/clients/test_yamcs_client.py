@@ -14,6 +14,7 @@ import pytest
 from tests.clients.history import EVENTS, HISTORY, SAME_TIME, SOURCES, after, matching, time_of
 from tests.server.serving import WAIT_S, Served
 from yamcs_archive import Event, Severity
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 pytestmark = pytest.mark.filterwarnings("ignore:Selected implementation upb is not available")
 
@@ -390,6 +391,14 @@ def test_list_instances_get_server_info_and_get_time(client: Any) -> None:
     assert HISTORY in [instance.name for instance in client.list_instances()]
     assert client.get_server_info().default_yamcs_instance
     assert abs(client.get_time(HISTORY) - datetime.now(UTC)) < timedelta(seconds=WAIT_S)
+
+
+def test_an_instance_is_as_ever_beside_the_number_of_its_events(client: Any) -> None:
+    found = next(found for found in client.list_instances() if found.name == HISTORY)
+    assert (found.state, found.mission_time.tzinfo) == ("RUNNING", UTC)
+    # What the client's own message does not know it keeps, and shows to nobody.
+    ours = today.YamcsInstance.FromString(found._proto.SerializeToString())
+    assert ours.eventCount == len(EVENTS)
 
 
 def test_get_auth_info_and_get_user_info(client: Any) -> None:

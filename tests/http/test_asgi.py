@@ -193,6 +193,7 @@ def test_a_client_that_reads_no_further_has_two_chunks_ahead_and_holds_no_thread
         (f"POST {STREAM}", "event_vectors", []),
         (f"POST {STREAM}", "event_vectors", [by_field([ONE])]),
         (f"GET {EXPORT}", "event_vectors", []),
+        (f"GET {EVENTS}:count?q=a%25b", "event_vectors", []),
         (f"GET {EVENTS}", "events", []),
         (f"POST {EVENTS}:list", "events", []),
         ("GET /api/archive/sim/event-index", "histogram", []),

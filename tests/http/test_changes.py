@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.child import WAIT_S, start
 from tests.http.feeds import Answer, Feed, core_feed, wsgi_feed
 from tests.http.test_api import error_of
 from tests.storage.by_hand import change_meta
+from tests.storage.test_histories import unmarked
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import MSGPACK, PROTOBUF, Call, Head, Pending, Response
@@ -141,9 +143,7 @@ def test_a_cursor_that_was_cut_or_turned_is_refused(send: Feed, sim: Instance) -
         error_of(send("GET", f"{PATH}?after={text}"), 400, "BadRequestException")
 
 
-def test_a_cursor_beyond_the_head_is_a_400_and_one_of_another_history_a_409(
-    send: Feed, archive: Archive, sim: Instance
-) -> None:
+def test_a_cursor_of_another_archive_is_a_409(send: Feed, archive: Archive, sim: Instance) -> None:
     sim.append(Event("first"))
     other = archive.instance("other", create=True)
     assert "history" in error_of(send("GET", f"{PATH}?after={other.cursor()}"), 409, "OtherHistoryException")
@@ -164,6 +164,48 @@ def test_after_a_restore_the_old_cursors_are_refused(archive: Archive, sim: Inst
     with reopened(archive, lineage=b"restored") as restored:
         answer = core_feed(restored)("GET", f"{PATH}?after={cursor}")
         error_of(answer, 409, "OtherHistoryException")
+
+
+@pytest.mark.parametrize("accept", ["application/json", PROTOBUF, MSGPACK])
+@pytest.mark.parametrize("how", ["put back", "put back, old cursor", "grown", "grown, old cursor"])
+def test_a_cursor_of_what_was_put_back_is_a_409_that_says_where(
+    archive: Archive, sim: Instance, tmp_path: Path, accept: str, how: str
+) -> None:
+    grown, old = "grown" in how, "old" in how
+    sim.append(Event("shared"))
+    shared = sim.cursor()
+    archive.close()
+    shutil.copytree(archive.path, tmp_path / "before")
+    with Archive.open(archive.path) as opened:
+        opened.instance("sim").append_many([Event("lost"), Event("too")])
+        lost = unmarked(opened.instance("sim").cursor()) if old else opened.instance("sim").cursor()
+    with Archive.open(tmp_path / "before") as put_back:
+        if grown:
+            put_back.instance("sim").append(Event("new"))
+            put_back.instance("sim").append(Event("newer"))
+        send = core_feed(put_back)
+        for wait in ("", "&wait=300"):
+            answer = send("GET", f"{PATH}?after={lost}{wait}", headers={"Accept": accept})
+            assert "commit 2 or before" in error_of(answer, 409, "OtherHistoryException")
+        if accept == PROTOBUF:
+            detail = today.ExceptionMessage.FromString(answer.body).detail
+            assert detail.type_url == "/yamcs_archive.changes.OtherHistory"
+            assert changes.OtherHistory.FromString(detail.value).commit == 2
+        else:
+            assert answer.json()["detail"] == {"@type": "/yamcs_archive.changes.OtherHistory", "commit": 2}
+        assert got(send("GET", f"{PATH}?after={shared}"))[0] == ["new", "newer"] * grown
+
+
+def test_a_cursor_of_an_earlier_version_is_renewed_where_nothing_is_new(send: Feed, sim: Instance) -> None:
+    beginning = sim.cursor()
+    assert got(send("GET", f"{PATH}?after={unmarked(beginning)}")) == ([], beginning)
+    sim.append_many([Event("first"), Event("second")])
+    within, newest = [change.cursor for change in sim.changes()]
+    for query in ("", "&wait=0.01"):
+        assert got(send("GET", f"{PATH}?after={unmarked(newest)}{query}")) == ([], newest)
+    assert got(send("GET", f"{PATH}?after={unmarked(within)}")) == (["second"], newest)
+    answer = send("GET", f"{PATH}?after={unmarked(newest)}", headers={"Accept": MSGPACK})
+    assert msgpack.unpackb(answer.body) == {"cursor": newest, "commits": []}
 
 
 @pytest.mark.parametrize("accept", ["application/json", PROTOBUF, MSGPACK])

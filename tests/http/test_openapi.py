@@ -100,9 +100,10 @@ def query_of(path: str) -> set[str]:
 def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
     assert query_of("/api/archive/{instance}/events") == PARAMETERS
     assert query_of("/api/archive/{instance}:exportEvents") == SELECTED | {"delimiter", "columns"}
+    assert query_of("/api/archive/{instance}/events:count") == SELECTED
 
 
-@pytest.mark.parametrize("name", ["ListEvents", "StreamEvents", "StreamEventIndex"])
+@pytest.mark.parametrize("name", ["ListEvents", "StreamEvents", "CountEvents", "StreamEventIndex"])
 def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> None:
     message = today.DESCRIPTOR.message_types_by_name[f"{name}Request"]
     described = DOCUMENT["components"]["schemas"][name]["properties"]
@@ -178,7 +179,7 @@ def test_a_bad_head_is_answered_as_described(
 
 
 SOME_EVENT = Event("m", source="S", generation_time=0, seq_number=0, reception_time=0)
-READS = ("events", "event_vectors", "histogram", "sources", "stats", "changes", "commits")
+READS = ("events", "event_vectors", "count", "histogram", "sources", "stats", "changes", "commits")
 READING = [errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError(), ZeroDivisionError()]
 WRITING = [
     errors.ConflictError(SOME_EVENT, SOME_EVENT),

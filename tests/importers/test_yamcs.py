@@ -1,5 +1,6 @@
 """The history of another server: taken whole, over connections that break, again and again."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -155,6 +156,93 @@ def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
         (tmp_path / NOTE).write_text(text)
         assert taken(History(url, "there"), sim, tmp_path).read == 1
     assert recorded.asked == [None] * 3
+
+
+@pytest.mark.parametrize("lost", [99, 40, 39, 0])
+def test_where_the_server_lost_what_was_reached_all_is_read_anew(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path, lost: int
+) -> None:
+    """Its history was put back, and what it has now before the time that was reached was not read."""
+    for n in range(100):
+        recorded.add(event(n))
+    recorded.break_after = [40] + [0] * 4
+    with pytest.raises(SourceError):
+        taken(History(url, "there"), sim, tmp_path)
+    recorded.messages[lost:] = []
+    recorded.asked.clear()
+    for n in range(20):
+        recorded.add(Event(f"new {n}", source="T", generation_time=5 * n, seq_number=n, reception_time=n))
+    done = taken(History(url, "there"), sim, tmp_path)
+    whole = lost > 39
+    assert recorded.asked == ([39] if whole else [39, None])
+    assert (done.restarts, done.whole) == (0 if whole else 1, True)
+    if not whole:
+        assert done.read == len(recorded.messages)  # what came of the other history at first was not taken
+    assert not (tmp_path / NOTE).exists()
+    messages = {event.message for event in sim.events()}
+    assert messages == {f"m{n}" for n in range(max(40, lost))} | {
+        f"new {n}" for n in range(20) if 5 * n >= 39 or not whole
+    }
+
+
+def test_a_history_that_changes_between_two_connections_is_read_anew(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    for n in range(30):
+        recorded.add(event(n))
+    recorded.break_after = [20]
+
+    def replaced(_: float) -> None:
+        recorded.messages.clear()
+        for n in range(10, 40):
+            recorded.add(
+                Event(f"new {n}", source="S", generation_time=n, seq_number=100 + n, reception_time=n)
+            )
+
+    done = import_history(History(url, "there", start=5), sim, tmp_path, lambda _: None, wait=replaced)
+    assert recorded.asked == [5, 24, 5]
+    assert (done.restarts, done.stored, sim.stats().events) == (1, 50, 50)
+
+
+def test_a_history_that_changes_again_and_again_is_given_up(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path
+) -> None:
+    recorded.break_after = [1, 9, 1] * 20
+    recorded.add(event(0))
+    recorded.add(event(1))
+
+    def replaced(_: float) -> None:
+        recorded.messages.clear()
+        turn = len(recorded.asked)
+        for n in (0, 1):
+            recorded.add(Event("m", source=f"S{turn}", generation_time=n, seq_number=n, reception_time=n))
+
+    with pytest.raises(SourceError, match="another one 6 times"):
+        import_history(History(url, "there"), sim, tmp_path, lambda _: None, wait=replaced)
+
+
+@pytest.mark.parametrize("last", [None, ["S", 39]])
+def test_a_note_of_an_earlier_version_is_gone_on_with(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path, last: list[object] | None
+) -> None:
+    note = {"url": url, "instance": "there", "start": None, "stop": None, "reached": 39}
+    (tmp_path / NOTE).write_text(json.dumps(note if last is None else {**note, "last": last}))
+    for n in range(30, 50):
+        recorded.add(event(n))
+    assert taken(History(url, "there"), sim, tmp_path).read == 11
+    assert recorded.asked == [39]
+
+
+@pytest.mark.parametrize("before", [0, 1, 4])
+def test_of_events_of_one_time_any_may_be_the_one_that_was_reached(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path, before: int
+) -> None:
+    for n in range(6):
+        recorded.add(Event(f"m{n}", source="S", generation_time=7, seq_number=n, reception_time=n))
+    recorded.break_after = [before + 1]
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert (done.restarts, done.stored) == (0, 6)
+    assert recorded.asked == [None, 7]
 
 
 def test_conflicts_and_what_cannot_be_kept_are_counted_and_shown(

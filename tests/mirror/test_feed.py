@@ -7,10 +7,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import msgpack
 import pytest
 
 from yamcs_archive import Event
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
+from yamcs_archive.wire import exchange
 from yamcs_archive.wire.exchange import SentCommit, encode_page
 
 EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
@@ -96,7 +99,20 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
             409,
             "OtherHistoryException: another",
         ),
-        (answer(b"<html>nothing here", "404 Not Found", "text/html"), 404, "nothing here"),
+        (answer(b"<html>who are you", "401 Unauthorized", "text/html"), 401, "who are you"),
+        (
+            answer(b'{"code": 404, "type": "NotFoundException", "msg": "none"}', "404 Not Found"),
+            404,
+            "NotFoundException: none",
+        ),
+        # As a Yamcs server answers, a proxy, and something that speaks JSON
+        (
+            answer(b"404 Not Found\r\n", "404 Not Found", "text/plain"),
+            404,
+            "does not serve .*is it an archive",
+        ),
+        (answer(b"<html>nothing", "404 Not Found", "text/html"), 404, "does not serve .*is it an archive"),
+        (answer(b"[]", "404 Not Found", "application/json"), 404, "does not serve .*is it an archive"),
         (answer(b"<html>welcome", media="text/html"), 200, "is it an archive"),
         (answer(PAGE[:-3]), 200, "is it an archive"),
         (answer(b"\xc0"), 200, "is it an archive"),
@@ -107,6 +123,62 @@ def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: 
         with pytest.raises(FeedRefusedError, match=said) as caught:
             feed.page(None)
         assert caught.value.status == status
+
+
+def test_the_detail_of_a_refusal_is_kept() -> None:
+    said = b'{"code": 409, "type": "OtherHistoryException", "msg": "m", "detail": {"commit": 7}}'
+    with scripted([answer(said, "409 Conflict")]) as url, feeding(url) as feed:
+        with pytest.raises(FeedRefusedError) as caught:
+            feed.page("cursor")
+        assert caught.value.detail == {"commit": 7}
+
+
+def array_head(elements: int) -> bytes:
+    return bytes(msgpack.Packer().pack_array_header(elements))
+
+
+def packed_page(commits: int, events: int) -> bytes:
+    """A page of the smallest commits, each with so many of the smallest events."""
+    event = b"\x9a\xa0\xa0\x00\xc0\x00\x00\x00\xc0\xc4\x00\x80"
+    commit = b"\x93\x00\xa0" + array_head(events) + event * events
+    return b"\x82\xa6cursor\xa1c\xa7commits" + array_head(commits) + commit * commits
+
+
+@pytest.mark.parametrize(
+    ("commits", "events"), [(1, 1), (1, 15), (1, 16), (15, 1), (16, 1), (2, 8), (1, 70_000), (70_000, 1)]
+)
+def test_a_page_of_as_many_events_as_may_be_is_taken_and_of_one_more_refused(
+    commits: int, events: int
+) -> None:
+    body, count = packed_page(commits, events), commits * events
+    page = exchange.decode_page(body, count)
+    assert [len(commit.events) for commit in page.commits] == [events] * commits
+    with pytest.raises(InvalidInputError, match=f"more than {count - 1}"):
+        exchange.decode_page(body, count - 1)
+
+
+def test_a_page_of_too_many_commits_without_events_is_refused_unread() -> None:
+    with pytest.raises(InvalidInputError, match="commits"):
+        exchange.decode_page(packed_page(20, 0), 19)
+
+
+def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = packed_page(1, exchange.EVENTS_MAX + 1)
+    monkeypatch.setattr(exchange, "_decode_rows", None)  # which would build them
+    refused = pytest.raises(FeedRefusedError, match=f"more than {exchange.EVENTS_MAX}")
+    with scripted([answer(page)]) as url, feeding(url) as feed, refused:
+        feed.page(None)
+
+
+@pytest.mark.parametrize(
+    "events", [b"\xc0", b"\x05", b"\xdc", b"\xdd\xff\xff\xff\xff", b"\xdc\xff", b"\xa1x", b"\x91\x00"]
+)
+def test_events_that_are_no_array_are_refused(events: bytes) -> None:
+    body = b"\x82\xa6cursor\xa1c\xa7commits\x91\x93\x00\xa0" + events
+    with pytest.raises(InvalidInputError):
+        exchange.decode_page(body)
 
 
 def test_what_is_under_way_can_be_ended_from_another_thread() -> None:

@@ -261,9 +261,10 @@ def test_cursors_of_another_archive_and_beyond_the_head_are_refused(archive: Arc
     with pytest.raises(BadCursorError, match="not a cursor"):
         sim.changes(after="nonsense")
     head = decode_cursor(sim.cursor())
-    for beyond in (head._replace(commit=head.commit + 1), head._replace(position=head.position + 1)):
-        with pytest.raises(BadCursorError, match="beyond"):
-            sim.changes(after=encode_cursor(beyond))
+    with pytest.raises(OtherHistoryError, match=f"since commit {head.commit + 1} or before"):
+        sim.changes(after=encode_cursor(head._replace(commit=head.commit + 1)))
+    with pytest.raises(BadCursorError, match="beyond"):
+        sim.changes(after=encode_cursor(head._replace(position=head.position + 1)))
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -1,5 +1,7 @@
 """What is stored under keys: every record round-trips, and no flipped bit is taken for data."""
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,22 +115,30 @@ def test_every_source_state_round_trips(name: str, state: SourceState) -> None:
     assert decode_source(*encode_source(name, state)) == (name, state)
 
 
-@given(st.binary(min_size=8, max_size=8), st.integers(0, 2**63), st.integers(0, 2**32 - 1))
-def test_every_cursor_round_trips(lineage: bytes, commit: int, position: int) -> None:
-    cursor = Cursor(lineage, commit, position)
-    assert decode_cursor(encode_cursor(cursor)) == cursor
+words = st.integers(0, 2**32 - 1)
 
 
-@given(st.integers(0, 31), st.sampled_from("ABCabc019-_=+/ é"))
-def test_a_changed_cursor_is_refused_never_misread(at: int, character: str) -> None:
-    text = encode_cursor(Cursor(b"lineage!", 7, 2))
+@given(
+    st.binary(min_size=8, max_size=8), st.integers(0, 1000) | st.integers(0, 2**63), words, st.none() | words
+)
+def test_every_cursor_round_trips(lineage: bytes, commit: int, position: int, mark: int | None) -> None:
+    cursor = Cursor(lineage, commit, position, mark)
+    text = encode_cursor(cursor)
+    assert decode_cursor(text) == cursor
+    assert quote(text, safe="") == text
+    assert mark is None or commit >= 2**48 or text[0] == "A"  # and no option of a command line
+
+
+@given(st.none() | words, st.integers(0, 38), st.sampled_from("ABCabc019-_=+/ é"))
+def test_a_changed_cursor_is_refused_never_misread(mark: int | None, at: int, character: str) -> None:
+    text = encode_cursor(Cursor(b"lineage!", 7, 2, mark))
     changed = text[:at] + character + text[at + 1 :]
     if changed != text:
         with pytest.raises(BadCursorError):
             decode_cursor(changed)
 
 
-@pytest.mark.parametrize("text", ["", "A", "made up", "A" * 32, "A" * 31, "A" * 33, "=" * 32, "\0"])
+@pytest.mark.parametrize("text", ["", "A", "made up", "A" * 32, "A" * 31, "A" * 33, "A" * 38, "=" * 32, "\0"])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(BadCursorError, match="cursor"):
         decode_cursor(text)

@@ -80,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(done: Imported) -> None:
-    """Show the first events that are not stored as they are there."""
+    """Show the first events that are not stored as they are there, and that there was another history."""
+    if done.restarts:
+        print("the server's history became another one: read from the beginning", file=sys.stderr)
     for conflict in done.conflicts:
         print(f"conflict at {conflict.stored.key}:", file=sys.stderr)
         print(f"  here   {conflict.stored.message!r}\n  there  {conflict.offered.message!r}", file=sys.stderr)

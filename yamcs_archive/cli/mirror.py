@@ -12,7 +12,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import RemoteError, UsageError
 from yamcs_archive.cli.places import only, url_argument
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror, refuse_slips
+from yamcs_archive.mirror.copy import Follower, OutOfStepError, await_source, begin_mirror, not_here
 from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.mirror.progress import Sayer
 from yamcs_archive.wire.forms import Form
@@ -61,8 +61,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("where to? give --data DIR, or set YAMCS_ARCHIVE_DATA")
     url = options.url.rstrip("/")
     name = options.instance or only(instances_at(url))
+    if options.resync or not_here(Path(data), [name]):
+        # Before anything is made, or set aside: it would be a copy of nothing.
+        await_source(url, name, Sayer(_say))
     with Archive.open(Path(data), holder=f"yamcs-archive mirror {url}") as archive:
-        refuse_slips(archive, url, [name])
         try:
             _follow(archive, url, name, options)
         except OutOfStepError as error:

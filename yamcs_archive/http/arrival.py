@@ -53,7 +53,7 @@ class _Asked(NamedTuple):
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now; and the cursor, where it holds no event."""
         # Taken before the look: where nothing is found behind the beginning, nothing was there by then.
-        cursor = self.instance.cursor() if self.after is None else self.after
+        cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
         if self.media == MSGPACK:
             commits = list(_commits(self.instance, self.after, self.limit, self.hold))
             cursor = commits[-1].cursor if commits else cursor

@@ -6,7 +6,7 @@ import socket
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from yamcs_archive.errors import UnavailableError
+from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
 from yamcs_archive.http.replies import HttpError, reply
 from yamcs_archive.http.requests import Request
@@ -65,27 +65,40 @@ def user_info(request: Request) -> Response:
 
 def list_instances(request: Request) -> Response:
     """List the instances, as a Yamcs server does."""
-    names, now = request.archive.instances(), now_us()
+    now = now_us()
+    found = [(name, _event_count(request, name)) for name in request.archive.instances()]
     if request.media == PROTOBUF:
-        listed = [(1, _instance_message(name, now)) for name in names]
+        listed = [(1, _instance_message(name, now, count)) for name, count in found]
         return reply(PROTOBUF, protobuf.encode_fields(listed))
-    return reply(JSON, json.encode({"instances": [_instance_object(name, now) for name in names]}))
+    return reply(
+        JSON, json.encode({"instances": [_instance_object(name, now, count) for name, count in found]})
+    )
 
 
 def get_instance(request: Request) -> Response:
     """Describe one instance."""
     name = request.instance().name
+    count = _event_count(request, name)
     if request.media == PROTOBUF:
-        return reply(PROTOBUF, _instance_message(name, now_us()))
-    return reply(JSON, json.encode(_instance_object(name, now_us())))
+        return reply(PROTOBUF, _instance_message(name, now_us(), count))
+    return reply(JSON, json.encode(_instance_object(name, now_us(), count)))
 
 
-def _instance_object(name: str, now: int) -> dict[str, Any]:
-    return {"name": name, "missionTime": format_rfc3339(now // 1000 * 1000), "state": "RUNNING"}
+def _event_count(request: Request, name: str) -> int | None:
+    """Return how many events an instance holds; None where that cannot be read: the others are listed."""
+    try:
+        return request.archive.existing(name).count()
+    except ArchiveError:
+        return None
 
 
-def _instance_message(name: str, now: int) -> bytes:
-    message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
+def _instance_object(name: str, now: int, count: int | None) -> dict[str, Any]:
+    shown = {"name": name, "missionTime": format_rfc3339(now // 1000 * 1000), "state": "RUNNING"}
+    return shown if count is None else {**shown, "eventCount": count}
+
+
+def _instance_message(name: str, now: int, count: int | None) -> bytes:
+    message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING, eventCount=count)
     message.missionTime.FromMicroseconds(now)
     return message.SerializeToString()
 

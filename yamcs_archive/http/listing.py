@@ -82,6 +82,23 @@ def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+def count_events(request: Request) -> Response:
+    """Answer how many events the query string asks for."""
+    return _counted(request, selection.of_query_unpaged(request.head.query))
+
+
+def count_events_posted(request: Request) -> Response:
+    """Answer how many events the body asks for."""
+    return _counted(request, _posted(request, today.CountEventsRequest()))
+
+
+def _counted(request: Request, asked: Selection) -> Response:
+    count = asked.count(request.instance(), request.given_up)
+    if request.media == PROTOBUF:
+        return reply(PROTOBUF, today.CountEventsResponse(count=count).SerializeToString())
+    return reply(JSON, json.encode({"count": count}))
+
+
 def list_sources(request: Request) -> Response:
     """List every source that ever had an event, in the order of their names in lower case."""
     names = sorted(request.instance().sources(), key=lambda name: (name.casefold(), name))

@@ -147,6 +147,8 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
         }
     if isinstance(error, CursorGoneError):
         return {"@type": f"/{changes.DESCRIPTOR.package}.CursorGone", "oldest": error.oldest}
+    if isinstance(error, OtherHistoryError) and error.commit is not None:
+        return {"@type": f"/{changes.DESCRIPTOR.package}.OtherHistory", "commit": error.commit}
     if isinstance(error, FilterError):
         return {"@type": _FILTER_TYPE_URL, **_span(error)}
     if isinstance(error, OutcomeUnknownError) and error.events:
@@ -217,6 +219,9 @@ def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
     if isinstance(error, CursorGoneError):
         gone = changes.CursorGone(oldest=error.oldest).SerializeToString()
         return AnyMessage(type_url=f"/{changes.DESCRIPTOR.package}.CursorGone", value=gone)
+    if isinstance(error, OtherHistoryError) and error.commit is not None:
+        other = changes.OtherHistory(commit=error.commit).SerializeToString()
+        return AnyMessage(type_url=f"/{changes.DESCRIPTOR.package}.OtherHistory", value=other)
     if isinstance(error, FilterError):
         value = today.FilterSyntaxException(**_span(error)).SerializeToString()
         return AnyMessage(type_url=_FILTER_TYPE_URL, value=value)

@@ -21,6 +21,8 @@ from yamcs_archive.http.describing import (
 )
 from yamcs_archive.http.indexing import list_event_index, stream_event_index
 from yamcs_archive.http.listing import (
+    count_events,
+    count_events_posted,
     export_events,
     list_events,
     list_events_posted,
@@ -52,6 +54,10 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     ),
     "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES),),
     "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
+    "/api/archive/{instance}/events:count": (
+        Route("GET", count_events, reading.COUNT_EVENTS, unbounded=True),
+        Route("POST", count_events_posted, reading.COUNT_EVENTS_POSTED, unbounded=True),
+    ),
     "/api/archive/{instance}/events/sources": (Route("GET", list_sources, reading.LIST_SOURCES),),
     "/api/archive/{instance}/event-index": (Route("GET", list_event_index, reading.LIST_EVENT_INDEX),),
     "/api/archive/{instance}:streamEventIndex": (

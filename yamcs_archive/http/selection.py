@@ -86,6 +86,15 @@ class Selection(NamedTuple):
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
+    def count(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> int:
+        """Return how many events are asked for; less, once it is given up.
+
+        Raises InvalidInputError for a bad filter.
+        """
+        if self._closer is None:
+            return instance.count(**self._asked(), given_up=given_up)
+        return sum(len(events.messages) for events in self.batches(instance, given_up))
+
     def _asked(self) -> dict[str, Any]:
         return {
             "start": self.start,

@@ -5,6 +5,8 @@
 2. Every event of the stream is stored, met as a duplicate or a conflict, or refused and shown. None goes
    missing without a word, and a stream that breaks off is never taken for its end.
 3. Where an import stands is noted after what it tells of is durable. A note that is lost costs reading again.
+4. An import goes on only where the server still has the event that it reached. Else the server's history is
+   another one (it was put back, or replaced), and what lies before that time was not read: it begins anew.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ _PROTOBUF = "application/protobuf"
 
 class SourceError(UnavailableError):
     """The other server refused, did not answer, or its answer broke off; the text says which."""
+
+
+class _OtherHistory(Exception):  # noqa: N818  # a message between two functions, never seen outside
+    """The server does not have the event that was read last."""
 
 
 class SourceRefusedError(SourceError):
@@ -93,6 +99,10 @@ class Imported:
     """Why the first 10 were refused, each with what it is about."""
     reached: int | None = None
     """The generation time of the last event that is durable; microseconds since 1970."""
+    last: tuple[str | None, int | None] | None = None
+    """Source and number of that event; None where they are not known."""
+    restarts: int = 0
+    """How often it began anew, because the server did not have that event any more."""
 
     @property
     def whole(self) -> bool:
@@ -114,21 +124,31 @@ def import_history(
     """Store a history in an instance; return what became of it.
 
     ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
-    A connection that breaks is made again, five times in a row at the most. Raises :class:`SourceError`, and
-    what :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
+    A connection that breaks is made again, five times in a row at the most, and where the server's history
+    became another one, reading begins anew, as often at the most. Raises :class:`SourceError`, and what
+    :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
     """
     note = _Note(folder / NOTE, history)
-    done = Imported(reached=note.reached())
+    done = Imported()
+    done.reached, done.last = note.reached()
     tries = 0
     while True:
         start = done.reached if done.reached is not None else history.start
         try:
-            for chunk in chunks(_events(history.messages(start), done)):
+            for chunk in chunks(_checked(_events(history.messages(start), done), done.reached, done.last)):
                 _store(chunk, instance, done)
-                note.write(done.reached)
+                note.write(done.reached, done.last)
                 tries = 0
                 say(done)
             break
+        except _OtherHistory:
+            note.remove()
+            done.reached = done.last = None
+            done.restarts += 1
+            if done.restarts > _TRIES:
+                raise SourceError(
+                    f"{history.url}: its history became another one {done.restarts} times while it was read"
+                ) from None
         except SourceError as error:
             tries += 1
             if tries >= _TRIES or isinstance(error, SourceRefusedError):
@@ -153,6 +173,21 @@ def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
             yield event
 
 
+def _checked(
+    events: Iterator[Event], reached: int | None, last: tuple[str | None, int | None] | None
+) -> Iterator[Event]:
+    """Yield the events; raise _OtherHistory where the one that was reached is not among the first of them."""
+    met = reached is None or last is None
+    for event in events:
+        if not met:
+            if event.generation_time != reached:
+                raise _OtherHistory
+            met = (event.source, event.seq_number) == last
+        yield event
+    if not met:
+        raise _OtherHistory
+
+
 def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
     counts = instance.append_many(chunk)
     if len(done.conflicts) < _SHOWN_MAX:
@@ -163,6 +198,7 @@ def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
     done.expired += counts.expired
     done.conflict_count += counts.conflict_count
     done.reached = chunk[-1].generation_time
+    done.last = chunk[-1].source, chunk[-1].seq_number
 
 
 class _Note:
@@ -177,21 +213,23 @@ class _Note:
             "stop": history.stop,
         }
 
-    def reached(self) -> int | None:
-        """Return the time that was reached, or None where nothing is known."""
+    def reached(self) -> tuple[int | None, tuple[str | None, int | None] | None]:
+        """Return the time that was reached, and the event's source and number; None for what is not known."""
         try:
             found = json.loads(self._path.read_bytes())
             if {name: found[name] for name in self._about} == self._about:
-                return int(found["reached"])
-        except (OSError, ValueError, KeyError, TypeError):
+                last = found.get("last")  # not noted by earlier versions
+                return int(found["reached"]), None if last is None else (last[0], last[1])
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
             pass  # without it everything is read again
-        return None
+        return None, None
 
-    def write(self, reached: int | None) -> None:
-        """Note a time; for people the same in RFC 3339."""
+    def write(self, reached: int | None, last: tuple[str | None, int | None] | None) -> None:
+        """Note a time and an event; for people the time in RFC 3339 too."""
         if reached is None:
             return
-        text = json.dumps({**self._about, "reached": reached, "time": format_rfc3339(reached)}, indent=2)
+        about = {**self._about, "reached": reached, "time": format_rfc3339(reached), "last": last}
+        text = json.dumps(about, indent=2)
         draft = self._path.with_suffix(".part")
         with suppress(OSError):  # rule 3; what is wrong with the medium, the events' own commits tell
             draft.write_text(text + "\n", encoding="utf-8")

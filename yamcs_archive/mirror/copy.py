@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError
+from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, NotAnArchiveError
 from yamcs_archive.instance import Instance
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
@@ -23,6 +25,8 @@ from yamcs_archive.results import MirrorState
 _WAIT_S = 30
 """How long the source is asked to wait for something new."""
 _PAUSE_S, _PAUSE_S_MAX = 0.5, 15.0
+_NEWEST = "newest"
+"""In place of a cursor: behind all that is there."""
 _HISTORY_STATUSES = (400, 409, 410)
 """What a source answers to a cursor that it does not know, or no longer."""
 
@@ -69,23 +73,50 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
     return state
 
 
-def refuse_slips(archive: Archive, url: str, names: Sequence[str]) -> None:
-    """Raise InvalidInputError for a name that the archive does not have yet, and the source neither.
+def not_here(data: Path, names: Sequence[str]) -> list[str]:
+    """Return those of the names of which the archive in a directory has no instance; nothing is made.
 
-    Before a copy is made, which would be one of nothing. A source that does not answer is waited for.
+    >>> from pathlib import Path
+    >>> not_here(Path("nosuch"), ["simulator"])
+    ['simulator']
     """
-    new = set(names).difference(archive.instances())
-    if not new:
+    try:
+        with Archive.open(data, readonly=True) as archive:
+            return sorted(set(names).difference(archive.instances()))
+    except NotAnArchiveError:  # if it cannot become one, opening it for writing says so
+        return sorted(set(names))
+
+
+def check_source(url: str, names: Sequence[str]) -> None:
+    """Raise where no copy of those instances can be made; before any is, for it would be one of nothing.
+
+    InvalidInputError for a name that the source does not have, FeedRefusedError where it tells of no changes,
+    as a Yamcs server, FeedUnavailableError where it does not answer.
+    """
+    if not names:
         return
     with closing(Feed(url, "")) as feed:
+        there = feed.instances()
+    for name in names:
+        if name not in there:
+            raise InvalidInputError(
+                "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
+            )
+        with closing(Feed(url, name)) as feed:
+            feed.page(_NEWEST)
+
+
+def await_source(url: str, name: str, say: Callable[[Progress], None]) -> None:
+    """Do what :func:`check_source` does; a source that does not answer is asked again, longer each time."""
+    pause_s = _PAUSE_S
+    while True:
         try:
-            there = feed.instances()
-        except FeedUnavailableError:
+            check_source(url, [name])
             return
-    for name in sorted(new.difference(there)):
-        raise InvalidInputError(
-            "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
-        )
+        except FeedUnavailableError as error:
+            say(Progress(name, 0, None, behind=True, trouble=str(error)))
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
 
 class Follower:
@@ -137,12 +168,13 @@ class Follower:
         try:
             page = self._feed.page(self._state.cursor, wait_s=wait_s)
             if not page.commits:
+                self._renew(page.cursor)
                 return False
             state = MirrorState(self._state.url, self._state.instance, page.cursor)
             self._instance.take_over(page.commits, state)
         except FeedRefusedError as error:
             if error.status in _HISTORY_STATUSES:
-                raise OutOfStepError(str(error)) from None
+                raise OutOfStepError(_other_history(error)) from None
             raise
         except ConflictError as error:
             raise OutOfStepError(f"{self._feed.url} has another event: {error}", error) from None
@@ -151,5 +183,25 @@ class Follower:
         self._newest = page.commits[-1].time
         return True
 
+    def _renew(self, cursor: str) -> None:
+        """Note the source's cursor for where this is: one of an earlier version does not know its history."""
+        if self._state.cursor is not None and cursor != self._state.cursor:
+            state = MirrorState(self._state.url, self._state.instance, cursor)
+            self._instance.take_over([], state)
+            self._state = state
+
     def _tell(self, *, behind: bool, trouble: str | None = None) -> None:
         self._say(Progress(self._instance.name, self._events, self._newest, behind, trouble))
+
+
+def _other_history(error: FeedRefusedError) -> str:
+    """Say what it means that the source refuses the cursor that it gave out."""
+    if error.kind != "OtherHistoryException":
+        return str(error)
+    commit = error.detail.get("commit")
+    since = (
+        ": it was restored or made anew"
+        if commit is None
+        else f" since commit {commit} or before: it was put back to an older state"
+    )
+    return f"the source has another history{since} ({error.url} answered {error.status} {error.kind})"

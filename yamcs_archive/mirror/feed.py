@@ -3,7 +3,8 @@
 1. One connection, kept alive; one request at a time. Another thread may end what is under way.
 2. What may pass by itself (no answer, a server that starts or stops, too many polls) is told from what a
    human must decide (a cursor that is refused, an instance that is not there).
-3. An answer is bounded before it is read: no server can fill this process's memory.
+3. An answer is bounded before it is read, in bytes, and before it is decoded, in events: no server can fill
+   this process's memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -21,7 +23,7 @@ from yamcs_archive.wire.exchange import Page, decode_page
 _CONNECT_S = 10
 _TIMEOUT_S = 60
 """How long an answer may take, beside the time that it was asked to wait."""
-_ANSWER_BYTES_MAX = 128 << 20
+_ANSWER_BYTES_MAX = 64 << 20
 """Several times what an archive sends at most: 4 MiB of text and the commit that exceeds it."""
 _SERVER_FAULT = 500
 _MSGPACK, _JSON = "application/msgpack", "application/json"
@@ -32,11 +34,17 @@ class FeedUnavailableError(UnavailableError):
 
 
 class FeedRefusedError(ArchiveError):
-    """The served archive refused: ``status`` and ``kind`` say why, in the words of its API."""
+    """The served archive refused: ``status`` and ``kind`` say why, in the words of its API.
 
-    def __init__(self, url: str, status: int, kind: str, text: str) -> None:
+    ``detail`` has what else its API says of it.
+    """
+
+    def __init__(
+        self, url: str, status: int, kind: str, text: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(f"{url} answered {status} {kind}: {text}")
         self.url, self.status, self.kind, self.text = url, status, kind, text
+        self.detail = detail or {}
 
 
 class Feed:
@@ -100,10 +108,20 @@ class Feed:
             if answer.headers.get_content_type() != accept:
                 raise self._strange(f"it has {answer.headers.get_content_type()}, not {accept}")
             return body
-        kind, text = _refusal(body, answer.reason)
+        refusal = _refusal(body)
+        if answer.status == http.HTTPStatus.NOT_FOUND and refusal is None:
+            # As a Yamcs server says it of a path that it does not know.
+            raise FeedRefusedError(
+                self.url,
+                answer.status,
+                answer.reason,
+                f"it does not serve {path.partition('?')[0]}; is it an archive of this project? (what reads a"
+                " Yamcs server is: events import yamcs)",
+            )
+        kind, text, detail = refusal or (answer.reason, body[:200].decode(errors="replace").strip(), {})
         if answer.status >= _SERVER_FAULT:
             raise FeedUnavailableError(f"{self.url} answered {answer.status} {kind}: {text}")
-        raise FeedRefusedError(self.url, answer.status, kind, text)
+        raise FeedRefusedError(self.url, answer.status, kind, text, detail)
 
     def _exchange(self, path: str, accept: str, wait_s: float) -> tuple[http.client.HTTPResponse, bytes]:
         parts = urlsplit(self.url)
@@ -149,10 +167,11 @@ def _connect(url: str) -> http.client.HTTPConnection:
     return kind(parts.hostname or "", parts.port, timeout=_CONNECT_S)
 
 
-def _refusal(body: bytes, reason: str) -> tuple[str, str]:
-    """Return an error's type and text, as the API has them, or what the server says where it has none."""
+def _refusal(body: bytes) -> tuple[str, str, Mapping[str, Any]] | None:
+    """Return an error's type, text and detail, as the API has them; None for an answer that has them not."""
     try:
         found: Any = json.loads(body)
-        return str(found["type"]), str(found["msg"])
-    except (ValueError, KeyError, TypeError):
-        return reason, body[:200].decode(errors="replace").strip()
+        detail = found.get("detail")
+        return str(found["type"]), str(found["msg"]), detail if isinstance(detail, dict) else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -9,16 +9,33 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ClosedError
-from yamcs_archive.mirror.copy import Follower, begin_mirror, refuse_slips
+from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror, check_source, not_here
 from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
 from yamcs_archive.mirror.progress import Sayer
 
 _log = logging.getLogger(__name__)
 _STOP_S_MAX = 5.0
 """How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
+
+
+def check_wanted(data: Path, url: str, wanted: Sequence[str]) -> None:
+    """Raise where those that are wanted, or all that the source has, can be no copies of it; make nothing.
+
+    InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError where it
+    is no archive of this project, FeedUnavailableError where it does not answer and a name is new here.
+    """
+    names = list(wanted)
+    if not names:
+        with closing(Feed(url, "")) as feed:
+            try:
+                names = feed.instances()
+            except FeedUnavailableError:
+                return  # those that are here go on
+    check_source(url, not_here(data, names))
 
 
 class Mirrors:
@@ -33,10 +50,8 @@ class Mirrors:
         """Make mirrors of the instances of those names, or of all that the source has; return the names.
 
         While the source does not answer, all are those that are copies of it already. Raises OutOfStepError
-        for an instance that is none and has events, InvalidInputError for a name that is new here and that
-        the source does not have.
+        for an instance that is none and has events. See :func:`check_wanted` for what comes before.
         """
-        refuse_slips(self._archive, self._url, wanted)
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
             state = begin_mirror(instance, self._url, name)
@@ -78,6 +93,11 @@ class Mirrors:
             follower.run()
         except ClosedError:
             pass  # a stop that did not wait any longer
+        except OutOfStepError as error:
+            self._say(
+                f"{name} is followed no longer: {error}; to start anew beside it, stop this server and give:"
+                f" mirror {self._url} --data {self._archive.path} --instance {name} --resync"
+            )
         except ArchiveError as error:
             self._say(f"{name} is followed no longer: {error}")
         except Exception:

@@ -20,7 +20,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.wsgi import WsgiApp, create_app
-from yamcs_archive.mirror.serving import Mirrors
+from yamcs_archive.mirror.serving import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
 from yamcs_archive.server.listening import bind, listen, url_of
@@ -54,6 +54,8 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     set_allocator()
     with bind(settings.host, settings.port) as listening:
         url = url_of(listening, settings.host)
+        if settings.mirror_of is not None:
+            check_wanted(settings.data, settings.mirror_of, settings.instances)
         options = Options(map_bytes=settings.map_bytes)
         with Archive.open(settings.data, holder=url, options=options) as archive:
             mirrors = None if settings.mirror_of is None else Mirrors(archive, settings.mirror_of, _complain)

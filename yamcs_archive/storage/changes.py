@@ -1,16 +1,20 @@
 """Reading in arrival order: every stored event once, in commit order, however late its time.
 
-A cursor is (lineage, commit, position). The events of a commit come in key order, and position counts
-them, so nothing that later commits put between them moves a cursor.
+A cursor is (lineage, commit, position) and the fingerprint of the commit. The events of a commit come in key
+order, and position counts them, so nothing that later commits put between them moves a cursor. A cursor is of
+this history if the commit that it stands at is the one that is stored here under its number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from heapq import merge
 from typing import NamedTuple
 
-from yamcs_archive.errors import BadCursorError, CursorGoneError, OtherHistoryError
+import lmdb
+
+from yamcs_archive.errors import BadCursorError, CursorGoneError, DamagedError, OtherHistoryError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.commits import (
@@ -21,6 +25,7 @@ from yamcs_archive.storage.commits import (
     decode_commit,
     decode_cursor,
     encode_cursor,
+    fingerprint,
 )
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.keys import encode_key, time_bound
@@ -35,14 +40,10 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     """Return the cursor behind the newest event."""
     with environment.read() as transaction:
         newest = head_commit(environment, transaction)
-    return _head(meta, newest)
+    return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
 
 
-def _head(meta: Meta, newest: CommitRecord | None) -> Cursor:
-    return Cursor(meta.lineage, newest.last, newest.events[-1]) if newest else Cursor(meta.lineage, 0, 0)
-
-
-def beside_head(environment: Environment, meta: Meta, cursor: Cursor) -> int:
+def beside_head(environment: Environment, cursor: Cursor) -> int:
     """Return -1 where a cursor stands before the newest event, 0 where it stands behind it, 1 for beyond.
 
     Raises DamagedError where only the newest record can tell, and it is damaged.
@@ -50,26 +51,96 @@ def beside_head(environment: Environment, meta: Meta, cursor: Cursor) -> int:
     with environment.read() as transaction:
         if cursor.commit < newest_key(environment, transaction):
             return -1
-        head = _head(meta, head_commit(environment, transaction))
-    return (cursor > head) - (cursor < head)
+        newest = head_commit(environment, transaction)
+    head = (newest.last, newest.events[-1]) if newest else (0, 0)
+    return (cursor.place > head) - (cursor.place < head)
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
     """Return where to go on behind the cursor of that text; without one, at the oldest event left.
 
-    Raises BadCursorError for no cursor or one beyond the head, OtherHistoryError for another lineage,
-    CursorGoneError for one older than what was pruned.
+    Raises BadCursorError for no cursor, OtherHistoryError for one of another lineage, of a commit that is
+    another one here, or of one beyond the head; CursorGoneError for one older than what was pruned.
     """
     if after is None:
-        return Cursor(meta.lineage, 0, 0)
+        return _beginning(meta)
     cursor = decode_cursor(after)
     if cursor.lineage != meta.lineage:
         raise OtherHistoryError
-    if cursor.commit < meta.horizon_commit:
-        raise CursorGoneError(encode_cursor(Cursor(meta.lineage, meta.horizon_commit, 0)))
-    if beside_head(environment, meta, cursor) > 0:
-        raise BadCursorError("cursor", after, "lies beyond the newest commit of this archive")
+    pruned = cursor.commit < meta.horizon_commit
+    try:
+        record = _checked(environment, cursor)
+    except DamagedError:
+        if not pruned:  # else it need not be known
+            raise
+    if pruned:
+        raise CursorGoneError(encode_cursor(_oldest(environment, meta)))
+    if cursor.position > (0 if record is None else record.events[cursor.commit - record.first]):
+        raise BadCursorError("cursor", after, "lies beyond the last event of its commit")
     return cursor
+
+
+def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
+    """Return the record of the commit that a cursor stands at; OtherHistoryError where that is another one.
+
+    None before the first commit, and for what is deleted.
+    """
+    number = cursor.commit
+    with environment.read() as transaction:
+        # The newest record is not read for a cursor before it: it may be damaged.
+        if number < newest_key(environment, transaction):
+            record = _record_in(environment, transaction, number)
+        else:
+            record = head_commit(environment, transaction)
+            if number > (0 if record is None else record.last):
+                # It was given out here, as its checksum and lineage say: so what it is of was there once.
+                raise OtherHistoryError(number)
+    if record is None:
+        return None
+    at = number - record.first
+    known = cursor.fingerprint
+    if (
+        record.events[at] < cursor.position
+        if known is None
+        else known != fingerprint(number, record.times[at], record.events[at])
+    ):
+        raise OtherHistoryError(number)
+    return record
+
+
+def renewed(environment: Environment, meta: Meta, text: str) -> str:
+    """Return a cursor of the same place that has a fingerprint, for one that has none.
+
+    One that has comes back as it is, unchecked. Raises as :func:`start_cursor` does.
+    """
+    if decode_cursor(text).fingerprint is not None:
+        return text
+    cursor = start_cursor(environment, meta, text)
+    record = _record(environment, cursor.commit)
+    if record is None:
+        return encode_cursor(_beginning(meta)) if cursor.commit == 0 else text
+    return encode_cursor(_cursor_at(meta, record, *cursor.place))
+
+
+def _beginning(meta: Meta) -> Cursor:
+    """Return the cursor before the first commit."""
+    return Cursor(meta.lineage, 0, 0, fingerprint(0, 0, 0))
+
+
+def _oldest(environment: Environment, meta: Meta) -> Cursor:
+    """Return the oldest cursor behind which nothing was pruned."""
+    number = meta.horizon_commit
+    with suppress(DamagedError):
+        record = _record(environment, number)
+        if record is not None:
+            return _cursor_at(meta, record, number, 0)
+    return Cursor(meta.lineage, number, 0)
+
+
+def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> Cursor:
+    at = number - record.first
+    mark = fingerprint(number, record.times[at], record.events[at])
+    return Cursor(meta.lineage, number, position, mark)
 
 
 def changes(
@@ -84,7 +155,7 @@ def changes(
         begin = seen if commit.number == after.commit else 0
         for position, event in enumerate(commit.events, commit.gone + 1):
             if position > begin:
-                yield event, Cursor(meta.lineage, commit.number, position)
+                yield event, Cursor(meta.lineage, commit.number, position, commit.fingerprint)
 
 
 def commits(
@@ -99,12 +170,13 @@ def commits(
         if commit.number == after.commit:
             events = events[max(0, after.position - commit.gone) :]
         if events:
-            yield commit.time, events, Cursor(meta.lineage, commit.number, last)
+            yield commit.time, events, Cursor(meta.lineage, commit.number, last, commit.fingerprint)
 
 
 class _Commit(NamedTuple):
     number: int
     time: int
+    fingerprint: int
     gone: int
     """Events of it that were pruned: the first ones by key, so that those left keep their positions."""
     events: Iterable[Event]
@@ -130,14 +202,16 @@ def _commits_of(reader: Reader, record: CommitRecord, number: int, horizon: byte
         if record.runs and record.runs[0].first < horizon:
             events = list(events)
             gone = record.events[0] - len(events)
-        yield _Commit(number, record.times[0], gone, events)
+        mark = fingerprint(number, record.times[0], record.events[0])
+        yield _Commit(number, record.times[0], mark, gone, events)
         return
     lowest = number
     while lowest <= record.last:
         greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
         for commit, found in sorted(by_commit.items()):
             at = commit - record.first
-            yield _Commit(commit, record.times[at], record.events[at] - len(found), found)
+            time, count = record.times[at], record.events[at]
+            yield _Commit(commit, time, fingerprint(commit, time, count), count - len(found), found)
         lowest = greatest + 1
 
 
@@ -192,13 +266,19 @@ def _in_run(
 
 def _record(environment: Environment, number: int) -> CommitRecord | None:
     """Return the record that holds a commit, or None when there is no such commit yet."""
-    key = commit_key(number)
     with environment.read() as transaction:
-        cursor = transaction.cursor(environment.databases["commits"])
-        placed = cursor.set_range(key)
-        if not (placed and cursor.key() == key):
-            placed = cursor.prev() if placed else cursor.last()
-        if not placed:
-            return None
-        record = decode_commit(*cursor.item())
+        return _record_in(environment, transaction, number)
+
+
+def _record_in(
+    environment: Environment, transaction: lmdb.Transaction[bytes], number: int
+) -> CommitRecord | None:
+    key = commit_key(number)
+    cursor = transaction.cursor(environment.databases["commits"])
+    placed = cursor.set_range(key)
+    if not (placed and cursor.key() == key):
+        placed = cursor.prev() if placed else cursor.last()
+    if not placed:
+        return None
+    record = decode_commit(*cursor.item())
     return record if record.first <= number <= record.last else None

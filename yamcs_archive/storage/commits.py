@@ -8,8 +8,14 @@
    sealing packs them: [1, commits, first time, times as deltas, events, runs], times and events as columns
    of integers, the runs those of all of them, joined where nothing else lies between. A run is a key, or an
    array of two keys.
-4. A cursor is opaque to users: url-safe base64 of lineage, commit, position and a CRC-32 over the three.
-   Position is how many events of that commit, in key order, have been seen. It is refused, never misread.
+4. A cursor is opaque to users: url-safe base64, without padding, of commit, position, the commit's
+   fingerprint, lineage and a CRC-32 over the four. Position is how many events of that commit, in key order,
+   have been seen. It is refused, never misread. The number comes first because its first bits are 0: what
+   begins with a hyphen would be taken for an option on a command line.
+5. A fingerprint is 32 bits of what a record keeps of a commit, packed or not: number, time, events. An
+   archive that was put back to an older state keeps its lineage, and what it commits from then on has other
+   times under the same numbers: so a cursor of what was lost is told from one of what is there. Cursors of
+   the first form have none, are four bytes shorter, and begin with the lineage.
 """
 
 from __future__ import annotations
@@ -31,7 +37,9 @@ from yamcs_archive.storage.integers import pack_integers, unpack_integers
 
 _SEALER = Sealer("commits")
 _NUMBER = struct.Struct(">Q")
-_CURSOR = struct.Struct(">8sQI")
+_UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
+_FACTS = struct.Struct(">QqQ")
+_SUM_BYTES = 4
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
 _encode = msgspec.msgpack.Encoder().encode
@@ -115,23 +123,44 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
     raise _SEALER.damaged(key, f"its record is of kind {kind}")
 
 
+def fingerprint(number: int, time: int, events: int) -> int:
+    """Return 32 bits that tell a commit from another one of the same number in another history.
+
+    >>> fingerprint(7, 5, 2) == fingerprint(7, 5, 2), fingerprint(7, 5, 2) == fingerprint(7, 6, 2)
+    (True, False)
+    """
+    return zlib.crc32(_FACTS.pack(number, time, events))
+
+
 class Cursor(NamedTuple):
     """A place in the arrival order: after the first ``position`` events of commit number ``commit``."""
 
     lineage: bytes
     commit: int
     position: int
+    fingerprint: int | None = None
+    """Of that commit; None: it is not known, as in cursors of the first form, and for what is pruned."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it is: what orders the cursors of one history."""
+        return self.commit, self.position
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Return the text of a cursor: 32 characters that need no escaping in a URL.
+    """Return the text of a cursor: 38 characters that need no escaping in a URL, 32 without a fingerprint.
 
-    >>> text = encode_cursor(Cursor(b"lineage!", 7, 2))
-    >>> len(text), decode_cursor(text) == Cursor(b"lineage!", 7, 2)
-    (32, True)
+    >>> text = encode_cursor(Cursor(b"lineage!", 7, 2, fingerprint(7, 5, 2)))
+    >>> len(text), decode_cursor(text) == Cursor(b"lineage!", 7, 2, fingerprint(7, 5, 2))
+    (38, True)
     """
-    body = _CURSOR.pack(*cursor)
-    return base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(4, "big")).decode()
+    lineage, commit, position, mark = cursor
+    if mark is None:
+        body = _UNMARKED.pack(lineage, commit, position)
+    else:
+        body = _CURSOR.pack(commit, position, mark, lineage)
+    sealed = body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big")
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 def decode_cursor(text: str) -> Cursor:
@@ -143,12 +172,17 @@ def decode_cursor(text: str) -> Cursor:
     yamcs_archive.errors.BadCursorError: cursor 'made up': is not a cursor that this archive gave out
     """
     try:
-        raw = base64.b64decode(text, altchars=b"-_", validate=True)
-        if (
-            zlib.crc32(raw[:-4]).to_bytes(4, "big") != raw[-4:]
-            or encode_cursor(Cursor(*_CURSOR.unpack(raw[:-4]))) != text
-        ):
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        body = raw[:-_SUM_BYTES]
+        if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != raw[-_SUM_BYTES:]:
             raise ValueError("checksum")
+        if len(body) == _UNMARKED.size:
+            cursor = Cursor(*_UNMARKED.unpack(body))
+        else:
+            commit, position, mark, lineage = _CURSOR.unpack(body)
+            cursor = Cursor(lineage, commit, position, mark)
+        if encode_cursor(cursor) != text:
+            raise ValueError("not as it was given out")
     except (ValueError, TypeError, binascii.Error, struct.error):
         raise BadCursorError("cursor", text, "is not a cursor that this archive gave out") from None
-    return Cursor(*_CURSOR.unpack(raw[:-4]))
+    return cursor

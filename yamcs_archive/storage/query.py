@@ -77,6 +77,12 @@ class Query(NamedTuple):
         texts = self.texts if self.text is None else {*self.texts, self.text}
         return Sought(texts) if texts else None
 
+    @property
+    def wants_every(self) -> bool:
+        """Whether every event within the bounds is wanted."""
+        others = self.sources, self.min_severity, self.text, self.matches
+        return others == (None,) * len(others)
+
     def wants(self, event: Event) -> bool:
         """Say whether an event within the bounds is wanted."""
         return (
@@ -130,6 +136,22 @@ def scan_vectors(
         if found is not None:
             for start in range(0, found.size, BATCH_EVENTS_MAX):
                 yield found.cut(start, start + BATCH_EVENTS_MAX)
+
+
+def count(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> int:
+    """Return how many events a query wants; its limit does not count. Ends early once it is given up.
+
+    Of a block no more is decoded than what decides: nothing where all of it is wanted.
+    """
+    found = 0
+    every = query.wants_every
+    for piece, places in _pieces(environment, query, horizon, rows_max):
+        found += len(piece.rows) if every else len(_rows_of(piece, query))
+        if piece.block is None or not places or query.matches is None:
+            found += len(places)
+        else:
+            found += _matching(piece.block.take(places), query.matches).size
+    return found
 
 
 def _vectors_of(piece: Piece, places: Sequence[int], query: Query) -> Vectors | None:

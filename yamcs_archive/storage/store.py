@@ -29,10 +29,11 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.arrival import LOOK_S, Arrivals
-from yamcs_archive.storage.changes import beside_head, changes, commits, head_cursor, start_cursor
+from yamcs_archive.storage.changes import beside_head, changes, commits, head_cursor, renewed, start_cursor
 from yamcs_archive.storage.columns import Columns, prepare
 from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.compaction import Compaction
+from yamcs_archive.storage.counting import Counter
 from yamcs_archive.storage.environment import Environment, acquire, release
 from yamcs_archive.storage.generations import Generations
 from yamcs_archive.storage.histogram import Stretches
@@ -40,7 +41,7 @@ from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintenance import Maintenance
 from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.outcomes import Outcome
-from yamcs_archive.storage.query import Query, get, scan, scan_vectors
+from yamcs_archive.storage.query import Query, count, get, scan, scan_vectors
 from yamcs_archive.storage.requests import Asked
 from yamcs_archive.storage.sources import SourceState
 from yamcs_archive.storage.state import (
@@ -94,6 +95,9 @@ class EventStore(Protocol):
     def histogram(self, query: Query, pause_us: int) -> Stretches:
         """Return the stretches of each source's events; of a query, times and sources count."""
 
+    def count(self, query: Query) -> int:
+        """Return how many events a query wants; its limit does not count."""
+
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None."""
 
@@ -118,6 +122,9 @@ class EventStore(Protocol):
 
     def cursor(self) -> str:
         """Return the cursor behind the newest event."""
+
+    def renewed(self, cursor: str) -> str:
+        """Return a cursor of the same place that knows its history, for one that does not."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
@@ -157,6 +164,7 @@ class LmdbStore:
         try:
             self._openings = self._environment.openings
             self._meta = read_meta(self._environment)
+            self._counter = Counter(self._environment)
             self._arrivals = Arrivals(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
@@ -205,10 +213,11 @@ class LmdbStore:
 
     @property
     def mirrored(self) -> Mirrored | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own."""
-        if self._writer is None:  # another process may make a mirror of it, and moves on with each page
-            return read_meta(self._here()).mirrored
-        return self._meta.mirrored
+        """What this is a copy of, and how far it has come; None for an archive of its own.
+
+        Where another process writes, as of now: it moves on with each page.
+        """
+        return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
         """Store commits of another archive (time, events), and how far this one has come, at once.
@@ -265,6 +274,7 @@ class LmdbStore:
                     release(found, readonly=True)
                     raise
                 self._environment, self._meta, self._openings = found, meta, found.openings
+                self._counter = Counter(found)
                 arrivals, self._arrivals = self._arrivals, Arrivals(self._head, LOOK_S)
                 arrivals.close()  # who waits there looks, and finds that its cursor is of another history
                 before.end_unless_written()
@@ -290,6 +300,19 @@ class LmdbStore:
         environment = self._here()
         environment.check_usable()
         return Stretches(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
+
+    def count(self, query: Query) -> int:
+        """See :class:`EventStore`."""
+        environment = self._here()
+        environment.check_usable()
+        horizon, rows_max = self._meta.horizon, self._options.read_events_max
+        if query._replace(sources=None, given_up=None) != Query():
+            return count(environment, query, horizon, rows_max)
+        held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
+        # What is pruned is deleted by and by, and its sources count it until then.
+        return held - (
+            0 if horizon is None else count(environment, query._replace(stop=horizon), None, rows_max)
+        )
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
@@ -335,13 +358,17 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return encode_cursor(head_cursor(self._here(), self._meta))
 
+    def renewed(self, cursor: str) -> str:
+        """See :class:`EventStore`. Raises as :meth:`changes` does."""
+        return renewed(self._here(), self._meta, cursor)
+
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """See :class:`EventStore`. Raises as :meth:`changes` does, and ClosedError, ForkedError."""
         environment = self._here()
         known = self._head()
         cursor = start_cursor(environment, self._meta, after)
         # After a cursor before the head there may be nothing left where it was pruned: only then it is read.
-        behind = beside_head(environment, self._meta, cursor) < 0
+        behind = beside_head(environment, cursor) < 0
         if behind and (
             self._meta.horizon is None or next(changes(environment, self._meta, cursor, 1), None) is not None
         ):

@@ -21,6 +21,10 @@ import msgspec
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 
+EVENTS_MAX = 250_000
+"""Events of a page that is taken, and commits. An archive sends 40,000 at most: 20,000 and the commit that
+reaches them. One that was opened with larger groups may have 130,000 in a commit."""
+
 _Row = tuple[
     str,  # message
     str,  # source
@@ -53,15 +57,21 @@ class Page(NamedTuple):
 class _Commit(msgspec.Struct, array_like=True):
     time: int
     cursor: str
-    events: list[_Row]
+    events: msgspec.Raw
 
 
 class _Page(msgspec.Struct):
     cursor: str
-    commits: list[_Commit]
+    commits: msgspec.Raw
 
 
-_decoder = msgspec.msgpack.Decoder(_Page)
+_decode_page = msgspec.msgpack.Decoder(_Page).decode
+_decode_commits = msgspec.msgpack.Decoder(list[_Commit]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[_Row]).decode
+
+_FIXARRAY = range(0x90, 0xA0)
+_ARRAY_BYTES = {0xDC: 2, 0xDD: 4}
+"""How many bytes say how long an array is, by the byte that it begins with."""
 
 
 def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
@@ -82,8 +92,11 @@ def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
     return msgspec.msgpack.encode(whole)
 
 
-def decode_page(body: bytes) -> Page:
+def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
     """Return a page of its bytes; :class:`~yamcs_archive.errors.InvalidInputError` for anything else.
+
+    It may have so many events at most, and as many commits. That is seen before any of them is built: the
+    smallest ones take thirty times as much in memory.
 
     >>> decode_page(b"<html>")
     Traceback (most recent call last):
@@ -91,11 +104,30 @@ def decode_page(body: bytes) -> Page:
     yamcs_archive.errors.InvalidInputError: changes '3c68746d6c3e': cannot be read: ...
     """
     try:
-        found = _decoder.decode(body)
+        found = _decode_page(body)
+        if _elements(found.commits) > events_max:
+            raise _too_many("commits", events_max)
+        commits = _decode_commits(found.commits)
+        if sum(_elements(commit.events) for commit in commits) > events_max:
+            raise _too_many("events", events_max)
+        return Page(
+            [
+                SentCommit(commit.time, list(starmap(Event, _decode_rows(commit.events))), commit.cursor)
+                for commit in commits
+            ],
+            found.cursor,
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError("changes", body[:20].hex(), f"cannot be read: {error}") from None
-    commits = [
-        SentCommit(commit.time, list(starmap(Event, commit.events)), commit.cursor)
-        for commit in found.commits
-    ]
-    return Page(commits, found.cursor)
+
+
+def _elements(array: msgspec.Raw) -> int:
+    """Return how many elements an array of msgpack says that it has; 0 for what is none."""
+    head = memoryview(array)
+    if head[0] in _FIXARRAY:
+        return head[0] - _FIXARRAY.start
+    return int.from_bytes(head[1 : 1 + _ARRAY_BYTES.get(head[0], 0)], "big")
+
+
+def _too_many(what: str, most: int) -> InvalidInputError:
+    return InvalidInputError(what, f"of one answer: more than {most}", "is more than an archive sends")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from yamcs_archive.http.openapi import faults
-from yamcs_archive.http.openapi.fields import TIME, given
+from yamcs_archive.http.openapi.fields import COUNT, TIME, given
 from yamcs_archive.http.openapi.operation import Operation, Part, answer, content, ref
 
 _TAG = "Server"
@@ -45,6 +45,7 @@ SCHEMAS: dict[str, Any] = {
             "name": _NAME,
             "missionTime": TIME | {"description": "The server's clock."},
             "state": {"type": "string", "enum": ["RUNNING"]},
+            "eventCount": COUNT | {"description": "Events held. Absent: it cannot be read."},
         },
         ("name", "missionTime", "state"),
     ),

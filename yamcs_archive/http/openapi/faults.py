@@ -24,7 +24,7 @@ MEANING = {
     "ExpiredException": "The event is older than the prune horizon, and is not stored anew.",
     "RequestIdException": "The `Idempotency-Key` was used for another event.",
     "OtherHistoryException": "The cursor is of another history, for instance of before a restore: start"
-    " anew.",
+    " anew. Where the archive was put back to an older state `detail` has the `commit` that it lacks.",
     "CursorGoneException": "Events behind the cursor are pruned; `detail` has the oldest cursor that works.",
     "PayloadTooLargeException": "The body, or one element of a batch, is larger than 8 MiB.",
     "UnsupportedMediaTypeException": "The content encoding is not understood here; the header"

@@ -67,7 +67,8 @@ LIST_CHANGES = Operation(
     tag=_TAG,
     summary="What was stored behind a cursor, in the order in which it was stored.",
     description="Follow `cursor` and you see each event once, however late its generation time. An answer"
-    " without events has the cursor that was given. Cursors stay valid across restarts and maintenance.",
+    " without events has the cursor that was given. Cursors stay valid across restarts and maintenance; one"
+    " of what is not there any more, after the archive was put back to an older state, is refused.",
     parameters=_queried(CHANGES, {"form": FORM}),
     success={
         200: answer(
@@ -75,7 +76,7 @@ LIST_CHANGES = Operation(
             content(
                 either("Changes", "Changes2016"),
                 "`ChangesResponse`",
-                {"one event": {"events": [_EVENT], "cursor": "ZXhhbXBsZSEAAAAAAAAABwAAAAFCVFYQ"}},
+                {"one event": {"events": [_EVENT], "cursor": "AAAAAAAAAAcAAAAAQlRWH2V4YW1wbGUhy4gI-Q"}},
             )
             | {
                 MSGPACK: {
@@ -102,6 +103,39 @@ LIST_EVENTS_POSTED = Operation(
         required=False,
     ),
     success={200: _PAGE},
+    errors=faults.POSTED,
+)
+
+_COUNTED = answer(
+    "The number.", content(ref("EventCount"), "`CountEventsResponse`", {"some": {"count": 1234567}})
+)
+
+COUNT_EVENTS = Operation(
+    id="countEvents",
+    tag=_TAG,
+    summary="How many events there are, or how many are asked for.",
+    description="All, or all of some sources, are counted at once; for anything else history is read, as for"
+    " a stream, of which a server makes some at a time. What chooses a page is passed over.",
+    parameters=_queried(SELECTED),
+    success={200: _COUNTED},
+    errors=faults.READING,
+)
+
+COUNT_EVENTS_POSTED = Operation(
+    id="countEventsPosted",
+    tag=_TAG,
+    summary="The same, asked for in the body.",
+    description="For names with commas and filters of any length. An empty body asks for everything.",
+    body=body(
+        "What is asked for; unknown fields are refused, and so are those that choose a page.",
+        content(
+            ref("CountEvents"),
+            "`CountEventsRequest`",
+            {"warnings of one day": {"severity": "WARNING", "start": "2026-01-01T00:00:00Z"}},
+        ),
+        required=False,
+    ),
+    success={200: _COUNTED},
     errors=faults.POSTED,
 )
 

@@ -158,6 +158,8 @@ SCHEMAS: dict[str, Any] = _EVENTS | {
     "BatchCounts2016": _counts("Event2016"),
     "ListEvents": taken(SELECTED | PAGED | {"instance": _DROPPED}, (), "Which page of which events."),
     "StreamEvents": taken(SELECTED | {"instance": _DROPPED}, (), "Which events."),
+    "CountEvents": taken(SELECTED | {"instance": _DROPPED}, (), "Which events."),
+    "EventCount": given({"count": COUNT | {"description": "How many there are."}}, ("count",)),
     "Sources": given(
         {
             "source": array(TEXT, "The names, under their old name."),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1byamcs_archive_changes.proto\x12\x15yamcs_archive.changes\"1\n\x0f\x43hangesResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x1c\n\nCursorGone\x12\x0e\n\x06oldest\x18\x01 \x01(\t')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1byamcs_archive_changes.proto\x12\x15yamcs_archive.changes\"1\n\x0f\x43hangesResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x1c\n\nCursorGone\x12\x0e\n\x06oldest\x18\x01 \x01(\t\"\x1e\n\x0cOtherHistory\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\x04')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,4 +35,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGESRESPONSE']._serialized_end=103
   _globals['_CURSORGONE']._serialized_start=105
   _globals['_CURSORGONE']._serialized_end=133
+  _globals['_OTHERHISTORY']._serialized_start=135
+  _globals['_OTHERHISTORY']._serialized_end=165
 # @@protoc_insertion_point(module_scope)

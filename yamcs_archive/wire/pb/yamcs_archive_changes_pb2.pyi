@@ -19,3 +19,9 @@ class CursorGone(_message.Message):
     OLDEST_FIELD_NUMBER: _ClassVar[int]
     oldest: str
     def __init__(self, oldest: _Optional[str] = ...) -> None: ...
+
+class OtherHistory(_message.Message):
+    __slots__ = ("commit",)
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    commit: int
+    def __init__(self, commit: _Optional[int] = ...) -> None: ...

@@ -153,7 +153,7 @@ class UserInfo(_message.Message):
     def __init__(self, superuser: _Optional[bool] = ..., active: _Optional[bool] = ..., name: _Optional[str] = ..., displayName: _Optional[str] = ...) -> None: ...
 
 class YamcsInstance(_message.Message):
-    __slots__ = ("name", "missionTime", "state")
+    __slots__ = ("name", "missionTime", "state", "eventCount")
     class InstanceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OFFLINE: _ClassVar[YamcsInstance.InstanceState]
@@ -173,10 +173,12 @@ class YamcsInstance(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     MISSIONTIME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    EVENTCOUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     missionTime: _timestamp_pb2.Timestamp
     state: YamcsInstance.InstanceState
-    def __init__(self, name: _Optional[str] = ..., missionTime: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[YamcsInstance.InstanceState, str]] = ...) -> None: ...
+    eventCount: int
+    def __init__(self, name: _Optional[str] = ..., missionTime: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[YamcsInstance.InstanceState, str]] = ..., eventCount: _Optional[int] = ...) -> None: ...
 
 class ListInstancesResponse(_message.Message):
     __slots__ = ("instances",)
@@ -266,6 +268,30 @@ class StreamEventsRequest(_message.Message):
     q: str
     filter: str
     def __init__(self, instance: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[_Iterable[str]] = ..., severity: _Optional[str] = ..., q: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+
+class CountEventsRequest(_message.Message):
+    __slots__ = ("instance", "start", "stop", "source", "severity", "q", "filter")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    start: _timestamp_pb2.Timestamp
+    stop: _timestamp_pb2.Timestamp
+    source: _containers.RepeatedScalarFieldContainer[str]
+    severity: str
+    q: str
+    filter: str
+    def __init__(self, instance: _Optional[str] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[_Iterable[str]] = ..., severity: _Optional[str] = ..., q: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+
+class CountEventsResponse(_message.Message):
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...
 
 class ListEventSourcesResponse(_message.Message):
     __slots__ = ("source", "sources")

@@ -1,0 +1,96 @@
+"""How many events an instance holds, without reading any: from what is kept of its sources, and of commits.
+
+1. What is kept of a source says how many events it has. Adding up a hundred thousand of them takes a tenth of
+   a second, so the sum is kept, with the commit that it is of, and the events of later commits are added.
+2. A sum that is of another history than what is stored now counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.storage.commits import commit_key, decode_commit, fingerprint
+from yamcs_archive.storage.environment import Environment
+from yamcs_archive.storage.sources import decode_source
+
+_SOURCES_FEW = 500
+"""So many are added up each time: half a millisecond."""
+_RECORDS_MAX = 500
+"""Of so many commits, or packs of them, the events are added to a sum that is known."""
+
+
+class _Sum(NamedTuple):
+    commit: int
+    fingerprint: int
+    events: int
+
+
+class Counter:
+    """Counts the events of one instance. Safe to use from many threads."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._known: _Sum | None = None  # replaced, never changed
+
+    def all(self, horizon: int | None) -> int:
+        """Return how many events there are, those included that are pruned and not deleted yet."""
+        with self._environment.read() as transaction:
+            sources = self._environment.databases["sources"]
+            # Deleting takes events away without a commit of their own, so a sum would not hold.
+            if horizon is not None or transaction.stat(sources)["entries"] <= _SOURCES_FEW:
+                return _added_up(transaction.cursor(sources))
+            found = self._gone_on(transaction) or self._begun(transaction, sources)
+        self._known = found
+        return found.events
+
+    def of(self, names: Iterable[str]) -> int:
+        """Return how many events the sources of those names have, likewise."""
+        with self._environment.read() as transaction:
+            sources = self._environment.databases["sources"]
+            keys = [name.encode() for name in names]
+            pairs = [(key, value) for key in keys if (value := transaction.get(key, db=sources)) is not None]
+        return _added_up(pairs)
+
+    def _gone_on(self, transaction: lmdb.Transaction[bytes]) -> _Sum | None:
+        """Return the sum that is known with the events of later commits; None where it is of no use."""
+        known = self._known
+        if known is None:
+            return None
+        cursor = transaction.cursor(self._environment.databases["commits"])
+        key = commit_key(known.commit)
+        if not cursor.set_range(key):
+            cursor.last()
+        elif cursor.key() != key:
+            cursor.prev()
+        events = known.events
+        for records, pair in enumerate(cursor.iternext()):
+            record = decode_commit(*pair)
+            if records == 0:
+                at = known.commit - record.first
+                if not 0 <= at < len(record.times) or known.fingerprint != fingerprint(
+                    known.commit, record.times[at], record.events[at]
+                ):
+                    return None
+                events += sum(record.events[at + 1 :])
+            elif records < _RECORDS_MAX:
+                events += sum(record.events)
+            else:
+                return None
+            last = record
+        return _Sum(last.last, fingerprint(last.last, last.times[-1], last.events[-1]), events)
+
+    def _begun(self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database) -> _Sum:
+        """Return the sum over all sources."""
+        events = _added_up(transaction.cursor(sources))
+        cursor = transaction.cursor(self._environment.databases["commits"])
+        if not cursor.last():
+            return _Sum(0, fingerprint(0, 0, 0), events)
+        head = decode_commit(*cursor.item())
+        return _Sum(head.last, fingerprint(head.last, head.times[-1], head.events[-1]), events)
+
+
+def _added_up(pairs: Iterable[tuple[bytes, bytes]]) -> int:
+    return sum([decode_source(key, value)[1].events for key, value in pairs])
