@@ -313,8 +313,7 @@ class Instance:
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
         (5, 2, 1, 0)
         """
-        bounds = _query(start, stop, sources)._replace(given_up=given_up)
-        query = self._query(bounds, min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
         return 0 if query is None else self._store.count(query)
 
     def _query(

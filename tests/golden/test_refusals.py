@@ -163,7 +163,7 @@ CASES: dict[str, tuple[str, Change]] = {
     "block, no events": ("has 0 events", header(events=0)),
     "block, too many events": ("has 65537 events", header(events=65_537)),
     "block, another size": ("another content size", header(key_raw=1)),
-    "block, a bomb": ("says that it has", header(body_raw=(16 << 20) + 1)),
+    "block, a bomb": ("says that it has", header(body_raw=(1 << 30) + 1)),
     "block, cut off": ("ends before its stretches", header(text_bytes=10**6)),
     "block, a late part for a main one": ("first checksum of blocks", with_late_as_main),
     "block, more behind": ("there is more", with_a_byte_behind),

@@ -60,8 +60,8 @@ class Interrupts:
     def into(self, act: Callable[[], object]) -> KeyboardInterrupt:
         """Do something again and again until an interrupt comes; return that."""
         try:
-            self._armed = True
             while True:
+                self._armed = True  # again: where C code calls Python it may swallow one
                 act()
         except KeyboardInterrupt as interrupt:
             self.count += 1

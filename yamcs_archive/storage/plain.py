@@ -22,9 +22,19 @@ _UTF8_BYTES_MAX = 4
 _MESSAGE_CHARACTERS = 4096
 """Longer messages are looked at one by one, so that what is encoded together stays small."""
 _TOGETHER = 1_000
-_short_texts = list[Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARACTERS)]]
 _encoder = msgspec.msgpack.Encoder()
 _kept = threading.local()
+
+
+class _ShortTexts(msgspec.Struct):
+    """Messages that are checked together.
+
+    A type of its own: of a list's msgspec asks for the hash, which is written in Python, and swallows a
+    KeyboardInterrupt in it; and that takes longer than to check a few.
+    """
+
+    texts: list[Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARACTERS)]]
+
 
 _ROOM_BYTES_MAX = 1 << 20
 _ARRAY_HEAD_BYTES = 3
@@ -52,7 +62,7 @@ def are_messages(column: list[Any]) -> bool:
     if not all_of(column, str):  # msgspec takes members of a StrEnum for their values
         return False
     try:
-        msgspec.convert(column, _short_texts)
+        msgspec.convert({"texts": column}, _ShortTexts)
     except msgspec.ValidationError:
         return all(len(text.encode()) <= MESSAGE_BYTES_MAX for text in column)
     room: bytearray | None = getattr(_kept, "room", None)
