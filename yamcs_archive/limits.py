@@ -268,3 +268,7 @@ REQUEST_IDS_MAX = 1_000_000
 
 REQUESTS_SWEPT_MAX = 10_000
 """Ids that are looked at, and deleted if they are old, at once: the writer is held for some milliseconds."""
+
+READY_BYTES_MIN = 2 << 20
+"""Bytes that must be free on the file system for a server to call itself ready: for the largest event, and
+for the pages that its commit writes beside it."""

@@ -213,7 +213,9 @@ def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, wat
     for ended, server in enumerate((waitress_server, granian_server), 1):
         with server(archive) as port:
             with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
-                raw.sendall(f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+                raw.sendall(
+                    f"POST {STREAM} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()
+                )
                 assert raw.recv(100)
             wait_until(lambda wanted=["ended"] * ended: watched == wanted)
 

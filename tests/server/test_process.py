@@ -174,7 +174,9 @@ def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_
         socket.create_connection(("127.0.0.1", served.port)) as slow,
     ):
         slow.settimeout(WAIT_S)
-        slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        slow.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        )
         slow.sendall(body[:5])
         post(served.connect(), {"message": "later"})  # the slow one came before it, so it is accepted too
         served.process.send_signal(signal.SIGTERM)
@@ -202,7 +204,7 @@ def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path,
         serving(tmp_path / "data", *how, "--stop-wait", 1) as served,
         socket.create_connection(("127.0.0.1", served.port)) as stuck,
     ):
-        stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf".encode())
         post(served.connect(), {"message": "acknowledged"})
         status, complaints = served.stop()
         assert status == 0

@@ -47,6 +47,8 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Iterable[bytes] = b""
+    refusal: tuple[str, str] | None = None
+    """Of what is refused though nothing is wrong with the request: its kind, and why; for the log."""
 
     @property
     def reason(self) -> str:
@@ -61,6 +63,20 @@ class Response:
         """Return the response with further headers."""
         return replace(self, headers=(*self.headers, *headers))
 
+    def without_body(self) -> Response:
+        """Return the answer to a HEAD: all that the response would have, but for its body.
+
+        >>> Response(200, (("content-length", "1"),), b"a").without_body().body
+        b''
+        """
+        if close := getattr(self.body, "close", None):
+            close()
+        return replace(self, body=b"")
+
+    def then(self, finish: Finish) -> Response:
+        """Return what ``finish`` makes of the response."""
+        return finish(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -74,15 +90,17 @@ class Pending:
     poll: bool = False
     """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
     work: Work = Work.PAGE
+    is_large: Callable[[Future[Any]], bool] = lambda _: False
+    """Says of the future, once it is done, that to make the answer of it is no quick work after all."""
 
     def wait(self) -> Response:
         """Block until the future is done and return the response."""
         self.future.exception()
         return self.finish(self.future)
 
-    def with_headers(self, headers: Headers) -> Pending:
-        """Return the answer with further headers on its response."""
-        return replace(self, finish=lambda future: self.finish(future).with_headers(headers))
+    def then(self, finish: Finish) -> Pending:
+        """Return the answer with what ``finish`` makes of its response."""
+        return replace(self, finish=lambda future: finish(self.finish(future)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +123,18 @@ class Call:
     stream: Callable[[Iterable[bytes]], Response] | None = None
     give_up: Callable[[], None] = lambda: None
 
-    def with_headers(self, headers: Headers) -> Call:
-        """Return the call with further headers on each of its answers."""
+    def then(self, finish: Finish) -> Call:
+        """Return the call with what ``finish`` makes of each of its answers."""
         stream = self.stream
         return replace(
             self,
-            run=lambda body: self.run(body).with_headers(headers),
-            too_large=lambda: self.too_large().with_headers(headers),
-            cut_off=lambda got, said: self.cut_off(got, said).with_headers(headers),
-            crowded=lambda: self.crowded().with_headers(headers),
-            stream=stream and (lambda chunks: stream(chunks).with_headers(headers)),
+            run=lambda body: self.run(body).then(finish),
+            too_large=lambda: finish(self.too_large()),
+            cut_off=lambda got, said: finish(self.cut_off(got, said)),
+            crowded=lambda: finish(self.crowded()),
+            stream=stream and (lambda chunks: finish(stream(chunks))),
         )
+
+
+Finish = Callable[[Response], Response]
+"""What is done with every answer to a request, whichever it is."""

@@ -25,6 +25,7 @@ from yamcs_archive.limits import (
     LARGE_ANSWER_BYTES,
     LARGE_TEXT_BYTES,
     MAKING_BYTES,
+    PAGE_BYTES_MAX,
 )
 
 _WRITTEN_BYTES = 256 << 10
@@ -109,6 +110,16 @@ class Hold:
             return False
         self.bytes = MAKING_BYTES
         return True
+
+    def makes(self, text_bytes: int) -> None:
+        """Note how much text an answer has that is about to be made; where that is much, wait for room.
+
+        It is made where there is none in 2 s as well: what it tells is done already, and told once.
+        """
+        if text_bytes > LARGE_TEXT_BYTES and not self.bytes:
+            size_bytes = min(MAKING_BYTES, text_bytes * (MAKING_BYTES // PAGE_BYTES_MAX))
+            if self._room.take(size_bytes, ANSWER_WAIT_S):
+                self.bytes = size_bytes
 
     def kept(self, response: Response) -> Response:
         """Return an answer that was made; if it is large, it is held until it was written, part by part."""

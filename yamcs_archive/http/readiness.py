@@ -1,0 +1,48 @@
+"""Whether a server is ready for what it serves: the archive is there, and events that may be stored can be.
+
+A look costs a system call and writes nothing: it is made every few seconds, by more than one. What only an
+attempt would show (a quota, a medium that fails) is known from the attempts of others, while they are fresh.
+"""
+
+from __future__ import annotations
+
+import os
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.refusals import Refusals
+from yamcs_archive.limits import READY_BYTES_MIN
+
+_FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
+"""Refusals after which the next event will hardly fare better."""
+
+
+def unready(archive: Archive, refusals: Refusals) -> str | None:
+    """Return why an archive cannot do what it is served for, None where it can.
+
+    One that is open for reading need not take events.
+
+    >>> unready(Archive.open(directory), Refusals()) is None
+    True
+    """
+    if archive.closed:
+        return "the archive is closed; restart the server"
+    try:
+        room = os.statvfs(archive.path)
+    except OSError as error:
+        return f"{archive.path} cannot be looked at ({error.strerror}): bring the archive back"
+    if archive.readonly:
+        return None
+    # f_bavail: what a process without privileges may use.
+    if room.f_bavail * room.f_frsize < READY_BYTES_MIN:
+        return f"the file system of {archive.path} is full; make room"
+    failing = (why for kind in _FAILING if (why := refusals.why(kind)) is not None)
+    return next(failing, None)
+
+
+def takes_events(archive: Archive, name: str) -> bool:
+    """Say whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
+    try:
+        return archive.instance(name).mirrored is None
+    except ArchiveError:
+        return False
