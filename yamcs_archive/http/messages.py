@@ -59,6 +59,11 @@ class Response:
         """
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
+    @property
+    def length_known(self) -> bool:
+        """True where its headers say how long the body is."""
+        return any(name == "content-length" for name, _ in self.headers)
+
     def with_headers(self, headers: Headers) -> Response:
         """Return the response with further headers."""
         return replace(self, headers=(*self.headers, *headers))

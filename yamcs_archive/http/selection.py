@@ -182,8 +182,8 @@ def parameters(query: str) -> dict[str, list[str]]:
         raise InvalidInputError("query", query, f"{rule}, or in the body of events:list")
     try:
         return parse_qs(query, keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError as error:
-        raise InvalidInputError("query", error.object, "must be UTF-8") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError("query", query, "must be UTF-8, and some of its escapes (%FF) are not") from None
 
 
 def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
