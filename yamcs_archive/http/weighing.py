@@ -43,7 +43,8 @@ class Room:
     def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._given = threading.Condition()
-        self._held = 0
+        self.held = 0
+        """Bytes that are held at present."""
         self.waiting = 0
         """How many wait."""
 
@@ -54,7 +55,7 @@ class Room:
         """
         until = monotonic() + wait_s
         with self._given:
-            while self._held and self._held + size_bytes > self._bytes_max:
+            while self.held and self.held + size_bytes > self._bytes_max:
                 left_s = until - monotonic()
                 if left_s <= 0 or self.waiting >= ANSWERS_WAITING_MAX:
                     return False
@@ -63,13 +64,13 @@ class Room:
                     self._given.wait(left_s)
                 finally:
                     self.waiting -= 1
-            self._held += size_bytes
+            self.held += size_bytes
         return True
 
     def add(self, size_bytes: int) -> None:
         """Take so much whether it is there or not, or give it back where it is negative."""
         with self._given:
-            self._held += size_bytes
+            self.held += size_bytes
             self._given.notify_all()
 
 
