@@ -81,10 +81,20 @@ def test_any_text_may_stand_in_a_path(hostile: Feed, method: str, path: str, nam
     assert answer.status in (200, 400, 404, 405, 501)
 
 
+def not_for_long(wait: str) -> str:
+    """Return what may be given as ``wait``: any text, but no time that an answer would take for ever to come in."""
+    try:
+        return "0.001" if float(wait) > 0 else wait
+    except ValueError:
+        return wait
+
+
 @fixtures_last
 @given(st.sampled_from(QUERIED), values, st.booleans())
 def test_any_text_may_stand_in_a_query(hostile: Feed, asked: tuple[str, str], value: str, raw: bool) -> None:
     path, name = asked
+    if name == "wait":
+        value = not_for_long(value)
     shown = value.encode().decode("latin-1") if raw else quote(value)
     shown = shown.replace("#", "") if raw else shown
     answer = well_answered(hostile("GET", f"{path.replace('{instance}', 'sim')}?{name}={shown}"))
