@@ -156,7 +156,7 @@ def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
     ],
 )
 def test_what_has_a_preflight_is_a_404_and_no_network_failure(served: Served, method: str, path: str) -> None:
-    """It sends these with a JSON content type: the browser asks first, and what is no success is a failure to it.
+    """It sends these with a JSON content type, so the browser asks first, and fails where that is no success.
 
     Of a 404 it makes an empty list; of a network failure an error, and its whole tree is lost.
     """

@@ -1,4 +1,4 @@
-"""Small things that a request may say: where it is mounted, in which coding, by which parameter; and the answers."""
+"""Small things that a request may say: where it is mounted, its coding, its parameters; and the answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.http.conforms import DOCUMENT
-from tests.http.feeds import Exchange, Feed, core_feed, wsgi_feed
+from tests.http.feeds import Exchange, Feed
 from tests.http.test_api import error_of
 from tests.http.test_asgi import run
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.http.routes import below
 from yamcs_archive.http.wsgi import create_app
 
@@ -50,7 +49,7 @@ def test_a_mount_ends_where_a_segment_of_the_path_does(
     assert run(exchange).started["status"] == status
     statuses: list[str] = []
     environ = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": mount, "PATH_INFO": path}
-    list(create_app(archive)(environ, lambda status, _: statuses.append(status)))  # type: ignore[arg-type,return-value]
+    list(create_app(archive)(environ, lambda status, _: statuses.append(status)))  # type: ignore[arg-type]
     assert statuses[0][:3] == str(status)
 
 
@@ -190,10 +189,8 @@ def test_a_carriage_return_within_a_field_ends_no_row(
     rows = list(csv.reader(io.StringIO(answer.body.decode(), newline=""), delimiter=sign))
     assert [row[4] for row in rows[1:]] == [text.strip(" \r\n") for text in texts]
     assert [(row[0], row[3]) for row in rows[1:]] == [(f"S{n}\rx", "T\rU") for n in range(len(texts))]
-    assert b"\nS" not in answer.body.replace(
-        b'\n"S', b""
-    )  # each source is quoted, none of the plain texts is
-    assert (b"plain" in answer.body) and (b'"plain"' not in answer.body)
+    assert b"plain" in answer.body
+    assert b'"plain"' not in answer.body
 
 
 def test_a_number_that_is_too_large_is_named(core: Feed, sim: Instance) -> None:

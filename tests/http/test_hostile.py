@@ -82,7 +82,7 @@ def test_any_text_may_stand_in_a_path(hostile: Feed, method: str, path: str, nam
 
 
 def not_for_long(wait: str) -> str:
-    """Return what may be given as ``wait``: any text, but no time that an answer would take for ever to come in."""
+    """Return what may be given as ``wait``: any text, but no time that would be waited for."""
     try:
         return "0.001" if float(wait) > 0 else wait
     except ValueError:

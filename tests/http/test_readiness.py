@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from tests.http.feeds import Answer, core_feed
 from yamcs_archive import Archive, Instance
 from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
-from yamcs_archive.http import readiness, refusals
+from yamcs_archive.http import refusals
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.http.refusals import INTERVAL_S, QUIET_S, Refusals
@@ -45,7 +45,7 @@ def test_a_full_file_system_is_not_ready(
         (0, False),
         (1 << 40, True),
     ]:
-        monkeypatch.setattr(readiness.os, "statvfs", room_of(free_bytes))
+        monkeypatch.setattr(os, "statvfs", room_of(free_bytes))
         answer = send("GET", "/readyz")
         if ready:
             assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": ["sim"]}
@@ -71,7 +71,7 @@ def test_an_archive_that_is_open_for_reading_is_ready_to_be_read(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(archive.path, readonly=True) as reading:
-        monkeypatch.setattr(readiness.os, "statvfs", room_of(0))  # which matters to who writes only
+        monkeypatch.setattr(os, "statvfs", room_of(0))  # which matters to who writes only
         answer = core_feed(reading)("GET", "/readyz")
         assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": []}
 
@@ -85,7 +85,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that spells are measured by, in seconds; and nothing happens by itself."""
     now = [1000.0]
     made = Refusals.__init__
@@ -141,13 +141,13 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
         assert logged(caplog) == []
         clock[0] += 1
         spells.look()
-        assert logged(caplog) == ["requests are refused still: 507 OutOfSpaceException: 62 in 59 s"]
+        assert logged(caplog) == ["requests are still refused: 507 OutOfSpaceException: 62 so far, in 59 s"]
     assert send("POST", EVENTS, '{"message": "m"}').status == 200  # ends nothing: others may still fail
     spells.look()
     assert logged(caplog) == []
     clock[0] += QUIET_S
     spells.look()
-    assert logged(caplog) == ["requests are refused no longer: 507 OutOfSpaceException: 62 in 59 s"]
+    assert logged(caplog) == ["requests were refused: 507 OutOfSpaceException: 62 in 59 s, none since then"]
     spells.look()
     assert logged(caplog) == []
 
@@ -190,7 +190,7 @@ def test_too_many_streams_are_a_spell_too(
         answer.body.close()
     core.end_polls()
     [line] = logged(caplog)
-    assert "until the end: 503 ServiceUnavailableException: 5 in" in line
+    assert "503 ServiceUnavailableException: 5 in 0 s, when serving ended" in line
 
 
 def test_a_spell_is_looked_after_without_a_further_request(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,6 +207,6 @@ def test_a_spell_is_looked_after_without_a_further_request(caplog: pytest.LogCap
     now[0] += QUIET_S
     calls.pop()()
     assert calls == []
-    assert logged(caplog)[-1] == "requests are refused no longer: 507 OutOfSpaceException: 4 in 27 s"
+    assert logged(caplog)[-1] == "requests were refused: 507 OutOfSpaceException: 4 in 27 s, none since then"
     spells.note("507 OutOfSpaceException", "again")
     assert len(calls) == 1

@@ -1,4 +1,4 @@
-"""Protobuf fields that there are none of: a 400 with the number, at every depth, on every route that takes any."""
+"""Protobuf fields that there are none of: a 400 with the number, at every depth, on every route."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def posted(route: str, body: bytes) -> tuple[str, bytes]:
     ids=["message", "time", "extra"],
 )
 def test_an_event_with_a_field_that_there_is_none_of_is_refused(
-    core: Feed, sim: Instance, field: bytes, route: str, path: str, number: int | None, nested: bytes
+    core: Feed, sim: Instance, *, field: bytes, route: str, path: str, number: int | None, nested: bytes
 ) -> None:
     whole = EVENT.SerializeToString()
     for inner in (field + nested, nested + field):  # before and after those that are known
@@ -94,7 +94,7 @@ ASKED: list[tuple[str, Message, int]] = [
 @unknown
 @pytest.mark.parametrize(("target", "message", "start"), ASKED, ids=lambda part: str(part)[:30])
 def test_a_request_for_events_with_a_field_that_there_is_none_of_is_refused(
-    core: Feed, sim: Instance, field: bytes, target: str, message: Any, start: int
+    core: Feed, sim: Instance, *, field: bytes, target: str, message: Any, start: int
 ) -> None:
     whole = message.SerializeToString()
     assert core("POST", target, whole + within(start, TIME), SENT).status == 200

@@ -14,7 +14,7 @@ import pytest
 from tests.http.feeds import Exchange, Feed, core_feed, whole
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import OutcomeUnknownError
-from yamcs_archive.http import creating, weighing
+from yamcs_archive.http import creating, replies, weighing
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.bodies import Bodies
 from yamcs_archive.http.bridging import Inflow
@@ -326,7 +326,7 @@ def test_a_large_conflict_is_written_on_a_thread(
 ) -> None:
     sim.append(stored_event(size))  # and the source of what is offered is a byte
     seen: list[bool] = []
-    real = creating.error_reply
+    real = replies.error_reply
 
     def watched(*arguments: Any) -> Response:
         seen.append(threading.current_thread() is threading.main_thread())

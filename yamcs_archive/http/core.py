@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from yamcs_archive.archive import Archive
@@ -34,6 +35,10 @@ _log = logging.getLogger(__name__)
 
 _LENGTH_DIGITS_MAX = 19
 """Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
+
+
+_Finish = Callable[[Response], Response]
+"""What is done with every answer to a request, whichever it is."""
 
 
 class _Flag:
@@ -92,11 +97,11 @@ class Core:
             self._check_host(head)
         except HttpError as error:
             return self.refused(head, error)
-        headers = self._origins.headers(head)
-        begun = self._preflight(head) or self._begin(head)
-        return begun.then(lambda response: self._finished(response, head, headers))
+        finish = partial(self._finished, head, self._origins.headers(head))
+        preflight = self._preflight(head)
+        return self._begin(head, finish) if preflight is None else finish(preflight)
 
-    def _finished(self, response: Response, head: Head, headers: Headers) -> Response:
+    def _finished(self, head: Head, headers: Headers, response: Response) -> Response:
         """Return an answer as it leaves, whatever it answers and however it came about."""
         if response.refusal is not None:
             self._refusals.note(*response.refusal)
@@ -127,14 +132,14 @@ class Core:
 
     def refused(self, head: Head, error: ArchiveError) -> Response:
         """Return the answer to a request, or to a handshake, that fails with an error."""
-        return self._finished(error_reply(error, _reply_type(head)), head, self._origins.headers(head))
+        return self._finished(head, self._origins.headers(head), error_reply(error, _reply_type(head)))
 
     def _preflight(self, head: Head) -> Response | None:
         if head.method != "OPTIONS":
             return None
         return self._origins.preflight(head, _methods(find(head.path)[0]))
 
-    def _begin(self, head: Head) -> Response | Call:
+    def _begin(self, head: Head, finish: _Finish) -> Response | Call:
         media = _reply_type(head)
         try:
             route, names = _routed(head)
@@ -142,7 +147,7 @@ class Core:
                 raise _forbidden(refusal)
             length = _content_length(head.headers)
             if route.streams:
-                return self._streaming(route, head, names, media)
+                return self._streaming(route, head, names, media, finish)
             if length is not None and length > BODY_BYTES_MAX:
                 raise _too_large()
             if (encoding := content_encoding(head.headers)) != "identity":
@@ -154,7 +159,7 @@ class Core:
                     (("accept-encoding", "identity"),),
                 )
         except ArchiveError as error:
-            return error_reply(error, media)
+            return finish(error_reply(error, media))
 
         given_up = _Flag()
         unbounded = route.unbounded and head.method != "HEAD"  # of which nothing is read
@@ -173,31 +178,31 @@ class Core:
                 refusals=self._refusals,
             )
             if unbounded:
-                return self._unbounded(route, request)
+                return finish(self._unbounded(route, request))
             with hold:
                 answer = _run(route, request)
                 if isinstance(answer, Response):
-                    return hold.kept(compressed(answer, head.headers))
-            finish = answer.finish
+                    return finish(hold.kept(compressed(answer, head.headers)))
+            made = answer.finish
 
             def finished(done: Future[Any]) -> Response:
                 with hold:
-                    return hold.kept(compressed(finish(done), head.headers))
+                    return finish(hold.kept(compressed(made(done), head.headers)))
 
-            answer = replace(answer, finish=finished)
+            answer = Pending(answer.future, finished, answer.poll, answer.work, answer.is_large)
             if answer.poll:
                 try:
                     return self._polls.admit(answer)
                 except ArchiveError as error:
-                    return error_reply(error, media)
+                    return finish(error_reply(error, media))
             return answer
 
         return Call(
             BODY_BYTES_MAX,
             run,
-            too_large=lambda: error_reply(_too_large(), media),
-            cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
-            crowded=lambda: error_reply(_crowded(), media),
+            too_large=lambda: finish(error_reply(_too_large(), media)),
+            cut_off=lambda got, said: finish(error_reply(CutOffError(got, said), media)),
+            crowded=lambda: finish(error_reply(_crowded(), media)),
             work=Work.LONG if unbounded else route.work,
             give_up=given_up.raise_it,
         )
@@ -207,7 +212,9 @@ class Core:
         self._refusals.end()
         self._polls.end()
 
-    def _streaming(self, route: Route, head: Head, names: Mapping[str, str], media: str) -> Call:
+    def _streaming(
+        self, route: Route, head: Head, names: Mapping[str, str], media: str, finish: _Finish
+    ) -> Call:
         """Return the call of a route whose body is read as it comes.
 
         A client that sends slowly holds a thread meanwhile, so only so many may: the others are left for
@@ -216,22 +223,25 @@ class Core:
 
         def stream(chunks: Iterable[bytes]) -> Response:
             if not self._batches.acquire(blocking=False):
-                return error_reply(_too_many(BATCHES_MAX, "batches"), media)
+                return finish(error_reply(_too_many(BATCHES_MAX, "batches"), media))
             hold = Hold(self._room)
             try:
-                answer = _run(route, Request(self._archive, head, names, b"", media, hold, chunks))
+                answer = _run(
+                    route,
+                    Request(self._archive, head, names, b"", media, hold, chunks, refusals=self._refusals),
+                )
                 response = answer if isinstance(answer, Response) else answer.wait()
                 with hold:
-                    return hold.kept(compressed(response, head.headers))
+                    return finish(hold.kept(compressed(response, head.headers)))
             finally:
                 self._batches.release()
 
         return Call(
             BODY_BYTES_MAX,
             lambda body: stream([body] if body else []),
-            too_large=lambda: error_reply(_too_large(), media),
-            cut_off=lambda got, said: error_reply(CutOffError(got, said), media),
-            crowded=lambda: error_reply(_crowded(), media),
+            too_large=lambda: finish(error_reply(_too_large(), media)),
+            cut_off=lambda got, said: finish(error_reply(CutOffError(got, said), media)),
+            crowded=lambda: finish(error_reply(_crowded(), media)),
             work=Work.LONG,
             stream=stream,
         )

@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 
@@ -56,6 +57,11 @@ def qualities(text: str) -> dict[str, float]:
     return found
 
 
+_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+"""Lists that are remembered, and how long they are: a client sends the same ones with each request."""
+_known = lru_cache(_KEPT)(qualities)
+
+
 def _read(element: str) -> tuple[str, float]:
     """Return a name and its quality; no name where the element breaks the grammar."""
     parts = [part.strip(" \t").lower() for part in _PARTS.findall(element)]
@@ -74,19 +80,24 @@ def _read(element: str) -> tuple[str, float]:
     return (name, quality) if _NAME.fullmatch(name) else ("", 0.0)
 
 
-def preferred(accept: str, others: Sequence[str]) -> str:
+def preferred(accept: str, others: tuple[str, ...]) -> str:
     """Return which media type an Accept asks for: one of ``others``, or JSON.
 
     JSON's quality is that of its own name, else that of ``application/*``, else that of ``*/*``. Of others
     with one quality the first is taken.
 
-    >>> preferred("application/protobuf, */*;q=0.1", [PROTOBUF])
+    >>> preferred("application/protobuf, */*;q=0.1", (PROTOBUF,))
     'application/protobuf'
-    >>> preferred("application/protobuf, */*", [PROTOBUF])
+    >>> preferred("application/protobuf, */*", (PROTOBUF,))
     'application/json'
     """
-    if accept in others:  # as the official clients send it
-        return accept
+    if len(accept) <= _KEPT_CHARACTERS_MAX:
+        return _preferred(accept, others)
+    return _preferred.__wrapped__(accept, others)
+
+
+@lru_cache(_KEPT)
+def _preferred(accept: str, others: tuple[str, ...]) -> str:
     given = qualities(accept)
     chosen, most = JSON, next((given[name] for name in (JSON, "application/*", "*/*") if name in given), 0.0)
     for other in others:
@@ -115,8 +126,11 @@ def takes_gzip(headers: Mapping[str, str]) -> bool:
     >>> takes_gzip({"accept-encoding": "br, X-GZip;q=0.5"}), takes_gzip({"accept-encoding": "gzip;q=0, *"})
     (True, False)
     """
-    text = headers.get("accept-encoding", "")
-    return bool(text) and qualities(text).get("gzip", 0.0) > 0
+    text = headers.get("accept-encoding")
+    if not text:
+        return False
+    given = _known(text) if len(text) <= _KEPT_CHARACTERS_MAX else qualities(text)
+    return given.get("gzip", 0.0) > 0
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:

@@ -17,12 +17,12 @@ _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
 """Refusals after which the next event will hardly fare better."""
 
 
-def unready(archive: Archive, refusals: Refusals) -> str | None:
+def unready(archive: Archive, refusals: Refusals | None = None) -> str | None:
     """Return why an archive cannot do what it is served for, None where it can.
 
     One that is open for reading need not take events.
 
-    >>> unready(Archive.open(directory), Refusals()) is None
+    >>> unready(Archive.open(directory)) is None
     True
     """
     if archive.closed:
@@ -36,6 +36,8 @@ def unready(archive: Archive, refusals: Refusals) -> str | None:
     # f_bavail: what a process without privileges may use.
     if room.f_bavail * room.f_frsize < READY_BYTES_MIN:
         return f"the file system of {archive.path} is full; make room"
+    if refusals is None:
+        return None
     failing = (why for kind in _FAILING if (why := refusals.why(kind)) is not None)
     return next(failing, None)
 

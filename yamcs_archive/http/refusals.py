@@ -87,10 +87,10 @@ class Refusals:
         with self._guard:
             for kind, spell in list(self._spells.items()):
                 if now_s - spell.last_s >= QUIET_S:
-                    lines.append((kind, self._spells.pop(kind), "no longer"))
+                    lines.append((kind, self._spells.pop(kind), _OVER))
                 elif now_s - spell.said_s >= INTERVAL_S:
                     spell.said_s = now_s
-                    lines.append((kind, spell, "still"))
+                    lines.append((kind, spell, _GOES_ON))
             self._watched = bool(self._spells)
             goes_on = self._watched
         for line in lines:
@@ -104,10 +104,13 @@ class Refusals:
             self._ended = True
             spells, self._spells = self._spells, {}
         for kind, spell in spells.items():
-            _say(kind, spell, "until the end")
+            _say(kind, spell, _ENDED)
 
 
-def _say(kind: str, spell: _Spell, how: str) -> None:
-    _log.warning(
-        "requests are refused %s: %s: %d in %d s", how, kind, spell.count, round(spell.last_s - spell.began_s)
-    )
+def _say(kind: str, spell: _Spell, line: str) -> None:
+    _log.warning(line, kind, spell.count, round(spell.last_s - spell.began_s))
+
+
+_GOES_ON = "requests are still refused: %s: %d so far, in %d s"
+_OVER = "requests were refused: %s: %d in %d s, none since then"
+_ENDED = "requests were refused: %s: %d in %d s, when serving ended"

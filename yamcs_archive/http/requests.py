@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.media import media_type
@@ -33,7 +33,7 @@ class Request:
     """The server carries WebSockets."""
     given_up: Callable[[], bool] | None = None
     """Says True once nobody waits for the answer any longer: reading for it is to end."""
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: Refusals | None = None
     """What is refused at present to others."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from yamcs_archive.http.arrival import list_changes
 from yamcs_archive.http.creating import create_event, create_events
@@ -99,6 +99,15 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     >>> [route.method for route in routes], names
     (['GET', 'POST'], {'instance': 'sim'})
     """
+    return _find(path) if len(path) <= _KEPT_CHARACTERS_MAX else _find.__wrapped__(path)
+
+
+_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+"""Paths that are remembered, and how long they are: clients ask for few, again and again."""
+
+
+@lru_cache(_KEPT)
+def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     for pattern, routes in _TABLE:
         match = pattern.fullmatch(path)
         if match is not None:

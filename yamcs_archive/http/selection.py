@@ -183,7 +183,9 @@ def parameters(query: str) -> dict[str, list[str]]:
     try:
         return parse_qs(query, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        raise InvalidInputError("query", query, "must be UTF-8, and some of its escapes (%FF) are not") from None
+        raise InvalidInputError(
+            "query", query, "must be UTF-8, and some of its escapes (%FF) are not"
+        ) from None
 
 
 def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:

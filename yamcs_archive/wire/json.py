@@ -134,7 +134,9 @@ def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
     for path, text in _texts(value, ""):
         if isinstance(text, _Digits):
             if math.isinf(float(text)):
-                return InvalidInputError(path, text, "is a number beyond 1.8e308, the largest that can be read")
+                return InvalidInputError(
+                    path, text, "is a number beyond 1.8e308, the largest that can be read"
+                )
         elif any("\ud800" <= character <= "\udfff" for character in text):
             return InvalidInputError(path, text, "has a lone surrogate, which UTF-8 cannot hold")
     return InvalidInputError("body", start, f"is not JSON: {error}")
