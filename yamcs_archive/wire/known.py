@@ -26,7 +26,7 @@ _WIRE_TYPES = {
 def check_known(body: bytes, message: Any, within: str = "") -> None:
     """Check that a message that can be parsed, and each message in it, has no field but its own.
 
-    ``within`` is the path of the message itself, with a dot behind it. InvalidInputError with the path of the
+    ``within`` is the path of the message itself, with a dot after it. InvalidInputError with the path of the
     field, and its number.
 
     >>> from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsRequest
