@@ -224,7 +224,7 @@ class Archive:
     def check_writable(self) -> None:
         """Raise what an append would meet now, as far as that can be told without one; it takes some 20 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 1 MiB is left for the files, or
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left for the files, or
         below the process's limit of a file's size, GoneError when the directory or an instance that is open
         is no longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. Instances
         that are copies of served ones are no fault, see

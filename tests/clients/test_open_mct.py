@@ -146,6 +146,36 @@ def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
     assert not {"spaceSystems", "parameters", "overrides", "value"} & found.keys()
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "processors/{}/realtime/queues"),  # at the start, for the tree of commands
+        ("POST", "processors/{}/realtime/alarms/a/b/1:acknowledge"),
+        ("PUT", "processors/{}/realtime/parameters/a/b"),
+        ("PATCH", "mdb/{}/realtime/parameters/a/b"),
+    ],
+)
+def test_what_has_a_preflight_is_a_404_and_no_network_failure(served: Served, method: str, path: str) -> None:
+    """It sends these with a JSON content type, so the browser asks first, and fails where that is no success.
+
+    Of a 404 it makes an empty list; of a network failure an error, and its whole tree is lost.
+    """
+    target = f"/api/{path.format(HISTORY)}"
+    connection = served.connect()
+    asks = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
+    connection.request("OPTIONS", target, headers={"Origin": ORIGIN, "Accept": "*/*", **asks})
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert method in response.headers["access-control-allow-methods"].split(", ")
+    assert "content-type" in response.headers["access-control-allow-headers"].split(", ")
+    headers = {"Origin": ORIGIN, "Content-Type": "application/json"}
+    connection.request(method, target, None if method == "GET" else "{}", headers)
+    response = connection.getresponse()
+    assert (response.status, msgspec.json.decode(response.read())["code"]) == (404, 404)
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
 def test_another_page_is_shown_nothing(served: Served) -> None:
     connection = served.connect()
     target = f"/api/archive/{HISTORY}/events/sources"
@@ -153,7 +183,7 @@ def test_another_page_is_shown_nothing(served: Served) -> None:
     response = connection.getresponse()
     response.read()
     assert response.headers["access-control-allow-origin"] is None
-    assert "Origin" in response.headers.get_all("vary", [])
+    assert response.headers.get_all("vary") == ["Accept, Accept-Encoding, Origin"]
 
 
 # Live updates

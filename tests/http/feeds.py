@@ -69,8 +69,8 @@ def whole(response: Response) -> bytes:
         body.close()
 
 
-def core_feed(archive: Archive, cors_origins: Sequence[str] = ()) -> Feed:
-    core = Core(archive, cors_origins=cors_origins)
+def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Core | None = None) -> Feed:
+    core = core or Core(archive, cors_origins=cors_origins)
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None

@@ -218,7 +218,7 @@ def test_a_client_that_leaves_while_there_is_nothing_to_send_ends_the_reading(
     monkeypatch.setattr(Instance, door, finds_nothing_more)
     with granian_server(archive) as port:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
-            client.sendall(f"{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+            client.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
             assert looking.wait(60)
         assert ended.wait(30)
 
@@ -251,7 +251,7 @@ def test_over_a_socket_an_answer_that_breaks_off_has_no_last_chunk(
 def _raw(port: int) -> bytes:
     """Return all that the server sends until it closes, or until the last chunk."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(f"GET {EXPORT} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        connection.sendall(f"GET {EXPORT} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = b""
         while not received.endswith(b"\r\n0\r\n\r\n") and (part := connection.recv(1 << 20)):
             received += part

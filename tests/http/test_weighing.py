@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -12,22 +13,26 @@ import pytest
 
 from tests.http.feeds import Exchange, Feed, core_feed, whole
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http import weighing
+from yamcs_archive.errors import OutcomeUnknownError
+from yamcs_archive.http import creating, replies, weighing
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.bodies import Bodies
 from yamcs_archive.http.bridging import Inflow
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import MSGPACK, Head, Response
-from yamcs_archive.http.weighing import Room
+from yamcs_archive.http.weighing import Hold, Room
 from yamcs_archive.limits import (
     ANSWERS_BYTES_MAX,
     ANSWERS_WAITING_MAX,
     BODIES_BYTES_MAX,
     BODY_BYTES_MAX,
     LARGE_ANSWER_BYTES,
+    LARGE_TEXT_BYTES,
     MAKING_BYTES,
     MESSAGE_BYTES_MAX,
+    QUICK_BODY_BYTES_MAX,
 )
+from yamcs_archive.results import Appended
 from yamcs_archive.wire import exchange
 
 EVENTS = "/api/archive/sim/events"
@@ -320,3 +325,105 @@ def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
         return waiting
 
     assert asyncio.run(main()) == 101
+
+
+# What is stored, or conflicts with what is stored, may be large where the request is not
+
+
+def stored_event(size: int) -> Event:
+    """An event with so many bytes of text."""
+    return Event("x" * (size - 1), source="S", generation_time=0, seq_number=1)
+
+
+def small_conflict() -> bytes:
+    fields = {"message": "", "source": "S", "time": "1970-01-01T00:00:00Z", "sequenceNumber": 1}
+    return msgspec.json.encode(fields)
+
+
+@pytest.mark.parametrize(
+    ("size", "in_loop"),
+    [(QUICK_BODY_BYTES_MAX - 2, True), (QUICK_BODY_BYTES_MAX - 1, True), (QUICK_BODY_BYTES_MAX, False)],
+)
+def test_a_large_conflict_is_written_on_a_thread(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, size: int, in_loop: bool
+) -> None:
+    sim.append(stored_event(size))  # and the source of what is offered is a byte
+    seen: list[bool] = []
+    real = replies.error_reply
+
+    def watched(*arguments: Any) -> Response:
+        seen.append(threading.current_thread() is threading.main_thread())
+        return real(*arguments)
+
+    monkeypatch.setattr(creating, "error_reply", watched)
+    app, body = create_asgi_app(archive), small_conflict()
+    sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
+    exchange = asyncio.run(sent.run())
+    assert exchange.started["status"] == 409
+    assert len(msgspec.json.decode(b"".join(exchange.chunks))["detail"]["stored"]["message"]) == size - 1
+    assert seen == [in_loop]
+
+
+@pytest.mark.parametrize("what", ["stored", "outcome unknown"])
+def test_other_large_answers_to_one_event_are_written_on_a_thread(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    event = stored_event(MESSAGE_BYTES_MAX)
+    done: Future[Any] = Future()
+    if what == "stored":
+        done.set_result(Appended(event, duplicate=True))
+    else:
+        done.set_exception(OutcomeUnknownError((event,), "sync failed"))
+    monkeypatch.setattr(Instance, "submit", lambda *_, **__: done)
+    name = "_event_reply" if what == "stored" else "error_reply"
+    real, seen = getattr(creating, name), []
+
+    def watched(*arguments: Any) -> Response:
+        seen.append(threading.current_thread() is threading.main_thread())
+        return real(*arguments)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(creating, name, watched)
+    app, body = create_asgi_app(archive), small_conflict()
+    sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
+    exchange = asyncio.run(sent.run())
+    assert exchange.started["status"] == (200 if what == "stored" else 503)
+    assert sum(map(len, exchange.chunks)) > MESSAGE_BYTES_MAX
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("path", [EVENTS, f"{EVENTS}:batch"])
+def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 0.05)
+    sim.append(stored_event(MESSAGE_BYTES_MAX))
+    core = Core(archive)
+
+    def conflict() -> Response:
+        call = core.begin(Head("POST", path))
+        assert not isinstance(call, Response)
+        answer = call.run(small_conflict())
+        return answer if isinstance(answer, Response) else answer.wait()
+
+    room = core._room
+    answers = [conflict()]
+    assert MESSAGE_BYTES_MAX <= room.held < 2 * MESSAGE_BYTES_MAX
+    room.add(ANSWERS_BYTES_MAX)  # as if others held all that there is
+    answers.append(conflict())
+    room.add(-ANSWERS_BYTES_MAX)
+    for answer in answers:
+        assert b"x" * 1000 in whole(answer)
+    assert room.held == 0
+
+
+@pytest.mark.parametrize("large", [LARGE_TEXT_BYTES, LARGE_TEXT_BYTES + 1])
+def test_what_is_known_to_be_large_waits_for_the_room_that_it_needs(large: int) -> None:
+    room = Room()
+    hold = Hold(room)
+    hold.makes(large)
+    assert room.held == (0 if large == LARGE_TEXT_BYTES else 10 * large)
+    hold.makes(8 * MESSAGE_BYTES_MAX)
+    hold.release()
+    hold.makes(8 * MESSAGE_BYTES_MAX)
+    assert room.held == MAKING_BYTES  # however large it is
+    hold.release()

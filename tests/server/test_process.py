@@ -174,7 +174,9 @@ def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_
         socket.create_connection(("127.0.0.1", served.port)) as slow,
     ):
         slow.settimeout(WAIT_S)
-        slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        slow.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        )
         slow.sendall(body[:5])
         post(served.connect(), {"message": "later"})  # the slow one came before it, so it is accepted too
         served.process.send_signal(signal.SIGTERM)
@@ -202,7 +204,7 @@ def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path,
         serving(tmp_path / "data", *how, "--stop-wait", 1) as served,
         socket.create_connection(("127.0.0.1", served.port)) as stuck,
     ):
-        stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        stuck.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf".encode())
         post(served.connect(), {"message": "acknowledged"})
         status, complaints = served.stop()
         assert status == 0
@@ -308,3 +310,31 @@ def test_wsgi_says_that_it_has_no_live_updates(tmp_path: Path) -> None:
         with pytest.raises(websocket.WebSocketBadStatusException, match="501"):
             websocket.create_connection(f"ws://127.0.0.1:{served.port}/api/websocket", timeout=WAIT_S)
         assert post(served.connect(), {"message": "goes on"})["seqNumber"] == 0
+
+
+def test_names_are_those_of_the_flags_and_of_the_address(tmp_path: Path, how: Options) -> None:
+    flags = ("--host", "localhost", "--allowed-host", "ops.example", "--allowed-host", ".in.example")
+    page = ("--cors-origin", "https://page.example")
+    with serving(tmp_path / "data", *how, *flags, *page) as served:
+        connection = served.connect()
+        for host, status in [
+            *(
+                (name, 200)
+                for name in ("ops.example", "a.in.example:1", "page.example", "localhost", "[::1]")
+            ),
+            *((name, 403) for name in ("evil.example", "evil.ops.example", "in.example.test")),
+        ]:
+            for method in ("GET", "HEAD"):
+                connection.request(method, "/healthz", headers={"Host": host})
+                answer = connection.getresponse()
+                assert (answer.status, bool(answer.read())) == (status, method == "GET"), host
+        connection.request("HEAD", "/api/archive/sim:exportEvents")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+        assert answer.headers["content-length"] is None
+        assert served.stop() == (0, "")
+
+
+def test_a_name_that_cannot_be_allowed_is_refused_at_the_start(tmp_path: Path) -> None:
+    text = refused("--data", tmp_path / "data", "--instance", "sim", "--allowed-host", "*")
+    assert "allowed_host '*'" in text

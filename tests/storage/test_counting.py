@@ -173,7 +173,7 @@ def test_of_blocks_that_are_wanted_whole_nothing_is_decoded(
 def test_bad_arguments_are_refused_as_events_refuses_them(archive: Archive, sim: Instance) -> None:
     for error, selection in (
         (InvalidInputError, {"sources": "S"}),
-        (InvalidInputError, {"min_severity": 3}),
+        (InvalidInputError, {"min_severity": 7}),
         (InvalidInputError, {"text": 5}),
         (BadTimeError, {"start": "yesterday"}),
         (FilterError, {"filter": "nosuch=1"}),

@@ -326,7 +326,7 @@ def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
         with pytest.raises(ReadOnlyError):
             reading.instance("sim").check_writable()
     monkeypatch.setattr(os, "statvfs", lambda _: Full)
-    with pytest.raises(OutOfSpaceError, match="less than 1 MiB is left"):
+    with pytest.raises(OutOfSpaceError, match="less than 2 MiB is left"):
         sim.check_writable()
     Full.f_bavail = Full.f_bfree = 256  # 1 MiB
     sim.check_writable()

@@ -74,6 +74,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
     )
     parser.add_argument(
+        "--allowed-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that clients know the server by (ops.example; .example for all below it), beside that of"
+        " --host, localhost, addresses and the hosts of --cors-origin: requests for others are refused;"
+        " repeatable",
+    )
+    parser.add_argument(
         "--mirror-of",
         metavar="FROM-URL",
         type=url_argument,
@@ -105,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         wsgi=options.wsgi,
         stop_wait_s=options.stop_wait,
         cors_origins=options.cors_origin,
+        allowed_hosts=options.allowed_host,
         mirror_of=options.mirror_of,
         map_bytes=options.map_bytes,
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from yamcs_archive.errors import ArchiveError, InvalidInputError
+from yamcs_archive.errors import ArchiveError, BadCursorError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import selection
+from yamcs_archive.http.media import preferred
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Response
 from yamcs_archive.http.replies import error_reply, reply
 from yamcs_archive.http.requests import Request
@@ -86,7 +88,7 @@ def list_changes(request: Request) -> Response | Pending:
             raise InvalidInputError(name, values[name][-1], f"is not one of {', '.join(_PARAMETERS)}")
     last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     request.form = selection.form_of(last.get("form"))
-    media = MSGPACK if _wants_msgpack(request) else request.media
+    media = _media(request)
     default, most = (
         (EXCHANGE_EVENTS_DEFAULT, EXCHANGE_EVENTS_MAX)
         if media == MSGPACK
@@ -100,8 +102,9 @@ def list_changes(request: Request) -> Response | Pending:
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
     asked = _Asked(instance, cursor, limit, request.form, media, request.hold)
-    answer, cursor = asked.answer()
-    if cursor is None or not wait_s:
+    with _naming_after():
+        answer, cursor = asked.answer()
+    if cursor is None or not wait_s or request.head_only:
         return answer
     asked = asked._replace(after=cursor)
 
@@ -109,19 +112,26 @@ def list_changes(request: Request) -> Response | Pending:
         try:
             if not waited.cancelled():
                 waited.result()
-            return asked.answer()[0]
+            with _naming_after():
+                return asked.answer()[0]
         except ArchiveError as error:
             return error_reply(error, request.media, asked.form)
 
     return Pending(instance.arrival(cursor, timeout_s=wait_s), finish, poll=True)
 
 
-def _wants_msgpack(request: Request) -> bool:
-    return request.head.headers.get("accept", "").strip() in (
-        MSGPACK,
-        "application/x-msgpack",
-        "application/vnd.msgpack",
-    )
+def _media(request: Request) -> str:
+    accept = request.head.headers.get("accept")
+    return request.media if accept is None else preferred(accept, (PROTOBUF, MSGPACK))
+
+
+@contextmanager
+def _naming_after() -> Iterator[None]:
+    """Let an error of a cursor name the parameter that the cursor came in."""
+    try:
+        yield
+    except BadCursorError as error:
+        raise BadCursorError("after", error.value, error.rule) from None
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from yamcs_archive.archive import Archive
@@ -17,6 +18,7 @@ from yamcs_archive.http.bridging import Calls, Inflow, Message, Outflow, Pools, 
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
 from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.http.routes import below
 from yamcs_archive.http.websocket import Live
 from yamcs_archive.limits import (
     INFLOW_BYTES_MAX,
@@ -33,9 +35,14 @@ class AsgiApp:
     """An ASGI application over an open archive; works under any ASGI server. See :func:`create_asgi_app`."""
 
     def __init__(
-        self, archive: Archive, page_threads: int = PAGE_THREADS, *, cors_origins: Iterable[str] = ()
+        self,
+        archive: Archive,
+        page_threads: int = PAGE_THREADS,
+        *,
+        cors_origins: Iterable[str] = (),
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self.core = Core(archive, cors_origins=cors_origins, live=True)
+        self.core = Core(archive, cors_origins=cors_origins, allowed_hosts=allowed_hosts, live=True)
         self.pools = Pools(page_threads)
         self._live = Live(archive, self.pools)
         self.bodies = Bodies()
@@ -50,8 +57,11 @@ class AsgiApp:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            refused = self.core.refusal(_head(scope))
-            await self._live.serve(scope, refused, self.calls(), receive, send)
+            head = _head(scope)
+            refused = self.core.refusal(head)
+            await self._live.serve(
+                scope, refused, partial(self.core.refused, head), receive, send, calls=self.calls()
+            )
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
 
@@ -85,18 +95,24 @@ class AsgiApp:
 
 
 def create_asgi_app(
-    archive: Archive, page_threads: int = PAGE_THREADS, *, cors_origins: Iterable[str] = ()
+    archive: Archive,
+    page_threads: int = PAGE_THREADS,
+    *,
+    cors_origins: Iterable[str] = (),
+    allowed_hosts: Iterable[str] = (),
 ) -> AsgiApp:
     """Return the ASGI application for an open archive, to put under a server or into another application.
 
     ``page_threads`` is how many pages of history are read at once; events that are stored take none of them.
-    Pages of ``cors_origins`` (``https://ops.example``) may use it from a browser. Raises InvalidInputError
-    for what is no origin.
+    Pages of ``cors_origins`` (``https://ops.example``) may use it from a browser. ``allowed_hosts``
+    (``ops.example``, or ``.example`` for all below it) are the names that clients know the server by, beside
+    ``localhost`` and addresses in figures: a request for another name is a 403. Raises InvalidInputError for
+    what is no origin or host.
 
     >>> create_asgi_app(Archive.open(directory)).__class__.__name__
     'AsgiApp'
     """
-    return AsgiApp(archive, page_threads, cors_origins=cors_origins)
+    return AsgiApp(archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
 
 
 class _Exchange:
@@ -160,6 +176,8 @@ class _Exchange:
         ended = self._app.calls().end_of(pending.future)
         if pending.work is Work.QUICK:
             await ended
+            if pending.is_large(pending.future):
+                return await self._app.pools.run(Work.PAGE, pending.finish, pending.future)
             return pending.finish(pending.future)
         try:
             await asyncio.wait({ended, self._left()}, return_when=asyncio.FIRST_COMPLETED)
@@ -272,7 +290,5 @@ def _head(scope: Message) -> Head:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    path, mounted_at = scope["path"], scope.get("root_path", "")
-    if mounted_at and path.startswith(mounted_at):
-        path = path[len(mounted_at) :]
+    path = below(scope.get("root_path", ""), scope["path"])
     return Head(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)

@@ -4,7 +4,7 @@
 2. A browser hides the answer only. What takes effect all the same, a POST or a WebSocket, is refused to pages
    of origins that are not on the list; programs that are no browsers send no ``Origin``.
 3. With a list every answer depends on the ``Origin`` of its request, and says so to caches, those to other
-   origins and the errors too.
+   origins and the errors too; in the one header that says what else it depends on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from yamcs_archive.http.messages import Head, Response
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idempotency-key"
+_METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
+"""What may be sent to a path that is not served: it is answered by a 404, which the page is to see."""
 _ANSWER_HEADERS = "allow, content-disposition, retry-after"
 """Beyond those that a browser shows to every page."""
 _PREFLIGHT_S = "3600"
 """How long a browser may keep the answer of a preflight; they keep none for much longer than this."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_VARY = (("vary", "Accept, Accept-Encoding"),)
+"""What decides each answer beside its path and query, its errors among them: one header for all of it."""
+_VARY_BY_ORIGIN = (("vary", "Accept, Accept-Encoding, Origin"),)
 
 
 class Origins:
@@ -59,28 +64,33 @@ class Origins:
             " or let the proxy between keep the Host header"
         )
 
-    def preflight(self, head: Head, methods: Iterable[str]) -> Response | None:
-        """Return the answer when a browser asks, for a page on the list, what may be sent; else None."""
+    def preflight(self, head: Head, methods: str) -> Response | None:
+        """Return the answer when a browser asks, for a page on the list, what may be sent; else None.
+
+        ``methods`` are those of the path. Where it has none, all may be: a browser makes a network failure
+        of every preflight that is not a success, which pages take for a server that is down, while the 404
+        that follows tells them what there is not.
+        """
         asks = head.method == "OPTIONS" and "access-control-request-method" in head.headers
         if not (asks and self._admitted(head.headers)):
             return None
         return Response(
             204,
             (
-                ("access-control-allow-methods", ", ".join(sorted(methods))),
+                ("access-control-allow-methods", methods or _METHODS),
                 ("access-control-allow-headers", _REQUEST_HEADERS),
                 ("access-control-max-age", _PREFLIGHT_S),
             ),
         )
 
     def headers(self, head: Head) -> tuple[tuple[str, str], ...]:
-        """Return what every answer to this request has beside its own headers; nothing without a list."""
+        """Return what every answer to this request has beside its own headers."""
         if not self._allowed:
-            return ()
+            return _VARY
         if not self._admitted(head.headers):
-            return (("vary", "Origin"),)
+            return _VARY_BY_ORIGIN
         return (
-            ("vary", "Origin"),
+            *_VARY_BY_ORIGIN,
             ("access-control-allow-origin", head.headers["origin"]),
             # No cookie is looked at here, but pages that ask with credentials (Grafana's, with a login of a
             # proxy between) are shown the answer only with this.

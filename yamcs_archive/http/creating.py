@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
-from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import Event
-from yamcs_archive.http.messages import JSON, PROTOBUF, Pending, Response, Work
+from yamcs_archive.errors import (
+    ArchiveError,
+    ConflictError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    shown,
+)
+from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.http.media import content_encoding, media_type
+from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Response, Work
 from yamcs_archive.http.replies import HttpError, counts_message, counts_object, error_reply, reply
 from yamcs_archive.http.requests import Request
-from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
+from yamcs_archive.limits import QUICK_BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX
 from yamcs_archive.offered import Offered
-from yamcs_archive.results import Appended
+from yamcs_archive.results import AppendCounts, Appended
 from yamcs_archive.wire import batch, common, json, protobuf
 from yamcs_archive.wire.forms import Form
 
@@ -21,15 +28,32 @@ def create_event(request: Request) -> Response | Pending:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
     request.form, event = _decoded(request)
-    media, form = request.media, request.form
+    media, form, hold = request.media, request.form, request.hold
 
     def finish(done: Future[Appended]) -> Response:
+        hold.makes(_text_bytes(done))
         error = done.exception()
         if error is not None:
             return error_reply(error, media, form)
         return _event_reply(done.result().event, media, form)
 
-    return Pending(instance.submit(event, request_id=_request_id(request)), finish, work=Work.QUICK)
+    submitted = instance.submit(event, request_id=_request_id(request))
+    return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
+
+
+def _is_large(done: Future[Appended]) -> bool:
+    """Say whether more text is to be written than an event loop should."""
+    return _text_bytes(done) > QUICK_BODY_BYTES_MAX
+
+
+def _text_bytes(done: Future[Appended]) -> int:
+    """Return how much text the answer will have: a small event may conflict with a large one."""
+    error = done.exception()
+    if error is None:
+        return event_bytes(done.result().event)
+    if isinstance(error, ConflictError):
+        return event_bytes(error.stored) + event_bytes(error.offered)
+    return sum(map(event_bytes, error.events[:1])) if isinstance(error, OutcomeUnknownError) else 0
 
 
 def _decoded(request: Request) -> tuple[Form, Event]:
@@ -63,28 +87,36 @@ def _event_reply(event: Event, media: str, form: Form) -> Response:
 def create_events(request: Request) -> Response:
     """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
     instance = request.instance()
-    encoding = request.head.headers.get("content-encoding", "identity").strip().lower()
+    encoding = content_encoding(request.head.headers)
     if encoding not in ("identity", "gzip"):
         raise HttpError(
             415,
             "UnsupportedMediaTypeException",
-            f"content-encoding {encoding!r}: use gzip or none",
+            f"content-encoding {shown(encoding)}: use gzip or none",
             (("accept-encoding", "gzip"),),
         )
     chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
-    kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
-    parts = _BATCH_TYPES.get(kind, batch.from_ndjson)(chunks)
-    counts = instance.append_offered(_noting_form(request, parts), request_id=_request_id(request))
+    parts = _BATCH_TYPES.get(media_type(request.head.headers), batch.from_ndjson)(chunks)
+    try:
+        counts = instance.append_offered(_noting_form(request, parts), request_id=_request_id(request))
+    except ArchiveError as error:
+        if isinstance(error.counts, AppendCounts):
+            request.hold.makes(_conflict_bytes(error.counts))
+        raise
+    request.hold.makes(_conflict_bytes(counts))
     if request.media == PROTOBUF:
         return reply(PROTOBUF, counts_message(counts, request.form))
     return reply(JSON, json.encode(counts_object(counts, request.form)))
 
 
+def _conflict_bytes(counts: AppendCounts) -> int:
+    """Return how much text the conflicts have that an answer shows."""
+    return sum(event_bytes(one.stored) + event_bytes(one.offered) for one in counts.conflicts)
+
+
 _BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Part]]] = {
     PROTOBUF: batch.from_protobuf,
-    **dict.fromkeys(
-        ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"), batch.from_msgpack
-    ),
+    MSGPACK: batch.from_msgpack,
 }
 """How the elements of a batch are told apart; everything else is newline-delimited JSON."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.messages import JSON, PROTOBUF, Response
-from yamcs_archive.http.replies import HttpError, reply
+from yamcs_archive.http.readiness import takes_events, unready
+from yamcs_archive.http.replies import HttpError, error_reply, reply
 from yamcs_archive.http.requests import Request
 from yamcs_archive.times import format_rfc3339, now_us
 from yamcs_archive.wire import json, protobuf
@@ -109,13 +111,16 @@ def healthz(_: Request) -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Say whether events can be stored: 503 when the archive is closed or read-only."""
+    """Say what can be read, and where events can be stored; 503 where what is served here cannot be done."""
     archive = request.archive
-    if archive.closed or archive.readonly:
-        raise UnavailableError(
-            f"the archive is {'closed' if archive.closed else 'read-only'}; restart the server"
-        )
-    return reply(JSON, json.encode({"status": "ready", "instances": archive.instances()}))
+    why = unready(archive, request.refusals)
+    if why is not None:
+        # A probe is answered, not refused: it comes every few seconds, and is no line of the log.
+        return replace(error_reply(UnavailableError(why), JSON), refusal=None)
+    names = archive.instances()
+    storing = [] if archive.readonly else [name for name in names if takes_events(archive, name)]
+    document = {"status": "ready", "instances": names, "storing": storing}
+    return reply(JSON, json.encode(document))
 
 
 def open_websocket(request: Request) -> Response:

@@ -126,15 +126,16 @@ def export_events(request: Request) -> Response:
     delimiter = csv.delimiter_of(given.text("delimiter"))
     asked = selection.of_query_unpaged(request.head.query)
     events = asked.batches(request.instance(), request.given_up)
+    name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
+    disposition = ("content-disposition", f'attachment; filename="{name}"')
+    if request.head_only:  # nothing is read: how long it would be is known at its end only
+        return Response(200, (("content-type", "text/csv"), disposition), iter(()))
     if columns is csv.PLAIN:
         lines = encoded(events, lambda some: rapid.csv_lines(some, delimiter))
     else:
         lines = encoded(events, lambda some: b"".join(csv.lines(some.events(), columns, delimiter)))
-    name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     headings = csv.line([heading for heading, _ in columns], delimiter)
-    return streamed(
-        "text/csv", _behind(headings, lines), (("content-disposition", f'attachment; filename="{name}"'),)
-    )
+    return streamed("text/csv", _behind(headings, lines), (disposition,))
 
 
 def _behind(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -40,13 +40,15 @@ class Head:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """A whole answer: status, headers and body (bytes, or chunks that are written as they come)."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Iterable[bytes] = b""
+    refusal: tuple[str, str] | None = None
+    """Of what is refused though nothing is wrong with the request: its kind, and why; for the log."""
 
     @property
     def reason(self) -> str:
@@ -57,12 +59,27 @@ class Response:
         """
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
+    @property
+    def length_known(self) -> bool:
+        """True where its headers say how long the body is."""
+        return any(name == "content-length" for name, _ in self.headers)
+
     def with_headers(self, headers: Headers) -> Response:
         """Return the response with further headers."""
-        return replace(self, headers=(*self.headers, *headers))
+        return Response(self.status, (*self.headers, *headers), self.body, self.refusal)
+
+    def without_body(self) -> Response:
+        """Return the answer to a HEAD: all that the response would have, but for its body.
+
+        >>> Response(200, (("content-length", "1"),), b"a").without_body().body
+        b''
+        """
+        if close := getattr(self.body, "close", None):
+            close()
+        return replace(self, body=b"")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make, and each request makes some
 class Pending:
     """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it.
 
@@ -74,18 +91,16 @@ class Pending:
     poll: bool = False
     """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
     work: Work = Work.PAGE
+    is_large: Callable[[Future[Any]], bool] = lambda _: False
+    """Says of the future, once it is done, that to make the answer of it is no quick work after all."""
 
     def wait(self) -> Response:
         """Block until the future is done and return the response."""
         self.future.exception()
         return self.finish(self.future)
 
-    def with_headers(self, headers: Headers) -> Pending:
-        """Return the answer with further headers on its response."""
-        return replace(self, finish=lambda future: self.finish(future).with_headers(headers))
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """A request whose head was accepted: read at most ``body_bytes_max`` bytes of body, then run it.
 
@@ -104,15 +119,3 @@ class Call:
     work: Work = Work.PAGE
     stream: Callable[[Iterable[bytes]], Response] | None = None
     give_up: Callable[[], None] = lambda: None
-
-    def with_headers(self, headers: Headers) -> Call:
-        """Return the call with further headers on each of its answers."""
-        stream = self.stream
-        return replace(
-            self,
-            run=lambda body: self.run(body).with_headers(headers),
-            too_large=lambda: self.too_large().with_headers(headers),
-            cut_off=lambda got, said: self.cut_off(got, said).with_headers(headers),
-            crowded=lambda: self.crowded().with_headers(headers),
-            stream=stream and (lambda chunks: stream(chunks).with_headers(headers)),
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,6 +16,7 @@ from yamcs_archive.errors import (
     ExpiredError,
     FilterError,
     InvalidInputError,
+    MirrorError,
     NumbersExhaustedError,
     OtherHistoryError,
     OutcomeUnknownError,
@@ -71,20 +72,6 @@ STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
 """Most special first: the first type that an error is decides."""
 
 
-def reply_type(headers: Mapping[str, str]) -> str:
-    """Return the media type of the answer: as Accept says, without one as the request's body.
-
-    >>> reply_type({"accept": "*/*"}), reply_type({"content-type": "application/protobuf"})
-    ('application/json', 'application/protobuf')
-    """
-    accept = headers.get("accept")
-    return (
-        PROTOBUF
-        if (headers.get("content-type", "") if accept is None else accept).strip() == PROTOBUF
-        else JSON
-    )
-
-
 def reply(media: str, body: bytes, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """Return a response with a body of that media type."""
     return Response(status, (("content-type", media), ("content-length", str(len(body))), *headers), body)
@@ -111,22 +98,25 @@ def error_reply(error: BaseException, media: str, form: Form = Form.TODAY) -> Re
     text = _text_of(error)
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)
+    refusal = (f"{status} {kind}", text) if status in (503, 507) else None
     if media == PROTOBUF:
         message = today.ExceptionMessage(code=status, type=kind, msg=text)
         detail = _detail_message(error, form)
         if detail is not None:
             message.detail.CopyFrom(detail)
-        return reply(media, message.SerializeToString(), status, headers)
+        return replace(reply(media, message.SerializeToString(), status, headers), refusal=refusal)
     document: dict[str, Any] = {"code": status, "type": kind, "msg": text}
     described = _detail_object(error, form)
     if described is not None:
         document["detail"] = described
-    return reply(JSON, json.encode(document), status, headers)
+    return replace(reply(JSON, json.encode(document), status, headers), refusal=refusal)
 
 
 def _text_of(error: BaseException) -> str:
     if isinstance(error, FilterError):
         return error.problem  # as a Yamcs server says it; place and reason are in the detail
+    if isinstance(error, ReadOnlyError) and not isinstance(error, MirrorError):
+        return f"cannot {error.action}: this server serves the archive read-only"
     return str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"
 
 

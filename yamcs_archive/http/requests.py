@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from yamcs_archive.archive import Archive
+from yamcs_archive.http.media import media_type
 from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response, Work
 from yamcs_archive.http.openapi.operation import Operation
+from yamcs_archive.http.refusals import Refusals
 from yamcs_archive.http.weighing import Hold
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.forms import Form
@@ -31,11 +33,18 @@ class Request:
     """The server carries WebSockets."""
     given_up: Callable[[], bool] | None = None
     """Says True once nobody waits for the answer any longer: reading for it is to end."""
+    refusals: Refusals | None = None
+    """What is refused at present to others."""
 
     @property
     def binary(self) -> bool:
         """True when the body is protobuf; everything else is read as JSON."""
-        return self.head.headers.get("content-type", "").strip() == PROTOBUF
+        return media_type(self.head.headers) == PROTOBUF
+
+    @property
+    def head_only(self) -> bool:
+        """True for a HEAD: nothing of the answer's body is sent."""
+        return self.head.method == "HEAD"
 
     def instance(self) -> Instance:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
@@ -54,5 +63,7 @@ class Route:
     """The body may have any length and is read as it comes."""
     unbounded: bool = False
     """The answer may have any length and is written as it is read."""
+    forms: bool = False
+    """The query string may choose the form of the answer."""
     work: Work = Work.PAGE
     """What the handler asks of whoever runs it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from yamcs_archive.http.arrival import list_changes
 from yamcs_archive.http.creating import create_event, create_events
@@ -46,13 +46,13 @@ WEBSOCKET = "/api/websocket"
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
-        Route("GET", list_events, reading.LIST_EVENTS),
+        Route("GET", list_events, reading.LIST_EVENTS, forms=True),
         Route("POST", create_event, storing.CREATE_EVENT, work=Work.QUICK),
     ),
     "/api/archive/{instance}/events:batch": (
         Route("POST", create_events, storing.CREATE_EVENTS, streams=True),
     ),
-    "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES),),
+    "/api/archive/{instance}/events:changes": (Route("GET", list_changes, reading.LIST_CHANGES, forms=True),),
     "/api/archive/{instance}/events:list": (Route("POST", list_events_posted, reading.LIST_EVENTS_POSTED),),
     "/api/archive/{instance}/events:count": (
         Route("GET", count_events, reading.COUNT_EVENTS, unbounded=True),
@@ -105,8 +105,35 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     >>> [route.method for route in routes], names
     (['GET', 'POST'], {'instance': 'sim'})
     """
+    return _find(path) if len(path) <= _KEPT_CHARACTERS_MAX else _find.__wrapped__(path)
+
+
+_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+"""Paths that are remembered, and how long they are: clients ask for few, again and again."""
+
+
+@lru_cache(_KEPT)
+def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     for pattern, routes in _TABLE:
         match = pattern.fullmatch(path)
         if match is not None:
             return routes, match.groupdict()
     return (), {}
+
+
+def below(mounted_at: str, path: str) -> str:
+    """Return the path within this application of a path of the server that it is mounted in.
+
+    A mount ends where a segment does, with or without a slash after it. Some servers leave it in the path and
+    some have taken it out already: a path that is served as it is, and is not without the mount, stays.
+
+    >>> below("/mount/", "/mount/api"), below("/mount", "/mountain/api"), below("/api", "/api/instances")
+    ('/api', '/mountain/api', '/api/instances')
+    """
+    mount = mounted_at.rstrip("/")
+    if not path.startswith("/"):  # the mount has taken its slash as well
+        path = f"/{path}"
+    if not mount or not (path == mount or path.startswith(f"{mount}/")):
+        return path
+    rest = path[len(mount) :] or "/"
+    return path if find(path)[0] and not find(rest)[0] else rest

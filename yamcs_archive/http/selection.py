@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import compress, count, islice
@@ -23,6 +24,7 @@ from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import decode_object
+from yamcs_archive.wire.known import check_known
 from yamcs_archive.wire.many import Many
 from yamcs_archive.wire.patterns import Pattern
 from yamcs_archive.wire.protobuf import from_timestamp
@@ -184,10 +186,15 @@ def given_by_query(query: str) -> Given:
 
 def parameters(query: str) -> dict[str, list[str]]:
     """Return the parameters of a query string; InvalidInputError for what is none."""
+    if query.count("&") >= _PARAMETERS_MAX:
+        rule = f"must have at most {_PARAMETERS_MAX} parameters; names of sources go in one, between commas"
+        raise InvalidInputError("query", query, f"{rule}, or in the body of events:list")
     try:
-        return parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX)
-    except ValueError as error:
-        raise InvalidInputError("query", query, f"cannot be read: {error}") from None
+        return parse_qs(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidInputError(
+            "query", query, "must be UTF-8, and some of its escapes (%FF) are not"
+        ) from None
 
 
 def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
@@ -198,9 +205,11 @@ def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
     if binary:
         try:
             message.ParseFromString(body)
+            check_known(body, message.DESCRIPTOR)
             return Given({field.name: value for field, value in message.ListFields()}, from_timestamp)
         except (DecodeError, UnicodeDecodeError) as error:
             raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
+    body = body.removeprefix(codecs.BOM_UTF8)  # some programs begin every text with it
     found = decode_object(body) if body.strip() else {}
     known = [field.name for field in message.DESCRIPTOR.fields]
     for name in found:
@@ -237,6 +246,19 @@ def _selection(given: Given) -> Selection:
         pos=given.integer("pos", 0, 0, _POS_MAX),
         token=given.text("next"),
     )
+
+
+def refuse_form(query: str) -> None:
+    """Refuse to be asked for the form of 2016 where it cannot be chosen: an answer in another is a wrong one.
+
+    >>> refuse_form("form=today&limit=5")
+    """
+    if "form" not in query:
+        return
+    chosen = next((found for found in reversed(parameters(query).get("form", [])) if found), None)
+    if form_of(chosen) is not Form.TODAY:
+        rule = "cannot be chosen here: GET …/events and GET …/events:changes take it, and an event that is"
+        raise InvalidInputError("form", chosen, f"{rule} stored is answered in the form of its request")
 
 
 def form_of(text: str | None) -> Form:

@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import logging
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from yamcs_archive.http.media import takes_gzip
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
 from yamcs_archive.wire.many import Many
@@ -103,32 +103,19 @@ def compressed(response: Response, headers: Mapping[str, str]) -> Response:
     """Return a response compressed, where its request's headers say that gzip is understood.
 
     >>> compressed(Response(200, (), b"a" * 2000), {"accept-encoding": "gzip"}).headers
-    (('content-encoding', 'gzip'), ('vary', 'accept-encoding'), ('content-length', '41'))
+    (('content-encoding', 'gzip'), ('content-length', '41'))
     """
     body = response.body
     if isinstance(body, bytes) and len(body) < GZIP_BYTES_MIN:
         return response
+    if not takes_gzip(headers):
+        return response
     others = tuple(pair for pair in response.headers if pair[0] != "content-length")
-    vary = ("vary", "accept-encoding")
-    if not _takes_gzip(headers.get("accept-encoding", "")):
-        return replace(response, headers=(*response.headers, vary))
-    others = (*others, ("content-encoding", "gzip"), vary)
+    others = (*others, ("content-encoding", "gzip"))
     if not isinstance(body, bytes):
         return replace(response, headers=others, body=gzipped(iter(body)))
     packed = zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP)
     return replace(response, headers=(*others, ("content-length", str(len(packed)))), body=packed)
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """Say whether a header Accept-Encoding names gzip, and not with a quality of zero."""
-    for coding in accepted.lower().split(","):
-        name, _, quality = coding.partition(";")
-        if name.strip() in ("gzip", "x-gzip"):
-            return not _NO_QUALITY.fullmatch(quality.strip())
-    return False
-
-
-_NO_QUALITY = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ server itself; a client that is gone without a word is noticed by the kernel, wh
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +16,8 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.bridging import Calls, Message, Pools, Receive, Send
 from yamcs_archive.http.hub import Hubs
-from yamcs_archive.http.messages import JSON, Response, Work
+from yamcs_archive.http.messages import Response, Work
 from yamcs_archive.http.outbox import NORMAL, Outbox
-from yamcs_archive.http.replies import error_reply
 from yamcs_archive.http.subscribing import Session, frames_of, granted
 from yamcs_archive.limits import LIVE_SEND_S
 
@@ -37,7 +37,14 @@ class Live:
         self.hubs = Hubs()
 
     async def serve(
-        self, scope: Message, refused: Response | None, calls: Calls, receive: Receive, send: Send
+        self,
+        scope: Message,
+        refused: Response | None,
+        refuse: Callable[[UnavailableError], Response],
+        receive: Receive,
+        send: Send,
+        *,
+        calls: Calls,
     ) -> None:
         """Answer a handshake, and where it is not refused serve the WebSocket until one side closes it."""
         if (await receive())["type"] != "websocket.connect":
@@ -53,7 +60,7 @@ class Live:
             try:
                 self.hubs.enter(outbox)
             except UnavailableError as error:
-                refused = error_reply(error, JSON)
+                refused = refuse(error)
         if refused is not None:
             await _refuse(refused, scope, send)
             return

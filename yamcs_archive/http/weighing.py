@@ -25,6 +25,7 @@ from yamcs_archive.limits import (
     LARGE_ANSWER_BYTES,
     LARGE_TEXT_BYTES,
     MAKING_BYTES,
+    PAGE_BYTES_MAX,
 )
 
 _WRITTEN_BYTES = 256 << 10
@@ -42,7 +43,8 @@ class Room:
     def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._given = threading.Condition()
-        self._held = 0
+        self.held = 0
+        """Bytes that are held at present."""
         self.waiting = 0
         """How many wait."""
 
@@ -53,7 +55,7 @@ class Room:
         """
         until = monotonic() + wait_s
         with self._given:
-            while self._held and self._held + size_bytes > self._bytes_max:
+            while self.held and self.held + size_bytes > self._bytes_max:
                 left_s = until - monotonic()
                 if left_s <= 0 or self.waiting >= ANSWERS_WAITING_MAX:
                     return False
@@ -62,13 +64,13 @@ class Room:
                     self._given.wait(left_s)
                 finally:
                     self.waiting -= 1
-            self._held += size_bytes
+            self.held += size_bytes
         return True
 
     def add(self, size_bytes: int) -> None:
         """Take so much whether it is there or not, or give it back where it is negative."""
         with self._given:
-            self._held += size_bytes
+            self.held += size_bytes
             self._given.notify_all()
 
 
@@ -109,6 +111,16 @@ class Hold:
             return False
         self.bytes = MAKING_BYTES
         return True
+
+    def makes(self, text_bytes: int) -> None:
+        """Note how much text an answer has that is about to be made; where that is much, wait for room.
+
+        It is made where there is none in 2 s as well: what it tells is done already, and told once.
+        """
+        if text_bytes > LARGE_TEXT_BYTES and not self.bytes:
+            size_bytes = min(MAKING_BYTES, text_bytes * (MAKING_BYTES // PAGE_BYTES_MAX))
+            if self._room.take(size_bytes, ANSWER_WAIT_S):
+                self.bytes = size_bytes
 
     def kept(self, response: Response) -> Response:
         """Return an answer that was made; if it is large, it is held until it was written, part by part."""

@@ -13,6 +13,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.http.replies import CutOffError
+from yamcs_archive.http.routes import below
 from yamcs_archive.limits import THREAD_POLLS_MAX
 
 if TYPE_CHECKING:
@@ -34,9 +35,14 @@ class WsgiApp:
     """
 
     def __init__(
-        self, archive: Archive, polls_max: int = THREAD_POLLS_MAX, *, cors_origins: Iterable[str] = ()
+        self,
+        archive: Archive,
+        polls_max: int = THREAD_POLLS_MAX,
+        *,
+        cors_origins: Iterable[str] = (),
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self._core = Core(archive, polls_max, cors_origins=cors_origins)
+        self._core = Core(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
 
     def end_polls(self) -> None:
         """Let every answer that waits for something to be stored leave now: serving ends."""
@@ -46,7 +52,11 @@ class WsgiApp:
         """Answer one request."""
         response = self._answer(environ)
         start_response(response.reason, list(response.headers))
-        return [response.body] if isinstance(response.body, bytes) else response.body
+        if not isinstance(response.body, bytes):
+            return response.body
+        if environ["REQUEST_METHOD"] == "HEAD" and not response.length_known:
+            return iter((b"",))  # of a list, a server knows how long it is, and would say so
+        return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
         begun = self._core.begin(_head(environ))
@@ -62,18 +72,24 @@ class WsgiApp:
 
 
 def create_app(
-    archive: Archive, polls_max: int = THREAD_POLLS_MAX, *, cors_origins: Iterable[str] = ()
+    archive: Archive,
+    polls_max: int = THREAD_POLLS_MAX,
+    *,
+    cors_origins: Iterable[str] = (),
+    allowed_hosts: Iterable[str] = (),
 ) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
     ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
     server's: let it have more threads than that. Pages of ``cors_origins`` (``https://ops.example``) may use
-    it from a browser. Raises InvalidInputError for what is no origin.
+    it from a browser. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names by
+    which clients know the server, beside ``localhost`` and addresses in figures: a request for another one is
+    a 403. Raises InvalidInputError for what is no origin or host.
 
     >>> create_app(Archive.open(directory)).__class__.__name__
     'WsgiApp'
     """
-    return WsgiApp(archive, polls_max, cors_origins=cors_origins)
+    return WsgiApp(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
 
 
 def _head(environ: WSGIEnvironment) -> Head:
@@ -87,7 +103,8 @@ def _head(environ: WSGIEnvironment) -> Head:
             headers[name.replace("_", "-").lower()] = environ[name]
     # PEP 3333: the path's bytes stand in the text as latin-1.
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return Head(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers)
+    mounted_at = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace").decode("utf-8", "replace")
+    return Head(environ["REQUEST_METHOD"], below(mounted_at, path), environ.get("QUERY_STRING", ""), headers)
 
 
 def _body(environ: WSGIEnvironment, call: Call) -> bytes | Response:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.hosts import names_of
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.serving import Mirrors, check_wanted
 from yamcs_archive.options import Options
@@ -64,10 +65,11 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             )
             listen(listening)
             app: AsgiApp | WsgiApp
+            origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
             if settings.wsgi:
-                app = create_app(archive, cors_origins=settings.cors_origins)
+                app = create_app(archive, cors_origins=origins, allowed_hosts=hosts)
             else:
-                app = create_asgi_app(archive, settings.threads, cors_origins=settings.cors_origins)
+                app = create_asgi_app(archive, settings.threads, cors_origins=origins, allowed_hosts=hosts)
 
             def stopping() -> None:
                 app.end_polls()  # they would wait on for minutes

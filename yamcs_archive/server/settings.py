@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
+from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.limits import MAP_BYTES_DEFAULT
 
 THREADS_MAX = 1024
@@ -49,6 +50,10 @@ class Settings:
     cors_origins: Sequence[str] = ()
     """Origins whose pages may use it from a browser, as ``https://ops.example``."""
 
+    allowed_hosts: Sequence[str] = ()
+    """Names that clients know it by, beside ``host``, ``localhost`` and addresses: ``ops.example``, or
+    ``.example`` for all below it."""
+
     mirror_of: str | None = None
     """The URL of a served archive whose instances are followed here, and served as copies."""
 
@@ -71,3 +76,4 @@ class Settings:
             rules = ", ".join(f"{name} {least} to {most}" for name, least, most in bounds)
             raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")
         Origins(self.cors_origins)
+        Hosts(self.allowed_hosts)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from yamcs_archive.errors import GoneError, OutOfSpaceError, UnavailableError
 
-NEARLY_FULL_BYTES = 1 << 20
-"""Bytes that are left on a file system, or below a limit of a file's size, when it counts as full."""
+NEARLY_FULL_BYTES = 2 << 20
+"""Free bytes of a file system, or below a limit of a file's size, under which it counts as full: the largest
+event would not fit, with the pages that its commit writes beside it."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)

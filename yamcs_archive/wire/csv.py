@@ -1,7 +1,8 @@
 """Events -> CSV, byte for byte as a Yamcs server exports them, and with the columns that it leaves out.
 
-A field is quoted only where it holds the delimiter, a quote or a line feed; quotes are doubled; blanks at
-either end of a field are cut off, as there. Lines end with a line feed.
+A field is quoted only where it holds the delimiter, a quote, a line feed or a carriage return; quotes are
+doubled; blanks at either end of a field are cut off, as there. Lines end with a line feed. (There, a carriage
+return within a field is not quoted, and readers of CSV take it for the end of a row.)
 """
 
 from __future__ import annotations
@@ -87,10 +88,10 @@ def line(fields: Iterable[str], delimiter: str) -> bytes:
 def field(text: str, delimiter: str) -> str:
     """Return a field as it stands in a line.
 
-    >>> field(" a,b ", ","), field(" a,b ", ";")
-    ('"a,b"', 'a,b')
+    >>> field(" a,b ", ","), field(" a,b ", ";"), field("10%\\r20%\\r", ";")
+    ('"a,b"', 'a,b', '"10%\\r20%"')
     """
     text = text.strip(BLANKS)
-    if delimiter in text or '"' in text or "\n" in text:
+    if delimiter in text or '"' in text or "\n" in text or "\r" in text:
         return '"' + text.replace('"', '""') + '"'
     return text

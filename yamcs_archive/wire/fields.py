@@ -48,6 +48,18 @@ def scan(body: bytes) -> Iterator[Field]:
         yield Field(number, wire_type, start, at)
 
 
+def content(body: bytes, field: Field) -> bytes:
+    """Return what a length-delimited field holds: text, or a message.
+
+    >>> body = bytes.fromhex("0a0141")
+    >>> [content(body, field) for field in scan(body)]
+    [b'A']
+    """
+    _, at = _varint(body, field.start)
+    _, at = _varint(body, at)
+    return body[at : field.stop]
+
+
 def _skip(body: bytes, at: int, number: int, wire_type: int, depth: int) -> int:
     """Return where the value that begins at ``at`` ends."""
     if wire_type == VARINT:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json as standard_json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -121,7 +122,7 @@ def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
         return InvalidInputError("body", start, "is nested too deeply")
     try:
         body.decode()
-        value = standard_json.loads(body)
+        value = standard_json.loads(body, parse_float=_Digits, parse_int=_Digits)
     except UnicodeDecodeError as fault:
         return InvalidInputError("body", start, f"is not UTF-8 at byte {fault.start}")
     except standard_json.JSONDecodeError as fault:
@@ -131,9 +132,20 @@ def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
     except (RecursionError, ValueError):
         return InvalidInputError("body", start, f"is not JSON: {error}")
     for path, text in _texts(value, ""):
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if isinstance(text, _Digits):
+            if math.isinf(float(text)):
+                return InvalidInputError(
+                    path, text, "is a number beyond 1.8e308, the largest that can be read"
+                )
+        elif any("\ud800" <= character <= "\udfff" for character in text):
             return InvalidInputError(path, text, "has a lone surrogate, which UTF-8 cannot hold")
     return InvalidInputError("body", start, f"is not JSON: {error}")
+
+
+class _Digits(str):
+    """A number as it stands in JSON, of any length."""
+
+    __slots__ = ()
 
 
 def _texts(value: Any, path: str) -> list[tuple[str, str]]:

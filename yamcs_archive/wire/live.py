@@ -19,6 +19,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.known import check_known
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.values import as_int32, as_text
 
@@ -183,16 +184,19 @@ class ProtobufFrames:
         message = live.ClientMessage()
         try:
             message.ParseFromString(frame)
+            check_known(frame, message.DESCRIPTOR)
             asked = Asked(message.type, _optional(message, "id"), _optional(message, "call"))
             name = message.options.type_url.rpartition("/")[2]
             if asked.topic in _TYPES and message.HasField("options") and name != _TYPES[asked.topic]:
                 raise InvalidInputError("options", name, f"must be {_TYPES[asked.topic]}")
             if asked.topic == CANCEL:
                 ending = live.CancelOptions.FromString(message.options.value)
+                check_known(message.options.value, ending.DESCRIPTOR, "options.")
                 return asked._replace(call=_optional(ending, "call"))
             if asked.topic != EVENTS:
                 return asked
             request = live.SubscribeEventsRequest.FromString(message.options.value)
+            check_known(message.options.value, request.DESCRIPTOR, "options.")
             return asked._replace(instance=request.instance, filter=_optional(request, "filter"))
         except (InvalidInputError, DecodeError, UnicodeDecodeError) as error:
             raise _malformed(frame, error) from None

@@ -5,7 +5,8 @@
 2. The form is told by the wire types of fields 2 and 3: a varint in either is the 2016 form, whose times
    they are; today's has text there. Neither field present: today's.
 3. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written behind
-   the others in both forms. Any other field that the form does not have is refused by its number.
+   the others in both forms. Any other field that the form does not have is refused by its number, in the
+   messages within it too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.fields import EXTENSION_MAX, EXTENSION_MIN, LENGTH, VARINT, Field, scan, varint
+from yamcs_archive.wire.fields import (
+    EXTENSION_MAX,
+    EXTENSION_MIN,
+    LENGTH,
+    VARINT,
+    Field,
+    content,
+    scan,
+    varint,
+)
 from yamcs_archive.wire.forms import (
     SHOWN_2016,
     SHOWN_TODAY,
@@ -30,6 +40,7 @@ from yamcs_archive.wire.forms import (
     severity_2016_numbered,
     to_ms,
 )
+from yamcs_archive.wire.known import check_known
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -139,6 +150,10 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
     _check_fields(fields, _FIELDS_TODAY, "today's form")
     message = today.CreateEventRequest()
     _parse(message, body)
+    for field in fields:
+        known = today.CreateEventRequest.DESCRIPTOR.fields_by_number[field.number]
+        if known.message_type is not None:
+            check_known(content(body, field), known.message_type, f"{known.name}.")
     _check_int32(body, fields, 7, "sequenceNumber")
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")

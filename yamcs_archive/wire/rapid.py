@@ -184,7 +184,7 @@ def csv_lines(events: Many, delimiter: str) -> bytes:
     first, later = _CSV[delimiter]
     messages = events.messages
     together = "".join(messages)
-    if delimiter in together or '"' in together or "\n" in together:
+    if delimiter in together or '"' in together or "\n" in together or "\r" in together:
         messages = [csv.field(message, delimiter) for message in messages]
     else:
         messages = [message.strip(csv.BLANKS) for message in messages]

@@ -52,8 +52,17 @@ SCHEMAS: dict[str, Any] = {
     "Instances": given({"instances": {"type": "array", "items": ref("Instance")}}, ("instances",)),
     "Health": given({"status": {"type": "string", "enum": ["ok"]}}, ("status",)),
     "Readiness": given(
-        {"status": {"type": "string", "enum": ["ready"]}, "instances": {"type": "array", "items": _NAME}},
-        ("status", "instances"),
+        {
+            "status": {"type": "string", "enum": ["ready"]},
+            "instances": {"type": "array", "items": _NAME, "description": "Those that can be read."},
+            "storing": {
+                "type": "array",
+                "items": _NAME,
+                "description": "Those of them that take events: not mirrors, and none of an archive that is"
+                " open for reading.",
+            },
+        },
+        ("status", "instances", "storing"),
     ),
 }
 """The named schemas of these routes."""
@@ -106,8 +115,9 @@ HEALTHZ = Operation(
 READYZ = Operation(
     id="getReadiness",
     tag=_TAG,
-    summary="Whether events can be stored.",
-    success={200: answer("They can.", content(ref("Readiness"), None))},
+    summary="What the server is ready for.",
+    description="503: the archive is closed or gone, its file system is full, or storing fails at present.",
+    success={200: answer("It does what it is there for.", content(ref("Readiness"), None))},
     errors=faults.READING,
 )
 

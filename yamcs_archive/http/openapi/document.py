@@ -15,11 +15,13 @@ The events API of a Yamcs server, and more, over an append-only archive of event
 **Two forms.** The API of 2016 (integer milliseconds, three severities) and today's (RFC 3339, six) are
 served on the same paths; a request is answered in the form that it is in.
 
-**Two media types.** JSON; protobuf where the `Accept` of a request is exactly `application/protobuf`, or
-where there is no `Accept` and the request's body is protobuf. The messages are in `proto/` of the project.
+**Two media types.** JSON; protobuf where the `Accept` of a request names `application/protobuf` with a
+higher quality than JSON's (a wildcard counts as JSON), or where there is no `Accept` and the request's body
+is protobuf. The messages are in `proto/` of the project.
 
-**Errors** have one form, at top level. A trailing slash is accepted on every path; other methods than
-those described are a 405 with `allow`, other paths a 404.
+**Errors** have one form, at top level. A trailing slash is accepted on every path, and HEAD wherever GET is;
+other methods than those described are a 405 with `allow`, other paths a 404. A `Host` that is no name of the
+server is a 403.
 """
 
 _INSTANCE: Part = {

@@ -14,7 +14,8 @@ from yamcs_archive.http.replies import STATUS_BY_ERROR
 
 MEANING = {
     "BadRequestException": "The request breaks a rule; `msg` names the field, its value and the rule.",
-    "ForbiddenException": "A page of an origin that is not allowed sent this, from a browser.",
+    "ForbiddenException": "The `Host` is no name of this server, or a page of an origin that is not allowed"
+    " sent this, from a browser.",
     "NotFoundException": "No instance of that name, or nothing is served at the path.",
     "MethodNotAllowedException": "The path has other methods: those in the header `allow`.",
     "ReadOnlyException": "The archive is open for reading only, or the instance is a mirror: `msg` names its"
@@ -35,7 +36,7 @@ MEANING = {
     "DamagedBlockException": "A checksum does not hold; `msg` names the place.",
     "OutcomeUnknownException": "The medium failed while the event was stored; `detail` has the event as it"
     " would stand, and sending that one again is safe.",
-    "ServiceUnavailableException": "Closed, read-only, failing or too busy for the moment.",
+    "ServiceUnavailableException": "Closed, failing or too busy for the moment.",
     "OutOfSpaceException": "The medium is full; nothing was stored.",
 }
 """What each error says to who gets it, by the name in its ``type``."""
@@ -51,18 +52,17 @@ _STATUS_BY_KIND = {kind: status for _, status, kind in STATUS_BY_ERROR} | {
 
 ANY = frozenset(
     (
-        *("BadRequestException", "PayloadTooLargeException"),
+        *("BadRequestException", "ForbiddenException", "PayloadTooLargeException"),
         *("UnsupportedMediaTypeException", "InternalServerErrorException"),
     )
 )
 """What the core may answer before any handler runs."""
 READING = ANY | {"DamagedBlockException", "ServiceUnavailableException"}
-POSTED = READING | {"ForbiddenException"}
+POSTED = READING
 BATCH = POSTED | {"ReadOnlyException", "RequestIdException", "OutcomeUnknownException", "OutOfSpaceException"}
 STORING = BATCH | {"ConflictException", "ExpiredException"}
 UPGRADING = ANY | {
-    *("ForbiddenException", "UpgradeRequiredException"),
-    *("NotImplementedException", "ServiceUnavailableException"),
+    *("UpgradeRequiredException", "NotImplementedException", "ServiceUnavailableException"),
 }
 FOLLOWING = READING | {"OtherHistoryException", "CursorGoneException"}
 

@@ -1,0 +1,127 @@
+"""Which names in a Host header are this server's own: all others are refused.
+
+A page in a browser can have its own name point to this server's address (DNS rebinding). The browser then
+takes the server for the page's own, and sends the page's requests without asking; only the name in ``Host``
+tells.
+
+1. An address in figures cannot be rebound, ``localhost`` and what ends with ``.localhost`` is this machine
+   (RFC 6761, 6.3), and no browser leaves ``Host`` out: these are taken.
+2. Every other name must have been given: as the address to listen on, in an origin that is listed, or as an
+   allowed host.
+3. Nothing but ``Host`` is looked at: what a proxy says in other headers, a page can say as well.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from yamcs_archive.errors import InvalidInputError, shown
+
+_HOST = re.compile(r"(\[[^\[\]@/]*\]|[^\[\]:@/,\s]*)(:[0-9]{0,5})?", re.ASCII)
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
+_NAME_CHARACTERS_MAX = 253
+"""Of a name in the DNS (RFC 1035, 2.3.4)."""
+_HOST_CHARACTERS_MAX = 300
+"""Of a header that is looked at: a name, a port, and some room."""
+_KEPT_HOSTS = 256
+"""Answers that are remembered: clients have one name for the server, or a few."""
+
+
+class Hosts:
+    """The names that are taken. Raises InvalidInputError for what is no name, and for ``*``.
+
+    An allowed host that begins with a dot stands for the name after the dot and for all that end with it. The
+    hosts of ``origins`` are taken as well.
+
+    >>> hosts = Hosts(["archive.example", ".ops.example"])
+    >>> [hosts.refusal({"host": host}) for host in ("archive.example:8090", "a.ops.example.", "[::1]")]
+    [None, None, None]
+    >>> print(hosts.refusal({"host": "evil.example"}))
+    host 'evil.example': is no name of this server; to make it one, start the server with --allowed-host ...
+    """
+
+    def __init__(self, allowed: Iterable[str] = (), *, origins: Iterable[str] = ()) -> None:
+        given = [_checked(name) for name in allowed]
+        self._names = {name for name in given if not name.startswith(".")}
+        self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins} - {""}
+        self._suffixes = tuple(name for name in given if name.startswith("."))
+        self._ours = lru_cache(_KEPT_HOSTS)(self._is_ours)
+
+    def refusal(self, headers: Mapping[str, str]) -> str | None:
+        """Return why a request with those headers is refused, None where it is not.
+
+        Several Host headers come joined by commas, and so are no name.
+        """
+        host = headers.get("host", "")
+        if len(host) <= _HOST_CHARACTERS_MAX and self._ours(host):
+            return None
+        return (
+            f"host {shown(host)}: is no name of this server; to make it one, start the server with"
+            " --allowed-host NAME (allowed_hosts= where it is embedded)"
+        )
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name_of(host.strip(" \t"))
+        if name is None:
+            return False
+        return (
+            name in ("", "localhost")
+            or name in self._names
+            or name.endswith((".localhost", *self._suffixes))
+            or any(name == suffix[1:] for suffix in self._suffixes)
+            or _is_address(name)
+        )
+
+
+def names_of(address: str) -> tuple[str, ...]:
+    """Return the name that is listened on, to be taken as well; nothing for an address in figures.
+
+    >>> names_of("ops.example"), names_of("0.0.0.0"), names_of("::1")
+    (('ops.example',), (), ())
+    """
+    try:
+        return () if _is_address(address) else (_checked(address),)
+    except InvalidInputError:
+        return ()
+
+
+def _name_of(host: str) -> str | None:
+    """Return the name in a Host header, in lower case, without port and final dot; None where it is none.
+
+    >>> _name_of("Ops.Example.:8090"), _name_of("[::1]:80"), _name_of("localhost@evil.example")
+    ('ops.example', '[::1]', None)
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return None
+    name = match[1].lower()
+    if name.startswith("[") or not name:
+        return name
+    name = name.removesuffix(".")
+    return name if name and not name.endswith(".") else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        if name.startswith("["):
+            ipaddress.IPv6Address(name[1:-1])
+        else:
+            ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked(given: str) -> str:
+    if given == "*":
+        rule = "would let the page of any name write and read here: name the hosts"
+        raise InvalidInputError("allowed_host", given, rule)
+    name = given.lower().removesuffix(".")
+    bare = name.removeprefix(".")
+    if not ((_NAME.fullmatch(bare) and len(bare) <= _NAME_CHARACTERS_MAX) or _is_address(name)):
+        rule = "must be NAME or .SUFFIX, as ops.example or .example: no port, no path, and in ASCII (xn--…)"
+        raise InvalidInputError("allowed_host", given, rule)
+    return name

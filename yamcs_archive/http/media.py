@@ -1,0 +1,143 @@
+"""Reads the headers that name media types and codings: Content-Type, Accept, Accept-Encoding; pure.
+
+1. Names are in lower case, parameters may follow them, and what is between quotes is text: a comma or a
+   semicolon there parts nothing (RFC 9110, 5.6 and 12.4.2).
+2. An element that breaks the grammar names nothing; the others count.
+3. JSON is the answer of whoever does not say otherwise: another media type is chosen only where it is named
+   itself, with a quality above JSON's. A wildcard speaks for JSON alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
+
+_WORD = r"[!#$%&'*+.^_`|~0-9a-z-]+"
+_NAME = re.compile(rf"{_WORD}(/{_WORD})?")
+_PARAMETER = re.compile(rf'({_WORD})\s*=\s*({_WORD}|"(?:[^"\\]|\\.)*")', re.DOTALL)
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+_ELEMENTS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+"""Of a list; a quote that nothing closes reaches to the end."""
+_PARTS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_ALIASES = {
+    "application/x-msgpack": MSGPACK,
+    "application/vnd.msgpack": MSGPACK,
+    "x-gzip": "gzip",
+}
+"""Other names of what is spoken here."""
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the media type of a request's body, in lower case and without parameters; "" for none.
+
+    >>> media_type({"content-type": 'Application/Protobuf; proto="a;b"'}), media_type({})
+    ('application/protobuf', '')
+    """
+    text = headers.get("content-type", "")
+    if text in (JSON, PROTOBUF):  # most are
+        return text
+    name = text.partition(";")[0].strip(" \t").lower()
+    return _ALIASES.get(name, name) if _NAME.fullmatch(name) else ""
+
+
+def qualities(text: str) -> dict[str, float]:
+    """Return the names of a list with their qualities, 1 where none is given; of a name the greatest.
+
+    >>> qualities('application/protobuf, text/*;q=0.5, x; a="1, 2;q=0"; q=0, bad;q=2')
+    {'application/protobuf': 1.0, 'text/*': 0.5, 'x': 0.0}
+    """
+    found: dict[str, float] = {}
+    for element in _ELEMENTS.findall(text):
+        name, quality = _read(element)
+        if name:
+            found[name] = max(quality, found.get(name, 0.0))
+    return found
+
+
+_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+"""Lists that are remembered, and how long they are: a client sends the same ones with each request."""
+_known = lru_cache(_KEPT)(qualities)
+
+
+def _read(element: str) -> tuple[str, float]:
+    """Return a name and its quality; no name where the element breaks the grammar."""
+    parts = [part.strip(" \t").lower() for part in _PARTS.findall(element)]
+    name = _ALIASES.get(parts[0], parts[0]) if parts else ""
+    quality = 1.0
+    for part in parts[1:]:
+        if not part:
+            continue
+        match = _PARAMETER.fullmatch(part)
+        if match is None:
+            return "", 0.0
+        if match[1] == "q":
+            if not _QUALITY.fullmatch(match[2]):
+                return "", 0.0
+            quality = float(match[2])
+    return (name, quality) if _NAME.fullmatch(name) else ("", 0.0)
+
+
+def preferred(accept: str, others: tuple[str, ...]) -> str:
+    """Return which media type an Accept asks for: one of ``others``, or JSON.
+
+    JSON's quality is that of its own name, else that of ``application/*``, else that of ``*/*``. Of others
+    with one quality the first is taken.
+
+    >>> preferred("application/protobuf, */*;q=0.1", (PROTOBUF,))
+    'application/protobuf'
+    >>> preferred("application/protobuf, */*", (PROTOBUF,))
+    'application/json'
+    """
+    if len(accept) <= _KEPT_CHARACTERS_MAX:
+        return _preferred(accept, others)
+    return _preferred.__wrapped__(accept, others)
+
+
+@lru_cache(_KEPT)
+def _preferred(accept: str, others: tuple[str, ...]) -> str:
+    given = qualities(accept)
+    chosen, most = JSON, next((given[name] for name in (JSON, "application/*", "*/*") if name in given), 0.0)
+    for other in others:
+        if given.get(other, 0.0) > most:
+            chosen, most = other, given[other]
+    return chosen
+
+
+def reply_type(headers: Mapping[str, str], *, posted: bool = True) -> str:
+    """Return the media type of an answer, JSON or protobuf: as Accept says, without one as the body is.
+
+    ``posted``: the request may have a body. One without, a GET, is answered by its Accept alone.
+
+    >>> reply_type({"accept": "*/*"}), reply_type({"content-type": "application/protobuf"})
+    ('application/json', 'application/protobuf')
+    """
+    accept = headers.get("accept")
+    if accept is not None:
+        return preferred(accept, (PROTOBUF,))
+    return PROTOBUF if posted and media_type(headers) == PROTOBUF else JSON
+
+
+def takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Say whether the client of a request names gzip, and not with a quality of zero.
+
+    >>> takes_gzip({"accept-encoding": "br, X-GZip;q=0.5"}), takes_gzip({"accept-encoding": "gzip;q=0, *"})
+    (True, False)
+    """
+    text = headers.get("accept-encoding")
+    if not text:
+        return False
+    given = _known(text) if len(text) <= _KEPT_CHARACTERS_MAX else qualities(text)
+    return given.get("gzip", 0.0) > 0
+
+
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """Return how a request's body is encoded: ``gzip`` by either of its names, "identity" for none.
+
+    >>> content_encoding({"content-encoding": "X-GZIP"}), content_encoding({})
+    ('gzip', 'identity')
+    """
+    text = headers.get("content-encoding", "").strip(" \t").lower() or "identity"
+    return _ALIASES.get(text, text)

@@ -1,0 +1,45 @@
+"""Whether a server is ready for what it serves: the archive is there, and events that may be stored can be.
+
+A look costs a system call and writes nothing: it is made every few seconds, by more than one. What only an
+attempt would show (a quota, a medium that fails) is known from the attempts of others, while they are fresh.
+"""
+
+from __future__ import annotations
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.refusals import Refusals
+
+_FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
+"""Refusals after which the next event will hardly fare better."""
+
+
+def unready(archive: Archive, refusals: Refusals | None = None) -> str | None:
+    """Return why an archive cannot do what it is served for, None where it can.
+
+    One that is open for reading need not take events.
+
+    >>> unready(Archive.open(directory)) is None
+    True
+    """
+    if archive.closed:
+        return "the archive is closed; restart the server"
+    try:
+        if archive.readonly:
+            archive.instances()
+            return None
+        archive.check_writable()
+    except ArchiveError as error:
+        return str(error)
+    if refusals is None:
+        return None
+    failing = (why for kind in _FAILING if (why := refusals.why(kind)) is not None)
+    return next(failing, None)
+
+
+def takes_events(archive: Archive, name: str) -> bool:
+    """Say whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
+    try:
+        return archive.instance(name).mirrored is None
+    except ArchiveError:
+        return False

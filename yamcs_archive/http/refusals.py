@@ -1,0 +1,116 @@
+"""Requests that are refused though nothing is wrong with them, 503 and 507: the log tells of a spell of them.
+
+1. A spell is told at once, with its first reason, then every minute with the number of its requests, and once
+   more at its end. So a full disk shows in the log, and a thousand clients that try again do not fill it.
+2. It ends when none was refused so for ten seconds. One that is stored between two that are not does not end
+   it: on a full disk small events may find a place where large ones do not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+_log = logging.getLogger(__name__)
+
+QUIET_S = 10.0
+"""Seconds without a further one after which a spell is over."""
+INTERVAL_S = 60.0
+"""Seconds between two lines about a spell that goes on."""
+
+
+@dataclass(slots=True)
+class _Spell:
+    began_s: float
+    last_s: float
+    said_s: float
+    count: int
+    why: str
+
+
+def _after(wait_s: float, call: Callable[[], None]) -> None:
+    timer = threading.Timer(wait_s, call)
+    timer.daemon = True
+    timer.name = "yamcs-archive-refusals"
+    timer.start()
+
+
+class Refusals:
+    """The spells that go on, by kind of refusal. Safe to use from many threads.
+
+    ``after`` makes a call after some seconds; it is asked to only while there is a spell.
+
+    >>> refusals = Refusals(now_s=lambda: 0.0, after=lambda wait_s, call: None)
+    >>> refusals.note("507 OutOfSpaceException", "no space")
+    >>> refusals.why("507 OutOfSpaceException"), refusals.why("503 OutcomeUnknownException")
+    ('no space', None)
+    """
+
+    def __init__(
+        self,
+        now_s: Callable[[], float] = monotonic,
+        after: Callable[[float, Callable[[], None]], None] = _after,
+    ) -> None:
+        self._now_s, self._after = now_s, after
+        self._guard = threading.Lock()
+        self._spells: dict[str, _Spell] = {}
+        self._watched = self._ended = False
+
+    def note(self, kind: str, why: str) -> None:
+        """Count a request that is refused."""
+        now_s = self._now_s()
+        with self._guard:
+            if self._ended:
+                return
+            spell = self._spells.get(kind)
+            if spell is not None:
+                spell.count, spell.last_s, spell.why = spell.count + 1, now_s, why
+                return
+            self._spells[kind] = _Spell(now_s, now_s, now_s, 1, why)
+            begins, self._watched = not self._watched, True
+        _log.warning("requests are refused: %s: %s", kind, why)
+        if begins:
+            self._after(QUIET_S, self.look)
+
+    def why(self, kind: str) -> str | None:
+        """Return why requests are refused so at present; None where they are not."""
+        spell = self._spells.get(kind)
+        return spell.why if spell is not None and self._now_s() - spell.last_s < QUIET_S else None
+
+    def look(self) -> None:
+        """Tell of spells that are over, and at intervals of those that go on."""
+        now_s = self._now_s()
+        lines: list[tuple[str, _Spell, str]] = []
+        with self._guard:
+            for kind, spell in list(self._spells.items()):
+                if now_s - spell.last_s >= QUIET_S:
+                    lines.append((kind, self._spells.pop(kind), _OVER))
+                elif now_s - spell.said_s >= INTERVAL_S:
+                    spell.said_s = now_s
+                    lines.append((kind, spell, _GOES_ON))
+            self._watched = bool(self._spells)
+            goes_on = self._watched
+        for line in lines:
+            _say(*line)
+        if goes_on:
+            self._after(QUIET_S, self.look)
+
+    def end(self) -> None:
+        """Tell of what goes on, and note nothing further: serving ends, and who still comes is refused."""
+        with self._guard:
+            self._ended = True
+            spells, self._spells = self._spells, {}
+        for kind, spell in spells.items():
+            _say(kind, spell, _ENDED)
+
+
+def _say(kind: str, spell: _Spell, line: str) -> None:
+    _log.warning(line, kind, spell.count, round(spell.last_s - spell.began_s))
+
+
+_GOES_ON = "requests are still refused: %s: %d so far, in %d s"
+_OVER = "requests were refused: %s: %d in %d s, none since then"
+_ENDED = "requests were refused: %s: %d in %d s, when serving ended"
