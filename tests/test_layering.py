@@ -20,7 +20,7 @@ __main__
              |
           event   options
                \\  /
-        times, limits, errors
+     times, limits, login, errors   <- login: who asks a served archive, and at which URL
 """
 
 import ast
@@ -39,6 +39,7 @@ BELOW = {
     "errors": set[str](),
     "limits": set[str](),
     "times": {"errors", "limits"},
+    "login": {"errors"},
     "event": LOWEST,
     "options": LOWEST,
     "offered": LOWEST | {"event"},
@@ -49,11 +50,11 @@ BELOW = {
     "instance": MODEL | {"results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"event", "offered"},
-    "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
-    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
-    "server": LOWEST | {"archive", "http", "mirror"},
-    "mirror": MODEL | {"results", "instance", "archive", "wire"},
-    "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
+    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login"},
+    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "login"},
+    "server": LOWEST | {"archive", "http", "mirror", "login"},
+    "mirror": MODEL | {"results", "instance", "archive", "wire", "login"},
+    "cli": MODEL | {"login", "filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }
@@ -109,6 +110,7 @@ def test_a_room_knows_only_the_ones_below(room: str) -> None:
 def test_the_picture_has_no_circle() -> None:
     order = [
         *LOWEST,
+        "login",
         "event",
         "options",
         "offered",

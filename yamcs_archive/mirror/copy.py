@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError
 from yamcs_archive.instance import Instance
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
 
@@ -69,7 +70,7 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
     return state
 
 
-def refuse_slips(archive: Archive, url: str, names: Sequence[str]) -> None:
+def refuse_slips(archive: Archive, url: str, names: Sequence[str], login: Login | None = None) -> None:
     """Raise InvalidInputError for a name that the archive does not have yet, and the source neither.
 
     Before a copy is made, which would be one of nothing. A source that does not answer is waited for.
@@ -77,7 +78,7 @@ def refuse_slips(archive: Archive, url: str, names: Sequence[str]) -> None:
     new = set(names).difference(archive.instances())
     if not new:
         return
-    with closing(Feed(url, "")) as feed:
+    with closing(Feed(url, "", login)) as feed:
         try:
             there = feed.instances()
         except FeedUnavailableError:

@@ -12,6 +12,7 @@ from contextlib import closing
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.copy import Follower, begin_mirror, refuse_slips
 from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
 from yamcs_archive.mirror.progress import Sayer
@@ -22,10 +23,12 @@ _STOP_S_MAX = 5.0
 
 
 class Mirrors:
-    """Copies of the instances of one served archive."""
+    """Copies of the instances of one served archive, which is asked with ``login`` where it wants one."""
 
-    def __init__(self, archive: Archive, url: str, say: Callable[[str], None]) -> None:
-        self._archive, self._url, self._say = archive, url.rstrip("/"), say
+    def __init__(
+        self, archive: Archive, url: str, say: Callable[[str], None], login: Login | None = None
+    ) -> None:
+        self._archive, self._url, self._say, self._login = archive, url.rstrip("/"), say, login
         self._followers: list[Follower] = []
         self._threads: list[threading.Thread] = []
 
@@ -36,11 +39,12 @@ class Mirrors:
         for an instance that is none and has events, InvalidInputError for a name that is new here and that
         the source does not have.
         """
-        refuse_slips(self._archive, self._url, wanted)
+        refuse_slips(self._archive, self._url, wanted, self._login)
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
             state = begin_mirror(instance, self._url, name)
-            self._followers.append(Follower(Feed(self._url, name), instance, state, Sayer(self._say)))
+            feed = Feed(self._url, name, self._login)
+            self._followers.append(Follower(feed, instance, state, Sayer(self._say)))
             self._threads.append(
                 threading.Thread(
                     target=self._follow,
@@ -65,7 +69,7 @@ class Mirrors:
                 thread.join(_STOP_S_MAX)
 
     def _known(self) -> list[str]:
-        with closing(Feed(self._url, "")) as feed:
+        with closing(Feed(self._url, "", self._login)) as feed:
             try:
                 return feed.instances()
             except FeedUnavailableError as error:

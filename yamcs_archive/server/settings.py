@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
+from yamcs_archive.login import Login, check_url
 
+PORT_MAX = 65535
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
 
@@ -49,8 +51,11 @@ class Settings:
     mirror_of: str | None = None
     """The URL of a served archive whose instances are followed here, and served as copies."""
 
+    mirror_login: Login | None = field(default=None, repr=False)
+    """Who asks it, where it wants to know; kept in memory only."""
+
     def __post_init__(self) -> None:
-        bounds = (("port", 0, 65535), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
+        bounds = (("port", 0, PORT_MAX), ("threads", 1, THREADS_MAX), ("stop_wait_s", 1, STOP_WAIT_S_MAX))
         faults = [
             f"{name}={value}"
             for name, least, most in bounds
@@ -60,3 +65,15 @@ class Settings:
             rules = ", ".join(f"{name} {least} to {most}" for name, least, most in bounds)
             raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")
         Origins(self.cors_origins)
+        if self.mirror_of is not None:
+            check_url(self.mirror_of, "mirror_of")
+
+
+def check_origin(origin: str) -> str:
+    """Return ``origin`` if pages of it can be admitted; InvalidInputError else.
+
+    >>> check_origin("https://ops.example")
+    'https://ops.example'
+    """
+    Origins([origin])
+    return origin
