@@ -8,7 +8,7 @@ import time
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.parsing import data_directory, instance_name
+from yamcs_archive.cli.parsing import data_directory, instance_name, not_empty
 from yamcs_archive.cli.places import chosen_directory, only, url_argument
 from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.user import add_user_option, login_for
@@ -54,6 +54,7 @@ def _add_yamcs(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--from",
         dest="origin",
         metavar="NAME",
+        type=not_empty,
         help="the server's instance; not needed where there is one",
     )
     parser.add_argument(

@@ -75,6 +75,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
     )
+    _add_following(parser)
+    parser.add_argument(
+        "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
+    )
+    parser.add_argument("--reverse", action="store_true", help="newest first")
+    zone = parser.add_mutually_exclusive_group()
+    zone.add_argument("--utc", action="store_true", help="times of the table in UTC (the default)")
+    zone.add_argument("--local", action="store_true", help="times of the table in local time")
+    parser.set_defaults(run=run)
+
+
+def _add_following(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the order in which events were stored."""
     parser.add_argument("-f", "--follow", action="store_true", help="go on with events as they are stored")
     parser.add_argument(
         "--after-cursor", metavar="CURSOR", help="all that was stored after it, in that order"
@@ -86,14 +99,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " this began, with --after-cursor or --follow after the last event shown; on stderr where the format"
         " is not table",
     )
-    parser.add_argument(
-        "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
-    )
-    parser.add_argument("--reverse", action="store_true", help="newest first")
-    zone = parser.add_mutually_exclusive_group()
-    zone.add_argument("--utc", action="store_true", help="times of the table in UTC (the default)")
-    zone.add_argument("--local", action="store_true", help="times of the table in local time")
-    parser.set_defaults(run=run)
 
 
 def _lines(text: str) -> int | str:
@@ -112,6 +117,11 @@ def _filter(text: str) -> Filter:
         raise argparse.ArgumentTypeError(str(error).removeprefix("filter, ")) from None
 
 
+def _is_given(options: argparse.Namespace, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value is not False  # by identity: 0 is a number of lines, and an instant
+
+
 def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
     for one, others in (
         ("follow", ("reverse", "until", "first")),
@@ -119,7 +129,7 @@ def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
         ("first", ("reverse", "show_cursor")),
     ):
         for other in others:
-            if getattr(options, one) not in (False, None) and getattr(options, other) not in (False, None):
+            if _is_given(options, one) and _is_given(options, other):
                 names = (f"--{name.replace('_', '-')}" for name in (one, other))
                 raise UsageError(f"{' and '.join(names)} do not go together")
     if options.follow and options.format == "json":

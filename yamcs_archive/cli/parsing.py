@@ -100,6 +100,13 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def not_empty(text: str) -> str:
+    """Return a name that is given; for argparse. An empty one is likely a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': must not be empty")
+    return text
+
+
 def data_directory(text: str) -> Path:
     """Return the path that ``text`` is, with a leading ``~`` expanded; for argparse.
 

@@ -125,6 +125,7 @@ def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True)
         parser.add_argument(
             "--instance",
             metavar="NAME",
+            type=parsing.not_empty,
             help="the instance (or YAMCS_ARCHIVE_INSTANCE); may be left out where there is only one",
         )
 

@@ -46,6 +46,28 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=instance_name,
         help="an instance to serve, made when absent; repeatable; default: all that are there",
     )
+    _add_process(parser)
+    parser.add_argument(
+        "--cors-origin",
+        metavar="ORIGIN",
+        type=origin,
+        action="append",
+        default=[],
+        help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
+    )
+    parser.add_argument(
+        "--mirror-of",
+        metavar="FROM-URL",
+        type=url_argument,
+        help="follow the instances of a served archive, those that are named or all that it has at the start,"
+        " and serve the copies; they take no events of their own",
+    )
+    add_user_option(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_process(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the process: where it listens, what it runs, how it ends."""
     parser.add_argument(
         "--host", type=_host, default=Settings.host, help="address to listen on; default: %(default)s"
     )
@@ -75,23 +97,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="SECONDS",
         help="how long a stop waits for requests that do not end; default: %(default)s",
     )
-    parser.add_argument(
-        "--cors-origin",
-        metavar="ORIGIN",
-        type=origin,
-        action="append",
-        default=[],
-        help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
-    )
-    parser.add_argument(
-        "--mirror-of",
-        metavar="FROM-URL",
-        type=url_argument,
-        help="follow the instances of a served archive, those that are named or all that it has at the start,"
-        " and serve the copies; they take no events of their own",
-    )
-    add_user_option(parser)
-    parser.set_defaults(run=run)
 
 
 def _host(text: str) -> str:
