@@ -21,18 +21,32 @@ _HEAD = """# The command line
 
 Written by `python docs/reference.py` from the commands themselves; a test holds it.
 
-Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 done; 1 it failed, and one line says
-why; 2 the command line is wrong or does not say enough; 130 interrupted with Ctrl-C. There are no colours.
-`python -m yamcs_archive` is the same command.
+Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 done; 1 it failed, and one line
+says why; 2 the command line is wrong or does not say enough; 130 interrupted with Ctrl-C. There are no
+colours. Where stdout is closed, or its reader is gone, a command that has something to print ends with 1,
+without a word. `python -m yamcs_archive` is the same command.
 
-Where a command looks: `--data DIR` or `--url URL`, else `YAMCS_ARCHIVE_DATA`, else `YAMCS_ARCHIVE_URL`.
+Options have the names below and no abbreviations. A value that begins with a dash is taken as it stands, as
+in `--filter -wheel`, unless it is the name of an option of the command: then write `--filter=-f`.
+
+Where a command looks: `--data DIR` or `--url URL`, else `YAMCS_ARCHIVE_DATA`, else `YAMCS_ARCHIVE_URL`. A
+leading `~` is the home directory.
+
+A URL has no user and no password in it, and is refused with one. For a server, or a proxy between, that
+asks for HTTP Basic give `--user NAME`; the password comes from `YAMCS_ARCHIVE_PASSWORD`, else the terminal
+is asked. It is kept in memory for that run, printed and stored nowhere, and sent to the scheme, host and
+port of that URL alone: a redirect to another place is an error. Over plain HTTP to another machine it is
+sent as well, and a line on stderr says so.
 
 | DATE | is |
 |---|---|
 | `2026-11-23T12:00:00Z`, `2026-11-23T14:00:00.5+02:00` | that instant |
 | `2026-327T12:00:00Z` | the same with the day of the year |
-| `2026-11-23T12:00`, `2026-11-23`, `2026-327` | local time; a day is its midnight |
-| `now`, `today`, `yesterday`, `tomorrow` | now; local midnights |
+| `2026-11-23T12:00`, `2026-11-23`, `2026-327` | local time; a day is its first instant |
+| `1h`, `30m`, `2d`, `1w`, `45s`, `1h30m` | so long ago; a day is 24 hours |
+| `1795435200`, `1795435200.25`, `@0` | Unix seconds: 10 digits, or any number after `@` |
+| `1795435200123`, `1795435200123456` | 13 digits: milliseconds, 16: microseconds; others are refused |
+| `now`, `today`, `yesterday`, `tomorrow` | now; first instants of local days |
 | `today UTC`, `yesterday UTC`, `tomorrow UTC` | midnights of UTC |
 """
 

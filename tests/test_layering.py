@@ -21,7 +21,7 @@ __main__
              |
           event   options
                \\  /
-    paths, times, scalars, limits, errors
+    paths, times, scalars, limits, login, errors   <- login: who asks a served archive, and at which URL
 """
 
 import ast
@@ -42,6 +42,7 @@ BELOW = {
     "scalars": set[str](),
     "times": {"errors", "limits", "scalars"},
     "paths": {"errors"},
+    "login": {"errors"},
     "event": LOWEST,
     "accepted": LOWEST | {"event"},
     "options": LOWEST,
@@ -54,11 +55,11 @@ BELOW = {
     "instance": MODEL | {"arguments", "results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"accepted", "event", "offered"},
-    "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
-    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
-    "server": LOWEST | {"options", "archive", "http", "mirror"},
-    "mirror": MODEL | {"results", "instance", "archive", "wire"},
-    "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
+    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login"},
+    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "login"},
+    "server": LOWEST | {"options", "archive", "http", "mirror", "login"},
+    "mirror": MODEL | {"results", "instance", "archive", "wire", "login"},
+    "cli": MODEL | {"login", "filter", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }
@@ -114,6 +115,7 @@ def test_a_room_knows_only_the_ones_below(room: str) -> None:
 def test_the_picture_has_no_circle() -> None:
     order = [
         *LOWEST,
+        "login",
         "event",
         "accepted",
         "options",

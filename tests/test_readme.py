@@ -94,7 +94,7 @@ def test_every_path_of_the_tree_is_there() -> None:
 
 
 def test_the_commands_to_follow_and_to_copy_are_ones_that_there_are() -> None:
-    lines = [line for line in FOLLOW.splitlines() if line.startswith("$ yamcs-archive ")]
+    lines = [line for line in FOLLOW.splitlines() if line.startswith("$ .venv/bin/yamcs-archive ")]
     assert len(lines) == len(FOLLOW.splitlines()) == 3
     for line in lines:
         options = parser().parse_args(shlex.split(line, comments=True)[2:])

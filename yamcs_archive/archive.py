@@ -38,6 +38,7 @@ from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.medium import check_room
 from yamcs_archive.storage.store import LmdbStore
 
+__all__ = ["Archive", "check_instance_name"]
 _KEPT_STEM_MAX = 96
 """Characters of a name that are kept in front of a time, below the limit of names."""
 

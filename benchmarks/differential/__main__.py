@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,21 @@ from benchmarks.differential.cases import cases
 from benchmarks.differential.exchange import Answer, Case, normal, send
 from benchmarks.differential.rules import judge
 
+NEEDED = {"granian": "granian", "websocket": "websocket-client"}
+"""What is imported late, by this archive's server and the sessions, and what it is called where pip looks."""
 _SHOWN = 1_000
 """Characters of an answer that is shown."""
 
 
 def main() -> int:
-    """Compare, and return the exit status: 1 when an answer is plainly different."""
+    """Compare, and return the exit status: 1 when an answer is plainly different, or it cannot be done."""
+    absent = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if absent:  # seen before the servers are started, which takes half a minute
+        print(
+            f"it needs {', '.join(absent)}: {sys.executable} -m pip install {' '.join(absent)}",
+            file=sys.stderr,
+        )
+        return 1
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         with yamcs.serving(directory / "yamcs") as theirs, servers.serving("archive", directory) as ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import servers
+from benchmarks.contenders import yamcs
 from benchmarks.differential import __main__ as program
 from benchmarks.differential import live
 from benchmarks.differential.cases import cases
@@ -95,6 +97,16 @@ def test_an_archive_does_not_differ_from_another_one(
         status = program.compare(one, two)
     said = capsys.readouterr().out
     assert (status, said) == (0, f"{len(CASES)} same, 0 different by design, 0 different\n")
+
+
+@pytest.mark.parametrize("module", program.NEEDED)
+def test_a_package_that_is_missing_is_named_before_a_server_is_started(
+    module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(yamcs, "serving", lambda *_: pytest.fail("it was started"))
+    assert program.main() == 1
+    assert f"-m pip install {program.NEEDED[module]}\n" in capsys.readouterr().err
 
 
 def test_a_plain_difference_is_shown_and_ends_with_status_1(

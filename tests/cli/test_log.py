@@ -66,12 +66,44 @@ def test_the_newest_ten_are_shown_oldest_first(run: Run, filled: Path) -> None:
         (("--source", "AOCS", "--source", "EPS", "-n", "2"), [18, 19]),
         (("--source", "nosuch"), []),
         (("--severity", "watch", "--lines", "all"), [1, 3, 5, 9, 11, 13, 15, 17, 19]),
+        (("--filter", "-odd", "-n", "2"), [16, 18]),
+        (("--filter", "-aocs -18", "-n", "2"), [14, 16]),
+        (("-s", "@5", "-u", "@7.5"), [5, 6, 7]),
+        (("-s", "1h"), []),
+        (("-n", str(2**63 - 1)), list(range(20))),
+        (("-n", str(2**63 - 1), "--reverse"), list(range(19, -1, -1))),
+        (("--first", "3"), [0, 1, 2]),
+        (("--first", "0"), []),
+        (("--first", str(2**63 - 1), "-s", "@17"), [17, 18, 19]),
+        (("--first", "3", "-s", "@5"), [5, 6, 7]),
+        (("--first", "3", "-s", "@5", "-u", "@7"), [5, 6]),
+        (("--first", "2", "--source", "AOCS", "--severity", "watch"), [1, 3]),
+        (("--first", "2", "--filter", "-odd", "-s", "@3"), [4, 6]),
+        (("--first", "1", "--type", "odd", "-s", "@20"), []),
     ],
 )
 def test_options_choose_what_is_shown(
     run: Run, filled: Path, options: tuple[str, ...], shown: list[int]
 ) -> None:
     assert steps(run, "--data", filled, *options) == shown
+
+
+def test_a_text_of_the_table_is_told_from_every_other(run: Run, data: Path) -> None:
+    texts = ["a\nb", "a\\nb", "a\\\nb", "a\\\\nb", "a\x1bb", "a\\x1bb", "a\u2028b", "a\\u2028b", "C:\\tmp"]
+    texts += ["a\u00a0b", "a b", "a\u3000b", "a\u202eb", "a\tb", "\x85", "é\U0001f680"]
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(
+            Event(text, source=f"S{text}", type=text, generation_time=n) for n, text in enumerate(texts)
+        )
+    lines = run("events", "log", "--data", data, "-n", "all").out.split("\n")[1:-1]
+    shown = [line[line.index("Z") + 1 :].strip() for line in lines]
+    assert len(set(shown)) == len(texts)
+    assert "a\u00a0b" in shown[9]  # a blank of another width is no control character
+    assert "a\u3000b" in shown[11]
+    assert r"a\\nb" in shown[1]
+    assert r"a\nb" in shown[0]
+    for line in lines:
+        assert not any(ord(character) < 0x20 or character in "\x7f\x85\u2028\u202e" for character in line)
 
 
 def test_a_table_has_a_header_and_a_dash_for_what_is_missing(run: Run, data: Path) -> None:
@@ -137,6 +169,12 @@ def test_a_url_answers_the_same_as_its_directory(run: Run, filled: Path) -> None
                 ("-s", "1970-01-01T00:00:05Z", "-u", "1970-01-01T00:00:09Z"),
                 ("-n", "all", "--source", "AOCS"),
                 ("--filter", "step 1", "--severity", "watch"),
+                ("--filter", "-odd", "-n", 3),
+                ("--first", 0),
+                ("--first", 3, "-s", "@5"),
+                ("--first", 1000, "-u", "@5"),
+                ("-n", 2**63 - 1),
+                ("--first", 2**63 - 1),
             ):
                 here, there = (
                     run("events", "log", *place, *options, "--format", form)
@@ -152,7 +190,10 @@ def test_a_url_shows_any_number_of_events(run: Run, data: Path) -> None:
             Event(f"Step {n}", source=f"S{n % 7}", generation_time=n // 10 * 1_000_000) for n in range(2500)
         )
     with serving(data) as served:
-        for options in (("-n", "all"), ("-n", 2300), ("-n", 1001, "--reverse"), ("-n", "all", "--reverse")):
+        for options in (
+            *(("-n", "all"), ("-n", 2300), ("-n", 1001, "--reverse"), ("-n", "all", "--reverse")),
+            *(("--first", n) for n in (999, 1000, 1001, 2000, 2500)),
+        ):
             here, there = (
                 steps(run, *place, *options) for place in (("--data", data), ("--url", served.url))
             )

@@ -1,19 +1,22 @@
 """What every command shares: where it looks, help, versions, exit statuses."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT
+from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
 from tests.server.serving import serving
 from yamcs_archive import Archive, Event
+from yamcs_archive.cli.main import main
 
 COMMANDS = (
     ("serve",),
@@ -22,6 +25,8 @@ COMMANDS = (
     ("instances", "list"),
     ("instances", "create"),
     ("compact",),
+    ("mirror",),
+    ("events", "import", "yamcs"),
     ("bench",),
 )
 
@@ -93,8 +98,10 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"
-    assert run("instances", "create", "--data", directory, "../up").status == 1
-    assert run("instances", "create", "--url", "http://127.0.0.1:1", "sim").status == 2
+    ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
+    assert ran.status == 2
+    assert "unrecognized arguments: --url" in ran.err  # it is not offered
+    assert "--url" not in run("instances", "create", "-h").out
 
 
 @pytest.mark.parametrize(
@@ -110,6 +117,228 @@ def test_a_url_that_is_none_or_does_not_answer_is_named(run: Run, url: str, stat
     ran = run("events", "log", "--url", url)
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
+
+
+PLACED = [
+    ("serve", "--port", "0", "--instance", "sim"),
+    ("events", "create", "-m", "a"),
+    ("events", "log"),
+    ("events", "import", "yamcs", "http://127.0.0.1:1"),
+    ("instances", "list"),
+    ("instances", "create", "sim"),
+    ("compact",),
+    ("mirror", "http://127.0.0.1:1", "--once"),
+]
+"""Every command that takes ``--data``."""
+
+
+@pytest.mark.parametrize("command", PLACED, ids=lambda command: " ".join(command[:3]))
+def test_no_directory_is_not_the_current_one_and_none_that_is_elsewhere(
+    run: Run, command: tuple[str, ...], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("YAMCS_ARCHIVE_DATA", str(data))
+    for given in (("--data", ""), ("--data=",)):
+        ran = run(*command, *given)
+        assert (ran.status, ran.out) == (2, "")
+        assert "--data '': must name a directory" in ran.err
+    monkeypatch.setenv("YAMCS_ARCHIVE_DATA", "")  # as if it were not set
+    ran = run(*command)
+    assert (ran.status, ran.out) == (2, "")
+    assert "no archive given: use --data DIR" in ran.err
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_directory_may_be_a_path_and_in_the_users_home(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert run("instances", "list", "--data", "~/data").out == "sim\n"
+    assert run("instances", "list", "--data=~/data").out == "sim\n"
+    monkeypatch.setenv("YAMCS_ARCHIVE_DATA", "~/data")
+    assert run("instances", "list").out == "sim\n"
+    assert run("instances", "create", "bench").status == 0
+    assert run("compact").out.count("\n") == 2
+    assert main(["instances", "list", "--data", tmp_path / "data"]) == 0
+    monkeypatch.setenv("YAMCS_ARCHIVE_DATA", "~no-such-user/data")
+    ran = run("instances", "list")
+    assert ran.status == 2
+    assert ran.err.startswith("yamcs-archive: YAMCS_ARCHIVE_DATA '~no-such-user/data': ")
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--port", "65536"),
+            "--port 65536: must be 0 to 65535",
+        ),
+        (("serve", "--data", "new", "--instance", "sim", "--port", "-1"), "--port -1: must be 0 to 65535"),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--port", "80_80"),
+            "--port '80_80': must be a whole",
+        ),
+        (("serve", "--data", "new", "--instance", "sim", "--threads", "0"), "--threads 0: must be 1 to 1024"),
+        (("serve", "--data", "new", "--instance", "sim", "--threads", "1025"), "--threads 1025: must be"),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--stop-wait", "0"),
+            "--stop-wait 0: must be 1 to 3600",
+        ),
+        (("serve", "--data", "new", "--instance", "sim", "--stop-wait", "3601"), "--stop-wait 3601"),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "bad name"),
+            "--instance 'bad name': must be 1 to 128",
+        ),
+        (("serve", "--data", "new", "--instance", "sim", "--host", ""), "--host '': must be"),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--cors-origin", "foo"),
+            "--cors-origin 'foo': must be",
+        ),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--cors-origin", "*"),
+            "--cors-origin '*': would let",
+        ),
+        (("serve", "--data", "new"), "new has no instances yet; create one with --instance NAME"),
+        (("instances", "create", "--data", "new", "../up"), "NAME '../up': must be 1 to 128 letters"),
+        (
+            ("events", "import", "yamcs", "http://127.0.0.1:1", "--data", "new", "--instance", ".x"),
+            "--instance",
+        ),
+        (("mirror", "http://127.0.0.1:1", "--data", "new", "--instance", "a/b"), "--instance 'a/b': must"),
+        (("events", "log", "--data", "new", "-n", "9" * 20), "-n/--lines 99999999999999999999: must be 0 to"),
+        (("events", "log", "--data", "new", "-n", str(2**63)), "or all"),
+        (("events", "log", "--data", "new", "-n", "-1"), "-n/--lines -1: must be 0 to"),
+        (
+            ("events", "log", "--data", "new", "--first", str(2**63)),
+            "--first 9223372036854775808: must be 0 to",
+        ),
+        (("events", "log", "--data", "new", "--first", "1", "-n", "1"), "not allowed with argument"),
+        (("events", "log", "--data", "new", "--first", "1", "--reverse"), "--first and --reverse do not go"),
+        (
+            ("events", "log", "--data", "new", "--first", "1", "--show-cursor"),
+            "--first and --show-cursor do not",
+        ),
+        (("events", "log", "--data", "new", "--first", "1", "-f"), "--follow and --first do not go together"),
+        (("events", "log", "--data", "new", "--lin", "3"), "unrecognized arguments: --lin"),
+        (("events", "log", "--data", "new", "--filter", "a ("), "--filter line 1, column"),
+        (("events", "log", "--data", "new", "--filter", "-f"), "expected one argument"),
+        (("events", "log", "--data", "new", "--filter"), "expected one argument"),
+        (("events", "log", "--data", "new", "--since", "soon"), "-s/--since 'soon' is not a date"),
+        (("serve", "--dat", "new"), "unrecognized arguments: --dat"),
+        (("--vers",), "COMMAND"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_command_line_that_is_wrong_is_2_names_the_option_and_makes_nothing(
+    run: Run, command: tuple[str, ...], flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*command)
+    assert (ran.status, ran.out) == (2, "")
+    assert flag in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    nobody = "http://127.0.0.1:1"
+    with serving(data) as served:
+        for command in (
+            ("events", "create", "-m", "a"),
+            ("events", "log"),
+            ("instances", "list"),
+            ("compact",),
+            ("events", "import", "yamcs", nobody),
+            ("events", "import", "yamcs", nobody, "--from", "sim"),
+            ("events", "import", "yamcs", served.url, "--from", "nosuch"),
+            ("events", "import", "yamcs", served.url, "--from", "no such", "--instance", "sim"),
+            ("mirror", nobody),
+        ):
+            ran = run(*command, "--data", new)
+            assert (ran.status, ran.out) == (1, ""), command
+            assert ran.err.count("\n") == 1
+            assert not new.exists(), command
+
+
+def _as_a_shell(command: str, *arguments: object, status: int) -> tuple[str, str]:
+    """Run the command in a shell that may close some of its streams; return what it wrote on the others."""
+    program = f'"$@" {command}'
+    done = subprocess.run(
+        ["sh", "-c", program, "sh", sys.executable, "-m", "yamcs_archive", *map(str, arguments)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_streams_that_are_closed_are_not_complained_about(data: Path) -> None:
+    create = ("events", "create", "--data", data, "-m", "a")
+    assert _as_a_shell(">&- 2>&- <&-", *create, status=0) == ("", "")  # there was nothing to print
+    assert _as_a_shell("<&-", *create[:-2], status=1) == (
+        "",
+        "yamcs-archive: the text is empty, so nothing was stored\n",
+    )
+    for shown in ("events log --format jsonl", "compact"):
+        assert _as_a_shell(">&-", *shown.split(), "--data", data, status=1) == ("", "")
+    assert _as_a_shell("2>&-", "events", "log", "--data", data, "--instance", "x", status=1) == ("", "")
+    with Archive.open(data, readonly=True) as archive:
+        assert [event.message for event in archive.instance("sim").events()] == ["a"]
+
+
+def test_no_file_of_an_archive_takes_the_place_of_a_stream_that_is_closed(data: Path) -> None:
+    program = (
+        "import os, sys; from yamcs_archive.cli import events_create, main;"
+        "real = events_create.opened\n"
+        "def opened(*given, **named):\n"
+        "    print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(3)), file=open(sys.argv[1], 'w'))\n"
+        "    return real(*given, **named)\n"
+        "events_create.opened = opened\n"
+        "sys.exit(main.main(sys.argv[2:]))"
+    )
+    seen = data.parent / "seen"
+    command = ["events", "create", "--data", str(data), "-m", "a"]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program, str(seen), *command],
+        cwd=ROOT,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == 0
+    assert seen.read_text().split() == ["/dev/null"] * 3
+
+
+def test_a_server_whose_output_nobody_reads_serves(data: Path, tmp_path: Path) -> None:
+    arguments = ["serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(
+        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "yamcs_archive", *arguments], cwd=ROOT
+    ) as process:
+        try:
+            give_up = time.monotonic() + WAIT_S
+            while "http://" not in (data / "archive.lock").read_text() and time.monotonic() < give_up:
+                assert process.poll() is None
+                time.sleep(0.02)
+            url = (data / "archive.lock").read_text().split(", ")[-1].strip()
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{url}/healthz", timeout=WAIT_S) as answer:
+                        assert answer.status == 200
+                    break
+                except OSError:
+                    assert process.poll() is None
+                    assert time.monotonic() < give_up
+                    time.sleep(0.02)
+            process.terminate()
+            assert process.wait(WAIT_S) == 0
+        finally:
+            process.kill()
 
 
 def test_a_server_that_is_no_archive_is_called_that(run: Run, tmp_path: Path) -> None:
@@ -133,18 +362,30 @@ def test_a_server_that_is_no_archive_is_called_that(run: Run, tmp_path: Path) ->
 
 def test_ctrl_c_is_quiet(data: Path, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
-    with subprocess.Popen(
-        [sys.executable, "-m", "yamcs_archive", "events", "create", "--data", str(data)],
-        cwd=ROOT,
-        env=os.environ | {"VISUAL": f"sh -c 'touch {ready}; exec sleep 60'"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        while not ready.exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
-        assert process.wait(60) == 130
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
+    for write, said in (
+        ("true", ""),
+        ('printf x >"$0"', f"yamcs-archive: what was written is kept in {tmp_path}/"),
+    ):
+        ours, theirs = pty.openpty()  # a terminal, for which the editor opens
+        with subprocess.Popen(
+            [sys.executable, "-m", "yamcs_archive", "events", "create", "--data", str(data)],
+            cwd=ROOT,
+            env=os.environ
+            | {"VISUAL": f"sh -c '{write}; touch {ready}; exec sleep 60'", "TMPDIR": str(tmp_path)},
+            stdin=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            while not ready.exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+            assert process.wait(60) == 130
+            assert process.stderr is not None
+            found = process.stderr.read()
+            assert found[: len(said)] == said
+            assert found.count("\n") == (1 if said else 0)
+        os.close(ours)
+        os.close(theirs)
+        ready.unlink()

@@ -305,7 +305,7 @@ def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -
 
 
 def test_the_command_says_what_is_missing(run: Run) -> None:  # noqa: F811
-    assert "give --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
+    assert "use --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
     assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2
 
 

@@ -36,11 +36,11 @@ def stored(directory: Path) -> set[str]:
     return set(found)
 
 
-def refused(*arguments: object) -> str:
+def refused(*arguments: object, status: int = 1) -> str:
     """Run a serve that must not start, and return the one line in which it says why."""
     process = launch(*arguments)
     printed, complaints = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, printed) == (1, "")
+    assert (process.returncode, printed) == (status, "")
     assert complaints.startswith("yamcs-archive: ")
     assert complaints.count("\n") == 1, complaints
     return complaints
@@ -83,17 +83,24 @@ def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--port", 0), "name one to serve"),
-        (("--port", 0, "--instance", "../up"), "instance '../up'"),
         (("--port", 0, "--instance", "sim", "--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
         (("--port", 0, "--instance", "sim", "--host", "no such host"), "cannot listen on no such host"),
-        (("--port", 65536, "--threads", 0, "--stop-wait", 0), "port=65536, threads=0, stop_wait_s=0"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(
     tmp_path: Path, arguments: tuple[object, ...], said: str
 ) -> None:
     assert said in refused("--data", tmp_path / "data", *arguments)
+
+
+def test_without_an_instance_to_serve_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "lost+found").mkdir(parents=True)  # as the root of a file system is
+    Archive.open(tmp_path / "archive").close()
+    for name in ("new", "empty", "archive"):
+        before = sorted(tmp_path.rglob("*"))
+        told = refused("--data", tmp_path / name, "--port", 0, status=2)
+        assert f"{tmp_path / name} has no instances yet; create one with --instance NAME" in told
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -333,8 +340,3 @@ def test_names_are_those_of_the_flags_and_of_the_address(tmp_path: Path, how: Op
         assert (answer.status, answer.read()) == (200, b"")
         assert answer.headers["content-length"] is None
         assert served.stop() == (0, "")
-
-
-def test_a_name_that_cannot_be_allowed_is_refused_at_the_start(tmp_path: Path) -> None:
-    text = refused("--data", tmp_path / "data", "--instance", "sim", "--allowed-host", "*")
-    assert "allowed_host '*'" in text

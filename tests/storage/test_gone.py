@@ -318,7 +318,7 @@ def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
     real = os.statvfs
 
     class Full:
-        f_frsize, f_bavail, f_bfree = 4096, 255, 255
+        f_frsize, f_bavail, f_bfree = 4096, 511, 511
 
     with Archive.open(path, readonly=True) as reading:
         with pytest.raises(ReadOnlyError):
@@ -328,7 +328,7 @@ def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
     monkeypatch.setattr(os, "statvfs", lambda _: Full)
     with pytest.raises(OutOfSpaceError, match="less than 2 MiB is left"):
         sim.check_writable()
-    Full.f_bavail = Full.f_bfree = 256  # 1 MiB
+    Full.f_bavail = Full.f_bfree = 512  # 2 MiB
     sim.check_writable()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     Full.f_bavail = 0  # the rest is the superuser's

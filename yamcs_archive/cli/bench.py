@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from yamcs_archive.cli.installing import advice
+from yamcs_archive.cli.parsing import whole
+from yamcs_archive.cli.streams import complain
 from yamcs_archive.errors import ArchiveError
 
 EPILOG = """examples:
@@ -39,7 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="measure the archive on this machine",
         description="Measure this archive beside SQLite, RocksDB, raw LMDB and, when asked to, a Yamcs"
         " server, on the same events. Prints tables, and writes JSON and plots into a directory that it"
-        ' names at the end. Needs the extra: pip install "yamcs_archive[bench]".',
+        ' names at the end. Needs the extra "bench": python -m pip install ".[bench]", in a checkout.',
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,16 +67,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--events",
-        type=_at_least(EVENTS_MIN),
+        type=whole(EVENTS_MIN),
         metavar="N",
         help=f"events of the large cases, at least {EVENTS_MIN}, and of the others in proportion; default:"
         " 1000000, quick: 60000",
     )
     parser.add_argument(
-        "--repeats", type=_at_least(1), metavar="N", help="runs of each contender; default: 3, quick: 1"
+        "--repeats", type=whole(1), metavar="N", help="runs of each contender; default: 3, quick: 1"
     )
     parser.add_argument(
-        "--scale", type=_at_least(1), default=0, metavar="N", help="also grow an archive to N million events"
+        "--scale", type=whole(1), default=0, metavar="N", help="also grow an archive to N million events"
     )
     parser.add_argument(
         "--yamcs",
@@ -102,11 +104,7 @@ def run(options: argparse.Namespace) -> int:
     """Start the harness, unless what it needs is not installed."""
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
-        print(
-            f"yamcs-archive: bench needs {', '.join(absent)}; install the harness's packages:"
-            ' pip install "yamcs_archive[bench]"',
-            file=sys.stderr,
-        )
+        complain(f"bench needs {', '.join(absent)}; {advice('bench')}")
         return 1
     place = next((place for place in _PLACES if (place / "benchmarks" / "__main__.py").is_file()), None)
     if place is None:
@@ -114,14 +112,3 @@ def run(options: argparse.Namespace) -> int:
     sys.path.insert(0, str(place))
     status: int = import_module("benchmarks.__main__").run(options, "yamcs-archive bench")
     return status
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    """Return what reads a whole number that is not less."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
-        return int(text)
-
-    return read

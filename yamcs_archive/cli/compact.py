@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-from yamcs_archive.archive import Archive
-from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.errors import NotAnArchiveError
-from yamcs_archive.paths import given_path
+from yamcs_archive.cli.parsing import data_directory
+from yamcs_archive.cli.places import chosen_directory, open_existing
 
 EPILOG = """examples:
   yamcs-archive compact --data ops-data
@@ -30,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
+        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
     )
     parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all that are there")
     parser.set_defaults(run=run)
@@ -38,13 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compact one after the other; the first that fails ends it."""
-    data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
-    if not data:
-        raise UsageError("which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
-    directory = given_path(data)
-    if not directory.exists():  # opened for writing it would be made, though the name is likely a slip
-        raise NotAnArchiveError(str(directory), "there is no such directory")
-    with Archive.open(directory, holder="yamcs-archive compact") as archive:
+    with open_existing(chosen_directory(options), holder="yamcs-archive compact") as archive:
         # All names are looked up before the first copy is made: a slip in the last shows at once.
         for instance in [archive.existing(name) for name in options.instances or archive.instances()]:
             done = instance.compact()

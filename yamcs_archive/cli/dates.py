@@ -1,55 +1,111 @@
-"""DATE on the command line: what the Yamcs tools take, and day of year; text to int microseconds."""
+"""DATE on the command line: what the Yamcs tools take, and more; text to int microseconds.
+
+1. A date without an offset is local time, by the rules of the system's time zone at that date.
+2. A day begins with its first instant: its midnight, but where the clocks are put forward over that.
+3. A number alone is Unix time where its digits say which unit it has, else it is refused.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from yamcs_archive.errors import BadTimeError
-from yamcs_archive.times import parse_rfc3339, to_us
+from yamcs_archive.times import now_us, parse_rfc3339, to_us
 
 FORMS = (
-    "RFC 3339, ISO (local time where it has no offset), YYYY-DDDThh:mm:ssZ, now, today, yesterday, tomorrow"
+    "RFC 3339, ISO (local time where it has no offset), YYYY-DDDThh:mm:ssZ, 1h (an hour ago), Unix seconds,"
+    " now, today, yesterday, tomorrow"
 )
 
 _DAYS_FROM_TODAY = {"now": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 _WORD = re.compile(r"(now|today|yesterday|tomorrow)( UTC)?", re.IGNORECASE)
 _DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})(?!\d)(.*)", re.ASCII)
+_AGO = re.compile(
+    r"-?(?=\d)(?:(\d{1,9})w)?(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII
+)
+_AGO_S = (7 * 86_400, 86_400, 3600, 60, 1)
+_AT = re.compile(r"@(-?)(\d{1,12})(?:\.(\d+))?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
+_SECONDS = re.compile(r"(\d{10})(?:\.(\d+))?", re.ASCII)
+_FINER_US = {13: 1000, 16: 1}
+"""Of numbers of so many digits, the microseconds of one. Like seconds of ten digits they say 2001 to 2286."""
+_COMPACT_DATE_DIGITS = 8
+_HOUR_S = 3600
+_OFFSET_S_MAX = 26 * _HOUR_S
+"""More than local time differs from UTC anywhere; POSIX lets TZ say up to 25 hours."""
+_EPOCH = datetime(1970, 1, 1)
 
 
 def parse_date(text: str) -> int:
     """Return the microseconds since 1970 of a DATE; for argparse, whose ArgumentTypeError it raises.
 
-    A date without an offset is local time, a date without a time its midnight; ``today UTC`` is the
-    midnight of Greenwich.
+    A date without an offset is local time, a date without a time the first instant of that day; ``today UTC``
+    is the midnight of Greenwich. ``1h30m`` is so long ago; ``1795435200`` are seconds since 1970, and so is
+    what follows ``@``, whatever its digits.
 
-    >>> parse_date("2026-327T12:00:00Z") == parse_date("2026-11-23T12:00:00Z")
+    >>> parse_date("2026-327T12:00:00Z") == parse_date("2026-11-23T12:00:00Z") == parse_date("1795435200")
     True
     >>> parse_date("today UTC") % 86_400_000_000
     0
     """
     text = text.strip()
     try:
-        word = _WORD.fullmatch(text)
-        if word:
+        if word := _WORD.fullmatch(text):
             return _day(word[1].lower(), utc=word[2] is not None)
-        text = _with_month(text)
-        try:
-            return parse_rfc3339(text)
-        except BadTimeError:  # ISO is wider: no offset, a date alone, weeks
-            moment = datetime.fromisoformat(text)
-            return to_us(moment if moment.tzinfo else moment.astimezone())
-    except (ValueError, OverflowError):
+        if ago := _AGO.fullmatch(text):
+            counts = zip(ago.groups(), _AGO_S, strict=True)
+            return to_us(now_us() - sum(int(count or 0) * unit_s for count, unit_s in counts) * 1_000_000)
+        if (found := _unix(text)) is not None:
+            return to_us(found)
+        return _written(_with_month(text))
+    except (ValueError, OverflowError, OSError):  # the last by time.localtime, far beyond the year 9999
         raise ArgumentTypeError(f"{text!r} is not a date; give {FORMS}") from None
 
 
 def _day(word: str, *, utc: bool) -> int:
+    if word == "now":
+        return now_us()
     now = datetime.now(UTC) if utc else datetime.now()  # local time is what is asked for
-    if word != "now":
-        now = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(_DAYS_FROM_TODAY[word])
-    # A naive midnight gets the offset of its own day, which is not today's when the clocks change.
-    return to_us(now if utc else now.astimezone())
+    day = now.date() + timedelta(_DAYS_FROM_TODAY[word])
+    return _seconds(day) * 1_000_000 if utc else _first_instant(day)
+
+
+def _unix(text: str) -> int | None:
+    """Return the microseconds of a number, None for what is none; ValueError where the unit is unclear."""
+    if at := _AT.fullmatch(text):
+        instant = int(at[2]) * 1_000_000 + _fraction(at[3])
+        return -instant if at[1] else instant
+    if seconds := _SECONDS.fullmatch(text):
+        return int(seconds[1]) * 1_000_000 + _fraction(seconds[2])
+    if not _NUMBER.fullmatch(text) or (text.isdigit() and len(text) == _COMPACT_DATE_DIGITS):
+        return None
+    if text.isdigit() and len(text) in _FINER_US:
+        return int(text) * _FINER_US[len(text)]
+    raise ArgumentTypeError(
+        f"{text!r} does not say its unit: 10 digits are Unix seconds, 13 milliseconds, 16 microseconds; give"
+        f" seconds as @{text}, or {FORMS}"
+    )
+
+
+def _fraction(digits: str | None) -> int:
+    return int((digits or "")[:6].ljust(6, "0"))
+
+
+def _written(text: str) -> int:
+    try:
+        return parse_rfc3339(text)
+    except BadTimeError:  # ISO is wider: no offset, a date alone, weeks
+        moment = datetime.fromisoformat(text)
+    if moment.tzinfo:
+        return to_us(moment)
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return to_us(_instant(_seconds(moment)) + moment.microsecond)
+    return _first_instant(day)
 
 
 def _with_month(text: str) -> str:
@@ -58,7 +114,53 @@ def _with_month(text: str) -> str:
     if match is None:
         return text
     year, day, rest = int(match[1]), int(match[2]), match[3]
-    date = datetime(year, 1, 1) + timedelta(day - 1)  # a calendar date, no instant
-    if date.year != year:
+    found = datetime(year, 1, 1) + timedelta(day - 1)  # a calendar date, no instant
+    if found.year != year:
         raise ValueError(text)
-    return f"{date.date().isoformat()}{rest}"
+    return f"{found.date().isoformat()}{rest}"
+
+
+# --- local time: seconds as a clock on the wall shows them, counted from its 1970 ---
+
+
+def _seconds(shown: date) -> int:
+    """Return a calendar date, or a naive datetime, as seconds since 1970 as if it were UTC."""
+    moment = shown if isinstance(shown, datetime) else datetime(shown.year, shown.month, shown.day)
+    delta = moment - _EPOCH
+    return delta.days * 86_400 + delta.seconds
+
+
+def _first_instant(day: date) -> int:
+    """Return the first instant of a local day, of the next one where there is no such day; microseconds."""
+    wall_s = _seconds(day)
+    found = _shown_at(wall_s)
+    return to_us((min(found) if found else _jump(wall_s)) * 1_000_000)
+
+
+def _instant(wall_s: int) -> int:
+    """Return when a clock shows that: the first time of two; where it jumps over it, as if it had not."""
+    found = _shown_at(wall_s)
+    return (min(found) if found else wall_s - _offset_s(_jump(wall_s) - 1)) * 1_000_000
+
+
+def _shown_at(wall_s: int) -> list[int]:
+    """Return the instants, in seconds, at which a clock on the wall shows that; none, one or two."""
+    around = range(wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX + 1, _HOUR_S)
+    offsets = {_offset_s(instant) for instant in around}
+    return [wall_s - offset for offset in offsets if _offset_s(wall_s - offset) == offset]
+
+
+def _jump(wall_s: int) -> int:
+    """Return the instant at which a clock on the wall jumps over what it never shows."""
+    before, after = wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX
+    while after - before > 1:
+        middle = (before + after) // 2
+        if middle + _offset_s(middle) < wall_s:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset_s(instant: int) -> int:
+    return time.localtime(instant).tm_gmtoff

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.places import add_place_options, opened
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.parsing import whole
+from yamcs_archive.cli.places import add_place_options, chosen_place, opened
+from yamcs_archive.cli.streams import complain
+from yamcs_archive.cli.writing import edited, piped, stdin_is_terminal
 from yamcs_archive.event import Event, Severity
+from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
 from yamcs_archive.wire.json import encode
 
 EPILOG = """examples:
   yamcs-archive events create --data ops-data -m "Pass begins" --source GS1
   yamcs-archive events create --url http://127.0.0.1:8090 -m "Wheel 3" --severity warning --extra unit=rpm
+  tail -n 1 pass.log | yamcs-archive events create --data ops-data
 """
+_STDIN = "-"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,12 +33,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_place_options(parser)
-    parser.add_argument("-m", "--message", metavar="TEXT", help="the message; without it $EDITOR opens")
+    parser.add_argument(
+        "-m",
+        "--message",
+        metavar="TEXT",
+        help=f"the message; {_STDIN} reads it from stdin; without it stdin is read too, and where that is a"
+        " terminal $EDITOR opens",
+    )
     parser.add_argument(
         "--date", type=parse_date, metavar="DATE", help=f"generation time, now if not given: {FORMS}"
     )
     parser.add_argument(
-        "--sequence-number", type=int, metavar="N", help="number; the source's next if not given"
+        "--sequence-number",
+        type=whole(SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
+        metavar="N",
+        help="number; the source's next if not given",
     )
     parser.add_argument(
         "--severity",
@@ -69,36 +79,39 @@ def _pair(text: str) -> tuple[str, str]:
 
 def run(options: argparse.Namespace) -> int:
     """Store the event that the options describe."""
-    message = options.message if options.message is not None else _edited()
-    if options.message is None and not message:
-        print("yamcs-archive: the text is empty, so nothing was stored", file=sys.stderr)
-        return 1
-    event = Event(
-        message,
-        source=options.source,
-        severity=Severity.parse(options.severity),
-        type=options.type,
-        generation_time=options.date,
-        seq_number=options.sequence_number,
-        extra=dict(options.extra),
-    )
-    with opened(options, readonly=False) as place:
-        stored = place.create(event)
+    extra = _extra(options.extra)
+    chosen_place(options)  # what is wrong there is said before a message is written
+    with _message(options.message) as message:
+        if not message and options.message in (None, _STDIN):
+            complain("the text is empty, so nothing was stored")
+            return 1
+        event = Event(
+            message,
+            source=options.source,
+            severity=Severity.parse(options.severity),
+            type=options.type,
+            generation_time=options.date,
+            seq_number=options.sequence_number,
+            extra=extra,
+        )
+        with opened(options, readonly=False) as place:
+            stored = place.create(event)
     if options.show:
         print(encode(stored).decode())
     return 0
 
 
-def _edited() -> str:
-    """Let the user write the message in an editor."""
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "EVENT_MESSAGE"
-        draft.touch()
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        subprocess.run([*shlex.split(editor), str(draft)], check=True)  # the user's own editor
-        try:
-            return draft.read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(
-                "message", draft.read_bytes(), f"must be UTF-8 ({error.reason})"
-            ) from None
+def _extra(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    extra: dict[str, str] = {}
+    for name, value in pairs:
+        if name in extra:
+            raise UsageError(f"--extra {name}: given twice")
+        extra[name] = value
+    return extra
+
+
+def _message(given: str | None) -> AbstractContextManager[str]:
+    """Return the message: what was given, what stdin brings, or what is written in an editor."""
+    if given not in (None, _STDIN):
+        return nullcontext(given)
+    return edited() if given is None and stdin_is_terminal() else nullcontext(piped())

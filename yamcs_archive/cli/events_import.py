@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
-from pathlib import Path
 
-from yamcs_archive.archive import Archive
+from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.places import only, url_argument
+from yamcs_archive.cli.parsing import data_directory, instance_name, not_empty
+from yamcs_archive.cli.places import chosen_directory, only, url_argument
 from yamcs_archive.cli.remote import instances_at
+from yamcs_archive.cli.user import add_user_option, login_for
 from yamcs_archive.importers.yamcs import History, Imported, import_history
 from yamcs_archive.times import format_rfc3339
 
@@ -45,16 +44,24 @@ def _add_yamcs(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
     parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="the archive, made when absent (or YAMCS_ARCHIVE_DATA)"
+        "--data",
+        metavar="DIR",
+        type=data_directory,
+        help="the archive, made when absent (or YAMCS_ARCHIVE_DATA)",
     )
+    add_user_option(parser)
     parser.add_argument(
         "--from",
         dest="origin",
         metavar="NAME",
+        type=not_empty,
         help="the server's instance; not needed where there is one",
     )
     parser.add_argument(
-        "--instance", metavar="NAME", help="the instance here, made when absent; default: as there"
+        "--instance",
+        metavar="NAME",
+        type=instance_name,
+        help="the instance here, made when absent; default: as there",
     )
     parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
     parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
@@ -63,13 +70,14 @@ def _add_yamcs(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Import, with a line a second on stderr."""
-    data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
-    if not data:
-        raise UsageError("into which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
-    origin = options.origin or only(instances_at(options.url), "--from")
-    history = History(options.url, origin, options.since, options.until)
+    data = chosen_directory(options)
+    login = login_for(options, options.url)
+    origin = options.origin or only(instances_at(options.url, login), "--from")
+    name = check_instance_name(options.instance or origin)
+    history = History(options.url, origin, options.since, options.until, login)
+    history.probe()  # before a directory is made, which would stay
     with Archive.open(data, holder="yamcs-archive events import") as archive:
-        instance = archive.instance(options.instance or origin, create=True)
+        instance = archive.instance(name, create=True)
         done = import_history(history, instance, archive.path / instance.name, _Progress().say)
     _tell(done)
     print(

@@ -13,6 +13,7 @@ import msgspec
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.following import Tail
+from yamcs_archive.cli.parsing import whole
 from yamcs_archive.cli.places import add_place_options, opened
 from yamcs_archive.cli.printing import Printer
 from yamcs_archive.cli.request import LogRequest, narrowed
@@ -25,11 +26,15 @@ from yamcs_archive.wire.json import encode
 EPILOG = """examples:
   yamcs-archive events log --data ops-data                     the newest 10, oldest of them first
   yamcs-archive events log --data ops-data -s yesterday -u today --severity watch
+  yamcs-archive events log --data ops-data -s 1h30m              of the last 90 minutes
+  yamcs-archive events log --data ops-data -s 2026-11-23 --first 5
   yamcs-archive events log --url http://127.0.0.1:8090 -n 100 --format jsonl
   yamcs-archive events log --data ops-data -f --filter 'source=AOCS wheel'
   yamcs-archive events log --data ops-data --after-cursor CURSOR --show-cursor   what came since, once
 """
 LINES_DEFAULT = 10
+LINES_MAX = 2**63 - 1
+"""More than anybody has; what is counted with takes no more."""
 _ALL = "all"
 
 
@@ -45,13 +50,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_place_options(parser)
-    parser.add_argument(
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument(
         "-n",
         "--lines",
         type=_lines,
         metavar="N",
         help=f"how many of the newest, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since or"
         " --until",
+    )
+    amount.add_argument(
+        "--first", type=whole(0, LINES_MAX), metavar="N", help="how many of the oldest, since --since"
     )
     parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
     parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
@@ -66,16 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with events as they are stored")
-    parser.add_argument(
-        "--after-cursor", metavar="CURSOR", help="all that was stored behind it, in that order"
-    )
-    parser.add_argument(
-        "--show-cursor",
-        action="store_true",
-        help='end with a line "-- cursor: CURSOR", behind what was stored when this began, or was shown with'
-        " --after-cursor or --follow; on stderr where the format is not table",
-    )
+    _add_following(parser)
     parser.add_argument(
         "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
     )
@@ -86,29 +86,52 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_following(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the order in which events were stored."""
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with events as they are stored")
+    parser.add_argument(
+        "--after-cursor", metavar="CURSOR", help="all that was stored after it, in that order"
+    )
+    parser.add_argument(
+        "--show-cursor",
+        action="store_true",
+        help='print "-- cursor: CURSOR" at the end, to resume with --after-cursor: after what was stored when'
+        " this began, with --after-cursor or --follow after the last event shown; on stderr where the format"
+        " is not table",
+    )
+
+
 def _lines(text: str) -> int | str:
     if text == _ALL:
         return text
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {_ALL}")
-    return int(text)
+    try:
+        return whole(0, LINES_MAX)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or {_ALL}") from None
 
 
 def _filter(text: str) -> Filter:
     try:
         return Filter(text)
     except FilterError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error).removeprefix("filter, ")) from None
+
+
+def _is_given(options: argparse.Namespace, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value is not False  # by identity: 0 is a number of lines, and an instant
 
 
 def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
     for one, others in (
-        ("follow", ("reverse", "until")),
-        ("after_cursor", ("reverse", "lines")),
+        ("follow", ("reverse", "until", "first")),
+        ("after_cursor", ("reverse", "lines", "first")),
+        ("first", ("reverse", "show_cursor")),
     ):
         for other in others:
-            if getattr(options, one) not in (False, None) and getattr(options, other) not in (False, None):
-                raise UsageError(f"--{one.replace('_', '-')} and --{other} do not go together")
+            if _is_given(options, one) and _is_given(options, other):
+                names = (f"--{name.replace('_', '-')}" for name in (one, other))
+                raise UsageError(f"{' and '.join(names)} do not go together")
     if options.follow and options.format == "json":
         raise UsageError("an array never ends with --follow: give --format jsonl")
 
@@ -118,9 +141,11 @@ def run(options: argparse.Namespace) -> int:
     _refuse_what_does_not_go_together(options)
     lines = options.lines
     if lines is None:
-        lines = LINES_DEFAULT if options.since is None and options.until is None else _ALL
+        bounded = (options.since, options.until, options.first)
+        lines = LINES_DEFAULT if bounded == (None, None, None) else _ALL
     wanted = LogRequest(
         lines=None if lines == _ALL else lines,
+        first=options.first,
         start=options.since,
         stop=options.until,
         sources=options.source,

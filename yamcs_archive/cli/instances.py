@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.places import add_place_options, chosen_place
+from yamcs_archive.cli.parsing import data_directory, instance_name
+from yamcs_archive.cli.places import add_place_options, chosen_directory, chosen_place, open_existing
 from yamcs_archive.cli.remote import instances_at
+from yamcs_archive.cli.user import login_for, refuse_user
 
 LIST_EPILOG = """examples:
   yamcs-archive instances list --data ops-data
@@ -44,8 +45,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=CREATE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_place_options(making, instance=False)
-    making.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'")
+    making.add_argument(
+        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
+    )
+    making.add_argument("name", metavar="NAME", type=instance_name, help="letters, digits, '.', '_' and '-'")
     making.set_defaults(run=run_create)
 
 
@@ -53,10 +56,11 @@ def run_list(options: argparse.Namespace) -> int:
     """Print the names."""
     where = chosen_place(options)
     if isinstance(where, Path):
-        with Archive.open(where, readonly=True) as archive:
+        refuse_user(options)
+        with open_existing(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        names = instances_at(where)
+        names = instances_at(where, login_for(options, where))
     for name in names:
         print(name)
     return 0
@@ -64,9 +68,6 @@ def run_list(options: argparse.Namespace) -> int:
 
 def run_create(options: argparse.Namespace) -> int:
     """Make the instance."""
-    where = chosen_place(options)
-    if not isinstance(where, Path):
-        raise UsageError("instances are made in a directory: give --data DIR, or serve --instance NAME")
-    with Archive.open(where) as archive:
+    with Archive.open(chosen_directory(options)) as archive:
         archive.instance(options.name, create=True)
     return 0

@@ -7,9 +7,7 @@ Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. 
 from __future__ import annotations
 
 import argparse
-import io
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +23,8 @@ from yamcs_archive.cli import (
     serve,
 )
 from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.parsing import Parser
+from yamcs_archive.cli.streams import complain, leave_stdout, prepare
 from yamcs_archive.errors import ArchiveError
 
 _FAILED, _MISUSED = 1, 2
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     >>> parser().prog
     'yamcs-archive'
     """
-    top = argparse.ArgumentParser(
+    top: argparse.ArgumentParser = Parser(
         prog="yamcs-archive",
         description="An embedded, append-only event archive with a Yamcs events API.",
         epilog="yamcs-archive COMMAND -h shows a command's options and examples.",
@@ -64,22 +64,21 @@ def _version() -> str:
         return "(not installed)"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     """Run the command line and return its exit status; argparse's own exits are SystemExit."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and a message may have any character
+    prepare()
     try:
-        options = parser().parse_args(arguments)
+        options = parser().parse_args(
+            None if arguments is None else [os.fspath(given) for given in arguments]
+        )
         status: int = options.run(options)
         sys.stdout.flush()
     except UsageError as error:
         return _complain(error, _MISUSED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter would complain at its end, when it
-        # flushes what is left into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()  # whoever read our output has seen enough
         return _FAILED
-    except (ArchiveError, OSError, subprocess.CalledProcessError) as error:
+    except (ArchiveError, OSError) as error:
         return _complain(error, _FAILED)
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -87,6 +86,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception, status: int) -> int:
-    text = " ".join(str(error).splitlines())  # one line, whatever the error quotes
-    print(f"yamcs-archive: {text}", file=sys.stderr)
+    complain(" ".join(str(error).splitlines()))  # one line, whatever the error quotes
     return status

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.errors import RemoteError, UsageError
-from yamcs_archive.cli.places import only, url_argument
+from yamcs_archive.cli.errors import RemoteError
+from yamcs_archive.cli.parsing import data_directory, instance_name
+from yamcs_archive.cli.places import chosen_directory, only, url_argument
 from yamcs_archive.cli.remote import instances_at
+from yamcs_archive.cli.user import add_user_option, login_for
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.copy import Follower, OutOfStepError, await_source, begin_mirror, not_here
 from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.mirror.progress import Sayer
@@ -39,10 +40,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("url", type=url_argument, metavar="FROM-URL", help="the served archive")
     parser.add_argument(
-        "--data", metavar="DIR", help="the copy's directory, made when absent (or YAMCS_ARCHIVE_DATA)"
+        "--data",
+        metavar="DIR",
+        type=data_directory,
+        help="the copy's directory, made when absent (or YAMCS_ARCHIVE_DATA)",
     )
+    add_user_option(parser)
     parser.add_argument(
-        "--instance", metavar="NAME", help="the instance; may be left out where the source has only one"
+        "--instance",
+        metavar="NAME",
+        type=instance_name,
+        help="the instance; may be left out where the source has only one",
     )
     parser.add_argument("--once", action="store_true", help="end when the two are in step")
     parser.add_argument(
@@ -56,29 +64,28 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Follow until Ctrl-C, or what cannot go on."""
-    data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
-    if not data:
-        raise UsageError("where to? give --data DIR, or set YAMCS_ARCHIVE_DATA")
+    data = chosen_directory(options)
     url = options.url.rstrip("/")
-    name = options.instance or only(instances_at(url))
-    if options.resync or not_here(Path(data), [name]):
+    login = login_for(options, url)
+    name = options.instance or only(instances_at(url, login))
+    if options.resync or not_here(data, [name]):
         # Before anything is made, or set aside: it would be a copy of nothing.
-        await_source(url, name, Sayer(_say))
-    with Archive.open(Path(data), holder=f"yamcs-archive mirror {url}") as archive:
+        await_source(url, name, Sayer(_say), login)
+    with Archive.open(data, holder=f"yamcs-archive mirror {url}") as archive:
         try:
-            _follow(archive, url, name, options)
+            _follow(archive, url, name, options, login)
         except OutOfStepError as error:
             if not options.resync:
                 _show(error)
                 raise RemoteError(f"{error}; to start anew beside it, give --resync") from None
             _say(f"{name}: {error}, as instance {archive.set_aside(name)}; starting anew")
-            _follow(archive, url, name, options)
+            _follow(archive, url, name, options, login)
     return 0
 
 
-def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace) -> None:
+def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, login: Login | None) -> None:
     copy = archive.instance(name, create=True)
-    follower = Follower(Feed(url, name), copy, begin_mirror(copy, url, name), Sayer(_say))
+    follower = Follower(Feed(url, name, login), copy, begin_mirror(copy, url, name), Sayer(_say))
     # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken.
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(follower.run, once=options.once)

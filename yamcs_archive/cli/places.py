@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from yamcs_archive.archive import Archive
+from yamcs_archive.cli import parsing
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.remote import instances_at, is_url
+from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.remote_place import RemotePlace
 from yamcs_archive.cli.request import LogRequest
-from yamcs_archive.errors import NotAnArchiveError
+from yamcs_archive.cli.user import add_user_option, login_for, refuse_user
+from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
+from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.event import Event
 from yamcs_archive.instance import Instance
-from yamcs_archive.paths import given_path
+from yamcs_archive.login import check_url
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import shown
 
@@ -97,6 +100,7 @@ class LocalPlace:
             sources=wanted.sources,
             min_severity=wanted.min_severity,
             filter=wanted.filter,
+            limit=wanted.first,
         ):
             if last is not None and event.key > last:
                 return  # stored since the way back
@@ -105,18 +109,23 @@ class LocalPlace:
 
 
 def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
-    """Add ``--data`` and ``--url``, and ``--instance`` for commands that look into one."""
+    """Add ``--data``, ``--url`` and ``--user``, and ``--instance`` for commands that look into one."""
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
-        "--data", metavar="DIR", type=Path, help="an archive's directory (or YAMCS_ARCHIVE_DATA)"
+        "--data",
+        metavar="DIR",
+        type=parsing.data_directory,
+        help="an archive's directory (or YAMCS_ARCHIVE_DATA)",
     )
     place.add_argument(
         "--url", type=url_argument, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
     )
+    add_user_option(parser)
     if instance:
         parser.add_argument(
             "--instance",
             metavar="NAME",
+            type=parsing.not_empty,
             help="the instance (or YAMCS_ARCHIVE_INSTANCE); may be left out where there is only one",
         )
 
@@ -127,16 +136,38 @@ def chosen_place(options: argparse.Namespace) -> Path | str:
     Raises :class:`UsageError` when there is neither.
     """
     if options.data is not None:
-        return given_path(options.data, "--data")
+        return Path(options.data)
     if options.url is not None:
         return str(options.url)
-    if data := os.environ.get("YAMCS_ARCHIVE_DATA"):
-        return given_path(data, "YAMCS_ARCHIVE_DATA")
+    if (data := _data_of_environment()) is not None:
+        return data
     if url := os.environ.get("YAMCS_ARCHIVE_URL"):
-        if not is_url(url):
-            raise UsageError(f"YAMCS_ARCHIVE_URL {url!r} is not a URL; set it as http://127.0.0.1:8090")
-        return url
-    raise UsageError("where? give --data DIR or --url URL, or set YAMCS_ARCHIVE_DATA or YAMCS_ARCHIVE_URL")
+        try:
+            return check_url(url)
+        except InvalidInputError as error:
+            raise UsageError(f"YAMCS_ARCHIVE_URL {shown_value(error.value)} {error.rule}") from None
+    raise UsageError(
+        "no archive given: use --data DIR or --url URL (or set YAMCS_ARCHIVE_DATA or YAMCS_ARCHIVE_URL)"
+    )
+
+
+def chosen_directory(options: argparse.Namespace) -> Path:
+    """Return the directory that was given: on the command line, else in the environment.
+
+    For commands that work in a directory alone. Raises :class:`UsageError` when there is none.
+    """
+    data: Path | None = options.data if options.data is not None else _data_of_environment()
+    if data is None:
+        raise UsageError("no archive given: use --data DIR (or set YAMCS_ARCHIVE_DATA)")
+    return data
+
+
+def _data_of_environment() -> Path | None:
+    data = os.environ.get("YAMCS_ARCHIVE_DATA")
+    try:
+        return parsing.data_directory(data) if data else None
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"YAMCS_ARCHIVE_DATA {error}") from None
 
 
 @contextmanager
@@ -145,24 +176,31 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
     where = chosen_place(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        with closing(RemotePlace(where, name or only(instances_at(where)))) as place:
+        login = login_for(options, where)
+        with closing(RemotePlace(where, name or only(instances_at(where, login)), login)) as place:
             yield place
         return
-    if not where.exists():  # opened for writing it would be made, though the name is likely a slip
-        raise NotAnArchiveError(str(where), "there is no such directory")
-    with Archive.open(where, readonly=readonly) as archive:
+    refuse_user(options)
+    with open_existing(where, readonly=readonly) as archive:
         yield LocalPlace(archive.existing(name or only(archive.instances())))
 
 
-def url_argument(text: str) -> str:
-    """Return the URL that ``text`` is; for argparse, whose ArgumentTypeError it raises.
+def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:
+    """Open an archive that is there. A name that is likely a slip makes none.
 
-    >>> url_argument("http://127.0.0.1:8090")
-    'http://127.0.0.1:8090'
+    Raises what :meth:`~yamcs_archive.Archive.open` raises, and NotAnArchiveError where it would make one.
     """
-    if not is_url(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a URL; give one as http://127.0.0.1:8090")
-    return text
+    if not where.exists():
+        raise NotAnArchiveError(str(where), "there is no such directory")
+    if where.is_dir() and next(where.iterdir(), None) is None:
+        raise NotAnArchiveError(str(where), "it is empty, and no archive")
+    if readonly:
+        return Archive.open(where, readonly=True)
+    Archive.open(where, readonly=True).close()  # refuses what opening for writing would fill
+    return Archive.open(where, holder=holder)
+
+
+url_argument = parsing.url
 
 
 def only(names: list[str], option: str = "--instance") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,33 +12,27 @@ from typing import Any
 
 from yamcs_archive.cli.errors import RemoteError
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.login import Login, advice, open_url
 from yamcs_archive.wire.batch import delimited
 
 _TIMEOUT_S = 60
 _READ_BYTES = 64 << 10
 
 
-def instances_at(url: str) -> list[str]:
+def instances_at(url: str, login: Login | None = None) -> list[str]:
     """Return the names of the instances that are served at a URL; :class:`RemoteError` without an answer."""
-    return [instance["name"] for instance in ask(url, "/api/instances").get("instances", [])]
-
-
-def is_url(text: str) -> bool:
-    """Return whether ``text`` can be the URL of a served archive.
-
-    >>> is_url("http://127.0.0.1:8090"), is_url("127.0.0.1:8090"), is_url("file:///etc/passwd")
-    (True, False, False)
-    """
+    found = ask(url, "/api/instances", login=login)
     try:
-        parts = urllib.parse.urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return [str(instance["name"]) for instance in found.get("instances", [])]
+    except (TypeError, KeyError):
+        raise _strange(url) from None
 
 
-def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ask(
+    url: str, path: str, body: Mapping[str, Any] | None = None, login: Login | None = None
+) -> dict[str, Any]:
     """Return the JSON object that a served archive answers; RemoteError with its words when it refuses."""
-    with _answered(url, path, body, "application/json") as answer:
+    with _answered(url, path, body, "application/json", login) as answer:
         try:
             found = json.loads(answer.read())
         except ValueError:
@@ -49,9 +42,11 @@ def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str,
     return found
 
 
-def ask_for_messages(url: str, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+def ask_for_messages(
+    url: str, path: str, body: Mapping[str, Any], login: Login | None = None
+) -> Iterator[bytes]:
     """Yield the protobuf messages that a served archive streams. Raises as :func:`ask` does."""
-    with _answered(url, path, body, "application/protobuf") as answer:
+    with _answered(url, path, body, "application/protobuf", login) as answer:
         try:
             # What came is used, though the rest may not come: read() would throw it away then.
             yield from delimited(iter(lambda: answer.read1(_READ_BYTES), b""))
@@ -61,18 +56,18 @@ def ask_for_messages(url: str, path: str, body: Mapping[str, Any]) -> Iterator[b
 
 @contextmanager
 def _answered(
-    url: str, path: str, body: Mapping[str, Any] | None, accept: str
+    url: str, path: str, body: Mapping[str, Any] | None, accept: str, login: Login | None
 ) -> Iterator[http.client.HTTPResponse]:
-    request = urllib.request.Request(  # is_url has seen the scheme
+    request = urllib.request.Request(  # the command line has seen the scheme
         url.rstrip("/") + path,
         data=None if body is None else json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": accept},
     )
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # likewise
+        with open_url(request, login, _TIMEOUT_S) as answer:
             yield answer
     except urllib.error.HTTPError as error:
-        raise RemoteError(_refusal(url, error)) from None
+        raise RemoteError(_refusal(url, error, login)) from None
     except (OSError, http.client.HTTPException) as error:
         raise RemoteError(f"no answer from {url}: {getattr(error, 'reason', None) or error}") from None
 
@@ -81,9 +76,11 @@ def _strange(url: str) -> RemoteError:
     return RemoteError(f"{url} does not answer as an archive; is it one?")
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> str:
-    """Return the server's own words, or the status where it has none."""
+def _refusal(url: str, error: urllib.error.HTTPError, login: Login | None) -> str:
+    """Return the server's own words, or the status where it has none; and what to do, where that is known."""
     try:
-        return str(json.loads(error.read())["msg"])
+        words = str(json.loads(error.read())["msg"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return f"{url} answered {error.code} {error.reason}"
+        words = ""
+    text = words or f"{url} answered {error.code} {error.reason}"
+    return text + advice(error.code, login, words)

@@ -13,6 +13,7 @@ from yamcs_archive.cli.request import LogRequest
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import PAGE_EVENTS_MAX
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire.forms import SHOWN_TODAY, Form
@@ -26,11 +27,11 @@ _WAIT_S = 30
 class RemotePlace:
     """An instance behind a URL."""
 
-    def __init__(self, url: str, instance: str) -> None:
+    def __init__(self, url: str, instance: str, login: Login | None = None) -> None:
         name = urllib.parse.quote(instance, safe="")
-        self._url, self._path = url, f"/api/archive/{name}/events"
+        self._url, self._login, self._path = url, login, f"/api/archive/{name}/events"
         self._stream = f"/api/stream-archive/{name}:streamEvents"
-        self._feed = Feed(url, instance)
+        self._feed = Feed(url, instance, login)
 
     def close(self) -> None:
         """Close the connection on which changes are read."""
@@ -47,7 +48,7 @@ class RemotePlace:
             "sequenceNumber": event.seq_number,
             "extra": event.extra,
         }
-        return ask(self._url, self._path, body)
+        return ask(self._url, self._path, body, self._login)
 
     def newest(self) -> str:
         """See :class:`~yamcs_archive.cli.places.Place`."""
@@ -63,7 +64,7 @@ class RemotePlace:
 
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
         """See :class:`~yamcs_archive.cli.places.Place`. Holds one page at a time, however many there are."""
-        if wanted.reverse:
+        if wanted.reverse or wanted.first is not None:
             return chain.from_iterable(self._pages(wanted))
         if wanted.lines is None:
             return self._forward(_asked(wanted))
@@ -90,11 +91,14 @@ class RemotePlace:
                 yield event
 
     def _pages(self, wanted: LogRequest) -> Iterator[list[Mapping[str, Any]]]:
-        """Yield pages of the newest events, newest first; none is empty."""
-        left, body = wanted.lines, _asked(wanted) | {"order": "desc"}
+        """Yield pages of the newest events, newest first, or of the first, oldest first; none is empty."""
+        if wanted.first is None:
+            left, body = wanted.lines, _asked(wanted) | {"order": "desc"}
+        else:
+            left, body = wanted.first, _asked(wanted) | {"order": "asc"}
         while left is None or left:
             limit = PAGE_EVENTS_MAX if left is None else min(PAGE_EVENTS_MAX, left)
-            found = ask(self._url, f"{self._path}:list", body | {"limit": limit})
+            found = ask(self._url, f"{self._path}:list", body | {"limit": limit}, self._login)
             page: list[Mapping[str, Any]] = found.get("events", [])
             if page:
                 yield page
@@ -105,7 +109,7 @@ class RemotePlace:
 
     def _forward(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         try:
-            for message in ask_for_messages(self._url, self._stream, body):
+            for message in ask_for_messages(self._url, self._stream, body, self._login):
                 yield shown(decode_shown(message), Form.TODAY)
         except InvalidInputError as error:
             raise RemoteError(f"{self._url} streams what is no event: {error}") from None

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
 from pathlib import Path
 
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.places import url_argument
-from yamcs_archive.server.settings import Settings
+from yamcs_archive.cli.installing import advice
+from yamcs_archive.cli.parsing import allowed_host, data_directory, instance_name, origin, whole
+from yamcs_archive.cli.places import chosen_directory, open_existing, url_argument
+from yamcs_archive.cli.streams import complain, leave_stdout
+from yamcs_archive.cli.user import add_user_option, login_for
+from yamcs_archive.server.settings import (
+    MAP_BYTES_MAX,
+    MAP_BYTES_MIN,
+    PORT_MAX,
+    STOP_WAIT_S_MAX,
+    THREADS_MAX,
+    Settings,
+)
 
 EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
@@ -32,6 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR",
+        type=data_directory,
         help="the archive's directory, made when absent (or YAMCS_ARCHIVE_DATA)",
     )
     parser.add_argument(
@@ -40,35 +50,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         nargs="+",
         action="extend",
         default=[],
+        type=instance_name,
         help="an instance to serve, made when absent; repeatable; default: all that are there",
     )
-    parser.add_argument("--host", default=Settings.host, help="address to listen on; default: %(default)s")
-    parser.add_argument(
-        "--port", type=int, default=Settings.port, help="0 takes a free one; default: %(default)s"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=Settings.threads,
-        metavar="N",
-        help="pages of history that are read at once (with --wsgi: requests that wait for a commit at once);"
-        " default: %(default)s",
-    )
-    parser.add_argument(
-        "--wsgi",
-        action="store_true",
-        help="serve WSGI instead of ASGI: the same HTTP API, a thread for each request, no live updates",
-    )
-    parser.add_argument(
-        "--stop-wait",
-        type=int,
-        default=Settings.stop_wait_s,
-        metavar="SECONDS",
-        help="how long a stop waits for requests that do not end; default: %(default)s",
-    )
+    _add_process(parser)
     parser.add_argument(
         "--cors-origin",
         metavar="ORIGIN",
+        type=origin,
         action="append",
         default=[],
         help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
@@ -76,6 +65,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--allowed-host",
         metavar="NAME",
+        type=allowed_host,
         action="append",
         default=[],
         help="a name that clients know the server by (ops.example; .example for all below it), beside that of"
@@ -89,24 +79,68 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="follow the instances of a served archive, those that are named or all that it has at the start,"
         " and serve the copies; they take no events of their own",
     )
+    add_user_option(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_process(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the process: where it listens, what it runs, how it ends."""
+    parser.add_argument(
+        "--host", type=_host, default=Settings.host, help="address to listen on; default: %(default)s"
+    )
+    parser.add_argument(
+        "--port",
+        type=whole(0, PORT_MAX),
+        default=Settings.port,
+        help="0 takes a free one; default: %(default)s",
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole(1, THREADS_MAX),
+        default=Settings.threads,
+        metavar="N",
+        help="pages of history that are read at once (with --wsgi: requests that wait for a commit at once);"
+        " default: %(default)s",
+    )
+    parser.add_argument(
+        "--wsgi",
+        action="store_true",
+        help="serve WSGI instead of ASGI: the same HTTP API, a thread for each request, no live updates",
+    )
+    parser.add_argument(
+        "--stop-wait",
+        type=whole(1, STOP_WAIT_S_MAX),
+        default=Settings.stop_wait_s,
+        metavar="SECONDS",
+        help="how long a stop waits for requests that do not end; default: %(default)s",
+    )
     parser.add_argument(
         "--map-bytes",
-        type=int,
+        type=whole(MAP_BYTES_MIN, MAP_BYTES_MAX),
         default=Settings.map_bytes,
         metavar="N",
         help="address space, no disk space, that is reserved for each instance at first; where there is less,"
         " less is taken, and it grows; default: %(default)s, which is 64 GiB",
     )
-    parser.set_defaults(run=run)
+
+
+def _host(text: str) -> str:
+    if not text:  # would be all addresses
+        raise argparse.ArgumentTypeError("'': must be a name or an address; all addresses are 0.0.0.0 and ::")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    data = options.data or os.environ.get("YAMCS_ARCHIVE_DATA")
-    if not data:
-        raise UsageError("which archive? give --data DIR, or set YAMCS_ARCHIVE_DATA")
+    data = chosen_directory(options)
+    if options.mirror_of is None:
+        if options.user is not None:
+            raise UsageError("--user is for --mirror-of URL")
+        if not options.instance:
+            _refuse_none(data)
+    login = None if options.mirror_of is None else login_for(options, options.mirror_of)
     settings = Settings(
-        data=Path(data),
+        data=data,
         instances=options.instance,
         host=options.host,
         port=options.port,
@@ -117,21 +151,37 @@ def run(options: argparse.Namespace) -> int:
         allowed_hosts=options.allowed_host,
         mirror_of=options.mirror_of,
         map_bytes=options.map_bytes,
+        mirror_login=login,
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("yamcs_archive"):
             raise
-        print(
-            f'yamcs-archive: {error}; install the server: pip install "yamcs_archive[server]"',
-            file=sys.stderr,
-        )
+        complain(f"{error}; {advice('server')}")
         return 1
     # An internal error is answered with its type only; its trace must reach whoever runs this.
     logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",  # to stderr
     )
-    serve(settings, say=lambda line: print(line, flush=True))
+    serve(settings, say=_say)
     leave()
     return 0
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        leave_stdout()  # nobody wants to know; whoever sends events does
+
+
+def _refuse_none(data: Path) -> None:
+    """Raise UsageError where there is no instance to serve, before anything is made."""
+    found: list[str] = []
+    if data.exists() and (not data.is_dir() or {entry.name for entry in data.iterdir()} - {"lost+found"}):
+        with open_existing(data, readonly=True) as archive:
+            found = archive.instances()
+    if not found:
+        raise UsageError(f"{data} has no instances yet; create one with --instance NAME")

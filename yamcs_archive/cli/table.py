@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain
@@ -11,8 +12,9 @@ COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
 _MEASURED_ROWS_MAX = 1_000
 _MEASURED_CHARACTERS_MAX = 1 << 20
 """The widths fit the first 1,000 rows or 1 MiB of text; later rows are not held back for them."""
-_WIDTHS_FOLLOWING = (8, 24, 60, 12, 4)
-"""Of columns that rows are to follow in which nobody can know yet."""
+_WIDTHS_FOLLOWING = (8, 27, 60, 12, 4)
+"""Of columns that rows are to follow in which nobody can know yet; a time of UTC is no longer than this."""
+_WIDTH_LOCAL_TIME = 32
 _WIDTH_MAX = 120
 """Characters that a column takes at most; longer cells are shown whole, only what follows moves."""
 
@@ -44,6 +46,8 @@ def table(
     widths = [min(_WIDTH_MAX, max(map(len, column))) for column in zip(*first, strict=True)]
     if following is not None:
         widths = [max(pair) for pair in zip(widths, _WIDTHS_FOLLOWING, strict=True)]
+        if local:
+            widths[COLUMNS.index("TIME")] = max(widths[COLUMNS.index("TIME")], _WIDTH_LOCAL_TIME)
         rows = chain(rows, (_row(event, local=local) for event in following))
     for row in chain(first, rows):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -67,10 +71,19 @@ def _local(time: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text without line breaks and control characters, which could rewrite the user's terminal."""
+    r"""Return text without line breaks and control characters, which could rewrite the user's terminal.
+
+    A backslash is doubled, so that no other text looks like an escape. Blanks of any width stay.
+
+    >>> print(_printable("a\nb\\nc"))
+    a\nb\\nc
+    """
+    text = text.replace("\\", "\\\\")
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
         for character in text
     )

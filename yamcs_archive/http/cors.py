@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.login import without_user
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -111,7 +112,9 @@ def _checked(origin: str) -> str:
         )
     found = _normal(origin)
     if found is None:
-        raise InvalidInputError("cors_origin", origin, "must be SCHEME://HOST or SCHEME://HOST:PORT, no path")
+        raise InvalidInputError(
+            "cors_origin", without_user(origin), "must be SCHEME://HOST or SCHEME://HOST:PORT, no path"
+        )
     return found
 
 

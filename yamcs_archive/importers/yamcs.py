@@ -27,6 +27,7 @@ from yamcs_archive.appending import chunks
 from yamcs_archive.errors import InvalidInputError, UnavailableError
 from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
+from yamcs_archive.login import Login, advice, check_url, open_url
 from yamcs_archive.results import Conflict
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.batch import delimited
@@ -55,28 +56,45 @@ class SourceRefusedError(SourceError):
 
 @dataclass(frozen=True)
 class History:
-    """A history to be read: the server's URL, its instance, and which times (microseconds since 1970)."""
+    """A history to be read: the server's URL, its instance, and which times (microseconds since 1970).
+
+    ``login`` is who asks, where the server wants to know; it is written nowhere. Raises InvalidInputError for
+    a URL with a user in it, for the URL is.
+    """
 
     url: str
     instance: str
     start: int | None = None
     stop: int | None = None
+    login: Login | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+
+    def probe(self) -> None:
+        """Ask for no events, to see that the server would stream some. Raises SourceError."""
+        for _ in self._stream(0, 0):
+            pass
 
     def messages(self, start: int | None) -> Iterator[bytes]:
         """Yield the events from ``start`` on, as the server's messages. Raises SourceError."""
+        return self._stream(start, self.stop)
+
+    def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
         where = f"{self.url.rstrip('/')}/api/stream-archive/{urllib.parse.quote(self.instance, safe='')}"
         request = urllib.request.Request(  # the command line has seen the scheme
             f"{where}:streamEvents",
-            data=stream_request(start, self.stop),
+            data=stream_request(start, stop),
             headers={"content-type": _PROTOBUF, "accept": _PROTOBUF},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # likewise
+            with open_url(request, self.login, _TIMEOUT_S) as answer:
                 # What came is used, though the rest may not come: read() would throw it away then.
                 yield from delimited(iter(lambda: answer.read1(_READ_BYTES), b""))
         except urllib.error.HTTPError as error:
             kind = SourceRefusedError if error.code < 500 else SourceError
-            raise kind(f"{self.url} answered {error.code} {error.reason} for {request.selector}") from None
+            text = f"{self.url} answered {error.code} {error.reason} for {request.selector}"
+            raise kind(text + advice(error.code, self.login)) from None
         except (OSError, http.client.HTTPException) as error:
             raise SourceError(f"{self.url}: {getattr(error, 'reason', None) or repr(error)}") from None
         except InvalidInputError as error:

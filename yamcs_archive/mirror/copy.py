@@ -19,6 +19,7 @@ from pathlib import Path
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, NotAnArchiveError
 from yamcs_archive.instance import Instance
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
 
@@ -87,7 +88,7 @@ def not_here(data: Path, names: Sequence[str]) -> list[str]:
         return sorted(set(names))
 
 
-def check_source(url: str, names: Sequence[str]) -> None:
+def check_source(url: str, names: Sequence[str], login: Login | None = None) -> None:
     """Raise where no copy of those instances can be made; before any is, for it would be one of nothing.
 
     InvalidInputError for a name that the source does not have, FeedRefusedError where it tells of no changes,
@@ -95,23 +96,23 @@ def check_source(url: str, names: Sequence[str]) -> None:
     """
     if not names:
         return
-    with closing(Feed(url, "")) as feed:
+    with closing(Feed(url, "", login)) as feed:
         there = feed.instances()
     for name in names:
         if name not in there:
             raise InvalidInputError(
                 "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
             )
-        with closing(Feed(url, name)) as feed:
+        with closing(Feed(url, name, login)) as feed:
             feed.page(_NEWEST)
 
 
-def await_source(url: str, name: str, say: Callable[[Progress], None]) -> None:
+def await_source(url: str, name: str, say: Callable[[Progress], None], login: Login | None = None) -> None:
     """Do what :func:`check_source` does; a source that does not answer is asked again, longer each time."""
     pause_s = _PAUSE_S
     while True:
         try:
-            check_source(url, [name])
+            check_source(url, [name], login)
             return
         except FeedUnavailableError as error:
             say(Progress(name, 0, None, behind=True, trouble=str(error)))

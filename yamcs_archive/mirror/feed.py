@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from yamcs_archive.errors import ArchiveError, InvalidInputError, UnavailableError
+from yamcs_archive.login import Login, advice, check_url
 from yamcs_archive.wire.exchange import Page, decode_page
 
 _CONNECT_S = 10
@@ -57,9 +58,9 @@ class Feed:
     yamcs_archive.mirror.feed.FeedUnavailableError: no answer from http://127.0.0.1:9: ...
     """
 
-    def __init__(self, url: str, instance: str) -> None:
-        self.url = url.rstrip("/")
-        self._instance = instance
+    def __init__(self, url: str, instance: str, login: Login | None = None) -> None:
+        self.url = check_url(url).rstrip("/")
+        self._instance, self._login = instance, login
         self._connection: http.client.HTTPConnection | None = None
         self._ended = False
 
@@ -119,6 +120,8 @@ class Feed:
                 " Yamcs server is: events import yamcs)",
             )
         kind, text, detail = refusal or (answer.reason, body[:200].decode(errors="replace").strip(), {})
+        # Redirects are not followed, so that a password can go nowhere else.
+        text += advice(answer.status, self._login, text if refusal else "")
         if answer.status >= _SERVER_FAULT:
             raise FeedUnavailableError(f"{self.url} answered {answer.status} {kind}: {text}")
         raise FeedRefusedError(self.url, answer.status, kind, text, detail)
@@ -134,7 +137,8 @@ class Feed:
                 self.close()
                 raise ConnectionAbortedError("it was ended")
             connection.sock.settimeout(_TIMEOUT_S + wait_s)
-            connection.request("GET", parts.path + path, headers={"accept": accept})
+            headers = {} if self._login is None else {"authorization": self._login.header}
+            connection.request("GET", parts.path + path, headers=headers | {"accept": accept})
             answer = connection.getresponse()
         except (ConnectionError, http.client.RemoteDisconnected):
             self.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.login import Login
 from yamcs_archive.mirror.copy import Follower, OutOfStepError, begin_mirror, check_source, not_here
 from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
 from yamcs_archive.mirror.progress import Sayer
@@ -22,7 +23,7 @@ _STOP_S_MAX = 5.0
 """How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
 
 
-def check_wanted(data: Path, url: str, wanted: Sequence[str]) -> None:
+def check_wanted(data: Path, url: str, wanted: Sequence[str], login: Login | None = None) -> None:
     """Raise where those that are wanted, or all that the source has, can be no copies of it; make nothing.
 
     InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError where it
@@ -30,19 +31,21 @@ def check_wanted(data: Path, url: str, wanted: Sequence[str]) -> None:
     """
     names = list(wanted)
     if not names:
-        with closing(Feed(url, "")) as feed:
+        with closing(Feed(url, "", login)) as feed:
             try:
                 names = feed.instances()
             except FeedUnavailableError:
                 return  # those that are here go on
-    check_source(url, not_here(data, names))
+    check_source(url, not_here(data, names), login)
 
 
 class Mirrors:
-    """Copies of the instances of one served archive."""
+    """Copies of the instances of one served archive, which is asked with ``login`` where it wants one."""
 
-    def __init__(self, archive: Archive, url: str, say: Callable[[str], None]) -> None:
-        self._archive, self._url, self._say = archive, url.rstrip("/"), say
+    def __init__(
+        self, archive: Archive, url: str, say: Callable[[str], None], login: Login | None = None
+    ) -> None:
+        self._archive, self._url, self._say, self._login = archive, url.rstrip("/"), say, login
         self._followers: list[Follower] = []
         self._threads: list[threading.Thread] = []
 
@@ -55,7 +58,8 @@ class Mirrors:
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
             state = begin_mirror(instance, self._url, name)
-            self._followers.append(Follower(Feed(self._url, name), instance, state, Sayer(self._say)))
+            feed = Feed(self._url, name, self._login)
+            self._followers.append(Follower(feed, instance, state, Sayer(self._say)))
             self._threads.append(
                 threading.Thread(
                     target=self._follow,
@@ -80,7 +84,7 @@ class Mirrors:
                 thread.join(_STOP_S_MAX)
 
     def _known(self) -> list[str]:
-        with closing(Feed(self._url, "")) as feed:
+        with closing(Feed(self._url, "", self._login)) as feed:
             try:
                 return feed.instances()
             except FeedUnavailableError as error:

@@ -56,10 +56,10 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     with bind(settings.host, settings.port) as listening:
         url = url_of(listening, settings.host)
         if settings.mirror_of is not None:
-            check_wanted(settings.data, settings.mirror_of, settings.instances)
+            check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
         options = Options(map_bytes=settings.map_bytes)
         with Archive.open(settings.data, holder=url, options=options) as archive:
-            mirrors = None if settings.mirror_of is None else Mirrors(archive, settings.mirror_of, _complain)
+            mirrors = _mirrors(archive, settings)
             names = _open_instances(
                 archive, mirrors.begin(settings.instances) if mirrors else settings.instances
             )
@@ -90,6 +90,12 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
+    if settings.mirror_of is None:
+        return None
+    return Mirrors(archive, settings.mirror_of, _complain, settings.mirror_login)
 
 
 def _complain(line: str) -> None:
@@ -128,7 +134,7 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
         archive.instance(name, create=True)
     names = archive.instances()
     if not names:
-        raise InvalidInputError("instance", None, "name one to serve: the archive has none yet")
+        raise InvalidInputError("instances", [], f"{archive.path} has no instances yet; name one to make")
     for name in names:
         archive.instance(name)
     return names

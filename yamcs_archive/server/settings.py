@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.limits import MAP_BYTES_DEFAULT
+from yamcs_archive.login import Login, check_url
 
+PORT_MAX = 65535
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
 MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
@@ -57,12 +59,14 @@ class Settings:
     mirror_of: str | None = None
     """The URL of a served archive whose instances are followed here, and served as copies."""
 
+    mirror_login: Login | None = field(default=None, repr=False)
+    """Who asks it, where it wants to know; kept in memory only."""
     map_bytes: int = MAP_BYTES_DEFAULT
     """Address space reserved for each instance at first: less where there is less, more when it is full."""
 
     def __post_init__(self) -> None:
         bounds = (
-            ("port", 0, 65535),
+            ("port", 0, PORT_MAX),
             ("threads", 1, THREADS_MAX),
             ("stop_wait_s", 1, STOP_WAIT_S_MAX),
             ("map_bytes", MAP_BYTES_MIN, MAP_BYTES_MAX),
@@ -77,3 +81,25 @@ class Settings:
             raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")
         Origins(self.cors_origins)
         Hosts(self.allowed_hosts)
+        if self.mirror_of is not None:
+            check_url(self.mirror_of, "mirror_of")
+
+
+def check_origin(origin: str) -> str:
+    """Return ``origin`` if pages of it can be admitted; InvalidInputError else.
+
+    >>> check_origin("https://ops.example")
+    'https://ops.example'
+    """
+    Origins([origin])
+    return origin
+
+
+def check_allowed_host(name: str) -> str:
+    """Return ``name`` if requests for it can be admitted; InvalidInputError else.
+
+    >>> check_allowed_host(".ops.example")
+    '.ops.example'
+    """
+    Hosts([name])
+    return name

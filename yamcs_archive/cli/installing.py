@@ -1,0 +1,28 @@
+"""What to install where a command lacks packages: by their own names, for the project is in no index."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, requires
+
+
+def advice(extra: str) -> str:
+    """Return how to install the packages of an extra.
+
+    >>> "-m pip install" in advice("server")
+    True
+    """
+    try:
+        needs = [need for need in requires("yamcs_archive") or [] if _is_of(extra, need)]
+    except PackageNotFoundError:
+        needs = []
+    if not needs:
+        return f'install what it needs, in a checkout: {sys.executable} -m pip install ".[{extra}]"'
+    packages = " ".join(shlex.quote(need.partition(";")[0].strip()) for need in needs)
+    return f"install what it needs: {shlex.quote(sys.executable)} -m pip install {packages}"
+
+
+def _is_of(extra: str, need: str) -> bool:
+    return re.search(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""", need) is not None
