@@ -1,7 +1,9 @@
-"""Hypothesis strategies for events and keys: every legal value, edges often."""
+"""Hypothesis strategies for events and keys: every legal value, edges often; lists of sizes that matter."""
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from tests.sizes import EVENTS, around
 from yamcs_archive import Event, EventKey, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 
@@ -37,3 +39,26 @@ stored_events = st.builds(
     extra=st.dictionaries(st.text(_utf8, max_size=10), st.text(_utf8, max_size=20), max_size=3),
 )
 """Complete events: times and numbers filled in."""
+
+
+def sizes_at_thresholds(most: int = 65) -> st.SearchStrategy[int]:
+    """How many events a list may have: each threshold of the code up to that, one below and one above."""
+    return st.sampled_from([size for size in around(EVENTS) if size <= most])
+
+
+def _repeated(some: list[Event], size: int) -> list[Event]:
+    span = SEQ_NUMBER_MAX - SEQ_NUMBER_MIN + 1
+    found = []
+    for n in range(size):
+        event = some[n % len(some)]
+        number = ((event.seq_number or 0) + n // len(some) - SEQ_NUMBER_MIN) % span + SEQ_NUMBER_MIN
+        found.append(replace(event, seq_number=number))
+    return found
+
+
+def many(events: st.SearchStrategy[Event], most: int = 65) -> st.SearchStrategy[list[Event]]:
+    """Lists of a size at a threshold: a few drawn events again and again, with other numbers.
+
+    To draw each event would take seconds, and a size of hundreds be out of reach.
+    """
+    return st.builds(_repeated, st.lists(events, min_size=1, max_size=5), sizes_at_thresholds(most))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.child import run
+from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.limits import SEQ_NUMBER_MAX
@@ -98,6 +99,24 @@ def test_expired_events_leave_their_source_without_a_number(tmp_path: Path, many
         counts = sim.append_many([*old, Event("new", source="T", generation_time=5000, seq_number=0)])
         assert (counts.stored, counts.expired) == (1, many - 1)
         assert sim.append(Event("now", source="S")).event.seq_number == 0
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+@pytest.mark.parametrize("many", [1, 63, 64, 65])
+def test_a_source_of_which_all_has_expired_has_no_number_either(
+    tmp_path: Path, many: int, sources: int
+) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True)
+    change_meta(tmp_path / "a" / "sim", horizon=1000)
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim")
+        old = [Event("old", source=f"S{n % sources}", generation_time=n, seq_number=n) for n in range(many)]
+        assert sim.append_many(old).expired == many
+        sim.append(Event("another"))  # whose commit writes the counts
+        assert sim.sources() == ["User"]
+    with Archive.open(tmp_path / "a") as archive:
+        assert archive.instance("sim").append(Event("now", source="S0")).event.seq_number == 0
 
 
 def test_one_pass_settles_everything(tmp_path: Path) -> None:

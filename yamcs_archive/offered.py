@@ -7,7 +7,7 @@ event of each in between, only to take it apart again, would cost as much as rea
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from yamcs_archive.errors import InvalidInputError
@@ -126,14 +126,21 @@ class Offered(NamedTuple):
 
 
 def joined(parts: Sequence[Offered]) -> Offered:
-    """Return the events of all parts, one part behind another.
+    """Return the events of all parts, one part behind another; there may be none.
 
     >>> joined([Offered.of([Event("a")]), Offered.of([Event("b")])]).message
     ['a', 'b']
     """
-    if len(parts) == 1:
-        return parts[0]
-    return Offered._make(joined_column(column) for column in zip(*parts, strict=True))
+    return parts[0] if len(parts) == 1 else Offered._make(joined_columns(parts, len(Offered._fields)))
+
+
+def joined_columns(parts: Sequence[tuple[Any, ...]], count: int) -> Iterator[Sequence[Any]]:
+    """Yield each of so many columns with the values of all parts, of which there may be none.
+
+    >>> list(joined_columns([(["a"], [1]), (["b"], [2])], 2)), list(joined_columns([], 2))
+    ([['a', 'b'], [1, 2]], [[], []])
+    """
+    return (joined_column([part[nth] for part in parts]) for nth in range(count))
 
 
 def joined_column(parts: Iterable[Sequence[Any]]) -> Sequence[Any]:
@@ -143,7 +150,7 @@ def joined_column(parts: Iterable[Sequence[Any]]) -> Sequence[Any]:
     ['a', 'b']
     """
     columns = list(parts)
-    if all(type(column) is array for column in columns):
+    if columns and all(type(column) is array for column in columns):
         return array("q", b"".join(map(bytes, columns)))
     found: list[Any] = []
     for column in columns:

@@ -197,6 +197,14 @@ def test_a_directory_may_be_a_path_and_in_the_users_home(
             "--cors-origin 'foo': must be",
         ),
         (
+            ("serve", "--data", "new", "--instance", "sim", "--allowed-host", "*"),
+            "--allowed-host '*': ",
+        ),
+        (
+            ("serve", "--data", "new", "--instance", "sim", "--map-bytes", "5"),
+            "--map-bytes 5: must be",
+        ),
+        (
             ("serve", "--data", "new", "--instance", "sim", "--cors-origin", "*"),
             "--cors-origin '*': would let",
         ),

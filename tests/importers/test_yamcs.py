@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
 from tests.http.feeds import waitress_server
@@ -16,6 +17,7 @@ from tests.wire.test_shown import message
 from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.importers.yamcs import NOTE, History, Imported, SourceError, import_history
+from yamcs_archive.limits import CHUNK_EVENTS_MAX
 from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -142,6 +144,37 @@ def test_a_server_that_stays_away_ends_it_and_the_next_import_goes_on_there(
     done = taken(History(url, "there"), sim, tmp_path)
     assert recorded.asked == [39]
     assert (done.read, done.stored, done.duplicates) == (61, 60, 1)
+
+
+@pytest.mark.parametrize("same_time", [1, 30])
+def test_a_server_that_always_breaks_off_at_one_place_ends_it_too(
+    recorded: Recorded, url: str, sim: Instance, tmp_path: Path, same_time: int
+) -> None:
+    """The events of the time that was reached come again each time: that is nothing new."""
+    for n in range(100):
+        recorded.add(replace(event(n), generation_time=min(n, 41 - same_time) if n <= 40 else n))
+    recorded.break_after = [41] + [same_time] * 50
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+        taken(History(url, "there"), sim, tmp_path)
+    assert sim.stats().events == 41
+    assert len(recorded.break_after) > 40
+    recorded.break_after.clear()
+    done = taken(History(url, "there"), sim, tmp_path)
+    assert (done.stored, done.duplicates) == (59, same_time)
+
+
+def test_conflicts_are_shown_at_their_positions_in_later_chunks_too(sim: Instance, tmp_path: Path) -> None:
+    there = [event(n) for n in range(CHUNK_EVENTS_MAX + 20)]
+    at = [0, 7, CHUNK_EVENTS_MAX - 1, CHUNK_EVENTS_MAX, CHUNK_EVENTS_MAX + 13]
+    sim.append_many([replace(there[n], message="ours") for n in at])
+
+    class Streamed(History):
+        def messages(self, start: int | None) -> Iterator[bytes]:
+            return (encode_event(one, Form.TODAY) for one in there)
+
+    done = taken(Streamed("http://127.0.0.1:8090", "there"), sim, tmp_path)
+    assert (done.conflict_count, done.stored) == (5, len(there) - 5)
+    assert [(found.position, found.offered.message) for found in done.conflicts] == [(n, f"m{n}") for n in at]
 
 
 def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
@@ -273,11 +306,17 @@ def test_a_refusal_of_the_server_is_told_with_its_status(
     assert len(recorded.asked) > 2
 
 
-def test_the_command_takes_the_history_of_a_served_archive(run: Run, tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("sources", [1, 2, 300])
+def test_the_command_takes_the_history_of_a_served_archive(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    sources: int,
+) -> None:
     with Archive.open(tmp_path / "there") as there:
         sim = there.instance("sim", create=True)
         sim.append_many(
-            Event(f"m{n}", source="S", severity=Severity.WATCH, generation_time=n) for n in range(1500)
+            Event(f"m{n}", source=f"S{n % sources}", severity=Severity.WATCH, generation_time=n)
+            for n in range(1500)
         )
         with waitress_server(there) as port:
             command = ("events", "import", "yamcs", f"http://127.0.0.1:{port}", "--data", tmp_path / "here")
@@ -285,6 +324,7 @@ def test_the_command_takes_the_history_of_a_served_archive(run: Run, tmp_path: P
             assert ran.out == "sim: 500 read, 500 stored, 0 duplicates, 0 conflicts, 0 expired, 0 refused\n"
             assert ran.status == 0
             assert "1500 read, 1000 stored, 500 duplicates" in run(*command).out
+            assert "1500 read, 0 stored, 1500 duplicates" in run(*command).out
             assert run(*command, "--from", "nosuch").status == 1
         expected = list(sim.events())
     with Archive.open(tmp_path / "here", readonly=True) as here:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.strategies import stored_events
+from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.storage.columns import joined, prepare
@@ -14,7 +14,7 @@ from yamcs_archive.storage.vectors import vectors
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
 
 
-@given(st.lists(plain_events | stored_events, max_size=40))
+@given(st.lists(plain_events | stored_events, max_size=40) | many(plain_events | stored_events))
 def test_columns_give_back_the_events(events: list[Event]) -> None:
     columns = prepare(events, int)
     assert columns.events() == events

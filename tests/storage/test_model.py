@@ -1,12 +1,14 @@
 """The store beside a plain dictionary: append, duplicate, conflict, late, seal, compact, read, reopen.
 
 Times, sources and numbers come from tiny ranges, so that keys meet often; blocks hold one to five
-events and reads take one to three rows, so that every scan crosses several of both.
+events and reads take one to three rows, so that every scan crosses several of both. Batches are small, or
+large enough for every path of the writer, and come again: whole, in part, in conflict and mixed.
 """
 
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 from hypothesis import settings
@@ -14,9 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
+from tests.sizes import around
+from tests.strategies import sizes_at_thresholds
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Options, Severity
 from yamcs_archive.event import same_content
 
+LARGEST = around(["storage.outcomes._VECTOR_EVENTS_MIN"])
+"""From so many events on a batch is worked out by column."""
+RUNS_MAX = 1
+"""Large batches of one machine: all is compared after each step."""
 small_times = st.integers(-4, 12)
 small_sources = st.sampled_from(["A", "AB", "B"])
 small_numbers = st.none() | st.integers(-2, 3)
@@ -29,6 +37,29 @@ offered = st.builds(
     seq_number=small_numbers,
     extra=st.sampled_from([{}, {"a": "1", "b": "2"}, {"b": "2", "a": "1"}]),
 )
+
+
+def _source(event: Event) -> str:
+    return event.source
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[Event]:
+    """Batches of a size at which the writer goes another way, made of a few events."""
+    some = draw(
+        st.lists(offered, min_size=1, max_size=4)
+        | st.lists(offered, min_size=2, max_size=3, unique_by=_source)
+    )
+    size = draw(st.sampled_from(LARGEST) | st.sampled_from(LARGEST) | sizes_at_thresholds(LARGEST[-1]))
+    step, each = draw(st.integers(0, 2)), draw(st.integers(1, 9))
+    return [
+        replace(
+            event,
+            generation_time=(event.generation_time or 0) + step * (n // len(some)),
+            seq_number=None if event.seq_number is None else event.seq_number + n // each,
+        )
+        for n, event in enumerate(islice(cycle(some), size))
+    ]
 
 
 small_sizes = st.fixed_dictionaries(
@@ -85,6 +116,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         self.model = Model()
         self.now = 1000
         self.cursors: list[tuple[str, int]] = []
+        self.runs: list[list[Event]] = []
         self.reader: Iterator[Event] | None = None
         self.reader_events: list[Event] = []
         self.reader_start: dict[EventKey, Event] = {}
@@ -117,8 +149,31 @@ class StoreBesideADictionary(RuleBasedStateMachine):
             if outcome == "stored":
                 self.model.arrivals.append(there)
 
+    @precondition(lambda self: len(self.runs) < RUNS_MAX)
+    @rule(events=runs())
+    def append_a_run_twice(self, events: list[Event]) -> None:
+        stored = self.append_many(events)
+        self.append_many(stored)
+        self.runs.append(stored)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), part=st.sampled_from([1, 1, 2]), other=st.sampled_from([0, 0, 1, 2, 3]))
+    def append_a_run_again(self, data: st.DataObject, part: int, other: int) -> None:
+        """All of it or a part; all events as they are, or all or some of them in conflict."""
+        run = data.draw(st.sampled_from(self.runs))
+        self.append_many(
+            [
+                replace(event, message=f"{event.message}z") if other and n % other == 0 else event
+                for n, event in enumerate(run[: len(run) // part])
+            ]
+        )
+
     @rule(events=st.lists(offered, max_size=12))
-    def append_many(self, events: list[Event]) -> None:
+    def append_some(self, events: list[Event]) -> None:
+        self.append_many(events)
+
+    def append_many(self, events: list[Event]) -> list[Event]:
+        """Append them, and return what is stored under their keys now."""
         self.now += 1
         outcomes = [self.model.offer(event, self.now) for event in events]
         counts = self.sim.append_many(iter(events))
@@ -132,6 +187,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         assert all(conflict.stored == outcomes[conflict.position][1] for conflict in counts.conflicts)
         new = [event for kind, event in outcomes if kind == "stored"]
         self.model.arrivals += sorted(new, key=lambda event: event.key)  # one commit: in key order
+        return [there for _, there in outcomes]
 
     @precondition(lambda self: self.model.events)
     @rule(data=st.data())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies import keys, stored_events
+from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
 from yamcs_archive.storage import points
 from yamcs_archive.storage.columns import prepare
@@ -20,7 +20,7 @@ from yamcs_archive.storage.keys import decode_keys, encode_key, encode_keys
 from yamcs_archive.storage.order import key_order, place_among
 from yamcs_archive.storage.vectors import joined, vectors
 
-event_lists = st.lists(stored_events, min_size=1, max_size=30)
+event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
 
 
 @given(event_lists, st.data())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cases import CASES
-from tests.strategies import stored_events, times
+from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf, rapid
@@ -33,7 +33,7 @@ plain_events = st.builds(
     seq_number=stored_events.map(lambda event: event.seq_number)
     | st.sampled_from([127, 128, 16383, 16384, 2**29 - 1, 2**29, 2**30, 61_035 << 14, 61_036 << 14]),
 )
-lists = st.lists(stored_events | plain_events, max_size=8)
+lists = st.lists(stored_events | plain_events, max_size=8) | many(stored_events | plain_events)
 
 
 @given(lists)

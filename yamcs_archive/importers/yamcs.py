@@ -20,7 +20,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yamcs_archive.appending import chunks
@@ -111,7 +111,7 @@ class Imported:
     expired: int = 0
     conflict_count: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
-    """The first 10; ``position`` counts the events that were read."""
+    """The first 10; ``position`` counts the events that were read and not refused."""
     refused_count: int = 0
     refused: list[str] = field(default_factory=list)
     """Why the first 10 were refused, each with what it is about."""
@@ -142,8 +142,9 @@ def import_history(
     """Store a history in an instance; return what became of it.
 
     ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
-    A connection that breaks is made again, five times in a row at the most, and where the server's history
-    became another one, reading begins anew, as often at the most. Raises :class:`SourceError`, and what
+    A connection that breaks is made again, five times at the most until there is something new: the events
+    of the time that was reached, which come again each time, are none. Where the server's history became
+    another one, reading begins anew, as often at the most. Raises :class:`SourceError`, and what
     :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
     """
     note = _Note(folder / NOTE, history)
@@ -154,9 +155,11 @@ def import_history(
         start = done.reached if done.reached is not None else history.start
         try:
             for chunk in chunks(_checked(_events(history.messages(start), done), done.reached, done.last)):
+                known = done.stored, done.reached
                 _store(chunk, instance, done)
                 note.write(done.reached, done.last)
-                tries = 0
+                if (done.stored, done.reached) != known:
+                    tries = 0
                 say(done)
             break
         except _OtherHistory:
@@ -208,8 +211,11 @@ def _checked(
 
 def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
     counts = instance.append_many(chunk)
-    if len(done.conflicts) < _SHOWN_MAX:
-        done.conflicts += counts.conflicts[: _SHOWN_MAX - len(done.conflicts)]
+    before = done.stored + done.duplicates + done.expired + done.conflict_count
+    done.conflicts += [
+        replace(conflict, position=before + conflict.position)
+        for conflict in counts.conflicts[: max(0, _SHOWN_MAX - len(done.conflicts))]
+    ]
     done.read += len(chunk)
     done.stored += counts.stored
     done.duplicates += counts.duplicates

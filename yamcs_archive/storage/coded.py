@@ -1,4 +1,7 @@
-"""Columns of few different texts, as a table and an index; pure."""
+"""Columns of few different texts, as a table and an index; pure.
+
+A column may be empty: a batch of which nothing is new leaves one, with the table of all that was offered.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,12 @@ class Coded(NamedTuple):
         return found
 
     def used(self) -> Coded:
-        """Return the same column with nothing in the table that no event has."""
-        if len(self.table) == 1:
+        """Return the same column with nothing in the table that no event has.
+
+        >>> coded(["a", "b"])._replace(places=np.zeros(0, np.int32)).used().table
+        []
+        """
+        if len(self.table) == 1 and len(self.places):
             return self
         places = np.flatnonzero(np.bincount(self.places, minlength=len(self.table)))
         if len(places) == len(self.table):
@@ -39,8 +46,8 @@ class Coded(NamedTuple):
 
 
 def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Return an index into the table that has the entries at ``places`` of the old one."""
-    new_place = np.empty(int(places.max()) + 1, np.int32)
+    """Return an index into the table that has the entries at ``places`` of the old one, which may be none."""
+    new_place = np.empty(int(places.max(initial=-1)) + 1, np.int32)
     new_place[places] = np.arange(len(places), dtype=np.int32)
     return new_place[index]
 
@@ -76,7 +83,7 @@ def joined_codes(parts: Sequence[Coded]) -> Coded:
     ['a', 'b', 'a']
     """
     place: dict[Any, int] = {}
-    indexes = []
+    indexes = [np.zeros(0, np.int32)]
     for part in parts:
         places = [place.setdefault(text, len(place)) for text in part.table]
         indexes.append(np.array(places, np.int32)[part.places])

@@ -29,7 +29,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
-from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered, joined_column
+from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered, joined_columns
 from yamcs_archive.storage.keys import encode_key
 from yamcs_archive.storage.plain import all_of, are_messages, bounded, is_text
 
@@ -120,14 +120,12 @@ class Columns(NamedTuple):
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """Return the columns of all parts, one after another.
+    """Return the columns of all parts, one after another; there may be none.
 
     >>> joined([prepare([Event("a")], int), prepare([Event("b")], int)]).message
     ['a', 'b']
     """
-    if len(parts) == 1:
-        return parts[0]
-    return Columns(*(joined_column(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]  # zip of fields
+    return parts[0] if len(parts) == 1 else Columns._make(joined_columns(parts, len(Columns._fields)))
 
 
 def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Columns:

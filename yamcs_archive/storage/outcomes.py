@@ -143,7 +143,7 @@ def decide(
     outcomes = _number(submitted, greatest_number, horizon)
     takers = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(takers, horizon)
-    columns = joined([outcome.columns for outcome in takers]) if takers else _EMPTY
+    columns = joined([outcome.columns for outcome in takers])
     events: Columns | Vectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
         events = vectors(columns, 0)
@@ -193,9 +193,6 @@ def _counted(takers: list[Outcome], group: Group) -> Group:
         refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
         outcome.stored = outcome.columns.size - refused
     return group
-
-
-_EMPTY = Columns([], [], [], [], [], [], [], [], [], [])
 
 
 class _Arrivals:
@@ -274,7 +271,7 @@ def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
 
 
 def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
-    """Return what :func:`tally` does, of many events.
+    """Return what :func:`tally` does, of many events, or of none that are left of many.
 
     >>> from yamcs_archive.storage.columns import prepare
     >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))

@@ -234,7 +234,7 @@ def _by_kind(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.
 
 def kinds_of(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
     """Return a number for type and severity of each event; None when all have the same."""
-    if len(severities) == 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
+    if len(severities) <= 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
         return None
     if len(types.table) * len(SEVERITIES) <= 1 << 8:
         # Compared, and sorted by radix, in a quarter of the time of larger integers.

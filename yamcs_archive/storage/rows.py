@@ -148,7 +148,7 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
             raise ValueError("a checksum is wrong")
         records = _decode_all(b"".join((_ARRAY32, len(bodies).to_bytes(_ARRAY32_BYTES, "big"), *bodies)))
         severities = np.frombuffer(bytes([record.severity for record in records]), np.uint8)
-        if severities.max() >= len(SEVERITIES):
+        if severities.max(initial=0) >= len(SEVERITIES):
             raise ValueError("a severity is none")
         sources = coded(names)
         extensions = [record.extensions for record in records]

@@ -224,7 +224,7 @@ def vectors(columns: Columns, commit: int) -> Vectors:
 
 
 def joined(parts: Sequence[Vectors]) -> Vectors:
-    """Return the events of all parts, one after another.
+    """Return the events of all parts, one after another; there may be none.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.columns import prepare
@@ -236,6 +236,8 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
     """
     if len(parts) == 1:
         return parts[0]
+    if not parts:
+        return vectors(Columns._make([] for _ in Columns._fields), commit=0)
     return Vectors(
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.numbers for part in parts]),

@@ -1,0 +1,270 @@
+"""At which sizes the code changes its mind: one table of thresholds, and events of any such size.
+
+1. A threshold is named by its module and its name there, and its value is read from there: who changes it
+   moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
+   in no table here.
+2. Each threshold is tried one below, at it and one above.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+
+from yamcs_archive import Event, Severity
+
+PACKAGE = Path(__file__).parents[1] / "yamcs_archive"
+
+EVENTS = (
+    "appending._STEP_EVENTS",
+    "limits.BATCH_EVENTS_MAX",
+    "limits.BLOCK_EVENTS_MAX",
+    "limits.CARRIED_VALUES_MAX",
+    "limits.CHUNK_EVENTS_MAX",
+    "limits.CONFLICTS_KEPT_MAX",
+    "limits.EXCHANGE_EVENTS_DEFAULT",
+    "limits.GROUP_EVENTS_MAX",
+    "limits.LIVE_EVENTS_MAX",
+    "limits.PACK_EVENTS_MAX",
+    "limits.PAGE_EVENTS_DEFAULT",
+    "limits.PAGE_EVENTS_MAX",
+    "limits.READ_EVENTS_MAX",
+    "limits.REQUESTS_SWEPT_MAX",
+    "limits.RUN_EVENTS_MIN",
+    "limits.SEAL_ROWS_MAX",
+    "storage.blocks._FEW",
+    "storage.blocks._ONE_BY_ONE",
+    "storage.columns._PLAIN_EVENTS_MIN",
+    "storage.compaction._CHECKED_AT_ONCE",
+    "storage.compaction._FEW",
+    "storage.finding._COMPARED_AT_ONCE",
+    "storage.finding._LOOKS_MAX",
+    "storage.finding._SCATTERED",
+    "storage.integers._SAMPLE",
+    "storage.messages.STRETCH_MESSAGES",
+    "storage.messages._FEW",
+    "storage.opened._FEW",
+    "storage.outcomes._VECTOR_EVENTS_MIN",
+    "storage.pieces._FIRST_ROWS",
+    "storage.pieces._TOGETHER",
+    "storage.plain._TIMES_MIN",
+    "storage.plain._TOGETHER",
+    "storage.stored._ROWS_LOOKED_THROUGH",
+    "storage.stretches._MANY",
+    "storage.vectors._FEW",
+    "wire.instants._FEW",
+    "wire.many.Kept._KEPT_MAX",
+)
+"""Of how many events of a batch, a read or a block the code does something else."""
+
+MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "limits.EXCHANGE_EVENTS_MAX", "limits.ROWS_MAX")
+"""The same of so many that only the long tests reach them."""
+
+COMMITS = (
+    "limits.PACK_COMMITS_MAX",
+    "storage.kept._ROWS_PUT_MAX",
+    "storage.packing.PACK_RECORDS_MIN",
+    "storage.packing._RECORDS_READ_MAX",
+)
+"""Of how many commits."""
+
+BLOCKS = (
+    "limits.GROUP_BLOCKS_MAX",
+    "limits.RECENT_BLOCKS_MAX",
+    "storage.frames._TOGETHER_MIN",
+    "storage.kept._BLOCKS_KEPT_MAX",
+    "storage.kept._NEW_TIMES_KEPT_MAX",
+    "storage.kept._TIMES_KEPT_MAX",
+)
+"""Of how many blocks."""
+
+SOURCES = ("storage.parts.SMALL_TABLE_MAX", "storage.query._FEW", "storage.summaries._NAMES_MAX")
+"""Of how many sources, of events or asked for."""
+
+TEXTS = (
+    "limits.BLOCK_TEXT_BYTES_MAX",
+    "limits.CHANGES_BYTES_MAX",
+    "limits.CHUNK_BYTES_MAX",
+    "limits.CONFLICTS_KEPT_BYTES_MAX",
+    "limits.GATHERED_BYTES_MAX",
+    "limits.GROUP_BYTES_MAX",
+    "limits.LARGE_TEXT_BYTES",
+    "limits.MESSAGE_BYTES_MAX",
+    "limits.PAGE_BYTES_MAX",
+    "limits.READ_BYTES_MAX",
+    "storage.messages._LISTED_MAX",
+    "storage.messages._ROOM_KEPT_BYTES_MAX",
+    "storage.pieces._SMALL_BYTES",
+    "storage.plain._MESSAGE_CHARACTERS",
+    "storage.plain._ROOM_BYTES_MAX",
+    "storage.sealing._TOGETHER_BYTES",
+    "wire.batch._OUTPUT_BYTES",
+    "wire.batch._PIECE_BYTES_MAX",
+    "wire.batch._PIECE_BYTES_MIN",
+)
+"""Of how many bytes of text, of one event or of several together."""
+
+OTHERS = (
+    # What one value may be; tests/test_event.py and those of the doors try each bound.
+    *("limits.ATTACHED_BYTES_MAX", "limits.SEQ_NUMBER_MAX", "limits.SEQ_NUMBER_MIN"),
+    *("limits.SOURCE_BYTES_MAX", "storage.columns.TABLE_TEXT_MAX", "storage.columns._PLAIN_ATTACHED_MAX"),
+    *("wire.many.Kept._CHARACTERS_MAX", "limits.INSTANCE_NAME_MAX"),
+    # What a request may ask for, and how many requests and clients there may be at once.
+    *("limits.ANSWERS_WAITING_MAX", "limits.BATCHES_MAX", "limits.FILTER_DEPTH_MAX"),
+    *("limits.FILTER_PROGRAM_MAX", "limits.FILTER_TERMS_MAX", "limits.INDEX_ENTRIES_DEFAULT"),
+    *("limits.INDEX_ENTRIES_MAX", "limits.PATTERN_CHARACTERS_MAX", "limits.FILTER_CHARACTERS_MAX"),
+    *("limits.FILTER_REGEX_BYTES_MAX", "limits.POLLS_MAX", "limits.READERS_MAX", "limits.STREAMS_MAX"),
+    *("limits.REQUEST_ID_BYTES_MAX", "limits.REQUEST_USER_BYTES_MAX", "limits.REQUEST_IDS_MAX"),
+    *("limits.SUBSCRIPTIONS_MAX", "limits.THREAD_POLLS_MAX", "limits.WEBSOCKETS_MAX"),
+    *("limits.WEBSOCKET_FRAME_BYTES_MAX", "limits.BODY_BYTES_MAX", "wire.batch._HELD_BYTES_MAX"),
+    # What a server, a queue, a map or a file of an archive may hold.
+    *("limits.ANSWERS_BYTES_MAX", "limits.BODIES_BYTES_MAX", "limits.CARRIED_BYTES_MAX"),
+    *("limits.GZIP_BYTES_MIN", "limits.INFLOWS_BYTES_MAX", "limits.INFLOW_BYTES_MAX"),
+    *("limits.LARGE_ANSWER_BYTES", "limits.LIVE_BYTES_MAX", "limits.LIVE_QUEUE_BYTES_MAX"),
+    *("limits.MAKING_BYTES", "limits.MAP_BYTES_DEFAULT", "limits.QUEUED_BYTES_MAX"),
+    *("limits.QUICK_BODY_BYTES_MAX", "limits.ROWS_BYTES_MAX", "limits.BLOCK_FRAME_BYTES_MAX"),
+    *("importers.yamcs._READ_BYTES", "mirror.feed._ANSWER_BYTES_MAX", "storage.opening._NEARLY_FULL_BYTES"),
+    *("storage.committing._SOURCES_CACHED_MAX", "storage.stored._ROWS_KNOWN_MAX"),
+    # Ratios, tries, and what is shown to people.
+    *("limits.LATE_SHARE", "storage.maintenance._REST_SHARE", "storage.compaction._ROUNDS_MAX"),
+    *("storage.opening._OPEN_TRIES", "importers.yamcs._TRIES", "importers.yamcs._SHOWN_MAX"),
+    *("mirror.feed._SERVER_FAULT", "wire.json._SHOWN_BYTES_MAX", "archive._KEPT_STEM_MAX"),
+    # Fields, widths and marks of a format.
+    *("storage.checksums.CHECKSUM_BYTES", "storage.columns._EVENT_OVERHEAD_BYTES", "storage.commits._PACKED"),
+    *("storage.commits.LINEAGE_BYTES", "storage.commits._SINGLE", "storage.directory.LAYOUT_VERSION"),
+    *("storage.frames.LEVEL", "storage.frames._HASH_BITS", "storage.frames._MATCH_BYTES_MIN"),
+    *("storage.generations._NAME_BYTES_MAX", "storage.integers._DIVIDED", "storage.keys.TIME_BYTES"),
+    *("storage.keys._KEY_BYTES_MIN", "storage.keys._NUMBER_SIGN", "storage.keys._TIME_SIGN"),
+    *("storage.messages._CASE_BIT", "storage.messages._CLUES_MAX", "storage.messages._LEAST_LEAD"),
+    *("storage.messages._ROOMS_KEPT_MAX", "storage.meta.FORMAT_VERSION", "storage.parts.CHECKSUMS_BYTES"),
+    *("storage.parts.SUM_BYTES", "storage.plain._ARRAY_HEAD_BYTES", "storage.plain._UINT64_TAG"),
+    *("storage.plain._UTF8_BYTES_MAX", "storage.requests.DIGEST_BYTES", "storage.rows._ARRAY32_BYTES"),
+    *("storage.summaries._HASH_BYTES", "wire.batch._VARINT_BYTES_MAX", "wire.columnar._BEYOND_BYTES"),
+    *(f"wire.columnar.{name}" for name in ("_MESSAGE", "_NANOS", "_NUMBER", "_SECONDS", "_SEVERITY")),
+    *(f"wire.columnar.{name}" for name in ("_SOURCE", "_TIME", "_TYPE", "_VARINT_BYTES_MAX")),
+    *(f"wire.fields.{name}" for name in ("END_GROUP", "EXTENSION_MAX", "EXTENSION_MIN", "FIXED32")),
+    *(f"wire.fields.{name}" for name in ("FIXED64", "LENGTH", "START_GROUP", "VARINT", "_FIELD_NUMBER_MAX")),
+    *(f"wire.fields.{name}" for name in ("_GROUP_DEPTH_MAX", "_VARINT_BYTES_MAX")),
+    *(f"wire.instants.{name}" for name in ("_INT64", "_MINUTE_CHARACTERS", "_SMALL_BITS")),
+    *(f"wire.instants.{name}" for name in ("_TIMESTAMP_BYTES_MAX", "_WORD_BITS")),
+    *("wire.common._ARRAY32_BYTES", "wire.moments._LONGEST", "wire.moments._POINT", "wire.moments._SHORTEST"),
+    *("wire.rapid._NUMBER_AND_SEVERITY_BYTES", "wire.shown._HASH_BYTES", "wire.shown._SEVERITY_FIELD"),
+    "wire.tokens._CHECKSUM_BYTES",
+)
+"""Constants that decide nothing by the size of a batch, each beside its like."""
+
+ROOMS = ("limits", "offered", "appending", "instance", "archive", "storage", "wire", "importers", "mirror")
+"""Where events pass: every integer constant there is in a table."""
+
+_TIMES = frozenset({"S", "US", "MS", "NS"})
+"""A name with one of these units says how long something takes, which no batch has."""
+
+
+def value(name: str) -> int:
+    """Return what a constant is.
+
+    >>> value("storage.outcomes._VECTOR_EVENTS_MIN") > 0
+    True
+    """
+    room, *inner = name.rsplit(".", 2) if name.count(".") > 2 else name.rsplit(".", 1)
+    found: object = import_module(f"yamcs_archive.{room}")
+    for part in inner:
+        found = getattr(found, part)
+    assert type(found) is int
+    return found
+
+
+def around(names: Iterable[str], *further: int) -> list[int]:
+    """Return each threshold, one below and one above, from 1 on, rising."""
+    values = {*map(value, names), *further}
+    return sorted({at + off for at in values for off in (-1, 0, 1)} - {0, -1})
+
+
+def constants() -> Iterator[str]:
+    """Yield the names of all integer constants of the rooms, but for spans of time."""
+    for path in _modules():
+        room = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        module = import_module(f"yamcs_archive.{room.removesuffix('.__init__')}")
+        for within, body in _bodies(ast.parse(path.read_text())):
+            for name in _assigned(body):
+                holder = getattr(module, within) if within else module
+                if type(getattr(holder, name, None)) is int and not _TIMES & set(name.split("_")):
+                    yield ".".join(filter(None, (room, within, name)))
+
+
+def bare_sizes() -> Iterator[str]:
+    """Yield the places where a length is compared with a bare number beyond 2."""
+    for path in _modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                numbers = [side.value for side in sides if isinstance(side, ast.Constant)]
+                if any(map(_is_size, sides)) and any(type(n) is int and n > 2 for n in numbers):
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
+
+
+def _is_size(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "len"
+    return isinstance(node, ast.Attribute) and node.attr in ("size", "count")
+
+
+def _modules() -> Iterator[Path]:
+    for room in ROOMS:
+        path = PACKAGE / room
+        yield from (
+            sorted(set(path.rglob("*.py")) - set(path.rglob("pb/*")))
+            if path.is_dir()
+            else (path.with_suffix(".py"),)
+        )
+
+
+def _bodies(tree: ast.Module) -> Iterator[tuple[str, list[ast.stmt]]]:
+    yield "", tree.body
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name, node.body
+
+
+def _assigned(body: list[ast.stmt]) -> Iterator[str]:
+    for statement in body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets = [statement.target]
+        for node in chain.from_iterable(map(ast.walk, targets)):
+            if isinstance(node, ast.Name) and node.id.isupper():
+                yield node.id
+
+
+SEVERITIES = (Severity.INFO, Severity.WATCH, Severity.WARNING, Severity.DISTRESS, Severity.CRITICAL)
+
+
+@cache
+def made(
+    size: int, sources: int, *, time: int = 0, order: str = "rising", numbered: bool = True
+) -> Sequence[Event]:
+    """Return so many events of so many sources, from a time on (microseconds since 1970), all different.
+
+    ``order``: ``rising`` times, seven events of each time (``equal``), or those in no order (``mixed``).
+    One in a hundred has more than the common fields where there are two sources.
+    """
+    numbers = list(range(size))
+    if order == "mixed":
+        random.Random(size).shuffle(numbers)
+    return tuple(
+        Event(
+            f"Step {n}",
+            source=f"S{n % sources}",
+            severity=SEVERITIES[n % len(SEVERITIES)],
+            type=None if n % 3 else f"T{n % 7}",
+            generation_time=time + (n if order == "rising" else n // 7),
+            seq_number=n // sources if numbered else None,
+            extra={"step": f"{n}"} if sources == 2 and n % 100 == 99 else {},
+        )
+        for n in numbers
+    )

@@ -1,0 +1,170 @@
+"""Zero, one and few events, and what is left of many: columns, codes, vectors and rows take them all."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.sizes import made
+from yamcs_archive import Event
+from yamcs_archive.offered import Offered
+from yamcs_archive.offered import joined as joined_offered
+from yamcs_archive.options import Options
+from yamcs_archive.storage.blocks import OpenBlock, encode_block, encode_blocks
+from yamcs_archive.storage.coded import coded, joined_codes
+from yamcs_archive.storage.columns import cut_by_size, prepare, sizes, text_bytes
+from yamcs_archive.storage.columns import joined as joined_columns
+from yamcs_archive.storage.integers import int64s, pack_integers, pick_integers, sum_integers, unpack_integers
+from yamcs_archive.storage.kept import RowTimes
+from yamcs_archive.storage.keys import decode_keys, encode_key
+from yamcs_archive.storage.messages import Packer, Sought, is_plain, pick, unpack
+from yamcs_archive.storage.outcomes import decide, tally, tally_vectors
+from yamcs_archive.storage.parts import MAIN, by_source, encode_parts, kinds_of
+from yamcs_archive.storage.placing import cuts
+from yamcs_archive.storage.plain import are_messages, bounded
+from yamcs_archive.storage.rows import decode_rows, encode_rows
+from yamcs_archive.storage.vectors import joined, vectors
+
+SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
+few = pytest.mark.parametrize("size", SIZES)
+several_sources = pytest.mark.parametrize("sources", [1, 2, 300])
+
+
+def complete(size: int, sources: int = 2) -> list[Event]:
+    return prepare(list(made(size, sources)), lambda: 5).events()
+
+
+def parts_of(events: Sequence[Event]) -> list[slice]:
+    """Which parts of them are taken: none, one, some, and all."""
+    return [slice(0, 0), slice(0, 1), slice(0, None, 7), slice(1, 3), slice(0, None)]
+
+
+@several_sources
+@pytest.mark.parametrize("of", SIZES)
+def test_a_column_of_which_few_are_left_has_only_their_texts(of: int, sources: int) -> None:
+    names = [event.source for event in made(of, sources)]
+    whole = coded(names)
+    for part in parts_of(made(of, sources)):
+        left = whole._replace(places=whole.places[part])
+        for found in (left.used(), left.used().in_order(), joined_codes([left, coded([])]).used()):
+            assert sorted(found.table) == sorted(set(names[part]))
+            assert found.values() == names[part]
+        assert left.used().in_order().table == sorted(set(names[part]))
+        assert left.in_order().values() == left.values() == names[part]
+    assert joined_codes([]).values() == []
+
+
+@several_sources
+@few
+def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: int, sources: int) -> None:
+    columns = prepare(list(made(size, sources)), lambda: 5)
+    many = vectors(columns, commit=1)
+    for part in parts_of(made(size, sources)):
+        places = list(range(size))[part]
+        assert tally_vectors(many.take(places)) == tally(columns.take(places))
+    if size > 2:
+        assert tally_vectors(many.cut(1, 2)) == tally(columns.cut(1, 2))
+
+
+@few
+def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> None:
+    events = complete(size)
+    columns, offered = prepare(events, int), Offered.of(events)
+    many = vectors(columns, commit=1)
+    assert columns.events() == prepare(offered, int).events() == offered.events() == events
+    assert list(many.events()) == list(many.in_key_order().events()) == events
+    assert list(many.trimmed().stored_by(2).events()) == events
+    assert many.encoded_keys() == columns.encoded_keys() == [encode_key(*event.key) for event in events]
+    assert many.text_bytes() == sum(many.sizes()) <= sum(sizes(columns)) <= text_bytes(columns)
+    assert sum(part.size for part in cut_by_size(columns, 100)) == size
+    assert sum(part.size for part in cuts(many, Options(block_events_max=5))) == size
+    for part in parts_of(events):
+        places = list(range(size))[part]
+        for found in (many.take(places), joined([many.take(places), many.cut(0, 0)])):
+            assert list(found.events()) == list(found.trimmed().events()) == events[part]
+        assert columns.take(places).events() == events[part]
+        assert joined_columns([columns.cut(0, 0), columns.take(places)]).events() == events[part]
+    assert joined([]).size == joined_columns([]).size == joined_offered([]).size == 0
+    assert joined_offered([offered, offered.cut(0, 0)]).events() == events
+
+
+@few
+def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
+    events = complete(size)
+    columns = prepare(events, int)
+    many = vectors(columns, commit=3)
+    pairs = encode_rows(columns, commit=3)
+    assert encode_rows(many, commit=3) == pairs
+    for part in parts_of(events):
+        assert list(decode_rows(pairs[part]).events()) == events[part]
+        assert decode_rows(pairs[part]).commits.tolist() == [3] * len(events[part])
+    times, names, numbers = decode_keys([key for key, _ in pairs])
+    assert (times.tolist(), numbers.tolist()) == (many.times.tolist(), many.numbers.tolist())
+    assert [name.decode() for name in names] == many.sources.values()
+    assert not encode_blocks([])
+    assert not encode_parts([], [], MAIN)
+    if not size:
+        return  # a block has the key of its first event
+    made_block = encode_block(many)
+    for part in parts_of(events):
+        block = OpenBlock(made_block.key, made_block.value)
+        places = list(range(size))[part]
+        assert list(block.take(places).events()) == events[part]
+        block = OpenBlock(made_block.key, made_block.value)
+        assert list(block.some_events(places)) == events[part]
+        assert block.places_of_keys([event.key for event in events[part]]) == places
+    assert len(block.containing(Sought({"step 1"}))) == sum("Step 1" in event.message for event in events)
+
+
+@few
+def test_few_values_are_packed_picked_and_summed(size: int) -> None:
+    for values in ([300 * n for n in range(size)], list(range(size)), [7] * size):
+        packed = pack_integers(values)
+        assert pack_integers(int64s(array("q", values))) == packed
+        assert unpack_integers(packed, size).tolist() == values
+        for part in parts_of(()):
+            at = np.arange(size)[part]
+            assert pick_integers(packed, size, at).tolist() == values[part]
+        assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
+        for absent in (None, 3):
+            assert list(bounded(values, 0, 1 << 40, absent)) == values
+    stretches = Packer().pack([f"Step {n}" for n in range(size)])
+    assert [text for stretch in stretches for text in unpack(bytes(stretch))] == [
+        f"Step {n}" for n in range(size)
+    ]
+    assert pick(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
+    assert is_plain(b"")
+    assert all(is_plain(stretch) for stretch in stretches)
+    assert are_messages([f"Step {n}" for n in range(size)])
+
+
+@few
+def test_the_order_of_messages_and_sources_of_few(size: int) -> None:
+    many = vectors(prepare(list(made(size, 2)), lambda: 5), commit=1)
+    assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.places[at])
+    kinds = kinds_of(many.types, many.severities)
+    assert size <= 1 if kinds is None else len(kinds) == size
+
+
+def test_a_group_of_nothing_does_nothing() -> None:
+    class Nothing:
+        """A store that must not be asked."""
+
+    nothing = prepare([], int)
+    for submitted in ([], [nothing], [nothing, nothing]):
+        group = decide(submitted, Nothing(), lambda _: None, None)  # type: ignore[arg-type]  # see there
+        assert (group.stretches, group.tally(), len(group.outcomes)) == ([], {}, len(submitted))
+
+
+@few
+def test_the_times_of_few_rows_are_known(size: int) -> None:
+    keys = [encode_key(time, "A", 0) for time in range(size)]
+    rows = RowTimes()
+    rows.learn(keys[::2])
+    rows.put(keys[1::2])
+    rows.put([])
+    assert list(rows.may_have(int64s([])) or ()) == []
+    assert list(rows.may_have(int64s(range(-1, size + 1))) or ()) == list(range(1, size + 1))

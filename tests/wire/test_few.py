@@ -1,0 +1,87 @@
+"""Zero, one and few events, and what is left of many: written and read by column as one by one."""
+
+from __future__ import annotations
+
+import msgpack
+import msgspec
+import pytest
+
+from tests.sizes import made
+from tests.storage.test_few import SIZES, complete, parts_of
+from tests.wire.test_batch import READERS, Reader, delimited, elements
+from yamcs_archive import Event
+from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.vectors import vectors
+from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire import csv, json, protobuf, rapid
+from yamcs_archive.wire.batch import from_msgpack, from_ndjson
+from yamcs_archive.wire.fields import varint
+from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.many import by_field, uncommon
+from yamcs_archive.wire.moments import microseconds
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+
+
+@pytest.mark.parametrize("sources", [1, 2, 300])
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int) -> None:
+    events = complete(size, sources)
+    many = vectors(prepare(events, int), commit=1)
+    for part in parts_of(events):
+        left = events[part]
+        lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]
+        bodies = [protobuf.encode_event(event, Form.TODAY) for event in left]
+        for columns in (by_field(left), many.take(list(range(size))[part])):
+            assert rapid.json_objects(columns) == b"".join(lines)
+            assert rapid.messages(columns) == b"".join(varint(len(body)) + body for body in bodies)
+            assert rapid.csv_lines(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
+            assert list(uncommon(columns)) == [at for at, event in enumerate(left) if event.extra]
+        page = msgspec.json.decode(rapid.json_page(left, None))
+        assert len(page.get("events", [])) == len(left)
+        listed = today.ListEventsResponse.FromString(rapid.message_page(left, "more"))
+        assert (len(listed.events), listed.continuationToken) == (len(left), "more")
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("size", SIZES)
+def test_few_elements_are_read_as_they_were_written(size: int, read: Reader) -> None:
+    events = made(size, 300)  # none has more than the common fields
+    fields = [
+        {
+            "message": event.message,
+            "source": event.source,
+            "severity": event.severity.name,
+            "time": format_rfc3339(event.generation_time or 0),
+            "sequenceNumber": event.seq_number,
+            **({} if event.type is None else {"type": event.type}),
+        }
+        for event in events
+    ]
+    if read is from_ndjson:
+        body = b"".join(msgspec.json.encode(one) + b"\n" for one in fields)
+    elif read is from_msgpack:
+        body = b"".join(map(msgpack.packb, fields))
+    else:
+        body = delimited(map(_message, events))
+    for chunks in ([body], [], [b"", body, b""]):
+        found = [event for _, event in elements(read(chunks))]
+        assert found == (list(events) if chunks else [])
+
+
+def _message(event: Event) -> bytes:
+    request = today.CreateEventRequest(
+        message=event.message,
+        source=event.source,
+        severity=event.severity.name,
+        type=event.type,
+        sequenceNumber=event.seq_number,
+    )
+    request.time.FromMicroseconds(event.generation_time or 0)
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_few_times_are_read_together_as_each_of_them(size: int) -> None:
+    texts = [format_rfc3339(1_000_001 * n) for n in range(size)]
+    found = microseconds(texts)
+    assert list(found or []) == [1_000_001 * n for n in range(size)]
