@@ -85,6 +85,26 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
     raise _broken(body, at)
 
 
+def check_nested(body: bytes, field: Field, name: str, wire_types: tuple[int, ...]) -> None:
+    """Check that the message in a field has no more than fields 1, 2 and so on, with these wire types.
+
+    >>> check_nested(bytes.fromhex("0a024801"), Field(1, LENGTH, 0, 4), "time", (VARINT, VARINT))
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: time field 9 'wire type 0': is not a field of that message
+    """
+    _, at = _varint(body, field.start)
+    _, at = _varint(body, at)
+    for number, wire_type, _, _ in scan(body[at : field.stop]):
+        if number > len(wire_types):
+            raise InvalidInputError(
+                f"{name} field {number}", f"wire type {wire_type}", "is not a field of that message"
+            )
+        if wire_types[number - 1] != wire_type:
+            rule = f"must have wire type {wire_types[number - 1]}"
+            raise InvalidInputError(f"{name} field {number}", f"wire type {wire_type}", rule)
+
+
 def varint(value: int) -> bytes:
     """Return a non-negative number as a varint: the length before each message of a stream.
 
