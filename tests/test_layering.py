@@ -49,11 +49,12 @@ BELOW = {
     "instance": MODEL | {"results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"event", "offered"},
-    "importers": LOWEST | {"event", "results", "appending", "instance", "wire"},
+    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "offered"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered"},
     "server": LOWEST | {"archive", "http", "mirror"},
     "mirror": MODEL | {"results", "instance", "archive", "wire"},
-    "cli": MODEL | {"filter", "instance", "archive", "wire", "server", "importers", "mirror"},
+    "cli": MODEL
+    | {"filter", "offered", "results", "instance", "archive", "wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }

@@ -1,4 +1,4 @@
-"""What was stored and comes back as an answer shows it is a duplicate, ERROR too, at every size, by every way.
+"""What is stored and comes back as an answer shows it is a duplicate, ERROR too, at every size, by every way.
 
 Answers show ERROR as SEVERE, so of an event that is read from one the two compare alike. Of an event that a
 request or a caller brings they do not.

@@ -19,6 +19,7 @@ from yamcs_archive.cli import (
     compact,
     events_create,
     events_import,
+    events_import_file,
     events_log,
     instances,
     mirror,
@@ -49,12 +50,22 @@ def parser() -> argparse.ArgumentParser:
     actions = events.add_subparsers(metavar="ACTION", required=True)
     events_create.add(actions)
     events_log.add(actions)
+    events_import_file.add(actions)
     events_import.add(actions)
     instances.add(commands)
     compact.add(commands)
     mirror.add(commands)
     bench.add(commands)
     return top
+
+
+_TWO_WORDS = ["events", "import", "yamcs"]
+
+
+def _spelt(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments, with the name of two words as one: ``import`` alone is another command."""
+    given = list(arguments)
+    return [given[0], " ".join(given[1:3]), *given[3:]] if given[:3] == _TWO_WORDS else given
 
 
 def _version() -> str:
@@ -69,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and a message may have any character
     try:
-        options = parser().parse_args(arguments)
+        options = parser().parse_args(_spelt(sys.argv[1:] if arguments is None else arguments))
         status: int = options.run(options)
         sys.stdout.flush()
     except UsageError as error:

@@ -37,8 +37,11 @@ def is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the JSON object that a served archive answers; RemoteError with its words when it refuses."""
+def ask(url: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> dict[str, Any]:
+    """Return the JSON object that a served archive answers; RemoteError with its words when it refuses.
+
+    A ``body`` of bytes is sent as it is.
+    """
     with _answered(url, path, body, "application/json") as answer:
         try:
             found = json.loads(answer.read())
@@ -61,18 +64,18 @@ def ask_for_messages(url: str, path: str, body: Mapping[str, Any]) -> Iterator[b
 
 @contextmanager
 def _answered(
-    url: str, path: str, body: Mapping[str, Any] | None, accept: str
+    url: str, path: str, body: Mapping[str, Any] | bytes | None, accept: str
 ) -> Iterator[http.client.HTTPResponse]:
     request = urllib.request.Request(  # is_url has seen the scheme
         url.rstrip("/") + path,
-        data=None if body is None else json.dumps(body).encode(),
+        data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": accept},
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # likewise
             yield answer
     except urllib.error.HTTPError as error:
-        raise RemoteError(_refusal(url, error)) from None
+        raise _refusal(url, error) from None
     except (OSError, http.client.HTTPException) as error:
         raise RemoteError(f"no answer from {url}: {getattr(error, 'reason', None) or error}") from None
 
@@ -81,9 +84,11 @@ def _strange(url: str) -> RemoteError:
     return RemoteError(f"{url} does not answer as an archive; is it one?")
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> str:
+def _refusal(url: str, error: urllib.error.HTTPError) -> RemoteError:
     """Return the server's own words, or the status where it has none."""
     try:
-        return str(json.loads(error.read())["msg"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return f"{url} answered {error.code} {error.reason}"
+        answer = json.loads(error.read())
+        detail = answer.get("detail")
+        return RemoteError(str(answer["msg"]), detail if isinstance(detail, dict) else None)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return RemoteError(f"{url} answered {error.code} {error.reason}")

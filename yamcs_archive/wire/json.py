@@ -304,6 +304,19 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
     return fields
 
 
+def sent(event: Event) -> dict[str, Any]:
+    """Return an event with a key as the JSON object that stores it elsewhere: as answers show it.
+
+    But ERROR keeps its name, and who created it is left out, which whoever takes it decides.
+
+    >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
+    'ERROR'
+    """
+    fields = shown(event, Form.TODAY) | {"severity": event.severity.name}
+    left_out = {"createdBy"} if event.reception_time is not None else {"createdBy", "receptionTime"}
+    return {name: value for name, value in fields.items() if name not in left_out}
+
+
 def _shown_2016(event: Event, *, exact: bool) -> dict[str, Any]:
     times = event.generation_time or 0, event.reception_time or 0
     time, received = map(to_ms, times)
