@@ -62,8 +62,12 @@ def parser() -> argparse.ArgumentParser:
 _TWO_WORDS = ["events", "import", "yamcs"]
 
 
-def _spelt(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments, with the name of two words as one: ``import`` alone is another command."""
+def spelt(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments, with the name of two words as one: ``import`` alone is another command.
+
+    >>> spelt(["events", "import", "yamcs", "http://ops:8090"])
+    ['events', 'import yamcs', 'http://ops:8090']
+    """
     given = list(arguments)
     return [given[0], " ".join(given[1:3]), *given[3:]] if given[:3] == _TWO_WORDS else given
 
@@ -80,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and a message may have any character
     try:
-        options = parser().parse_args(_spelt(sys.argv[1:] if arguments is None else arguments))
+        options = parser().parse_args(spelt(sys.argv[1:] if arguments is None else arguments))
         status: int = options.run(options)
         sys.stdout.flush()
     except UsageError as error:
