@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,7 +55,7 @@ def kept(event: Event) -> Event:
 
 
 @given(st.lists(stored_events, min_size=1, max_size=20, unique_by=lambda event: event.key))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_what_a_log_prints_comes_back_event_by_event(events: list[Event]) -> None:
     with TemporaryDirectory() as folder:
         there, copy = Path(folder) / "there", Path(folder) / "copy"
@@ -176,6 +178,45 @@ def test_through_a_url_the_same_is_stored_but_who_created_it(
             replace(kept(event), created_by=None) for event in events[7:]
         ]
         assert sim.stats().events == 300
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Says that all of the first batch is stored, and nothing to the second."""
+
+    batches = 0
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        type(self).batches += 1
+        if self.batches > 1:
+            return
+        counts = {"stored": body.count(b"\n") + 1, "duplicates": 0, "expired": 0}
+        answer = msgspec.json.encode(counts | {"conflictCount": 0, "conflicts": []})
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # the base class's name
+        pass
+
+
+def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(history(12_000)))
+    with HTTPServer(("127.0.0.1", 0), Breaking) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            ran = run("events", "import", path, "--url", url, "--instance", "sim")
+        finally:
+            server.shutdown()
+            thread.join()
+    stored = int(ran.out.split()[0])
+    assert (ran.status, 0 < stored < 12_000) == (1, True)
+    assert ran.out.startswith(f"{stored} read, {stored} stored, 0 duplicates")
+    assert f"of the {12_000 - stored} events that were sent last, some or all may be stored" in ran.err
 
 
 def test_an_error_by_its_own_name_stays_one(run: Run, tmp_path: Path) -> None:  # noqa: F811

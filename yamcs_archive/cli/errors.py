@@ -13,9 +13,9 @@ class UsageError(ArchiveError):
 class RemoteError(ArchiveError):
     """The served archive refused, or did not answer; the text says which.
 
-    ``detail`` is that of its answer, empty where there was none.
+    ``detail`` is that of its answer, empty where it has none, None where there was no answer.
     """
 
     def __init__(self, text: str, detail: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
-        self.detail = detail or {}
+        self.detail = detail

@@ -89,6 +89,6 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> RemoteError:
     try:
         answer = json.loads(error.read())
         detail = answer.get("detail")
-        return RemoteError(str(answer["msg"]), detail if isinstance(detail, dict) else None)
+        return RemoteError(str(answer["msg"]), detail if isinstance(detail, dict) else {})
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return RemoteError(f"{url} answered {error.code} {error.reason}")
+        return RemoteError(f"{url} answered {error.code} {error.reason}", {})

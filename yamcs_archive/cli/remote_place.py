@@ -59,6 +59,9 @@ class RemotePlace:
         try:
             return _counts(ask(self._url, f"{self._path}:batch", lines))
         except RemoteError as error:
+            if error.detail is None:
+                text = f"{error}; of the {events.size} events that were sent last, some or all may be stored"
+                raise RemoteError(text) from None
             if isinstance(error.detail.get("position"), int):
                 error.position, error.counts = error.detail["position"], _counts(error.detail)
             raise
