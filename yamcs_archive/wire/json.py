@@ -69,10 +69,10 @@ def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
 
 def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of a create request's fields, as JSON values."""
-    for name in _SHOWN_TIMES:
-        time = fields.get(name)
-        if isinstance(time, str) and not is_whole(time):
-            return Form.TODAY, _event_shown(fields, name, own=own)
+    if type(fields.get("generationTime")) is str or type(fields.get("receptionTime")) is str:
+        for name in _SHOWN_TIMES:
+            if isinstance(fields.get(name), str) and not is_whole(fields[name]):
+                return Form.TODAY, _event_shown(fields, name, own=own)
     names = fields.keys()
     if not names <= _KNOWN:
         name = next(name for name in names if name not in _KNOWN)
