@@ -295,6 +295,13 @@ def test_a_bad_element_of_msgpack_is_named(run: Run, tmp_path: Path) -> None:  #
     assert (ran.status, "element 3 of" in ran.err, ran.out[:6]) == (1, True, "2 read")
 
 
+def test_an_array_is_told_what_a_file_must_hold(run: Run, data: Path, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "a.json"
+    path.write_bytes(json.encode([json.shown(event, Form.TODAY) for event in history(2)]))
+    ran = run("events", "import", path, "--data", data)
+    assert (ran.status, f"line 1 of {path}: " in ran.err, "--format jsonl" in ran.err) == (1, True, True)
+
+
 @pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"\n \r\n", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_makes_nothing(run: Run, tmp_path: Path, body: bytes) -> None:  # noqa: F811
     (tmp_path / "a.jsonl").write_bytes(body)

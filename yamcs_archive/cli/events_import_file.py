@@ -13,7 +13,7 @@ from pathlib import Path
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.places import LocalPlace, Place, add_place_options, chosen_place, only, opened
-from yamcs_archive.errors import ArchiveError
+from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
 from yamcs_archive.importers.yamcs import Imported
 
@@ -72,11 +72,23 @@ def run(options: argparse.Namespace) -> int:
                     import_events(file, place.store, done, _Progress().say)
         except ArchiveError as error:
             if error.position is not None:
-                error.args = (f"{file.place(error.position)} of {options.file}: {error}",)
+                error.args = (f"{file.place(error.position)} of {options.file}: {error}{_hint(kind, error)}",)
             raise
         finally:
             _tell(file, done)
     return 0 if done.whole else 1
+
+
+def _hint(kind: str, error: ArchiveError) -> str:
+    """Return what is likely meant where the first line is no JSON: an array, for instance."""
+    if (
+        kind == "jsonl"
+        and error.position == 0
+        and isinstance(error, InvalidInputError)
+        and error.field == "body"
+    ):
+        return "; each line must be one JSON object, as events log --format jsonl prints them"
+    return ""
 
 
 def _only_in(directory: Path) -> str:
