@@ -54,6 +54,7 @@ EVENTS = (
     "storage.pieces._TOGETHER",
     "storage.plain._TIMES_MIN",
     "storage.plain._TOGETHER",
+    "storage.query._TOGETHER_MIN",
     "storage.stored._ROWS_LOOKED_THROUGH",
     "storage.stretches._MANY",
     "storage.vectors._FEW",
@@ -69,6 +70,7 @@ COMMITS = (
     "limits.PACK_COMMITS_MAX",
     "storage.kept._ROWS_PUT_MAX",
     "storage.packing.PACK_RECORDS_MIN",
+    "storage.counting._RECORDS_MAX",
     "storage.packing._RECORDS_READ_MAX",
 )
 """Of how many commits."""
@@ -80,10 +82,17 @@ BLOCKS = (
     "storage.kept._BLOCKS_KEPT_MAX",
     "storage.kept._NEW_TIMES_KEPT_MAX",
     "storage.kept._TIMES_KEPT_MAX",
+    "storage.renewing._LOOKED_AT_ONCE",
 )
 """Of how many blocks."""
 
-SOURCES = ("storage.parts.SMALL_TABLE_MAX", "storage.query._FEW", "storage.summaries._NAMES_MAX")
+SOURCES = (
+    "storage.counting._SOURCES_FEW",
+    "storage.parts.SMALL_TABLE_MAX",
+    "storage.query._FEW",
+    "storage.summaries._NAMES_MAX",
+    "storage.summaries._SEARCHED_MAX",
+)
 """Of how many sources, of events or asked for."""
 
 TEXTS = (
@@ -128,11 +137,19 @@ OTHERS = (
     *("limits.LARGE_ANSWER_BYTES", "limits.LIVE_BYTES_MAX", "limits.LIVE_QUEUE_BYTES_MAX"),
     *("limits.MAKING_BYTES", "limits.MAP_BYTES_DEFAULT", "limits.QUEUED_BYTES_MAX"),
     *("limits.QUICK_BODY_BYTES_MAX", "limits.ROWS_BYTES_MAX", "limits.BLOCK_FRAME_BYTES_MAX"),
-    *("importers.yamcs._READ_BYTES", "mirror.feed._ANSWER_BYTES_MAX", "storage.opening._NEARLY_FULL_BYTES"),
+    *("importers.yamcs._READ_BYTES", "mirror.feed._ANSWER_BYTES_MAX", "storage.medium.NEARLY_FULL_BYTES"),
+    *("importers.file._READ_BYTES", "limits.BLOCK_FRAME_READ_BYTES_MAX", "wire.exchange.EVENTS_MAX"),
+    *("storage.opening._FREE_MAPS", "storage.opening._LEFT_FREE_BYTES", "storage.opening._MAP_SPARE_BYTES"),
+    *(
+        "storage.damage._KNOWN_MAX",
+        "storage.gate._READERS_LOOKED_AT",
+        "storage.summaries._SEARCHED_BYTES_MAX",
+    ),
     *("storage.committing._SOURCES_CACHED_MAX", "storage.stored._ROWS_KNOWN_MAX"),
     # Ratios, tries, and what is shown to people.
     *("limits.LATE_SHARE", "storage.maintenance._REST_SHARE", "storage.compaction._ROUNDS_MAX"),
     *("storage.opening._OPEN_TRIES", "importers.yamcs._TRIES", "importers.yamcs._SHOWN_MAX"),
+    "importers.file._SHOWN_MAX",
     *("mirror.feed._SERVER_FAULT", "wire.json._SHOWN_BYTES_MAX", "archive._KEPT_STEM_MAX"),
     # Fields, widths and marks of a format.
     *("storage.checksums.CHECKSUM_BYTES", "storage.columns._EVENT_OVERHEAD_BYTES", "storage.commits._PACKED"),
@@ -154,7 +171,14 @@ OTHERS = (
     *(f"wire.instants.{name}" for name in ("_TIMESTAMP_BYTES_MAX", "_WORD_BITS")),
     *("wire.common._ARRAY32_BYTES", "wire.moments._LONGEST", "wire.moments._POINT", "wire.moments._SHORTEST"),
     *("wire.rapid._NUMBER_AND_SEVERITY_BYTES", "wire.shown._HASH_BYTES", "wire.shown._SEVERITY_FIELD"),
-    "wire.tokens._CHECKSUM_BYTES",
+    *("wire.protobuf._NUMBER_SHOWN", "wire.protobuf._SEVERITY_SHOWN", "wire.tokens._CHECKSUM_BYTES"),
+    *("storage.commits._SUM_BYTES", "storage.keys._TAIL_BYTES", "storage.opening._MODE"),
+    *("storage.opening._PAGE_BYTES", "storage.place._FOLDER"),
+    # What things take, in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
+    *("storage.columns._INT_BYTES", "storage.columns._PLACES_BYTES", "storage.submissions._IDS_BYTES"),
+    *("storage.submissions._SUBMISSION_BYTES", "storage.parts._BEFORE_BYTES_MAX"),
+    *("storage.parts._CHARACTER_BYTES_MAX", "storage.parts._COLUMN_BYTES_MAX"),
+    *("storage.parts._ELSE_BYTES_MAX", "storage.parts._EVENT_BYTES_MAX"),
 )
 """Constants that decide nothing by the size of a batch, each beside its like."""
 

@@ -55,11 +55,13 @@ BELOW = {
     "instance": MODEL | {"arguments", "results", "storage", "appending", "filter", "offered"},
     "archive": MODEL | {"storage", "instance"},
     "wire": LOWEST | {"accepted", "event", "offered"},
-    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login"},
+    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login", "offered"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "login"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "login"},
     "mirror": MODEL | {"results", "instance", "archive", "wire", "login"},
-    "cli": MODEL | {"login", "filter", "instance", "archive", "wire", "server", "importers", "mirror"},
+    "cli": MODEL
+    | {"login", "filter", "offered", "results", "instance", "archive"}
+    | {"wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
 }

@@ -15,7 +15,7 @@ import pytest
 from tests.child import ROOT, WAIT_S
 from tests.server.serving import Served
 from yamcs_archive import Filter
-from yamcs_archive.cli.main import parser
+from yamcs_archive.cli.main import parser, spelt
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS, CURL, LOG, FOLLOW, LIBRARY = re.findall(r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -95,8 +95,8 @@ def test_every_path_of_the_tree_is_there() -> None:
 
 def test_the_commands_to_follow_and_to_copy_are_ones_that_there_are() -> None:
     lines = [line for line in FOLLOW.splitlines() if line.startswith("$ .venv/bin/yamcs-archive ")]
-    assert len(lines) == len(FOLLOW.splitlines()) == 3
+    assert len(lines) == len(FOLLOW.splitlines()) == 4
     for line in lines:
-        options = parser().parse_args(shlex.split(line, comments=True)[2:])
+        options = parser().parse_args(spelt(shlex.split(line, comments=True)[2:]))
         assert callable(options.run)
         assert getattr(options, "filter", None) is None or isinstance(options.filter, Filter)

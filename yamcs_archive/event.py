@@ -96,6 +96,23 @@ SEVERITIES: tuple[Severity, ...] = tuple(Severity)
 SEVERITY_RULE = f"must be a Severity: {', '.join(Severity.__members__)}"
 
 
+def _as_shown(severity: Severity) -> Severity:
+    found = int.__new__(Severity, severity.value)
+    found._name_, found._value_ = severity.name, severity.value
+    return found
+
+
+AS_SHOWN: dict[Severity, Severity] = dict(zip(Severity, Severity, strict=True)) | {
+    severity: _as_shown(severity) for severity in (Severity.SEVERE, Severity.ERROR)
+}
+"""Each severity as it is read from an answer of the events API, which shows ERROR as SEVERE.
+
+Those of these two are equal to the severity in all respects and are stored as it; they are told by their
+identity, for which :func:`same_content` and the digests of requests alone ask. So an event carries with its
+severity, through every queue and column, that whoever sends it cannot know which of the two was stored.
+"""
+
+
 class EventKey(NamedTuple):
     """What identifies an event, and its place in the order: time, then source by name, then number.
 
@@ -206,25 +223,35 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         return to_datetime(instant)  # type: ignore[arg-type]  # what was checked is an int
 
 
-def same_content(one: Event, other: Event) -> bool:
+def same_content(stored: Event, offered: Event) -> bool:
     """Say whether two events of one key are the same event: all but reception time and user are equal.
 
-    A retry arrives later and perhaps under another login; neither makes it another event.
+    A retry arrives later and perhaps under another login; neither makes it another event. Of one that was
+    offered as an answer showed it (:data:`AS_SHOWN`), ERROR and SEVERE are the same.
 
     >>> same_content(Event("a", reception_time=1), Event("a", reception_time=2))
     True
+    >>> stored = Event("a", severity=Severity.ERROR)
+    >>> same_content(stored, Event("a", severity=Severity.SEVERE))
+    False
+    >>> same_content(stored, Event("a", severity=AS_SHOWN[Severity.SEVERE]))
+    True
     """
     return (
-        one.message == other.message
-        and one.severity == other.severity
-        and one.type == other.type
-        and one.extra == other.extra
-        and one.extensions == other.extensions
+        stored.message == offered.message
+        and (stored.severity == offered.severity or _shown_alike(stored.severity, offered.severity))
+        and stored.type == offered.type
+        and stored.extra == offered.extra
+        and stored.extensions == offered.extensions
     )
 
 
 EXTRA_PAIR_BYTES = 128
 """What a name and a value of ``extra`` take in memory beside their texts: a text of 256 KiB may be 80,000."""
+
+
+def _shown_alike(stored: Severity, offered: Severity) -> bool:
+    return offered is AS_SHOWN[offered] and stored.rank == offered.rank
 
 
 def event_bytes(event: Event) -> int:

@@ -101,6 +101,8 @@ def standing(front: Front) -> Iterator[Front]:
 
 @pytest.fixture
 def front(data: Path) -> Iterator[Front]:
+    history = '{"message": "a", "generationTime": "2026-11-23T12:00:00Z", "seqNumber": 1}\n'
+    Path(data.parent, "history.jsonl").write_text(history)
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(Event(f"Step {n}", generation_time=n) for n in range(20))
         with waitress_server(archive) as port, standing(Front(backend=port)) as front:
@@ -124,6 +126,9 @@ COMMANDS: dict[str, Command] = {
     "instances": lambda url, _: ("instances", "list", "--url", url),
     "import": lambda url, to: ("events", "import", "yamcs", url, "--data", to),
     "import by name": lambda url, to: ("events", "import", "yamcs", url, "--data", to, "--from", "sim"),
+    "import of a file": lambda url, to: (
+        *("events", "import", to.parent / "history.jsonl", "--url", url, "--instance", "sim"),
+    ),
     "mirror": lambda url, to: ("mirror", url, "--data", to, "--once"),
     "mirror by name": lambda url, to: ("mirror", url, "--data", to, "--once", "--instance", "sim"),
 }

@@ -90,8 +90,9 @@ def _message(event: Event) -> bytes:
     return bytes(message.SerializeToString())
 
 
-FIELDS = stored_events.map(_of_today) | stored_events.map(lambda event: json.shown(event, Form.V2016))
-MESSAGES = stored_events.map(_message) | stored_events.map(lambda it: protobuf.encode_event(it, Form.V2016))
+FORMS = st.sampled_from(Form)
+FIELDS = stored_events.map(_of_today) | st.builds(json.shown, stored_events, FORMS)
+MESSAGES = stored_events.map(_message) | st.builds(protobuf.encode_event, stored_events, FORMS)
 QUESTIONS = st.builds(
     lambda limit, source, q: bytes(
         today.ListEventsRequest(limit=limit, source=source, q=q).SerializeToString()

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yamcs_archive import Event, InvalidInputError, Severity
+from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire import columnar, common, json, moments, protobuf
@@ -43,43 +44,71 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "time": times | anything,
     "sequenceNumber": st.integers(-(2**31), 2**31) | st.sampled_from([1.0, "7", 2**31 - 1]) | anything,
     "extra": st.dictionaries(texts, texts | anything, max_size=2) | anything,
-    "generationTime": st.integers(0, 9),
+    "generationTime": st.integers(0, 9) | times,
+    "receptionTime": st.integers(0, 9) | times,
+    "seqNumber": st.integers(-(2**31), 2**31) | anything,
+    "createdBy": texts | anything,
+    "extensions": st.sampled_from(["oAYB", "", "oAY=", "!"]) | anything,
     "instance": texts,
     "other": texts,
 }
-bodies = st.fixed_dictionaries(
-    {"message": texts}, optional={name: value for name, value in FIELDS.items() if name != "message"}
-) | st.fixed_dictionaries({}, optional=FIELDS)
+SHOWN = ("source", "severity", "type", "seqNumber", "createdBy", "extra", "extensions")
+shown = st.fixed_dictionaries(
+    {"message": texts, "generationTime": times, "receptionTime": times},
+    optional={name: FIELDS[name] for name in SHOWN},
+)
+bodies = (
+    st.fixed_dictionaries(
+        {"message": texts}, optional={name: value for name, value in FIELDS.items() if name != "message"}
+    )
+    | st.fixed_dictionaries({}, optional=FIELDS)
+    | shown
+)
 
 
-def by_the_rules(decode: Any, element: Any) -> tuple[Form, Event] | None:
+def told(event: Event) -> tuple[Form, Event, bool]:
+    """An event of today's form, and whether it is known to come from an answer."""
+    return Form.TODAY, event, event.severity is not SEVERITIES[event.severity]
+
+
+def by_the_rules(decode: Any, element: Any, **options: bool) -> tuple[Form, Event, bool] | None:
     try:
-        found: tuple[Form, Event] = decode(element)
+        form, event = decode(element, **options)
     except InvalidInputError:
         return None
-    return found
+    return form, *told(event)[1:]
 
 
-@given(st.lists(bodies, max_size=3))
-@example([{"message": "a", "time": 5}])
-@example([{"message": "a", "sequenceNumber": 2**31}])
-def test_lines_of_json(several: list[dict[str, Any]]) -> None:
+ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTime": "2026-01-01T00:00:00Z"}
+
+
+@given(st.lists(bodies, max_size=3) | st.lists(shown, max_size=3), st.booleans())
+@example([{"message": "a", "time": 5}], False)
+@example([{"message": "a", "sequenceNumber": 2**31}], False)
+@example([ANSWER | {"severity": "SEVERE", "createdBy": "ada", "extensions": "oAYB"}] * 2, False)
+@example([ANSWER | {"severity": "ERROR", "createdBy": "ada", "extensions": "CAE="}] * 2, True)
+@example([ANSWER | {"receptionTime": "5"}], True)
+@example([ANSWER, {"message": "b"}], False)
+@example([{"message": "b"}, ANSWER], False)
+def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
-    found = common.of_lines(b"\n".join(lines))
+    found = common.of_lines(b"\n".join(lines), own=own)
     if found is not None:
-        assert [(Form.TODAY, event) for event in found.events()] == [
-            by_the_rules(json.decode_event, line) for line in lines
+        assert [told(event) for event in found.events()] == [
+            by_the_rules(json.decode_event, line, own=own) for line in lines
         ]
 
 
 @given(bodies)
 @example({"message": "a", "sequenceNumber": 2**31})
 @example({"message": "a", "extra": {"a": "b"}, "time": "2026-01-01T00:00:00.5+02:00"})
+@example(ANSWER | {"severity": "SEVERE", "createdBy": "ada", "extensions": "oAYB", "seqNumber": 5})
+@example(ANSWER | {"extensions": "CAE="})
 def test_one_body_of_json(body: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(body)
     found = common.of_body(encoded)
     if found is not None:
-        assert (Form.TODAY, found) == by_the_rules(json.decode_event, encoded)
+        assert told(found) == by_the_rules(json.decode_event, encoded)
 
 
 @given(st.binary(max_size=20) | st.text('{}":,message aextrnulltime0 \n', max_size=30).map(str.encode))
@@ -90,7 +119,7 @@ def test_one_body_of_json(body: dict[str, Any]) -> None:
 def test_bytes_that_are_hardly_json(body: bytes) -> None:
     found = common.of_body(body)
     if found is not None:
-        assert (Form.TODAY, found) == by_the_rules(json.decode_event, body)
+        assert told(found) == by_the_rules(json.decode_event, body)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +142,15 @@ def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
 @example([{"message": "a", "time": TIME_MAX_US + 1}])
 @example([{"message": "a", "time": 5}, {"message": "a", "time": "2026-01-01T00:00:00Z"}])
 @example([{"message": "a", "time": "2026-01-01T00:00:00Z"}, {"message": "a"}])
+@example([ANSWER | {"severity": "SEVERE", "createdBy": "ada", "extensions": "oAYB"}] * 2)
+@example([ANSWER | {"extensions": b"\xa0\x06\x01"}])
+@example([ANSWER | {"generationTime": msgpack.Timestamp(5)}])
+@example([{"message": "a", "time": msgpack.Timestamp(5)}])
 def test_maps_of_msgpack(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
     found = common.of_maps(b"".join(packed), len(packed))
     if found is not None:
-        assert [(Form.TODAY, event) for event in found.events()] == [
+        assert [told(event) for event in found.events()] == [
             by_the_rules(json.event_of_msgpack, msgpack.unpackb(each)) for each in packed
         ]
     assert common.of_maps(b"".join(packed), len(packed) + 1) is None
@@ -148,7 +181,7 @@ def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tai
     for body in (message.SerializeToString() + tail, tail + message.SerializeToString()):
         found = common.of_message(body)
         if found is not None:
-            assert (Form.TODAY, found) == by_the_rules(protobuf.decode_event, body)
+            assert told(found) == by_the_rules(protobuf.decode_event, body)
 
 
 @given(st.lists(st.tuples(messages, st.none() | timestamps, tails), max_size=4), st.binary(max_size=3))
@@ -185,7 +218,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
         held += body + between
     found = columnar.of_messages(held, starts, stops)
     if found is not None:
-        assert [(Form.TODAY, event) for event in found.events()] == [
+        assert [told(event) for event in found.events()] == [
             by_the_rules(protobuf.decode_event, body) for body in bodies
         ]
 
@@ -194,7 +227,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
 def test_bytes_that_are_hardly_a_message(body: bytes) -> None:
     found = common.of_message(body)
     if found is not None:
-        assert (Form.TODAY, found) == by_the_rules(protobuf.decode_event, body)
+        assert told(found) == by_the_rules(protobuf.decode_event, body)
 
 
 def test_the_2016_message_is_left_to_the_rules() -> None:
@@ -223,6 +256,29 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
         assert found is not None
         assert found.events() == [expected] * count
     assert common.of_message(body) == expected
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("count", [1, 1000])
+def test_the_commonest_answers_are_taken(count: int, own: bool) -> None:
+    event = Event(
+        "a",
+        "S",
+        Severity.SEVERE,
+        "T",
+        generation_time=1_500_000,
+        seq_number=1,
+        reception_time=2_000_001,
+        created_by="ada" if own else None,
+        extensions=b"\xa0\x06\x01",
+        extra={"k": "v"},
+    )
+    fields = json.shown(event, Form.TODAY) | {"createdBy": "ada"}
+    lines = common.of_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
+    maps = common.of_maps(msgpack.packb(fields) * count, count, own=own)
+    for found in (lines, maps):
+        assert found is not None
+        assert [told(each) for each in found.events()] == [(Form.TODAY, event, True)] * count
 
 
 several_times = st.lists(

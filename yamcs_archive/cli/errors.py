@@ -1,5 +1,8 @@
 """What is wrong with a command line, beyond what argparse sees."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from yamcs_archive.errors import ArchiveError
 
 
@@ -8,4 +11,11 @@ class UsageError(ArchiveError):
 
 
 class RemoteError(ArchiveError):
-    """The served archive refused, or did not answer; the text says which."""
+    """The served archive refused, or did not answer; the text says which.
+
+    ``detail`` is that of its answer, empty where it has none, None where there was no answer.
+    """
+
+    def __init__(self, text: str, detail: Mapping[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.detail = detail

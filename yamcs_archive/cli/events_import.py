@@ -1,4 +1,4 @@
-"""``events import``: take the history that another server has."""
+"""``events import yamcs``: take the history that another server has."""
 
 from __future__ import annotations
 
@@ -23,18 +23,10 @@ _SAY_S = 1.0
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser: one command for each kind of history."""
+    """Add the command's parser, under a name of two words: ``import`` alone takes a file."""
     parser = commands.add_parser(
-        "import", help="take the history of another server", description="Take the history of another server."
-    )
-    kinds = parser.add_subparsers(metavar="KIND", required=True)
-    _add_yamcs(kinds)
-
-
-def _add_yamcs(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = kinds.add_parser(
-        "yamcs",
-        help="from a live Yamcs server",
+        "import yamcs",
+        help="take the history of a live Yamcs server",
         description="Store the events of a live Yamcs server (or a served archive), as its API streams them."
         " An import that was cut off goes on where it was when it is given again; a whole one that is given"
         " again adds what is new, late events too. Prints what became of the events; exit status 1 when some"

@@ -17,6 +17,7 @@ from yamcs_archive.cli import (
     compact,
     events_create,
     events_import,
+    events_import_file,
     events_log,
     instances,
     mirror,
@@ -49,12 +50,26 @@ def parser() -> argparse.ArgumentParser:
     actions = events.add_subparsers(metavar="ACTION", required=True)
     events_create.add(actions)
     events_log.add(actions)
+    events_import_file.add(actions)
     events_import.add(actions)
     instances.add(commands)
     compact.add(commands)
     mirror.add(commands)
     bench.add(commands)
     return top
+
+
+_TWO_WORDS = ["events", "import", "yamcs"]
+
+
+def spelt(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments, with the name of two words as one: ``import`` alone is another command.
+
+    >>> spelt(["events", "import", "yamcs", "http://ops:8090"])
+    ['events', 'import yamcs', 'http://ops:8090']
+    """
+    given = list(arguments)
+    return [given[0], " ".join(given[1:3]), *given[3:]] if given[:3] == _TWO_WORDS else given
 
 
 def _version() -> str:
@@ -68,9 +83,8 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     """Run the command line and return its exit status; argparse's own exits are SystemExit."""
     prepare()
     try:
-        options = parser().parse_args(
-            None if arguments is None else [os.fspath(given) for given in arguments]
-        )
+        given = sys.argv[1:] if arguments is None else [os.fspath(argument) for argument in arguments]
+        options = parser().parse_args(spelt(given))
         status: int = options.run(options)
         sys.stdout.flush()
     except UsageError as error:

@@ -25,6 +25,8 @@ from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.event import Event
 from yamcs_archive.instance import Instance
 from yamcs_archive.login import check_url
+from yamcs_archive.offered import Offered
+from yamcs_archive.results import AppendCounts
 from yamcs_archive.wire.forms import Form
 from yamcs_archive.wire.json import shown
 
@@ -34,6 +36,9 @@ class Place(Protocol):
 
     def create(self, event: Event) -> Mapping[str, Any]:
         """Store an event and return it as stored."""
+
+    def store(self, events: Offered) -> AppendCounts:
+        """Store many events, durably, and return what became of them."""
 
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
         """Yield the events that are wanted, as they are read."""
@@ -57,6 +62,10 @@ class LocalPlace:
     def create(self, event: Event) -> Mapping[str, Any]:
         """See :class:`Place`."""
         return shown(self.instance.append(event).event, Form.TODAY)
+
+    def store(self, events: Offered) -> AppendCounts:
+        """See :class:`Place`."""
+        return self.instance.append_offered([events])
 
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
         """See :class:`Place`. Holds one event at a time, however many there are."""

@@ -29,9 +29,12 @@ def instances_at(url: str, login: Login | None = None) -> list[str]:
 
 
 def ask(
-    url: str, path: str, body: Mapping[str, Any] | None = None, login: Login | None = None
+    url: str, path: str, body: Mapping[str, Any] | bytes | None = None, login: Login | None = None
 ) -> dict[str, Any]:
-    """Return the JSON object that a served archive answers; RemoteError with its words when it refuses."""
+    """Return the JSON object that a served archive answers; RemoteError with its words when it refuses.
+
+    A ``body`` of bytes is sent as it is.
+    """
     with _answered(url, path, body, "application/json", login) as answer:
         try:
             found = json.loads(answer.read())
@@ -56,18 +59,18 @@ def ask_for_messages(
 
 @contextmanager
 def _answered(
-    url: str, path: str, body: Mapping[str, Any] | None, accept: str, login: Login | None
+    url: str, path: str, body: Mapping[str, Any] | bytes | None, accept: str, login: Login | None
 ) -> Iterator[http.client.HTTPResponse]:
     request = urllib.request.Request(  # the command line has seen the scheme
         url.rstrip("/") + path,
-        data=None if body is None else json.dumps(body).encode(),
+        data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": accept},
     )
     try:
         with open_url(request, login, _TIMEOUT_S) as answer:
             yield answer
     except urllib.error.HTTPError as error:
-        raise RemoteError(_refusal(url, error, login)) from None
+        raise _refusal(url, error, login) from None
     except (OSError, http.client.HTTPException) as error:
         raise RemoteError(f"no answer from {url}: {getattr(error, 'reason', None) or error}") from None
 
@@ -76,11 +79,13 @@ def _strange(url: str) -> RemoteError:
     return RemoteError(f"{url} does not answer as an archive; is it one?")
 
 
-def _refusal(url: str, error: urllib.error.HTTPError, login: Login | None) -> str:
+def _refusal(url: str, error: urllib.error.HTTPError, login: Login | None) -> RemoteError:
     """Return the server's own words, or the status where it has none; and what to do, where that is known."""
+    words, detail = "", None
     try:
-        words = str(json.loads(error.read())["msg"])
+        answer = json.loads(error.read())
+        words, detail = str(answer["msg"]), answer.get("detail")
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        words = ""
-    text = words or f"{url} answered {error.code} {error.reason}"
-    return text + advice(error.code, login, words)
+        pass  # these are no words of an archive
+    text = (words or f"{url} answered {error.code} {error.reason}") + advice(error.code, login, words)
+    return RemoteError(text, detail if isinstance(detail, dict) else {})

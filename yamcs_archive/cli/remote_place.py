@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from yamcs_archive.cli.errors import RemoteError
 from yamcs_archive.cli.remote import ask, ask_for_messages
 from yamcs_archive.cli.request import LogRequest
@@ -15,9 +17,11 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.login import Login
 from yamcs_archive.mirror.feed import Feed
+from yamcs_archive.offered import Offered
+from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire.forms import SHOWN_TODAY, Form
-from yamcs_archive.wire.json import shown
+from yamcs_archive.wire.json import event_of, sent, shown
 from yamcs_archive.wire.shown import decode_shown
 
 _WAIT_S = 30
@@ -49,6 +53,19 @@ class RemotePlace:
             "extra": event.extra,
         }
         return ask(self._url, self._path, body, self._login)
+
+    def store(self, events: Offered) -> AppendCounts:
+        """POST the events as one batch. A refusal has the position of the event at fault, and the counts."""
+        lines = b"\n".join(msgspec.json.encode(sent(event)) for event in events.events())
+        try:
+            return _counts(ask(self._url, f"{self._path}:batch", lines, self._login))
+        except RemoteError as error:
+            if error.detail is None:
+                text = f"{error}; of the {events.size} events that were sent last, some or all may be stored"
+                raise RemoteError(text) from None
+            if isinstance(error.detail.get("position"), int):
+                error.position, error.counts = error.detail["position"], _counts(error.detail)
+            raise
 
     def newest(self) -> str:
         """See :class:`~yamcs_archive.cli.places.Place`."""
@@ -124,6 +141,23 @@ def key_of(event: Mapping[str, Any]) -> EventKey:
     return EventKey(
         parse_rfc3339(event["generationTime"], "generationTime"), event["source"], event["seqNumber"]
     )
+
+
+def _counts(answer: Mapping[str, Any]) -> AppendCounts:
+    """Return what an answer of events:batch says; RemoteError where it says nothing."""
+    try:
+        return AppendCounts(
+            int(answer["stored"]),
+            int(answer["duplicates"]),
+            int(answer["expired"]),
+            int(answer["conflictCount"]),
+            tuple(
+                Conflict(int(one["position"]), event_of(one["stored"])[1], event_of(one["offered"])[1])
+                for one in answer["conflicts"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RemoteError(f"the answer to a batch cannot be read: {error!r}") from None
 
 
 def _asked(wanted: LogRequest) -> dict[str, Any]:

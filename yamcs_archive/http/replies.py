@@ -132,8 +132,8 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
     if isinstance(error, ConflictError):
         return {
             "@type": _type_url(form, "Conflict"),
-            "stored": json.shown(error.stored, form),
-            "offered": json.shown(error.offered, form),
+            "stored": json.shown(error.stored, form, exact=True),
+            "offered": json.shown(error.offered, form, exact=True),
         }
     if isinstance(error, CursorGoneError):
         return {"@type": f"/{changes.DESCRIPTOR.package}.CursorGone", "oldest": error.oldest}
@@ -142,7 +142,10 @@ def _detail_object(error: BaseException, form: Form) -> dict[str, Any] | None:
     if isinstance(error, FilterError):
         return {"@type": _FILTER_TYPE_URL, **_span(error)}
     if isinstance(error, OutcomeUnknownError) and error.events:
-        return {"@type": _type_url(form, "OutcomeUnknown"), "event": json.shown(error.events[0], form)}
+        return {
+            "@type": _type_url(form, "OutcomeUnknown"),
+            "event": json.shown(error.events[0], form, exact=True),
+        }
     if isinstance(error, ArchiveError) and isinstance(error.counts, AppendCounts):
         return {"@type": _type_url(form, "BatchResponse"), "position": error.position} | counts_object(
             error.counts, form
@@ -164,8 +167,8 @@ def counts_object(counts: AppendCounts, form: Form) -> dict[str, Any]:
         "conflicts": [
             {
                 "position": conflict.position,
-                "stored": json.shown(conflict.stored, form),
-                "offered": json.shown(conflict.offered, form),
+                "stored": json.shown(conflict.stored, form, exact=True),
+                "offered": json.shown(conflict.offered, form, exact=True),
             }
             for conflict in counts.conflicts
         ],
@@ -188,8 +191,8 @@ def counts_message(counts: AppendCounts, form: Form, position: int | None = None
     refused = [
         protobuf.encode_fields(
             [
-                (2, protobuf.encode_event(conflict.stored, form)),
-                (3, protobuf.encode_event(conflict.offered, form)),
+                (2, protobuf.encode_event(conflict.stored, form, exact=True)),
+                (3, protobuf.encode_event(conflict.offered, form, exact=True)),
             ]
         )
         + b"\x08"
@@ -202,7 +205,8 @@ def counts_message(counts: AppendCounts, form: Form, position: int | None = None
 
 def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
     if isinstance(error, ConflictError):
-        stored, offered = (protobuf.encode_event(event, form) for event in (error.stored, error.offered))
+        both = error.stored, error.offered
+        stored, offered = (protobuf.encode_event(event, form, exact=True) for event in both)
         return AnyMessage(
             type_url=_type_url(form, "Conflict"), value=protobuf.encode_fields([(1, stored), (2, offered)])
         )
@@ -216,7 +220,7 @@ def _detail_message(error: BaseException, form: Form) -> AnyMessage | None:
         value = today.FilterSyntaxException(**_span(error)).SerializeToString()
         return AnyMessage(type_url=_FILTER_TYPE_URL, value=value)
     if isinstance(error, OutcomeUnknownError) and error.events:
-        event = protobuf.encode_event(error.events[0], form)
+        event = protobuf.encode_event(error.events[0], form, exact=True)
         return AnyMessage(
             type_url=_type_url(form, "OutcomeUnknown"), value=protobuf.encode_fields([(1, event)])
         )

@@ -31,7 +31,14 @@ from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.finding import Existing
 from yamcs_archive.storage.keys import decode_key, encode_key
 from yamcs_archive.storage.outcomes import Group, Outcome
-from yamcs_archive.storage.requests import Asked, Kept, decode_kept, encode_kept
+from yamcs_archive.storage.requests import (
+    DIGEST_BYTES,
+    Asked,
+    Kept,
+    decode_kept,
+    encode_kept,
+    is_digest_of,
+)
 
 Pair = tuple[bytes, bytes]
 """A key and its value."""
@@ -99,7 +106,7 @@ class Replays:
             if kept is None or kept.time <= self._now - REQUEST_AGE_US:
                 fresh += kept is None
                 continue
-            if kept.digest != digest:
+            if not is_digest_of(kept.digest, digest):
                 error = RequestIdError(key.partition(b"\0")[2].decode())
                 error.position = position
                 raise error
@@ -124,7 +131,9 @@ class Replays:
         """Return what is to be kept of a submission: of each event that is stored, now or before."""
         refused = {*outcome.conflicts.positions, *outcome.expired}
         return [
-            encode_kept(key, Kept(self._now, digest, (encode_key(*outcome.columns.key(position)),)))
+            encode_kept(
+                key, Kept(self._now, digest[:DIGEST_BYTES], (encode_key(*outcome.columns.key(position)),))
+            )
             for position, (key, digest) in enumerate(zip(*asked, strict=True))
             if position not in refused and key not in self._known
         ]

@@ -3,7 +3,8 @@
 1. An id belongs to a user: two users never meet. The key is the user's name, one NUL and the id, in UTF-8.
 2. The body is a msgpack array: [time in us since 1970, digest of what was asked, keys of the events].
 3. The digest is over what the caller gave, before times and numbers were filled in, and leaves out what
-   makes no other event of it: reception time and user. ``extra`` counts as a map.
+   makes no other event of it: reception time and user. ``extra`` counts as a map. An event that is asked for
+   as an answer showed it has a digest for each severity that it may have; the first one is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from yamcs_archive.accepted import plain_event
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event
+from yamcs_archive.event import AS_SHOWN, SOURCE_DEFAULT, Event, Severity
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
 from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.checksums import Sealer
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
 
     keys: Sequence[bytes]
     digests: Sequence[bytes]
+    """Of each event one, or several where it may have been one of several; the one to be kept comes first."""
 
     def cut(self, start: int, stop: int) -> Asked:
         """Return the ids of the events from ``start`` up to ``stop``.
@@ -110,25 +112,48 @@ def request_key(user: str, request_id: str) -> bytes:
 
 
 def digest(event: Event) -> bytes:
-    """Return the digest of what a request asks for.
+    """Return the digest of what a request asks for; of what it may ask for, one behind another.
 
     >>> digest(Event("a", extra={"x": "1", "y": "2"})) == digest(Event("a", extra={"y": "2", "x": "1"}))
     True
     >>> digest(Event("a", reception_time=1)) == digest(Event("a")), digest(Event("b")) == digest(Event("a"))
     (True, False)
+    >>> shown = Event("a", severity=AS_SHOWN[Severity.SEVERE])
+    >>> is_digest_of(digest(Event("a", severity=Severity.ERROR)), digest(shown))
+    True
     """
+    if type(event.severity) is not Severity:
+        event = plain_event(event)
+    severity = event.severity
+    if severity.rank == Severity.SEVERE.rank and severity is AS_SHOWN[severity]:
+        other = Severity.ERROR if severity == Severity.SEVERE else Severity.SEVERE
+        return _digest(event, severity) + _digest(event, other)
+    return _digest(event, severity)
+
+
+def is_digest_of(kept: bytes, given: bytes) -> bool:
+    """Say whether the digest that is kept is one of those of a request.
+
+    >>> kept = digest(Event("a"))
+    >>> is_digest_of(kept, digest(Event("a"))), is_digest_of(kept, digest(Event("b")))
+    (True, False)
+    """
+    return kept in (given[:DIGEST_BYTES], given[DIGEST_BYTES:])
+
+
+def _digest(event: Event, severity: Severity) -> bytes:
     try:
-        content = _content(_asked_of(event))
+        content = _content(_asked_of(event, severity))
     except TypeError:  # it has numbers or texts of other types, which count as those that they plainly are
-        content = _content(_asked_of(plain_event(event)))
+        content = _content(_asked_of(plain_event(event), severity))
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def _asked_of(event: Event) -> tuple[object, ...]:
+def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
     return (
         event.message,
         event.source or SOURCE_DEFAULT,
-        int(event.severity),
+        int(severity),
         event.type,
         event.generation_time,
         event.seq_number,

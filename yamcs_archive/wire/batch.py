@@ -3,7 +3,8 @@
 1. Elements are decoded as their bytes come; what is held is one element and one piece with its events,
    however long the stream is. An element is at most as long as the body of a single request may be.
 2. Each element is in either form of the API, by the rules of a single body. In msgpack today's ``time``
-   may be an int of microseconds; the 2016 times are milliseconds in every encoding.
+   may be an int of microseconds; the 2016 times are milliseconds in every encoding. ``own``: as for
+   :func:`~yamcs_archive.wire.json.decode_event`.
 3. A piece whose elements are all common ones becomes columns at once; the elements of any other are decoded
    one by one, by the rules.
 4. The error of an element has its position, from 0, and comes behind all elements before it.
@@ -12,7 +13,9 @@
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -23,6 +26,7 @@ from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.offered import Offered
 from yamcs_archive.wire import columnar, common, json, protobuf
 from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.stamps import unreadable_field
 
 Element = tuple[Form, Event]
 Part = Offered | list[Element]
@@ -68,23 +72,33 @@ def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise InvalidInputError("body", "gzip", "is truncated")
 
 
-def from_ndjson(chunks: Iterable[bytes]) -> Iterator[Part]:
+def from_ndjson(
+    chunks: Iterable[bytes], *, own: bool = False, empty: array[int] | None = None
+) -> Iterator[Part]:
     """Yield the elements of newline-delimited JSON; empty lines are passed over.
+
+    To ``empty`` each of these adds the position of the element that follows it, for who counts lines.
 
     >>> [part.message for part in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
     [['a'], ['b']]
     """
     position = 0
+    decode = partial(json.decode_event, own=own)
     try:
-        for lines in _lines(_pieces(chunks)):
-            offered = common.of_lines(lines)
+        for lines in _lines(_without_bom(_pieces(chunks))):
+            offered = common.of_lines(lines, own=own)
             if offered is not None:
                 position += offered.size
                 del lines  # so that it is not held while what it said is stored
                 yield offered
                 continue
-            several = [line for line in lines.split(b"\n") if line.strip()]
-            yield from _one_by_one(several, json.decode_event, position)
+            several = []
+            for line in lines.split(b"\n"):
+                if line.strip():
+                    several.append(line)
+                elif empty is not None:
+                    empty.append(position + len(several))
+            yield from _one_by_one(several, decode, position)
             position += len(several)
     except InvalidInputError as error:
         raise _placed(error, position) from None
@@ -115,7 +129,7 @@ def _decode_message(body: bytes) -> Element:
     return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
 
-def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Part]:
+def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part]:
     """Yield the elements of a msgpack stream of maps.
 
     >>> import msgpack
@@ -124,17 +138,18 @@ def from_msgpack(chunks: Iterable[bytes]) -> Iterator[Part]:
     """
     position = read = 0
     held, seen = b"", _unpacker()
+    decode = partial(json.event_of_msgpack, own=own)
     try:
         for piece in _pieces(chunks):
             held += piece
             count, stop, whole = _skipped(seen, piece, read)
             elements, held = held[: stop - read], held[stop - read :]
-            offered = common.of_maps(elements, count) if count else None
+            offered = common.of_maps(elements, count, own=own) if count else None
             if offered is not None:
                 del piece, elements
                 yield offered
             elif count:
-                yield from _one_by_one(_maps(elements, read), json.event_of_msgpack, position)
+                yield from _one_by_one(_maps(elements, read), decode, position)
             position, read = position + count, stop
             if not whole or len(held) > _HELD_BYTES_MAX:
                 break
@@ -188,6 +203,14 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise
     if held:
         yield b"".join(held)
+
+
+def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a stream of text without the byte order mark at its head."""
+    for first in pieces:
+        yield first.removeprefix(json.BOM)
+        break
+    yield from pieces
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -329,6 +352,8 @@ def _maps(raw: bytes, before: int, *, too_long: bool = False) -> Iterator[dict[s
             if isinstance(error, InvalidInputError):
                 raise
             reason = _REASONS.get(type(error)) or f"cannot be read: {error}"
+            if (name := unreadable_field(raw[read:])) is not None:
+                raise InvalidInputError(name, f"msgpack from byte {before + read}", reason) from None
             raise InvalidInputError("body", f"msgpack from byte {before + read}", reason) from None
     if read != len(raw):
         raise (

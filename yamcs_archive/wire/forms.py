@@ -70,10 +70,13 @@ def from_ms(time_ms: int, field: str) -> int:
 def reconciled(time_us: int | None, utc: str | None, field: str) -> int | None:
     """Return the time that a 2016 body gives as a number, as text in ``fieldUTC``, or both.
 
-    Both must be the same instant at the grain of milliseconds, else it is an InvalidInputError.
+    Both must be the same instant at the grain of milliseconds, else it is an InvalidInputError; the text may
+    be finer, and then it counts.
 
     >>> reconciled(None, "1970-01-01T00:00:01Z", "generationTime")
     1000000
+    >>> reconciled(1000, "1970-01-01T00:00:00.001002Z", "generationTime")
+    1002
     >>> reconciled(5000, "1970-01-01T00:00:01Z", "generationTime")
     Traceback (most recent call last):
       ...
@@ -86,7 +89,7 @@ def reconciled(time_us: int | None, utc: str | None, field: str) -> int | None:
         return given
     if to_ms(given) != to_ms(time_us):
         raise InvalidInputError(f"{field}UTC", utc, f"is another instant than {field}, {to_ms(time_us)} ms")
-    return time_us
+    return given
 
 
 def severity_2016(name: str) -> Severity:

@@ -3,7 +3,9 @@
 1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
 2. A body is in the 2016 form if it has a field that only that form has, in today's if it has one of
    today's or of neither; with fields of both it is refused.
-3. An error names the field and the value. A field that neither form has is refused by name.
+3. A body whose generationTime or receptionTime is text and no integer is an event as answers of today's form
+   show it (:func:`shown`), with the fields of those and no others. What stood in it as ERROR shows as SEVERE.
+4. An error names the field and the value. A field that neither form has is refused by name.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import binascii
 import json as standard_json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import Event, Severity
+from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.times import format_rfc3339, parse_rfc3339, to_us
 from yamcs_archive.wire.fields import check_extensions
 from yamcs_archive.wire.forms import (
@@ -32,7 +35,8 @@ from yamcs_archive.wire.forms import (
     severity_2016_numbered,
     to_ms,
 )
-from yamcs_archive.wire.values import as_int32, as_text, as_whole_ms
+from yamcs_archive.wire.stamps import stamped
+from yamcs_archive.wire.values import as_int32, as_text, as_whole_ms, is_whole
 
 _ONLY_2016 = frozenset(
     ("seqNumber", "generationTime", "receptionTime", "generationTimeUTC", "receptionTimeUTC", "extensions")
@@ -40,13 +44,18 @@ _ONLY_2016 = frozenset(
 _ONLY_TODAY = frozenset(("time", "sequenceNumber", "extra", "instance"))
 _COMMON = frozenset(("source", "type", "message", "severity"))
 _KNOWN = _ONLY_2016 | _ONLY_TODAY | _COMMON
+_SHOWN_TIMES = ("generationTime", "receptionTime")
+_SHOWN = _COMMON | {*_SHOWN_TIMES, "seqNumber", "createdBy", "extra", "extensions"}
 _SHOWN_BYTES_MAX = 60
+BOM = b"\xef\xbb\xbf"
+"""A byte order mark in UTF-8."""
 
 
-def decode_event(body: bytes) -> tuple[Form, Event]:
+def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of the body of a create request.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    ``own``: it comes from an archive's owner and not over a network, so who created an event is kept, and its
+    extensions as they are. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
     >>> decode_event(b'{"message": "a", "source": "S", "sequenceNumber": "3"}')[1].seq_number
     3
@@ -55,15 +64,22 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
       ...
     yamcs_archive.errors.InvalidInputError: body 'generationTime, time': mixes fields of the 2016 form ...
     """
-    return event_of(decode_object(body))
+    return event_of(decode_object(body), own=own)
 
 
-def event_of(fields: Mapping[str, Any]) -> tuple[Form, Event]:
+def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of a create request's fields, as JSON values."""
+    if type(fields.get("generationTime")) is str or type(fields.get("receptionTime")) is str:
+        for name in _SHOWN_TIMES:
+            if isinstance(fields.get(name), str) and not is_whole(fields[name]):
+                return Form.TODAY, _event_shown(fields, name, own=own)
     names = fields.keys()
     if not names <= _KNOWN:
         name = next(name for name in names if name not in _KNOWN)
-        raise InvalidInputError(name, fields[name], "is not a field of an event in either form")
+        rule = "is not a field of an event in either form"
+        if name in _SHOWN:
+            rule = "is not a field of a request; an answer, which has it, has a generationTime as text"
+        raise InvalidInputError(name, fields[name], rule)
     given = {name: value for name, value in fields.items() if value is not None}
     of_2016, of_today = names & _ONLY_2016, names & _ONLY_TODAY
     if of_2016 and of_today:
@@ -79,31 +95,31 @@ def event_of(fields: Mapping[str, Any]) -> tuple[Form, Event]:
     return Form.TODAY, _event_today(given)
 
 
-def event_of_msgpack(fields: Mapping[str, Any]) -> tuple[Form, Event]:
+def event_of_msgpack(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of a create request's fields, as msgpack carries them.
 
-    ``time`` may be an int of microseconds, ``extensions`` may be bytes.
+    ``time`` may be an int of microseconds, each time a Timestamp, ``extensions`` may be bytes.
 
     >>> event_of_msgpack({"message": "a", "time": 5})[1].generation_time
     5
     """
-    time, extensions = fields.get("time"), fields.get("extensions")
+    fields = stamped(fields)
+    time = fields.get("time")
     if type(time) is int:
         form, event = event_of({**fields, "time": "1970-01-01T00:00:00Z"})
         return form, replace(event, generation_time=to_us(time, "time"))
-    if isinstance(extensions, bytes):
-        check_extensions(extensions)
-        form, event = event_of({**fields, "extensions": ""})
-        return form, replace(event, extensions=extensions)
-    return event_of(fields)
+    return event_of(fields, own=own)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:
     """Return the fields of a body that is a JSON object; InvalidInputError for any other.
 
+    A byte order mark before it, as some editors and shells write, is passed over.
+
     >>> decode_object(b'{"a": 1}')
     {'a': 1}
     """
+    body = body.removeprefix(BOM)
     if not body:
         raise InvalidInputError("body", "", "is empty; it must be a JSON object with a message")
     try:
@@ -149,6 +165,7 @@ class _Digits(str):
 
 
 def _texts(value: Any, path: str) -> list[tuple[str, str]]:
+    """Return all texts and numbers, each with where it is."""
     if isinstance(value, str):
         return [(path or "body", value)]
     parts: list[tuple[str, Any]] = []
@@ -157,7 +174,7 @@ def _texts(value: Any, path: str) -> list[tuple[str, str]]:
         parts += [(f"{path}.{name}" if path else name, name) for name in value]
     elif isinstance(value, list):
         parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
-    return [text for name, part in parts for text in _texts(part, name)]
+    return [found for name, part in parts for found in _texts(part, name)]
 
 
 def _optional(fields: Mapping[str, Any], name: str, read: Callable[[Any, str], Any]) -> Any:
@@ -190,7 +207,33 @@ def _event_2016(fields: Mapping[str, Any]) -> Event:
         generation_time=times["generationTime"],
         seq_number=_optional(fields, "seqNumber", as_int32),
         reception_time=times["receptionTime"],
-        extensions=_optional(fields, "extensions", _extensions) or b"",
+        extensions=_optional(fields, "extensions", extensions_of) or b"",
+    )
+
+
+def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
+    """Return the event of an answer, told by the field ``time``."""
+    for name, value in fields.items():
+        if name in _KNOWN - _SHOWN:
+            rule = f"mixes fields of an answer, whose {time} is text, and of a request"
+            raise InvalidInputError("body", f"{time}, {name}", rule)
+        if name not in _SHOWN:
+            raise InvalidInputError(name, value, "is not a field of an event in any form")
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "message" not in given:
+        raise InvalidInputError("message", None, "Message is required")
+    user = _optional(given, "createdBy", as_text)
+    return Event(
+        as_text(given["message"], "message"),
+        source=_optional(given, "source", as_text) or "",
+        severity=AS_SHOWN[_optional(given, "severity", _severity_today) or Severity.INFO],
+        type=_optional(given, "type", as_text),
+        generation_time=_optional(given, "generationTime", _time),
+        seq_number=_optional(given, "seqNumber", as_int32),
+        reception_time=_optional(given, "receptionTime", _time),
+        created_by=user if own else None,
+        extensions=_optional(given, "extensions", partial(extensions_of, own=own)) or b"",
+        extra=_optional(given, "extra", _extra) or {},
     )
 
 
@@ -218,24 +261,35 @@ def _extra(value: Any, field: str) -> dict[str, str]:
     return {name: as_text(part, f"{field}.{name}") for name, part in value.items()}
 
 
-def _extensions(value: Any, field: str) -> bytes:
+def extensions_of(value: Any, field: str = "extensions", *, own: bool = False) -> bytes:
+    """Return extensions that are given as base64, or as bytes where a medium has them.
+
+    Raises InvalidInputError where they are not fields 100 to 10000, which an archive's ``own`` need not be.
+
+    >>> extensions_of("oAYB").hex()
+    'a00601'
+    """
     try:
-        raw = base64.b64decode(as_text(value, field), validate=True)
+        raw = value if isinstance(value, bytes) else base64.b64decode(as_text(value, field), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidInputError(field, value, "must be base64 of protobuf fields 100 to 10000") from None
-    check_extensions(raw)
+    if not own:
+        check_extensions(raw)
     return raw
 
 
-def shown(event: Event, form: Form) -> dict[str, Any]:
+def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
     """Return a complete event as the JSON object of a form, in the order of a Yamcs server's fields.
+
+    ``exact``: in the 2016 form the text of its times has the microseconds, so that it has the same key when
+    it is sent back.
 
     >>> event = Event("a", source="S", generation_time=1500, seq_number=3, reception_time=2000)
     >>> shown(event, Form.V2016)["generationTime"], shown(event, Form.TODAY)["generationTime"]
     (1, '1970-01-01T00:00:00.001500Z')
     """
     if form is Form.V2016:
-        return _shown_2016(event)
+        return _shown_2016(event, exact=exact)
     time, number, received = event.generation_time, event.seq_number, event.reception_time
     fields: dict[str, Any] = {
         "source": event.source,
@@ -256,8 +310,23 @@ def shown(event: Event, form: Form) -> dict[str, Any]:
     return fields
 
 
-def _shown_2016(event: Event) -> dict[str, Any]:
-    time, received = to_ms(event.generation_time or 0), to_ms(event.reception_time or 0)
+def sent(event: Event) -> dict[str, Any]:
+    """Return an event with a key as the JSON object that stores it elsewhere: as answers show it.
+
+    But ERROR keeps its name, and who created it is left out, which whoever takes it decides.
+
+    >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
+    'ERROR'
+    """
+    fields = shown(event, Form.TODAY) | {"severity": event.severity.name}
+    left_out = {"createdBy"} if event.reception_time is not None else {"createdBy", "receptionTime"}
+    return {name: value for name, value in fields.items() if name not in left_out}
+
+
+def _shown_2016(event: Event, *, exact: bool) -> dict[str, Any]:
+    times = event.generation_time or 0, event.reception_time or 0
+    time, received = map(to_ms, times)
+    utc, received_utc = times if exact else (time * 1000, received * 1000)
     fields: dict[str, Any] = {
         "source": event.source,
         "generationTime": time,
@@ -269,8 +338,8 @@ def _shown_2016(event: Event) -> dict[str, Any]:
     fields |= {
         "message": event.message,
         "severity": SHOWN_2016[event.severity],
-        "generationTimeUTC": format_rfc3339(time * 1000),
-        "receptionTimeUTC": format_rfc3339(received * 1000),
+        "generationTimeUTC": format_rfc3339(utc),
+        "receptionTimeUTC": format_rfc3339(received_utc),
     }
     if event.extensions:
         fields["extensions"] = base64.b64encode(event.extensions).decode()

@@ -3,8 +3,10 @@
 1. Each form's message parses as the other without an error, ``required`` is not enforced by the parser,
    and an unknown enumeration number silently becomes INFO: all three are checked here, each a 400.
 2. The form is told by the wire types of fields 2 and 3: a varint in either is the 2016 form, whose times
-   they are; today's has text there. Neither field present: today's.
-3. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written behind
+   they are; today's request has text there. Neither field present: today's request.
+3. Today's ``Event``, as answers have it, has messages in them, and a varint in field 4, its number, where
+   today's request has the severity as text. So it is told, and taken as JSON takes an answer.
+4. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written behind
    the others in both forms. Any other field that the form does not have is refused by its number, in the
    messages within it too.
 """
@@ -12,13 +14,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from yamcs_archive.errors import BadTimeError, InvalidInputError
-from yamcs_archive.event import Event, Severity
+from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.fields import (
@@ -66,6 +69,18 @@ _FIELDS_TODAY = {
     7: ("sequenceNumber", VARINT),
     8: ("extra", LENGTH),
 }
+_FIELDS_SHOWN = {
+    1: ("source", LENGTH),
+    2: ("generationTime", LENGTH),
+    3: ("receptionTime", LENGTH),
+    4: ("seqNumber", VARINT),
+    5: ("type", LENGTH),
+    6: ("message", LENGTH),
+    7: ("severity", VARINT),
+    10: ("createdBy", LENGTH),
+    11: ("extra", LENGTH),
+}
+_TIMES_SHOWN, _NUMBER_SHOWN, _SEVERITY_SHOWN = (2, 3), 4, 7
 _NUMBERS_2016: dict[Severity, Any] = {
     severity: v2016.Event.EventSeverity.Value(name) for severity, name in SHOWN_2016.items()
 }
@@ -73,6 +88,11 @@ NUMBERS_TODAY: dict[Severity, Any] = {
     severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
 }
 """How each severity is numbered in today's message."""
+_SEVERITIES_TODAY = {
+    number: Severity.parse(name)
+    for name, number in sorted(today.Event.EventSeverity.items(), key=itemgetter(1))
+}
+"""The severity of each number there, old ones too."""
 _S_US = 1_000_000
 
 
@@ -89,6 +109,10 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     fields = list(scan(body))
     if any(field.number in (2, 3) and field.wire_type == VARINT for field in fields):
         return Form.V2016, _event_2016(body, fields)
+    if any(field.number == _NUMBER_SHOWN and field.wire_type == VARINT for field in fields) and any(
+        field.number in _TIMES_SHOWN for field in fields
+    ):
+        return Form.TODAY, _event_shown(body, fields)
     return Form.TODAY, _event_today(body, fields)
 
 
@@ -108,20 +132,13 @@ def _optional_text(message: Message, name: str) -> str | None:
 
 
 def _event_2016(body: bytes, fields: list[Field]) -> Event:
-    own = [field for field in fields if not EXTENSION_MIN <= field.number <= EXTENSION_MAX]
+    own = _without_extensions(fields)
     _check_fields(own, _FIELDS_2016, "the 2016 form")
     there = {field.number for field in own}
     for number in _REQUIRED_2016:
         if number not in there:
             raise InvalidInputError(_FIELDS_2016[number][0], None, "is required in the 2016 protobuf message")
-    extensions, parsed = b"", body
-    if len(own) < len(fields):
-        extensions = b"".join(
-            body[field.start : field.stop]
-            for field in fields
-            if EXTENSION_MIN <= field.number <= EXTENSION_MAX
-        )
-        parsed = b"".join(body[field.start : field.stop] for field in own)
+    extensions, parsed = _apart(body, fields)
     message = v2016.Event()
     _parse(message, parsed)
     _check_int32(body, own, 4, "seqNumber")
@@ -139,6 +156,59 @@ def _event_2016(body: bytes, fields: list[Field]) -> Event:
         reception_time=_time_2016(message, "receptionTime"),
         extensions=extensions,
     )
+
+
+def _without_extensions(fields: list[Field]) -> list[Field]:
+    return [field for field in fields if not EXTENSION_MIN <= field.number <= EXTENSION_MAX]
+
+
+def _apart(body: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
+    """Return the extensions of a message, and the message without them."""
+    own = _without_extensions(fields)
+    if len(own) == len(fields):
+        return b"", body
+    extensions = b"".join(
+        body[field.start : field.stop] for field in fields if EXTENSION_MIN <= field.number <= EXTENSION_MAX
+    )
+    return extensions, b"".join(body[field.start : field.stop] for field in own)
+
+
+def _event_shown(body: bytes, fields: list[Field]) -> Event:
+    """Return the event of today's ``Event``; who created it is read and left, for anybody may write it."""
+    own = _without_extensions(fields)
+    _check_fields(own, _FIELDS_SHOWN, "today's Event")
+    extensions, parsed = _apart(body, fields)
+    message = today.Event()
+    _parse(message, parsed)
+    _check_int32(body, own, _NUMBER_SHOWN, "seqNumber")
+    if not message.HasField("message"):
+        raise InvalidInputError("message", None, "Message is required")
+    severity = 0
+    for field in own:
+        known = today.Event.DESCRIPTOR.fields_by_number.get(field.number)
+        if known is not None and known.message_type is not None:
+            check_known(content(body, field), known.message_type, f"{known.name}.")
+        if field.number == _SEVERITY_SHOWN:
+            severity = _signed(body, field)
+    if severity not in _SEVERITIES_TODAY:
+        names = ", ".join(f"{number} ({name.name})" for number, name in _SEVERITIES_TODAY.items())
+        raise InvalidInputError("severity", severity, f"must be one of {names}")
+    _optional_text(message, "createdBy")
+    return Event(
+        _text(message, "message"),
+        source=_text(message, "source"),
+        severity=AS_SHOWN[_SEVERITIES_TODAY[severity]],
+        type=_optional_text(message, "type"),
+        generation_time=_time_shown(message, "generationTime"),
+        seq_number=message.seqNumber,
+        reception_time=_time_shown(message, "receptionTime"),
+        extensions=extensions,
+        extra=_extra(message),
+    )
+
+
+def _time_shown(message: today.Event, name: str) -> int | None:
+    return from_timestamp(getattr(message, name), name) if message.HasField(name) else None
 
 
 def _time_2016(message: v2016.Event, name: str) -> int | None:
@@ -169,7 +239,7 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
     )
 
 
-def _extra(message: today.CreateEventRequest) -> dict[str, str]:
+def _extra(message: today.CreateEventRequest | today.Event) -> dict[str, str]:
     try:
         extra = dict(message.extra)
     except UnicodeDecodeError as error:
@@ -235,8 +305,11 @@ def _set_timestamp(timestamp: Timestamp, time_us: int) -> None:
     timestamp.nanos = micros * 1000
 
 
-def encode_event(event: Event, form: Form) -> bytes:
+def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     """Return a complete event as the ``Event`` message of a form.
+
+    ``exact``: in the 2016 form the text of its times has the microseconds, so that it has the same key when
+    it is sent back.
 
     >>> raw = bytes.fromhex("a00601")
     >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)
@@ -244,7 +317,7 @@ def encode_event(event: Event, form: Form) -> bytes:
     True
     """
     if form is Form.V2016:
-        return _message_2016(event).SerializeToString() + event.extensions
+        return _message_2016(event, exact=exact).SerializeToString() + event.extensions
     message = today.Event(
         source=event.source,
         seqNumber=event.seq_number,
@@ -259,8 +332,10 @@ def encode_event(event: Event, form: Form) -> bytes:
     return message.SerializeToString(deterministic=True) + event.extensions
 
 
-def _message_2016(event: Event) -> v2016.Event:
-    time, received = to_ms(event.generation_time or 0), to_ms(event.reception_time or 0)
+def _message_2016(event: Event, *, exact: bool) -> v2016.Event:
+    times = event.generation_time or 0, event.reception_time or 0
+    time, received = map(to_ms, times)
+    utc, received_utc = times if exact else (time * 1000, received * 1000)
     return v2016.Event(
         source=event.source,
         generationTime=time,
@@ -269,8 +344,8 @@ def _message_2016(event: Event) -> v2016.Event:
         type=event.type,
         message=event.message,
         severity=_NUMBERS_2016[event.severity],
-        generationTimeUTC=format_rfc3339(time * 1000),
-        receptionTimeUTC=format_rfc3339(received * 1000),
+        generationTimeUTC=format_rfc3339(utc),
+        receptionTimeUTC=format_rfc3339(received_utc),
     )
 
 

@@ -14,7 +14,17 @@ from typing import Any
 from yamcs_archive.errors import InvalidInputError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+
+
+def is_whole(text: str) -> bool:
+    """Say whether a text is an integer, of any size.
+
+    >>> is_whole("-12"), is_whole("1.0"), is_whole("")
+    (True, False, False)
+    """
+    return _WHOLE.fullmatch(text) is not None
 
 
 def as_text(value: Any, field: str) -> str:

@@ -98,6 +98,25 @@ _EVENTS: Part = {
     | {
         "allOf": [{"not": {"required": [name, f"{name}UTC"]}} for name in ("generationTime", "receptionTime")]
     },
+    "EventSentBack": taken(
+        {
+            "message": MESSAGE,
+            "source": SOURCE,
+            "type": TYPE,
+            "severity": SEVERITY
+            | {"description": "In any letter case; absent: INFO. ERROR and SEVERE are compared as one."},
+            "seqNumber": NUMBER,
+            "generationTime": TIME | {"description": f"{TIME['description']} Absent: now."},
+            "receptionTime": TIME | {"description": f"{TIME['description']} Absent: now."},
+            "createdBy": {"type": "string", "description": "Read and left: anybody may write it."},
+            "extra": EXTRA,
+            "extensions": EXTENSIONS,
+        },
+        ("message",),
+        "An event to store, as answers of today's form show it: a generationTime or receptionTime that is"
+        " text and no integer says so.",
+    )
+    | {"anyOf": [{"required": [name]} for name in ("generationTime", "receptionTime")]},
 }
 
 

@@ -58,11 +58,13 @@ CREATE_EVENT = Operation(
     parameters=(_IDEMPOTENCY_KEY,),
     body=body(
         "The event, in today's form or in that of 2016; each has its own fields, and fields of both are"
-        " refused. Any content type but protobuf is read as JSON.",
+        " refused. Also an event as answers of either form show it. Any content type but protobuf is read as"
+        " JSON.",
         content(
-            either("CreateEvent", "CreateEvent2016"),
-            "`CreateEventRequest` of today, or `Event` of 2016: a varint in field 2 or 3 says the latter.",
-            {"today": _TODAY, "2016": _2016},
+            either("CreateEvent", "CreateEvent2016", "EventSentBack"),
+            "`CreateEventRequest` of today, or `Event` of 2016: a varint in field 2 or 3 says the latter. Or"
+            " `Event` of today, as answers have it: its field 4 is a varint.",
+            {"today": _TODAY, "2016": _2016, "sent back": _STORED},
         ),
     ),
     success={
@@ -95,14 +97,16 @@ CREATE_EVENTS = Operation(
         " newline-delimited JSON.",
         {
             _NDJSON: {
-                "schema": binary("JSON objects, one a line; empty lines are passed over."),
+                "schema": binary(
+                    "JSON objects, one a line; empty lines and a byte order mark are passed over."
+                ),
                 "example": '{"message": "one", "source": "A", "sequenceNumber": 1}\n'
                 '{"message": "two", "source": "A", "sequenceNumber": 2}\n',
             },
             _MSGPACK: {
                 "schema": binary(
-                    "Maps, one behind another. Today's `time` may be an int of microseconds, `extensions`"
-                    " may be bin."
+                    "Maps, one behind another. Today's `time` may be an int of microseconds, each time a"
+                    " Timestamp, `extensions` may be bin."
                 )
             },
             PROTOBUF: {"schema": binary("Messages, each preceded by its length as a varint.")},

@@ -1,0 +1,146 @@
+"""``events import``: store the events of a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from yamcs_archive.archive import Archive, check_instance_name
+from yamcs_archive.cli.errors import RemoteError, UsageError
+from yamcs_archive.cli.places import (
+    LocalPlace,
+    Place,
+    add_place_options,
+    chosen_place,
+    only,
+    open_existing,
+    opened,
+)
+from yamcs_archive.cli.user import refuse_user
+from yamcs_archive.errors import ArchiveError, InvalidInputError
+from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
+from yamcs_archive.importers.yamcs import Imported
+
+EPILOG = """examples:
+  yamcs-archive events import history.jsonl --data ops-data --instance simulator
+  yamcs-archive events log -n all --format jsonl | yamcs-archive events import - --data copy --instance sim
+  yamcs-archive events import history.msgpack.gz --url http://127.0.0.1:8090
+"""
+_STDIN = "-"
+_SAY_S = 1.0
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "import",
+        help="store the events of a file",
+        description="Store the events of a file: a JSON object a line, as events log --format jsonl prints"
+        " them and every answer of the API shows them, or maps of msgpack; compressed with gzip or not. Each"
+        " must have its time and its number, so that a file may be given again: what is stored already adds"
+        " nothing. A directory and an instance are made when they are absent. Who created an event is kept"
+        " in a directory, and not through a URL. Prints what became of the events; exit status 1 when some"
+        " conflict with events that are there. The first line that is no event ends it: those before it are"
+        " stored. A file of the name yamcs is given as ./yamcs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
+    add_place_options(parser)
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help=f"what the file holds; default: what its name says ({', '.join(SUFFIXES)}, with .gz or not);"
+        " jsonl of the standard input",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import, with a line a second on stderr."""
+    where = chosen_place(options)
+    kind = options.format or ("jsonl" if options.file == _STDIN else format_of(options.file))
+    if kind is None:
+        raise UsageError(
+            f"{options.file!r} does not say what it holds: give --format, one of {', '.join(FORMATS)}"
+        )
+    name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
+    if name is None and isinstance(where, Path):
+        name = _only_in(where)
+    done, refused = Imported(), False
+    with nullcontext(sys.stdin.buffer) if options.file == _STDIN else Path(options.file).open("rb") as stream:
+        file = EventFile(chunks_of(stream), kind)
+        try:
+            if file.begin():
+                with _filled(options, where, name) as place:
+                    import_events(file, place.store, done, _Progress().say)
+        except ArchiveError as error:
+            # Where the server refuses the client, nothing is to be told of the file.
+            refused = isinstance(error, RemoteError) and error.position is None and not done.read
+            if error.position is not None:
+                error.args = (f"{file.place(error.position)} of {options.file}: {error}{_hint(kind, error)}",)
+            raise
+        finally:
+            if not refused:
+                _tell(file, done)
+    return 0 if done.whole else 1
+
+
+def _hint(kind: str, error: ArchiveError) -> str:
+    """Return what is likely meant where the first line is no JSON: an array, for instance."""
+    if (
+        kind == "jsonl"
+        and error.position == 0
+        and isinstance(error, InvalidInputError)
+        and error.field == "body"
+    ):
+        return "; each line must be one JSON object, as events log --format jsonl prints them"
+    return ""
+
+
+def _only_in(directory: Path) -> str:
+    if not directory.exists():
+        raise UsageError(f"which instance? give --instance NAME: {directory} is not there yet")
+    with open_existing(directory, readonly=True) as archive:
+        return only(archive.instances())
+
+
+@contextmanager
+def _filled(options: argparse.Namespace, where: Path | str, name: str | None) -> Iterator[Place]:
+    """Open what takes the events; a directory and an instance in it are made when they are absent."""
+    if isinstance(where, str) or name is None:
+        with opened(options, readonly=False) as place:
+            yield place
+        return
+    refuse_user(options)
+    check_instance_name(name)  # before a directory is made
+    with Archive.open(where, holder="yamcs-archive events import") as archive:
+        yield LocalPlace(archive.instance(name, create=True))
+
+
+def _tell(file: EventFile, done: Imported) -> None:
+    """Say what became of the events, and show the first that are not stored as they are in the file."""
+    for conflict in done.conflicts:
+        print(f"conflict in {file.place(conflict.position)}, {conflict.stored.key}:", file=sys.stderr)
+        print(f"  there  {conflict.stored.message!r}\n  here   {conflict.offered.message!r}", file=sys.stderr)
+    print(
+        f"{done.read} read, {done.stored} stored, {done.duplicates} duplicates,"
+        f" {done.conflict_count} conflicts, {done.expired} expired"
+    )
+
+
+class _Progress:
+    """Says how far an import is, once a second at the most."""
+
+    def __init__(self) -> None:
+        self._said_s = time.monotonic()
+
+    def say(self, done: Imported) -> None:
+        if time.monotonic() - self._said_s >= _SAY_S:
+            self._said_s = time.monotonic()
+            print(f"{done.read} read", file=sys.stderr, flush=True)
