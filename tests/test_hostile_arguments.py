@@ -301,3 +301,30 @@ def test_a_value_that_cannot_be_shown_hides_no_error() -> None:
 def test_a_time_that_could_not_be_stored_is_no_datetime(time: Any) -> None:
     with pytest.raises(BadTimeError):
         Event("a", generation_time=time).time  # noqa: B018  # it raises
+
+
+ARCHIVE_CALLS: dict[str, Callable[[Archive, Path, Any], object]] = {
+    "open path": lambda archive, path, value: Archive.open(value, readonly=True).close(),
+    "open readonly": lambda archive, path, value: Archive.open(path, readonly=value).close(),
+    "open holder": lambda archive, path, value: Archive.open(path, holder=value).close(),
+    "open options": lambda archive, path, value: Archive.open(path, options=value).close(),
+    "instance": lambda archive, path, value: archive.instance(value),
+    "existing": lambda archive, path, value: archive.existing(value),
+    "set_aside": lambda archive, path, value: archive.set_aside(value),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVE_CALLS)
+def test_an_archive_s_parameters_are_refused_as_ours_or_taken(
+    name: str, archive: Archive, tmp_path: Path
+) -> None:
+    wrong = []
+    for value in HOSTILE:
+        try:
+            ARCHIVE_CALLS[name](archive, tmp_path / "other", value)
+        except ArchiveError:
+            pass
+        except Exception as error:
+            wrong.append((shown(value), type(error).__name__))
+    assert wrong == []
+    assert archive.instances() == []

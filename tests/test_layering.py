@@ -53,7 +53,7 @@ BELOW = {
     "appending": MODEL | {"results", "storage", "offered"},
     "arguments": LOWEST,
     "instance": MODEL | {"arguments", "results", "storage", "appending", "filter", "offered"},
-    "archive": MODEL | {"storage", "instance"},
+    "archive": MODEL | {"arguments", "storage", "instance"},
     "wire": LOWEST | {"accepted", "event", "offered"},
     "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login", "offered"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "login"},

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from yamcs_archive import arguments
 from yamcs_archive.errors import (
     ClosedError,
     ForkedError,
@@ -93,11 +94,14 @@ class Archive:
         True
         """
         directory = given_path(path)
+        readonly, holder = arguments.flag("readonly", readonly), arguments.text("holder", holder)
+        if options is not None and not isinstance(options, Options):
+            raise InvalidInputError("options", options, "must be Options, or None")
         open_directory(directory, readonly=readonly)
         lock: WriterLock | None = None
         try:
             lock = None if readonly else WriterLock(directory, holder)
-            return cls(directory, lock, options or Options())
+            return cls(directory, lock, Options() if options is None else options)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -163,6 +167,8 @@ class Archive:
           ...
         yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
         """
+        if not isinstance(name, str):
+            raise UnknownInstanceError(name, self.instances())
         found = self._instances.get(name)
         if found is not None and not self._closed:
             return found

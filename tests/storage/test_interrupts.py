@@ -428,6 +428,7 @@ def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
     assert [type(error) for error in errors] == [UnavailableError]
     monkeypatch.undo()
     for attempt in (
+        archive.check_writable,
         lambda: sim.append(Event("x")),
         lambda: sim.submit(Event("x")).result(WAIT_S),
         sim.compact,

@@ -243,7 +243,7 @@ class LmdbStore:
 
     def check_writable(self) -> None:
         """See :class:`EventStore`."""
-        self._appending()
+        self._appending().check_goes_on()
         self._environment.check_usable()
         self._environment.begin_writing()
         self._environment.place.check()

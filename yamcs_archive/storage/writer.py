@@ -108,7 +108,7 @@ class Writer:
     def _admitted(self, submission: Submission) -> bool:
         """Queue a submission, if there is room for it."""
         with self._lock:
-            self._check_goes_on()
+            self.check_goes_on()
             full = self._waiting_bytes > QUEUED_BYTES_MAX and bool(self._waiting)
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
             if full and not self._within_callback():
@@ -194,7 +194,7 @@ class Writer:
             raise ForkedError
         self.refuse_within_callback()
         with self._lock:
-            self._check_goes_on()
+            self.check_goes_on()
         return self._result(self._enter_task(run))
 
     def _enter_task(self, run: Callable[[], bool]) -> Waiting[bool]:
@@ -210,7 +210,8 @@ class Writer:
             self._serve_tasks()
         return entered.result()
 
-    def _check_goes_on(self) -> None:
+    def check_goes_on(self) -> None:
+        """Raise what a submission would meet at once: ClosedError, or that the thread has ended."""
         if self._broken is not None:
             raise copied(self._broken)
         if self._closing:
