@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from yamcs_archive.errors import ClosedError
+from yamcs_archive.errors import ClosedError, UnavailableError
 from yamcs_archive.storage.interrupts import SafeFuture, Signal
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,12 @@ class Arrivals:
             self._waiting[future] = _Wait(commit, until_s)
             if not self._started:
                 self._started = True  # first: two would take each other's bell
-                _thread.start_new_thread(self._run, ())  # as in uninterrupted()
+                try:
+                    _thread.start_new_thread(self._run, ())  # as in uninterrupted()
+                except RuntimeError as error:
+                    self._started = False
+                    del self._waiting[future]
+                    raise UnavailableError(f"{error}; raise the limit of threads (ulimit -u)") from error
         future.add_done_callback(self._forget)
         self._bell.tell()
         return future

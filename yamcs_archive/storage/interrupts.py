@@ -204,7 +204,10 @@ def uninterrupted(run: Callable[[], T]) -> T:
         done.tell()
 
     # Not threading.Thread: an interrupt while it starts could keep the lock that the new thread waits for.
-    _thread.start_new_thread(work, ())
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:  # the system refuses another thread: rather here than not at all
+        return run()
     done.wait()
     if errors:
         raise errors.pop()
