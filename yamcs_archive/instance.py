@@ -115,7 +115,7 @@ class Instance:
     def check_writable(self) -> None:
         """Raise what an append would meet now, as far as that can be told without one; it takes some 10 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 1 MiB is left for the file, or
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left for the file, or
         below the process's limit of a file's size, GoneError when it is no longer at its path, or the
         archive's lock was removed, MirrorError, ReadOnlyError, ClosedError, ForkedError.
 

@@ -1,8 +1,7 @@
 """Lines that are made on a thread of their own and printed by the main one.
 
-Ctrl-C comes to the main thread, between any two steps of what it does, and a read that ends so may leave its
-place taken. So the main thread of a command that reads for long only prints. What is made ahead is bounded in
-lines and in characters.
+Ctrl-C comes to the main thread, between any two steps of what it does. So the main thread of a command that
+reads for long only prints. What is made ahead is bounded in lines and in characters.
 """
 
 from __future__ import annotations

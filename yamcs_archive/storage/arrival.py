@@ -4,8 +4,8 @@
    room's thread, so nothing that they do can hold up a commit or end a writer.
 2. The thread begins with the first who waits. Where another process writes there is no bell, so it looks
    at the medium from time to time, as long as somebody waits.
-3. A bell cannot be missed: who waits is entered before the head is looked at, a commit moves the head before
-   it looks whether somebody waits, and what rings during a look ends the wait after it.
+3. A bell cannot be missed: a waiter is entered before the head is read, a commit moves the head before it
+   looks for waiters, and a ring during a look ends the wait after it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Arrivals:
                 raise ClosedError
             self._waiting[future] = _Wait(commit, until_s)
             if not self._started:
-                self._started = True  # first: two would take each other's bell
+                self._started = True  # first: two threads would take each other's rings
                 try:
                     _thread.start_new_thread(self._run, ())  # as in uninterrupted()
                 except RuntimeError as error:

@@ -87,9 +87,9 @@ def encode_late(blocks: Sequence[tuple[OpenBlock, bytes, Summary]], late: Sequen
 
 
 def read_back(block: Block, events: Vectors, part: int = 0) -> None:
-    """Raise RuntimeError unless a part of a block that was made reads as the events that it was made of.
+    """Raise RuntimeError unless a part of a new block reads back as the events that it was made of.
 
-    Done before anything goes that holds the same events: what cannot be read is lost then.
+    Called before other copies of these events are deleted: what cannot be read then is lost.
     """
     try:
         read = OpenBlock(block.key, block.value).parts[part].events
@@ -100,9 +100,9 @@ def read_back(block: Block, events: Vectors, part: int = 0) -> None:
 
 
 def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
-    """Say whether a block has frames above the limit, as versions before the first release made them.
+    """Return whether a block has frames above the limit, as versions before the first release wrote them.
 
-    In a first part only key and body frame were, and their sizes stand in the header. Little is read.
+    In a first part only key and body frame can be, and their sizes are in the header, so little is read.
     """
     end = end_of(value)
     if len(value) < HEADER.size or max(HEADER.unpack_from(value)[-2:]) > BLOCK_FRAME_BYTES_MAX:

@@ -44,9 +44,9 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
 
 
 def beside_head(environment: Environment, cursor: Cursor) -> int:
-    """Return -1 where a cursor stands before the newest event, 0 where it stands behind it, 1 for beyond.
+    """Return -1 for a cursor before the newest event, 0 for one just after it, 1 for one beyond that.
 
-    Raises DamagedError where only the newest record can tell, and it is damaged.
+    Raises DamagedError if only the newest record can tell and it is damaged.
     """
     with environment.read() as transaction:
         if cursor.commit < newest_key(environment, transaction):
@@ -71,7 +71,7 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
     try:
         record = _checked(environment, cursor)
     except DamagedError:
-        if not pruned:  # else it need not be known
+        if not pruned:  # otherwise it is not needed
             raise
     if pruned:
         raise CursorGoneError(encode_cursor(_oldest(environment, meta)))
@@ -81,9 +81,9 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
 
 
 def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
-    """Return the record of the commit that a cursor stands at; OtherHistoryError where that is another one.
+    """Return the record of a cursor's commit; OtherHistoryError if another commit has that number.
 
-    None before the first commit, and for what is deleted.
+    None before the first commit, and for a commit that was deleted.
     """
     number = cursor.commit
     with environment.read() as transaction:
@@ -93,7 +93,7 @@ def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
         else:
             record = head_commit(environment, transaction)
             if number > (0 if record is None else record.last):
-                # It was given out here, as its checksum and lineage say: so what it is of was there once.
+                # Its checksum and lineage say that it was given out here, so its commit was stored once.
                 raise OtherHistoryError(number)
     if record is None:
         return None
@@ -109,9 +109,9 @@ def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
 
 
 def renewed(environment: Environment, meta: Meta, text: str) -> str:
-    """Return a cursor of the same place that has a fingerprint, for one that has none.
+    """Return a cursor of the same place with a fingerprint, for one without.
 
-    One that has comes back as it is, unchecked. Raises as :func:`start_cursor` does.
+    One with a fingerprint is returned as it is, unchecked. Raises as :func:`start_cursor` does.
     """
     if decode_cursor(text).fingerprint is not None:
         return text
@@ -128,7 +128,7 @@ def _beginning(meta: Meta) -> Cursor:
 
 
 def _oldest(environment: Environment, meta: Meta) -> Cursor:
-    """Return the oldest cursor behind which nothing was pruned."""
+    """Return the oldest cursor after which nothing was pruned."""
     number = meta.horizon_commit
     with suppress(DamagedError):
         record = _record(environment, number)

@@ -1,6 +1,6 @@
 """Columns of few different texts, as a table and an index; pure.
 
-A column may be empty: a batch of which nothing is new leaves one, with the table of all that was offered.
+A column may be empty, with a table: a batch of which nothing is new leaves the table of all that was offered.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Coded(NamedTuple):
         return found
 
     def used(self) -> Coded:
-        """Return the same column with nothing in the table that no event has.
+        """Return the same column without the table's entries that no event has.
 
         >>> coded(["a", "b"])._replace(places=np.zeros(0, np.int32)).used().table
         []
@@ -46,7 +46,7 @@ class Coded(NamedTuple):
 
 
 def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Return an index into the table that has the entries at ``places`` of the old one, which may be none."""
+    """Return an index into a table of the old one's entries at ``places``, which may be empty."""
     new_place = np.empty(int(places.max(initial=-1)) + 1, np.int32)
     new_place[places] = np.arange(len(places), dtype=np.int32)
     return new_place[index]

@@ -39,7 +39,7 @@ Key = tuple[int, str, int]
 _EVENT_OVERHEAD_BYTES = 64
 """What an event counts towards a byte budget beside its texts."""
 _PLACES_BYTES, _INT_BYTES = 10 * 8, 32
-"""What the ten places of an event in its columns take, and a number that is an object of its own."""
+"""Bytes of an event's ten places in its columns, and of one number that is an object of its own."""
 TABLE_TEXT_MAX = 64
 """Texts of few different values stand in a block once; so small ones need not be counted."""
 _PLAIN_EVENTS_MIN = 16
@@ -148,7 +148,7 @@ def prepare(events: Sequence[Event] | Offered, clock: Callable[[], int]) -> Colu
     try:
         for event in events:
             validate(event)
-    except InvalidInputError:  # by its position, or with exact types
+    except InvalidInputError:  # named with its position, or taken with exact types
         events = list(_validated(events))
     columns = transposed(events)
     now = clock()
@@ -254,7 +254,7 @@ def text_bytes(columns: Columns) -> int:
 
 
 def held_bytes(columns: Columns) -> int:
-    """Return about how many bytes of memory the events take: texts as Python holds them, and what holds them.
+    """Return about how many bytes of memory the events take: texts as Python objects, and their columns.
 
     >>> few, many = [prepare([Event("a") for _ in range(size)], int) for size in (1, 1000)]
     >>> held_bytes(few) > 200, held_bytes(many) > 100 * 1000
@@ -314,7 +314,7 @@ def _checked(columns: Columns, clock: Callable[[], int], *, bare: bool = False) 
         valid = (
             are_messages(columns.message)
             and all_of(columns.severity, Severity)
-            # Of equal texts a set keeps one, and the others may be of another type.
+            # A set keeps one of several equal texts; the others may be of another type.
             and all_of(columns.source, str)
             and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
             and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _exact_texts(columns.type))
@@ -335,12 +335,12 @@ def _checked(columns: Columns, clock: Callable[[], int], *, bare: bool = False) 
             if valid
             else None
         )
-    except Exception:  # a foreign type may raise anything; validate() says which is wrong, and where
+    except Exception:  # a foreign type may raise anything; validate() names the field and the event
         return None
 
 
 def _exact_texts(column: list[str | None]) -> set[str]:
-    """Return the texts of a column; TypeError where one has another type than str."""
+    """Return the texts of a column; TypeError if one is not exactly a str."""
     if column and column[0] is None and column.count(None) == len(column):
         return set()
     kinds = list(map(type, column))

@@ -9,13 +9,13 @@
    of integers, the runs those of all of them, joined where nothing else lies between. A run is a key, or an
    array of two keys.
 4. A cursor is opaque to users: url-safe base64, without padding, of commit, position, the commit's
-   fingerprint, lineage and a CRC-32 over the four. Position is how many events of that commit, in key order,
-   have been seen. It is refused, never misread. The number comes first because its first bits are 0: what
-   begins with a hyphen would be taken for an option on a command line.
-5. A fingerprint is 32 bits of what a record keeps of a commit, packed or not: number, time, events. An
-   archive that was put back to an older state keeps its lineage, and what it commits from then on has other
-   times under the same numbers: so a cursor of what was lost is told from one of what is there. Cursors of
-   the first form have none, are four bytes shorter, and begin with the lineage.
+   fingerprint, lineage and a CRC-32 over the four. Position is the number of events of that commit, in key
+   order, that have been seen. A cursor is refused, never misread. The number comes first because its first
+   bits are 0: a cursor that began with a hyphen would be taken for an option on a command line.
+5. A fingerprint is 32 bits made of what a record keeps of a commit, packed or not: number, time, events. An
+   archive that was put back to an older state keeps its lineage, and its later commits have the same numbers
+   with other times. So the fingerprint tells a cursor of a lost commit from one of a stored commit. Cursors
+   of the first form have none, are four bytes shorter, and begin with the lineage.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
 
 
 def fingerprint(number: int, time: int, events: int) -> int:
-    """Return 32 bits that tell a commit from another one of the same number in another history.
+    """Return 32 bits that differ between commits of the same number in two histories.
 
     >>> fingerprint(7, 5, 2) == fingerprint(7, 5, 2), fingerprint(7, 5, 2) == fingerprint(7, 6, 2)
     (True, False)
@@ -139,11 +139,11 @@ class Cursor(NamedTuple):
     commit: int
     position: int
     fingerprint: int | None = None
-    """Of that commit; None: it is not known, as in cursors of the first form, and for what is pruned."""
+    """Of that commit; None if unknown: in cursors of the first form, and for pruned commits."""
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it is: what orders the cursors of one history."""
+        """Commit and position, by which the cursors of one history are ordered."""
         return self.commit, self.position
 
 

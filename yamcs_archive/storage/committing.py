@@ -35,12 +35,12 @@ from yamcs_archive.storage.stored import Stored
 from yamcs_archive.storage.submissions import Submission
 
 _SOURCES_CACHED_MAX = 65_536
-"""Source states kept in memory, some 15 MB; beyond it those that are on the medium are forgotten and read
-again. Where so many are ahead of the medium, by counts of refusals, those are written, with no event."""
+"""Source states kept in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read
+again when needed. If as many are ahead of it, by counts of refusals, these are written without an event."""
 
 
 class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
-    """Nothing was stored, and it takes more than a transaction: the writer's own thread must do it."""
+    """Nothing was stored, and more than one transaction is needed: the writer's own thread must do it."""
 
 
 class CommitFailed(Exception):  # noqa: N818  # likewise
@@ -61,7 +61,7 @@ class Committer:
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
-        self._attempting = False  # left True by an interrupt, which may come between any two steps
+        self._attempting = False  # stays True after an interrupt, which may come between any two steps
         self._kept = Kept()
         self._load()
 
@@ -192,7 +192,7 @@ class Committer:
         except CommitFailed:
             self._stale = True
             raise
-        except Exception:  # nothing is stored, and what is known holds
+        except Exception:  # nothing is stored, and what is known stays true
             self._attempting = False
             raise
         self._attempting = False
@@ -259,7 +259,7 @@ class Committer:
         self._remember(changed)
 
     def _remember(self, changed: dict[str, SourceState]) -> None:
-        """Keep the states that changed, and no more than may be kept, but for those ahead of the medium."""
+        """Keep the changed states, up to the bound; those ahead of the medium are kept in any case."""
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
             ahead = self._unsaved & self._sources.keys()

@@ -1,8 +1,8 @@
-"""How many events an instance holds, without reading any: from what is kept of its sources, and of commits.
+"""The number of events of an instance, without reading any: from the states of sources, and from commits.
 
-1. What is kept of a source says how many events it has. Adding up a hundred thousand of them takes a tenth of
-   a second, so the sum is kept, with the commit that it is of, and the events of later commits are added.
-2. A sum that is of another history than what is stored now counts for nothing.
+1. The state of a source has its number of events. To add up a hundred thousand states takes a tenth of a
+   second, so the sum is kept with the number of its commit, and the events of later commits are added.
+2. A sum of another history than the one that is stored now is dropped.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.sources import decode_source
 
 _SOURCES_FEW = 500
-"""So many are added up each time: half a millisecond."""
+"""Number of sources up to which their states are added up each time, which takes half a millisecond."""
 _RECORDS_MAX = 500
-"""Of so many commits, or packs of them, the events are added to a sum that is known."""
+"""Number of records of commits up to which their events are added to a known sum; of more, all is summed."""
 
 
 class _Sum(NamedTuple):
@@ -36,10 +36,10 @@ class Counter:
         self._known: _Sum | None = None  # replaced, never changed
 
     def all(self, horizon: int | None) -> int:
-        """Return how many events there are, those included that are pruned and not deleted yet."""
+        """Return the number of events, those included that are pruned and not deleted yet."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
-            # Deleting takes events away without a commit of their own, so a sum would not hold.
+            # Pruning deletes events without a commit, so a sum would not stay right.
             if horizon is not None or transaction.stat(sources)["entries"] <= _SOURCES_FEW:
                 return _added_up(transaction.cursor(sources))
             found = self._gone_on(transaction) or self._begun(transaction, sources)
@@ -47,7 +47,7 @@ class Counter:
         return found.events
 
     def of(self, names: Iterable[str]) -> int:
-        """Return how many events the sources of those names have, likewise."""
+        """Return the number of events of these sources, likewise."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
             keys = [name.encode() for name in names]
@@ -55,7 +55,7 @@ class Counter:
         return _added_up(pairs)
 
     def _gone_on(self, transaction: lmdb.Transaction[bytes]) -> _Sum | None:
-        """Return the sum that is known with the events of later commits; None where it is of no use."""
+        """Return the known sum with the events of later commits; None if it cannot be used."""
         known = self._known
         if known is None:
             return None

@@ -1,4 +1,4 @@
-"""What maintenance meets that is damaged: each is said once, and what is met together in one line."""
+"""Damage that maintenance meets: each damaged record is logged once, those met together in one line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from yamcs_archive.errors import DamagedError
 
 _log = logging.getLogger(__name__)
 _KNOWN_MAX = 1_000
-"""Damage that is told apart; of a medium with more of it the first say enough."""
+"""Number of damaged records that are remembered; on a medium with more of them the first say enough."""
 
 
 class Damage:
-    """Gathers damage that is passed over.
+    """Gathers damage that maintenance leaves as it is.
 
     >>> damage = Damage()
     >>> for key in ("rows 01", "rows 02", "rows 01"):
@@ -26,17 +26,17 @@ class Damage:
         self._new: list[DamagedError] = []
 
     def meet(self, error: DamagedError) -> None:
-        """Take in what is damaged, if it is not known yet."""
+        """Note a damaged record, unless it is known already."""
         text = str(error)
         if text not in self._known and len(self._known) < _KNOWN_MAX:
             self._known.add(text)
             self._new.append(error)
 
     def tell(self) -> int:
-        """Log what was met since the last time, in one line; return how much it was."""
+        """Log what was met since the last call, in one line; return the number of records."""
         if not self._new:
             return 0
         (first, *others), self._new = self._new, []
         more = f" (and {len(others)} more like it)" if others else ""
-        _log.error("%s%s; it is passed over, and what lies elsewhere is sealed", first, more)
+        _log.error("%s%s; it is left as it is, and everything else is sealed", first, more)
         return 1 + len(others)

@@ -126,7 +126,7 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if not marker.exists():
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
-            with suppress(PermissionError):  # a folder that others made, in one that only they may read
+            with suppress(PermissionError):  # a folder of others, in a folder that only they may read
                 sync_directory(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
@@ -142,8 +142,7 @@ def open_directory(path: Path, *, readonly: bool) -> None:
 def make_folders(path: Path) -> None:
     """Make a folder and those above it that are absent, durably: each name in the folder that has it.
 
-    When this raises OSError, those that it made are taken away again: the next call would take them for
-    durable.
+    When this raises OSError, the folders that it made are removed: the next call would take them for durable.
     """
     absent: list[Path] = []
     while not path.exists():
@@ -201,8 +200,8 @@ class WriterLock:
 
     A POSIX record lock: gone with the process however it dies, and not inherited by a forked child, who
     would keep it after its parent was killed. Within a process such locks do not exclude one another
-    (and closing any descriptor of the file drops them), hence the table beside it. It is gone with this
-    object, too: an interrupt may come before anybody could :meth:`release` it.
+    (and closing any descriptor of the file drops them), hence the table beside it. The lock ends with this
+    object too: an interrupt may come before anybody can :meth:`release` it.
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
@@ -211,7 +210,7 @@ class WriterLock:
         Waits for an archive of this process that is being closed.
         """
         self.releasing = False
-        """True from the moment at which it is sure that it will be released soon."""
+        """True once it is certain that it will be released soon."""
         self._file: io.FileIO | None = None
         self._path = os.fspath(directory / _LOCK)
         wait_until_s = time.monotonic() + _RELEASE_WAIT_S
@@ -222,14 +221,14 @@ class WriterLock:
                     time.sleep(_RELEASE_LOOK_S)
                 self._tell(holder)
             except BaseException:
-                self.release()  # else this process could not open it again
+                self.release()  # otherwise this process could not open it again
                 raise
 
     def _take(self, directory: Path, *, patient: bool) -> bool:
         with _locks_guard:
             other = self._other()
             if other is None:
-                # An interrupt leaves the file to this object, with which it is closed, or to nobody.
+                # After an interrupt the file belongs to this object, with which it is closed, or to nobody.
                 self._file = _locked(directory)
                 self._file_identity = _file_identity(self._file)
                 _locks[self._identity] = weakref.ref(self)
@@ -251,8 +250,8 @@ class WriterLock:
     def check(self) -> None:
         """Raise GoneError when the file that is locked is no longer at its path. It takes 2 us.
 
-        Another process may have made one since, locked it, and written: what is known here of the archive
-        need not be true any longer, so nothing more may be written with this lock.
+        Another process may have made a new one since, locked it, and written. What is known here of the
+        archive may then be false, so nothing more may be written with this lock.
         """
         check_same(self._path, self._file_identity)
 
@@ -267,7 +266,7 @@ class WriterLock:
 
     def __del__(self) -> None:
         if self._file is not None:
-            self._file.close()  # else it is closed all the same, with a ResourceWarning
+            self._file.close()  # otherwise it is closed all the same, with a ResourceWarning
 
 
 def _locked(directory: Path) -> io.FileIO:
@@ -314,7 +313,7 @@ def instance_names(directory: Path) -> list[str]:
 def rename_instance(directory: Path, name: str, new_name: str) -> None:
     """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken.
 
-    When this raises, it has its old name, unless the medium refuses that too.
+    When this raises, the instance has its old name, unless the medium refuses that too.
     """
     old, new = directory / name, directory / check_instance_name(new_name)
     with told(directory):
@@ -333,7 +332,7 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
 
     Raises :class:`~yamcs_archive.errors.InstanceExistsError`. An instance whose name could not be made
-    durable is there all the same: see :func:`settle_instances`.
+    durable exists all the same: see :func:`settle_instances`.
     """
     final = directory / check_instance_name(name)
     draft = directory / f".{name}.new"
@@ -351,9 +350,9 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
 
 
 def settle_instances(directory: Path) -> None:
-    """Make durable which instances there are, after a crash or a failure may have left that open.
+    """Make the names of the instances durable: a crash or a failure may have left them in doubt.
 
-    Before anything is acknowledged in one of them.
+    Called before anything is acknowledged in one of them.
     """
     with told(directory):
         sync_directory(directory)

@@ -51,7 +51,7 @@ from yamcs_archive.storage.place import Place
 from yamcs_archive.storage.recent import RecentBlocks
 
 _PARTS = (1, 2, 4, 8)
-"""A map grows by itself, or by the largest of these parts of it for which there is room."""
+"""A map grows by its own size, or by the largest of these parts of it for which there is room."""
 
 
 class _Read:
@@ -97,11 +97,11 @@ class Environment:
         self._closed = False
         self._replaced = False
         self._unmapped = False
-        """True while nothing is open, after opening anew failed: whoever comes next tries again."""
+        """True while nothing is open, after opening anew failed: the next caller tries again."""
         self._map_bytes = map_bytes
         self._users = 0
         self.openings = 0
-        """How often a generation was opened, or changed: what was read of the instance before may be old."""
+        """Number of times that a generation was opened or changed: facts read before may be old."""
         self.place = Place(instance)
         try:
             self._open()
@@ -122,7 +122,7 @@ class Environment:
                 return
 
     def _take(self, path: Path, opened: Opened) -> None:
-        """Go on with what was opened, which is closed when its files are not at their path."""
+        """Go on with what was opened; it is closed if its files are not at their path."""
         try:
             self.place.enter(os.path.join(path, DATA))
         except BaseException:
@@ -133,7 +133,7 @@ class Environment:
         self._unmapped = False
 
     def _open_anew(self) -> None:
-        """Close and open again, while nobody is inside; when this raises, whoever comes next tries again."""
+        """Close and open again, while nobody is inside; when this raises, the next caller tries again."""
         self._unmapped = True
         self.lmdb.close()
         self._open()
@@ -154,9 +154,9 @@ class Environment:
         return ReplacedError(str(self.generations.instance)) if self._replaced else ClosedError()
 
     def begin_writing(self) -> None:
-        """See to it that a transaction of the writer's may begin: it is open, and all is at its path.
+        """Make sure that the writer may begin a transaction: the map is open, and every file is at its path.
 
-        Raises GoneError where it is not (of the lock, too, for another process may have locked another file),
+        Raises GoneError for a file that is not (the lock's too: another process may have locked a new one),
         and what opening raises.
         """
         if self._unmapped:
@@ -165,13 +165,13 @@ class Environment:
 
     @property
     def left(self) -> bool:
-        """True when the instance's path leads elsewhere, or has done so when somebody looked."""
+        """True if the instance's path leads elsewhere now, or did at an earlier look."""
         return self._replaced or self.place.left
 
     def end_unless_written(self) -> None:
         """Close because another instance is in this one's place, unless this process writes to it.
 
-        Whoever reads gets ReplacedError from now on.
+        Reads raise ReplacedError from now on.
         """
         with self.exclusive():
             if not self._writers:
@@ -274,12 +274,12 @@ class Environment:
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold off new readers, wait for those inside, and let in again at the end of the ``with`` statement.
 
-        Who is here is in no read.
+        The caller has no read transaction of its own.
         """
         return self._gate.exclusive()
 
     def _adopt(self) -> None:
-        """Take the size that another process gave the map, or what there is address space for."""
+        """Take the size that another process gave the map, or as much as there is address space for."""
         with self.exclusive():
             if self._closed or self._unmapped:
                 return
@@ -289,7 +289,7 @@ class Environment:
                 self._open_anew()  # py-lmdb closes what it cannot map
 
     def grow(self) -> None:
-        """Double the map, or make it as much larger as there is address space for, an eighth at least.
+        """Double the map, or grow it by as much as there is address space for, an eighth at least.
 
         Only the writer calls it, without a transaction of its own. Raises
         :class:`~yamcs_archive.errors.OutOfSpaceError` when there is none: then the map is as it was.
@@ -305,7 +305,7 @@ class Environment:
         raise no_address_space(self.path, 2 * map_bytes)
 
     def _remap(self, map_bytes: int) -> bool:
-        """Make the map as large as that; False when it does not fit: then nothing is mapped."""
+        """Set the size of the map; False if that does not fit: then nothing is mapped."""
         if self._unmapped:
             return False
         self._unmapped = True  # py-lmdb closes what it cannot map
@@ -384,9 +384,9 @@ def acquire(
 ) -> Environment:
     """Return this process's environment for an instance's folder; each call wants one :func:`release`.
 
-    A reader in the process that writes shares the writer's environment. ``held`` raises when a writer's
-    lock is no longer its own. Raises LockedError where a writer is asked for and this process reads the
-    directory already.
+    A reader in the process that writes shares the writer's environment. ``held`` raises when the
+    writer's lock is lost. Raises LockedError if a writer is asked for and this process reads the directory
+    already.
     """
     with _registry_lock:
         with told(instance):
@@ -398,7 +398,7 @@ def acquire(
             del _registry[identity]
             found = None
         if found is not None and not found._writers and found.left:
-            # It was opened where another instance is now: set aside, and opened under its other name.
+            # Another instance is at its path now: this one was set aside, and is opened by its new name.
             found.end_unless_written()
             del _registry[identity]
             found = None

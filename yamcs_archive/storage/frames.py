@@ -1,8 +1,8 @@
 """Frames: zstd with the bounds that keep a small value from becoming a large one; pure.
 
 1. A frame is decompressed only up to the size that is said of it, and none may be said to have more than
-   the limit for reading. Who calls has found the checksum over what says so right.
-2. None is made of more than the limit for writing, which is below the other: what is written can be read.
+   the limit for reading. The caller has checked the checksum over the size that is claimed.
+2. No frame is made of more than the limit for writing, which is below the one for reading.
 3. A context is not safe for two threads at once, and dear to make: each thread has its own.
 """
 
@@ -37,7 +37,7 @@ def _compressor() -> zstandard.ZstdCompressor:
 
 
 def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
-    """Return each as a frame. Raises RuntimeError for one above the limit: it should have been cut.
+    """Return each as a frame. Raises RuntimeError for one above the limit, which the caller should have cut.
 
     >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]
     [b'abc', b'def']

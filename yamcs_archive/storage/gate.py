@@ -1,10 +1,10 @@
 """The gate of an environment: many read at once, or one holds them all off for a moment.
 
-1. A reader is entered, then looks whether the gate is shut; who shuts it does so, then looks who is entered.
-   So one of the two always sees the other, and reading takes no lock.
-2. A reader and a shut gate belong to the frame of their ``with`` statement: see :mod:`interrupts`. What
-   Ctrl-C left entered is passed over, and its transaction is ended.
-3. Who shuts the gate is in no read.
+1. A reader is entered first and looks at the gate then; the gate is shut first, and the readers are looked at
+   then. So one of the two always sees the other, and reading takes no lock.
+2. A reader and a shut gate belong to the frame of their ``with`` statement: see :mod:`interrupts`. A
+   reader that an interrupt left entered does not count, and its transaction is ended.
+3. The thread that shuts the gate does not read meanwhile.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import lmdb
 from yamcs_archive.storage.interrupts import Bell, Hold, ended
 
 _READERS_LOOKED_AT = 64
-"""Number of readers from which on those that Ctrl-C left are removed: they keep what they read in memory."""
+"""Number of readers from which on those that an interrupt left are removed: they keep memory."""
 
 
 class Reader:
-    """One reading: entered at a gate, with the transaction that it holds by now, if any."""
+    """A reader that is entered at a gate, with its transaction once it has one."""
 
     __slots__ = ("_frame", "transaction")
 
@@ -31,7 +31,7 @@ class Reader:
         self.transaction: lmdb.Transaction[bytes] | None = None
 
     def abandoned(self) -> bool:
-        """Say whether its frame has ended; then its transaction is ended, too."""
+        """Return whether its frame has ended; then its transaction is ended too."""
         if not ended(self._frame):
             return False
         if self.transaction is not None:
@@ -40,7 +40,7 @@ class Reader:
 
 
 class Gate:
-    """Knows who reads, and lets one thread hold all readers off."""
+    """Knows its readers, and lets one thread hold all of them off."""
 
     def __init__(self) -> None:
         self._readers: set[Reader] = set()
@@ -60,13 +60,13 @@ class Gate:
             self._empty()
 
     def leave(self, reader: Reader) -> None:
-        """Have a reader read no longer; idempotent."""
+        """Take a reader out; idempotent."""
         self._readers.discard(reader)
         if self._shut is not None:
             self._bell.ring()
 
     def exclusive(self) -> _Exclusive:
-        """For a ``with`` statement: hold off new readers, wait for those inside, let in again at its end."""
+        """For a ``with`` statement: hold off new readers, wait for those inside; its end lets them in."""
         return _Exclusive(self)
 
     def _open(self) -> bool:
@@ -74,7 +74,7 @@ class Gate:
         return shut is None or not shut.held
 
     def _empty(self) -> bool:
-        """Say whether nobody reads; who was left entered is forgotten."""
+        """Return whether nobody reads; readers that an interrupt left are taken out."""
         for reader in tuple(self._readers):
             if reader.abandoned():
                 self._readers.discard(reader)

@@ -5,7 +5,7 @@
 
 1. One generation is in use: the one that ``CURRENT`` names. The file is replaced by rename, so whoever
    reads it finds the old name or the new one, whole. Numbers rise from one generation to the next, so a
-   name that a reader remembers never stands for another one, unless the whole instance is another one.
+   name that a reader remembers is never used again, unless the whole instance is another one.
 2. Before a generation is removed, the rename that put its successor in use is durable, and so are the
    successor's files. What is committed meanwhile must be in both, or there must be nothing.
 3. What is not in use is a leftover of a crash, and the writer that opens the instance next removes it.
@@ -30,7 +30,7 @@ _REMOVED = re.compile(r"\.gen-[1-9][0-9]*\.old")
 _NAME_BYTES_MAX = 64
 
 _Stamp = tuple[int, int, int, int]
-"""Device, inode and times of a file: another file, or one that was replaced, has another one."""
+"""Device, inode and times of a file: another file, or a replaced one, differs in them."""
 
 
 class Generations:
@@ -58,12 +58,12 @@ class Generations:
             return _NAME.fullmatch(name) is not None and (self.instance / name).is_dir()
 
     def is_current(self, file: str, identity: Identity) -> bool:
-        """Say whether the generation with that file, of that identity, is in use.
+        """Return whether the generation with that file, of that identity, is in use.
 
         Readers ask before each transaction is used. The name alone would not tell: the first generation of
         each instance has the same one, and an instance may be set aside and made anew. While ``CURRENT`` is
-        the very file that was read last, as nearly always, a look costs 2 us. The generation's file must be
-        open, else its identity may be another one's by now. Raises GoneError when there is no ``CURRENT``.
+        the file that was read last, as nearly always, this takes 2 us. The generation's file must be open,
+        or another file may have its identity by now. Raises GoneError if there is no ``CURRENT``.
         """
         try:
             status = os.stat(self._pointer)

@@ -95,7 +95,7 @@ def _place(stretch: Stretch) -> tuple[int, str]:
 
 
 def _begun(piece: Piece, sources: frozenset[str] | None, pause_us: int) -> list[Stretch]:
-    """Return the stretches of a piece, source by source, each source's in their order; of all at once."""
+    """Return the stretches of a piece, source by source, those of a source in order; computed together."""
     parts = list(_keys_of(piece))
     if not parts:
         return []

@@ -2,14 +2,14 @@
 
 An interrupt is raised on the main thread as a call returns, as a function begins or as a loop goes round: in
 a ``finally``, an ``__enter__`` or an ``__exit__`` written in Python too. So nothing can rely on code that
-undoes it; and ``threading.Condition``, ``Event`` and ``Semaphore``, which are written in Python, may keep
+undoes things; and ``threading.Condition``, ``Event`` and ``Semaphore``, which are written in Python, may keep
 their lock for ever. This is relied on instead:
 
 1. A right is held by a frame: see :class:`Hold`. Once that frame has ended the right is free, whatever ended
-   it, even while a traceback that somebody keeps still refers to the frame.
+   it, even while somebody keeps a traceback that refers to the frame.
 2. Bare locks, held for moments: ``with`` takes or returns a lock written in C within one step.
 3. A waiting thread is entered before it looks, and looks again after :data:`LOOK_AGAIN_S` seconds at the
-   latest, so that a wake-up which an interrupt has swallowed is a delay.
+   latest: a wake-up that is lost to an interrupt only delays it.
 4. Work that must be done whole runs on a thread to which no interrupt comes: see :func:`uninterrupted`.
 
 Law: ``tests/storage/test_interrupts.py``.
@@ -32,14 +32,14 @@ from yamcs_archive.errors import ForkedError
 T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.05
-"""The longest time for which a swallowed wake-up delays whoever waits, in seconds."""
+"""The longest delay after a lost wake-up, in seconds."""
 
 
 def ended(frame: FrameType) -> bool:
-    """Say whether a frame has ended; one that has loses its local variables.
+    """Return whether a frame has ended; if it has, its local variables are cleared.
 
-    A frame that an exception's traceback keeps has ended like any other, though what it refers to lives on.
-    Not for the frame of a generator that yields while it has a right: it would be closed.
+    A frame in a traceback that is kept has ended like any other. Not for the frame of a generator that yields
+    while it has a right: the generator would be closed.
 
     >>> def frame():
     ...     return sys._getframe()
@@ -54,7 +54,7 @@ def ended(frame: FrameType) -> bool:
 
 
 class Hold:
-    """A right that the frame which makes this has, until :meth:`end` or until the frame has ended.
+    """A right of the frame that makes this object, until :meth:`end` is called or the frame has ended.
 
     >>> def interrupted():
     ...     holds.append(Hold())
@@ -79,11 +79,11 @@ class Hold:
 
     def end(self) -> None:
         """Give the right back; idempotent."""
-        self._frame = cast(FrameType, None)  # it would keep the frame, and the frame this
+        self._frame = cast(FrameType, None)  # or this and the frame would keep each other
 
 
 class Signal:
-    """Wakes the one thread that waits for it; told several times before it waits, it wakes it once."""
+    """Wakes the one thread that waits for it; several calls of :meth:`tell` before it waits wake it once."""
 
     def __init__(self) -> None:
         self._untold = threading.Lock()
@@ -97,29 +97,29 @@ class Signal:
             return  # it was told already
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Return once told, or after some seconds."""
+        """Return once :meth:`tell` was called, or after ``timeout_s`` seconds; None: no bound."""
         self._untold.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
 class Bell:
-    """Wakes all who wait for something to become true."""
+    """Wakes all threads that wait for something to become true."""
 
     def __init__(self) -> None:
         self._waiting: deque[threading.Lock] = deque()
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Return once ``ready()`` is true. It is asked again at each ring, and now and then without one."""
+        """Return once ``ready()`` is true; it is called at each ring, and without one every 0.05 s."""
         waiter: threading.Lock | None = None
         while not ready():
             if waiter is None:
                 waiter = threading.Lock()
                 waiter.acquire()
-                self._waiting.append(waiter)  # then it looks again: what rang before found nobody
+                self._waiting.append(waiter)  # then look again: a ring before this found nobody
             elif waiter.acquire(timeout=LOOK_AGAIN_S):
                 waiter = None
 
     def ring(self) -> None:
-        """Have all who wait look again."""
+        """Let all waiting threads look again."""
         for _ in range(len(self._waiting)):
             try:
                 self._waiting.popleft().release()
@@ -133,7 +133,7 @@ class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
     _waiting: tuple[threading.Lock, ...] = ()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let others in until one of them notifies; who calls it is inside, once."""
+        """Let others in until one of them notifies. The caller has entered, once."""
         waiter = threading.Lock()
         waiter.acquire()
         self._waiting += (waiter,)
@@ -144,7 +144,7 @@ class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
             self.acquire()
 
     def notify_all(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting threads."""
         woken, self._waiting = self._waiting, ()
         for waiter in woken:
             waiter.release()
@@ -162,12 +162,12 @@ class SafeFuture(Future[T]):
         self._pid = os.getpid()
 
     def result(self, timeout: float | None = None) -> T:
-        """Wait, then return the result or raise the error; TimeoutError after so many seconds."""
+        """Wait, then return the result or raise the error; TimeoutError after ``timeout`` seconds."""
         self._await(timeout)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait, then return the error, or None; TimeoutError after so many seconds."""
+        """Wait, then return the error, or None; TimeoutError after ``timeout`` seconds."""
         self._await(timeout)
         return super().exception(0)
 
@@ -182,9 +182,9 @@ class SafeFuture(Future[T]):
 
 
 def uninterrupted(run: Callable[[], T]) -> T:
-    """Run something on a thread to which no KeyboardInterrupt comes; return or raise what it does.
+    """Call ``run`` on a thread to which no KeyboardInterrupt comes; return or raise what it does.
 
-    An interrupt ends the wait for it; what runs goes on to its end.
+    An interrupt ends the wait; ``run`` itself goes on to its end.
 
     >>> uninterrupted(lambda: 1 + 1)
     2
@@ -198,12 +198,12 @@ def uninterrupted(run: Callable[[], T]) -> T:
             results.append(run())
         except BaseException as error:  # it must reach the caller
             errors.append(error)
-        if sys.version_info < (3, 12):  # which does it by itself
-            # What asked for the current thread has entered one that is never taken out.
+        if sys.version_info < (3, 12):  # later versions do this themselves
+            # threading.current_thread() may have entered a dummy thread, which is never taken out.
             threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
         done.tell()
 
-    # Not threading.Thread: an interrupt while it starts could keep the lock that the new thread waits for.
+    # Not threading.Thread: an interrupt in start() could keep the lock that the new thread waits for.
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:  # the system refuses another thread: rather here than not at all

@@ -25,7 +25,7 @@ _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
 TIME_BYTES = 8
 """Bytes of a key that are its time."""
 _TAIL_BYTES = 1 + 4
-"""Bytes of a key behind its source."""
+"""Bytes of a key after its source."""
 _KEY_BYTES_MIN = TIME_BYTES + 1 + _TAIL_BYTES  # a source has at least one byte
 
 
@@ -96,7 +96,7 @@ def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
 
 
 def of_sources(pairs: list[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the pairs whose keys have one of some sources, given as UTF-8: told without decoding any.
+    """Return the pairs whose keys have one of these sources, given as UTF-8; no key is decoded.
 
     >>> of_sources([(encode_key(0, "A", 0), b""), (encode_key(0, "B", 0), b"value")], {b"B"})[0][1]
     b'value'

@@ -3,10 +3,10 @@
 It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
 than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
 late ones too. Once all is at rest it does nothing until the next commit. Ids of requests that are a day old
-are deleted on the way. Ages are told by a clock that is never set; only those of ids, which outlive an
-opening, by the archive's.
+are deleted on the way. Ages are measured by a clock that nobody sets; those of ids, which outlive an opening,
+by the archive's clock.
 
-What is damaged is said once, and so is what puts sealing off, for as long as it stays the same.
+Damage is logged once, and so is what puts sealing off, for as long as it stays the same.
 
 Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
 comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
@@ -48,13 +48,13 @@ class Maintenance:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looked: int | None = None
-        self._elapsed = 0  # microseconds of all looks; it never goes back
-        # What was committed before this opening is old enough at once, whatever its time says.
+        self._elapsed = 0  # microseconds since the first look; it never goes back
+        # What was committed before this opening counts as old enough at once, whatever its time.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._settled = 0  # the head when all was sealed that could be
-        self._renewed = False  # True: there is nothing that should be put anew
-        # Rows that cannot be sealed, and bytes of their pages, when there were too many last.
+        self._renewed = False  # True once nothing is left that should be written anew
+        # Rows that could not be sealed, and bytes of their pages, when there were last too many.
         self._left = (0, 0)
         self._damage = Damage()
         self._trouble: str | None = None
@@ -68,7 +68,7 @@ class Maintenance:
         """Stop after the step in hand; idempotent. A compaction is given up, unless it is nearly done."""
         self._stopping.set()
         with self._lock:
-            pass  # what has it ends soon, and what waits for it finds that this is stopping
+            pass  # its holder ends soon, and whoever waits for it finds that this is stopping
         if self._thread is not None:
             self._thread.join()
 
@@ -91,7 +91,7 @@ class Maintenance:
         begun_s = time.monotonic()
         with self._lock:
             self._go_on()
-            if not waited_for.held:  # its caller was interrupted before it began, and may have called again
+            if not waited_for.held:  # the caller was interrupted before this began, and may have called again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
             self._seal_held(self._writer.head, few=True)
@@ -105,9 +105,9 @@ class Maintenance:
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Do what is due at ``now``, microseconds of a clock of any beginning: forget old request ids, seal.
+        """Do what is due at ``now`` (microseconds of a clock with any origin): forget old request ids, seal.
 
-        What a step back of that clock takes away is taken for no time at all.
+        A step back of that clock counts as no time.
         """
         if self._looked is not None:
             self._elapsed += max(0, now - self._looked)
@@ -134,7 +134,7 @@ class Maintenance:
             if whole and idle:
                 self._settled = head
             if too_many and whole:
-                self._left = self._rows()  # what is damaged, or within what is: as many are no reason to seal
+                self._left = self._rows()  # damaged, or within a damaged block: as many are no reason to seal
 
     def _forget_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
@@ -181,7 +181,7 @@ class Maintenance:
         return self._pack(upto_commit, 2 if few else packing.PACK_RECORDS_MIN) and whole
 
     def _renew(self, aim: sealing.Aim) -> bool:
-        """Put anew what was written otherwise than today, and what can be told from elsewhere."""
+        """Write anew what earlier versions wrote in another way, and damaged summaries."""
         whole = True
         if groups := renewing.damaged_groups(self._environment, aim):
             self._writer.perform(partial(_delete_groups, groups))
@@ -192,7 +192,7 @@ class Maintenance:
         return whole
 
     def _put(self, steps: list[sealing.Step]) -> bool:
-        """Put steps in, together if that goes; False when one no longer fits: it waits for the next round."""
+        """Store the steps, together if possible; False if one no longer fits: it waits for the next round."""
         try:
             if self._writer.perform(partial(sealing.put_all, steps)):
                 return True
@@ -202,7 +202,7 @@ class Maintenance:
                 return True
         whole = len(steps) > 1
         if whole:
-            for step in steps:  # each on its own: the others fit
+            for step in steps:  # one by one: the others fit
                 whole &= self._put([step])
         return whole
 
@@ -228,14 +228,14 @@ class Maintenance:
             except ArchiveError as error:
                 if not self._stopping.is_set():
                     self._put_off(error)
-            except Exception as error:  # a fault of ours must not end it: rows would be sealed no more
+            except Exception as error:  # a fault of ours must not end this thread: no rows would be sealed
                 self._put_off(error)
             else:
                 self._trouble = None
             pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
 
     def _put_off(self, error: Exception) -> None:
-        """Say what is wrong, once for as long as it stays."""
+        """Log what is wrong, once for as long as it stays the same."""
         trouble = repr(error)
         if trouble == self._trouble:
             return

@@ -1,6 +1,6 @@
-"""The medium under an archive: its errors in our words, the identity of files, the room that is left.
+"""The medium under an archive: its errors as ours, the identity of files, the room that is left.
 
-Knows no LMDB, and nothing of what the files hold. No OSError leaves what is called :func:`told`.
+Knows nothing of LMDB or of what the files hold. No OSError leaves a block of :func:`told`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from yamcs_archive.errors import GoneError, OutOfSpaceError, UnavailableError
 
 NEARLY_FULL_BYTES = 2 << 20
-"""Free bytes of a file system, or below a limit of a file's size, under which it counts as full: the largest
-event would not fit, with the pages that its commit writes beside it."""
+"""Free bytes of a file system, or bytes left below the process's limit of a file's size, under which it
+counts as full: the largest event, and the pages that its commit writes, might not fit."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -30,7 +30,7 @@ _REMEDIES = {
 _NO_REMEDY = "try again, and look at the medium if it stays"
 
 Identity = tuple[int, int]
-"""Device and inode: what a path leads to, whatever it is called."""
+"""Device and inode of what a path leads to."""
 
 
 @contextmanager

@@ -168,7 +168,7 @@ class Part:
 
     @property
     def largest_frame_bytes(self) -> int:
-        """Bytes of its largest frame, decompressed, as is said of it; the body frame may be read for that."""
+        """Claimed bytes of its largest frame, decompressed; the body frame may be read for that."""
         found: int = max(self._keys_raw, self._body_raw)
         if found > BLOCK_FRAME_BYTES_MAX:
             return found

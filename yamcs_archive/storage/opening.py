@@ -1,8 +1,8 @@
 """Opening the LMDB environment in a generation's folder, and telling what LMDB says in our own words.
 
 1. No LMDB exception leaves an opening; elsewhere :func:`translated` turns each into an error of this package.
-2. The address space that is reserved is a wish: where there is less, as under ``ulimit -v`` or beside
-   thousands of other maps, half of it is tried, and so on; a map grows when it is full.
+2. The address space to reserve is a wish. If there is less, as under ``ulimit -v`` or beside thousands of
+   other maps, half of it is tried, then half of that. A map grows when it is full.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ DATA, LOCK = "data.mdb", "lock.mdb"
 _OPEN_TRIES = 5
 _OPEN_WAIT_S = 0.05
 _MODE = 0o666
-"""What the umask leaves of it: under 002 a group's readers may enter themselves in LMDB's lock file."""
+"""Rights of LMDB's files, less the umask: under 002 a group's readers may write to the lock file."""
 _FREE_MAPS = 16
-"""A map is made where there is room for so many: those of other instances, threads and what is read need
-address space too, and a map grows when it is full."""
+"""Number of maps of a size for which there must be room before one is made: other instances, threads and
+reading need address space too, and a map grows when it is full."""
 _LEFT_FREE_BYTES = 32 << 20
-"""What must be left free when a map grows: else reading what it holds would end in a MemoryError."""
+"""Bytes of addresses that must stay free when a map grows, so that reading does not end in a MemoryError."""
 _MAP_SPARE_BYTES = 1 << 20
-"""What the least map has beyond its file."""
+"""Bytes of the least map beyond its file."""
 _PAGE_BYTES = 1 << 12
 _SHORT_OF_MEMORY = os.strerror(errno.ENOMEM)
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
@@ -62,7 +62,7 @@ def translated(error: lmdb.Error, path: Path) -> ArchiveError:
 
 
 def nearly_full(path: os.PathLike[str]) -> bool:
-    """Say whether a write to a generation may have failed for want of room, which LMDB may call EIO."""
+    """Return whether a write to a generation may have failed for want of room, which LMDB may call EIO."""
     try:
         return medium.nearly_full(os.path.join(path, DATA))
     except OSError:
@@ -79,8 +79,8 @@ class Opened(NamedTuple):
 def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it when there is none.
 
-    Where there is too little address space for ``map_bytes`` less is reserved, down to what the file needs.
-    Raises OutOfSpaceError when that does not fit either.
+    If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
+    Raises OutOfSpaceError if that does not fit either.
     """
     opened = _open_lmdb(path, readonly, map_bytes)
     try:
@@ -93,7 +93,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
         opened.close()
         raise translated(error, path) from error
     except BaseException:
-        opened.close()  # else the process could not open it again
+        opened.close()  # otherwise the process could not open it again
         raise
     return Opened(opened, databases)
 
@@ -137,12 +137,12 @@ def _least_map_bytes(path: Path) -> int:
 
 
 def may_grow(more_bytes: int) -> bool:
-    """Say whether there is address space for so much more of a map."""
+    """Return whether a map may grow by ``more_bytes``."""
     return is_free(more_bytes + _LEFT_FREE_BYTES)
 
 
 def is_free(size_bytes: int) -> bool:
-    """Say whether there is address space of that size; it is given back at once."""
+    """Return whether there is address space of that size; it is given back at once."""
     try:
         mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
     except (OSError, OverflowError):
@@ -160,15 +160,15 @@ def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
 
 
 def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
-    """Return the error for an opening that LMDB refused; where it may not, with the file that it needs."""
+    """Return the error for an opening that LMDB refused; for missing rights it names the file."""
     if os.strerror(errno.EACCES) not in str(error):
         return translated(error, path)
     data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)
     if _may(data, os.R_OK if readonly else os.R_OK | os.W_OK) and not _may(lock, os.R_OK | os.W_OK):
         return UnavailableError(
-            f"{lock}: {error}: whoever reads is entered there, so user {os.geteuid()} must be able to write"
-            " to it. Let that user belong to the group of the files, and let the program that writes run with"
-            f" umask 002 or 007 (UMask= in a unit of systemd); for what is there already: chmod g+w {lock}"
+            f"{lock}: {error}: readers enter themselves there, so user {os.geteuid()} must be able to write"
+            " to it. Add that user to the group of the files, and run the writing program with umask 002 or"
+            f" 007 (UMask= in a systemd unit); for files that exist already: chmod g+w {lock}"
         )
     return UnavailableError(
         f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA}, and to"

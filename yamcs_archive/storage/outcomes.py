@@ -271,7 +271,7 @@ def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
 
 
 def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
-    """Return what :func:`tally` does, of many events, or of none that are left of many.
+    """Return what :func:`tally` does, for many events; none may be left of them.
 
     >>> from yamcs_archive.storage.columns import prepare
     >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))

@@ -5,7 +5,7 @@
 2. Records do not change once written, so what is found in a read transaction holds in the writer's. A
    pack is put in one transaction: the records deleted, the packed one put under the first one's key.
 3. Whoever walks a pack holds its events, so there is a bound on them, and large commits stay alone.
-4. A damaged record stays as it is; those before and behind it are packed without it.
+4. A damaged record stays as it is; the records before and after it are packed without it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def packs(
 ) -> Iterator[Pack]:
     """Yield the commits from ``begin`` to ``upto``, those together whose records can be one.
 
-    ``begin`` must be the first commit of a record; ``damaged`` is told of records that are passed over.
+    ``begin`` must be the first commit of a record; ``damaged`` is called with the error of each
+    record that is left out.
     """
     first, last, records, commits, events = begin, begin - 1, 0, 0, 0
     for record in _records(environment, begin, upto, damaged):

@@ -5,7 +5,7 @@ severities, commits); the *body frame* the rest but for messages, which stand be
 frame each. Duplicates, arrival order and skipping need the key frame only, a look at one event one stretch.
 
 A part is checked just before it is written: its events are in the order of their keys, and none of its
-frames is above the limit. :func:`fits` says beforehand whether one may be.
+frames is above the limit. :func:`fits` says beforehand whether they will be.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ CHECKSUMS_BYTES = 2 * SUM_BYTES
 SMALL_TABLE_MAX = 256
 """An index into a table of no more has a byte for each event."""
 _CHARACTER_BYTES_MAX = 6
-"""Bytes of a character of text: four in UTF-8, six where a stretch escapes it, and what msgpack writes before
-a text of one."""
+"""Most bytes of a character of text: four in UTF-8, six if a stretch escapes it, and msgpack's head of a text
+of one character."""
 _COLUMN_BYTES_MAX = 8
 """Bytes of an event in a column of integers."""
 _BEFORE_BYTES_MAX = 5
 """Bytes that msgpack writes before a text or a map."""
 _ELSE_BYTES_MAX = 256
-"""Bytes of a frame that no event and no text adds to."""
+"""Bytes of a frame that come from no event and no text."""
 _EVENT_BYTES_MAX = max(
     # In the key frame four columns, a severity and a source.
     4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
-    # In the body frame three columns, what stands before extensions and extra, an empty name with an empty
+    # In the body frame three columns, the heads of extensions and extra, an empty name with an empty
     # value, and two texts that text_bytes() does not count. A stretch has three bytes beside each message.
     3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
 )
@@ -74,7 +74,7 @@ def encode_parts(
 ) -> list[bytes]:
     """Return each run of events, in strict key order, as a part of the block under its key.
 
-    Of the first ``compared`` of them each frame is decompressed again and compared with what it was made of.
+    Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
     Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
     """
     packer: Packer | None = getattr(_kept, "packer", None)
@@ -106,9 +106,9 @@ def encode_parts(
 
 
 def fits(events: Vectors, text_bytes: int) -> bool:
-    """Say whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
+    """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
 
-    Never falsely yes. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.columns import prepare
@@ -123,7 +123,7 @@ def fits(events: Vectors, text_bytes: int) -> bool:
 
 
 def _largest_frame_bytes(events: Vectors) -> int:
-    """Return how many bytes no frame of a part of these events goes beyond."""
+    """Return an upper bound for the bytes of each frame of a part of these events."""
     columns = _ELSE_BYTES_MAX + events.size * (4 * _COLUMN_BYTES_MAX + 1)
     key_frame = columns + _table_bytes(events.sources)
     body_frame = columns + _table_bytes(events.types) + _table_bytes(events.users)

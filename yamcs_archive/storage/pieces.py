@@ -5,7 +5,7 @@
    them within one transaction.
 2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
 3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
-   the group's; rows are never passed over. What a damaged summary said of a block the block says itself.
+   the group's; rows are never passed over. If a summary is damaged, the block itself says what it said.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Reader:
 
 
 Blocks = Callable[[bytes], bytes | None]
-"""Gives the block of a first key."""
+"""Returns the block with a first key."""
 
 
 def _first_block(
@@ -195,7 +195,7 @@ def _last_block(
 
 
 def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> Summary:
-    """Return the summary of a block, whose own is damaged, from the block; raise the error if that is too."""
+    """Return a summary that is damaged, made anew from its block; raise ``error`` if that is damaged too."""
     first = key[len(BLOCK_LEVEL) :]
     value = blocks(first)
     if value is None:
@@ -224,7 +224,7 @@ def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, b
         return None, b"", beyond
     try:
         group = decode_summary(*cursor.item())
-    except DamagedError:  # without it a query is slower, and as right
+    except DamagedError:  # without it a query is slower, but right
         return None, cursor.key()[1:], beyond
     end = group.last + b"\0"
     return (group, group.first, end) if key < end else (None, end, beyond)

@@ -1,9 +1,9 @@
-"""Where an instance was opened: its folder, the file that is written, and whether both are still there.
+"""The place of an open instance: its folder, the file that is written, and whether both are still there.
 
 1. What was opened is known by device and inode, not by its name: folders are moved, removed and replaced
-   while a program has them open, and what it writes is found again by nobody then.
-2. While a file or folder is open its identity is given to no other one. LMDB holds the file open, and this
-   room the folder; of anything else that was removed an identity proves nothing.
+   while a program has them open, and nobody finds what it writes then.
+2. While a file or folder is open no other one gets its identity. LMDB holds the file open, and this object
+   the folder; the identity of anything else that was removed proves nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yamcs_archive.storage.medium import check_room, check_same, identity_of, to
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 LOOK_S = 0.001
-"""Seconds between two looks: they take half a hundredth of a writer's time, however short its commits are."""
+"""Seconds between two looks, which take 0.5 % of a writer's time at most, however short its commits are."""
 
 
 class Place:
@@ -28,10 +28,10 @@ class Place:
         self._folder = os.fspath(instance)
         self._looked_s = -1.0
         self.file = ""
-        """The file of the generation in use; empty before one was opened."""
+        """The file of the generation in use; empty before the first is opened."""
         self.file_identity = (0, 0)
         self.held: Callable[[], None] | None = None
-        """Raises when the lock of the one writer is no longer this process's; None while nobody writes."""
+        """Raises when this process has lost the writer's lock; None if it does not write."""
         with told(instance):
             self._descriptor = os.open(instance, _FOLDER)
             try:
@@ -42,7 +42,7 @@ class Place:
         self.identity = status.st_dev, status.st_ino
 
     def enter(self, file: str) -> None:
-        """Know the file that was opened. Raises GoneError when it is gone already."""
+        """Note the file that was opened. Raises GoneError if it is gone already."""
         with told(Path(file)):
             self.file_identity = identity_of(file)
         self.file = file
@@ -61,10 +61,10 @@ class Place:
         check_same(self._folder, self.identity)
 
     def look(self) -> None:
-        """Do what :meth:`check` does, unless that was done within the last millisecond.
+        """Do what :meth:`check` does, unless it was done within the last millisecond.
 
-        Before a transaction begins, and before what it stored is acknowledged: in a file that was removed or
-        moved, or whose folder was, whoever opens the path next would not find it.
+        Called before a transaction begins and before it is acknowledged: the next program that opens the path
+        would not find what is stored in a file that was removed or moved.
         """
         now_s = time.monotonic()
         if now_s - self._looked_s >= LOOK_S:
@@ -82,5 +82,5 @@ class Place:
         check_room(self.file)
 
     def close(self) -> None:
-        """Let go of the folder; once."""
+        """Close the folder; call it once."""
         os.close(self._descriptor)

@@ -5,10 +5,10 @@
    not spoil the fast path. All else becomes rows.
 2. The block before such a stretch is filled up first, when it is not full and no row stands between: a
    partial block, not rows, is what a bulk append leaves at its end.
-3. A block is full at so many events or so much text, whichever comes first, and before a frame of it is above
-   the limit; an event that is larger than that makes a block of its own.
-4. What is put in the place of a partial block holds events that were acknowledged before, so each of its
-   frames is decompressed again and compared with what it was made of. Of new ones the bounds are checked.
+3. A block is full at the option's number of events or bytes of text, whichever comes first, and before a
+   frame of it is above the limit; a larger event makes a block of its own.
+4. A block that replaces a partial block has events that were acknowledged before, so each of its frames is
+   decompressed again and compared with what it was made of. For new blocks the bounds are checked.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def cuts(events: Vectors, options: Options) -> Iterator[Vectors]:
             reached = list(accumulate(part.sizes()))
             part = part.cut(0, max(1, bisect_right(reached, options.block_text_bytes_max)))
             text_bytes = reached[part.size - 1]
-        # Of default options none comes near: it takes tens of thousands of types and users, which
-        # are no text that counts.
+        # With default options none comes near: it takes tens of thousands of types and users, which
+        # do not count as text.
         while part.size > 1 and not fits(part, text_bytes):
             part = part.cut(0, part.size // 2)
         yield part

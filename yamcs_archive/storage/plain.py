@@ -29,8 +29,8 @@ _kept = threading.local()
 class _ShortTexts(msgspec.Struct):
     """Messages that are checked together.
 
-    A type of its own: of a list's msgspec asks for the hash, which is written in Python, and swallows a
-    KeyboardInterrupt in it; and that takes longer than to check a few.
+    A type of its own: msgspec hashes a list's type in Python, where it swallows a KeyboardInterrupt, and that
+    takes longer than checking a few messages.
     """
 
     texts: list[Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARACTERS)]]
@@ -38,14 +38,15 @@ class _ShortTexts(msgspec.Struct):
 
 _ROOM_BYTES_MAX = 1 << 20
 _TIMES_MIN, _ARRAY_HEAD_BYTES = 16, 3
-"""Fewer times are faster one by one; the head is that of a msgpack array of 16 to 65,535 values."""
+"""Number of times from which on they are checked together; msgpack's head of an array of 16 to 65,535 values
+is written before them."""
 _UINT64_TAG = 0xCF
 _uint64 = np.dtype([("tag", "u1"), ("value", ">u8")])
 """A msgpack value of 2^32 to 2^64 - 1: what times in microseconds have been since 1970-01-01T01:11:35Z."""
 
 
 def all_of(column: Sequence[Any], kind: type) -> bool:
-    """Say whether all have exactly that type.
+    """Return whether all have exactly that type.
 
     >>> all_of(["a", "b"], str), all_of([1, True], int)
     (True, False)
@@ -120,7 +121,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     values = np.frombuffer(found, np.int64)
     if len(values) and not (low <= values.min() and values.max() <= high):
         raise ValueError(column)
-    # True and False pass for 1 and 0, so those are looked at; a number of another type became an int.
+    # True and False pass for 1 and 0, so these are checked; a number of another type became an int.
     if found is not column and any(
         type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0).tolist()
     ):

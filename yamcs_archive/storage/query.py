@@ -29,7 +29,7 @@ from yamcs_archive.storage.vectors import Vectors, joined
 _FEW = 4
 """So many sources are looked for in a block's table, so many codes in a column; of more, all are."""
 _TOGETHER_MIN = 64
-"""So many rows are decoded together, in half of the time; of 16 it takes longer than one by one."""
+"""Number of rows from which on they are decoded together, in half the time; 16 are faster one by one."""
 _BEFORE_ALL, _BEYOND_ALL = b"\0", b"\xff" * 9
 
 
@@ -68,7 +68,7 @@ class Query(NamedTuple):
 
     @property
     def names(self) -> frozenset[bytes] | None:
-        """The sources that are wanted as they stand in keys; None: all."""
+        """The wanted sources, as keys have them; None: all."""
         return None if self.sources is None else frozenset(name.encode() for name in self.sources)
 
     @property
@@ -79,7 +79,7 @@ class Query(NamedTuple):
 
     @property
     def wants_every(self) -> bool:
-        """Whether every event within the bounds is wanted."""
+        """True if every event within the bounds is wanted."""
         others = self.sources, self.min_severity, self.text, self.matches
         return others == (None,) * len(others)
 
@@ -139,9 +139,9 @@ def scan_vectors(
 
 
 def count(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> int:
-    """Return how many events a query wants; its limit does not count. Ends early once it is given up.
+    """Return the number of events that match a query; its limit is ignored. Ends early once it is given up.
 
-    Of a block no more is decoded than what decides: nothing where all of it is wanted.
+    Only the columns that decide are decoded of a block: none if all of it matches.
     """
     found = 0
     every = query.wants_every
@@ -186,8 +186,8 @@ def _pieces(
     for piece in pieces:
         places = places_of(piece, query, sought)
         if names is not None and piece.rows:
-            # Of rows, too, only those are decoded whose source is wanted: it is in their keys.
-            piece = piece._replace(rows=of_sources(piece.rows, names))  # noqa: PLW2901  # less of it
+            # Only rows of wanted sources are decoded: the source is in their keys.
+            piece = piece._replace(rows=of_sources(piece.rows, names))  # noqa: PLW2901  # fewer rows
         yield piece, places
 
 
@@ -200,7 +200,7 @@ def _rows_of(piece: Piece, query: Query) -> list[Event]:
 
 
 def _row_vectors(pairs: Sequence[Pair], query: Query) -> Vectors:
-    """Return what is wanted of some rows, one at least, of sources that are; decoded together."""
+    """Return the matching events of rows of wanted sources, decoded together; at least one row."""
     found = decode_rows(pairs)
     holds: npt.NDArray[np.bool_] = np.ones(found.size, np.bool_)
     if query.min_severity is not None:
@@ -273,7 +273,7 @@ def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
 
 
 def names_among(table: Sequence[str], wanted: frozenset[str]) -> npt.NDArray[np.bool_]:
-    """Say of each name of a table whether it is wanted.
+    """Return for each name of a table whether it is wanted.
 
     >>> names_among(["A", "B"], frozenset("B")).tolist()
     [False, True]

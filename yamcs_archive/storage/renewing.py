@@ -1,11 +1,12 @@
-"""What is put anew once after each opening: blocks of too large frames, and summaries that are damaged.
+"""What is written anew once after each opening: blocks with too large frames, and damaged summaries.
 
-1. Versions before the first release wrote blocks with frames larger than any that is written today, of large
-   late events. They can be read while a frame has no more than the bound for reading, and each look at one
-   of their events decompresses all of it. They are cut anew.
-2. A block's summary is told by the block, and groups are made of summaries: a damaged one of the first kind
-   is written anew, one of the second deleted. A damaged block stays as it is.
-3. All is put in like what is sealed: read back first, in one transaction, dropped where it changed.
+1. Versions before the first release wrote, for large late events, blocks with larger frames than are written
+   today. They can be read up to the bound for reading, but reading one event decompresses the whole frame.
+   They are cut anew.
+2. A damaged summary is made anew from its block. A damaged group of summaries is deleted, and is closed again
+   later. A damaged block stays as it is.
+3. New blocks are stored as sealed ones are: read back first, in one transaction, and dropped if something
+   changed meanwhile.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _LOOKED_AT_ONCE = 1_000
 
 
 class _Due(NamedTuple):
-    """A block that is to be put anew."""
+    """A block that is to be written anew."""
 
     key: bytes
     large: bool
 
 
 def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
-    """Yield the steps that put blocks anew, each alone, for it may hold very much."""
+    """Yield the steps that write blocks anew, each alone, because it may hold very much."""
     for due in _due(environment, aim):
         with environment.read() as transaction:
             value = transaction.get(due.key, db=environment.databases["blocks"])
@@ -54,7 +55,7 @@ def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list
 
 
 def damaged_groups(environment: Environment, aim: Aim) -> list[bytes]:
-    """Return the keys of the groups that are damaged."""
+    """Return the keys of the damaged groups."""
     found: list[bytes] = []
     with environment.read() as transaction:
         cursor = transaction.cursor(environment.databases["summaries"])
@@ -70,8 +71,8 @@ def damaged_groups(environment: Environment, aim: Aim) -> list[bytes]:
 def _due(environment: Environment, aim: Aim) -> Iterator[_Due]:
     behind: bytes | None = b""
     while behind is not None:
-        # A transaction of buffers within one that holds the environment as it is: of a block no more is read
-        # from the medium than its headers, and the frame that lists the stretches of late events.
+        # A transaction with buffers, within one that keeps the environment open: of a block only its headers are
+        # read from the medium, and the frame that lists the stretches of late events.
         with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
             blocks, summaries = (transaction.cursor(environment.databases[name]) for name in _LOOKED_AT)
             found, behind = _of_some(blocks, summaries, behind, aim)
@@ -82,7 +83,7 @@ _LOOKED_AT = ("blocks", "summaries")
 
 
 def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: Aim) -> tuple[list[_Due], bytes | None]:
-    """Return those among the next blocks, and the key behind which there may be more."""
+    """Return those among the next blocks, and the key after which there may be more."""
     found: list[_Due] = []
     placed = blocks.set_range(behind + b"\0")
     for _ in range(_LOOKED_AT_ONCE):

@@ -7,9 +7,9 @@
    like any other, and takes no number.
 4. An id is kept for a day, and a million of them at most. Older ones count as unknown and are deleted by and
    by; at the bound new ones are refused rather than old ones forgotten before their time.
-5. Days are told by the archive's clock, the only one that goes on while nothing is open. Where it was ahead
-   and is set back, ids seem to come from the future; they get the time of the sweep that meets them, or
-   they would be kept for as long as it was ahead.
+5. The age of ids is measured by the archive's clock, the only one that goes on while nothing is open. If it
+   was ahead and is set back, ids seem to come from the future. They get the time of the sweep that meets
+   them; otherwise they would be kept for as long as the clock was ahead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from yamcs_archive.storage.requests import (
 Pair = tuple[bytes, bytes]
 """A key and its value."""
 Change = tuple[bytes, bytes, bytes | None]
-"""A key, the value that is there, and the one to put instead; None deletes."""
+"""A key, its value, and the new value; None deletes."""
 _SWEEP_US = 600_000_000
 """A sweep that has seen every id begins anew after 10 minutes."""
 
@@ -151,16 +151,16 @@ class Sweep:
     """Finds ids that are a day old, looking at a bounded number of them at a time."""
 
     def __init__(self, environment: Environment, damaged: Callable[[DamagedError], None]) -> None:
-        """``damaged`` is told of what cannot be read, and is passed over."""
+        """``damaged`` is called with the error of each record that cannot be read."""
         self._environment = environment
         self._damaged = damaged
         self._behind = b""
         self._next: int | None = None
 
     def step(self, now: int, steady: int) -> list[Change]:
-        """Look at some ids at ``now``, microseconds since 1970; return what is to be deleted or put.
+        """Look at some ids at ``now``, microseconds since 1970; return what to delete or replace.
 
-        ``steady`` is of a clock that never goes back, in microseconds too: it says when a sweep begins anew.
+        ``steady``, in microseconds of a clock that never goes back, says when the next sweep begins.
         """
         if self._next is not None and steady < self._next:
             return []

@@ -3,8 +3,8 @@
 1. An id belongs to a user: two users never meet. The key is the user's name, one NUL and the id, in UTF-8.
 2. The body is a msgpack array: [time in us since 1970, digest of what was asked, keys of the events].
 3. The digest is over what the caller gave, before times and numbers were filled in, and leaves out what
-   makes no other event of it: reception time and user. ``extra`` counts as a map. An event that is asked for
-   as an answer showed it has a digest for each severity that it may have; the first one is kept.
+   makes no other event of it: reception time and user. ``extra`` counts as a map. An event that is sent
+   back as an answer showed it has a digest for each severity that it may have; the first one is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
     keys: Sequence[bytes]
     digests: Sequence[bytes]
-    """Of each event one, or several where it may have been one of several; the one to be kept comes first."""
+    """One for each event, or several if it may have had several severities; the one to keep comes first."""
 
     def cut(self, start: int, stop: int) -> Asked:
         """Return the ids of the events from ``start`` up to ``stop``.
@@ -57,7 +57,7 @@ def asked(events: Sequence[Event], request_id: str | None, first: int | None = N
     """Return the ids of events that follow the rules of the event model; None where there is no id.
 
     ``first`` is the position of the first of them in a request of several, each of which has the request's
-    id with its position behind it. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
+    id followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
     position among these events of the one that cannot have an id.
 
     >>> asked([Event("a")], "boot-17").keys, asked([Event("a"), Event("b")], "boot-17", first=0).keys
@@ -112,7 +112,7 @@ def request_key(user: str, request_id: str) -> bytes:
 
 
 def digest(event: Event) -> bytes:
-    """Return the digest of what a request asks for; of what it may ask for, one behind another.
+    """Return the digest of what a request asks for; if that may be several things, one digest after another.
 
     >>> digest(Event("a", extra={"x": "1", "y": "2"})) == digest(Event("a", extra={"y": "2", "x": "1"}))
     True
@@ -132,7 +132,7 @@ def digest(event: Event) -> bytes:
 
 
 def is_digest_of(kept: bytes, given: bytes) -> bool:
-    """Say whether the digest that is kept is one of those of a request.
+    """Return whether the digest that is kept is one of those of a request.
 
     >>> kept = digest(Event("a"))
     >>> is_digest_of(kept, digest(Event("a"))), is_digest_of(kept, digest(Event("b")))
@@ -144,7 +144,7 @@ def is_digest_of(kept: bytes, given: bytes) -> bool:
 def _digest(event: Event, severity: Severity) -> bytes:
     try:
         content = _content(_asked_of(event, severity))
-    except TypeError:  # it has numbers or texts of other types, which count as those that they plainly are
+    except TypeError:  # numbers or texts of other types count as the int or str that they plainly are
         content = _content(_asked_of(plain_event(event), severity))
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 

@@ -9,14 +9,14 @@
    their own. So a sealed stretch is cut at every block, and no two blocks overlap.
 4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
    their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
-   each would rewrite everything for one event in a hundred. Or when what is late has as much text as
-   fills a block: it is cut then, like all else.
+   each would rewrite everything for one event in a hundred. Or when the late events have as much
+   text as fills a block: then all is cut anew.
 5. For the same reason rows wait for the block before them that is not full, until they are an eighth of it or
    the archive is idle: else each look would write the newest block anew for a few events.
-6. A damaged block is left as it is, and the rows within its range beside it; so is a damaged row. What lies
-   elsewhere goes on.
-7. A block is read back in full and compared with the events it was made of before it is handed over: the
-   rows and the block that hold them go then. Where it differs, they stay.
+6. A damaged block is left as it is, and the rows within its range beside it; so is a damaged row.
+   Everything else is sealed.
+7. A block is read back in full and compared with its events before it is handed over, because the rows and
+   the block that have them are deleted then. If it differs, they stay.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list
 
 
 def encoded(plans: list[Plan], aim: Aim) -> list[Step]:
-    """Return the steps of some plans, but for those whose blocks cannot be made so that they can be read."""
+    """Return the steps of some plans, without those whose blocks cannot be read back."""
     try:
         return _made(plans)
     except (RuntimeError, DamagedError) as error:
@@ -122,7 +122,7 @@ def encoded(plans: list[Plan], aim: Aim) -> list[Step]:
             return [step for plan in plans for step in encoded([plan], aim)]
         [plan] = plans
         first = plan.rows[0] if plan.replaced is None else plan.replaced.block.key
-        aim.damaged(DamagedError(f"blocks {first.hex()}", f"what was to be put there cannot be: {error}"))
+        aim.damaged(DamagedError(f"blocks {first.hex()}", f"what is to be sealed there cannot be: {error}"))
         return []
 
 
@@ -137,13 +137,13 @@ def _made(plans: list[Plan]) -> list[Step]:
         made = list(islice(blocks, len(plan.runs)))
         if plan.late is not None:
             made.append(block := next(with_late))
-            read_back(block, plan.late, part=1)  # the first part is that of the block which stands there
+            read_back(block, plan.late, part=1)  # the first part is that of the stored block
         steps.append(Step(plan.rows, None if plan.replaced is None else plan.replaced.block, made))
     return steps
 
 
 def _blocks(runs: list[Vectors]) -> Iterator[Block]:
-    """Yield the block of each run, read back; some at a time, for a block cut anew may hold very much."""
+    """Yield the block of each run, read back; a few at a time, because one cut anew may hold very much."""
     together: list[Vectors] = []
     size_bytes = 0
     for run in (*runs, None):
@@ -170,7 +170,7 @@ def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Pla
             if pair is not None:
                 value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
             summary = _summary(pair, value, aim)
-            if pair is not None and summary is None:  # where its block ends is not known
+            if pair is not None and summary is None:  # the end of its block is not known
                 lower = upper
                 continue
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
@@ -180,7 +180,7 @@ def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Pla
 
 
 def _summary(pair: Pair | None, value: bytes | None, aim: Aim) -> Summary | None:
-    """Return the summary of a block, if there is any, from the block itself where it is damaged."""
+    """Return the summary of a block, if there is any; made from the block if it is damaged."""
     if pair is None:
         return None
     try:
@@ -263,9 +263,9 @@ def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: O
 
 
 def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: Aim) -> Iterator[Plan]:
-    """Yield the plan that puts rows beside a block's own events, if there are any.
+    """Yield the plan that stores rows beside a block's own events, if there are any.
 
-    Where these would have more text than a block, all is cut anew instead: a part is never cut.
+    If these would have more text than a block, all is cut anew instead: a part is never cut.
     """
     keys, events = _due(pairs, aim)
     if events is None:
@@ -286,7 +286,7 @@ def _due(pairs: list[Pair], aim: Aim) -> tuple[list[bytes], Vectors | None]:
         events = decode_rows(pairs)
     except DamagedError as error:
         sound = [pair for pair in pairs if _is_sound(pair, aim)]
-        if len(sound) == len(pairs):  # none is found alone: they stay, all of them
+        if len(sound) == len(pairs):  # no damaged row was found among them: all of them stay
             aim.damaged(error)
             return [], None
         return _due(sound, aim)

@@ -56,10 +56,10 @@ def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) 
 
 
 def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
-    """Return the number of the newest commit, or 0; by what carries it where its record is damaged.
+    """Return the number of the newest commit, or 0; taken from the events if its record is damaged.
 
-    That takes a look at all rows and summaries. Every commit stored an event, so the greatest number that
-    either has is the newest one's.
+    That reads all rows and summaries. Every commit stored an event, so the greatest number in them is that of
+    the newest.
     """
     try:
         newest = head_commit(environment, transaction)
@@ -75,7 +75,7 @@ def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) 
 
 
 def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
-    """Return the number of the first commit of the newest record, or 0; what it says is not read."""
+    """Return the number of the first commit of the newest record, or 0; its value is not read."""
     cursor = transaction.cursor(environment.databases["commits"])
     return commit_number(cursor.key()) if cursor.last() else 0
 

@@ -96,7 +96,7 @@ class EventStore(Protocol):
         """Return the stretches of each source's events; of a query, times and sources count."""
 
     def count(self, query: Query) -> int:
-        """Return how many events a query wants; its limit does not count."""
+        """Return the number of events that match a query; its limit is ignored."""
 
     def get(self, key: EventKey) -> Event | None:
         """Return the event of that key, or None."""
@@ -124,7 +124,7 @@ class EventStore(Protocol):
         """Return the cursor behind the newest event."""
 
     def renewed(self, cursor: str) -> str:
-        """Return a cursor of the same place that knows its history, for one that does not."""
+        """Return a cursor of the same place with a fingerprint, for one without."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
         """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
@@ -153,7 +153,7 @@ class LmdbStore:
         options: Options,
         held: Callable[[], None] | None = None,
     ) -> None:
-        """``held`` raises when the lock that allows to write is lost; it is asked before each commit."""
+        """``held`` raises when the writer's lock is lost; it is called before each commit."""
         self._options = options
         self._pid = os.getpid()
         self._folder = instance
@@ -176,14 +176,14 @@ class LmdbStore:
         self._closed = False
 
     def _start(self, instance: Path) -> None:
-        """Start the threads of who writes."""
+        """Start the writer's threads."""
         try:
             self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.ring)
             self._maintenance = Maintenance(self._environment, self._writer, self._options, instance.name)
         except BaseException as error:
             if self._writer is not None:
                 self._writer.close()
-            if isinstance(error, RuntimeError):  # Python's word for a thread that the system refused
+            if isinstance(error, RuntimeError):  # Python's error when the system refuses a thread
                 raise UnavailableError(
                     f"{instance}: {error}; raise the limits of threads and memory (ulimit -u, ulimit -v)"
                 ) from error
@@ -215,7 +215,7 @@ class LmdbStore:
     def mirrored(self) -> Mirrored | None:
         """What this is a copy of, and how far it has come; None for an archive of its own.
 
-        Where another process writes, as of now: it moves on with each page.
+        If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
@@ -250,10 +250,10 @@ class LmdbStore:
         self._environment.place.check_room()
 
     def _here(self) -> Environment:
-        """Return the environment to read in: where another process writes, of the instance that is there now.
+        """Return the environment to read in; if another process writes, of the instance that is there now.
 
-        It may have been set aside and made anew, and so may what it says about itself. Raises GoneError when
-        there is none.
+        The instance may have been set aside and made anew, and its facts with it. Raises GoneError if there
+        is none.
         """
         if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
             if os.getpid() != self._pid:
@@ -276,7 +276,7 @@ class LmdbStore:
                 self._environment, self._meta, self._openings = found, meta, found.openings
                 self._counter = Counter(found)
                 arrivals, self._arrivals = self._arrivals, Arrivals(self._head, LOOK_S)
-                arrivals.close()  # who waits there looks, and finds that its cursor is of another history
+                arrivals.close()  # its waiters look, and find that their cursors are of another history
                 before.end_unless_written()
                 release(before, readonly=True)
             else:
@@ -309,7 +309,7 @@ class LmdbStore:
         if query._replace(sources=None, given_up=None) != Query():
             return count(environment, query, horizon, rows_max)
         held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
-        # What is pruned is deleted by and by, and its sources count it until then.
+        # Pruned events are deleted by and by, and their sources count them until then.
         return held - (
             0 if horizon is None else count(environment, query._replace(stop=horizon), None, rows_max)
         )
@@ -318,7 +318,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         try:
             return get(self._environment, key, self._meta.horizon)
-        except ReplacedError:  # not looked for before, for that costs a twentieth of this
+        except ReplacedError:  # not checked before: that would take 5 % of this call's time
             return get(self._here(), key, self._meta.horizon)
 
     def sources(self) -> list[str]:
@@ -367,7 +367,7 @@ class LmdbStore:
         environment = self._here()
         known = self._head()
         cursor = start_cursor(environment, self._meta, after)
-        # After a cursor before the head there may be nothing left where it was pruned: only then it is read.
+        # After a cursor before the head nothing may be left if it was pruned: only then events are read.
         behind = beside_head(environment, cursor) < 0
         if behind and (
             self._meta.horizon is None or next(changes(environment, self._meta, cursor, 1), None) is not None
@@ -385,7 +385,7 @@ class LmdbStore:
             try:
                 newest = head_commit(self._environment, transaction)
             except DamagedError:
-                # Not beyond the newest, and less than the next one: enough for who waits for that.
+                # Not beyond the newest commit, and before the next one: enough for waiting for that.
                 return newest_key(self._environment, transaction)
         return newest.last if newest else 0
 

@@ -156,7 +156,7 @@ class Stored:
         return self._block_summary() if placed else None
 
     def _block_summary(self) -> Summary:
-        """Return the summary of a block at which the cursor stands, from the block where it is damaged."""
+        """Return the summary of a block at which the cursor is; made from the block if it is damaged."""
         key, value = self._summaries.item()
         try:
             return decode_summary(key, value)
@@ -187,9 +187,9 @@ class Stored:
         return None if value is None else checksums_of(value)
 
     def blocks_behind_groups(self, blocks_max: int) -> list[Summary]:
-        """Return the summaries of the first blocks behind the last closed group.
+        """Return the summaries of the first blocks after the last closed group.
 
-        Damaged groups behind that one are deleted: they are made anew of what their blocks say.
+        Damaged groups after that one are deleted: they are made anew from their blocks.
         """
         behind = BLOCK_LEVEL
         while self._summaries.last() and self._summaries.key()[:1] == GROUP_LEVEL:
@@ -250,7 +250,7 @@ class Stored:
         cursor = self._transaction.cursor(self._databases["commits"])
         found: list[CommitRecord] = []
         placed = cursor.set_key(commit_key(first))
-        while placed and commit_number(cursor.key()) <= last:  # what lies behind may be damaged
+        while placed and commit_number(cursor.key()) <= last:  # the records after it may be damaged
             found.append(decode_commit(*cursor.item()))
             placed = cursor.delete() and bool(cursor.key())  # which moves to the next one
         if not found or found[-1].last != last:
@@ -279,9 +279,9 @@ class Stored:
         self._kept.keep_new_times(key, times)
 
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
-        """Put something else in the place of what is kept of requests, or delete it, where that is None.
+        """Replace records of requests, or delete those whose new value is None.
 
-        Only where it is still what it was: an old id may be in use again.
+        Only those that are unchanged: an old id may be in use again.
         """
         database = self._databases["requests"]
         for key, value, instead in changes:
@@ -343,7 +343,7 @@ class Stored:
             return None
         try:
             group = decode_summary(*self._summaries.item())
-        except DamagedError:  # nobody goes by it
+        except DamagedError:  # nothing relies on it
             return None
         return group if group.last >= key else None
 
@@ -352,5 +352,5 @@ class Stored:
         self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
 
     def delete_group(self, key: bytes) -> None:
-        """Delete what is stored of a closed group; its blocks are in none then."""
+        """Delete the record of a closed group; its blocks are in no group then."""
         self._transaction.delete(key, db=self._databases["summaries"])

@@ -54,7 +54,7 @@ class Stretches:
 
     @property
     def largest_bytes(self) -> int:
-        """Bytes of the largest one, decompressed, as is said of it."""
+        """Claimed bytes of the largest one, decompressed."""
         return max(raw_bytes for _, raw_bytes, _, _ in self._frames)
 
     def all(self) -> list[str]:

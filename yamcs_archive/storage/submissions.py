@@ -77,9 +77,9 @@ class Waiting(Own[T]):
 
 
 _IDS_BYTES = 2 * 8
-"""The places of an event's id and digest."""
+"""Bytes of the places of an event's id and digest."""
 _SUBMISSION_BYTES = 2_400
-"""What one takes in memory beside its events: ten columns, a future, which has a condition and a lock."""
+"""Bytes of memory of a submission beside its events: ten columns, a future, its condition and lock."""
 
 
 class Submission(NamedTuple):
@@ -87,12 +87,12 @@ class Submission(NamedTuple):
 
     columns: Columns
     size_bytes: int
-    """Of text, for the bounds of a group."""
+    """Bytes of text, for the bounds of a group."""
     answer: Callable[[Outcome], Any]
     future: Future[Any] | Own[Any]
     asked: Asked | None = None
     held_bytes: int = 0
-    """Of memory, for the bound of the queue."""
+    """Bytes of memory, for the bound of the queue."""
 
 
 def held_by(columns: Columns, asked: Asked | None) -> int:
@@ -129,11 +129,14 @@ def tell(submission: Submission, outcome: Outcome) -> None:
 
 
 def begun(future: Future[Any] | Own[Any]) -> bool:
-    """Say that a future's events are being stored now; False when they shall not be: it was ended before."""
+    """Mark a future as running, so that it cannot be cancelled; False if its caller has ended it.
+
+    Then its events are not stored.
+    """
     try:
         return future.set_running_or_notify_cancel()
     except (RuntimeError, InvalidStateError):
-        _log.error("a future of submit() was ended by somebody else; its events are not stored")
+        _log.error("a future of submit() was ended by its caller; its events are not stored")
         return False
 
 
@@ -147,7 +150,7 @@ def fail(group: Sequence[Submission], error: BaseException) -> None:
 
 
 def copied(error: BaseException) -> BaseException:
-    """Return an error like this one, with where it came from."""
+    """Return a copy of an error, with its traceback."""
     copy_ = copy.copy(error).with_traceback(error.__traceback__)
     copy_.__cause__, copy_.__context__ = error.__cause__, error.__context__
     copy_.__suppress_context__ = error.__suppress_context__

@@ -28,9 +28,9 @@ _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
 _HASHED = b"\1"
 _SEARCHED_BYTES_MAX = 1 << 15
-"""Bytes of a summary, times names looked for, up to which they are searched for each name: some 20 us."""
+"""Bytes of a summary times names, up to which it is searched for each name, which takes some 20 us."""
 _SEARCHED_MAX = 256
-"""Names that are looked for so; a summary has a hundred bytes at least."""
+"""Number of names up to which that is done; a summary has at least a hundred bytes."""
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
 
 
@@ -38,19 +38,19 @@ class Wanted(NamedTuple):
     """What a query asks of a block, made once and put to every summary."""
 
     sources: frozenset[bytes] | None
-    """Their names; None: any source."""
+    """The wanted names; None: any source."""
     severities: int
     """A bit for each severity code that is wanted."""
     commits: tuple[int, int] | None = None
     """The least and the greatest number of a commit that is wanted; None: any."""
     hashes: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
-    """Of the names, in order."""
+    """Hashes of the names, in order."""
     searched_names: tuple[bytes, ...] = ()
-    """Names as they stand among names, to be searched for one by one; none where they are many."""
+    """Names as a summary has them, to be searched for one by one; empty if they are many."""
     searched_hashes: tuple[bytes, ...] = ()
 
     def searches(self, there: bytes) -> bool:
-        """Say whether sources are best looked for by searching those bytes for each."""
+        """Return whether it is best to search these bytes for each source."""
         return 0 < len(self.searched_names) * len(there) <= _SEARCHED_BYTES_MAX
 
 
@@ -128,7 +128,7 @@ class Summary(NamedTuple):
 
 
 def _may_be_from(sources: bytes, ask: Wanted) -> bool:
-    """Say whether one of the sources that are wanted may be among those of a summary."""
+    """Return whether one of the wanted sources may be among those of a summary."""
     if sources[:1] != _HASHED:
         if ask.searches(sources):
             return any(name in sources for name in ask.searched_names)
@@ -137,7 +137,7 @@ def _may_be_from(sources: bytes, ask: Wanted) -> bool:
         return any(_has_hash(sources, found) for found in ask.searched_hashes)
     count = (len(sources) - len(_HASHED)) // _HASH_BYTES
     there = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
-    # Both are in order: the fewer are looked up among the more.
+    # Both are in order: the shorter list is looked up in the longer one.
     less, more = (there, ask.hashes) if len(there) < len(ask.hashes) else (ask.hashes, there)
     places = np.minimum(more.searchsorted(less), len(more) - 1)
     return bool((more[places] == less).any())
@@ -207,8 +207,8 @@ def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
     [False, True]
     """
     body = _SEALER.open(key, value)
-    # Most are passed over, by their bytes: those that name no source that is wanted are not decoded. Where
-    # there are many of either, to decode a summary costs less than to search it for each name.
+    # Most are passed over by their bytes: a summary without a wanted source is not decoded. If either has
+    # many names, decoding a summary costs less than searching it for each name.
     if ask is not None and ask.searches(body) and not _names_any(body, ask):
         return None
     found = _decoded(key, body)

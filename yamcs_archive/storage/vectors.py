@@ -163,7 +163,7 @@ class Vectors(NamedTuple):
 
 
 def same(one: Vectors, other: Vectors) -> bool:
-    """Say whether two have the same events, in the same order and of the same commits.
+    """Return whether two have the same events, in the same order and of the same commits.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.columns import prepare

@@ -76,12 +76,12 @@ class Writer:
         self._tasks: deque[Task] = deque()
         self._closing = False
         self._broken: UnavailableError | None = None  # why the thread has ended before close()
-        self._turn: Hold | None = None  # of whoever commits; the committer is theirs
-        self._in_hand: list[Submission] = []  # what the thread has taken and not answered yet
-        self._ended = False  # the thread serves no more tasks
-        self._lock = threading.Lock()  # of the fields above, for moments
-        self._arrived = Signal()  # tells the thread to look
-        self._taken = Bell()  # rings when there may be room for more that waits
+        self._turn: Hold | None = None  # of the thread that commits and may use the committer
+        self._in_hand: list[Submission] = []  # taken by the writer's thread and not answered yet
+        self._ended = False  # True once the writer's thread serves no more tasks
+        self._lock = threading.Lock()  # guards the fields above; held for moments
+        self._arrived = Signal()  # wakes the writer's thread
+        self._taken = Bell()  # rings when there may be room in the queue
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
         self._thread.start()
 
@@ -113,8 +113,8 @@ class Writer:
             # A callback that submits runs where commits are made, so nothing would be taken meanwhile.
             if full and not self._within_callback():
                 return False
-            # First what an interrupt may leave without harm: a look for nothing, bytes counted until the
-            # queue is empty.
+            # An interrupt between these lines does no harm: the thread looks in vain, or bytes are counted
+            # until the queue is empty.
             self._arrived.tell()
             self._waiting_bytes += submission.held_bytes
             self._waiting.append(submission)
@@ -139,7 +139,7 @@ class Writer:
         return waiting.result()
 
     def _commit_alone(self, submission: Submission) -> bool:
-        """Commit and answer on this thread; False, and nothing is stored, where that cannot be."""
+        """Commit and answer on this thread; False if that cannot be: then nothing is stored."""
         mine = Hold()
         settled: Waiting[bool] | None = None
         try:
@@ -153,7 +153,7 @@ class Writer:
         except HandOver:
             return False
         except CommitFailed as failure:
-            # Entered before the turn is given back, so that nobody commits before it is known what is stored.
+            # Entered before the turn is given back: nobody may commit before it is known what is stored.
             settled = self._enter_task(partial(self._settle, failure))
         finally:
             mine.end()
@@ -263,7 +263,7 @@ class Writer:
         try:
             while self._wait_for_work():
                 self._work()
-        except BaseException as error:  # a fault of ours; who waits must hear of it
+        except BaseException as error:  # a fault of ours; all who wait must get it
             _log.critical("the writer's thread ends", exc_info=error)
             self._broken = UnavailableError(
                 f"the writer's thread ended with {error!r}; close the archive and open it again"
@@ -346,8 +346,8 @@ class Writer:
     def _serve(self, group: list[Submission], *, alone: bool = False) -> Waiting[bool] | None:
         """Commit a group and answer it.
 
-        ``alone`` is a caller's own thread: raises HandOver and CommitFailed, and returns what to wait for,
-        once it has given back the turn, before what is known is right again.
+        With ``alone`` it runs on a caller's own thread. Then it raises HandOver and CommitFailed, and what it
+        returns must be waited for once the turn is given back: until then what is known may be wrong.
         """
         reach("group-taken")
         settled: Waiting[bool] | None = None
@@ -383,7 +383,7 @@ class Writer:
         return settled
 
     def _doubt(self, *, alone: bool) -> Waiting[bool] | None:
-        """Have all that is known read anew: until then readers are told of another head than the medium's."""
+        """Have everything known of the store read anew: until then its head may differ from the medium's."""
         if alone:
             return self._enter_task(self._committer.doubt)
         self._committer.doubt()
