@@ -63,7 +63,12 @@ class Arrivals:
             self._waiting[future] = _Wait(commit, until_s)
             if not self._started:
                 self._started = True  # first: two would take each other's bell
-                _thread.start_new_thread(self._run, ())  # as in uninterrupted()
+                try:
+                    _thread.start_new_thread(self._run, ())  # as in uninterrupted()
+                except RuntimeError:  # the next one tries again
+                    self._started = False
+                    del self._waiting[future]
+                    raise
         future.add_done_callback(self._forget)
         self._bell.tell()
         return future

@@ -184,7 +184,8 @@ class SafeFuture(Future[T]):
 def uninterrupted(run: Callable[[], T]) -> T:
     """Run something on a thread to which no KeyboardInterrupt comes; return or raise what it does.
 
-    An interrupt ends the wait for it; what runs goes on to its end.
+    An interrupt ends the wait for it; what runs goes on to its end. Where the system has no thread left, and
+    while the interpreter ends, from Python 3.12 on, it runs on the caller's own.
 
     >>> uninterrupted(lambda: 1 + 1)
     2
@@ -204,7 +205,10 @@ def uninterrupted(run: Callable[[], T]) -> T:
         done.tell()
 
     # Not threading.Thread: an interrupt while it starts could keep the lock that the new thread waits for.
-    _thread.start_new_thread(work, ())
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:  # there is none to be had; an interrupt in what runs is the lesser evil
+        return run()
     done.wait()
     if errors:
         raise errors.pop()
