@@ -35,7 +35,7 @@ from yamcs_archive.storage.directory import (
     rename_instance,
     settle_instances,
 )
-from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
 from yamcs_archive.storage.medium import check_room
 from yamcs_archive.storage.store import LmdbStore
 
@@ -65,6 +65,7 @@ class Archive:
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
+        self._ending: tuple[Instance, ...] = ()  # whose writers are waited for by whoever has the guard
         self._closed = False
 
     @classmethod
@@ -123,7 +124,8 @@ class Archive:
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
         instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
         longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
-        works once it does not), ClosedError, ForkedError.
+        works once it does not), ClosedError, ForkedError. RuntimeError in a callback of ``submit()`` that would
+        have to open it while the archive is closed, or an instance set aside, for that waits for the callback.
 
         >>> Archive.open(directory, readonly=True).instance("nosuch")
         Traceback (most recent call last):
@@ -133,10 +135,24 @@ class Archive:
         check_instance_name(name)
         self._check_usable()
         found = self._instances.get(name)
-        return found or uninterrupted(partial(self._open_instance, name, create=create))
+        if found is not None:
+            return found
+        in_callback = False
+        try:
+            self._refuse_within_callback()
+        except RuntimeError:
+            in_callback = True
+        return uninterrupted(partial(self._open_instance, name, create=create, in_callback=in_callback))
 
-    def _open_instance(self, name: str, *, create: bool) -> Instance:
-        with self._guard:
+    def _open_instance(self, name: str, *, create: bool, in_callback: bool) -> Instance:
+        with ExitStack() as guarded:
+            while not self._guard.acquire(timeout=LOOK_AGAIN_S):
+                if in_callback and self._ending:
+                    raise RuntimeError(
+                        f"a callback of submit() must not open instance {name!r} while the archive is closed or"
+                        " an instance is set aside, which waits for the callback: open it before"
+                    )
+            guarded.callback(self._guard.release)
             self._check_usable()
             found = self._instances.get(name)
             if found is not None:
@@ -202,11 +218,14 @@ class Archive:
                 raise UnknownInstanceError(name, known)
             opened = self._instances.pop(name, None)
             if opened is not None:
+                self._ending = (opened,)
                 try:
                     opened._close()
                 except BaseException:
                     self._instances[name] = opened  # close() will try again
                     raise
+                finally:
+                    self._ending = ()
             stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             kept = next(
                 kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
@@ -274,10 +293,14 @@ class Archive:
         try:
             failed = uninterrupted(self._try_to_close)
         except BaseException:  # an interrupt, which may have come before it began
-            _thread.start_new_thread(self._try_to_close, ())
+            self._close_beside()
             raise
         if failed is not None:
             raise failed
+
+    def _close_beside(self) -> None:
+        with suppress(RuntimeError):  # there is no thread to be had: it ended where it was interrupted
+            _thread.start_new_thread(self._try_to_close, ())
 
     def _try_to_close(self) -> BaseException | None:
         """Close; return what went wrong."""
@@ -294,7 +317,9 @@ class Archive:
             if self._closed:
                 return
             with ExitStack() as closing:  # whatever one of them raises, the others are closed
-                for instance in self._instances.values():
+                self._ending = tuple(self._instances.values())
+                closing.callback(setattr, self, "_ending", ())
+                for instance in self._ending:
                     closing.callback(instance._close)
             if self._lock is not None:
                 self._lock.release()
@@ -308,7 +333,7 @@ class Archive:
             instance._close()
 
     def _refuse_within_callback(self) -> None:
-        for instance in tuple(self._instances.values()):
+        for instance in (*tuple(self._instances.values()), *self._ending):
             instance._store.refuse_within_callback()
 
     def _check_usable(self) -> None:
@@ -326,7 +351,7 @@ class Archive:
         try:
             self.close()
         except BaseException:  # likewise
-            _thread.start_new_thread(self._try_to_close, ())
+            self._close_beside()
             raise
 
     def __repr__(self) -> str:

@@ -374,6 +374,47 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
     ends(lambda: sim.append(Event("z")))
 
 
+@pytest.mark.parametrize("end", ["close", "set_aside"])
+def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
+    archive: Archive, sim: Instance, end: str
+) -> None:
+    acts = {"close": archive.close, "set_aside": lambda: archive.set_aside("sim")}
+    said: list[str] = []
+
+    def callback(_: object) -> None:
+        while not archive._ending:
+            time.sleep(0.001)
+        for act in (lambda: archive.instance("other", create=True), archive.close):
+            try:
+                act()
+            except RuntimeError as error:
+                said.append(str(error))
+
+    with held_up(sim):
+        sim.submit(Event("x")).add_done_callback(callback)
+    ends(acts[end])
+    assert ["must not open" in text for text in said] == [True, False]
+
+
+def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("_thread.start_new_thread", refuse)
+        assert uninterrupted(threading.get_ident) == threading.get_ident()
+        with pytest.raises(RuntimeError):
+            sim.arrival(sim.cursor())
+    future = sim.arrival(sim.cursor())
+    sim.append(Event("x"))
+    future.result(WAIT_S)
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    archive.close()
+    assert archive.closed
+
+
 @contextmanager
 def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
     """Hold the writer's thread before it takes anything; call what this gives to let it go on."""
@@ -545,6 +586,7 @@ def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
         "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
         "opening": directory._locks_guard,
         "the archive's": archive._guard,
+        "renewing": store._renewing,  # type: ignore[attr-defined]
     }
     for lock in locks.values():
         with lock:

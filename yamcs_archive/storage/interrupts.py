@@ -184,7 +184,8 @@ class SafeFuture(Future[T]):
 def uninterrupted(run: Callable[[], T]) -> T:
     """Call ``run`` on a thread to which no KeyboardInterrupt comes; return or raise what it does.
 
-    An interrupt ends the wait; ``run`` itself goes on to its end.
+    An interrupt ends the wait; ``run`` itself goes on to its end. Where the system has no thread left, and
+    while the interpreter ends, from Python 3.12 on, it runs on the caller's own thread.
 
     >>> uninterrupted(lambda: 1 + 1)
     2

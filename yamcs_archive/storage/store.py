@@ -412,6 +412,8 @@ class LmdbStore:
                 self._maintenance.close()
                 self._writer.close()
             self._arrivals.close()
+        else:  # another thread of the parent's may have been renewing at the moment of the fork
+            self._renewing = threading.Lock()
         with self._renewing:
             release(self._environment, readonly=self._writer is None)
             self._closed = True
