@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, servi
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
+from yamcs_archive.mirror.copy import Follower
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
 from yamcs_archive.storage.meta import Mirrored
@@ -316,6 +318,25 @@ def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> Non
         assert process.stderr.read() == ""
         assert process.wait(WAIT_S) == 130
     assert told(tmp_path / "copy") == []
+
+
+def test_ctrl_c_as_soon_as_following_begins_ends_it(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Future[Any]:
+            super().submit(*given, **named)
+            raise KeyboardInterrupt
+
+    def follow(self: Follower, *, once: bool) -> None:
+        told_to_end.append(self._stopping.wait(WAIT_S))
+
+    told_to_end: list[bool] = []
+    monkeypatch.setattr("yamcs_archive.cli.mirror.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(Follower, "run", follow)
+    ran = run("mirror", "http://127.0.0.1:9", "--data", data, "--instance", "sim")
+    assert (ran.status, ran.out, ran.err) == (130, "", "")
+    assert told_to_end == [True]
 
 
 @pytest.mark.parametrize(
