@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.http.feeds import granian_server
 from tests.mirror.test_feed import answer, scripted
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
+from yamcs_archive.mirror.copy import Follower
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
 from yamcs_archive.storage.meta import Mirrored
@@ -92,6 +96,30 @@ def mirroring(url: str, copy: Path, *options: str) -> Iterator[subprocess.Popen[
         process.stderr.close()
 
 
+@dataclass
+class AtHand:
+    """An archive that this process serves: a source that is not to die needs none of its own."""
+
+    port: int
+    held: ExitStack
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self.held.close()
+
+
+@contextmanager
+def at_hand(data: Path, port: int = 0) -> Iterator[AtHand]:
+    """Serve the archive until the block ends."""
+    with ExitStack() as held:
+        archive = held.enter_context(Archive.open(data))
+        archive.instance("sim", create=True)
+        yield AtHand(held.enter_context(granian_server(archive, port)), held)
+
+
 def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
@@ -106,7 +134,7 @@ def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(
         for n in range(5):
             sim.append(Event(f"late {n}", generation_time=-n * 10 - 5))
     copy = tmp_path / "copy"
-    with serving(data) as served:
+    with at_hand(data) as served:
         for _ in range(2):  # again does nothing
             ran = run("mirror", served.url, "--data", copy, "--once")
             assert (ran.status, ran.out) == (0, "")
@@ -158,10 +186,10 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
                 archive.instance("sim").append(Event(message, generation_time=9, reception_time=9))
 
     store("one way")
-    with serving(data) as served:
+    with at_hand(data) as served:
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         port = served.port
-        assert served.stop()[0] == 0
+        served.stop()
     # The source is put back by copying files, which leaves its lineage as it is, and goes another way.
     shutil.rmtree(data)
     shutil.copytree(before, data)
@@ -171,7 +199,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         sim.append(Event("another way", generation_time=9, seq_number=0))
     came = told(copy)
     forget_history(copy)  # else it would be refused before the two meet
-    with serving(data, "--port", port) as served:
+    with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
         assert "one way" in ran.err
@@ -192,7 +220,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
 
 def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    with serving(data) as served:
+    with at_hand(data) as served:
         ran = run("mirror", served.url, "--data", copy, "--instance", "smi", "--once")
         assert (ran.status, ran.out) == (1, "")
         assert f"instance 'smi': is not one of those at {served.url}: sim" in ran.err
@@ -201,7 +229,7 @@ def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Pa
 
 def test_a_slip_in_the_name_of_a_served_copy_ends_the_start(run: Run, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    with serving(data) as served:
+    with at_hand(data) as served:
         refused = launch("--data", copy, "--port", 0, "--instance", "smi", "--mirror-of", served.url)
         out, err = refused.communicate(timeout=WAIT_S)
         assert (refused.returncode, out) == (1, "")
@@ -215,13 +243,13 @@ def test_another_history_and_another_source_and_own_events_are_refused(
     copy = tmp_path / "copy"
     with Archive.open(data) as archive:
         archive.instance("sim").append(Event("first"))
-    with serving(data) as served:
+    with at_hand(data) as served:
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         came = told(copy)
         port = served.port
-        assert served.stop()[0] == 0
+        served.stop()
     shutil.rmtree(data)
-    with serving(data, "--port", port) as served:
+    with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
         assert "OtherHistoryException" in ran.err
@@ -231,7 +259,7 @@ def test_another_history_and_another_source_and_own_events_are_refused(
         ran = run("mirror", served.url, "--data", other, "--once")
         assert ran.status == 1
         assert "events of its own" in ran.err
-    with serving(tmp_path / "third") as served:
+    with at_hand(tmp_path / "third") as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert ran.status == 1
         assert "and of no other" in ran.err
@@ -276,7 +304,7 @@ def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_
     copy = tmp_path / "copy"
     with Archive.open(data) as archive:
         archive.instance("sim").append(Event("first", generation_time=0))
-    with serving(data) as served:
+    with at_hand(data) as served:
         port = served.port
         subprocess.run(
             [sys.executable, "-m", "yamcs_archive", "mirror", served.url, "--data", str(copy), "--once"],
@@ -285,9 +313,9 @@ def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_
             capture_output=True,
             timeout=WAIT_S,
         )
-        assert served.stop()[0] == 0
+        served.stop()
     shutil.rmtree(data)
-    with serving(data, "--port", port) as served:
+    with at_hand(data, port) as served:
         mirror = Served(copy, "--port", 0, "--mirror-of", served.url)
         try:
             assert mirror.process.stderr is not None
@@ -309,13 +337,32 @@ def asked(connection: HTTPConnection, target: str) -> Any:
 
 
 def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> None:
-    with serving(data) as served, mirroring(served.url, tmp_path / "copy") as process:
+    with at_hand(data) as served, mirroring(served.url, tmp_path / "copy") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "sim: 0 events taken over, in step\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == ""
         assert process.wait(WAIT_S) == 130
     assert told(tmp_path / "copy") == []
+
+
+def test_ctrl_c_as_soon_as_following_begins_ends_it(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Future[Any]:
+            super().submit(*given, **named)
+            raise KeyboardInterrupt
+
+    def follow(self: Follower, *, once: bool) -> None:
+        told_to_end.append(self._stopping.wait(WAIT_S))
+
+    told_to_end: list[bool] = []
+    monkeypatch.setattr("yamcs_archive.cli.mirror.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(Follower, "run", follow)
+    ran = run("mirror", "http://127.0.0.1:9", "--data", data, "--instance", "sim")
+    assert (ran.status, ran.out, ran.err) == (130, "", "")
+    assert told_to_end == [True]
 
 
 @pytest.mark.parametrize(
@@ -333,10 +380,10 @@ def test_only_resync_starts_anew_and_keeps_what_was_there(
         with Archive.open(copy) as archive:
             archive.instance("sim", create=True).append(Event("of its own"))
     else:
-        with serving(data) as served:
+        with at_hand(data) as served:
             assert run("mirror", served.url, "--data", copy, "--once").status == 0
             port = served.port
-            assert served.stop()[0] == 0
+            served.stop()
     if what == "another history":
         change_meta(data / "sim", lineage=b"restored")
     elif what == "pruned":
@@ -351,7 +398,7 @@ def test_only_resync_starts_anew_and_keeps_what_was_there(
             for n in range(5 if "grown" in what else 0):
                 archive.instance("sim").append(Event(f"new {n}", source="T", generation_time=n))
     came = told(copy)
-    with serving(data, *(() if what == "events of its own" else ("--port", port))) as served:
+    with at_hand(data, 0 if what == "events of its own" else port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
         assert "--resync" in ran.err.splitlines()[-1]
@@ -370,7 +417,7 @@ def test_events_of_its_own_are_not_served_as_a_copy(data: Path, tmp_path: Path) 
     copy = tmp_path / "copy"
     with Archive.open(copy) as archive:
         archive.instance("sim", create=True).append(Event("of its own"))
-    with serving(data) as served:
+    with at_hand(data) as served:
         refused = launch("--data", copy, "--port", 0, "--mirror-of", served.url)
         said, complaints = refused.communicate(timeout=WAIT_S)
     assert (refused.returncode, said) == (1, "")
@@ -389,23 +436,23 @@ def test_a_cursor_of_an_earlier_version_is_replaced_by_the_next_page(
     store("first")
     shutil.copytree(data, before)
     store("second")
-    with serving(data) as served:
+    with at_hand(data) as served:
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         state, port = state_of(copy), served.port
-        assert served.stop()[0] == 0
+        served.stop()
     forget_history(copy)
     assert state_of(copy) != state
-    with serving(data, "--port", port) as served:
+    with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.err.endswith("in step\n")) == (0, True)
         assert told(copy) == told(data)
         with Archive.open(data, readonly=True) as archive:
             assert state_of(copy).cursor == archive.instance("sim").cursor()
-        assert served.stop()[0] == 0
+        served.stop()
     shutil.rmtree(data)
     shutil.copytree(before, data)
     store("other second")
-    with serving(data, "--port", port) as served:
+    with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert ran.status == 1
         assert "another history since commit 2 or before" in ran.err
@@ -437,7 +484,7 @@ def test_of_what_is_no_archive_no_copy_is_begun(run: Run, tmp_path: Path, named:
 
 def test_before_the_source_answers_nothing_is_made(data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    with serving(data) as served:
+    with at_hand(data) as served:
         port = served.port  # free again in a moment
     refused = launch("--data", copy, "--port", 0, "--instance", "sim", "--mirror-of", served.url)
     said, complaints = refused.communicate(timeout=WAIT_S)
@@ -448,7 +495,7 @@ def test_before_the_source_answers_nothing_is_made(data: Path, tmp_path: Path) -
         assert process.stderr is not None
         assert "trying again" in process.stderr.readline()
         assert not copy.exists()
-        with serving(data, "--port", port):
+        with at_hand(data, port):
             assert process.stderr.readline() == "sim: 0 events taken over, in step\n"
             process.send_signal(signal.SIGINT)
             assert process.wait(WAIT_S) == 130
@@ -463,7 +510,7 @@ def test_ctrl_c_before_the_source_answers_leaves_all_as_it_was(
     if there:
         with Archive.open(copy) as archive:
             archive.instance("sim", create=True).append(Event("of its own"))
-    with serving(data) as served:
+    with at_hand(data) as served:
         gone = served.url
     with mirroring(gone, copy, "--resync", "--once") as process:
         assert process.stderr is not None

@@ -298,10 +298,10 @@ def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Itera
 
 
 @contextmanager
-def granian_server(archive: Archive) -> Iterator[int]:
-    """Serve ASGI with granian on a free port of loopback."""
-    listening = bind("127.0.0.1", 0)
-    port: int = listening.getsockname()[1]
+def granian_server(archive: Archive, port: int = 0) -> Iterator[int]:
+    """Serve ASGI with granian on a port of loopback, by default a free one."""
+    listening = bind("127.0.0.1", port)
+    port = listening.getsockname()[1]
     listen(listening)
     app = create_asgi_app(archive)
 
