@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.http.feeds import granian_server
 from tests.mirror.test_feed import answer, scripted
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
+from yamcs_archive.cli.main import main
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
@@ -316,6 +319,27 @@ def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> Non
         assert process.stderr.read() == ""
         assert process.wait(WAIT_S) == 130
     assert told(tmp_path / "copy") == []
+
+
+def test_ctrl_c_while_the_thread_is_started_leaves_none_that_follows(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Thread.start
+    followers: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        begun(thread)
+        if thread.name.startswith(("ThreadPoolExecutor", "yamcs-archive-mirror")):
+            followers.append(thread)
+            raise KeyboardInterrupt
+
+    with Archive.open(data) as archive, granian_server(archive) as port:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        status = main(["mirror", f"http://127.0.0.1:{port}", "--data", str(tmp_path / "copy")])
+        monkeypatch.undo()
+        (follower,) = followers
+        follower.join(WAIT_S)
+        assert (status, follower.is_alive()) == (130, False)
 
 
 @pytest.mark.parametrize(
