@@ -397,3 +397,10 @@ def test_ctrl_c_is_quiet(data: Path, tmp_path: Path) -> None:
         os.close(ours)
         os.close(theirs)
         ready.unlink()
+
+
+def test_a_file_that_cannot_be_read_is_named_first(run: Run, data: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "nosuch.jsonl"
+    for path, why in ((missing, "No such file or directory"), (tmp_path, "Is a directory")):
+        done = run("events", "import", path, "--format", "jsonl", "--data", data)
+        assert (done.status, done.err) == (1, f"yamcs-archive: {path}: {why}\n")

@@ -6,9 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -25,8 +25,8 @@ from tests.mirror.test_feed import answer, scripted
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
+from yamcs_archive.cli.main import main
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
-from yamcs_archive.mirror.copy import Follower
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
 from yamcs_archive.storage.meta import Mirrored
@@ -346,23 +346,25 @@ def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> Non
     assert told(tmp_path / "copy") == []
 
 
-def test_ctrl_c_as_soon_as_following_begins_ends_it(
-    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_while_the_thread_is_started_leaves_none_that_follows(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(ThreadPoolExecutor):
-        def submit(self, *given: Any, **named: Any) -> Future[Any]:
-            super().submit(*given, **named)
+    begun = threading.Thread.start
+    followers: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        begun(thread)
+        if thread.name.startswith(("ThreadPoolExecutor", "yamcs-archive-mirror")):
+            followers.append(thread)
             raise KeyboardInterrupt
 
-    def follow(self: Follower, *, once: bool) -> None:
-        told_to_end.append(self._stopping.wait(WAIT_S))
-
-    told_to_end: list[bool] = []
-    monkeypatch.setattr("yamcs_archive.cli.mirror.ThreadPoolExecutor", Interrupted)
-    monkeypatch.setattr(Follower, "run", follow)
-    ran = run("mirror", "http://127.0.0.1:9", "--data", data, "--instance", "sim")
-    assert (ran.status, ran.out, ran.err) == (130, "", "")
-    assert told_to_end == [True]
+    with Archive.open(data) as archive, granian_server(archive) as port:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        status = main(["mirror", f"http://127.0.0.1:{port}", "--data", str(tmp_path / "copy")])
+        monkeypatch.undo()
+        (follower,) = followers
+        follower.join(WAIT_S)
+        assert (status, follower.is_alive()) == (130, False)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.limits import STREAMS_MAX
+from yamcs_archive.storage import query as query_module
 
 GETS = [path.replace("{instance}", "sim") for path, methods in DOCUMENT["paths"].items() if "get" in methods]
 POSTS = [
@@ -65,6 +66,36 @@ def test_a_head_waits_for_nothing(send: Feed, sim: Instance) -> None:
     answer = send("HEAD", f"{EVENTS}:changes?wait=300")
     assert (answer.status, answer.body) == (200, b"")
     assert time.monotonic() - begun < 200  # not the 300 seconds
+
+
+@pytest.mark.parametrize(
+    ("query", "length"), [("", True), ("?source=S", True), ("?filter=b", False), ("?q=a%25b", False)]
+)
+def test_a_head_of_a_count_reads_no_history(
+    archive: Archive, filled: Instance, monkeypatch: pytest.MonkeyPatch, query: str, length: bool
+) -> None:
+    read: list[Any] = []
+    real = query_module.places_of
+
+    def watched(*given: Any) -> Any:
+        read.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(query_module, "places_of", watched)
+
+    def asked(method: str, query: str) -> Response:
+        call = Core(archive).begin(Head(method, f"{EVENTS}:count", query))
+        assert isinstance(call, Call)
+        answer = call.run(b"")
+        assert isinstance(answer, Response)
+        return answer
+
+    answer = asked("HEAD", query[1:])
+    assert (answer.status, answer.body, answer.length_known) == (200, b"", length)
+    assert read == []
+    assert asked("HEAD", "filter=%28").status == 400
+    assert asked("GET", query[1:]).status == 200
+    assert bool(read) == (not length)
 
 
 def test_a_head_of_an_export_reads_nothing_and_takes_no_place_of_a_stream(

@@ -92,13 +92,16 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     except BrokenPipeError:
         leave_stdout()  # whoever read our output has seen enough
         return _FAILED
-    except (ArchiveError, OSError) as error:
+    except OSError as error:
+        whole = error.strerror is not None and error.filename is not None
+        return _complain(f"{error.filename}: {error.strerror}" if whole else error, _FAILED)
+    except ArchiveError as error:
         return _complain(error, _FAILED)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
 
 
-def _complain(error: Exception, status: int) -> int:
+def _complain(error: Exception | str, status: int) -> int:
     complain(" ".join(str(error).splitlines()))  # one line, whatever the error quotes
     return status

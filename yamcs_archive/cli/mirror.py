@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, wait
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.errors import RemoteError
@@ -24,6 +25,10 @@ EPILOG = """examples:
   yamcs-archive mirror http://ops:8090 --data copy --instance simulator --once
   yamcs-archive mirror http://ops:8090 --data copy --instance simulator --resync
 """
+_LOOK_S = 0.5
+"""Seconds until Ctrl-C is looked for at the latest."""
+_STOP_S = 5.0
+"""Seconds that the step under way may take to end."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,13 +91,29 @@ def run(options: argparse.Namespace) -> int:
 def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, login: Login | None) -> None:
     copy = archive.instance(name, create=True)
     follower = Follower(Feed(url, name, login), copy, begin_mirror(copy, url, name), Sayer(_say))
-    # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken.
-    # Where it comes as soon as the follower has begun, the pool's end would wait for one that was not stopped.
-    with ThreadPoolExecutor(1) as pool:
+    done: Future[None] = Future()
+
+    def follow() -> None:
         try:
-            pool.submit(follower.run, once=options.once).result()
-        finally:
-            follower.stop()
+            follower.run(once=options.once)
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken. It
+    # may come while the other one is being started, so that one is told to stop whatever is known of it, and
+    # the process waits at its end for no thread that was not.
+    thread = threading.Thread(target=follow, name="yamcs-archive-mirror", daemon=True)
+    try:
+        thread.start()
+        # At intervals: a signal just before a wait without an end would be looked at after that only.
+        while not wait([done], _LOOK_S).done:
+            pass
+        done.result()
+    finally:
+        follower.stop()
+        wait([done], _STOP_S)
 
 
 def _show(error: OutOfStepError) -> None:

@@ -93,6 +93,9 @@ def count_events_posted(request: Request) -> Response:
 
 
 def _counted(request: Request, asked: Selection) -> Response:
+    if request.head_only and asked.count_reads:
+        asked.count(request.instance(), lambda: True)  # refuses what is wrong, and reads nothing
+        return Response(200, (("content-type", request.media),))
     count = asked.count(request.instance(), request.given_up)
     if request.media == PROTOBUF:
         return reply(PROTOBUF, today.CountEventsResponse(count=count).SerializeToString())

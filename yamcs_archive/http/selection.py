@@ -97,6 +97,12 @@ class Selection(NamedTuple):
             return instance.count(**self._asked(), given_up=given_up)
         return sum(len(events.messages) for events in self.batches(instance, given_up))
 
+    @property
+    def count_reads(self) -> bool:
+        """Whether history must be read to count: for all but all events, and all of some sources."""
+        decides = self.start, self.stop, self.min_severity, self.pattern, self.filter
+        return any(one is not None for one in decides)
+
     def _asked(self) -> dict[str, Any]:
         return {
             "start": self.start,
