@@ -32,7 +32,7 @@ _KEPT_HOSTS = 256
 class Hosts:
     """The names that are accepted. Raises InvalidInputError for a value that is no name, and for ``*``.
 
-    An allowed host that begins with a dot stands for the name after the dot and for all that end with it. The
+    An allowed host that begins with a dot means the name after the dot and all names that end with it. The
     hosts of ``origins`` are accepted as well.
 
     >>> hosts = Hosts(["archive.example", ".ops.example"])
