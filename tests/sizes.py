@@ -1,7 +1,7 @@
 """At which sizes the code changes its mind: one table of thresholds, and events of any such size.
 
-1. A threshold is named by its module and its name there, and its value is read from there: a changed
-   value moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
+1. A threshold is named by its module and its name there, and its value is read from there: a changed value
+   moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
    in no table here.
 2. Each threshold is tried one below, at it and one above.
 """
