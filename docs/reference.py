@@ -26,7 +26,7 @@ says why; 2 the command line is wrong or does not say enough; 130 interrupted wi
 colours. Where stdout is closed, or its reader is gone, a command that has something to print ends with 1,
 without a word. `python -m yamcs_archive` is the same command.
 
-Options have the names below and no abbreviations. A value that begins with a dash is taken as it stands, as
+Options have the names below and no abbreviations. A value that begins with a dash is taken as it is, as
 in `--filter -wheel`, unless it is the name of an option of the command: then write `--filter=-f`.
 
 Where a command looks: `--data DIR` or `--url URL`, else `YAMCS_ARCHIVE_DATA`, else `YAMCS_ARCHIVE_URL`. A

@@ -1,6 +1,6 @@
 """At which sizes the code changes its mind: one table of thresholds, and events of any such size.
 
-1. A threshold is named by its module and its name there, and its value is read from there: who changes it
+1. A threshold is named by its module and its name there, and its value is read from there: a changed value
    moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
    in no table here.
 2. Each threshold is tried one below, at it and one above.
@@ -61,10 +61,10 @@ EVENTS = (
     "wire.instants._FEW",
     "wire.many.Kept._KEPT_MAX",
 )
-"""Of how many events of a batch, a read or a block the code does something else."""
+"""Numbers of events of a batch, a read or a block at which the code changes."""
 
 MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "limits.EXCHANGE_EVENTS_MAX", "limits.ROWS_MAX")
-"""The same of so many that only the long tests reach them."""
+"""The same, too large for all but the long tests."""
 
 COMMITS = (
     "limits.PACK_COMMITS_MAX",
@@ -73,7 +73,7 @@ COMMITS = (
     "storage.counting._RECORDS_MAX",
     "storage.packing._RECORDS_READ_MAX",
 )
-"""Of how many commits."""
+"""Numbers of commits."""
 
 BLOCKS = (
     "limits.GROUP_BLOCKS_MAX",
@@ -84,7 +84,7 @@ BLOCKS = (
     "storage.kept._TIMES_KEPT_MAX",
     "storage.renewing._LOOKED_AT_ONCE",
 )
-"""Of how many blocks."""
+"""Numbers of blocks."""
 
 SOURCES = (
     "storage.counting._SOURCES_FEW",
@@ -93,7 +93,7 @@ SOURCES = (
     "storage.summaries._NAMES_MAX",
     "storage.summaries._SEARCHED_MAX",
 )
-"""Of how many sources, of events or asked for."""
+"""Numbers of sources, of events or asked for."""
 
 TEXTS = (
     "limits.BLOCK_TEXT_BYTES_MAX",
@@ -116,7 +116,7 @@ TEXTS = (
     "wire.batch._PIECE_BYTES_MAX",
     "wire.batch._PIECE_BYTES_MIN",
 )
-"""Of how many bytes of text, of one event or of several together."""
+"""Bytes of text, of one event or of several together."""
 
 OTHERS = (
     # What one value may be; tests/test_event.py and those of the doors try each bound.

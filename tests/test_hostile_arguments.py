@@ -1,4 +1,4 @@
-"""Whatever a public function is given: it works, or an error of ours comes at once, with field and value."""
+"""Any argument of a public function: it works, or one of our errors comes at once, with field and value."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_relative_path_in_a_directory_that_was_removed_is_told(tmp_path: Path)
         tmp_path / "gone",
     )
     assert printed == (
-        "arch: the directory that this process is in was removed; give a path that begins with /\n"
+        "arch: the current directory of this process was removed; give a path that begins with /\n"
     )
 
 

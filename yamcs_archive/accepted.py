@@ -1,9 +1,9 @@
 """Events and keys as callers give them -> with exact types, and checked; pure.
 
 1. Fields that plainly are ints, texts or severities (:mod:`~yamcs_archive.scalars`) are taken as such, by
-   every way in and however many come at once.
-2. What has exact types, as nearly everything has, is checked as it is: a closer look is taken only at what
-   was refused.
+   every way in, and however many events come at once.
+2. Events of exact types, which nearly all have, are checked as they are. Only refused ones are looked at more
+   closely.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLAIN_FIELDS: tuple[tuple[Callable[[object], object], tuple[str, ...]], ...] = 
 
 
 def plain_severity(value: object, field: str = "severity") -> Severity:
-    """Return a severity that is given as one, or as its number; ``field`` is named where it is neither.
+    """Return a severity that is given as one, or as its number; an error names ``field``.
 
     >>> plain_severity(2), plain_severity(Severity.INFO)
     (<Severity.WARNING: 2>, <Severity.INFO: 0>)
@@ -57,7 +57,7 @@ def plain_event(event: Event) -> Event:
             if (exact := plain(value)) is not value:
                 found[name] = exact
     if type(event.severity) is not Severity:
-        with suppress(InvalidInputError):  # whoever checks says so, of the event that was given
+        with suppress(InvalidInputError):  # the check that follows names it, with the event as it was given
             found["severity"] = plain_severity(event.severity)
     if type(event.extra) is dict and set(map(type, chain(event.extra, event.extra.values()))) - {str}:
         found["extra"] = {plain_text(name): plain_text(value) for name, value in event.extra.items()}
@@ -65,7 +65,7 @@ def plain_event(event: Event) -> Event:
 
 
 def validated(event: Event) -> Event:
-    """Return the event as it is to be stored, its times and number apart; raises as :func:`validate` does.
+    """Return the event as it is to be stored, except its times and number; raises as :func:`validate` does.
 
     >>> validated(Event("Boot", severity=2)).severity
     <Severity.WARNING: 2>

@@ -79,8 +79,8 @@ class Archive:
     ) -> Self:
         """Open the archive in a directory, made when absent (unless ``readonly``).
 
-        ``path`` may begin with ``~``. It leads to the same directory from here on, whatever directory the
-        process changes to.
+        ``path`` may begin with ``~``. It leads to the same directory even when the process changes its
+        current directory.
 
         ``holder`` is told to others who try to write to it meanwhile, beside the process id: an
         address, for instance.
@@ -89,7 +89,7 @@ class Archive:
         NotAnArchiveError for a directory that holds something else or lies on a network file system,
         FormatVersionError when an instance was written by a newer version, OutOfSpaceError and
         UnavailableError (no right to it, too many open files) where the system refuses: then nothing is
-        locked, and the same call works once it does not. InvalidInputError for what is no path.
+        locked, and the same call works once it does not. InvalidInputError for a value that is no path.
 
         >>> Archive.open(directory, readonly=True).readonly
         True
@@ -249,12 +249,12 @@ class Archive:
         return instance_names(self.path)
 
     def check_writable(self) -> None:
-        """Raise what an append would meet now, as far as that can be told without one; it takes some 20 us.
+        """Raise the error that an append would meet now, as far as it shows without one; this takes 20 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left for the files, or
-        below the process's limit of a file's size, GoneError when the directory or an instance that is open
-        is no longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. Instances
-        that are copies of served ones are no fault, see
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
+        or below the process's limit of a file's size, GoneError when the directory or an open instance is no
+        longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. An instance that
+        is a copy of a served one raises nothing here; see
         :meth:`Instance.check_writable <yamcs_archive.Instance.check_writable>`.
 
         >>> Archive.open(directory).check_writable()
@@ -275,9 +275,9 @@ class Archive:
     def close(self) -> None:
         """Commit what was appended, stop the writers and give the directory free; idempotent.
 
-        An interrupt ends the wait for it, and it goes on; :meth:`open` waits for its end. Only one that comes
-        as this or ``__exit__`` begins keeps it from beginning. Where closing an instance fails the others are
-        closed all the same. In both cases this may be called again.
+        An interrupt ends the wait, and closing itself goes on; :meth:`open` waits for its end. Only one
+        at the very first step of this or of ``__exit__`` keeps it from beginning. If closing one instance
+        fails, the others are closed all the same. In both cases this may be called again.
 
         >>> archive = Archive.open(directory)
         >>> archive.close()
@@ -290,7 +290,7 @@ class Archive:
             return
         self._refuse_within_callback()
         if self._lock is not None:
-            self._lock.releasing = True  # an opening that comes next waits
+            self._lock.releasing = True  # the next opening waits
         try:
             failed = uninterrupted(self._try_to_close)
         except BaseException:  # an interrupt, which may have come before it began
@@ -317,7 +317,7 @@ class Archive:
         with self._guard:
             if self._closed:
                 return
-            with ExitStack() as closing:  # whatever one of them raises, the others are closed
+            with ExitStack() as closing:  # if one of them raises, the others are closed
                 self._ending = tuple(self._instances.values())
                 closing.callback(setattr, self, "_ending", ())
                 for instance in self._ending:
@@ -351,7 +351,7 @@ class Archive:
     ) -> None:
         try:
             self.close()
-        except BaseException:  # likewise
+        except BaseException:  # as in close()
             self._close_beside()
             raise
 

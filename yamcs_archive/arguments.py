@@ -1,7 +1,7 @@
-"""What the library's users hand over beside events: checked at once, and returned with exact types; pure.
+"""Arguments of the library's functions, other than events: checked at once, returned with exact types; pure.
 
-Each function names the field and the value in what it raises, so that nobody meets an error of Python's own,
-or one that comes only when the first event is asked for.
+Each error names the field and the value. So no caller gets an error of Python's own, or an error that comes
+only with the first event.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from yamcs_archive.scalars import plain_int, plain_text
 T = TypeVar("T")
 
 COUNT_MAX = 2**63 - 1
-"""No count is larger: Python's own end at it, and so do the numbers of the medium."""
+"""The largest count: Python's own counts end there, and so do the numbers on the medium."""
 
 
 def whole(field: str, value: object, low: int, high: int) -> int:
@@ -85,13 +85,13 @@ def names(field: str, values: object) -> frozenset[str]:
     try:
         if list(map(type, listed)).count(str) == len(listed) and "".join(listed).encode() is not None:
             return frozenset(listed)  # thousands take a millisecond so
-    except UnicodeEncodeError:  # one of them, and text() says which
+    except UnicodeEncodeError:  # one of them; text() names it
         pass
     return frozenset(text(field, name) for name in listed)
 
 
 def several(field: str, values: object, what: str) -> Iterable[Any]:
-    """Return what can be iterated over; ``what`` it should be is said otherwise.
+    """Return an iterator over ``values``; the error says ``what`` they should be.
 
     >>> several("events", 5, "events")
     Traceback (most recent call last):
@@ -99,7 +99,7 @@ def several(field: str, values: object, what: str) -> Iterable[Any]:
     yamcs_archive.errors.InvalidInputError: events 5: must be an iterable of events
     """
     try:
-        return iter(values)  # type: ignore[call-overload,no-any-return]  # it says whether it is one
+        return iter(values)  # type: ignore[call-overload,no-any-return]  # iter() raises if it is not
     except TypeError:
         raise InvalidInputError(field, values, f"must be an iterable of {what}") from None
 

@@ -10,7 +10,7 @@
     │   ├── ExpiredError                   older than the prune horizon: .offered
     │   ├── RequestIdError                 a request's id was used for something else: .request_id
     │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
-    │   ├── OtherHistoryError              a cursor of another lineage, or of what is not there any more
+    │   ├── OtherHistoryError              a cursor of another lineage, or of a commit that is gone
     │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
     │   ├── InstanceExistsError            an instance of that name is already there
     │   └── ReadOnlyError                  opened for reading, asked to write
@@ -74,7 +74,7 @@ def shown(value: object, length_max: int = 80) -> str:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     except RecursionError:
         text = f"a deeply nested {type(value).__name__}"
-    except Exception:  # an int of 5,000 digits, or a class whose repr fails: it must not hide the error
+    except Exception:  # an int of 5,000 digits, or a class whose repr fails, must not hide the error
         text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
 
@@ -126,7 +126,7 @@ class FilterError(InvalidInputError):
 
 
 class BadCursorError(InvalidInputError):
-    """Not a cursor of this archive's making."""
+    """Not a cursor that this archive can have given out."""
 
 
 class RefusedError(ArchiveError):
@@ -183,8 +183,8 @@ class NumbersExhaustedError(RefusedError):
 class OtherHistoryError(RefusedError):
     """The cursor is of another history: the archive was created anew, restored or salvaged since.
 
-    Or put back to an older state, by copying its files: then ``commit`` is the number of the commit that the
-    cursor stands at, which is another one here, or is not there. Else it is None.
+    Or its files were put back to an older state: then ``commit`` is the number of the cursor's commit, which
+    is missing here or is another one. Otherwise it is None.
 
     >>> print(OtherHistoryError(100))
     this archive has another history since commit 100 or before (it was put back ...); start again ...
@@ -273,7 +273,7 @@ class ClosedError(UnavailableError):
 class ReplacedError(ClosedError):
     """Another instance is in the place of the one that was read, or it was put back from elsewhere.
 
-    What was under way ends with this; what is begun now reads the instance that is there.
+    What was under way ends with this error; what is begun now reads the instance that is there.
     """
 
     def __init__(self, path: str) -> None:
@@ -288,8 +288,8 @@ class ReplacedError(ClosedError):
 class GoneError(UnavailableError):
     """A file or folder that was opened is no longer at its path: removed, moved or replaced; ``reason`` says.
 
-    Whoever appends is not told that it is stored, for the next program that opens the path would not find it.
-    Once it is back at its path, all goes on; else close the archive and open it again.
+    Nothing is acknowledged then, because the next program that opens the path would not find it. Once it is
+    back at its path, everything goes on; otherwise close the archive and open it again.
     """
 
     def __init__(self, path: str, reason: str) -> None:

@@ -107,9 +107,9 @@ AS_SHOWN: dict[Severity, Severity] = dict(zip(Severity, Severity, strict=True)) 
 }
 """Each severity as it is read from an answer of the events API, which shows ERROR as SEVERE.
 
-Those of these two are equal to the severity in all respects and are stored as it; they are told by their
-identity, for which :func:`same_content` and the digests of requests alone ask. So an event carries with its
-severity, through every queue and column, that whoever sends it cannot know which of the two was stored.
+The objects of these two equal the severity in all respects and are stored as it. They are known by their
+identity, which only :func:`same_content` and the digests of requests look at. So the severity itself says,
+through every queue and column, that the sender of the event cannot know which of the two was stored.
 """
 
 
@@ -214,19 +214,19 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def time(self) -> datetime | None:
         """The generation time as an aware datetime in UTC; None while it is not filled in.
 
-        Raises :class:`~yamcs_archive.errors.BadTimeError` for one that could not be stored.
+        Raises :class:`~yamcs_archive.errors.BadTimeError` for a time that could not be stored.
         """
         if self.generation_time is None:
             return None
         instant = plain_int(self.generation_time)
         _check_int("generation_time", instant, TIME_MIN_US, TIME_MAX_US, BadTimeError)
-        return to_datetime(instant)  # type: ignore[arg-type]  # what was checked is an int
+        return to_datetime(instant)  # type: ignore[arg-type]  # it was checked to be an int
 
 
 def same_content(stored: Event, offered: Event) -> bool:
     """Say whether two events of one key are the same event: all but reception time and user are equal.
 
-    A retry arrives later and perhaps under another login; neither makes it another event. Of one that was
+    A retry arrives later and perhaps under another login; neither makes it another event. If it was
     offered as an answer showed it (:data:`AS_SHOWN`), ERROR and SEVERE are the same.
 
     >>> same_content(Event("a", reception_time=1), Event("a", reception_time=2))
@@ -247,7 +247,7 @@ def same_content(stored: Event, offered: Event) -> bool:
 
 
 EXTRA_PAIR_BYTES = 128
-"""What a name and a value of ``extra`` take in memory beside their texts: a text of 256 KiB may be 80,000."""
+"""Bytes of memory of a pair of ``extra`` beside its texts: 256 KiB of text may be 80,000 pairs."""
 
 
 def _shown_alike(stored: Severity, offered: Severity) -> bool:
@@ -255,9 +255,9 @@ def _shown_alike(stored: Severity, offered: Severity) -> bool:
 
 
 def event_bytes(event: Event) -> int:
-    """Return about how many bytes an event takes, for budgets.
+    """Return about the number of bytes of an event, for budgets.
 
-    Its text, of which a character counts as one, and what the pairs of ``extra`` take beside theirs.
+    A character of text counts as one, and each pair of ``extra`` as :data:`EXTRA_PAIR_BYTES` more.
 
     >>> event_bytes(Event("abc", source="S", extra={"a": "bc"})) == 7 + EXTRA_PAIR_BYTES
     True

@@ -113,10 +113,10 @@ class Instance:
         return self._store.append(columns, _appended, asked((event,), request_id))
 
     def check_writable(self) -> None:
-        """Raise what an append would meet now, as far as that can be told without one; it takes some 10 us.
+        """Raise the error that an append would meet now, as far as it shows without one; this takes 10 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left for the file, or
-        below the process's limit of a file's size, GoneError when it is no longer at its path, or the
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
+        or below the limit of a file's size, GoneError when the file is no longer at its path, or the
         archive's lock was removed, MirrorError, ReadOnlyError, ClosedError, ForkedError.
 
         >>> sim.check_writable()
@@ -301,11 +301,12 @@ class Instance:
         filter: str | Filter | None = None,  # as the API calls it
         given_up: Callable[[], bool] | None = None,
     ) -> int:
-        """Return how many events :meth:`events` gives for the same arguments.
+        """Return the number of events that :meth:`events` gives for the same arguments.
 
-        Of all events, or of all of some sources, the number is known, and nothing is read for it. Else what
-        decides is read: times, sources and severities take some nanoseconds an event, a text more, a filter
-        that needs whole events some microseconds. Once ``given_up`` says True, counting ends where it is.
+        The number of all events, or of all events of some sources, is known without reading. Otherwise the
+        fields that decide are read: times, sources and severities take some nanoseconds an event, a text
+        more, a filter that needs whole events some microseconds. Once ``given_up`` returns True, counting
+        ends.
 
         Raises as :meth:`events` does.
 
@@ -449,8 +450,8 @@ class Instance:
 
         Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
         last cursor for what came meanwhile. A cursor stays valid across restarts,
-        sealing and compaction. It knows the commit that it stands at: once the archive was put back to an
-        older state and has another commit there, or none, it is refused.
+        sealing and compaction. It has a fingerprint of its commit: if the archive is put back to an older
+        state, and then has another commit or none in that place, the cursor is refused.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -520,10 +521,10 @@ class Instance:
         return self._store.cursor()
 
     def renewed(self, cursor: str) -> str:
-        """Return a cursor of the same place that knows its history, for one of an earlier version.
+        """Return a cursor of the same place with a fingerprint of its commit, for one of an earlier version.
 
-        From such a one it cannot be told whether the archive was put back to an older state since it was
-        given out. One that knows its history comes back as it is, unchecked. Raises as :meth:`changes` does.
+        An old cursor does not show whether the archive was put back to an older state since it was given out.
+        A cursor with a fingerprint is returned as it is, unchecked. Raises as :meth:`changes` does.
 
         >>> sim.renewed(sim.cursor()) == sim.cursor()
         True
@@ -580,7 +581,7 @@ def _query(
 
 
 def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
-    """Return time and events of a commit that is to be taken over; InvalidInputError for what is none."""
+    """Return time and events of a commit to take over; InvalidInputError for a value that is no commit."""
     try:
         made, supply = commit.time, commit.events
     except Exception:  # whatever it is

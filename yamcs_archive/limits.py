@@ -47,8 +47,8 @@ GATHERED_BYTES_MAX = 1 << 20
 batches, each with a chunk of its own. Ten thousand events of the usual length have less."""
 
 QUEUED_BYTES_MAX = 32 << 20
-"""Bytes of memory that what waits for the writer may take, some 11,000 single events; beyond it callers are
-held back before they queue more."""
+"""Bytes of memory of what waits for the writer, some 11,000 single events; beyond it callers wait before they
+queue more."""
 
 CONFLICTS_KEPT_MAX = 1_000
 """Conflicts that ``append_many`` and a batch answer in full; the rest are counted."""
@@ -110,11 +110,11 @@ BLOCK_EVENTS_LIMIT = 1 << 16
 """Events that a block may say it holds before it is called damaged."""
 
 BLOCK_FRAME_BYTES_MAX = 16 << 20
-"""Bytes of a frame before it is compressed: what is to be written is cut within it."""
+"""Largest frame that is written, in bytes before it is compressed; more is cut into several."""
 
 BLOCK_FRAME_READ_BYTES_MAX = 1 << 30
-"""Bytes that a frame may say it has decompressed, once its checksum was found right: 1 GiB. Versions before
-the first release wrote some above 16 MiB, of large late events; they are read, and cut anew."""
+"""Largest frame that is read, in bytes when decompressed, after its checksum was found right: 1 GiB. Versions
+before the first release wrote some above 16 MiB, of large late events; they are read, and cut anew."""
 
 RUN_EVENTS_MIN = 256
 """New events in a row that are written as blocks at once; fewer become rows, and blocks when sealed."""

@@ -1,7 +1,8 @@
-"""Who asks a served archive, and where: HTTP Basic credentials, and URLs that hold none.
+"""Credentials for a served archive (HTTP Basic), and URLs, which have none.
 
 1. A password is no part of a URL, nor of any text: URLs are stored, shown and logged.
-2. A password goes to the origin (scheme, host, port) that it was given for, whatever a server redirects to.
+2. A password goes only to the origin (scheme, host, port) that it was given for, whatever a server redirects
+   to.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 def without_user(text: str) -> str:
-    """Return text to be shown in the place of a URL: nothing of it that may be a user or a password.
+    """Return a URL to be shown, without anything in it that may be a user or a password.
 
     >>> without_user("http://ada:secret@ops.example")
     'http://…@ops.example'
@@ -37,8 +38,8 @@ def without_user(text: str) -> str:
 def check_url(text: str, name: str = "url") -> str:
     """Return ``text`` if it is the URL of a served archive, without a user, a query and a fragment.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` that names ``name``, and shows nothing of the text
-    that may be a password.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` that names ``name``, and shows nothing that
+    may be a password.
 
     >>> check_url("https://ops.example/archive/")
     'https://ops.example/archive/'
@@ -54,7 +55,7 @@ def check_url(text: str, name: str = "url") -> str:
             rule = "has a user in it; give the URL without, and --user NAME"
             raise InvalidInputError(name, value, rule)
         whole = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")  # as a look-up of the name does
+        (parts.hostname or "").encode("idna")  # as looking up the name does
     except InvalidInputError:
         raise
     except ValueError:  # brackets, a port or a name that are none
@@ -69,7 +70,7 @@ def check_url(text: str, name: str = "url") -> str:
 
 
 def is_open(url: str) -> bool:
-    """Return whether what is sent to a URL can be read on the way: plain HTTP to another machine.
+    """Return whether a request to a URL can be read on the way: plain HTTP to another machine.
 
     >>> is_open("http://ops.example"), is_open("https://ops.example"), is_open("http://[::1]:8090")
     (True, False, False)
@@ -87,7 +88,8 @@ def is_open(url: str) -> bool:
 class Login:
     """A user and a password, for HTTP Basic (RFC 7617, in UTF-8).
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for what cannot be sent, and shows no password.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for values that cannot be sent;
+    it shows no password.
 
     >>> login = Login("ada", "secret")
     >>> login, login.header
@@ -124,18 +126,18 @@ def open_url(
     """
     answer: http.client.HTTPResponse
     if login is None:
-        answer = urllib.request.urlopen(request, timeout=timeout_s)  # its scheme was looked at: check_url
+        answer = urllib.request.urlopen(request, timeout=timeout_s)  # check_url checked its scheme
         return answer
-    # Unredirected: urllib hands every other header on, to whatever host.
+    # Unredirected: urllib passes every other header on, to any host.
     request.add_unredirected_header("Authorization", login.header)
     answer = urllib.request.build_opener(_SameOrigin(login)).open(request, timeout=timeout_s)
     return answer
 
 
 def advice(status: int, login: Login | None, words: str = "") -> str:
-    """Return what to do about a refusal, to be put after its text; "" for what no login would change.
+    """Return what to do about a refusal, to be put after its text; "" if no login would change it.
 
-    ``words`` are the server's own for a 403: where it has some they say why.
+    ``words`` are the server's own for a 403: if it has some they say why.
 
     >>> advice(401, None), advice(404, None)
     ('; it asks for a user and a password: give --user NAME', '')

@@ -87,8 +87,8 @@ class Offered(NamedTuple):
 
     @property
     def text_bytes(self) -> int:
-        """About how many bytes they take, for budgets, as :func:`~yamcs_archive.event.event_bytes` counts;
-        types and users, of which there are few different ones, apart.
+        """About the number of their bytes, for budgets, as :func:`~yamcs_archive.event.event_bytes` counts,
+        without types and users, of which there are few different ones.
 
         >>> from yamcs_archive.event import EXTRA_PAIR_BYTES
         >>> Offered.of([Event("abc", extra={"a": "bc"})]).text_bytes == 6 + EXTRA_PAIR_BYTES
@@ -102,7 +102,7 @@ class Offered(NamedTuple):
     def check_form(self) -> None:
         """Raise InvalidInputError unless there is a value in each column for each event.
 
-        The rules of events are held where they are stored.
+        The rules of events are checked when they are stored.
 
         >>> Offered.of([Event("a")])._replace(source=[]).check_form()
         Traceback (most recent call last):
@@ -126,7 +126,7 @@ class Offered(NamedTuple):
 
 
 def joined(parts: Sequence[Offered]) -> Offered:
-    """Return the events of all parts, one part behind another; there may be none.
+    """Return the events of all parts, one part after another; there may be none.
 
     >>> joined([Offered.of([Event("a")]), Offered.of([Event("b")])]).message
     ['a', 'b']
@@ -135,7 +135,7 @@ def joined(parts: Sequence[Offered]) -> Offered:
 
 
 def joined_columns(parts: Sequence[tuple[Any, ...]], count: int) -> Iterator[Sequence[Any]]:
-    """Yield each of so many columns with the values of all parts, of which there may be none.
+    """Yield each column with the values of all parts; there may be no parts.
 
     >>> list(joined_columns([(["a"], [1]), (["b"], [2])], 2)), list(joined_columns([], 2))
     ([['a', 'b'], [1, 2]], [[], []])

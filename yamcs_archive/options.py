@@ -24,10 +24,10 @@ from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""What is written must be readable: a block's text fits into a frame, with six bytes a character where it is
-escaped. Texts that a block has once do not count as text; of too many of them it is cut before it is full."""
+"""What is written must be readable: a block's text fits into a frame, with six bytes for a character that is
+escaped. Texts that a block has once do not count as text; with too many it is cut before it is full."""
 _MOST_OF_ANY = 2**63 - 1
-"""LMDB's sizes and Python's counts end there."""
+"""The largest size of LMDB and the largest count of Python."""
 
 
 @dataclass(frozen=True, kw_only=True)

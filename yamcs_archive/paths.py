@@ -10,11 +10,11 @@ from yamcs_archive.errors import InvalidInputError, UnavailableError
 
 
 def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
-    """Return where a path leads, whatever directory the process changes to later, and with ``~`` as a shell
-    reads it. Symbolic links and ``..`` stay as they are.
+    """Return an absolute path, so that a later change of directory makes no difference, with ``~`` as a shell
+    reads it. Symbolic links and ``..`` are not resolved.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes, an empty text and what no path can
-    be, UnavailableError for a relative path when the directory that the process is in was removed.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes, an empty text and what cannot be a
+    path, UnavailableError for a relative path if the current directory was removed.
 
     >>> given_path("/data/../ops")
     PosixPath('/data/../ops')
@@ -43,5 +43,5 @@ def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
         ) from None
     except FileNotFoundError as error:
         raise UnavailableError(
-            f"{text}: the directory that this process is in was removed; give a path that begins with /"
+            f"{text}: the current directory of this process was removed; give a path that begins with /"
         ) from error

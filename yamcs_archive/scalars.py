@@ -1,10 +1,10 @@
 """Values whose meaning is plain -> exact int and str. Imports nothing.
 
-1. An integer of another type counts as the int that it is: numpy's scalars, members of an IntEnum, all that
-   Python itself takes as an index. So does a subclass of str as its text, and an enum member as its value.
+1. An integer of another type counts as an int: numpy's scalars, members of an IntEnum, whatever Python itself
+   accepts as an index. A subclass of str counts as its text, and an enum member as its value.
 2. True and False are no numbers, a float is no integer: they are returned as they are, and refused by
-   whoever has the rule.
-3. What is returned has no method of its own, so nothing can change its mind once it was checked.
+   the check that follows.
+3. What is returned has an exact type, so its methods cannot make it another value after the check.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def plain_int(value: object) -> object:
     if isinstance(found, bool):
         return value
     try:
-        return operator.index(found)  # type: ignore[arg-type]  # it says whether it is one
+        return operator.index(found)  # type: ignore[arg-type]  # index() raises if it is not
     except Exception:  # a foreign type may raise anything
         return value
 
@@ -43,4 +43,4 @@ def plain_text(value: object) -> object:
     if type(value) is str:
         return value
     found = value.value if isinstance(value, enum.Enum) else value
-    return str.__str__(found) if isinstance(found, str) else value  # not str(): its class may say otherwise
+    return str.__str__(found) if isinstance(found, str) else value  # not str(), which the class may override

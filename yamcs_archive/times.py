@@ -102,7 +102,7 @@ def to_us(value: Time, field: str = "time") -> int:
     """Return ``value`` as int microseconds since 1970, whichever form of :data:`Time` it has.
 
     Digits finer than a microsecond, which pandas' Timestamp has, are cut off. Integers and texts of other
-    types, as numpy's, count as int and str.
+    types, such as numpy's, count as int and str.
 
     Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for what lies
     outside the years 0001 to 9999, and for any other type (a float could not hold a microsecond).

@@ -20,7 +20,7 @@ from benchmarks.differential.exchange import Answer, Case, normal, send
 from benchmarks.differential.rules import judge
 
 NEEDED = {"granian": "granian", "websocket": "websocket-client"}
-"""What is imported late, by this archive's server and the sessions, and what it is called where pip looks."""
+"""Modules that are imported late, by this archive's server and by `live`, with their names for pip."""
 _SHOWN = 1_000
 """Characters of an answer that is shown."""
 

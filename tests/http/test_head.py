@@ -1,4 +1,4 @@
-"""HEAD wherever GET is: the same head, no body, nothing waited for, and no place of a stream taken."""
+"""HEAD wherever GET is: the same headers, no body, no wait, and no stream's place."""
 
 from __future__ import annotations
 

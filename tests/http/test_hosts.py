@@ -24,7 +24,7 @@ EVERYWHERE = [
     *("127.0.0.1", "127.0.0.1:8090", "10.1.2.3", "[::1]", "[::1]:8090", "[FE80::1]", "[::ffff:1.2.3.4]:80"),
     *("", " "),
 ]
-"""What is taken without having been named."""
+"""Hosts that are accepted without being given."""
 NOWHERE = [
     *(EVIL, "EVIL.example", "evil.example.", "evil.example:8090", "localhost.evil.example", "evillocalhost"),
     *("localhost..", ".", "localhost@evil.example", "evil.example@localhost", "user:a@localhost"),

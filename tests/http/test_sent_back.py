@@ -1,4 +1,4 @@
-"""Whatever an answer or an error hands out as an event can be sent as it stands: none of it is a 400."""
+"""Every event that an answer or an error shows can be sent back unchanged: none of them is a 400."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protobuf fields that there are none of: a 400 with the number, at every depth, on every route."""
+"""Unknown protobuf fields: a 400 with the number, at every depth, on every route."""
 
 from __future__ import annotations
 

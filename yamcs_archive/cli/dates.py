@@ -1,8 +1,8 @@
 """DATE on the command line: what the Yamcs tools take, and more; text to int microseconds.
 
 1. A date without an offset is local time, by the rules of the system's time zone at that date.
-2. A day begins with its first instant: its midnight, but where the clocks are put forward over that.
-3. A number alone is Unix time where its digits say which unit it has, else it is refused.
+2. A day begins with its first instant: its midnight, unless the clocks are put forward over that.
+3. A number alone is Unix time if its digits say its unit; otherwise it is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AT = re.compile(r"@(-?)(\d{1,12})(?:\.(\d+))?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _SECONDS = re.compile(r"(\d{10})(?:\.(\d+))?", re.ASCII)
 _FINER_US = {13: 1000, 16: 1}
-"""Of numbers of so many digits, the microseconds of one. Like seconds of ten digits they say 2001 to 2286."""
+"""Microseconds of one unit, by the number of digits: 2001 to 2286, as seconds with ten digits."""
 _COMPACT_DATE_DIGITS = 8
 _HOUR_S = 3600
 _OFFSET_S_MAX = 26 * _HOUR_S
@@ -43,8 +43,8 @@ def parse_date(text: str) -> int:
     """Return the microseconds since 1970 of a DATE; for argparse, whose ArgumentTypeError it raises.
 
     A date without an offset is local time, a date without a time the first instant of that day; ``today UTC``
-    is the midnight of Greenwich. ``1h30m`` is so long ago; ``1795435200`` are seconds since 1970, and so is
-    what follows ``@``, whatever its digits.
+    is the midnight of UTC. ``1h30m`` is an hour and a half ago; ``1795435200`` are seconds since 1970, and so
+    is any number after ``@``.
 
     >>> parse_date("2026-327T12:00:00Z") == parse_date("2026-11-23T12:00:00Z") == parse_date("1795435200")
     True
@@ -74,7 +74,7 @@ def _day(word: str, *, utc: bool) -> int:
 
 
 def _unix(text: str) -> int | None:
-    """Return the microseconds of a number, None for what is none; ValueError where the unit is unclear."""
+    """Return the microseconds of a number, None if it is none; ValueError if its unit is unclear."""
     if at := _AT.fullmatch(text):
         instant = int(at[2]) * 1_000_000 + _fraction(at[3])
         return -instant if at[1] else instant
@@ -114,7 +114,7 @@ def _with_month(text: str) -> str:
     if match is None:
         return text
     year, day, rest = int(match[1]), int(match[2]), match[3]
-    found = datetime(year, 1, 1) + timedelta(day - 1)  # a calendar date, no instant
+    found = datetime(year, 1, 1) + timedelta(day - 1)  # a calendar date, not an instant
     if found.year != year:
         raise ValueError(text)
     return f"{found.date().isoformat()}{rest}"
@@ -131,27 +131,27 @@ def _seconds(shown: date) -> int:
 
 
 def _first_instant(day: date) -> int:
-    """Return the first instant of a local day, of the next one where there is no such day; microseconds."""
+    """Return the first instant of a local day, in microseconds; of the next one if there is no such day."""
     wall_s = _seconds(day)
     found = _shown_at(wall_s)
     return to_us((min(found) if found else _jump(wall_s)) * 1_000_000)
 
 
 def _instant(wall_s: int) -> int:
-    """Return when a clock shows that: the first time of two; where it jumps over it, as if it had not."""
+    """Return when a clock shows that: the first time of two; if it never does, as if it had not jumped."""
     found = _shown_at(wall_s)
     return (min(found) if found else wall_s - _offset_s(_jump(wall_s) - 1)) * 1_000_000
 
 
 def _shown_at(wall_s: int) -> list[int]:
-    """Return the instants, in seconds, at which a clock on the wall shows that; none, one or two."""
+    """Return the instants, in seconds, at which a clock on the wall shows that: none, one or two."""
     around = range(wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX + 1, _HOUR_S)
     offsets = {_offset_s(instant) for instant in around}
     return [wall_s - offset for offset in offsets if _offset_s(wall_s - offset) == offset]
 
 
 def _jump(wall_s: int) -> int:
-    """Return the instant at which a clock on the wall jumps over what it never shows."""
+    """Return the instant at which a clock on the wall jumps over a time that it never shows."""
     before, after = wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX
     while after - before > 1:
         middle = (before + after) // 2

@@ -13,7 +13,7 @@ class UsageError(ArchiveError):
 class RemoteError(ArchiveError):
     """The served archive refused, or did not answer; the text says which.
 
-    ``detail`` is that of its answer, empty where it has none, None where there was no answer.
+    ``detail`` is that of its answer: empty if the answer has none, None if there was no answer.
     """
 
     def __init__(self, text: str, detail: Mapping[str, Any] | None = None) -> None:

@@ -80,7 +80,7 @@ def _pair(text: str) -> tuple[str, str]:
 def run(options: argparse.Namespace) -> int:
     """Store the event that the options describe."""
     extra = _extra(options.extra)
-    chosen_place(options)  # what is wrong there is said before a message is written
+    chosen_place(options)  # a fault there must show before a message is written
     with _message(options.message) as message:
         if not message and options.message in (None, _STDIN):
             complain("the text is empty, so nothing was stored")
@@ -111,7 +111,7 @@ def _extra(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _message(given: str | None) -> AbstractContextManager[str]:
-    """Return the message: what was given, what stdin brings, or what is written in an editor."""
+    """Return the message: from the option, from stdin, or written in an editor."""
     if given not in (None, _STDIN):
         return nullcontext(given)
     return edited() if given is None and stdin_is_terminal() else nullcontext(piped())

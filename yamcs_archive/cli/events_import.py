@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     origin = options.origin or only(instances_at(options.url, login), "--from")
     name = check_instance_name(options.instance or origin)
     history = History(options.url, origin, options.since, options.until, login)
-    history.probe()  # before a directory is made, which would stay
+    history.probe()  # before a directory is made, which would be left behind
     with Archive.open(data, holder="yamcs-archive events import") as archive:
         instance = archive.instance(name, create=True)
         done = import_history(history, instance, archive.path / instance.name, _Progress().say)
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(done: Imported) -> None:
-    """Show the first events that are not stored as they are there, and that there was another history."""
+    """Show the first events that are not stored as the server has them, and whether its history changed."""
     if done.restarts:
         print("the server's history became another one: read from the beginning", file=sys.stderr)
     for conflict in done.conflicts:

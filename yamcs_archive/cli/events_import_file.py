@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
                 with _filled(options, where, name) as place:
                     import_events(file, place.store, done, _Progress().say)
         except ArchiveError as error:
-            # Where the server refuses the client, nothing is to be told of the file.
+            # A refusal of the client says nothing about the file.
             refused = isinstance(error, RemoteError) and error.position is None and not done.read
             if error.position is not None:
                 error.args = (f"{file.place(error.position)} of {options.file}: {error}{_hint(kind, error)}",)
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _hint(kind: str, error: ArchiveError) -> str:
-    """Return what is likely meant where the first line is no JSON: an array, for instance."""
+    """Return a hint if the first line is not a JSON object: an array, for instance."""
     if (
         kind == "jsonl"
         and error.position == 0
@@ -124,7 +124,7 @@ def _filled(options: argparse.Namespace, where: Path | str, name: str | None) ->
 
 
 def _tell(file: EventFile, done: Imported) -> None:
-    """Say what became of the events, and show the first that are not stored as they are in the file."""
+    """Print what became of the events, and show the first that are not stored as the file has them."""
     for conflict in done.conflicts:
         print(f"conflict in {file.place(conflict.position)}, {conflict.stored.key}:", file=sys.stderr)
         print(f"  there  {conflict.stored.message!r}\n  here   {conflict.offered.message!r}", file=sys.stderr)

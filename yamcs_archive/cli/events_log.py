@@ -34,7 +34,7 @@ EPILOG = """examples:
 """
 LINES_DEFAULT = 10
 LINES_MAX = 2**63 - 1
-"""More than anybody has; what is counted with takes no more."""
+"""The largest number of lines, which counters can hold."""
 _ALL = "all"
 
 
@@ -119,7 +119,9 @@ def _filter(text: str) -> Filter:
 
 def _is_given(options: argparse.Namespace, name: str) -> bool:
     value = getattr(options, name)
-    return value is not None and value is not False  # by identity: 0 is a number of lines, and an instant
+    return (
+        value is not None and value is not False
+    )  # by identity: 0 is a valid number of lines, and a valid instant
 
 
 def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:

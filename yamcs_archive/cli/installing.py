@@ -1,4 +1,4 @@
-"""What to install where a command lacks packages: by their own names, for the project is in no index."""
+"""What to install if a command lacks packages: by their own names, because no index has this project."""
 
 from __future__ import annotations
 

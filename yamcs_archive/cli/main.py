@@ -63,7 +63,7 @@ _TWO_WORDS = ["events", "import", "yamcs"]
 
 
 def spelt(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments, with the name of two words as one: ``import`` alone is another command.
+    """Return the arguments, with a name of two words as one: ``import`` alone is another command.
 
     >>> spelt(["events", "import", "yamcs", "http://ops:8090"])
     ['events', 'import yamcs', 'http://ops:8090']
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     except UsageError as error:
         return _complain(error, _MISUSED)
     except BrokenPipeError:
-        leave_stdout()  # whoever read our output has seen enough
+        leave_stdout()  # the reader of our output has seen enough
         return _FAILED
     except OSError as error:
         whole = error.strerror is not None and error.filename is not None

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     login = login_for(options, url)
     name = options.instance or only(instances_at(url, login))
     if options.resync or not_here(data, [name]):
-        # Before anything is made, or set aside: it would be a copy of nothing.
+        # Checked before anything is made or set aside: it would be a copy of nothing.
         await_source(url, name, Sayer(_say), login)
     with Archive.open(data, holder=f"yamcs-archive mirror {url}") as archive:
         try:

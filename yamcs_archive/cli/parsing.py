@@ -1,8 +1,8 @@
 """How the command line is read: argparse with strict names, and texts that may begin with a dash.
 
-1. An option has the names that the reference lists, and no abbreviations: those would become API unseen.
-2. A text is taken as it stands, ``--filter -wheel`` too, unless it is the name of an option of the command.
-3. What is wrong is said with the option, the value and the rule; nothing before an ``@`` of a URL is shown.
+1. An option has the names that the reference lists, and no abbreviations: they would become API unnoticed.
+2. A text is taken as it is, ``--filter -wheel`` too, unless it is the name of an option of the command.
+3. An error names the option, the value and the rule; nothing before an ``@`` of a URL is shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TEXTS = frozenset(("TEXT", "EXPR", "NAME", "KEY=VALUE", "DATE", "CURSOR"))
 """Metavars of options whose value may begin with a dash: a message, a negated word, one cursor in 64."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _USERINFO = re.compile(r"(?:(?<=//).*|[^\s'\":]+:(?!//)\S*)@")
-"""In an argument that is shown where it does not belong: a URL's user and password, or ``curl -u``'s."""
+"""A user and password in an argument that is shown: those of a URL, or of ``curl -u``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         return name in self._option_string_actions or text in ("-", "--")
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2."""
+        """Print the fault, and end with 2."""
         fault = sys.exc_info()[1]
         if isinstance(fault, argparse.ArgumentError) and isinstance(
             fault.__context__, argparse.ArgumentTypeError
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return what reads a whole number from ``least`` to ``most``, both included; in digits alone.
+    """Return a function that reads a whole number in digits, from ``least`` to ``most``, both included.
 
     >>> whole(0, 65535)("8090")
     8090
@@ -104,7 +104,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def not_empty(text: str) -> str:
-    """Return a name that is given; for argparse. An empty one is likely a variable that is not set."""
+    """Return a name; for argparse. An empty one is refused: it is likely a variable that is not set."""
     if not text:
         raise argparse.ArgumentTypeError("'': must not be empty")
     return text

@@ -161,9 +161,9 @@ def chosen_place(options: argparse.Namespace) -> Path | str:
 
 
 def chosen_directory(options: argparse.Namespace) -> Path:
-    """Return the directory that was given: on the command line, else in the environment.
+    """Return the directory from the command line, else from the environment.
 
-    For commands that work in a directory alone. Raises :class:`UsageError` when there is none.
+    For commands that work only in a directory. Raises :class:`UsageError` when there is none.
     """
     data: Path | None = options.data if options.data is not None else _data_of_environment()
     if data is None:
@@ -195,9 +195,9 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
 
 
 def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:
-    """Open an archive that is there. A name that is likely a slip makes none.
+    """Open an archive that exists. A directory that is likely a slip gets none.
 
-    Raises what :meth:`~yamcs_archive.Archive.open` raises, and NotAnArchiveError where it would make one.
+    Raises what :meth:`~yamcs_archive.Archive.open` raises, and NotAnArchiveError if it would make one.
     """
     if not where.exists():
         raise NotAnArchiveError(str(where), "there is no such directory")
@@ -205,7 +205,7 @@ def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> A
         raise NotAnArchiveError(str(where), "it is empty, and no archive")
     if readonly:
         return Archive.open(where, readonly=True)
-    Archive.open(where, readonly=True).close()  # refuses what opening for writing would fill
+    Archive.open(where, readonly=True).close()  # raises for a directory that opening for writing would fill
     return Archive.open(where, holder=holder)
 
 

@@ -31,7 +31,7 @@ def instances_at(url: str, login: Login | None = None) -> list[str]:
 def ask(
     url: str, path: str, body: Mapping[str, Any] | bytes | None = None, login: Login | None = None
 ) -> dict[str, Any]:
-    """Return the JSON object that a served archive answers; RemoteError with its words when it refuses.
+    """Return the JSON object that a served archive answers; RemoteError with its words if it refuses.
 
     A ``body`` of bytes is sent as it is.
     """
@@ -61,7 +61,7 @@ def ask_for_messages(
 def _answered(
     url: str, path: str, body: Mapping[str, Any] | bytes | None, accept: str, login: Login | None
 ) -> Iterator[http.client.HTTPResponse]:
-    request = urllib.request.Request(  # the command line has seen the scheme
+    request = urllib.request.Request(  # the command line has checked the scheme
         url.rstrip("/") + path,
         data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": accept},
@@ -80,12 +80,12 @@ def _strange(url: str) -> RemoteError:
 
 
 def _refusal(url: str, error: urllib.error.HTTPError, login: Login | None) -> RemoteError:
-    """Return the server's own words, or the status where it has none; and what to do, where that is known."""
+    """Return the server's own words, or the status if it has none; and what to do, if that is known."""
     words, detail = "", None
     try:
         answer = json.loads(error.read())
         words, detail = str(answer["msg"]), answer.get("detail")
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        pass  # these are no words of an archive
+        pass  # this is not the answer of an archive
     text = (words or f"{url} answered {error.code} {error.reason}") + advice(error.code, login, words)
     return RemoteError(text, detail if isinstance(detail, dict) else {})

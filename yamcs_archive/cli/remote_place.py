@@ -108,7 +108,7 @@ class RemotePlace:
                 yield event
 
     def _pages(self, wanted: LogRequest) -> Iterator[list[Mapping[str, Any]]]:
-        """Yield pages of the newest events, newest first, or of the first, oldest first; none is empty."""
+        """Yield pages of the newest events, newest first, or of the oldest, oldest first; none is empty."""
         if wanted.first is None:
             left, body = wanted.lines, _asked(wanted) | {"order": "desc"}
         else:
@@ -144,7 +144,7 @@ def key_of(event: Mapping[str, Any]) -> EventKey:
 
 
 def _counts(answer: Mapping[str, Any]) -> AppendCounts:
-    """Return what an answer of events:batch says; RemoteError where it says nothing."""
+    """Return the counts in an answer of events:batch; RemoteError if it cannot be read."""
     try:
         return AppendCounts(
             int(answer["stored"]),

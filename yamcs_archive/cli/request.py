@@ -13,7 +13,7 @@ from yamcs_archive.filter.compiled import Filter
 class LogRequest:
     """The newest ``lines`` (None: all) of the events that fit, oldest of them first unless ``reverse``.
 
-    With ``first`` it is the oldest so many of them instead; then ``lines`` is None and ``reverse`` False.
+    ``first`` asks for that number of the oldest instead; then ``lines`` is None and ``reverse`` False.
     ``start`` (inclusive) and ``stop`` (exclusive) are microseconds since 1970; None is no bound.
 
     >>> LogRequest(lines=10).reverse

@@ -125,7 +125,7 @@ def _add_process(parser: argparse.ArgumentParser) -> None:
 
 
 def _host(text: str) -> str:
-    if not text:  # would be all addresses
+    if not text:  # it would mean all addresses
         raise argparse.ArgumentTypeError("'': must be a name or an address; all addresses are 0.0.0.0 and ::")
     return text
 
@@ -174,11 +174,11 @@ def _say(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        leave_stdout()  # nobody wants to know; whoever sends events does
+        leave_stdout()  # nobody reads this line, but clients may send events
 
 
 def _refuse_none(data: Path) -> None:
-    """Raise UsageError where there is no instance to serve, before anything is made."""
+    """Raise UsageError if there is no instance to serve, before anything is made."""
     found: list[str] = []
     if data.exists() and (not data.is_dir() or {entry.name for entry in data.iterdir()} - {"lost+found"}):
         with open_existing(data, readonly=True) as archive:

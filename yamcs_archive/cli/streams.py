@@ -1,8 +1,8 @@
-"""The three standard streams, also where whoever started the command closed some of them.
+"""The three standard streams, even if the command was started with some of them closed.
 
-1. Descriptors 0, 1 and 2 are never free: else a file of the archive would get one of them, and what any
+1. Descriptors 0, 1 and 2 are never free: otherwise a file of the archive would get one of them, and what a
    library writes to stderr would be written into it.
-2. What must be printed and cannot be is a BrokenPipeError, as where the reader of a pipe is gone.
+2. Printing to a closed stdout is a BrokenPipeError, as with a pipe whose reader is gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STANDARD = (0, 1, 2)
 
 
 class _Closed(io.TextIOBase):
-    """Stands for a stdout that was closed: to write to it fails, to leave it alone does not."""
+    """Takes the place of a closed stdout: writing to it fails, leaving it alone does not."""
 
     def write(self, _: str) -> int:
         raise BrokenPipeError
@@ -28,7 +28,9 @@ def prepare() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free: this one
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # it gets the lowest free number: this one
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
     if sys.stdout is None:
@@ -36,19 +38,19 @@ def prepare() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # likewise
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and a message may have any character
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, and a message may have any character
 
 
 def leave_stdout() -> None:
-    """Write to stdout no longer: its reader is gone.
+    """Stop writing to stdout: its reader is gone.
 
-    The interpreter would complain at its end, when it flushes what is left into the closed pipe.
+    Otherwise the interpreter would complain at its end, when it flushes what is left into the closed pipe.
     """
     with suppress(OSError, ValueError):  # of a stream without a descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(line: str) -> None:
-    """Print a line on stderr, if anybody can read it there."""
+    """Print a line on stderr, unless stderr is closed."""
     with suppress(OSError):
         print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ _MEASURED_ROWS_MAX = 1_000
 _MEASURED_CHARACTERS_MAX = 1 << 20
 """The widths fit the first 1,000 rows or 1 MiB of text; later rows are not held back for them."""
 _WIDTHS_FOLLOWING = (8, 27, 60, 12, 4)
-"""Of columns that rows are to follow in which nobody can know yet; a time of UTC is no longer than this."""
+"""Width of a column whose later rows are not known yet; a time in UTC is no longer than this."""
 _WIDTH_LOCAL_TIME = 32
 _WIDTH_MAX = 120
 """Characters that a column takes at most; longer cells are shown whole, only what follows moves."""
@@ -73,7 +73,7 @@ def _local(time: str) -> str:
 def _printable(text: str) -> str:
     r"""Return text without line breaks and control characters, which could rewrite the user's terminal.
 
-    A backslash is doubled, so that no other text looks like an escape. Blanks of any width stay.
+    A backslash is doubled, so that no other text looks like an escape. Blanks of any width are kept.
 
     >>> print(_printable("a\nb\\nc"))
     a\nb\\nc

@@ -1,7 +1,7 @@
-"""``--user``: who asks a served archive; the password comes from the environment or a terminal.
+"""``--user``: the user who asks a served archive; the password comes from the environment or a terminal.
 
 1. A password is never taken from the command line, which other users of the machine can list.
-2. It is kept in memory, for the run of the command.
+2. It is kept in memory only, while the command runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from yamcs_archive.cli.streams import complain
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.login import Login, is_open
 
-PASSWORD = "YAMCS_ARCHIVE_PASSWORD"  # noqa: S105  # the name of it
+PASSWORD = "YAMCS_ARCHIVE_PASSWORD"  # noqa: S105  # its name only
 
 
 def add_user_option(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,9 @@ def add_user_option(parser: argparse.ArgumentParser) -> None:
 
 
 def login_for(options: argparse.Namespace, url: str) -> Login | None:
-    """Return who asks, None where no user was given; a password that is not set is asked for.
+    """Return the login, None if no user was given; a password that is not set is asked for.
 
-    Raises :class:`UsageError` without a terminal to ask on.
+    Raises :class:`UsageError` if there is no terminal to ask on.
     """
     if options.user is None:
         return None
@@ -50,7 +50,7 @@ def login_for(options: argparse.Namespace, url: str) -> Login | None:
 
 
 def refuse_user(options: argparse.Namespace) -> None:
-    """Raise UsageError for a ``--user`` that nobody would be told of."""
+    """Raise UsageError for a ``--user`` that would be sent to nobody."""
     if options.user is not None:
         raise UsageError("--user is for a URL: a directory asks for no user")
 
@@ -68,8 +68,7 @@ _WHERE = f"the password comes from {PASSWORD} or a prompt"
 def _asked(prompt: str) -> str:
     try:
         with warnings.catch_warnings():
-            # It is raised where the terminal cannot be told not to show what is typed, so above all where
-            # there is none.
+            # Raised if the terminal cannot be kept from showing what is typed, above all if there is none.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(prompt)
     except EOFError:

@@ -1,6 +1,6 @@
-"""The message of an event, where the command line does not have it: from stdin, or written in an editor.
+"""The message of an event that is not on the command line: from stdin, or written in an editor.
 
-What was written in an editor is not lost: until it is stored it stays in a file, whose name is said.
+What was written in an editor is not lost: if it is not stored, it stays in a file whose name is printed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def stdin_is_terminal() -> bool:
 
 def piped() -> str:
     """Return the text on stdin, without line breaks at its end. Raises InvalidInputError."""
-    # A line break more than is stored, and a byte: a log that is piped here must not fill the memory.
+    # At most a message, a line break and one byte: a log that is piped here must not fill the memory.
     found = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 3)
     if len(found) > MESSAGE_BYTES_MAX + 2:
         raise InvalidInputError("message", found, f"must be at most {MESSAGE_BYTES_MAX} bytes")
@@ -44,9 +44,9 @@ def piped() -> str:
 
 @contextmanager
 def edited() -> Iterator[str]:
-    """Let the user write a text in an editor, for what is done with it in the block.
+    """Let the user write a text in an editor, to be used in the block.
 
-    Where that fails the text stays in a file. Raises EditorError, InvalidInputError.
+    If the block fails, the text stays in a file. Raises EditorError, InvalidInputError.
     """
     descriptor, name = tempfile.mkstemp(prefix="yamcs-archive-event-", suffix=".txt")
     os.close(descriptor)
@@ -67,7 +67,7 @@ def _edit(draft: Path) -> None:
     editor = (os.environ.get("VISUAL") or os.environ.get("EDITOR") or "").strip() or _EDITOR
     try:
         command = shlex.split(editor)
-    except ValueError as error:  # quotes that do not close
+    except ValueError as error:  # a quote is not closed
         raise EditorError(f"the editor {editor!r} cannot be started: {error}; {_REMEDY}") from None
     try:
         ended = subprocess.run([*command, str(draft)], check=False)  # the user's own

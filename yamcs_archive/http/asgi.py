@@ -106,8 +106,8 @@ def create_asgi_app(
     ``page_threads`` is how many pages of history are read at once; events that are stored take none of them.
     Pages of ``cors_origins`` (``https://ops.example``) may use it from a browser. ``allowed_hosts``
     (``ops.example``, or ``.example`` for all below it) are the names that clients know the server by, beside
-    ``localhost`` and addresses in figures: a request for another name is a 403. Raises InvalidInputError for
-    what is no origin or host.
+    ``localhost`` and IP addresses: a request for another name is a 403. Raises InvalidInputError for a value
+    that is no origin or host.
 
     >>> create_asgi_app(Archive.open(directory)).__class__.__name__
     'AsgiApp'

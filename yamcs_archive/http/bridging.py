@@ -27,7 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 _Result = TypeVar("_Result")
 
 _PART_BYTES = 64
-"""What a part of a body takes in memory beside its bytes: a client may send them one by one."""
+"""Bytes of memory of a part of a body beside its content: a client may send byte by byte."""
 _REFUSING_THREADS = 4
 """Beside those for streams and for batches: whoever finds all in use is told so, on one of these."""
 

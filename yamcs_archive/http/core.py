@@ -38,7 +38,7 @@ _LENGTH_DIGITS_MAX = 19
 
 
 _Finish = Callable[[Response], Response]
-"""What is done with every answer to a request, whichever it is."""
+"""What is done with every answer to a request."""
 
 
 class _Flag:
@@ -61,7 +61,7 @@ class Core:
 
     ``polls_max`` is how many answers may wait for something to be stored; where each holds a thread, fewer
     than there are threads. ``cors_origins`` are the origins whose pages may talk to it, ``allowed_hosts`` the
-    names that it has beside those of this machine; InvalidInputError for what is none. ``live``: the adapter
+    names that it has beside those of this machine; InvalidInputError for a bad one. ``live``: the adapter
     carries WebSockets.
     """
 
@@ -102,7 +102,7 @@ class Core:
         return self._begin(head, finish) if preflight is None else finish(preflight)
 
     def _finished(self, head: Head, headers: Headers, response: Response) -> Response:
-        """Return an answer as it leaves, whatever it answers and however it came about."""
+        """Return an answer as it is sent, errors included."""
         if response.refusal is not None:
             self._refusals.note(*response.refusal)
         if head.method == "HEAD":
@@ -131,7 +131,7 @@ class Core:
         return None
 
     def refused(self, head: Head, error: ArchiveError) -> Response:
-        """Return the answer to a request, or to a handshake, that fails with an error."""
+        """Return the answer to a request or handshake that fails with an error."""
         return self._finished(head, self._origins.headers(head), error_reply(error, _reply_type(head)))
 
     def _preflight(self, head: Head) -> Response | None:
@@ -162,7 +162,7 @@ class Core:
             return finish(error_reply(error, media))
 
         given_up = _Flag()
-        unbounded = route.unbounded and head.method != "HEAD"  # of which nothing is read
+        unbounded = route.unbounded and head.method != "HEAD"  # a HEAD reads nothing
 
         def run(body: bytes) -> Response | Pending:
             hold = Hold(self._room)

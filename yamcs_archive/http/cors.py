@@ -4,7 +4,7 @@
 2. A browser hides the answer only. What takes effect all the same, a POST or a WebSocket, is refused to pages
    of origins that are not on the list; programs that are no browsers send no ``Origin``.
 3. With a list every answer depends on the ``Origin`` of its request, and says so to caches, those to other
-   origins and the errors too; in the one header that says what else it depends on.
+   origins and the errors too; in the one header that says what it depends on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idempotency-key"
 _METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
-"""What may be sent to a path that is not served: it is answered by a 404, which the page is to see."""
+"""Methods that may be sent to a path that is not served: the page must be able to read the 404."""
 _ANSWER_HEADERS = "allow, content-disposition, retry-after"
 """Beyond those that a browser shows to every page."""
 _PREFLIGHT_S = "3600"
 """How long a browser may keep the answer of a preflight; they keep none for much longer than this."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _VARY = (("vary", "Accept, Accept-Encoding"),)
-"""What decides each answer beside its path and query, its errors among them: one header for all of it."""
+"""What each answer, errors included, depends on beside its path and query: one header for all."""
 _VARY_BY_ORIGIN = (("vary", "Accept, Accept-Encoding, Origin"),)
 
 
@@ -68,9 +68,9 @@ class Origins:
     def preflight(self, head: Head, methods: str) -> Response | None:
         """Return the answer when a browser asks, for a page on the list, what may be sent; else None.
 
-        ``methods`` are those of the path. Where it has none, all may be: a browser makes a network failure
-        of every preflight that is not a success, which pages take for a server that is down, while the 404
-        that follows tells them what there is not.
+        ``methods`` are those of the path. If it has none, all are allowed: a browser reports any other answer
+        to a preflight as a network failure, which pages take for a server that is down. The 404 that follows
+        tells them more.
         """
         asks = head.method == "OPTIONS" and "access-control-request-method" in head.headers
         if not (asks and self._admitted(head.headers)):
@@ -85,7 +85,7 @@ class Origins:
         )
 
     def headers(self, head: Head) -> tuple[tuple[str, str], ...]:
-        """Return what every answer to this request has beside its own headers."""
+        """Return the headers that every answer to this request has beside its own."""
         if not self._allowed:
             return _VARY
         if not self._admitted(head.headers):

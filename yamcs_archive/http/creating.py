@@ -42,12 +42,12 @@ def create_event(request: Request) -> Response | Pending:
 
 
 def _is_large(done: Future[Appended]) -> bool:
-    """Say whether more text is to be written than an event loop should."""
+    """Return whether the answer has more text than an event loop should write."""
     return _text_bytes(done) > QUICK_BODY_BYTES_MAX
 
 
 def _text_bytes(done: Future[Appended]) -> int:
-    """Return how much text the answer will have: a small event may conflict with a large one."""
+    """Return the bytes of text of the answer: a small event may conflict with a large one."""
     error = done.exception()
     if error is None:
         return event_bytes(done.result().event)
@@ -110,7 +110,7 @@ def create_events(request: Request) -> Response:
 
 
 def _conflict_bytes(counts: AppendCounts) -> int:
-    """Return how much text the conflicts have that an answer shows."""
+    """Return the bytes of text of the conflicts that an answer shows."""
     return sum(event_bytes(one.stored) + event_bytes(one.offered) for one in counts.conflicts)
 
 

@@ -87,7 +87,7 @@ def get_instance(request: Request) -> Response:
 
 
 def _event_count(request: Request, name: str) -> int | None:
-    """Return how many events an instance holds; None where that cannot be read: the others are listed."""
+    """Return the number of events of an instance; None if it cannot be read: the others are listed."""
     try:
         return request.archive.existing(name).count()
     except ArchiveError:
@@ -111,11 +111,11 @@ def healthz(_: Request) -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Say what can be read, and where events can be stored; 503 where what is served here cannot be done."""
+    """Answer which instances can be read, and which take events; 503 if the server is not ready."""
     archive = request.archive
     why = unready(archive, request.refusals)
     if why is not None:
-        # A probe is answered, not refused: it comes every few seconds, and is no line of the log.
+        # Not counted as a refusal: probes come every few seconds, and must not fill the log.
         return replace(error_reply(UnavailableError(why), JSON), refusal=None)
     names = archive.instances()
     storing = [] if archive.readonly else [name for name in names if takes_events(archive, name)]

@@ -1,14 +1,13 @@
-"""Which names in a Host header are this server's own: all others are refused.
+"""The names of this server: a request with any other name in its Host header is refused.
 
 A page in a browser can have its own name point to this server's address (DNS rebinding). The browser then
-takes the server for the page's own, and sends the page's requests without asking; only the name in ``Host``
-tells.
+takes the server for the page's own, and sends the page's requests without asking. Only the name in ``Host``
+shows it.
 
-1. An address in figures cannot be rebound, ``localhost`` and what ends with ``.localhost`` is this machine
-   (RFC 6761, 6.3), and no browser leaves ``Host`` out: these are taken.
-2. Every other name must have been given: as the address to listen on, in an origin that is listed, or as an
-   allowed host.
-3. Nothing but ``Host`` is looked at: what a proxy says in other headers, a page can say as well.
+1. An IP address cannot be rebound, ``localhost`` and names that end with ``.localhost`` are this machine
+   (RFC 6761, 6.3), and every browser sends ``Host``. So these, and a request without ``Host``, are accepted.
+2. Every other name must be given: as the address to listen on, in a listed origin, or as an allowed host.
+3. Only ``Host`` is looked at: a page can send the other headers of proxies as well.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from yamcs_archive.errors import InvalidInputError, shown
 _HOST = re.compile(r"(\[[^\[\]@/]*\]|[^\[\]:@/,\s]*)(:[0-9]{0,5})?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 _NAME_CHARACTERS_MAX = 253
-"""Of a name in the DNS (RFC 1035, 2.3.4)."""
+"""Characters of a name in the DNS (RFC 1035, 2.3.4)."""
 _HOST_CHARACTERS_MAX = 300
-"""Of a header that is looked at: a name, a port, and some room."""
+"""Characters of a header that is looked at: a name, a port, and some room."""
 _KEPT_HOSTS = 256
-"""Answers that are remembered: clients have one name for the server, or a few."""
+"""Number of answers that are remembered: clients have one name for the server, or a few."""
 
 
 class Hosts:
-    """The names that are taken. Raises InvalidInputError for what is no name, and for ``*``.
+    """The names that are accepted. Raises InvalidInputError for a value that is no name, and for ``*``.
 
-    An allowed host that begins with a dot stands for the name after the dot and for all that end with it. The
-    hosts of ``origins`` are taken as well.
+    An allowed host that begins with a dot means the name after the dot and all names that end with it. The
+    hosts of ``origins`` are accepted as well.
 
     >>> hosts = Hosts(["archive.example", ".ops.example"])
     >>> [hosts.refusal({"host": host}) for host in ("archive.example:8090", "a.ops.example.", "[::1]")]
     [None, None, None]
     >>> print(hosts.refusal({"host": "evil.example"}))
-    host 'evil.example': is no name of this server; to make it one, start the server with --allowed-host ...
+    host 'evil.example': is not a name of this server; if it should be, start the server with ...
     """
 
     def __init__(self, allowed: Iterable[str] = (), *, origins: Iterable[str] = ()) -> None:
@@ -51,7 +50,7 @@ class Hosts:
         self._ours = lru_cache(_KEPT_HOSTS)(self._is_ours)
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Return why a request with those headers is refused, None where it is not.
+        """Return why a request with those headers is refused, None if it is not.
 
         Several Host headers come joined by commas, and so are no name.
         """
@@ -59,8 +58,8 @@ class Hosts:
         if len(host) <= _HOST_CHARACTERS_MAX and self._ours(host):
             return None
         return (
-            f"host {shown(host)}: is no name of this server; to make it one, start the server with"
-            " --allowed-host NAME (allowed_hosts= where it is embedded)"
+            f"host {shown(host)}: is not a name of this server; if it should be, start the server with"
+            " --allowed-host NAME (allowed_hosts= when embedded)"
         )
 
     def _is_ours(self, host: str) -> bool:
@@ -77,7 +76,7 @@ class Hosts:
 
 
 def names_of(address: str) -> tuple[str, ...]:
-    """Return the name that is listened on, to be taken as well; nothing for an address in figures.
+    """Return the name to listen on, which is accepted as well; nothing for an IP address.
 
     >>> names_of("ops.example"), names_of("0.0.0.0"), names_of("::1")
     (('ops.example',), (), ())
@@ -89,7 +88,7 @@ def names_of(address: str) -> tuple[str, ...]:
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name in a Host header, in lower case, without port and final dot; None where it is none.
+    """Return the name in a Host header, in lower case, without port and final dot; None if it is none.
 
     >>> _name_of("Ops.Example.:8090"), _name_of("[::1]:80"), _name_of("localhost@evil.example")
     ('ops.example', '[::1]', None)
@@ -117,7 +116,7 @@ def _is_address(name: str) -> bool:
 
 def _checked(given: str) -> str:
     if given == "*":
-        rule = "would let the page of any name write and read here: name the hosts"
+        rule = "would let pages of any name read and write here: name the hosts"
         raise InvalidInputError("allowed_host", given, rule)
     name = given.lower().removesuffix(".")
     bare = name.removeprefix(".")

@@ -83,12 +83,12 @@ def _utf8_bytes(text: str) -> int:
 
 
 def count_events(request: Request) -> Response:
-    """Answer how many events the query string asks for."""
+    """Answer the number of events that match the query string."""
     return _counted(request, selection.of_query_unpaged(request.head.query))
 
 
 def count_events_posted(request: Request) -> Response:
-    """Answer how many events the body asks for."""
+    """Answer the number of events that match the body."""
     return _counted(request, _posted(request, today.CountEventsRequest()))
 
 
@@ -131,7 +131,7 @@ def export_events(request: Request) -> Response:
     events = asked.batches(request.instance(), request.given_up)
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     disposition = ("content-disposition", f'attachment; filename="{name}"')
-    if request.head_only:  # nothing is read: how long it would be is known at its end only
+    if request.head_only:  # nothing is read: the length is known only at the end
         return Response(200, (("content-type", "text/csv"), disposition), iter(()))
     if columns is csv.PLAIN:
         lines = encoded(events, lambda some: rapid.csv_lines(some, delimiter))

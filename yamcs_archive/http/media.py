@@ -1,10 +1,10 @@
 """Reads the headers that name media types and codings: Content-Type, Accept, Accept-Encoding; pure.
 
-1. Names are in lower case, parameters may follow them, and what is between quotes is text: a comma or a
-   semicolon there parts nothing (RFC 9110, 5.6 and 12.4.2).
-2. An element that breaks the grammar names nothing; the others count.
-3. JSON is the answer of whoever does not say otherwise: another media type is chosen only where it is named
-   itself, with a quality above JSON's. A wildcard speaks for JSON alone.
+1. Names are compared in lower case, and parameters may follow them. Between quotes a comma or a semicolon
+   separates nothing (RFC 9110, 5.6 and 12.4.2).
+2. An element that breaks the grammar is ignored; the others count.
+3. The answer is JSON unless the client says otherwise: another media type is chosen only if it is named
+   itself, with a quality above JSON's. A wildcard counts for JSON alone.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _NAME = re.compile(rf"{_WORD}(/{_WORD})?")
 _PARAMETER = re.compile(rf'({_WORD})\s*=\s*({_WORD}|"(?:[^"\\]|\\.)*")', re.DOTALL)
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _ELEMENTS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
-"""Of a list; a quote that nothing closes reaches to the end."""
+"""An element of a list; a quote that is not closed reaches to the end."""
 _PARTS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _ALIASES = {
     "application/x-msgpack": MSGPACK,
     "application/vnd.msgpack": MSGPACK,
     "x-gzip": "gzip",
 }
-"""Other names of what is spoken here."""
+"""Other names of media types and codings that are known here."""
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -44,7 +44,7 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 
 def qualities(text: str) -> dict[str, float]:
-    """Return the names of a list with their qualities, 1 where none is given; of a name the greatest.
+    """Return the names of a list with their qualities (1 if none is given); for a name the greatest one.
 
     >>> qualities('application/protobuf, text/*;q=0.5, x; a="1, 2;q=0"; q=0, bad;q=2')
     {'application/protobuf': 1.0, 'text/*': 0.5, 'x': 0.0}
@@ -58,12 +58,12 @@ def qualities(text: str) -> dict[str, float]:
 
 
 _KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Lists that are remembered, and how long they are: a client sends the same ones with each request."""
+"""Number of remembered lists, and the characters of the longest: a client sends the same ones each time."""
 _known = lru_cache(_KEPT)(qualities)
 
 
 def _read(element: str) -> tuple[str, float]:
-    """Return a name and its quality; no name where the element breaks the grammar."""
+    """Return a name and its quality; an empty name if the element breaks the grammar."""
     parts = [part.strip(" \t").lower() for part in _PARTS.findall(element)]
     name = _ALIASES.get(parts[0], parts[0]) if parts else ""
     quality = 1.0
@@ -83,8 +83,8 @@ def _read(element: str) -> tuple[str, float]:
 def preferred(accept: str, others: tuple[str, ...]) -> str:
     """Return which media type an Accept asks for: one of ``others``, or JSON.
 
-    JSON's quality is that of its own name, else that of ``application/*``, else that of ``*/*``. Of others
-    with one quality the first is taken.
+    JSON's quality is that of its own name, else that of ``application/*``, else that of ``*/*``. Among others
+    with equal quality the first wins.
 
     >>> preferred("application/protobuf, */*;q=0.1", (PROTOBUF,))
     'application/protobuf'
@@ -107,9 +107,9 @@ def _preferred(accept: str, others: tuple[str, ...]) -> str:
 
 
 def reply_type(headers: Mapping[str, str], *, posted: bool = True) -> str:
-    """Return the media type of an answer, JSON or protobuf: as Accept says, without one as the body is.
+    """Return the media type of an answer, JSON or protobuf: by Accept, without it that of the body.
 
-    ``posted``: the request may have a body. One without, a GET, is answered by its Accept alone.
+    ``posted``: the request may have a body. The answer to a GET, which has none, depends on Accept alone.
 
     >>> reply_type({"accept": "*/*"}), reply_type({"content-type": "application/protobuf"})
     ('application/json', 'application/protobuf')
@@ -121,7 +121,7 @@ def reply_type(headers: Mapping[str, str], *, posted: bool = True) -> str:
 
 
 def takes_gzip(headers: Mapping[str, str]) -> bool:
-    """Say whether the client of a request names gzip, and not with a quality of zero.
+    """Return whether the client names gzip with a quality above zero.
 
     >>> takes_gzip({"accept-encoding": "br, X-GZip;q=0.5"}), takes_gzip({"accept-encoding": "gzip;q=0, *"})
     (True, False)
@@ -134,7 +134,7 @@ def takes_gzip(headers: Mapping[str, str]) -> bool:
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:
-    """Return how a request's body is encoded: ``gzip`` by either of its names, "identity" for none.
+    """Return how a request's body is encoded: "gzip" for either of its names, "identity" for none.
 
     >>> content_encoding({"content-encoding": "X-GZIP"}), content_encoding({})
     ('gzip', 'identity')

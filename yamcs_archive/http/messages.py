@@ -48,7 +48,7 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
-    """Of what is refused though nothing is wrong with the request: its kind, and why; for the log."""
+    """Kind and reason of a refusal of a request that has no fault; for the log."""
 
     @property
     def reason(self) -> str:
@@ -61,7 +61,7 @@ class Response:
 
     @property
     def length_known(self) -> bool:
-        """True where its headers say how long the body is."""
+        """True if the headers have the length of the body."""
         return any(name == "content-length" for name, _ in self.headers)
 
     def with_headers(self, headers: Headers) -> Response:
@@ -69,7 +69,7 @@ class Response:
         return Response(self.status, (*self.headers, *headers), self.body, self.refusal)
 
     def without_body(self) -> Response:
-        """Return the answer to a HEAD: all that the response would have, but for its body.
+        """Return the answer to a HEAD: the response without its body.
 
         >>> Response(200, (("content-length", "1"),), b"a").without_body().body
         b''
@@ -79,7 +79,7 @@ class Response:
         return replace(self, body=b"")
 
 
-@dataclass(slots=True)  # frozen ones take three times as long to make, and each request makes some
+@dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
 class Pending:
     """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it.
 
@@ -92,7 +92,7 @@ class Pending:
     """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
     work: Work = Work.PAGE
     is_large: Callable[[Future[Any]], bool] = lambda _: False
-    """Says of the future, once it is done, that to make the answer of it is no quick work after all."""
+    """Says, once the future is done, whether making the answer of its result is no quick work after all."""
 
     def wait(self) -> Response:
         """Block until the future is done and return the response."""

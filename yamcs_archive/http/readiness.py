@@ -1,7 +1,7 @@
 """Whether a server is ready for what it serves: the archive is there, and events that may be stored can be.
 
-A look costs a system call and writes nothing: it is made every few seconds, by more than one. What only an
-attempt would show (a quota, a medium that fails) is known from the attempts of others, while they are fresh.
+A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than one
+client. What only an append shows (a quota, a failing medium) is known from the latest appends of others.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.refusals import Refusals
 
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
-"""Refusals after which the next event will hardly fare better."""
+"""Refusals after which the next event will hardly be stored either."""
 
 
 def unready(archive: Archive, refusals: Refusals | None = None) -> str | None:
-    """Return why an archive cannot do what it is served for, None where it can.
+    """Return why an archive cannot do what it is served for, None if it can.
 
     One that is open for reading need not take events.
 
@@ -38,7 +38,7 @@ def unready(archive: Archive, refusals: Refusals | None = None) -> str | None:
 
 
 def takes_events(archive: Archive, name: str) -> bool:
-    """Say whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
+    """Return whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
     try:
         return archive.instance(name).mirrored is None
     except ArchiveError:

@@ -1,9 +1,10 @@
-"""Requests that are refused though nothing is wrong with them, 503 and 507: the log tells of a spell of them.
+"""Refusals of requests that have no fault (503 and 507): the log has a few lines for a spell of them.
 
-1. A spell is told at once, with its first reason, then every minute with the number of its requests, and once
-   more at its end. So a full disk shows in the log, and a thousand clients that try again do not fill it.
-2. It ends when none was refused so for ten seconds. One that is stored between two that are not does not end
-   it: on a full disk small events may find a place where large ones do not.
+1. A spell is logged at once, with its first reason, then every minute with the number of its requests, and
+   once more at its end. So a full disk shows in the log, and a thousand clients that try again do not
+   fill it.
+2. It ends after ten seconds without a refusal. An event that is stored in between does not end it: on a full
+   disk small events may fit where large ones do not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from time import monotonic
 _log = logging.getLogger(__name__)
 
 QUIET_S = 10.0
-"""Seconds without a further one after which a spell is over."""
+"""Seconds without a refusal after which a spell is over."""
 INTERVAL_S = 60.0
 """Seconds between two lines about a spell that goes on."""
 
@@ -41,7 +42,7 @@ def _after(wait_s: float, call: Callable[[], None]) -> None:
 class Refusals:
     """The spells that go on, by kind of refusal. Safe to use from many threads.
 
-    ``after`` makes a call after some seconds; it is asked to only while there is a spell.
+    ``after`` makes a call after some seconds; it is used only while there is a spell.
 
     >>> refusals = Refusals(now_s=lambda: 0.0, after=lambda wait_s, call: None)
     >>> refusals.note("507 OutOfSpaceException", "no space")
@@ -76,12 +77,12 @@ class Refusals:
             self._after(QUIET_S, self.look)
 
     def why(self, kind: str) -> str | None:
-        """Return why requests are refused so at present; None where they are not."""
+        """Return why requests are refused so at present; None if they are not."""
         spell = self._spells.get(kind)
         return spell.why if spell is not None and self._now_s() - spell.last_s < QUIET_S else None
 
     def look(self) -> None:
-        """Tell of spells that are over, and at intervals of those that go on."""
+        """Log the spells that are over, and at intervals those that go on."""
         now_s = self._now_s()
         lines: list[tuple[str, _Spell, str]] = []
         with self._guard:
@@ -99,7 +100,7 @@ class Refusals:
             self._after(QUIET_S, self.look)
 
     def end(self) -> None:
-        """Tell of what goes on, and note nothing further: serving ends, and who still comes is refused."""
+        """Log the spells that go on, and note nothing further: serving ends and refuses later requests."""
         with self._guard:
             self._ended = True
             spells, self._spells = self._spells, {}

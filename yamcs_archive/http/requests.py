@@ -34,7 +34,7 @@ class Request:
     given_up: Callable[[], bool] | None = None
     """Says True once nobody waits for the answer any longer: reading for it is to end."""
     refusals: Refusals | None = None
-    """What is refused at present to others."""
+    """The refusals of other requests at present."""
 
     @property
     def binary(self) -> bool:
@@ -43,7 +43,7 @@ class Request:
 
     @property
     def head_only(self) -> bool:
-        """True for a HEAD: nothing of the answer's body is sent."""
+        """True for a HEAD: the answer is sent without its body."""
         return self.head.method == "HEAD"
 
     def instance(self) -> Instance:

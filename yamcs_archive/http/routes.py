@@ -109,7 +109,7 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
 
 
 _KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Paths that are remembered, and how long they are: clients ask for few, again and again."""
+"""Number of remembered paths, and their characters at most: clients ask for few, again and again."""
 
 
 @lru_cache(_KEPT)
@@ -124,14 +124,14 @@ def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
 def below(mounted_at: str, path: str) -> str:
     """Return the path within this application of a path of the server that it is mounted in.
 
-    A mount ends where a segment does, with or without a slash after it. Some servers leave it in the path and
-    some have taken it out already: a path that is served as it is, and is not without the mount, stays.
+    A mount ends at the end of a segment, with or without a slash after it. Some servers leave it in the path,
+    and some have removed it: a path that is served as it is, but not without the mount, is kept.
 
     >>> below("/mount/", "/mount/api"), below("/mount", "/mountain/api"), below("/api", "/api/instances")
     ('/api', '/mountain/api', '/api/instances')
     """
     mount = mounted_at.rstrip("/")
-    if not path.startswith("/"):  # the mount has taken its slash as well
+    if not path.startswith("/"):  # its slash went with the mount
         path = f"/{path}"
     if not mount or not (path == mount or path.startswith(f"{mount}/")):
         return path

@@ -89,7 +89,7 @@ class Selection(NamedTuple):
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
     def count(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> int:
-        """Return how many events are asked for; less, once it is given up.
+        """Return the number of events that match; fewer, once it is given up.
 
         Raises InvalidInputError for a bad filter.
         """
@@ -215,7 +215,7 @@ def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
             return Given({field.name: value for field, value in message.ListFields()}, from_timestamp)
         except (DecodeError, UnicodeDecodeError) as error:
             raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
-    body = body.removeprefix(codecs.BOM_UTF8)  # some programs begin every text with it
+    body = body.removeprefix(codecs.BOM_UTF8)  # some programs put it before every text
     found = decode_object(body) if body.strip() else {}
     known = [field.name for field in message.DESCRIPTOR.fields]
     for name in found:
@@ -255,7 +255,7 @@ def _selection(given: Given) -> Selection:
 
 
 def refuse_form(query: str) -> None:
-    """Refuse to be asked for the form of 2016 where it cannot be chosen: an answer in another is a wrong one.
+    """Refuse the form of 2016 where it cannot be chosen: an answer in another form would be wrong.
 
     >>> refuse_form("form=today&limit=5")
     """

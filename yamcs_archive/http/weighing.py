@@ -113,9 +113,9 @@ class Hold:
         return True
 
     def makes(self, text_bytes: int) -> None:
-        """Note how much text an answer has that is about to be made; where that is much, wait for room.
+        """Note the bytes of text of an answer that is about to be made; if they are many, wait for room.
 
-        It is made where there is none in 2 s as well: what it tells is done already, and told once.
+        After 2 s without room it is made all the same: it tells what is done already, and is made once.
         """
         if text_bytes > LARGE_TEXT_BYTES and not self.bytes:
             size_bytes = min(MAKING_BYTES, text_bytes * (MAKING_BYTES // PAGE_BYTES_MAX))

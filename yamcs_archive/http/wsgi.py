@@ -55,7 +55,7 @@ class WsgiApp:
         if not isinstance(response.body, bytes):
             return response.body
         if environ["REQUEST_METHOD"] == "HEAD" and not response.length_known:
-            return iter((b"",))  # of a list, a server knows how long it is, and would say so
+            return iter((b"",))  # not a list: a server would send its length
         return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
@@ -83,8 +83,8 @@ def create_app(
     ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
     server's: let it have more threads than that. Pages of ``cors_origins`` (``https://ops.example``) may use
     it from a browser. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names by
-    which clients know the server, beside ``localhost`` and addresses in figures: a request for another one is
-    a 403. Raises InvalidInputError for what is no origin or host.
+    which clients know the server, beside ``localhost`` and IP addresses: a request for another one is
+    a 403. Raises InvalidInputError for a value that is no origin or host.
 
     >>> create_app(Archive.open(directory)).__class__.__name__
     'WsgiApp'

@@ -1,10 +1,11 @@
-"""A file of events, as ``events log --format jsonl`` writes it or in msgpack; to be repeated without harm.
+"""A file of events: lines as ``events log --format jsonl`` prints them, or msgpack; may be imported again.
 
-1. Elements are what ``events:batch`` takes, but each brings its time and its number: without them it would be
+1. Elements are what ``events:batch`` takes, but each has its time and its number: without them it would be
    stored once more when the file is given again.
-2. Who created an event is kept, and its extensions as they are: a file comes from whoever owns the archive.
-3. All before a bad element is stored and counted, nothing from there on; the error says in which line it is.
-4. Knows no archive and no URL: :func:`import_events` is given what stores. Another format is one more reader.
+2. Who created an event is kept, and its extensions as they are: a file comes from the owner of the archive.
+3. All before a bad element is stored and counted, nothing from there on; the error has its line.
+4. Knows no archive and no URL: :func:`import_events` gets a function that stores. Another format is one more
+   reader.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _READ_BYTES = 256 << 10
 _GZIP = b"\x1f\x8b"
 _SHOWN_MAX = 10
 FORMATS = ("jsonl", "msgpack")
-"""What a file may hold: a JSON object a line, or maps of msgpack one behind another."""
+"""What a file may hold: a JSON object a line, or maps of msgpack one after another."""
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".msgpack": "msgpack"}
-"""What the names of files say that they hold."""
+"""The format of a file, by the end of its name."""
 _OWN_KEY = (
     "is missing: without a time and a number of its own an event would be stored again each time that the"
     " file is imported; give it both, or POST it to events:batch"
@@ -38,7 +39,7 @@ _OWN_KEY = (
 
 
 def format_of(name: str) -> str | None:
-    """Return what a file's name says that it holds, compressed or not; None where it says nothing.
+    """Return the format that a file's name says, compressed or not; None if it says nothing.
 
     >>> format_of("pass-17.JSONL.gz"), format_of("events.csv")
     ('jsonl', None)
@@ -48,7 +49,7 @@ def format_of(name: str) -> str | None:
 
 
 def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield what a file holds; of a gzip file, told by its first bytes, what it was made of.
+    """Yield the bytes of a file; a gzip file, recognised by its first bytes, is decompressed.
 
     >>> import gzip, io
     >>> b"".join(chunks_of(io.BytesIO(gzip.compress(b"events"))))
@@ -61,7 +62,7 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
 
 
 class EventFile:
-    """The events of a file as they come, with the place of each.
+    """The events of a file, as they are read, with the place of each.
 
     >>> line = b'{"message": "a", "generationTime": "1970-01-01T00:00:01Z", "seqNumber": 5}'
     >>> file = EventFile([line, b"\\n\\n", line], "jsonl")
@@ -81,10 +82,10 @@ class EventFile:
         self._parts = _with_keys(read(chunks))
 
     def begin(self) -> bool:
-        """Read up to the first event and check it; False where there is none.
+        """Read up to the first event and check it; False if there is none.
 
-        Raises :class:`~yamcs_archive.errors.InvalidInputError` with its position. So nothing need be made for
-        a file that is none.
+        Raises :class:`~yamcs_archive.errors.InvalidInputError` with its position. So nothing is made for a
+        file that has no events.
         """
         first = next(self._parts, None)
         if first is None:
@@ -98,11 +99,11 @@ class EventFile:
         return True
 
     def parts(self) -> Iterator[Offered]:
-        """Return the events, many at once; an element that is none is an InvalidInputError behind them."""
+        """Yield the events, many at once; a bad element is an InvalidInputError after them."""
         return self._parts
 
     def place(self, position: int) -> str:
-        """Return where in the file the event at a position is, counted from 1."""
+        """Return the line or element of the event at a position, counted from 1."""
         if self._kind == "jsonl":
             return f"line {position + 1 + bisect_right(self._empty, position)}"
         return f"element {position + 1}"
@@ -138,11 +139,11 @@ def import_events(
     done: Imported,
     say: Callable[[Imported], None] = lambda _: None,
 ) -> None:
-    """Store the events of a file, and count in ``done`` what became of them, whatever happens.
+    """Store the events of a file, and count in ``done`` what became of them, errors included.
 
-    ``store`` stores some thousand at once, durably, and may raise as
-    :meth:`~yamcs_archive.Instance.append_offered` does; ``say`` is called after each time. Positions, also
-    those of the errors that are raised, count the events of the file from 0. To give it again is harmless.
+    ``store`` stores some thousand events at once, durably, and may raise what
+    :meth:`~yamcs_archive.Instance.append_offered` raises; ``say`` is called after each call. Positions, those
+    of errors too, count the events of the file from 0. To import a file again is harmless.
 
     >>> file = EventFile([b'{"message": "a", "time": "1970-01-01T00:00:01Z", "sequenceNumber": 5}'], "jsonl")
     >>> import_events(file, lambda part: sim.append_offered([part]), done := Imported())

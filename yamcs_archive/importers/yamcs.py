@@ -5,8 +5,9 @@
 2. Every event of the stream is stored, met as a duplicate or a conflict, or refused and shown. None goes
    missing without a word, and a stream that breaks off is never taken for its end.
 3. Where an import stands is noted after what it tells of is durable. A note that is lost costs reading again.
-4. An import goes on only where the server still has the event that it reached. Else the server's history is
-   another one (it was put back, or replaced), and what lies before that time was not read: it begins anew.
+4. An import goes on only if the server still has the event that it reached. Otherwise the server's history is
+   another one (it was put back, or replaced), and what it has before that time was not read: then the import
+   begins anew.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ class SourceRefusedError(SourceError):
 
 @dataclass(frozen=True)
 class History:
-    """A history to be read: the server's URL, its instance, and which times (microseconds since 1970).
+    """A history to be read: the server's URL, its instance, and the times (microseconds since 1970).
 
-    ``login`` is who asks, where the server wants to know; it is written nowhere. Raises InvalidInputError for
-    a URL with a user in it, for the URL is.
+    ``login`` has the user and password, if the server asks for them; it is written nowhere. The URL is noted,
+    so a URL with a user in it is an InvalidInputError.
     """
 
     url: str
@@ -118,9 +119,9 @@ class Imported:
     reached: int | None = None
     """The generation time of the last event that is durable; microseconds since 1970."""
     last: tuple[str | None, int | None] | None = None
-    """Source and number of that event; None where they are not known."""
+    """Source and number of that event; None if they are not known."""
     restarts: int = 0
-    """How often it began anew, because the server did not have that event any more."""
+    """Number of times that it began anew, because the server no longer had that event."""
 
     @property
     def whole(self) -> bool:
@@ -142,9 +143,9 @@ def import_history(
     """Store a history in an instance; return what became of it.
 
     ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
-    A connection that breaks is made again, five times at the most until there is something new: the events
-    of the time that was reached, which come again each time, are none. Where the server's history became
-    another one, reading begins anew, as often at the most. Raises :class:`SourceError`, and what
+    A connection that breaks is made again, at most five times in a row without something new: the events of
+    the time that was reached come again each time, and are not new. If the server's history became another
+    one, reading begins anew, at most as often. Raises :class:`SourceError`, and what
     :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
     """
     note = _Note(folder / NOTE, history)
@@ -197,7 +198,7 @@ def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
 def _checked(
     events: Iterator[Event], reached: int | None, last: tuple[str | None, int | None] | None
 ) -> Iterator[Event]:
-    """Yield the events; raise _OtherHistory where the one that was reached is not among the first of them."""
+    """Yield the events; raise _OtherHistory if the one that was reached is not among the first of them."""
     met = reached is None or last is None
     for event in events:
         if not met:
@@ -238,7 +239,7 @@ class _Note:
         }
 
     def reached(self) -> tuple[int | None, tuple[str | None, int | None] | None]:
-        """Return the time that was reached, and the event's source and number; None for what is not known."""
+        """Return the time that was reached, and the event's source and number; None for each unknown one."""
         try:
             found = json.loads(self._path.read_bytes())
             if {name: found[name] for name in self._about} == self._about:
@@ -255,14 +256,14 @@ class _Note:
         about = {**self._about, "reached": reached, "time": format_rfc3339(reached), "last": last}
         text = json.dumps(about, indent=2)
         draft = self._path.with_suffix(".part")
-        with suppress(OSError):  # rule 3; what is wrong with the medium, the events' own commits tell
+        with suppress(OSError):  # rule 3; a fault of the medium shows when the events are committed
             draft.write_text(text + "\n", encoding="utf-8")
             os.replace(draft, self._path)
 
     def remove(self) -> None:
         """The import is finished: the next one begins at the beginning, for late events may have come.
 
-        Durably: a note that a power cut brought back would have the next one pass them over. Raises
+        Durably: if a power cut brought the note back, the next import would pass them over. Raises
         UnavailableError when it cannot be removed.
         """
         try:

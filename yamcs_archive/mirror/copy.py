@@ -27,7 +27,7 @@ _WAIT_S = 30
 """How long the source is asked to wait for something new."""
 _PAUSE_S, _PAUSE_S_MAX = 0.5, 15.0
 _NEWEST = "newest"
-"""In place of a cursor: behind all that is there."""
+"""In place of a cursor: after everything that is stored."""
 _HISTORY_STATUSES = (400, 409, 410)
 """What a source answers to a cursor that it does not know, or no longer."""
 
@@ -75,7 +75,7 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
 
 
 def not_here(data: Path, names: Sequence[str]) -> list[str]:
-    """Return those of the names of which the archive in a directory has no instance; nothing is made.
+    """Return the names of which the archive in a directory has no instance; makes nothing.
 
     >>> from pathlib import Path
     >>> not_here(Path("nosuch"), ["simulator"])
@@ -89,10 +89,10 @@ def not_here(data: Path, names: Sequence[str]) -> list[str]:
 
 
 def check_source(url: str, names: Sequence[str], login: Login | None = None) -> None:
-    """Raise where no copy of those instances can be made; before any is, for it would be one of nothing.
+    """Raise if those instances cannot be copied. Called before any copy is made: it would be one of nothing.
 
-    InvalidInputError for a name that the source does not have, FeedRefusedError where it tells of no changes,
-    as a Yamcs server, FeedUnavailableError where it does not answer.
+    InvalidInputError for a name that the source does not have, FeedRefusedError if it serves no changes, as a
+    Yamcs server does not, FeedUnavailableError if it does not answer.
     """
     if not names:
         return
@@ -108,7 +108,7 @@ def check_source(url: str, names: Sequence[str], login: Login | None = None) -> 
 
 
 def await_source(url: str, name: str, say: Callable[[Progress], None], login: Login | None = None) -> None:
-    """Do what :func:`check_source` does; a source that does not answer is asked again, longer each time."""
+    """Do what :func:`check_source` does; ask a source that does not answer again, at longer intervals."""
     pause_s = _PAUSE_S
     while True:
         try:
@@ -185,7 +185,7 @@ class Follower:
         return True
 
     def _renew(self, cursor: str) -> None:
-        """Note the source's cursor for where this is: one of an earlier version does not know its history."""
+        """Note the source's new cursor for the same place: one of an earlier version has no fingerprint."""
         if self._state.cursor is not None and cursor != self._state.cursor:
             state = MirrorState(self._state.url, self._state.instance, cursor)
             self._instance.take_over([], state)
@@ -196,7 +196,7 @@ class Follower:
 
 
 def _other_history(error: FeedRefusedError) -> str:
-    """Say what it means that the source refuses the cursor that it gave out."""
+    """Return what it means that the source refuses the cursor that it gave out."""
     if error.kind != "OtherHistoryException":
         return str(error)
     commit = error.detail.get("commit")

@@ -37,7 +37,7 @@ class FeedUnavailableError(UnavailableError):
 class FeedRefusedError(ArchiveError):
     """The served archive refused: ``status`` and ``kind`` say why, in the words of its API.
 
-    ``detail`` has what else its API says of it.
+    ``detail`` has what else its API says about it.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Feed:
             return body
         refusal = _refusal(body)
         if answer.status == http.HTTPStatus.NOT_FOUND and refusal is None:
-            # As a Yamcs server says it of a path that it does not know.
+            # As a Yamcs server answers for a path that it does not know.
             raise FeedRefusedError(
                 self.url,
                 answer.status,
@@ -120,7 +120,7 @@ class Feed:
                 " Yamcs server is: events import yamcs)",
             )
         kind, text, detail = refusal or (answer.reason, body[:200].decode(errors="replace").strip(), {})
-        # Redirects are not followed, so that a password can go nowhere else.
+        # Redirects are not followed, so that a password goes nowhere else.
         text += advice(answer.status, self._login, text if refusal else "")
         if answer.status >= _SERVER_FAULT:
             raise FeedUnavailableError(f"{self.url} answered {answer.status} {kind}: {text}")
@@ -172,7 +172,7 @@ def _connect(url: str) -> http.client.HTTPConnection:
 
 
 def _refusal(body: bytes) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Return an error's type, text and detail, as the API has them; None for an answer that has them not."""
+    """Return an error's type, text and detail, as the API has them; None for an answer without them."""
     try:
         found: Any = json.loads(body)
         detail = found.get("detail")

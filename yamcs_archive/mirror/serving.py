@@ -24,10 +24,10 @@ _STOP_S_MAX = 5.0
 
 
 def check_wanted(data: Path, url: str, wanted: Sequence[str], login: Login | None = None) -> None:
-    """Raise where those that are wanted, or all that the source has, can be no copies of it; make nothing.
+    """Raise if the wanted instances, or all that the source has, cannot be copies of it; makes nothing.
 
-    InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError where it
-    is no archive of this project, FeedUnavailableError where it does not answer and a name is new here.
+    InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError if it is
+    no archive of this project, FeedUnavailableError if it does not answer and a name is new here.
     """
     names = list(wanted)
     if not names:
@@ -40,7 +40,7 @@ def check_wanted(data: Path, url: str, wanted: Sequence[str], login: Login | Non
 
 
 class Mirrors:
-    """Copies of the instances of one served archive, which is asked with ``login`` where it wants one."""
+    """Copies of the instances of one served archive, which is asked with ``login`` if it wants one."""
 
     def __init__(
         self, archive: Archive, url: str, say: Callable[[str], None], login: Login | None = None
@@ -53,7 +53,7 @@ class Mirrors:
         """Make mirrors of the instances of those names, or of all that the source has; return the names.
 
         While the source does not answer, all are those that are copies of it already. Raises OutOfStepError
-        for an instance that is none and has events. See :func:`check_wanted` for what comes before.
+        for an instance that is none and has events. Call :func:`check_wanted` before.
         """
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
@@ -99,7 +99,7 @@ class Mirrors:
             pass  # a stop that did not wait any longer
         except OutOfStepError as error:
             self._say(
-                f"{name} is followed no longer: {error}; to start anew beside it, stop this server and give:"
+                f"{name} is followed no longer: {error}; to start anew beside it, stop this server and run:"
                 f" mirror {self._url} --data {self._archive.path} --instance {name} --resync"
             )
         except ArchiveError as error:

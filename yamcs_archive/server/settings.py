@@ -16,7 +16,7 @@ PORT_MAX = 65535
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
 MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
-"""A map of less than 1 MiB grows at once; 64 TiB are half of all that a process can address."""
+"""Bytes: a map of less than 1 MiB grows at once; 64 TiB are half of all that a process can address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,16 @@ class Settings:
     """Origins whose pages may use it from a browser, as ``https://ops.example``."""
 
     allowed_hosts: Sequence[str] = ()
-    """Names that clients know it by, beside ``host``, ``localhost`` and addresses: ``ops.example``, or
+    """Names that clients know it by, beside ``host``, ``localhost`` and IP addresses: ``ops.example``, or
     ``.example`` for all below it."""
 
     mirror_of: str | None = None
     """The URL of a served archive whose instances are followed here, and served as copies."""
 
     mirror_login: Login | None = field(default=None, repr=False)
-    """Who asks it, where it wants to know; kept in memory only."""
+    """User and password, if the source asks for them; kept in memory only."""
     map_bytes: int = MAP_BYTES_DEFAULT
-    """Address space reserved for each instance at first: less where there is less, more when it is full."""
+    """Bytes of addresses reserved for each instance at first: less if there are fewer, later more."""
 
     def __post_init__(self) -> None:
         bounds = (

@@ -2,7 +2,7 @@
 
 A cursor is (lineage, commit, position) and the fingerprint of the commit. The events of a commit come in key
 order, and position counts them, so nothing that later commits put between them moves a cursor. A cursor is of
-this history if the commit that it stands at is the one that is stored here under its number.
+this history if its commit is the one that is stored here under its number.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _due(environment: Environment, aim: Aim) -> Iterator[_Due]:
     behind: bytes | None = b""
     while behind is not None:
         # A transaction with buffers, within one that keeps the environment open: of a block only its headers
-        # are read from the medium, and the frame that lists the stretches of late events.
+        # are read, and the frame that lists the stretches of late events.
         with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
             blocks, summaries = (transaction.cursor(environment.databases[name]) for name in _LOOKED_AT)
             found, behind = _of_some(blocks, summaries, behind, aim)

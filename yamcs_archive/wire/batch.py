@@ -77,7 +77,7 @@ def from_ndjson(
 ) -> Iterator[Part]:
     """Yield the elements of newline-delimited JSON; empty lines are passed over.
 
-    To ``empty`` each of these adds the position of the element that follows it, for who counts lines.
+    For each of these ``empty`` gets the position of the element after it, so that lines can be counted.
 
     >>> [part.message for part in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
     [['a'], ['b']]
@@ -206,7 +206,7 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield a stream of text without the byte order mark at its head."""
+    """Yield a stream of text without a byte order mark at its beginning."""
     for first in pieces:
         yield first.removeprefix(json.BOM)
         break

@@ -5,7 +5,7 @@
    the rules of :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
 2. Only today's form is taken: its requests, and in JSON and msgpack events as its answers show them.
    Thousands of elements at once become columns, in a fifth of the time that it takes to make events of them
-   one by one. One answer alone is left to the rules: to try twice would delay every body of 2016.
+   one by one. A single answer is left to the rules: trying it here first would delay every body of 2016.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 
 EVENTS_MAX = 250_000
-"""Events of a page that is taken, and commits. An archive sends 40,000 at most: 20,000 and the commit that
-reaches them. One that was opened with larger groups may have 130,000 in a commit."""
+"""Most events, and most commits, of a page that is taken. An archive sends 40,000 at most: 20,000 and the
+commit that reaches them. One that was opened with larger groups may have 130,000 in a commit."""
 
 _Row = tuple[
     str,  # message
@@ -71,7 +71,7 @@ _decode_rows = msgspec.msgpack.Decoder(list[_Row]).decode
 
 _FIXARRAY = range(0x90, 0xA0)
 _ARRAY_BYTES = {0xDC: 2, 0xDD: 4}
-"""How many bytes say how long an array is, by the byte that it begins with."""
+"""Bytes of an array's length, by the byte that it begins with."""
 
 
 def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
@@ -95,7 +95,7 @@ def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
 def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
     """Return a page of its bytes; :class:`~yamcs_archive.errors.InvalidInputError` for anything else.
 
-    It may have so many events at most, and as many commits. That is seen before any of them is built: the
+    It may have at most this number of events, and of commits. Both are checked before any is built: the
     smallest ones take thirty times as much in memory.
 
     >>> decode_page(b"<html>")
@@ -122,7 +122,7 @@ def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
 
 
 def _elements(array: msgspec.Raw) -> int:
-    """Return how many elements an array of msgpack says that it has; 0 for what is none."""
+    """Return the number of elements that an array of msgpack claims; 0 for a value that is no array."""
     head = memoryview(array)
     if head[0] in _FIXARRAY:
         return head[0] - _FIXARRAY.start

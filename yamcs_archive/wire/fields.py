@@ -49,7 +49,7 @@ def scan(body: bytes) -> Iterator[Field]:
 
 
 def content(body: bytes, field: Field) -> bytes:
-    """Return what a length-delimited field holds: text, or a message.
+    """Return the content of a length-delimited field: text, or a message.
 
     >>> body = bytes.fromhex("0a0141")
     >>> [content(body, field) for field in scan(body)]

@@ -70,8 +70,8 @@ def from_ms(time_ms: int, field: str) -> int:
 def reconciled(time_us: int | None, utc: str | None, field: str) -> int | None:
     """Return the time that a 2016 body gives as a number, as text in ``fieldUTC``, or both.
 
-    Both must be the same instant at the grain of milliseconds, else it is an InvalidInputError; the text may
-    be finer, and then it counts.
+    Both must be the same instant to the millisecond, or it is an InvalidInputError; if the text is finer, it
+    counts.
 
     >>> reconciled(None, "1970-01-01T00:00:01Z", "generationTime")
     1000000

@@ -3,8 +3,8 @@
 1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
 2. A body is in the 2016 form if it has a field that only that form has, in today's if it has one of
    today's or of neither; with fields of both it is refused.
-3. A body whose generationTime or receptionTime is text and no integer is an event as answers of today's form
-   show it (:func:`shown`), with the fields of those and no others. What stood in it as ERROR shows as SEVERE.
+3. A body whose generationTime or receptionTime is a text other than an integer is an event as answers of
+   today's form show it (:func:`shown`), with their fields and no others. They show ERROR as SEVERE.
 4. An error names the field and the value. A field that neither form has is refused by name.
 """
 
@@ -54,8 +54,8 @@ BOM = b"\xef\xbb\xbf"
 def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of the body of a create request.
 
-    ``own``: it comes from an archive's owner and not over a network, so who created an event is kept, and its
-    extensions as they are. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    ``own``: it comes from the archive's owner and not over a network, so the user who created the event is
+    kept, and its extensions are not checked. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
     >>> decode_event(b'{"message": "a", "source": "S", "sequenceNumber": "3"}')[1].seq_number
     3
@@ -114,7 +114,7 @@ def event_of_msgpack(fields: Mapping[str, Any], *, own: bool = False) -> tuple[F
 def decode_object(body: bytes) -> Mapping[str, Any]:
     """Return the fields of a body that is a JSON object; InvalidInputError for any other.
 
-    A byte order mark before it, as some editors and shells write, is passed over.
+    A byte order mark before it, which some editors and shells write, is ignored.
 
     >>> decode_object(b'{"a": 1}')
     {'a': 1}
@@ -159,13 +159,13 @@ def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
 
 
 class _Digits(str):
-    """A number as it stands in JSON, of any length."""
+    """A number as JSON has it, of any length."""
 
     __slots__ = ()
 
 
 def _texts(value: Any, path: str) -> list[tuple[str, str]]:
-    """Return all texts and numbers, each with where it is."""
+    """Return all texts and numbers, each with its place."""
     if isinstance(value, str):
         return [(path or "body", value)]
     parts: list[tuple[str, Any]] = []
@@ -212,7 +212,7 @@ def _event_2016(fields: Mapping[str, Any]) -> Event:
 
 
 def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
-    """Return the event of an answer, told by the field ``time``."""
+    """Return the event of an answer, which the field ``time`` shows to be one."""
     for name, value in fields.items():
         if name in _KNOWN - _SHOWN:
             rule = f"mixes fields of an answer, whose {time} is text, and of a request"
@@ -262,9 +262,9 @@ def _extra(value: Any, field: str) -> dict[str, str]:
 
 
 def extensions_of(value: Any, field: str = "extensions", *, own: bool = False) -> bytes:
-    """Return extensions that are given as base64, or as bytes where a medium has them.
+    """Return extensions that are given as base64, or as bytes if the medium has bytes.
 
-    Raises InvalidInputError where they are not fields 100 to 10000, which an archive's ``own`` need not be.
+    Raises InvalidInputError unless they are fields 100 to 10000; with ``own`` they are not checked.
 
     >>> extensions_of("oAYB").hex()
     'a00601'
@@ -281,8 +281,8 @@ def extensions_of(value: Any, field: str = "extensions", *, own: bool = False) -
 def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
     """Return a complete event as the JSON object of a form, in the order of a Yamcs server's fields.
 
-    ``exact``: in the 2016 form the text of its times has the microseconds, so that it has the same key when
-    it is sent back.
+    ``exact``: in the 2016 form the texts of its times have microseconds, so that it has the same key when it
+    is sent back.
 
     >>> event = Event("a", source="S", generation_time=1500, seq_number=3, reception_time=2000)
     >>> shown(event, Form.V2016)["generationTime"], shown(event, Form.TODAY)["generationTime"]
@@ -313,7 +313,7 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
 def sent(event: Event) -> dict[str, Any]:
     """Return an event with a key as the JSON object that stores it elsewhere: as answers show it.
 
-    But ERROR keeps its name, and who created it is left out, which whoever takes it decides.
+    But ERROR keeps its name, and the user who created it is left out: the receiving archive decides that.
 
     >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
     'ERROR'

@@ -1,7 +1,7 @@
-"""Refuses what a protobuf message does not have, however deep within it; pure.
+"""Refuses fields that a protobuf message does not have, at any depth; pure.
 
-The parser keeps unknown fields out of sight, drops those of the entries of a map, and takes a field with
-another wire type for an unknown one. What is asked for so would be missing without a word.
+The parser hides unknown fields, drops those of the entries of a map, and takes a field with another wire type
+for an unknown one. Without this check what they ask for would be ignored.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _WIRE_TYPES = {
         (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE), LENGTH
     ),
 }
-"""By type of field; all others are varints."""
+"""Wire types, by type of field; all others are varints."""
 
 
 def check_known(body: bytes, message: Any, within: str = "") -> None:
-    """Check that a message that can be parsed, and each message in it, has no field but its own.
+    """Check that a message that can be parsed, and each message in it, has only known fields.
 
-    ``within`` is the path of the message itself, with a dot after it. InvalidInputError with the path of the
-    field, and its number.
+    ``within`` is the path of the message itself, with a dot after it. Raises InvalidInputError with the path
+    and number of the field.
 
     >>> from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsRequest
     >>> check_known(bytes.fromhex("0a0173"), ListEventsRequest.DESCRIPTOR)

@@ -4,9 +4,9 @@
    and an unknown enumeration number silently becomes INFO: all three are checked here, each a 400.
 2. The form is told by the wire types of fields 2 and 3: a varint in either is the 2016 form, whose times
    they are; today's request has text there. Neither field present: today's request.
-3. Today's ``Event``, as answers have it, has messages in them, and a varint in field 4, its number, where
-   today's request has the severity as text. So it is told, and taken as JSON takes an answer.
-4. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written behind
+3. Today's ``Event``, as answers have it, has messages in these fields, and a varint in field 4, its number,
+   where today's request has the severity as text. So it is recognised, and is taken as JSON takes an answer.
+4. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written after
    the others in both forms. Any other field that the form does not have is refused by its number, in the
    messages within it too.
 """
@@ -92,7 +92,7 @@ _SEVERITIES_TODAY = {
     number: Severity.parse(name)
     for name, number in sorted(today.Event.EventSeverity.items(), key=itemgetter(1))
 }
-"""The severity of each number there, old ones too."""
+"""The severity of each number in ``Event``, old ones too."""
 _S_US = 1_000_000
 
 
@@ -174,7 +174,7 @@ def _apart(body: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
 
 
 def _event_shown(body: bytes, fields: list[Field]) -> Event:
-    """Return the event of today's ``Event``; who created it is read and left, for anybody may write it."""
+    """Return the event of today's ``Event``; its user is ignored, because anybody may write it."""
     own = _without_extensions(fields)
     _check_fields(own, _FIELDS_SHOWN, "today's Event")
     extensions, parsed = _apart(body, fields)
@@ -308,8 +308,8 @@ def _set_timestamp(timestamp: Timestamp, time_us: int) -> None:
 def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     """Return a complete event as the ``Event`` message of a form.
 
-    ``exact``: in the 2016 form the text of its times has the microseconds, so that it has the same key when
-    it is sent back.
+    ``exact``: in the 2016 form the texts of its times have microseconds, so that it has the same key when it
+    is sent back.
 
     >>> raw = bytes.fromhex("a00601")
     >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)

@@ -1,7 +1,7 @@
 """msgpack's Timestamps, wherever an event has a time; pure.
 
 A Timestamp of 32, 64 or 96 bits (extension type -1) is an instant like its RFC 3339 text, so it becomes that,
-and the rules of the text hold. What is finer than a microsecond is cut off, downwards before 1970 too.
+and the rules of the text hold. It is rounded down to microseconds, before 1970 too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _text(stamp: msgpack.Timestamp, field: str) -> str:
 
 
 def unreadable_field(element: bytes) -> str | None:
-    """Return the field of a map whose value msgpack can make nothing of: a Timestamp of 5 bytes, for one.
+    """Return the field of a map whose value msgpack cannot read: a Timestamp of 5 bytes, for instance.
 
     >>> unreadable_field(b"\\x81\\xa4time\\xc7\\x01\\xff\\x00")
     'time'

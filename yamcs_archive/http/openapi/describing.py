@@ -45,7 +45,7 @@ SCHEMAS: dict[str, Any] = {
             "name": _NAME,
             "missionTime": TIME | {"description": "The server's clock."},
             "state": {"type": "string", "enum": ["RUNNING"]},
-            "eventCount": COUNT | {"description": "Events held. Absent: it cannot be read."},
+            "eventCount": COUNT | {"description": "The number of events. Absent: it cannot be read."},
         },
         ("name", "missionTime", "state"),
     ),
@@ -117,7 +117,7 @@ READYZ = Operation(
     tag=_TAG,
     summary="What the server is ready for.",
     description="503: the archive is closed or gone, its file system is full, or storing fails at present.",
-    success={200: answer("It does what it is there for.", content(ref("Readiness"), None))},
+    success={200: answer("It can do what it serves for.", content(ref("Readiness"), None))},
     errors=faults.READING,
 )
 

@@ -20,8 +20,8 @@ higher quality than JSON's (a wildcard counts as JSON), or where there is no `Ac
 is protobuf. The messages are in `proto/` of the project.
 
 **Errors** have one form, at top level. A trailing slash is accepted on every path, and HEAD wherever GET is;
-other methods than those described are a 405 with `allow`, other paths a 404. A `Host` that is no name of the
-server is a 403.
+other methods than those described are a 405 with `allow`, other paths a 404. A `Host` that is not a name of
+the server is a 403.
 """
 
 _INSTANCE: Part = {

@@ -14,8 +14,8 @@ from yamcs_archive.http.replies import STATUS_BY_ERROR
 
 MEANING = {
     "BadRequestException": "The request breaks a rule; `msg` names the field, its value and the rule.",
-    "ForbiddenException": "The `Host` is no name of this server, or a page of an origin that is not allowed"
-    " sent this, from a browser.",
+    "ForbiddenException": "The `Host` is not a name of this server, or a page of an origin that is not"
+    " allowed sent this, from a browser.",
     "NotFoundException": "No instance of that name, or nothing is served at the path.",
     "MethodNotAllowedException": "The path has other methods: those in the header `allow`.",
     "ReadOnlyException": "The archive is open for reading only, or the instance is a mirror: `msg` names its"
@@ -25,7 +25,7 @@ MEANING = {
     "ExpiredException": "The event is older than the prune horizon, and is not stored anew.",
     "RequestIdException": "The `Idempotency-Key` was used for another event.",
     "OtherHistoryException": "The cursor is of another history, for instance of before a restore: start"
-    " anew. Where the archive was put back to an older state `detail` has the `commit` that it lacks.",
+    " anew. If the archive was put back to an older state, `detail` has the missing `commit`.",
     "CursorGoneException": "Events behind the cursor are pruned; `detail` has the oldest cursor that works.",
     "PayloadTooLargeException": "The body, or one element of a batch, is larger than 8 MiB.",
     "UnsupportedMediaTypeException": "The content encoding is not understood here; the header"

@@ -68,7 +68,7 @@ LIST_CHANGES = Operation(
     summary="What was stored behind a cursor, in the order in which it was stored.",
     description="Follow `cursor` and you see each event once, however late its generation time. An answer"
     " without events has the cursor that was given. Cursors stay valid across restarts and maintenance; one"
-    " of what is not there any more, after the archive was put back to an older state, is refused.",
+    " of a commit that is gone, after the archive was put back to an older state, is refused.",
     parameters=_queried(CHANGES, {"form": FORM}),
     success={
         200: answer(
@@ -113,9 +113,9 @@ _COUNTED = answer(
 COUNT_EVENTS = Operation(
     id="countEvents",
     tag=_TAG,
-    summary="How many events there are, or how many are asked for.",
-    description="All, or all of some sources, are counted at once; for anything else history is read, as for"
-    " a stream, of which a server makes some at a time. What chooses a page is passed over.",
+    summary="The number of events, or of those that match.",
+    description="All events, or all of some sources, are counted without reading; for anything else history"
+    " is read. A server makes as many counts at a time as streams, together. What chooses a page is ignored.",
     parameters=_queried(SELECTED),
     success={200: _COUNTED},
     errors=faults.READING,
@@ -127,7 +127,7 @@ COUNT_EVENTS_POSTED = Operation(
     summary="The same, asked for in the body.",
     description="For names with commas and filters of any length. An empty body asks for everything.",
     body=body(
-        "What is asked for; unknown fields are refused, and so are those that choose a page.",
+        "What to count; unknown fields are refused, and so are those that choose a page.",
         content(
             ref("CountEvents"),
             "`CountEventsRequest`",

@@ -108,13 +108,13 @@ _EVENTS: Part = {
             "seqNumber": NUMBER,
             "generationTime": TIME | {"description": f"{TIME['description']} Absent: now."},
             "receptionTime": TIME | {"description": f"{TIME['description']} Absent: now."},
-            "createdBy": {"type": "string", "description": "Read and left: anybody may write it."},
+            "createdBy": {"type": "string", "description": "Ignored: anybody may write it."},
             "extra": EXTRA,
             "extensions": EXTENSIONS,
         },
         ("message",),
-        "An event to store, as answers of today's form show it: a generationTime or receptionTime that is"
-        " text and no integer says so.",
+        "An event to store, as answers of today's form show it, recognised by a generationTime or"
+        " receptionTime that is a text other than an integer.",
     )
     | {"anyOf": [{"required": [name]} for name in ("generationTime", "receptionTime")]},
 }
@@ -178,7 +178,7 @@ SCHEMAS: dict[str, Any] = _EVENTS | {
     "ListEvents": taken(SELECTED | PAGED | {"instance": _DROPPED}, (), "Which page of which events."),
     "StreamEvents": taken(SELECTED | {"instance": _DROPPED}, (), "Which events."),
     "CountEvents": taken(SELECTED | {"instance": _DROPPED}, (), "Which events."),
-    "EventCount": given({"count": COUNT | {"description": "How many there are."}}, ("count",)),
+    "EventCount": given({"count": COUNT | {"description": "The number of events."}}, ("count",)),
     "Sources": given(
         {
             "source": array(TEXT, "The names, under their old name."),

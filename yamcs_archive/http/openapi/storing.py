@@ -97,15 +97,13 @@ CREATE_EVENTS = Operation(
         " newline-delimited JSON.",
         {
             _NDJSON: {
-                "schema": binary(
-                    "JSON objects, one a line; empty lines and a byte order mark are passed over."
-                ),
+                "schema": binary("JSON objects, one a line; empty lines and a byte order mark are ignored."),
                 "example": '{"message": "one", "source": "A", "sequenceNumber": 1}\n'
                 '{"message": "two", "source": "A", "sequenceNumber": 2}\n',
             },
             _MSGPACK: {
                 "schema": binary(
-                    "Maps, one behind another. Today's `time` may be an int of microseconds, each time a"
+                    "Maps, one after another. Today's `time` may be an int of microseconds, each time a"
                     " Timestamp, `extensions` may be bin."
                 )
             },
