@@ -221,7 +221,7 @@ def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("form", ["table", "jsonl", "json"])
+@pytest.mark.parametrize("form", ["table", pytest.param("jsonl", marks=pytest.mark.long), "json"])
 def test_memory_stays_bounded_however_much_is_shown(data: Path, form: str) -> None:
     size_bytes, count = 1 << 20, 200
     with Archive.open(data) as archive:
