@@ -87,7 +87,7 @@ def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, 
     copy = archive.instance(name, create=True)
     follower = Follower(Feed(url, name, login), copy, begin_mirror(copy, url, name), Sayer(_say))
     # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken.
-    # Where it comes as soon as the follower has begun, the pool's end would wait for one that was not stopped.
+    # Where it comes as soon as the follower has begun, that one is stopped too: the pool's end waits for it.
     with ThreadPoolExecutor(1) as pool:
         try:
             pool.submit(follower.run, once=options.once).result()
