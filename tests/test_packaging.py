@@ -149,6 +149,7 @@ def test_the_harness_of_an_installed_wheel_runs_beside_what_else_is_installed(
     assert sorted(python.parent.parent.rglob("*")) == before
 
 
+@pytest.mark.long
 def test_servers_and_load_of_an_installed_harness_are_its_own(python: Path, tmp_path: Path) -> None:
     (harness,) = python.parent.parent.glob("lib/python*/site-packages/yamcs_archive/harness")
     for contender in ("archive", "sqlite"):

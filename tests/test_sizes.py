@@ -3,7 +3,7 @@
 One archive for each way and number of sources gets batches of all sizes, at times of their own, some before
 and some after what is stored: cut off and completed, sent again, in conflict, mixed; then the same once all
 is sealed, once it is opened anew, and once a part has expired (``tests/net.py``). By default each small size
-goes every way, most larger ones go one way; the long tests try each with each.
+goes every way, most larger ones go one way; by the long tests each size goes every way.
 """
 
 from __future__ import annotations
@@ -85,11 +85,12 @@ def test_promises_hold_at_every_size_by_every_way_in(way: str, sources: int, tmp
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("sources", SOURCES)
 @pytest.mark.parametrize("way", [way for way, kind in WAYS.items() if not kind.singly])
 @pytest.mark.parametrize("nth", range(4))
-def test_a_large_batch_of_every_size_goes_every_way(nth: int, way: str, sources: int, tmp_path: Path) -> None:
-    for size in [size for size in EVENTS if size > SOME[-1]][nth::4]:
+def test_a_large_batch_of_every_size_goes_every_way(nth: int, way: str, tmp_path: Path) -> None:
+    """Numbers of sources take turns, so that those around a threshold have different ones."""
+    sizes_and_sources = zip([size for size in EVENTS if size > SOME[-1]], cycle(SOURCES), strict=False)
+    for size, sources in list(sizes_and_sources)[nth::4]:
         large_batch(Net(tmp_path / f"{size}", way, sources), size)
 
 

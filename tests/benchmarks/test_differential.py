@@ -89,6 +89,7 @@ def test_rules_that_apply_anywhere_explain_their_aspect_alone() -> None:
     assert not judge(PLAIN, there, here)[0]
 
 
+@pytest.mark.long
 def test_an_archive_does_not_differ_from_another_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

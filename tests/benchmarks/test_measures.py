@@ -79,6 +79,7 @@ def test_memory(tmp_path: Path) -> None:
     assert outcome.figures["peak_mib"] >= outcome.figures["before_mib"]
 
 
+@pytest.mark.long
 def test_serving(tmp_path: Path) -> None:
     job = _job("serving", "archive", events=20)
     outcome = module("serving").run(job, tmp_path)
@@ -98,8 +99,15 @@ def test_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.figures["last_to_second"] > 0
 
 
-@pytest.mark.parametrize("contender", ["archive", "sqlite"])
-@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+@pytest.mark.parametrize(
+    ("contender", "encoding"),
+    [
+        ("archive", "protobuf"),
+        pytest.param("archive", "json", marks=pytest.mark.long),
+        pytest.param("sqlite", "json", marks=pytest.mark.long),
+        pytest.param("sqlite", "protobuf", marks=pytest.mark.long),
+    ],
+)
 def test_http(contender: str, encoding: str, tmp_path: Path) -> None:
     pytest.importorskip("granian")
     job = _job("http", contender, batch_events=1, connections=4, warm_up=20, encoding=encoding)

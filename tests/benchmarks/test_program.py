@@ -131,7 +131,7 @@ def test_the_options_offer_every_measure() -> None:
     assert MEASURES == NAMES
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_run_that_is_interrupted_keeps_what_it_measured_and_leaves_no_process(
     number: signal.Signals, tmp_path: Path
 ) -> None:

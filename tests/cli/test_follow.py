@@ -19,6 +19,7 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.server.at_hand import at_hand
 from tests.server.serving import WAIT_S, Served, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
@@ -113,7 +114,7 @@ def test_the_cursor_leads_on_to_what_came_since(run: Run, data: Path) -> None:
         sim = archive.instance("sim")
         sim.append(Event("new", generation_time=99, severity=Severity.ERROR))
         sim.append(Event("late", generation_time=-1))
-    with serving(data) as served:
+    with at_hand(data) as served:
         for place in (("--data", data), ("--url", served.url)):
             assert shown(run, *place, "--after-cursor", cursor)[0] == ["new", "late"]
             messages, behind = shown(run, *place, "--after-cursor", cursor, "--filter", "severity=error")
@@ -156,7 +157,7 @@ def test_a_table_ends_with_the_cursor_as_journalctl_shows_it(run: Run, data: Pat
 
 
 def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> None:
-    with serving(data) as served:
+    with at_hand(data) as served:
         for place in (("--data", data), ("--url", served.url)):
             ran = run("events", "log", *place, "--after-cursor", "made-up", "--show-cursor")
             assert (ran.status, ran.out) == (1, "")

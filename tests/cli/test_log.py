@@ -10,7 +10,7 @@ import pytest
 
 from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
-from tests.server.serving import serving
+from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.limits import MESSAGE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 
@@ -159,7 +159,7 @@ def test_json_is_one_array_as_the_api_answers(run: Run, data: Path) -> None:
 
 
 def test_a_url_answers_the_same_as_its_directory(run: Run, filled: Path) -> None:
-    with serving(filled) as served:
+    with at_hand(filled) as served:
         for form in ("table", "json", "jsonl"):
             for options in (
                 (),
@@ -189,7 +189,7 @@ def test_a_url_shows_any_number_of_events(run: Run, data: Path) -> None:
         archive.instance("sim").append_many(
             Event(f"Step {n}", source=f"S{n % 7}", generation_time=n // 10 * 1_000_000) for n in range(2500)
         )
-    with serving(data) as served:
+    with at_hand(data) as served:
         for options in (
             *(("-n", "all"), ("-n", 2300), ("-n", 1001, "--reverse"), ("-n", "all", "--reverse")),
             *(("--first", n) for n in (999, 1000, 1001, 2000, 2500)),
@@ -205,7 +205,7 @@ def test_a_url_shows_all_that_are_asked_for_also_where_a_page_holds_fewer(run: R
     text = "x" * (MESSAGE_BYTES_MAX - 10)
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(Event(f"Step {n} {text}", generation_time=n) for n in range(19))
-    with serving(data) as served:
+    with at_hand(data) as served:
         assert steps(run, "--url", served.url, "-n", 18) == list(range(1, 19))
 
 
@@ -221,7 +221,7 @@ def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("form", ["table", "jsonl", "json"])
+@pytest.mark.parametrize("form", ["table", pytest.param("jsonl", marks=pytest.mark.long), "json"])
 def test_memory_stays_bounded_however_much_is_shown(data: Path, form: str) -> None:
     size_bytes, count = 1 << 20, 200
     with Archive.open(data) as archive:

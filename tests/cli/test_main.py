@@ -14,7 +14,7 @@ import pytest
 
 from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
-from tests.server.serving import serving
+from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event
 from yamcs_archive.cli.main import main
 
@@ -73,7 +73,7 @@ def test_the_environment_says_where_unless_the_command_line_does(
     monkeypatch.setenv("YAMCS_ARCHIVE_INSTANCE", "b")
     assert "in b" in run("events", "log").out
     assert "in a" in run("events", "log", "--instance", "a").out
-    with serving(data) as served:
+    with at_hand(data) as served:
         assert run("instances", "list", "--url", served.url).out == "sim\n"
         monkeypatch.delenv("YAMCS_ARCHIVE_DATA")
         monkeypatch.setenv("YAMCS_ARCHIVE_URL", served.url)
@@ -252,7 +252,7 @@ def test_a_command_line_that_is_wrong_is_2_names_the_option_and_makes_nothing(
 def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     nobody = "http://127.0.0.1:1"
-    with serving(data) as served:
+    with at_hand(data) as served:
         for command in (
             ("events", "create", "-m", "a"),
             ("events", "log"),

@@ -9,8 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
-from tests.http.feeds import granian_server
 from tests.mirror.test_feed import answer, scripted
+from tests.server.at_hand import at_hand
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
@@ -94,30 +93,6 @@ def mirroring(url: str, copy: Path, *options: str) -> Iterator[subprocess.Popen[
         process.wait(WAIT_S)
         assert process.stderr is not None
         process.stderr.close()
-
-
-@dataclass
-class AtHand:
-    """An archive that this process serves: a source that is not to die needs none of its own."""
-
-    port: int
-    held: ExitStack
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        self.held.close()
-
-
-@contextmanager
-def at_hand(data: Path, port: int = 0) -> Iterator[AtHand]:
-    """Serve the archive until the block ends."""
-    with ExitStack() as held:
-        archive = held.enter_context(Archive.open(data))
-        archive.instance("sim", create=True)
-        yield AtHand(held.enter_context(granian_server(archive, port)), held)
 
 
 def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(

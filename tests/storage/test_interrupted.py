@@ -134,8 +134,14 @@ def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
     assert ready.at_rest["commits"] == 1
 
 
-@pytest.mark.parametrize("fault", [ArchiveError, MemoryError])
-@pytest.mark.parametrize("point", SEAL_POINTS)
+@pytest.mark.parametrize(
+    ("point", "fault"),
+    [
+        pytest.param(point, fault, marks=[pytest.mark.long] if (turn + other) % 2 else [])
+        for turn, point in enumerate(SEAL_POINTS)
+        for other, fault in enumerate((ArchiveError, MemoryError))
+    ],
+)
 def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
     tmp_path: Path, ready: Ready, point: str, fault: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -292,8 +292,14 @@ def test_blocks_that_were_written_too_large_are_read(name: str, golden: Path) ->
         assert sim.get(large.late(name)[-1].key) == large.late(name)[-1]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", large.INSTANCES)
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        pytest.param(name, way, marks=[pytest.mark.long] if (turn + other) % len(WAYS) else [])
+        for turn, name in enumerate(large.INSTANCES)
+        for other, way in enumerate(WAYS)
+    ],
+)
 def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, golden: Path) -> None:
     expected, arrived = large.events(name), large.in_order() + large.late(name)
     more = [late(n, "more") for n in (80, 81)]

@@ -86,7 +86,9 @@ def _failing_at(point: str) -> Iterator[None]:
         points.on_point = None
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
+)
 def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_path: Path) -> None:
     """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
     rng = random.Random(seed)
