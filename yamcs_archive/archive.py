@@ -120,8 +120,8 @@ class Archive:
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
         instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
         longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
-        works once it does not), ClosedError, ForkedError. RuntimeError in a callback of ``submit()`` that would
-        have to open it while the archive is closed, or an instance set aside, for that waits for the callback.
+        works once it does not), ClosedError, ForkedError. RuntimeError in a callback of ``submit()`` that
+        would have to open it while the archive is closed, or an instance set aside: that waits for it.
 
         >>> Archive.open(directory, readonly=True).instance("nosuch")
         Traceback (most recent call last):
@@ -145,8 +145,8 @@ class Archive:
             while not self._guard.acquire(timeout=LOOK_AGAIN_S):
                 if in_callback and self._ending:
                     raise RuntimeError(
-                        f"a callback of submit() must not open instance {name!r} while the archive is closed or"
-                        " an instance is set aside, which waits for the callback: open it before"
+                        f"a callback of submit() must not open instance {name!r} while the archive is closed"
+                        " or an instance is set aside, which waits for the callback: open it before"
                     )
             guarded.callback(self._guard.release)
             self._check_usable()
