@@ -19,6 +19,7 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.http.feeds import granian_server
 from tests.mirror.test_feed import answer, scripted
 from tests.server.at_hand import at_hand
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving

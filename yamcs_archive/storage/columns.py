@@ -260,6 +260,11 @@ def held_bytes(columns: Columns) -> int:
     >>> held_bytes(few) > 200, held_bytes(many) > 100 * 1000
     (True, True)
     """
+    if len(columns.message) == 1 and not (
+        columns.extensions[0] or columns.extra[0]
+    ):  # in a fifth of the time
+        texts_ = (columns.message[0], columns.source[0], columns.type[0], columns.created_by[0])
+        return _PLACES_BYTES + 3 * _INT_BYTES + sum([getsizeof(text) for text in texts_ if text is not None])
     ints = (columns.generation_time, columns.seq_number, columns.reception_time)
     size = columns.size * _PLACES_BYTES
     size += sum(_INT_BYTES for column in ints if type(column) is not array) * columns.size

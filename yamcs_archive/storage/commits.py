@@ -40,6 +40,7 @@ _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")
 _SUM_BYTES = 4
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
 _encode = msgspec.msgpack.Encoder().encode
@@ -159,8 +160,9 @@ def encode_cursor(cursor: Cursor) -> str:
         body = _UNMARKED.pack(lineage, commit, position)
     else:
         body = _CURSOR.pack(commit, position, mark, lineage)
-    sealed = body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big")
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+    # Not by base64.urlsafe_b64encode(): a change of an event each has one.
+    coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big"), newline=False)
+    return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def decode_cursor(text: str) -> Cursor:
