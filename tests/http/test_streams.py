@@ -8,8 +8,8 @@ import re
 import socket
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
@@ -210,7 +210,8 @@ def test_a_stream_that_is_closed_ends_its_scan(
 
 
 def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, watched: list[str]) -> None:
-    for ended, server in enumerate((waitress_server, granian_server), 1):
+    servers: tuple[Callable[[Archive], AbstractContextManager[int]], ...] = (waitress_server, granian_server)
+    for ended, server in enumerate(servers, 1):
         with server(archive) as port:
             with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
                 raw.sendall(
