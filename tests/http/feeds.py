@@ -7,7 +7,7 @@ import http.client
 import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -297,9 +297,14 @@ def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Itera
         wasyncore.close_all(channels)
 
 
+def granian_server(archive: Archive) -> AbstractContextManager[int]:
+    """Serve ASGI with granian on a free port of loopback."""
+    return granian_at(archive, 0)
+
+
 @contextmanager
-def granian_server(archive: Archive, port: int = 0) -> Iterator[int]:
-    """Serve ASGI with granian on a port of loopback, by default a free one."""
+def granian_at(archive: Archive, port: int) -> Iterator[int]:
+    """Serve ASGI with granian on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     listen(listening)
