@@ -219,3 +219,11 @@ def test_whether_something_came_is_known_without_reading_it(
     for behind in (cursor, *within[:-1]):
         assert sim.arrival(behind).done()
     assert not sim.arrival(within[-1]).done()
+
+
+def test_what_is_left_of_the_newest_commit_is_told_at_once_where_its_record_is_packed(small: Instance) -> None:
+    small.append(Event("alone"))
+    small.append_many(Event(f"m{n}") for n in range(3))
+    small.settle()
+    told = [small.arrival(change.cursor).done() for change in small.changes()]
+    assert told == [True, True, True, False]

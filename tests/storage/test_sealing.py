@@ -235,6 +235,28 @@ def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instanc
     assert list(small.changes())[:-1] == arrived
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_records_are_packed_while_the_rows_of_their_commits_wait(tmp_path: Path, late: bool) -> None:
+    options = Options(block_events_max=512, run_events_min=8, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
+        environment: Any = sim._store._environment  # type: ignore[attr-defined]  # as above
+        sim.append_many(events(300))  # there is room in their block, and 33 are less than an eighth of it
+        for n in range(33):
+            sim.append(Event(f"row {n}", source="R", generation_time=20 * n + (5 if late else 3_000)))
+        arrived = list(sim.changes())
+        maintenance.look(0)
+        sim.append(Event("not idle", source="R", generation_time=10_000))
+        maintenance.look(60_000_000)
+        assert entries(sim)["rows"] >= 33
+        with environment.read() as transaction:
+            assert transaction.stat(environment.databases["commits"])["entries"] == 2
+        assert list(sim.changes())[:-1] == arrived
+        for change in arrived[299::8]:
+            assert list(sim.changes(after=change.cursor))[:-1] == arrived[arrived.index(change) + 1 :]
+
+
 def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
