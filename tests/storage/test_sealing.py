@@ -120,6 +120,31 @@ def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) 
     whole(small)
 
 
+@pytest.mark.parametrize("count", [23, 24, 25])
+def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough(
+    small: Instance, count: int
+) -> None:
+    """Three quarters are enough: two blocks of twelve and not one of sixteen, one of eight."""
+    small.append_many(events(count))
+    small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(20))
+    assert entries(small)["blocks"] == (3 if count < 24 else 4)
+    whole(small)
+
+
+@pytest.mark.parametrize("count", [11, 12, 13])
+def test_a_block_that_is_less_than_three_quarters_full_takes_rows_behind_it(
+    small: Instance, count: int
+) -> None:
+    for event in events(count):
+        small.append(event)
+    small.settle()
+    for n in range(3):
+        small.append(Event(f"{n}", source="S", generation_time=1_000 + n))
+    small.settle()
+    assert entries(small) == {"rows": 0, **dict.fromkeys(("blocks", "summaries"), 1 if count < 12 else 2)}
+    whole(small)
+
+
 def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -> None:
     small.append_many(events(32))
     small.append(Event("one clock in 2099", source="Z", generation_time=4_070_908_800_000_000))
