@@ -160,6 +160,21 @@ def _unexpected(error: DamagedError) -> None:
     raise error
 
 
+def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
+    small: Instance,
+) -> None:
+    for begin in (0, 100_000):
+        small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
+    for few in (7, 8):  # the least that becomes a block is eight
+        small.append_many(
+            Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
+            for begin in (0, 100_000)
+            for n in range(few)
+        )
+        assert entries(small) == {"rows": 14, **dict.fromkeys(("blocks", "summaries"), 2 if few < 8 else 4)}
+    whole(small)
+
+
 def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> None:
     for event in events(10):
         small.append(event)
