@@ -191,6 +191,19 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     assert small.stats().events == 22
 
 
+def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
+    small.append_many(events(10))
+    small.append(Event("late", source="L", generation_time=1))
+    store: Any = small._store
+    environment, writer = store._environment, store._writer
+    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(8))
+    assert entries(small)["rows"] == 1
+    assert not writer.perform(lambda stored: sealing.put(step, stored))
+    assert small.stats().events == 19
+    whole(small)
+
+
 def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small: Instance) -> None:
     first = events(300)
     for event in first:
