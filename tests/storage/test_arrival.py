@@ -219,3 +219,27 @@ def test_whether_something_came_is_known_without_reading_it(
     for behind in (cursor, *within[:-1]):
         assert sim.arrival(behind).done()
     assert not sim.arrival(within[-1]).done()
+
+
+def test_what_is_left_of_the_newest_commit_is_told_at_once_where_its_record_is_packed(
+    small: Instance,
+) -> None:
+    small.append(Event("alone"))
+    small.append_many(Event(f"m{n}") for n in range(3))
+    small.settle()
+    told = [small.arrival(change.cursor).done() for change in small.changes()]
+    assert told == [True, True, True, False]
+
+
+@pytest.mark.parametrize("large", [1, 2, 3, 4])
+def test_commits_of_a_packed_record_come_whole_where_one_alone_is_more_than_a_look_takes(
+    small: Instance, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    for commit in range(8):  # times go down, so that the first key is of the last commit
+        small.append_many(
+            Event("x" * 400, generation_time=n - 10 * commit) for n in range(large if commit % 3 == 1 else 1)
+        )
+    arrived = list(small.changes())
+    small.settle()
+    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)
+    assert list(small.changes()) == arrived

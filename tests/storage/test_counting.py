@@ -139,6 +139,16 @@ def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPat
     assert sim.count() == 9
 
 
+def test_a_sum_that_begins_at_a_packed_record_is_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_SOURCES_FEW", 1)
+    sim.append_many([Event("a", source="S"), Event("b", source="T")])
+    sim.append(Event("c", source="S"))
+    sim.settle()
+    assert sim.count() == 3
+    monkeypatch.delattr(counting, "decode_source")
+    assert sim.count() == 3
+
+
 def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a failed commit, which readers may have seen, and another one under its number."""
     monkeypatch.setattr(counting, "_SOURCES_FEW", 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import lmdb
 import pytest
+from msgspec.structs import replace
 
 from tests.child import run
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
@@ -20,6 +21,7 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
 )
 from yamcs_archive.limits import SEQ_NUMBER_MAX
+from yamcs_archive.results import Conflict
 from yamcs_archive.storage import points
 from yamcs_archive.storage.commits import decode_cursor, encode_cursor
 from yamcs_archive.storage.points import POINTS
@@ -204,7 +206,8 @@ def test_automatic_numbers_of_many_threads_have_no_gap_and_no_double(sim: Instan
 
 
 def test_the_top_of_int32_is_a_clear_error_and_explicit_numbers_go_on(sim: Instance) -> None:
-    sim.append(Event("top", source="S", seq_number=SEQ_NUMBER_MAX))
+    sim.append(Event("below", source="S", seq_number=SEQ_NUMBER_MAX - 1))
+    assert sim.append(Event("top", source="S")).event.seq_number == SEQ_NUMBER_MAX
     with pytest.raises(NumbersExhaustedError, match="number the events of this source yourself"):
         sim.append(Event("beyond", source="S"))
     assert sim.append(Event("own", source="S", seq_number=5)).event.seq_number == 5
@@ -311,3 +314,30 @@ def test_lone_callers_and_crowds_take_turns_and_lose_nothing(sim: Instance) -> N
         numbers = [event.key.seq_number for event in sim.events(sources=[source])]
         assert sorted(numbers) == list(range(state.events))
     assert len({event.message for event in sim.events()}) == sim.stats().events
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_each_caller_of_a_group_is_told_what_became_of_its_own_events(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    stored = [Event(f"m{n}", generation_time=n, seq_number=n, reception_time=n) for n in range(3)]
+    sim.append_many(stored)
+    begun, held = threading.Event(), threading.Event()
+
+    def wait(point: str) -> None:
+        if point == "group-taken" and not begun.is_set():
+            begun.set()
+            held.wait(10)
+
+    monkeypatch.setattr(points, "on_point", wait)
+    sim.submit(Event("blocker"))
+    assert begun.wait(10)
+    alone = sim.submit(stored[0])
+    release = threading.Timer(0.2, held.set)
+    release.start()  # once the batch, which blocks, has joined
+    other = replace(stored[1], message="other")
+    counts = sim.append_many([Event("new"), *([stored[2], other] if refused else []), Event("newer")])
+    release.join()
+    assert alone.result(10).duplicate
+    assert (counts.stored, counts.duplicates) == (2, 1 if refused else 0)
+    assert counts.conflicts == ((Conflict(2, stored[1], other),) if refused else ())

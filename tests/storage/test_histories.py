@@ -207,6 +207,8 @@ def test_a_cursor_beyond_its_commit_that_knows_it_was_made_up(tmp_path: Path) ->
             for position in (3, 2**32 - 1):
                 with pytest.raises(BadCursorError, match="beyond the last event of its commit"):
                     sim.changes(after=encode_cursor(cursor._replace(position=position)))
+        with pytest.raises(BadCursorError, match="beyond the last event of its commit"):
+            sim.changes(after=encode_cursor(decode_cursor(beginning)._replace(position=1)))
 
 
 def test_what_was_pruned_is_told_from_what_is_of_another_history(tmp_path: Path) -> None:

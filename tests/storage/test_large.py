@@ -218,6 +218,22 @@ def test_late_text_counts_for_how_much_is_put_in_together(tmp_path: Path) -> Non
         assert max(map(len, steps)) <= 6
 
 
+def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(tmp_path: Path) -> None:
+    one, other = bounded_by(8_000)
+    events = [
+        Event("m", type=f"{n:064}", created_by=f"{n:064}", generation_time=n, seq_number=n, reception_time=n)
+        for n in range(300)
+    ]
+    with one, other, Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events)
+        assert len(values(sim, "rows")) == 0
+        largest = [part.largest_frame_bytes for block in blocks(sim) for part in block.parts]
+        assert max(largest) <= 8_000
+        assert len(largest) < 100  # halved until it fits, and no more often
+        assert list(sim.events()) == events
+
+
 def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have frames made wrongly that contain a certain word."""
     made = frames.compressed

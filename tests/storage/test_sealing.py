@@ -120,6 +120,31 @@ def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) 
     whole(small)
 
 
+@pytest.mark.parametrize("count", [23, 24, 25])
+def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough(
+    small: Instance, count: int
+) -> None:
+    """Three quarters are enough: two blocks of twelve and not one of sixteen, one of eight."""
+    small.append_many(events(count))
+    small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(20))
+    assert entries(small)["blocks"] == (3 if count < 24 else 4)
+    whole(small)
+
+
+@pytest.mark.parametrize("count", [11, 12, 13])
+def test_a_block_that_is_less_than_three_quarters_full_takes_rows_behind_it(
+    small: Instance, count: int
+) -> None:
+    for event in events(count):
+        small.append(event)
+    small.settle()
+    for n in range(3):
+        small.append(Event(f"{n}", source="S", generation_time=1_000 + n))
+    small.settle()
+    assert entries(small) == {"rows": 0, **dict.fromkeys(("blocks", "summaries"), 1 if count < 12 else 2)}
+    whole(small)
+
+
 def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -> None:
     small.append_many(events(32))
     small.append(Event("one clock in 2099", source="Z", generation_time=4_070_908_800_000_000))
@@ -133,6 +158,21 @@ def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -
 
 def _unexpected(error: DamagedError) -> None:
     raise error
+
+
+def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
+    small: Instance,
+) -> None:
+    for begin in (0, 100_000):
+        small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
+    for few in (7, 8):  # the least that becomes a block is eight
+        small.append_many(
+            Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
+            for begin in (0, 100_000)
+            for n in range(few)
+        )
+        assert entries(small) == {"rows": 14, **dict.fromkeys(("blocks", "summaries"), 2 if few < 8 else 4)}
+    whole(small)
 
 
 def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> None:
@@ -149,6 +189,19 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)
     assert small.stats().events == 22
+
+
+def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
+    small.append_many(events(10))
+    small.append(Event("late", source="L", generation_time=1))
+    store: Any = small._store
+    environment, writer = store._environment, store._writer
+    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(8))
+    assert entries(small)["rows"] == 1
+    assert not writer.perform(lambda stored: sealing.put(step, stored))
+    assert small.stats().events == 19
+    whole(small)
 
 
 def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small: Instance) -> None:
@@ -233,6 +286,28 @@ def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instanc
     assert [change.event for change in small.changes(after=arrived[-1].cursor)] == [done.event]
     small.settle()
     assert list(small.changes())[:-1] == arrived
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_records_are_packed_while_the_rows_of_their_commits_wait(tmp_path: Path, late: bool) -> None:
+    options = Options(block_events_max=512, run_events_min=8, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
+        environment: Any = sim._store._environment  # type: ignore[attr-defined]  # as above
+        sim.append_many(events(300))  # there is room in their block, and 33 are less than an eighth of it
+        for n in range(33):
+            sim.append(Event(f"row {n}", source="R", generation_time=20 * n + (5 if late else 3_000)))
+        arrived = list(sim.changes())
+        maintenance.look(0)
+        sim.append(Event("not idle", source="R", generation_time=10_000))
+        maintenance.look(60_000_000)
+        assert entries(sim)["rows"] >= 33
+        with environment.read() as transaction:
+            assert transaction.stat(environment.databases["commits"])["entries"] == 2
+        assert list(sim.changes())[:-1] == arrived
+        for change in arrived[299::8]:
+            assert list(sim.changes(after=change.cursor))[:-1] == arrived[arrived.index(change) + 1 :]
 
 
 def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -> None:

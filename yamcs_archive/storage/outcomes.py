@@ -51,11 +51,11 @@ class Refused(NamedTuple):
 def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
     """Return the first conflicts by position, as many as are shown.
 
-    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("")) for n in (2, 1)]
+    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
     >>> [refused.position for refused in first_conflicts(large * 30)][:3]
     [1, 1, 1]
     >>> len(first_conflicts(large * 30))
-    7
+    3
     """
     first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
     reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
