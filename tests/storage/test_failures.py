@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.child import run
+from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
 from yamcs_archive.errors import (
     BadCursorError,
@@ -341,3 +342,15 @@ def test_each_caller_of_a_group_is_told_what_became_of_its_own_events(
     assert alone.result(10).duplicate
     assert (counts.stored, counts.duplicates) == (2, 1 if refused else 0)
     assert counts.conflicts == ((Conflict(2, stored[1], other),) if refused else ())
+
+
+def test_the_number_of_an_expired_event_is_not_counted_on_from(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        archive.instance("sim", create=True)
+    change_meta(tmp_path / "a" / "sim", horizon=10, horizon_commit=0)
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim")
+        for time, number in ((9, 0), (10, 8), (11, 8)):
+            first = Event("numbered", source=f"S{time}", generation_time=time, seq_number=7)
+            sim.append_many([first, Event("next", source=f"S{time}", generation_time=20)])
+            assert [event.seq_number for event in sim.events(sources=[f"S{time}"])][-1] == number
