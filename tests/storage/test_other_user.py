@@ -15,9 +15,10 @@ from yamcs_archive import Archive, Event
 _READ = """
     import os
     path, group = sys.argv[1], int(sys.argv[2])
-    # All that is imported must be before the rights to read it are gone.
-    from yamcs_archive.storage import store
     if os.geteuid() == 0:
+        # What is imported, by the libraries at first use too, must be before the rights to read it are gone.
+        with Archive.open(path, readonly=True) as archive:
+            archive.instance("sim").stats()
         os.setgroups([])
         os.setgid(group)
         os.setuid(65534)
