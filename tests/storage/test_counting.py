@@ -180,6 +180,14 @@ def test_of_blocks_that_are_wanted_whole_nothing_is_decoded(
     assert filled.count(start=-100, stop=1000) == count
 
 
+@pytest.mark.parametrize("name", ["", "x" * 255, "x" * 256, "x" * 512, "\0"])
+def test_a_name_that_no_source_has_counts_nothing(sim: Instance, name: str) -> None:
+    sim.append_many(Event("a", source="S", generation_time=n) for n in range(3))
+    for sources in ([name], [name, "S"]):
+        assert sim.count(sources=sources) == len(list(sim.events(sources=sources))) == 3 * (len(sources) - 1)
+        assert sim.count(sources=sources, start=0) == 3 * (len(sources) - 1)
+
+
 def test_bad_arguments_are_refused_as_events_refuses_them(archive: Archive, sim: Instance) -> None:
     for error, selection in (
         (InvalidInputError, {"sources": "S"}),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import lmdb
 
+from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.storage.commits import commit_key, decode_commit, fingerprint
 from yamcs_archive.storage.environment import Environment
 from yamcs_archive.storage.sources import decode_source
@@ -50,7 +51,8 @@ class Counter:
         """Return the number of events of these sources, likewise."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
-            keys = [name.encode() for name in names]
+            # A name that no source can have is none to LMDB either.
+            keys = [key for name in names if 0 < len(key := name.encode()) <= SOURCE_BYTES_MAX]
             pairs = [(key, value) for key in keys if (value := transaction.get(key, db=sources)) is not None]
         return _added_up(pairs)
 
