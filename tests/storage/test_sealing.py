@@ -265,6 +265,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
         sim.settle()
         assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
         whole(sim)
+        sim.append(Event("newest", source="new", generation_time=10_000))
+        sim.settle()
+        assert entries(sim)["rows"] == 0  # a row after all blocks belongs to the last one, and to no group
 
 
 def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instance) -> None:
