@@ -274,6 +274,31 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
         assert end - start > events_max or sum(lengths[start : end + 1]) > bytes_max
 
 
+@pytest.mark.parametrize(
+    ("events", "sizes"),
+    [
+        (99, [99]),
+        (100, [100]),
+        (101, [100, 1]),  # two of 51 would be less than three quarters full
+        (148, [100, 48]),
+        (149, [75, 74]),  # the first is full enough
+        (150, [75, 75]),
+        (151, [76, 75]),
+        (161, [81, 80]),
+        (200, [100, 100]),
+        (201, [100, 100, 1]),
+        (225, [75, 75, 75]),
+        (250, [84, 83, 83]),
+    ],
+)
+def test_blocks_are_of_one_size_where_that_fills_three_quarters_of_each(
+    events: int, sizes: list[int]
+) -> None:
+    many = [Event("m", generation_time=n, seq_number=n) for n in range(events)]
+    found = cuts(vectors(prepare(many, int), 1), Options(block_events_max=100))
+    assert [part.size for part in found] == sizes
+
+
 def test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes() -> None:
     characters = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
     folding = [

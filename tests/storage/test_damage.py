@@ -11,7 +11,9 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage import sealing
 from yamcs_archive.storage.parts import HEADER
+from yamcs_archive.storage.sealing import Aim
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 IN_KEYS, IN_BODY = HEADER.size + 2, -2
@@ -88,6 +90,26 @@ def test_rows_behind_a_damaged_block_are_sealed(
             list(sim.events())
         with pytest.raises(DamagedError):
             sim.append(numbered(20, 1)[0])  # nobody can tell whether it is there
+
+
+def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> None:
+    """A settle mends it first; sealing that is not idle meets it as it is."""
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(numbered(0, 48))
+        sim.append(Event("late, in its range", source="L", generation_time=175))
+        sim.append(Event("in the sound one before", source="L", generation_time=15))
+    damage(tmp_path / "a", "summaries", 1, -1)
+    met: list[DamagedError] = []
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim")
+        store: Any = sim._store  # what sealing does without a settle
+        aim = Aim(store._writer.head, few=True, damaged=met.append)
+        for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
+            assert store._writer.perform(lambda stored, steps=steps: sealing.put_all(steps, stored))
+        assert values(sim, "rows") == {}
+        assert ["summaries" in str(error) for error in met] == [True]
+        assert len(list(sim.events())) == 50
 
 
 def test_a_summary_without_its_block_is_damage_too(tmp_path: Path) -> None:

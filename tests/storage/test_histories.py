@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.by_hand import change_meta
+from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import (
     BadCursorError,
@@ -239,6 +240,23 @@ def test_what_was_pruned_is_told_from_what_is_of_another_history(tmp_path: Path)
         sim.append(Event("y"))
         with pytest.raises(OtherHistoryError, match="commit 3"):
             sim.changes(after=oldest)
+
+
+def test_the_oldest_cursor_is_known_where_the_record_of_its_commit_is_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    with opened(folder) as sim:
+        beginning = sim.cursor()
+        for n in range(1, 6):
+            sim.append(Event("m", generation_time=n))
+    change_meta(folder / "sim", horizon=4, horizon_commit=3)
+    places = []
+    for damaged in (False, True):
+        if damaged:
+            damage(folder, "commits", 2, -1)
+        with opened(folder) as sim, pytest.raises(CursorGoneError) as caught:
+            sim.changes(after=beginning)
+        places.append(decode_cursor(caught.value.oldest).place)
+    assert places[0] == places[1]
 
 
 def test_a_damaged_record_stops_the_cursors_that_stand_at_it_and_no_others(tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int
     assert read_again == list(events.events())
 
 
+@pytest.mark.parametrize(
+    ("bound", "sizes"), [(400_000, [1] * 7), (600_000, [2, 2, 1, 2]), (800_000, [2, 2, 3])]
+)
+def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, sizes: list[int]) -> None:
+    """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
+    events = vectors(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
+    one, other = bounded_by(bound)
+    with one, other:
+        runs = list(cuts(events, Options(block_text_bytes_max=200_000)))
+        assert encode_blocks(runs)
+    assert [part.size for part in runs] == sizes
+
+
 @pytest.mark.parametrize("above", [-1, 0, 1])
 def test_a_frame_at_the_bound_is_written_and_one_above_it_is_refused(above: int) -> None:
     raw = bytes(BLOCK_FRAME_BYTES_MAX + above)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError, OutOfSpaceError
 from yamcs_archive.storage import maintenance as maintenance_module
 from yamcs_archive.storage import sealing
 from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.parts import CHECKSUMS_BYTES
 from yamcs_archive.storage.sealing import Aim
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
@@ -189,6 +191,35 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)
     assert small.stats().events == 22
+
+
+@pytest.mark.parametrize("other", [b"\0", b"\xff"], ids=["lower", "higher"])
+def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, other: bytes) -> None:
+    small.append_many(events(10))
+    small.append(Event("late", source="L", generation_time=1))
+    store: Any = small._store
+    environment, writer = store._environment, store._writer
+    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    assert step.replaced is not None
+    [value] = values(small, "blocks").values()
+    another = OpenBlock(step.replaced.key, value)
+    another.checksums = other * CHECKSUMS_BYTES
+    assert not writer.perform(lambda stored: sealing.put(step._replace(replaced=another), stored))
+    assert writer.perform(lambda stored: sealing.put(step, stored))
+    whole(small)
+
+
+@pytest.mark.parametrize("characters", [95, 96, 97, 127])
+def test_a_block_of_which_the_text_fills_three_quarters_is_left_as_it_is(
+    tmp_path: Path, characters: int
+) -> None:
+    options = Options(block_text_bytes_max=128, run_events_min=1, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many([Event("m" * characters, source="S", generation_time=1)])
+        sim.append_many([Event("m", source="S", generation_time=2)])
+        assert entries(sim)["blocks"] == (1 if characters < 96 else 2)
+        assert [len(event.message) for event in sim.events()] == [characters, 1]
 
 
 def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
