@@ -8,13 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import astuple, replace
 
-from yamcs_archive import Event, EventKey, Filter, Instance, InvalidInputError, Severity
+from yamcs_archive import Archive, Event, EventKey, Filter, Instance, InvalidInputError, Severity
 from yamcs_archive.errors import BadTimeError, RequestIdError
 from yamcs_archive.offered import Offered
 from yamcs_archive.results import Commit, MirrorState
@@ -245,3 +246,12 @@ def test_what_is_finer_than_a_microsecond_is_cut_off() -> None:
 def test_a_datetime_that_names_no_instant_is_refused(time: datetime) -> None:
     with pytest.raises(BadTimeError):
         Event.at(time, "a")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_name_of_an_instance_is_taken_for_the_text_it_is(text: Callable[[], Any], tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        made = archive.instance(text(), create=True)
+        assert type(made.name) is str
+        assert made is archive.instance("AOCS")
+        assert archive.instances() == ["AOCS"]

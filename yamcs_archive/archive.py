@@ -133,7 +133,7 @@ class Archive:
           ...
         yamcs_archive.errors.UnknownInstanceError: No instance named 'nosuch' (there are: none yet)
         """
-        check_instance_name(name)
+        name = check_instance_name(name)
         self._check_usable()
         found = self._instances.get(name)
         if found is not None:

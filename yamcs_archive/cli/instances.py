@@ -48,8 +48,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     making.add_argument(
         "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
     )
+    making.add_argument("--url", type=_no_url, help=argparse.SUPPRESS)
     making.add_argument("name", metavar="NAME", type=instance_name, help="letters, digits, '.', '_' and '-'")
     making.set_defaults(run=run_create)
+
+
+def _no_url(_: str) -> None:
+    raise argparse.ArgumentTypeError(
+        "--url: a server makes no instances: run this where the archive is, with --data DIR, or start the"
+        " server with --instance NAME"
+    )
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ from typing import cast
 
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
+from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.medium import Identity, check_same, identity_of, in_our_words, told
 
 LAYOUT_VERSION = 1
@@ -61,7 +62,7 @@ _HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
 
 
 def check_instance_name(name: str) -> str:
-    """Return ``name`` if an instance may be called that: letters, digits, ``.``, ``_`` and ``-``.
+    """Return ``name`` as str if an instance may be called that: letters, digits, ``.``, ``_``, ``-``.
 
     >>> check_instance_name("simulator")
     'simulator'
@@ -70,13 +71,14 @@ def check_instance_name(name: str) -> str:
       ...
     yamcs_archive.errors.InvalidInputError: instance '../etc': must be 1 to 128 letters, ...
     """
-    if not isinstance(name, str) or len(name) > INSTANCE_NAME_MAX or not _NAME.fullmatch(name):
+    found = plain_text(name)
+    if not isinstance(found, str) or len(found) > INSTANCE_NAME_MAX or not _NAME.fullmatch(found):
         raise InvalidInputError(
             "instance",
             name,
             f"must be 1 to {INSTANCE_NAME_MAX} letters, digits, '.', '_', '-', and not begin with '.' or '-'",
         )
-    return name
+    return found
 
 
 def sync_directory(path: Path) -> None:
