@@ -19,7 +19,7 @@ from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.granian_thread import ThreadServer
-from yamcs_archive.server.listening import bind, listen
+from yamcs_archive.server.listening_socket import bind, listen
 from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.times import now_us

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from yamcs_archive.storage import points
+from yamcs_archive.storage import failpoints
 
 
 def die_at(point: str, passes: int) -> None:
@@ -18,4 +18,4 @@ def die_at(point: str, passes: int) -> None:
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    points.on_point = die
+    failpoints.on_point = die

@@ -20,7 +20,7 @@ from tests.ways import NOW, WAYS, Batch, Shown, Told, Way
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import event_bytes, same_content
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import PROTOBUF, Head, Response
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

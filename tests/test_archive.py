@@ -264,7 +264,7 @@ def test_an_archive_of_another_layout_or_format_is_refused(tmp_path: Path) -> No
     with Archive.open(tmp_path / "a") as archive:
         archive.instance("sim", create=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yamcs_archive.storage.meta.FORMAT_VERSION", 2)
+        patch.setattr("yamcs_archive.storage.format.meta.FORMAT_VERSION", 2)
         with Archive.open(tmp_path / "a") as archive, pytest.raises(FormatVersionError, match="version 1"):
             archive.instance("sim")
     (tmp_path / "a" / "ARCHIVE").write_text("yamcs_archive directory, layout 9\n")
@@ -274,7 +274,7 @@ def test_an_archive_of_another_layout_or_format_is_refused(tmp_path: Path) -> No
 
 def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yamcs_archive.storage.directory._file_system", lambda _: "nfs4")
+        patch.setattr("yamcs_archive.storage.disk.directory._file_system", lambda _: "nfs4")
         with pytest.raises(NotAnArchiveError, match="nfs4"):
             Archive.open(tmp_path / "a")
 

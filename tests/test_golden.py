@@ -21,9 +21,10 @@ from yamcs_archive import Archive, Event, EventKey, Options, Severity
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage import integers, opening, parts, summaries
-from yamcs_archive.storage.commits import decode_cursor
-from yamcs_archive.storage.meta import FORMAT_VERSION
+from yamcs_archive.storage.disk import lmdb_open
+from yamcs_archive.storage.format import block_encoder, integers, zone_maps
+from yamcs_archive.storage.format.commits import decode_cursor
+from yamcs_archive.storage.format.meta import FORMAT_VERSION
 
 VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
 GOLDEN = [path.parent for version in VERSIONS for path in sorted(version.rglob("content.json"))]
@@ -230,14 +231,14 @@ def test_the_second_reader_knows_nothing_of_the_package() -> None:
 
 
 def test_the_page_names_what_the_code_has() -> None:
-    for name in opening.DATABASES:
+    for name in lmdb_open.DATABASES:
         assert f"| `{name}` |" in FORMAT
-    assert parts.HEADER.size == 32
+    assert block_encoder.HEADER.size == 32
     assert "| 32 | |" in FORMAT
     assert [f"{severity.name} {severity.value}" in FORMAT.replace("\n", " ") for severity in Severity] == [
         True
     ] * 7
-    assert (summaries.BLOCK_LEVEL, summaries.GROUP_LEVEL) == (b"\0", b"\1")
+    assert (zone_maps.BLOCK_LEVEL, zone_maps.GROUP_LEVEL) == (b"\0", b"\1")
     assert integers._WIDTHS == (1, 2, 4, 8)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from yamcs_archive import limits, options
 from yamcs_archive.server.settings import Settings
-from yamcs_archive.storage.keys import encode_key
+from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.times import to_datetime
 
 

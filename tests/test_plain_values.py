@@ -19,7 +19,7 @@ from yamcs_archive import Archive, Event, EventKey, Filter, Instance, InvalidInp
 from yamcs_archive.errors import BadTimeError, RequestIdError
 from yamcs_archive.offered import Offered
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage.columns import prepare
+from yamcs_archive.storage.format.columns import prepare
 
 SIZES = [1, 2, 15, 16, 63, 64, 65, 300]
 """Around each number of events from which on they are looked at, or stored, in another way."""

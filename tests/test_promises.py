@@ -14,8 +14,9 @@ from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options
 from yamcs_archive.errors import NumbersExhaustedError
 from yamcs_archive.limits import SEQ_NUMBER_MAX
-from yamcs_archive.storage import meta, writer
-from yamcs_archive.storage.state import read_meta
+from yamcs_archive.storage.format import meta
+from yamcs_archive.storage.read.metadata import read_meta
+from yamcs_archive.storage.write import writer
 
 
 @pytest.fixture

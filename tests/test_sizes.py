@@ -21,7 +21,7 @@ from tests.sizes import around, made
 from tests.ways import NOW, WAYS
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage.placing import filled
+from yamcs_archive.storage.write.placement import filled
 
 SOURCES = (1, 2, 300)
 FILLED = filled(sizes.value("limits.BLOCK_EVENTS_MAX"))

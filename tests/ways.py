@@ -19,18 +19,18 @@ import pytest
 from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import JSON, PROTOBUF, Head, Response
 from yamcs_archive.importers.yamcs import History, SourceRefusedError, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
 from yamcs_archive.results import AppendCounts, MirrorState
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.batch import delimited
-from yamcs_archive.wire.exchange import SentCommit, decode_page, encode_page
-from yamcs_archive.wire.fields import varint
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.commits import SentCommit, decode_page, encode_page
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
+from yamcs_archive.wire.protobuf_scan import varint
 
 NOW = 1_800_000_000_000_000
 """What the archive's clock says throughout, microseconds since 1970."""

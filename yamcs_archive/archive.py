@@ -26,7 +26,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
 from yamcs_archive.paths import given_path
-from yamcs_archive.storage.directory import (
+from yamcs_archive.storage.disk.directory import (
     WriterLock,
     check_instance_name,
     create_instance,
@@ -35,8 +35,8 @@ from yamcs_archive.storage.directory import (
     rename_instance,
     settle_instances,
 )
+from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
-from yamcs_archive.storage.medium import check_room
 from yamcs_archive.storage.store import LmdbStore
 
 __all__ = ["Archive", "check_instance_name"]

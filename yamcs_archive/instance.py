@@ -9,8 +9,8 @@ from functools import partial
 from typing import Protocol
 
 from yamcs_archive import arguments
-from yamcs_archive.accepted import plain_severity, validate_key
-from yamcs_archive.appending import Tally, chunks, gathered
+from yamcs_archive.chunked_append import Tally, chunks, gathered
+from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
@@ -27,14 +27,14 @@ from yamcs_archive.results import (
     MirrorState,
     SourceStats,
 )
-from yamcs_archive.storage.columns import Columns, cut_by_size, prepare
-from yamcs_archive.storage.histogram import Stretches
-from yamcs_archive.storage.meta import Mirrored
-from yamcs_archive.storage.outcomes import Outcome
-from yamcs_archive.storage.query import Query
-from yamcs_archive.storage.requests import Asked, asked, check_request_id
+from yamcs_archive.storage.format.columns import Columns, cut_by_size, prepare
+from yamcs_archive.storage.format.meta import Mirrored
+from yamcs_archive.storage.format.requests import Asked, asked, check_request_id
+from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.storage.read.histogram import Stretches
+from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.store import EventStore
-from yamcs_archive.storage.vectors import Vectors
+from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.times import Time, to_us
 
 
@@ -281,7 +281,8 @@ class Instance:
 
         What comes together was read together; it is never empty and of bounded size: some thousand events, or
         some MiB of text. Whoever passes all events on, to a file or over a network, or counts them, is
-        faster so: no event is built. The fields are those of :class:`~yamcs_archive.storage.vectors.Vectors`.
+        faster so: no event is built. The fields are those of
+        :class:`~yamcs_archive.storage.format.vectors.Vectors`.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]

@@ -23,12 +23,12 @@ from tests.server.at_hand import at_hand
 from tests.server.serving import WAIT_S, Served, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
-from yamcs_archive.cli.following import Tail
-from yamcs_archive.cli.places import LocalPlace
-from yamcs_archive.cli.request import LogRequest
+from yamcs_archive.cli.event_query import LogRequest
+from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.table import table
+from yamcs_archive.cli.target import LocalPlace
 from yamcs_archive.mirror.feed import FeedUnavailableError
-from yamcs_archive.storage.commits import decode_cursor, encode_cursor
+from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 
 _PRINTED_S = 0.3
 

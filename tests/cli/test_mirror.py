@@ -28,8 +28,8 @@ from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.cli.main import main
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage.commits import decode_cursor, encode_cursor
-from yamcs_archive.storage.meta import Mirrored
+from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
+from yamcs_archive.storage.format.meta import Mirrored
 
 Told = list[tuple[int, tuple[Event, ...]]]
 

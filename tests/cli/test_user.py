@@ -21,9 +21,9 @@ from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from yamcs_archive import Archive, Event
+from yamcs_archive.credentials import Login, check_url, is_open
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.importers.yamcs import History
-from yamcs_archive.login import Login, check_url, is_open
 from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.server.settings import Settings
 

@@ -20,10 +20,11 @@ from yamcs_archive import Archive, ConflictError, Event, ExpiredError, Options, 
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage import messages, packing, sealing
-from yamcs_archive.storage.environment import acquire, release
-from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.sources import decode_source, encode_source
+from yamcs_archive.storage.disk.environment import acquire, release
+from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.sources import decode_source, encode_source
+from yamcs_archive.storage.maintain import commit_packing, sealing
 
 _SEVERITIES = tuple(Severity)
 _WIDE, _FULL, _COLUMNS, _SOURCES, _WIDTHS = -(10**15), -(10**14), 0, 10**9, 10**12
@@ -78,7 +79,7 @@ def fill(directory: Path) -> None:
     with (
         patch.object(messages, "STRETCH_MESSAGES", 20),
         patch.object(sealing, "GROUP_BLOCKS_MAX", 2),
-        patch.object(packing, "PACK_EVENTS_MAX", 300),
+        patch.object(commit_packing, "PACK_EVENTS_MAX", 300),
     ):
         for name in ("forms", "pruned", "mirror", "begun"):
             writing.create(name)

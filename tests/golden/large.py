@@ -18,7 +18,7 @@ from unittest.mock import patch
 import lmdb
 
 from yamcs_archive import Archive, Event, Options
-from yamcs_archive.storage import messages
+from yamcs_archive.storage.format import messages
 
 DIRECTORY = Path(__file__).parent / "v1" / "large" / "archive"
 INSTANCES = ("extra", "messages", "stretches")

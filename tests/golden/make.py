@@ -12,8 +12,8 @@ from tests.golden import every_form
 from tests.golden.reader import instances, read
 from tests.golden.values import Met
 from yamcs_archive import Archive, Event, Options, Severity
-from yamcs_archive.storage import messages
-from yamcs_archive.storage.meta import FORMAT_VERSION
+from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.meta import FORMAT_VERSION
 
 HERE = Path(__file__).parent
 

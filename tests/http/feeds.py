@@ -19,12 +19,12 @@ from waitress.server import create_server
 
 from tests.http.conforms import check
 from yamcs_archive import Archive
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.core import Core
 from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.server.granian_thread import ThreadServer
-from yamcs_archive.server.listening import bind, listen
+from yamcs_archive.server.listening_socket import bind, listen
 
 
 class Answer(NamedTuple):

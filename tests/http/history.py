@@ -9,8 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from yamcs_archive import Event, Severity
-from yamcs_archive.wire.fields import varint
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import varint
 
 LIST = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"

@@ -15,7 +15,7 @@ from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.http.messages import PROTOBUF
 from yamcs_archive.limits import BODY_BYTES_MAX, MESSAGE_BYTES_MAX
-from yamcs_archive.storage import points
+from yamcs_archive.storage import failpoints
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -387,7 +387,7 @@ def test_the_answer_leaves_only_after_the_fsync(archive: Archive, sim: Instance)
     answers: list[Answer] = []
     send = wsgi_feed(archive)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "on_point", wait)
+        patch.setattr(failpoints, "on_point", wait)
         thread = threading.Thread(target=lambda: answers.append(send("POST", PATH, '{"message": "m"}')))
         thread.start()
         thread.join(0.2)

@@ -18,8 +18,8 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Work
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
-from yamcs_archive.storage.vectors import Vectors
-from yamcs_archive.wire.many import by_field
+from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.wire.columns.vectors import by_field
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"

@@ -19,7 +19,7 @@ from tests.http.test_api import error_of
 from tests.storage.by_hand import change_meta
 from tests.storage.test_histories import unmarked
 from yamcs_archive import Archive, Event, Instance, Options, Severity
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import MSGPACK, PROTOBUF, Call, Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016

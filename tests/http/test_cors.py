@@ -11,7 +11,7 @@ import pytest
 
 from tests.http.feeds import Answer, Feed, asgi_feed, core_feed, socket_feed, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Event, Instance, InvalidInputError
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.messages import PROTOBUF, Call, Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app

@@ -13,7 +13,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, as_query, second
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
 from yamcs_archive.limits import STREAMS_MAX
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

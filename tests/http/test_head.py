@@ -11,10 +11,10 @@ import pytest
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import Feed, granian_server
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import Call, Head, Response
 from yamcs_archive.limits import STREAMS_MAX
-from yamcs_archive.storage import query as query_module
+from yamcs_archive.storage.read import query as query_module
 
 GETS = [path.replace("{instance}", "sim") for path, methods in DOCUMENT["paths"].items() if "get" in methods]
 POSTS = [

@@ -11,8 +11,8 @@ import websocket
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import core_feed, granian_server, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Instance, InvalidInputError
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.core import Core
 from yamcs_archive.http.hosts import Hosts, names_of
 from yamcs_archive.http.messages import PROTOBUF, Head
 from yamcs_archive.http.wsgi import create_app

@@ -19,7 +19,7 @@ from websocket import ABNF, WebSocket
 
 from tests.http.feeds import asgi_feed, granian_server, wsgi_feed
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
-from yamcs_archive.http import hub, outbox, subscribing
+from yamcs_archive.http.live import hub, send_queue, session
 from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX, MESSAGE_BYTES_MAX, SUBSCRIPTIONS_MAX
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -326,7 +326,7 @@ def _timer(port: int, peer: int) -> str:
 def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
-    monkeypatch.setattr(outbox, "LIVE_QUEUE_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 1 << 20)
     monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 1 if slow else WAIT_S)
     # So much that the kernel's buffers do not take all of it; with less room than a segment of loopback has,
     # it would go on at the pace of a timer.
@@ -365,14 +365,14 @@ def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
             matches = self.matches
             self.matches = lambda event: go_on.wait(WAIT_S) and matches(event)  # type: ignore[misc]  # a final attribute
 
-    flush = outbox.Outbox.flush
+    flush = send_queue.Outbox.flush
 
-    def flushed(self: outbox.Outbox) -> None:
+    def flushed(self: send_queue.Outbox) -> None:
         waiting.append(self._bytes)
         flush(self)
 
-    monkeypatch.setattr(subscribing, "Filter", Held)
-    monkeypatch.setattr(outbox.Outbox, "flush", flushed)
+    monkeypatch.setattr(session, "Filter", Held)
+    monkeypatch.setattr(send_queue.Outbox, "flush", flushed)
     connection = connect()
     subscribe(connection, filter="step")
     text = "x" * (MESSAGE_BYTES_MAX - 10)
@@ -398,7 +398,7 @@ def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_th
             assert go_on.wait(WAIT_S)
             return self._wanted.matches(event)
 
-    monkeypatch.setattr(subscribing, "Filter", Held)
+    monkeypatch.setattr(session, "Filter", Held)
     behind, late = connect(), connect()
     subscribe(behind, filter="step")
     sim.append_many(Event(f"step {n}", generation_time=n) for n in range(3))
@@ -485,7 +485,7 @@ def test_a_filter_that_takes_long_to_read_is_dropped_when_its_client_leaves(
         assert go_on.wait(WAIT_S)
         return Filter(text)
 
-    monkeypatch.setattr(subscribing, "Filter", slowly)
+    monkeypatch.setattr(session, "Filter", slowly)
     leaving, other = connect(), connect()
     leaving.send(json.dumps({"type": "events", "options": {"instance": "sim", "filter": "x" * 2000}}))
     assert begun.wait(WAIT_S)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import Feed, core_feed
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.media import media_type, preferred, qualities, reply_type, takes_gzip
+from yamcs_archive.http.media_types import media_type, preferred, qualities, reply_type, takes_gzip
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

@@ -15,8 +15,8 @@ from tests.http.history import LIST
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, EventKey, Instance
 from yamcs_archive.http.messages import PROTOBUF
+from yamcs_archive.wire.page_token import decode_token, encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-from yamcs_archive.wire.tokens import decode_token, encode_token
 
 crowded_keys = st.lists(
     st.tuples(st.integers(-1, 1), st.sampled_from(["A", "AB", "é", "a,b", "\U0001f680"]), st.integers(-2, 2)),

@@ -14,13 +14,13 @@ import pytest
 from tests.http.feeds import Answer, core_feed
 from yamcs_archive import Archive, Instance
 from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
-from yamcs_archive.http import refusals
-from yamcs_archive.http.core import Core
+from yamcs_archive.http import refusal_log
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import Call, Head, Response
-from yamcs_archive.http.refusals import INTERVAL_S, QUIET_S, Refusals
+from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, Refusals
 from yamcs_archive.limits import STREAMS_MAX
-from yamcs_archive.mirror.copy import begin_mirror
-from yamcs_archive.storage.medium import NEARLY_FULL_BYTES
+from yamcs_archive.mirror.follower import begin_mirror
+from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
 
 EVENTS = "/api/archive/sim/events"
 
@@ -116,7 +116,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     found = [
         record.getMessage()
         for record in caplog.records
-        if record.name == refusals.__name__ and record.thread == threading.get_ident()
+        if record.name == refusal_log.__name__ and record.thread == threading.get_ident()
     ]
     caplog.clear()
     return found

@@ -10,9 +10,9 @@ import pytest
 from tests.cases import EXTENSIONS, EXTENSIONS_BASE64
 from tests.http.feeds import Feed, core_feed
 from yamcs_archive import Archive, Event, Instance, Severity
-from yamcs_archive.wire.fields import scan
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import scan
 
 PATH = "/api/archive/sim/events/"
 EXAMPLE = """{

@@ -21,10 +21,10 @@ from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import OutcomeUnknownError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.http.messages import JSON, PROTOBUF
-from yamcs_archive.storage import points
+from yamcs_archive.storage import failpoints
 from yamcs_archive.wire import protobuf
 from yamcs_archive.wire.batch import delimited as messages_of
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -127,7 +127,7 @@ def test_a_commit_that_fails_for_real_is_completed_with_what_it_handed_out(
     for headers in ({}, {"Content-Type": PROTOBUF}):
         binary = bool(headers)
         with monkeypatch.context() as patch:
-            patch.setattr(points, "on_point", fail)
+            patch.setattr(failpoints, "on_point", fail)
             body = (
                 today.CreateEventRequest(message="m").SerializeToString()
                 if binary

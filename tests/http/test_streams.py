@@ -19,7 +19,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.limits import (
@@ -29,11 +29,11 @@ from yamcs_archive.limits import (
     READ_BYTES_MAX,
     STREAMS_MAX,
 )
-from yamcs_archive.storage import pieces
-from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.forms import Form
-from yamcs_archive.wire.many import Many, by_field
+from yamcs_archive.wire.columns.vectors import Many, by_field
+from yamcs_archive.wire.form import Form
 
 EXPORTED = (
     ("T", 'with "quotes"'),
@@ -164,7 +164,7 @@ def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
             looked_at.append(key)
             super().__init__(key, value)
 
-    monkeypatch.setattr(pieces, "OpenBlock", Noted)
+    monkeypatch.setattr(range_reader, "OpenBlock", Noted)
     call = Core(archive).begin(Head("POST", STREAM))
     assert isinstance(call, Call)
     chunks: Any = call.run(b'{"q": "rare"}').body  # type: ignore[union-attr]  # a response

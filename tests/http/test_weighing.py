@@ -14,11 +14,12 @@ import pytest
 from tests.http.feeds import Exchange, Feed, core_feed, whole
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import OutcomeUnknownError
-from yamcs_archive.http import creating, replies, weighing
+from yamcs_archive.http import errors, weighing
+from yamcs_archive.http.application import Core
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.asgi_threads import Inflow
 from yamcs_archive.http.bodies import Bodies
-from yamcs_archive.http.bridging import Inflow
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.handlers import append
 from yamcs_archive.http.messages import MSGPACK, Head, Response
 from yamcs_archive.http.weighing import Hold, Room
 from yamcs_archive.limits import (
@@ -33,7 +34,7 @@ from yamcs_archive.limits import (
     QUICK_BODY_BYTES_MAX,
 )
 from yamcs_archive.results import Appended
-from yamcs_archive.wire import exchange
+from yamcs_archive.wire import commits
 
 EVENTS = "/api/archive/sim/events"
 CHANGES = f"{EVENTS}:changes"
@@ -122,7 +123,7 @@ def test_an_exchange_ends_with_a_whole_commit_where_there_is_no_room(
     core, _ = untaken
     cursor, numbers = "", []
     for _ in range(6):
-        sent = exchange.decode_page(whole(page(core, f"{CHANGES}?after={cursor}", MSGPACK)))
+        sent = commits.decode_page(whole(page(core, f"{CHANGES}?after={cursor}", MSGPACK)))
         cursor = sent.cursor
         numbers += [event.seq_number for commit in sent.commits for event in commit.events]
     assert numbers == [0, 1, 2, 3, 4, 9]
@@ -135,7 +136,7 @@ def test_many_small_events_are_as_large_as_few_large_ones(
     cursor = sim.cursor()
     for first in (100, 5_100):
         sim.append_many([Event("", generation_time=n, seq_number=n) for n in range(first, first + 5_000)])
-    sent = exchange.decode_page(whole(page(core, f"{CHANGES}?after={cursor}&limit=100000", MSGPACK)))
+    sent = commits.decode_page(whole(page(core, f"{CHANGES}?after={cursor}&limit=100000", MSGPACK)))
     assert [len(commit.events) for commit in sent.commits] == [5_000]
 
 
@@ -351,13 +352,13 @@ def test_a_large_conflict_is_written_on_a_thread(
 ) -> None:
     sim.append(stored_event(size))  # and the source of what is offered is a byte
     seen: list[bool] = []
-    real = replies.error_reply
+    real = errors.error_reply
 
     def watched(*arguments: Any) -> Response:
         seen.append(threading.current_thread() is threading.main_thread())
         return real(*arguments)
 
-    monkeypatch.setattr(creating, "error_reply", watched)
+    monkeypatch.setattr(append, "error_reply", watched)
     app, body = create_asgi_app(archive), small_conflict()
     sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
     exchange = asyncio.run(sent.run())
@@ -378,13 +379,13 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
         done.set_exception(OutcomeUnknownError((event,), "sync failed"))
     monkeypatch.setattr(Instance, "submit", lambda *_, **__: done)
     name = "_event_reply" if what == "stored" else "error_reply"
-    real, seen = getattr(creating, name), []
+    real, seen = getattr(append, name), []
 
     def watched(*arguments: Any) -> Response:
         seen.append(threading.current_thread() is threading.main_thread())
         return real(*arguments)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(creating, name, watched)
+    monkeypatch.setattr(append, name, watched)
     app, body = create_asgi_app(archive), small_conflict()
     sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
     exchange = asyncio.run(sent.run())

@@ -13,8 +13,8 @@ import pytest
 from yamcs_archive import Event
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
-from yamcs_archive.wire import exchange
-from yamcs_archive.wire.exchange import SentCommit, encode_page
+from yamcs_archive.wire import commits
+from yamcs_archive.wire.commits import SentCommit, encode_page
 
 EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
 PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
@@ -145,29 +145,29 @@ def packed_page(commits: int, events: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("commits", "events"), [(1, 1), (1, 15), (1, 16), (15, 1), (16, 1), (2, 8), (1, 70_000), (70_000, 1)]
+    ("commit_count", "events"), [(1, 1), (1, 15), (1, 16), (15, 1), (16, 1), (2, 8), (1, 70_000), (70_000, 1)]
 )
 def test_a_page_of_as_many_events_as_may_be_is_taken_and_of_one_more_refused(
-    commits: int, events: int
+    commit_count: int, events: int
 ) -> None:
-    body, count = packed_page(commits, events), commits * events
-    page = exchange.decode_page(body, count)
-    assert [len(commit.events) for commit in page.commits] == [events] * commits
+    body, count = packed_page(commit_count, events), commit_count * events
+    page = commits.decode_page(body, count)
+    assert [len(commit.events) for commit in page.commits] == [events] * commit_count
     with pytest.raises(InvalidInputError, match=f"more than {count - 1}"):
-        exchange.decode_page(body, count - 1)
+        commits.decode_page(body, count - 1)
 
 
 def test_a_page_of_too_many_commits_without_events_is_refused_unread() -> None:
     with pytest.raises(InvalidInputError, match="commits"):
-        exchange.decode_page(packed_page(20, 0), 19)
+        commits.decode_page(packed_page(20, 0), 19)
 
 
 def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = packed_page(1, exchange.EVENTS_MAX + 1)
-    monkeypatch.setattr(exchange, "_decode_rows", None)  # which would build them
-    refused = pytest.raises(FeedRefusedError, match=f"more than {exchange.EVENTS_MAX}")
+    page = packed_page(1, commits.EVENTS_MAX + 1)
+    monkeypatch.setattr(commits, "_decode_rows", None)  # which would build them
+    refused = pytest.raises(FeedRefusedError, match=f"more than {commits.EVENTS_MAX}")
     with scripted([answer(page)]) as url, feeding(url) as feed, refused:
         feed.page(None)
 
@@ -178,7 +178,7 @@ def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
 def test_events_that_are_no_array_are_refused(events: bytes) -> None:
     body = b"\x82\xa6cursor\xa1c\xa7commits\x91\x93\x00\xa0" + events
     with pytest.raises(InvalidInputError):
-        exchange.decode_page(body)
+        commits.decode_page(body)
 
 
 def test_what_is_under_way_can_be_ended_from_another_thread() -> None:

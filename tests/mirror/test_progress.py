@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from yamcs_archive.mirror.copy import Progress
+from yamcs_archive.mirror.follower import Progress
 from yamcs_archive.mirror.progress import Sayer
 
 

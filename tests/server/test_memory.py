@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from yamcs_archive.server.memory import _SETTINGS
+from yamcs_archive.server.allocator import _SETTINGS
 
-CODE = "from yamcs_archive.server.memory import set_allocator; print(set_allocator())"
+CODE = "from yamcs_archive.server.allocator import set_allocator; print(set_allocator())"
 
 
 def said(environment: dict[str, str]) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from yamcs_archive import Options
-from yamcs_archive.storage.environment import acquire, release
-from yamcs_archive.storage.meta import encode_meta
-from yamcs_archive.storage.state import read_meta
+from yamcs_archive.storage.disk.environment import acquire, release
+from yamcs_archive.storage.format.meta import encode_meta
+from yamcs_archive.storage.read.metadata import read_meta
 
 
 def change_meta(instance: Path, **facts: Any) -> None:

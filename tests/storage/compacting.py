@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.storage.test_sealing import events
 from yamcs_archive import Event, Instance
-from yamcs_archive.storage.points import COMPACT_POINTS
+from yamcs_archive.storage.failpoints import COMPACT_POINTS
 
 HELD = COMPACT_POINTS[COMPACT_POINTS.index("compact-held") : COMPACT_POINTS.index("compact-in-use") + 1]
 """Between these nobody commits, so an append there waits for what comes behind them."""

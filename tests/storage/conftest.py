@@ -9,8 +9,8 @@ import pytest
 
 from tests.storage.test_sealing import SMALL
 from yamcs_archive import Archive, Instance
-from yamcs_archive.storage import points
-from yamcs_archive.storage.points import COMPACT_POINTS
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import COMPACT_POINTS
 
 
 @pytest.fixture
@@ -24,6 +24,8 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], Non
     """Has something called at every point of a compaction."""
 
     def at(act: Callable[[str], None]) -> None:
-        monkeypatch.setattr(points, "on_point", lambda point: act(point) if point in COMPACT_POINTS else None)
+        monkeypatch.setattr(
+            failpoints, "on_point", lambda name: act(name) if name in COMPACT_POINTS else None
+        )
 
     return at

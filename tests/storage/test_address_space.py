@@ -6,7 +6,7 @@ import pytest
 
 from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Options
-from yamcs_archive.storage import opening
+from yamcs_archive.storage.disk import lmdb_open
 
 _LIMITED = """
     import os, resource
@@ -203,7 +203,7 @@ def test_the_size_that_is_tried_is_halved_until_there_is_room_for_sixteen_such_m
         asked.append(size_bytes)
         return size_bytes <= 256 << 20
 
-    monkeypatch.setattr(opening, "is_free", free)
+    monkeypatch.setattr(lmdb_open, "is_free", free)
     for map_bytes, expected in (
         (64 << 20, 16 << 20),
         (16 << 20, 16 << 20),
@@ -215,7 +215,7 @@ def test_the_size_that_is_tried_is_halved_until_there_is_room_for_sixteen_such_m
             environment = sim._store._environment  # type: ignore[attr-defined]  # there is no public door to it
             assert environment.lmdb.info()["map_size"] // 8192 == expected // 8192
             assert asked[0] == 16 * map_bytes
-    monkeypatch.setattr(opening, "is_free", lambda size_bytes: size_bytes < 64 << 20)
+    monkeypatch.setattr(lmdb_open, "is_free", lambda size_bytes: size_bytes < 64 << 20)
     with Archive.open(tmp_path / "least", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)  # of an empty file it is 1 MiB, which grows
         assert sim.append_many(Event("x" * 100_000, source=f"{n}") for n in range(100)).stored == 100

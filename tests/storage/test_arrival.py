@@ -11,8 +11,9 @@ import pytest
 from tests.child import start
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
-from yamcs_archive.storage import changes, store
-from yamcs_archive.storage import messages as messages_of_stretch
+from yamcs_archive.storage import store
+from yamcs_archive.storage.format import messages as messages_of_stretch
+from yamcs_archive.storage.read import changes
 
 PATIENCE_S = 60
 

@@ -18,11 +18,11 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
-from yamcs_archive.storage import messages, parts, stretches
-from yamcs_archive.storage.blocks import Block, OpenBlock, encode_block, encode_late
-from yamcs_archive.storage.columns import prepare
-from yamcs_archive.storage.frames import decompressed
-from yamcs_archive.storage.integers import (
+from yamcs_archive.storage.format import block_encoder, message_chunks, messages
+from yamcs_archive.storage.format.block import Block, OpenBlock, encode_block, encode_late
+from yamcs_archive.storage.format.columns import prepare
+from yamcs_archive.storage.format.compression import decompressed
+from yamcs_archive.storage.format.integers import (
     int64s,
     integer_at,
     pack_integers,
@@ -30,12 +30,10 @@ from yamcs_archive.storage.integers import (
     sum_integers,
     unpack_integers,
 )
-from yamcs_archive.storage.keys import encode_key
-from yamcs_archive.storage.messages import Sought
-from yamcs_archive.storage.pieces import Piece
-from yamcs_archive.storage.placing import cuts
-from yamcs_archive.storage.query import Query, block_events, places_of
-from yamcs_archive.storage.summaries import (
+from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     Summary,
     decode_summary,
@@ -45,7 +43,9 @@ from yamcs_archive.storage.summaries import (
     sought_in,
     wanted,
 )
-from yamcs_archive.storage.vectors import vectors
+from yamcs_archive.storage.read.query import Query, block_events, places_of
+from yamcs_archive.storage.read.range_reader import Piece
+from yamcs_archive.storage.write.placement import cuts
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)
@@ -197,8 +197,8 @@ def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
         (BLOCK_FRAME_READ_BYTES_MAX, "not the one that the header says"),
         (5, "not the one that the header says"),
     ):
-        covered = parts.HEADER.pack(0, 0, 1, len(frame), 0, 0, raw_bytes, 0)[4:]
-        start = crc32(b"key", parts.MAIN.start)
+        covered = block_encoder.HEADER.pack(0, 0, 1, len(frame), 0, 0, raw_bytes, 0)[4:]
+        start = crc32(b"key", block_encoder.MAIN.start)
         lying = crc32(frame, crc32(covered, start)).to_bytes(4, "big") + covered + frame
         with pytest.raises(DamagedError, match=reason):
             _ = OpenBlock(b"key", lying).times
@@ -323,7 +323,7 @@ def test_unicode_that_folds_to_ascii_is_found() -> None:
 
 def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
     one, other = (block_of([Event(text, generation_time=1, seq_number=1, reception_time=1)]) for text in "ab")
-    size = parts.HEADER.size
+    size = block_encoder.HEADER.size
     assert len(one.value) == len(other.value)
     assert one.value[8:size] == other.value[8:size]
     frame = int.from_bytes(one.value[12:16], "big")
@@ -373,7 +373,7 @@ def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.M
         read.append(raw_bytes)
         return decompressed(frame, raw_bytes)
 
-    monkeypatch.setattr(stretches, "decompressed", seen)
+    monkeypatch.setattr(message_chunks, "decompressed", seen)
     assert list(OpenBlock(block.key, block.value).take([33]).events()) == [events[33]]
     assert len(read) == 1
     assert len(asked(OpenBlock(block.key, block.value), Query(text="69"))) == 1

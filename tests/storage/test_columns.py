@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
-from yamcs_archive.storage.columns import joined, prepare
-from yamcs_archive.storage.vectors import vectors
+from yamcs_archive.storage.format.columns import joined, prepare
+from yamcs_archive.storage.format.vectors import vectors
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
 

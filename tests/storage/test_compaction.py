@@ -23,8 +23,8 @@ from yamcs_archive.errors import (
     ReadOnlyError,
 )
 from yamcs_archive.results import Appended
-from yamcs_archive.storage import compaction
-from yamcs_archive.storage.points import COMPACT_POINTS
+from yamcs_archive.storage.failpoints import COMPACT_POINTS
+from yamcs_archive.storage.maintain import compaction
 
 
 def test_what_is_stored_stays_and_the_space_goes_back(small: Instance, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from yamcs_archive.errors import (
     DamagedError,
     UnavailableError,
 )
-from yamcs_archive.storage import compaction, directory, generations, points
-from yamcs_archive.storage.points import COMPACT_POINTS
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.disk import directory, generations
+from yamcs_archive.storage.failpoints import COMPACT_POINTS
+from yamcs_archive.storage.maintain import compaction
 
 _COMPACT_THEN_DIE = """
     import os, signal
@@ -94,7 +96,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
         at(fail)
         with pytest.raises((ArchiveError, type(fault)), match=str(fault.args[-1])):
             sim.compact()
-        points.on_point = None
+        failpoints.on_point = None
         expected = 161 + 30 * (COMPACT_POINTS.index(point) >= 1)
         duplicates = COMPACT_POINTS.index(point) >= COMPACT_POINTS.index("compact-carried")
         number = 1 + (COMPACT_POINTS.index(point) >= COMPACT_POINTS.index("compact-renamed"))
@@ -153,7 +155,7 @@ def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
         archive.instance("sim")
     assert folder(tmp_path / "a" / "sim") == ("gen-2", ["gen-1", "gen-2"])
     broken = False
-    monkeypatch.setattr(points, "on_point", None)
+    monkeypatch.setattr(failpoints, "on_point", None)
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim")
         assert folder(tmp_path / "a" / "sim") == only(2)

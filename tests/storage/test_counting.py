@@ -11,8 +11,8 @@ import pytest
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import BadTimeError, ClosedError, FilterError, InvalidInputError
-from yamcs_archive.storage import counting
-from yamcs_archive.storage.blocks import OpenBlock
+from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.read import event_count
 
 SMALL = Options(block_events_max=7, run_events_min=3, read_events_max=4, maintenance=False)
 
@@ -92,7 +92,7 @@ def test_an_empty_instance_has_none(sim: Instance) -> None:
 def test_what_is_pruned_does_not_count(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(counting, "_SOURCES_FEW", few)
+    monkeypatch.setattr(event_count, "_SOURCES_FEW", few)
     fill(sim)
     whole = sim.count()
     archive.close()
@@ -110,8 +110,8 @@ def test_a_sum_that_is_kept_is_the_sum_of_all(
     sim: Instance, monkeypatch: pytest.MonkeyPatch, sources: int, between: int
 ) -> None:
     """One below each threshold, at it, and above: so many sources, so many commits since the last look."""
-    monkeypatch.setattr(counting, "_SOURCES_FEW", 2)
-    monkeypatch.setattr(counting, "_RECORDS_MAX", 3)
+    monkeypatch.setattr(event_count, "_SOURCES_FEW", 2)
+    monkeypatch.setattr(event_count, "_RECORDS_MAX", 3)
     for n in range(sources):
         sim.append_many([Event("a", source=f"S{n}"), Event("b", source=f"S{n}")])
     assert sim.count() == 2 * sources
@@ -125,10 +125,10 @@ def test_a_sum_that_is_kept_is_the_sum_of_all(
 
 
 def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_SOURCES_FEW", 1)
+    monkeypatch.setattr(event_count, "_SOURCES_FEW", 1)
     sim.append_many([Event("a", source="S"), Event("b", source="T")])
     assert sim.count() == 2
-    monkeypatch.delattr(counting, "decode_source")  # looked up by whoever would add up
+    monkeypatch.delattr(event_count, "decode_source")  # looked up by whoever would add up
     assert sim.count() == 2
     sim.append(Event("c"))
     assert sim.count() == 3
@@ -140,18 +140,18 @@ def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_sum_that_begins_at_a_packed_record_is_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_SOURCES_FEW", 1)
+    monkeypatch.setattr(event_count, "_SOURCES_FEW", 1)
     sim.append_many([Event("a", source="S"), Event("b", source="T")])
     sim.append(Event("c", source="S"))
     sim.settle()
     assert sim.count() == 3
-    monkeypatch.delattr(counting, "decode_source")
+    monkeypatch.delattr(event_count, "decode_source")
     assert sim.count() == 3
 
 
 def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a failed commit, which readers may have seen, and another one under its number."""
-    monkeypatch.setattr(counting, "_SOURCES_FEW", 0)
+    monkeypatch.setattr(event_count, "_SOURCES_FEW", 0)
     for n in range(3):
         sim.append(Event(f"{n}", source=f"S{n}"))
     counter: Any = sim._store._counter  # type: ignore[attr-defined]  # below every public door

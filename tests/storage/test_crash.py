@@ -11,7 +11,7 @@ import pytest
 
 from tests.child import run, run_in_fork
 from yamcs_archive import Archive, Event
-from yamcs_archive.storage.points import POINTS
+from yamcs_archive.storage.failpoints import POINTS
 
 _APPEND_THEN_DIE = """
     from tests.dying import die_at

@@ -11,9 +11,9 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage import sealing
-from yamcs_archive.storage.parts import HEADER
-from yamcs_archive.storage.sealing import Aim
+from yamcs_archive.storage.format.block_encoder import HEADER
+from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain.sealing import Aim
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 IN_KEYS, IN_BODY = HEADER.size + 2, -2

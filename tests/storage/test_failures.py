@@ -23,9 +23,9 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.limits import SEQ_NUMBER_MAX
 from yamcs_archive.results import Conflict
-from yamcs_archive.storage import points
-from yamcs_archive.storage.commits import decode_cursor, encode_cursor
-from yamcs_archive.storage.points import POINTS
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import POINTS
+from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 
 
 def numbered(count: int, **fields: Any) -> list[Event]:
@@ -133,7 +133,8 @@ def test_each_of_several_callers_gets_its_own_events_of_an_unknown_outcome(sim: 
     held = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "yamcs_archive.storage.points.on_point", lambda point: point == "group-taken" and held.wait(10)
+            "yamcs_archive.storage.failpoints.on_point",
+            lambda point: point == "group-taken" and held.wait(10),
         )
         first = sim.submit(Event("first"))
         others = [sim.submit(Event(f"other {n}", source=f"S{n}")) for n in range(3)]
@@ -169,7 +170,8 @@ def test_a_damaged_record_is_named_and_does_not_stop_the_others(archive: Archive
     held = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "yamcs_archive.storage.points.on_point", lambda point: point == "group-taken" and held.wait(10)
+            "yamcs_archive.storage.failpoints.on_point",
+            lambda point: point == "group-taken" and held.wait(10),
         )
         futures = [sim.submit(event) for event in (*numbered(3), Event("new", source="AOCS"))]
         held.set()
@@ -279,15 +281,15 @@ def test_ctrl_c_at_any_point_of_an_append_leaves_the_store_whole_and_usable(
 
     def interrupt(reached: str) -> None:
         if reached == point:
-            points.on_point = None
+            failpoints.on_point = None
             raise KeyboardInterrupt
 
-    points.on_point = interrupt
+    failpoints.on_point = interrupt
     try:
         with pytest.raises(KeyboardInterrupt):
             sim.append(Event("interrupted", seq_number=7))
     finally:
-        points.on_point = None
+        failpoints.on_point = None
     done = sim.append(Event("after"))
     found = [event.message for event in sim.events()]
     assert found in (["before", "after"], ["before", "interrupted", "after"])
@@ -330,7 +332,7 @@ def test_each_caller_of_a_group_is_told_what_became_of_its_own_events(
             begun.set()
             held.wait(10)
 
-    monkeypatch.setattr(points, "on_point", wait)
+    monkeypatch.setattr(failpoints, "on_point", wait)
     sim.submit(Event("blocker"))
     assert begun.wait(10)
     alone = sim.submit(stored[0])

@@ -13,20 +13,26 @@ from yamcs_archive import Event
 from yamcs_archive.offered import Offered
 from yamcs_archive.offered import joined as joined_offered
 from yamcs_archive.options import Options
-from yamcs_archive.storage.blocks import OpenBlock, encode_block, encode_blocks
-from yamcs_archive.storage.coded import coded, joined_codes
-from yamcs_archive.storage.columns import cut_by_size, prepare, sizes, text_bytes
-from yamcs_archive.storage.columns import joined as joined_columns
-from yamcs_archive.storage.integers import int64s, pack_integers, pick_integers, sum_integers, unpack_integers
-from yamcs_archive.storage.kept import RowTimes
-from yamcs_archive.storage.keys import decode_keys, encode_key
-from yamcs_archive.storage.messages import Packer, Sought, is_plain, pick, unpack
-from yamcs_archive.storage.outcomes import decide, tally, tally_vectors
-from yamcs_archive.storage.parts import MAIN, by_source, encode_parts, kinds_of
-from yamcs_archive.storage.placing import cuts
-from yamcs_archive.storage.plain import are_messages, bounded
-from yamcs_archive.storage.rows import decode_rows, encode_rows
-from yamcs_archive.storage.vectors import joined, vectors
+from yamcs_archive.storage.format.block import OpenBlock, encode_block, encode_blocks
+from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
+from yamcs_archive.storage.format.columns import cut_by_size, prepare, sizes, text_bytes
+from yamcs_archive.storage.format.columns import joined as joined_columns
+from yamcs_archive.storage.format.dictionary import coded, joined_codes
+from yamcs_archive.storage.format.integers import (
+    int64s,
+    pack_integers,
+    pick_integers,
+    sum_integers,
+    unpack_integers,
+)
+from yamcs_archive.storage.format.keys import decode_keys, encode_key
+from yamcs_archive.storage.format.messages import Packer, Sought, is_plain, pick, unpack
+from yamcs_archive.storage.format.rows import decode_rows, encode_rows
+from yamcs_archive.storage.format.vectors import joined, vectors
+from yamcs_archive.storage.write.cache import RowTimes
+from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
+from yamcs_archive.storage.write.placement import cuts
+from yamcs_archive.storage.write.validation import are_messages, bounded
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
 few = pytest.mark.parametrize("size", SIZES)

@@ -26,7 +26,8 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage import medium, place, points
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.disk import file_system, open_files
 
 QUIET = Options(maintenance=False, run_events_min=8, block_events_max=16)
 
@@ -39,7 +40,7 @@ def events(begin: int, count: int, source: str = "S") -> list[Event]:
 
 @pytest.fixture(autouse=True)
 def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "LOOK_S", 0.0)
+    monkeypatch.setattr(open_files, "LOOK_S", 0.0)
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ def test_a_look_is_good_for_a_millisecond_and_no_longer(
 ) -> None:
     monkeypatch.undo()
     now_s = time.monotonic() + 1
-    monkeypatch.setattr(place, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(open_files, "time", SimpleNamespace(monotonic=lambda: now_s))
     sim.append(Event("before"))
     undo = renamed(path / "sim")
     now_s += 0.0009
@@ -296,15 +297,15 @@ def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Insta
 
     def move(point: str) -> None:
         if point == "before-commit":
-            points.on_point = None
+            failpoints.on_point = None
             back.append(renamed(path / "sim"))
 
-    points.on_point = move
+    failpoints.on_point = move
     try:
         with pytest.raises(OutcomeUnknownError) as caught:
             sim.append(Event("kept?", source="AOCS"))
     finally:
-        points.on_point = None
+        failpoints.on_point = None
     back[0]()
     [event] = caught.value.events
     done = sim.append(event)
@@ -348,7 +349,7 @@ def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
         archive.check_writable()
         with pytest.raises(MirrorError):
             copy.check_writable()
-        monkeypatch.setattr(medium, "nearly_full", lambda _: True)
+        monkeypatch.setattr(file_system, "nearly_full", lambda _: True)
         with pytest.raises(OutOfSpaceError):
             archive.check_writable()
     with pytest.raises(ClosedError):

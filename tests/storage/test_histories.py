@@ -20,8 +20,8 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
 )
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage import points
-from yamcs_archive.storage.commits import commit_key, decode_cursor, encode_cursor
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.format.commits import commit_key, decode_cursor, encode_cursor
 
 SMALL = Options(block_events_max=7, run_events_min=3, maintenance=False)
 SHARED = 4
@@ -291,7 +291,7 @@ def test_a_commit_whose_outcome_was_not_known_is_one_history_whichever_way_it_we
     with opened(tmp_path / "a") as sim:
         sim.append(Event("before"))
         cursors = [sim.cursor()]
-        monkeypatch.setattr(points, "on_point", fail)
+        monkeypatch.setattr(failpoints, "on_point", fail)
         offered = (Event("in doubt"),)
         try:
             sim.append(*offered)

@@ -17,8 +17,9 @@ from tests.child import run_in_fork
 from tests.storage.test_sealing import entries, whole
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import ArchiveError
-from yamcs_archive.storage import points, sealing
-from yamcs_archive.storage.points import SEAL_POINTS
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import SEAL_POINTS
+from yamcs_archive.storage.maintain import sealing
 
 # Blocks of two events and groups of four blocks. One late event stands beside the two of a block, two are
 # merged with them; and each step of sealing is put in by itself.
@@ -119,7 +120,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
         pytest.MonkeyPatch.context() as patch,
     ):
         sim = archive.instance("sim")
-        patch.setattr(points, "on_point", passed.append)
+        patch.setattr(failpoints, "on_point", passed.append)
         sim.settle()
         at_rest = _at_rest(sim)
     return Ready(path / "a", events, changes, passed, at_rest)
@@ -152,14 +153,14 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
             nonlocal left
             left -= reached == point
             if left < 0:
-                monkeypatch.setattr(points, "on_point", None)
+                monkeypatch.setattr(failpoints, "on_point", None)
                 raise fault("stopped here")
 
         shutil.copytree(ready.path, tmp_path / f"{passes}")
         with Archive.open(tmp_path / f"{passes}", options=_OPTIONS) as archive:
             sim = archive.instance("sim")
             assert sim.append(ready.events[0]).duplicate  # refused: a count that is in memory only
-            monkeypatch.setattr(points, "on_point", fail)
+            monkeypatch.setattr(failpoints, "on_point", fail)
             with pytest.raises(fault, match="stopped here"):
                 sim.settle()
             ready.check(sim)

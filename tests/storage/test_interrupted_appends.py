@@ -19,8 +19,9 @@ from tests.storage.test_taking_over import take
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
 from yamcs_archive.results import Commit
-from yamcs_archive.storage import committing, points
-from yamcs_archive.storage.points import BLOCK_POINTS, POINTS
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import BLOCK_POINTS, POINTS
+from yamcs_archive.storage.write import committer
 
 BULK_POINTS = (*POINTS[:2], *BLOCK_POINTS, *POINTS[2:])
 """What is passed when blocks are put at once."""
@@ -37,13 +38,13 @@ class At:
     def __call__(self, reached: str) -> None:
         self.left -= reached == self.point
         if not self.left:
-            points.on_point = None
+            failpoints.on_point = None
             raise self.fault("stopped here")
 
 
 @pytest.fixture(autouse=True)
 def _no_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(points, "on_point", None)  # puts it back at the end, whatever the test does
+    monkeypatch.setattr(failpoints, "on_point", None)  # puts it back at the end, whatever the test does
 
 
 def batch(turn: int) -> list[Event]:
@@ -70,7 +71,7 @@ def holds(sim: Instance, expected: list[Event]) -> None:
 
 def test_a_long_append_passes_the_points_of_its_blocks_too(small: Instance) -> None:
     passed: list[str] = []
-    points.on_point = passed.append
+    failpoints.on_point = passed.append
     small.append_many(batch(0))
     assert tuple(dict.fromkeys(passed)) == BULK_POINTS
 
@@ -83,7 +84,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
     small.append_many(batch(0))
     assert small.append_many(batch(0)).duplicates == 19  # counts that are ahead of the medium
     waiting = small.arrival(small.cursor())
-    points.on_point = At(point, fault)
+    failpoints.on_point = At(point, fault)
     with pytest.raises((fault, OutcomeUnknownError)):
         small.append_many(batch(1))
     there = point in STORED
@@ -152,11 +153,11 @@ def test_a_failure_in_a_crowd_s_commit_stores_each_one_s_event_once(
 
     def wait(reached: str) -> None:
         if reached == "group-taken":
-            points.on_point = At(point, fault, times=2)  # the second commit is the crowd's
+            failpoints.on_point = At(point, fault, times=2)  # the second commit is the crowd's
             begun.set()
             held.wait(10)
 
-    points.on_point = wait
+    failpoints.on_point = wait
     futures = [sim.submit(Event("0", source="S"))]
     assert begun.wait(10)
     futures += [sim.submit(Event(f"{n}", source="S")) for n in range(1, 4)]
@@ -184,7 +185,7 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     pages = [[Commit(at, tuple(batch(at)), f"behind {at}")] for at in range(4)]
     for page in pages[:turn]:
         take(small, page)
-    points.on_point = At(point, fault)
+    failpoints.on_point = At(point, fault)
     with pytest.raises(fault, match="stopped here"):
         take(small, pages[turn])
     come = turn + (point == "after-commit")
@@ -203,8 +204,8 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
 def test_a_full_disk_is_not_blamed_for_a_failure_behind_the_commit(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committing, "nearly_full", lambda _: True)  # which else means that nothing was stored
-    points.on_point = At("after-commit", MemoryError)
+    monkeypatch.setattr(committer, "nearly_full", lambda _: True)  # which else means that nothing was stored
+    failpoints.on_point = At("after-commit", MemoryError)
     with pytest.raises(OutcomeUnknownError) as caught:
         sim.append(Event("stored"))
     assert sim.append(*caught.value.events).duplicate

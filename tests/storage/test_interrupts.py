@@ -25,10 +25,12 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from yamcs_archive.storage import committing, directory, points
-from yamcs_archive.storage.gate import Gate, Reader
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.disk import directory
+from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
-from yamcs_archive.storage.writer import Writer
+from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write.writer import Writer
 
 FUNCTIONS = (
     "append",
@@ -181,7 +183,7 @@ def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pyte
     kept = []
     with monkeypatch.context() as patch:
         patch.setattr(Hold, "end", stop)  # another one, before the turn is given back
-        patch.setattr(committing.Committer, "commit", stop)
+        patch.setattr(committer.Committer, "commit", stop)
         kept.append(interrupted(lambda: sim.append(Event("x"))))
     ends(lambda: sim.append(Event("y")))
     ends(sim.compact)
@@ -197,7 +199,7 @@ def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(committing.Committer, "_note", stop)
+        patch.setattr(committer.Committer, "_note", stop)
         patch.setattr(Writer, "_doubt", stop)
         interrupted(lambda: sim.append(Event("first", source="S")))
     assert sim.append(Event("second", source="S")).event.seq_number == 1
@@ -346,11 +348,11 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
     def wait_for_callback(_: str) -> None:
         submitted.wait(WAIT_S)
 
-    points.on_point = wait_for_callback
+    failpoints.on_point = wait_for_callback
     try:
         sim.submit(Event("x")).add_done_callback(callback)
     finally:
-        points.on_point = None
+        failpoints.on_point = None
         submitted.set()
     assert called.wait(WAIT_S)
     assert [(type(error), "call submit() in it" in str(error)) for error in errors] == [(RuntimeError, True)]
@@ -497,7 +499,7 @@ def test_a_fault_of_ours_keeps_where_it_was(
         except KeyError as cause:
             raise ZeroDivisionError from cause
 
-    monkeypatch.setattr(committing, "place", deep_inside)
+    monkeypatch.setattr(committer, "place", deep_inside)
     if crowd:
         with held_up(sim):
             futures = [sim.submit(Event("x")), sim.submit(Event("y"))]

@@ -8,7 +8,7 @@ from tests.strategies import keys, times
 from yamcs_archive import EventKey
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, SOURCE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.storage.keys import decode_key, encode_key, time_bound
+from yamcs_archive.storage.format.keys import decode_key, encode_key, time_bound
 
 LMDB_KEY_BYTES_MAX = 511
 

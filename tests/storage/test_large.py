@@ -19,12 +19,13 @@ from tests.storage.test_damage import values
 from tests.test_golden import as_plain
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
-from yamcs_archive.storage import frames, parts, sealing
-from yamcs_archive.storage.blocks import OpenBlock, encode_blocks
-from yamcs_archive.storage.columns import TABLE_TEXT_MAX, prepare
-from yamcs_archive.storage.placing import cuts
-from yamcs_archive.storage.sealing import Aim
-from yamcs_archive.storage.vectors import Vectors, vectors
+from yamcs_archive.storage.format import block_encoder, compression
+from yamcs_archive.storage.format.block import OpenBlock, encode_blocks
+from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX, prepare
+from yamcs_archive.storage.format.vectors import Vectors, vectors
+from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain.sealing import Aim
+from yamcs_archive.storage.write.placement import cuts
 
 OPTIONS = Options(run_events_min=16, late_share=1, maintenance=False)
 MIB = 1 << 20
@@ -64,8 +65,8 @@ WAYS: dict[str, Callable[[Instance], object]] = {
 
 def bounded_by(bound: int) -> Any:
     """Put another bound in the place of 16 MiB, so that little reaches it."""
-    return patch.multiple(frames, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
-        parts, BLOCK_FRAME_BYTES_MAX=bound
+    return patch.multiple(compression, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
+        block_encoder, BLOCK_FRAME_BYTES_MAX=bound
     )
 
 
@@ -97,7 +98,7 @@ def odd_events(draw: st.DrawFn) -> Vectors:
 def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
-        if parts.fits(events, events.text_bytes()):
+        if block_encoder.fits(events, events.text_bytes()):
             encode_blocks([events])
 
 
@@ -130,10 +131,10 @@ def test_a_frame_at_the_bound_is_written_and_one_above_it_is_refused(above: int)
     raw = bytes(BLOCK_FRAME_BYTES_MAX + above)
     if above > 0:
         with pytest.raises(RuntimeError, match="above the limit"):
-            frames.compressed([raw])
+            compression.compressed([raw])
     else:
-        [frame] = frames.compressed([raw])
-        assert frames.decompressed(frame, len(raw)) == raw
+        [frame] = compression.compressed([raw])
+        assert compression.decompressed(frame, len(raw)) == raw
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -249,9 +250,9 @@ def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(t
 
 def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have frames made wrongly that contain a certain word."""
-    made = frames.compressed
+    made = compression.compressed
     monkeypatch.setattr(
-        parts,
+        block_encoder,
         "compressed",
         lambda raw: made([bytes(each).replace(b"poison", b"potion") for each in raw]),
     )

@@ -9,8 +9,7 @@ import lmdb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yamcs_archive.storage.pieces import _first_block, _last_block
-from yamcs_archive.storage.summaries import (
+from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
     Summary,
@@ -20,6 +19,7 @@ from yamcs_archive.storage.summaries import (
     pack_sources,
     wanted,
 )
+from yamcs_archive.storage.read.range_reader import _first_block, _last_block
 
 _block = st.tuples(st.integers(0, 2), st.sampled_from(["AOCS", "EPS", "EPS", "EPS"]))
 _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=5)

@@ -18,10 +18,10 @@ import pytest
 from yamcs_archive import Appended, Archive, Event, Options
 from yamcs_archive.event import event_bytes
 from yamcs_archive.limits import ATTACHED_BYTES_MAX, CHUNK_BYTES_MAX
-from yamcs_archive.storage import writer
-from yamcs_archive.storage.columns import cut_by_size, prepare
-from yamcs_archive.storage.requests import asked
-from yamcs_archive.storage.submissions import Submission, held_by
+from yamcs_archive.storage.format.columns import cut_by_size, prepare
+from yamcs_archive.storage.format.requests import asked
+from yamcs_archive.storage.write import writer
+from yamcs_archive.storage.write.submissions import Submission, held_by
 
 BOUND_BYTES = 4 << 20
 

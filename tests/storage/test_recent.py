@@ -15,9 +15,9 @@ from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import RECENT_BLOCKS_MAX
-from yamcs_archive.storage import pieces, recent
-from yamcs_archive.storage.blocks import OpenBlock
-from yamcs_archive.storage.messages import STRETCH_MESSAGES
+from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.messages import STRETCH_MESSAGES
+from yamcs_archive.storage.read import block_cache, range_reader
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 
@@ -57,7 +57,7 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
             opened.append(key)
             super().__init__(key, value)
 
-    for module in (pieces, recent):
+    for module in (range_reader, block_cache):
         monkeypatch.setattr(module, "OpenBlock", Noted)
     assert page(sim, descending=True) == first
     assert opened == []

@@ -69,7 +69,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> _Refusing:
         for name in names:
             real = getattr(module, name)
             monkeypatch.setattr(module, name, refusing.wrapped(f"{module.__name__}.{name}", real))
-    monkeypatch.setattr("yamcs_archive.storage.opening._OPEN_WAIT_S", 0.0)
+    monkeypatch.setattr("yamcs_archive.storage.disk.lmdb_open._OPEN_WAIT_S", 0.0)
     return refusing
 
 

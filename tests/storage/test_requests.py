@@ -17,10 +17,10 @@ from yamcs_archive import AppendCounts, Archive, ConflictError, Event, EventKey,
 from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError, RequestIdsFullError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX, REQUEST_AGE_US
 from yamcs_archive.offered import Offered
-from yamcs_archive.storage import points
-from yamcs_archive.storage.meta import encode_meta
-from yamcs_archive.storage.points import POINTS
-from yamcs_archive.storage.state import read_meta
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import POINTS
+from yamcs_archive.storage.format.meta import encode_meta
+from yamcs_archive.storage.read.metadata import read_meta
 
 _NOW = 1_700_000_000_000_000
 
@@ -249,7 +249,7 @@ def test_two_tries_at_once_store_one_event(sim: Instance) -> None:
             held.wait(10)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
-        patch.setattr(points, "on_point", wait)
+        patch.setattr(failpoints, "on_point", wait)
         tries = [pool.submit(sim.append, Event("Boot"), request_id="k") for _ in range(8)]
         held.set()
         answers = [each.result() for each in tries]
@@ -268,7 +268,7 @@ def test_one_caller_s_used_id_does_not_fail_the_others_of_its_group(sim: Instanc
             held.wait(10)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "on_point", wait)
+        patch.setattr(failpoints, "on_point", wait)
         blocker = sim.submit(Event("blocker"))
         assert begun.wait(10)
         good = [sim.submit(Event("good"), request_id=f"good-{n}") for n in range(3)]
@@ -334,10 +334,10 @@ def test_a_failure_while_old_ids_are_deleted_leaves_all_of_them_or_none(
 
     def fail(reached: str) -> None:
         if reached == point:
-            monkeypatch.setattr(points, "on_point", None)
+            monkeypatch.setattr(failpoints, "on_point", None)
             raise MemoryError("stopped here")
 
-    monkeypatch.setattr(points, "on_point", fail)
+    monkeypatch.setattr(failpoints, "on_point", fail)
     with pytest.raises(MemoryError, match="stopped here"):
         sweep(sim, clock.now)
     assert kept(sim) == (1 if point == "task-after-commit" else 4)

@@ -10,7 +10,7 @@ import pytest
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage import query
+from yamcs_archive.storage.read import query
 
 
 def events(count: int, sources: int) -> list[Event]:

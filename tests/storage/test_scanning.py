@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Options, Severity
-from yamcs_archive.wire import csv, json, protobuf, rapid
-from yamcs_archive.wire.fields import varint
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire import csv, json, protobuf
+from yamcs_archive.wire.columns import encoder
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.protobuf_scan import varint
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False, read_events_max=5)
 SOURCES = ("GNC", "gnc", "EPS", "é")
@@ -62,13 +63,13 @@ def test_vectors_hold_what_is_found_one_by_one(
             found = list(sim.event_vectors(**question))
             assert all(part.size for part in found)
             assert list(chain.from_iterable(part.events() for part in found)) == expected
-            assert b"".join(map(rapid.json_objects, found)) == b"".join(
+            assert b"".join(map(encoder.json_objects, found)) == b"".join(
                 json.encode(json.shown(event, Form.TODAY)) for event in expected
             )
             messages = [protobuf.encode_event(event, Form.TODAY) for event in expected]
-            assert b"".join(map(rapid.messages, found)) == b"".join(
+            assert b"".join(map(encoder.messages, found)) == b"".join(
                 varint(len(message)) + message for message in messages
             )
-            assert b"".join(rapid.csv_lines(part, "\t") for part in found) == b"".join(
+            assert b"".join(encoder.csv_lines(part, "\t") for part in found) == b"".join(
                 csv.lines(expected, csv.PLAIN, "\t")
             )

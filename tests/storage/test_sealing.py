@@ -12,11 +12,11 @@ import pytest
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError, OutOfSpaceError
-from yamcs_archive.storage import maintenance as maintenance_module
-from yamcs_archive.storage import sealing
-from yamcs_archive.storage.blocks import OpenBlock
-from yamcs_archive.storage.parts import CHECKSUMS_BYTES
-from yamcs_archive.storage.sealing import Aim
+from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block_encoder import CHECKSUMS_BYTES
+from yamcs_archive.storage.maintain import scheduler as maintenance_module
+from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain.sealing import Aim
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 

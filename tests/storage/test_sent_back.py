@@ -24,9 +24,9 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import AS_SHOWN, SEVERITIES, same_content
 from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts
-from yamcs_archive.storage.requests import asked, is_digest_of
+from yamcs_archive.storage.format.requests import asked, is_digest_of
 from yamcs_archive.wire import batch, json, protobuf
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.form import Form
 
 Send = Callable[[Instance, Sequence[Event]], AppendCounts]
 

@@ -8,14 +8,14 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage import committing
+from yamcs_archive.storage.write import committer
 
 KEPT_MAX = 40
 
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(committing, "_SOURCES_CACHED_MAX", KEPT_MAX)
+    monkeypatch.setattr(committer, "_SOURCES_CACHED_MAX", KEPT_MAX)
 
 
 def kept(sim: Instance) -> int:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
-from yamcs_archive.storage import points
-from yamcs_archive.storage.columns import prepare
-from yamcs_archive.storage.integers import int64s
-from yamcs_archive.storage.keys import decode_keys, encode_key, encode_keys
-from yamcs_archive.storage.order import key_order, place_among
-from yamcs_archive.storage.vectors import joined, vectors
+from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.format.columns import prepare
+from yamcs_archive.storage.format.integers import int64s
+from yamcs_archive.storage.format.key_order import key_order, place_among
+from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys
+from yamcs_archive.storage.format.vectors import joined, vectors
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
 
@@ -75,15 +75,15 @@ def _failing_at(point: str) -> Iterator[None]:
 
     def interrupt(reached: str) -> None:
         if reached == point:
-            points.on_point = None
+            failpoints.on_point = None
             raise KeyboardInterrupt
 
-    points.on_point = interrupt
+    failpoints.on_point = interrupt
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        points.on_point = None
+        failpoints.on_point = None
 
 
 @pytest.mark.parametrize(

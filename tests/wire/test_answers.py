@@ -22,9 +22,9 @@ from yamcs_archive.errors import BadTimeError
 from yamcs_archive.event import AS_SHOWN, SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.wire import batch, json, protobuf
-from yamcs_archive.wire.fields import varint
-from yamcs_archive.wire.forms import SHOWN_TODAY, Form
+from yamcs_archive.wire.form import SHOWN_TODAY, Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import varint
 
 PIECE_BYTES = 256 << 10
 """Of a stream, what is decoded together."""

@@ -16,10 +16,10 @@ from yamcs_archive import InvalidInputError
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.offered import Offered
 from yamcs_archive.wire import batch
-from yamcs_archive.wire.fields import varint
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import varint
 
 Reader = Callable[[Iterable[bytes]], Iterator[batch.Part]]
 READERS: list[Reader] = [batch.from_ndjson, batch.from_protobuf, batch.from_msgpack]

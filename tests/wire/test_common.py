@@ -16,8 +16,9 @@ from yamcs_archive import Event, InvalidInputError, Severity
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
-from yamcs_archive.wire import columnar, common, json, moments, protobuf
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.columns import decoder, moments, protobuf_decoder
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb.yamcs_archive_2016_pb2 import Event as Event2016
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
@@ -92,7 +93,7 @@ ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTi
 @example([{"message": "b"}, ANSWER], False)
 def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
-    found = common.of_lines(b"\n".join(lines), own=own)
+    found = decoder.of_lines(b"\n".join(lines), own=own)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(json.decode_event, line, own=own) for line in lines
@@ -106,7 +107,7 @@ def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
 @example(ANSWER | {"extensions": "CAE="})
 def test_one_body_of_json(body: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(body)
-    found = common.of_body(encoded)
+    found = decoder.of_body(encoded)
     if found is not None:
         assert told(found) == by_the_rules(json.decode_event, encoded)
 
@@ -117,7 +118,7 @@ def test_one_body_of_json(body: dict[str, Any]) -> None:
 @example(b'{"message":"\\ud800"}')
 @example(b"")
 def test_bytes_that_are_hardly_json(body: bytes) -> None:
-    found = common.of_body(body)
+    found = decoder.of_body(body)
     if found is not None:
         assert told(found) == by_the_rules(json.decode_event, body)
 
@@ -135,7 +136,7 @@ def test_bytes_that_are_hardly_json(body: bytes) -> None:
     ],
 )
 def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
-    assert not common.of_lines(lines.encode())
+    assert not decoder.of_lines(lines.encode())
 
 
 @given(st.lists(bodies | st.lists(texts, max_size=1), max_size=3))
@@ -148,12 +149,12 @@ def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
 @example([{"message": "a", "time": msgpack.Timestamp(5)}])
 def test_maps_of_msgpack(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
-    found = common.of_maps(b"".join(packed), len(packed))
+    found = decoder.of_maps(b"".join(packed), len(packed))
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(json.event_of_msgpack, msgpack.unpackb(each)) for each in packed
         ]
-    assert common.of_maps(b"".join(packed), len(packed) + 1) is None
+    assert decoder.of_maps(b"".join(packed), len(packed) + 1) is None
 
 
 messages = st.builds(
@@ -179,7 +180,7 @@ def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tai
     if time is not None:
         message.time.seconds, message.time.nanos = time
     for body in (message.SerializeToString() + tail, tail + message.SerializeToString()):
-        found = common.of_message(body)
+        found = decoder.of_message(body)
         if found is not None:
             assert told(found) == by_the_rules(protobuf.decode_event, body)
 
@@ -216,7 +217,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
         starts.append(len(held))
         stops.append(len(held) + len(body))
         held += body + between
-    found = columnar.of_messages(held, starts, stops)
+    found = protobuf_decoder.of_messages(held, starts, stops)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(protobuf.decode_event, body) for body in bodies
@@ -225,7 +226,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
 
 @given(st.binary(max_size=20))
 def test_bytes_that_are_hardly_a_message(body: bytes) -> None:
-    found = common.of_message(body)
+    found = decoder.of_message(body)
     if found is not None:
         assert told(found) == by_the_rules(protobuf.decode_event, body)
 
@@ -234,8 +235,8 @@ def test_the_2016_message_is_left_to_the_rules() -> None:
     body = Event2016(
         source="S", generationTime=1, receptionTime=2, seqNumber=3, message="a"
     ).SerializeToString()
-    assert common.of_message(body) is None
-    assert columnar.of_messages(body, [0], [len(body)]) is None
+    assert decoder.of_message(body) is None
+    assert protobuf_decoder.of_messages(body, [0], [len(body)]) is None
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -243,19 +244,19 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
     fields = {"message": "a", "source": "S", "severity": "WATCH", "sequenceNumber": 1, "type": "T"}
     timed = fields | {"time": "2026-01-01T00:00:00.5Z"}
     expected = Event("a", "S", Severity.WATCH, "T", 1767225600500000, 1)
-    lines = common.of_lines(b"\n".join([msgspec.json.encode(timed)] * count))
+    lines = decoder.of_lines(b"\n".join([msgspec.json.encode(timed)] * count))
     packed = msgpack.packb(fields | {"time": 1767225600500000})
-    maps = common.of_maps(packed * count, count)
+    maps = decoder.of_maps(packed * count, count)
     message = CreateEventRequest(message="a", source="S", severity="WATCH", sequenceNumber=1, type="T")
     message.time.FromMicroseconds(1767225600500000)
     body = message.SerializeToString()
     starts = range(0, count * len(body), len(body))
-    messages = columnar.of_messages(body * count, starts, [start + len(body) for start in starts])
-    assert common.of_body(msgspec.json.encode(timed)) == expected
+    messages = protobuf_decoder.of_messages(body * count, starts, [start + len(body) for start in starts])
+    assert decoder.of_body(msgspec.json.encode(timed)) == expected
     for found in (lines, maps, messages):
         assert found is not None
         assert found.events() == [expected] * count
-    assert common.of_message(body) == expected
+    assert decoder.of_message(body) == expected
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -274,8 +275,8 @@ def test_the_commonest_answers_are_taken(count: int, own: bool) -> None:
         extra={"k": "v"},
     )
     fields = json.shown(event, Form.TODAY) | {"createdBy": "ada"}
-    lines = common.of_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
-    maps = common.of_maps(msgpack.packb(fields) * count, count, own=own)
+    lines = decoder.of_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
+    maps = decoder.of_maps(msgpack.packb(fields) * count, count, own=own)
     for found in (lines, maps):
         assert found is not None
         assert [told(each) for each in found.events()] == [(Form.TODAY, event, True)] * count

@@ -10,16 +10,17 @@ from tests.sizes import made
 from tests.storage.test_few import SIZES, complete, parts_of
 from tests.wire.test_batch import READERS, Reader, delimited, elements
 from yamcs_archive import Event
-from yamcs_archive.storage.columns import prepare
-from yamcs_archive.storage.vectors import vectors
+from yamcs_archive.storage.format.columns import prepare
+from yamcs_archive.storage.format.vectors import vectors
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire import csv, json, protobuf, rapid
+from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.batch import from_msgpack, from_ndjson
-from yamcs_archive.wire.fields import varint
-from yamcs_archive.wire.forms import Form
-from yamcs_archive.wire.many import by_field, uncommon
-from yamcs_archive.wire.moments import microseconds
+from yamcs_archive.wire.columns import encoder
+from yamcs_archive.wire.columns.moments import microseconds
+from yamcs_archive.wire.columns.vectors import by_field, uncommon
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import varint
 
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
@@ -32,13 +33,13 @@ def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int
         lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]
         bodies = [protobuf.encode_event(event, Form.TODAY) for event in left]
         for columns in (by_field(left), many.take(list(range(size))[part])):
-            assert rapid.json_objects(columns) == b"".join(lines)
-            assert rapid.messages(columns) == b"".join(varint(len(body)) + body for body in bodies)
-            assert rapid.csv_lines(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
+            assert encoder.json_objects(columns) == b"".join(lines)
+            assert encoder.messages(columns) == b"".join(varint(len(body)) + body for body in bodies)
+            assert encoder.csv_lines(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
             assert list(uncommon(columns)) == [at for at, event in enumerate(left) if event.extra]
-        page = msgspec.json.decode(rapid.json_page(left, None))
+        page = msgspec.json.decode(encoder.json_page(left, None))
         assert len(page.get("events", [])) == len(left)
-        listed = today.ListEventsResponse.FromString(rapid.message_page(left, "more"))
+        listed = today.ListEventsResponse.FromString(encoder.message_page(left, "more"))
         assert (len(listed.events), listed.continuationToken) == (len(left), "more")
 
 

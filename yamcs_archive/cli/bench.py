@@ -14,9 +14,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from yamcs_archive.cli.installing import advice
-from yamcs_archive.cli.parsing import whole
-from yamcs_archive.cli.streams import complain
+from yamcs_archive.cli.arguments import whole
+from yamcs_archive.cli.missing_packages import advice
+from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.errors import ArchiveError
 
 EPILOG = """examples:

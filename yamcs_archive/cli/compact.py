@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from yamcs_archive.cli.parsing import data_directory
-from yamcs_archive.cli.places import chosen_directory, open_existing
+from yamcs_archive.cli.arguments import data_directory
+from yamcs_archive.cli.target import chosen_directory, open_existing
 
 EPILOG = """examples:
   yamcs-archive compact --data ops-data

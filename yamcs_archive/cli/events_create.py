@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from contextlib import AbstractContextManager, nullcontext
 
+from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.parsing import whole
-from yamcs_archive.cli.places import add_place_options, chosen_place, opened
-from yamcs_archive.cli.streams import complain
-from yamcs_archive.cli.writing import edited, piped, stdin_is_terminal
+from yamcs_archive.cli.message_editor import edited, piped, stdin_is_terminal
+from yamcs_archive.cli.standard_streams import complain
+from yamcs_archive.cli.target import add_place_options, chosen_place, opened
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
 from yamcs_archive.wire.json import encode

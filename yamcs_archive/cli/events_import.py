@@ -7,11 +7,11 @@ import sys
 import time
 
 from yamcs_archive.archive import Archive, check_instance_name
+from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.parsing import data_directory, instance_name, not_empty
-from yamcs_archive.cli.places import chosen_directory, only, url_argument
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.cli.user import add_user_option, login_for
+from yamcs_archive.cli.target import chosen_directory, only, url_argument
+from yamcs_archive.cli.user_option import add_user_option, login_for
 from yamcs_archive.importers.yamcs import History, Imported, import_history
 from yamcs_archive.times import format_rfc3339
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.errors import RemoteError, UsageError
-from yamcs_archive.cli.places import (
+from yamcs_archive.cli.target import (
     LocalPlace,
     Place,
     add_place_options,
@@ -21,7 +21,7 @@ from yamcs_archive.cli.places import (
     open_existing,
     opened,
 )
-from yamcs_archive.cli.user import refuse_user
+from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
 from yamcs_archive.importers.yamcs import Imported

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
+from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.following import Tail
-from yamcs_archive.cli.parsing import whole
-from yamcs_archive.cli.places import add_place_options, opened
-from yamcs_archive.cli.printing import Printer
-from yamcs_archive.cli.request import LogRequest, narrowed
+from yamcs_archive.cli.event_query import LogRequest, narrowed
+from yamcs_archive.cli.follow import Tail
+from yamcs_archive.cli.printer import Printer
 from yamcs_archive.cli.table import table
+from yamcs_archive.cli.target import add_place_options, opened
 from yamcs_archive.errors import FilterError
 from yamcs_archive.event import Severity
 from yamcs_archive.filter.compiled import Filter

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.parsing import data_directory, instance_name
-from yamcs_archive.cli.places import add_place_options, chosen_directory, chosen_place, open_existing
+from yamcs_archive.cli.arguments import data_directory, instance_name
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.cli.user import login_for, refuse_user
+from yamcs_archive.cli.target import add_place_options, chosen_directory, chosen_place, open_existing
+from yamcs_archive.cli.user_option import login_for, refuse_user
 
 LIST_EPILOG = """examples:
   yamcs-archive instances list --data ops-data

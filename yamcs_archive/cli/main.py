@@ -23,9 +23,9 @@ from yamcs_archive.cli import (
     mirror,
     serve,
 )
+from yamcs_archive.cli.arguments import Parser
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.parsing import Parser
-from yamcs_archive.cli.streams import complain, leave_stdout, prepare
+from yamcs_archive.cli.standard_streams import complain, leave_stdout, prepare
 from yamcs_archive.errors import ArchiveError
 
 _FAILED, _MISUSED = 1, 2

@@ -8,16 +8,16 @@ import threading
 from concurrent.futures import Future, wait
 
 from yamcs_archive.archive import Archive
+from yamcs_archive.cli.arguments import data_directory, instance_name
 from yamcs_archive.cli.errors import RemoteError
-from yamcs_archive.cli.parsing import data_directory, instance_name
-from yamcs_archive.cli.places import chosen_directory, only, url_argument
 from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.cli.user import add_user_option, login_for
-from yamcs_archive.login import Login
-from yamcs_archive.mirror.copy import Follower, OutOfStepError, await_source, begin_mirror, not_here
+from yamcs_archive.cli.target import chosen_directory, only, url_argument
+from yamcs_archive.cli.user_option import add_user_option, login_for
+from yamcs_archive.credentials import Login
 from yamcs_archive.mirror.feed import Feed
+from yamcs_archive.mirror.follower import Follower, OutOfStepError, await_source, begin_mirror, not_here
 from yamcs_archive.mirror.progress import Sayer
-from yamcs_archive.wire.forms import Form
+from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from yamcs_archive.cli.errors import RemoteError
+from yamcs_archive.credentials import Login, advice, open_url
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.login import Login, advice, open_url
 from yamcs_archive.wire.batch import delimited
 
 _TIMEOUT_S = 60

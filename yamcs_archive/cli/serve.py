@@ -6,12 +6,12 @@ import argparse
 import logging
 from pathlib import Path
 
+from yamcs_archive.cli.arguments import allowed_host, data_directory, instance_name, origin, whole
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.installing import advice
-from yamcs_archive.cli.parsing import allowed_host, data_directory, instance_name, origin, whole
-from yamcs_archive.cli.places import chosen_directory, open_existing, url_argument
-from yamcs_archive.cli.streams import complain, leave_stdout
-from yamcs_archive.cli.user import add_user_option, login_for
+from yamcs_archive.cli.missing_packages import advice
+from yamcs_archive.cli.standard_streams import complain, leave_stdout
+from yamcs_archive.cli.target import chosen_directory, open_existing, url_argument
+from yamcs_archive.cli.user_option import add_user_option, login_for
 from yamcs_archive.server.settings import (
     MAP_BYTES_MAX,
     MAP_BYTES_MIN,

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from yamcs_archive.event import Event
 from yamcs_archive.filter.bounds import ANYTHING, FilterBounds
-from yamcs_archive.filter.fields import Predicate
+from yamcs_archive.filter.condition_tree import bounds, predicate
+from yamcs_archive.filter.conditions import Predicate
 from yamcs_archive.filter.grammar import parse
-from yamcs_archive.filter.tree import bounds, predicate
 from yamcs_archive.scalars import plain_text
 
 

@@ -18,9 +18,10 @@ from __future__ import annotations
 from typing import NoReturn
 
 from yamcs_archive.errors import FilterError
+from yamcs_archive.filter.condition_tree import Every, Node, Some, joined, negated
+from yamcs_archive.filter.conditions import Condition, compare, contains
 from yamcs_archive.filter.faults import BadPatternError, BadValueError, UnknownFieldError
-from yamcs_archive.filter.fields import Condition, compare, contains
-from yamcs_archive.filter.tokens import (
+from yamcs_archive.filter.lexer import (
     BLANK,
     END,
     OPERATOR,
@@ -33,7 +34,6 @@ from yamcs_archive.filter.tokens import (
     read_token,
     span,
 )
-from yamcs_archive.filter.tree import Every, Node, Some, joined, negated
 from yamcs_archive.limits import (
     FILTER_CHARACTERS_MAX,
     FILTER_DEPTH_MAX,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from yamcs_archive.filter.faults import BadPatternError
-from yamcs_archive.filter.patterns import translate
+from yamcs_archive.filter.java_regex import translate
 from yamcs_archive.limits import FILTER_PROGRAM_MAX, FILTER_REGEX_BYTES_MAX
 
 

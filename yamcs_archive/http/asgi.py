@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 from yamcs_archive.archive import Archive
+from yamcs_archive.http.application import Core
+from yamcs_archive.http.asgi_threads import Calls, Inflow, Message, Outflow, Pools, Receive, Send
 from yamcs_archive.http.bodies import Bodies
-from yamcs_archive.http.bridging import Calls, Inflow, Message, Outflow, Pools, Receive, Send
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.errors import CutOffError
+from yamcs_archive.http.live.websocket import Live
 from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
-from yamcs_archive.http.replies import CutOffError
 from yamcs_archive.http.routes import below
-from yamcs_archive.http.websocket import Live
 from yamcs_archive.limits import (
     INFLOW_BYTES_MAX,
     INFLOWS_BYTES_MAX,

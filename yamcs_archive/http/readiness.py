@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
-from yamcs_archive.http.refusals import Refusals
+from yamcs_archive.http.refusal_log import Refusals
 
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
 """Refusals after which the next event will hardly be stored either."""

@@ -6,9 +6,20 @@ import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 
-from yamcs_archive.http.arrival import list_changes
-from yamcs_archive.http.creating import create_event, create_events
-from yamcs_archive.http.describing import (
+from yamcs_archive.http.errors import reply
+from yamcs_archive.http.handlers.append import create_event, create_events
+from yamcs_archive.http.handlers.changes import list_changes
+from yamcs_archive.http.handlers.event_index import list_event_index, stream_event_index
+from yamcs_archive.http.handlers.history import (
+    count_events,
+    count_events_posted,
+    export_events,
+    list_events,
+    list_events_posted,
+    list_sources,
+    stream_events,
+)
+from yamcs_archive.http.handlers.server import (
     auth_info,
     get_instance,
     healthz,
@@ -19,21 +30,10 @@ from yamcs_archive.http.describing import (
     server_info,
     user_info,
 )
-from yamcs_archive.http.indexing import list_event_index, stream_event_index
-from yamcs_archive.http.listing import (
-    count_events,
-    count_events_posted,
-    export_events,
-    list_events,
-    list_events_posted,
-    list_sources,
-    stream_events,
-)
 from yamcs_archive.http.messages import JSON, Response, Work
 from yamcs_archive.http.openapi import describing, reading, storing
 from yamcs_archive.http.openapi.document import document
-from yamcs_archive.http.replies import reply
-from yamcs_archive.http.requests import Request, Route
+from yamcs_archive.http.request import Request, Route
 from yamcs_archive.wire import json
 
 

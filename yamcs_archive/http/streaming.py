@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from yamcs_archive.http.media import takes_gzip
+from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
-from yamcs_archive.wire.many import Many
+from yamcs_archive.wire.columns.vectors import Many
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -89,8 +89,8 @@ def encoded(batches: Iterable[Many], encode: Callable[[Many], bytes]) -> Iterato
     """Yield events as ``encode`` writes them, each batch as soon as it is there.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.wire.many import by_field
-    >>> from yamcs_archive.wire.rapid import csv_lines
+    >>> from yamcs_archive.wire.columns.vectors import by_field
+    >>> from yamcs_archive.wire.columns.encoder import csv_lines
     >>> event = Event("a", source="S", generation_time=0, reception_time=0)
     >>> list(encoded([by_field([event])], lambda some: csv_lines(some, ",")))
     [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']

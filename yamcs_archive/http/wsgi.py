@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.core import Core
+from yamcs_archive.http.application import Core
+from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.messages import Call, Head, Response
-from yamcs_archive.http.replies import CutOffError
 from yamcs_archive.http.routes import below
 from yamcs_archive.limits import THREAD_POLLS_MAX
 

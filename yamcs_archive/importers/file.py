@@ -17,7 +17,7 @@ from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
-from yamcs_archive.appending import gathered
+from yamcs_archive.chunked_append import gathered
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import validate
 from yamcs_archive.importers.yamcs import Imported

@@ -24,15 +24,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from yamcs_archive.appending import chunks
+from yamcs_archive.chunked_append import chunks
+from yamcs_archive.credentials import Login, advice, check_url, open_url
 from yamcs_archive.errors import InvalidInputError, UnavailableError
 from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
-from yamcs_archive.login import Login, advice, check_url, open_url
 from yamcs_archive.results import Conflict
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.batch import delimited
-from yamcs_archive.wire.shown import decode_shown, stream_request
+from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
 
 NOTE = "import.json"
 """The file in an instance's folder that says where an unfinished import stands."""

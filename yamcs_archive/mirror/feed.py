@@ -17,9 +17,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from yamcs_archive.credentials import Login, advice, check_url
 from yamcs_archive.errors import ArchiveError, InvalidInputError, UnavailableError
-from yamcs_archive.login import Login, advice, check_url
-from yamcs_archive.wire.exchange import Page, decode_page
+from yamcs_archive.wire.commits import Page, decode_page
 
 _CONNECT_S = 10
 _TIMEOUT_S = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from yamcs_archive.mirror.copy import Progress
+from yamcs_archive.mirror.follower import Progress
 from yamcs_archive.times import format_rfc3339
 
 _SAY_EVERY_S = 10.0

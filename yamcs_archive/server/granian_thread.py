@@ -21,7 +21,7 @@ from granian.server.mt import MTServer
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
-from yamcs_archive.server.listening import BACKLOG_CONNECTIONS
+from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -21,11 +21,11 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.hosts import names_of
 from yamcs_archive.http.wsgi import WsgiApp, create_app
-from yamcs_archive.mirror.serving import Mirrors, check_wanted
+from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
+from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
-from yamcs_archive.server.listening import bind, listen, url_of
-from yamcs_archive.server.memory import set_allocator
+from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
@@ -37,7 +37,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until a signal, then answer what was accepted, and close the archive. In the main thread only.
 
-    ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening.AddressError`,
+    ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and what opening the archive raises
     (LockedError names the process that serves the directory already).
     """

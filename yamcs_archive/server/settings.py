@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yamcs_archive.credentials import Login, check_url
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.limits import MAP_BYTES_DEFAULT
-from yamcs_archive.login import Login, check_url
 
 PORT_MAX = 65535
 THREADS_MAX = 1024

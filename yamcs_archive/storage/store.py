@@ -28,23 +28,29 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
-from yamcs_archive.storage.arrival import LOOK_S, Arrivals
-from yamcs_archive.storage.changes import beside_head, changes, commits, head_cursor, renewed, start_cursor
-from yamcs_archive.storage.columns import Columns, prepare
-from yamcs_archive.storage.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.compaction import Compaction
-from yamcs_archive.storage.counting import Counter
-from yamcs_archive.storage.environment import Environment, acquire, release
-from yamcs_archive.storage.generations import Generations
-from yamcs_archive.storage.histogram import Stretches
+from yamcs_archive.storage.disk.environment import Environment, acquire, release
+from yamcs_archive.storage.disk.generations import Generations
+from yamcs_archive.storage.format.columns import Columns, prepare
+from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
+from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
+from yamcs_archive.storage.format.requests import Asked
+from yamcs_archive.storage.format.sources import SourceState
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
-from yamcs_archive.storage.maintenance import Maintenance
-from yamcs_archive.storage.meta import Meta, Mirrored, encode_mirrored
-from yamcs_archive.storage.outcomes import Outcome
-from yamcs_archive.storage.query import Query, count, get, scan, scan_vectors
-from yamcs_archive.storage.requests import Asked
-from yamcs_archive.storage.sources import SourceState
-from yamcs_archive.storage.state import (
+from yamcs_archive.storage.maintain.compaction import Compaction
+from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.read.changes import (
+    beside_head,
+    changes,
+    commits,
+    head_cursor,
+    renewed,
+    start_cursor,
+)
+from yamcs_archive.storage.read.commit_watch import LOOK_S, Arrivals
+from yamcs_archive.storage.read.event_count import Counter
+from yamcs_archive.storage.read.histogram import Stretches
+from yamcs_archive.storage.read.metadata import (
     fill_new,
     head_commit,
     newest_key,
@@ -52,8 +58,9 @@ from yamcs_archive.storage.state import (
     read_sources,
     source_names,
 )
-from yamcs_archive.storage.vectors import Vectors
-from yamcs_archive.storage.writer import Writer
+from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
+from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.writer import Writer
 
 T = TypeVar("T")
 

@@ -24,9 +24,10 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.offered import Offered
-from yamcs_archive.wire import columnar, common, json, protobuf
-from yamcs_archive.wire.forms import Form
-from yamcs_archive.wire.stamps import unreadable_field
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.columns import decoder, protobuf_decoder
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.msgpack_time import unreadable_field
 
 Element = tuple[Form, Event]
 Part = Offered | list[Element]
@@ -86,7 +87,7 @@ def from_ndjson(
     decode = partial(json.decode_event, own=own)
     try:
         for lines in _lines(_without_bom(_pieces(chunks))):
-            offered = common.of_lines(lines, own=own)
+            offered = decoder.of_lines(lines, own=own)
             if offered is not None:
                 position += offered.size
                 del lines  # so that it is not held while what it said is stored
@@ -113,7 +114,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
     position = 0
     try:
         for held, starts, stops in _delimited(_pieces(chunks)):
-            offered = columnar.of_messages(held, starts, stops)
+            offered = protobuf_decoder.of_messages(held, starts, stops)
             if offered is not None:
                 yield offered
             else:
@@ -125,7 +126,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _decode_message(body: bytes) -> Element:
-    event = common.of_message(body)
+    event = decoder.of_message(body)
     return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
 
@@ -144,7 +145,7 @@ def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part
             held += piece
             count, stop, whole = _skipped(seen, piece, read)
             elements, held = held[: stop - read], held[stop - read :]
-            offered = common.of_maps(elements, count, own=own) if count else None
+            offered = decoder.of_maps(elements, count, own=own) if count else None
             if offered is not None:
                 del piece, elements
                 yield offered

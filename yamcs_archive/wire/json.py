@@ -24,8 +24,7 @@ from msgspec.structs import replace
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.times import format_rfc3339, parse_rfc3339, to_us
-from yamcs_archive.wire.fields import check_extensions
-from yamcs_archive.wire.forms import (
+from yamcs_archive.wire.form import (
     SHOWN_2016,
     SHOWN_TODAY,
     Form,
@@ -35,8 +34,9 @@ from yamcs_archive.wire.forms import (
     severity_2016_numbered,
     to_ms,
 )
-from yamcs_archive.wire.stamps import stamped
-from yamcs_archive.wire.values import as_int32, as_text, as_whole_ms, is_whole
+from yamcs_archive.wire.json_scalars import as_int32, as_text, as_whole_ms, is_whole
+from yamcs_archive.wire.msgpack_time import stamped
+from yamcs_archive.wire.protobuf_scan import check_extensions
 
 _ONLY_2016 = frozenset(
     ("seqNumber", "generationTime", "receptionTime", "generationTimeUTC", "receptionTimeUTC", "extensions")

@@ -24,7 +24,18 @@ from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.fields import (
+from yamcs_archive.wire.form import (
+    SHOWN_2016,
+    SHOWN_TODAY,
+    Form,
+    from_ms,
+    reconciled,
+    severity_2016_numbered,
+    to_ms,
+)
+from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import (
     EXTENSION_MAX,
     EXTENSION_MIN,
     LENGTH,
@@ -34,18 +45,7 @@ from yamcs_archive.wire.fields import (
     scan,
     varint,
 )
-from yamcs_archive.wire.forms import (
-    SHOWN_2016,
-    SHOWN_TODAY,
-    Form,
-    from_ms,
-    reconciled,
-    severity_2016_numbered,
-    to_ms,
-)
-from yamcs_archive.wire.known import check_known
-from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
-from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.unknown_fields import check_known
 
 _FIELDS_2016 = {
     1: ("source", LENGTH),

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
+from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.messages import JSON, PROTOBUF
-from yamcs_archive.http.replies import STATUS_BY_ERROR
 
 MEANING = {
     "BadRequestException": "The request breaks a rule; `msg` names the field, its value and the rule.",

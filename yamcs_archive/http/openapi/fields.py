@@ -16,7 +16,7 @@ from yamcs_archive.limits import (
     TIME_MAX_US,
     TIME_MIN_US,
 )
-from yamcs_archive.wire.forms import SEVERITIES_2016, to_ms
+from yamcs_archive.wire.form import SEVERITIES_2016, to_ms
 
 _NO_NUL = "^[^\\x00]*$"
 

@@ -25,7 +25,7 @@ from yamcs_archive.http.openapi.fields import (
 )
 from yamcs_archive.http.openapi.operation import Part, ref
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
-from yamcs_archive.wire.forms import SHOWN_TODAY
+from yamcs_archive.wire.form import SHOWN_TODAY
 
 _KEY = ("source", "generationTime", "receptionTime", "seqNumber", "message", "severity")
 _DROPPED = {"description": "Read and left: the path says which instance.", "type": "string"}

@@ -1,0 +1,141 @@
+"""Many events in chunks: how they are cut, and how what became of them adds up; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+
+from yamcs_archive.errors import ArchiveError, InvalidInputError
+from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
+from yamcs_archive.offered import Offered, joined
+from yamcs_archive.results import AppendCounts, Conflict
+from yamcs_archive.storage.write.outcomes import Outcome, Refused, first_conflicts
+
+_STEP_EVENTS = 32
+"""Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
+
+
+class Tally:
+    """Adds up the outcomes of chunks."""
+
+    def __init__(self) -> None:
+        self._stored = self._duplicates = self._expired = self._conflict_count = 0
+        self._conflicts: list[Refused] = []
+
+    def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
+        """Take what became of the chunk that began at ``start``; its error gets position and counts.
+
+        A chunk that fails because of one of its events is not stored at all: then ``store_first`` stores
+        so many of its first events, those before that one.
+        """
+        try:
+            outcome = result()
+        except ArchiveError as error:
+            within = error.position or 0
+            if within:
+                self.add(start, partial(store_first, within), store_first)
+            error.position = start + within
+            error.counts = self.counts()
+            raise
+        self._add(start, outcome)
+
+    def _add(self, start: int, outcome: Outcome) -> None:
+        self._stored += outcome.stored
+        self._duplicates += len(outcome.duplicates)
+        self._expired += len(outcome.expired)
+        self._conflict_count += len(outcome.conflicts.positions)
+        if outcome.conflicts.positions:
+            more = [
+                refused._replace(position=start + refused.position) for refused in outcome.conflicts.first
+            ]
+            self._conflicts = first_conflicts([*self._conflicts, *more])
+
+    def counts(self) -> AppendCounts:
+        """Return the sums so far."""
+        return AppendCounts(
+            self._stored,
+            self._duplicates,
+            self._expired,
+            self._conflict_count,
+            tuple(Conflict(*refused) for refused in self._conflicts),
+        )
+
+
+def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists of up to 10,000 events, or about 2 MiB of text where they come one by one.
+
+    Those that are all there already take no more memory together: their columns are cut by size.
+    """
+    if not isinstance(events, list):
+        yield from _gathered(events)
+        return
+    for start in range(0, len(events), CHUNK_EVENTS_MAX):
+        yield events[start : start + CHUNK_EVENTS_MAX]
+
+
+def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
+    """Yield events that come many at once in chunks of 10,000, or of less where they have much text.
+
+    >>> parts = [Offered.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
+    >>> [chunk.size for chunk in gathered(parts)]
+    [10000, 10000, 1000]
+    """
+    held: list[Offered] = []
+    events = size_bytes = 0
+    try:
+        for part in parts:
+            if not isinstance(part, Offered):
+                raise InvalidInputError("parts", part, "must be Offered: events as columns")
+            part.check_form()
+            start = 0
+            while start < part.size:
+                room = CHUNK_EVENTS_MAX - events
+                more = part.cut(start, start + room) if start or part.size > room else part
+                start += more.size
+                held.append(more)
+                events += more.size
+                with suppress(Exception):  # what has no length is refused once it is to be stored
+                    size_bytes += more.text_bytes
+                if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
+                    events = size_bytes = 0
+                    yield _taken(held)
+    except Exception:
+        if held:
+            yield joined(held)
+        raise
+    if held:
+        yield joined(held)
+
+
+def _taken(held: list[Offered]) -> Offered:
+    """Return what is held as one, and hold it no longer: it is stored while more is gathered."""
+    found = joined(held)
+    held.clear()
+    return found
+
+
+def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Yield the events in lists, taken a few at a time."""
+    supply = iter(events)
+    chunk: list[Event] = []
+    size_bytes = 0
+    try:
+        while True:
+            seen = len(chunk)
+            chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
+            if len(chunk) == seen:
+                break
+            with suppress(Exception):  # likewise
+                size_bytes += sum(event_bytes(event) for event in chunk[seen:] if type(event) is Event)
+            if len(chunk) >= CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
+                yield chunk
+                chunk, size_bytes = [], 0
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk

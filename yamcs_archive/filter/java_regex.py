@@ -1,0 +1,224 @@
+"""Regular expressions as Java writes them -> the same in RE2's syntax, construct by construct.
+
+A Yamcs server takes ``java.util.regex``. What of it can be matched in one pass over the text is rewritten
+here so that it means the same; what cannot (look-around, back-references, possessive and atomic groups),
+and what the two engines would read differently, is refused by name.
+
+1. Nothing reaches the engine that was not understood here: every construct is in one of the tables.
+2. One pass from left to right with a stack of flags: no pattern is too deep or too long to be judged.
+3. No engine and no event is known here; :mod:`yamcs_archive.filter.regex` has the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from yamcs_archive.filter.faults import BadPatternError
+from yamcs_archive.filter.java_regex_constructs import (
+    ANCHORS,
+    AT_END,
+    ESCAPED_CLASSES,
+    LINE_ENDS,
+    Cursor,
+    brackets,
+    escaped_character,
+    literal,
+    property_class,
+)
+
+_REFUSED_GROUPS = {
+    "?=": "look-ahead (?=…)",
+    "?!": "look-ahead (?!…)",
+    "?<=": "look-behind (?<=…)",
+    "?<!": "look-behind (?<!…)",
+    "?>": "atomic group (?>…)",
+}
+_COUNT_MAX = 1000
+"""The engine's own; it reads a number far beyond as plain text."""
+_QUANTIFIER = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}", re.ASCII)
+_GROUP_FLAGS = re.compile(r"\?([A-Za-z]*)(?:-([A-Za-z]*))?([:)])")
+_GROUP_NAME = re.compile(r"\?<[A-Za-z][A-Za-z0-9]*>")
+
+
+class Flags(NamedTuple):
+    """The flags that are on: letter case, the dot, the anchors."""
+
+    i: bool = False
+    s: bool = False
+    m: bool = False
+
+
+class Translation(NamedTuple):
+    """A pattern in RE2's syntax, and case-folded texts that lie in all that it matches, when case-folded."""
+
+    pattern: str
+    texts: frozenset[str]
+
+
+def translate(pattern: str) -> Translation:
+    """Return the pattern in RE2's syntax.
+
+    Raises :class:`~yamcs_archive.filter.faults.BadPatternError` that names the construct which is not
+    supported or not understood.
+
+    >>> translate("^Wheel [0-9]+$").pattern == r"\\A" + "Wheel [0-9]+" + AT_END
+    True
+    >>> sorted(translate("Wheel [0-9]+ over").texts)
+    [' over', 'wheel ']
+    """
+    return _Translator(pattern).run()
+
+
+class _Translator:
+    """One pass over a pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        self._cursor = Cursor(pattern)
+        self._out: list[str] = []
+        self._flags = Flags()
+        self._outer: list[Flags] = []
+        self._repeatable = self._repeated = False
+        # Literal characters of the outermost sequence, for Translation.texts.
+        self._run: list[str] = []
+        self._texts: list[str] = []
+        self._alternatives = False
+
+    def run(self) -> Translation:
+        while not self._cursor.ended:
+            self._step()
+        if self._outer:
+            raise BadPatternError("a group ( is never closed")
+        self._end_run()
+        texts = frozenset() if self._alternatives else frozenset(self._texts)
+        return Translation("".join(self._out), texts)
+
+    def _step(self) -> None:
+        quantifier = _QUANTIFIER.match(self._cursor.source, self._cursor.place)
+        if quantifier:
+            self._quantify(quantifier.group())
+            return
+        character = self._cursor.take()
+        if character == "\\":
+            self._escape()
+        elif character == "[":
+            self._atom("[" + brackets(self._cursor) + "]")
+        elif character == "(":
+            self._open()
+        elif character == ")":
+            self._close()
+        elif character == "|":
+            self._alternatives |= not self._outer
+            self._end_run()
+            self._emit("|", repeatable=False)
+        elif character == ".":
+            self._atom("(?s:.)" if self._flags.s else f"[^{LINE_ENDS}]")
+        elif character == "^":
+            self._atom("(?m:^)" if self._flags.m else r"\A")
+        elif character == "$":
+            self._atom("(?m:$)" if self._flags.m else AT_END)
+        elif character == "{":
+            raise BadPatternError(r"{ begins no repetition; the character itself is \{")
+        else:
+            self._literal(character)
+
+    def _emit(self, piece: str, *, repeatable: bool) -> None:
+        self._out.append(piece)
+        self._repeatable, self._repeated = repeatable, False
+
+    def _atom(self, piece: str) -> None:
+        self._end_run()
+        self._emit(piece, repeatable=True)
+
+    def _literal(self, character: str) -> None:
+        self._emit(literal(character), repeatable=True)
+        # Beyond ASCII, the engine's letter case and Python's may come from different versions of Unicode.
+        if self._outer or (self._flags.i and not character.isascii()):
+            self._end_run()
+        else:
+            self._run.append(character)
+
+    def _end_run(self) -> None:
+        if self._run:
+            self._texts.append("".join(self._run).casefold())
+            self._run = []
+
+    def _quantify(self, quantifier: str) -> None:
+        if any(int(count[:9]) > _COUNT_MAX for count in re.findall(r"\d+", quantifier)):
+            raise BadPatternError(f"{quantifier[:20]} repeats more than {_COUNT_MAX} times")
+        if not self._repeatable:
+            raise BadPatternError(f"{quantifier} repeats nothing")
+        if self._repeated:
+            raise BadPatternError(f"{quantifier} stands behind another repetition; put that one into (?:…)")
+        if self._run:
+            self._run.pop()  # it may come no time at all
+        self._end_run()
+        self._cursor.place += len(quantifier)
+        if self._cursor.sees("+"):
+            raise BadPatternError(f"possessive repetition {quantifier}+ is not supported")
+        self._out.append(quantifier)
+        if self._cursor.sees("?"):
+            self._out.append(self._cursor.take())  # reluctant: finds the same events
+        self._repeated = True
+
+    def _open(self) -> None:
+        self._end_run()
+        inner = self._flags
+        name = _GROUP_NAME.match(self._cursor.source, self._cursor.place)
+        flags = _GROUP_FLAGS.match(self._cursor.source, self._cursor.place)
+        if name:
+            self._cursor.place = name.end()
+        elif flags:
+            self._cursor.place = flags.end()
+            inner = self._changed(flags.group(1), flags.group(2) or "")
+            if flags.group(3) == ")":  # from here to the end of the group around it
+                self._emit(_case(inner), repeatable=False)
+                self._flags = inner
+                return
+        elif self._cursor.sees("?"):
+            starts = [start for start in _REFUSED_GROUPS if self._cursor.sees(start)]
+            named = _REFUSED_GROUPS[starts[0]] if starts else f"group ({self._cursor.take(2)}…)"
+            raise BadPatternError(f"{named} is not supported")
+        self._outer.append(self._flags)
+        self._flags = inner
+        self._emit("(?:" + _case(inner), repeatable=False)
+
+    def _changed(self, on: str, off: str) -> Flags:
+        unknown = (set(on) | set(off)) - set("ismu")
+        if unknown:
+            raise BadPatternError(f"flag (?{min(unknown)}) is not supported; i, s, m and u are")
+        known = {letter: letter in on for letter in "ism" if letter in on or letter in off}
+        return self._flags._replace(**{letter: on and letter not in off for letter, on in known.items()})
+
+    def _close(self) -> None:
+        if not self._outer:
+            raise BadPatternError(r") closes no group; the character itself is \)")
+        self._flags = self._outer.pop()
+        self._atom(")")
+
+    def _escape(self) -> None:
+        letter = self._cursor.next
+        if letter in ANCHORS:
+            self._atom(ANCHORS[self._cursor.take()])
+        elif letter == "Q":
+            self._cursor.take()
+            for character in self._quoted():
+                self._literal(character)
+        elif letter in ("p", "P"):
+            self._cursor.take()
+            self._atom(property_class(self._cursor, negated=letter == "P", bare=False))
+        elif letter.lower() in ESCAPED_CLASSES:
+            self._cursor.take()
+            self._atom(f"[{'^' if letter.isupper() else ''}{ESCAPED_CLASSES[letter.lower()]}]")
+        else:
+            self._literal(escaped_character(self._cursor))
+
+    def _quoted(self) -> str:
+        end = self._cursor.source.find("\\E", self._cursor.place)
+        text = self._cursor.take((len(self._cursor.source) if end < 0 else end) - self._cursor.place)
+        self._cursor.place += 2
+        return text
+
+
+def _case(flags: Flags) -> str:
+    return "(?i)" if flags.i else "(?-i)"

@@ -1,0 +1,245 @@
+"""Live updates: what is stored, given out to whoever subscribed, in the order of commits; no sockets.
+
+1. Events come from the archive itself, behind a cursor: after their commit, each once, late ones too. Whoever
+   commits has no part in it, and where nobody subscribes nothing runs.
+2. An event is written once for each subprotocol. Filters are tried for each subscription.
+3. A slow client is waited for, with the archive as the queue, up to a limit; then it is cut off and told
+   the cursor behind the last event that it was sent, with which ``events:changes`` goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from time import monotonic
+
+from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
+from yamcs_archive.event import event_bytes
+from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, Outbox
+from yamcs_archive.instance import Instance
+from yamcs_archive.limits import (
+    LIVE_BYTES_MAX,
+    LIVE_EVENTS_MAX,
+    LIVE_PATIENCE_S,
+    LIVE_PAUSE_S,
+    WEBSOCKETS_MAX,
+)
+from yamcs_archive.results import Change
+from yamcs_archive.wire.live_frames import Frames, Tail
+
+_log = logging.getLogger(__name__)
+
+STOPS = "the server stops"
+
+
+@dataclass(eq=False)
+class Subscription:
+    """One call of one WebSocket."""
+
+    call: int
+    instance: Instance
+    filter: Filter | None
+    outbox: Outbox
+    seq: int = field(default=0)
+    """Of the event that was put last."""
+    begin: str = field(default="")
+    """The cursor behind what was stored before it was made, which is not for it."""
+
+
+class Hubs:
+    """A hub for each instance that somebody subscribed to, and the WebSockets that are open."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Condition()
+        self._hubs: dict[str, _Hub] = {}
+        self._open: set[Outbox] = set()
+        self._closed = False
+
+    def enter(self, outbox: Outbox) -> None:
+        """Note an open WebSocket. Raises UnavailableError where there are too many, or the end has come."""
+        with self._guard:
+            if self._closed:
+                raise UnavailableError(STOPS)
+            if len(self._open) >= WEBSOCKETS_MAX:
+                raise UnavailableError(f"{WEBSOCKETS_MAX} WebSockets are open, the limit: try again later")
+            self._open.add(outbox)
+
+    def leave(self, outbox: Outbox) -> None:
+        """Note that a WebSocket is gone."""
+        with self._guard:
+            self._open.discard(outbox)
+            self._guard.notify_all()
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Give out to a subscription what is stored from now on. Raises what reading the archive raises."""
+        instance = subscription.instance
+        with self._guard:
+            hub = self._hubs.get(instance.name)
+            if hub is None or not hub.add(subscription):
+                hub = self._hubs[instance.name] = _Hub(instance, subscription)
+                hub.start()
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Give out no more; what was put may still be on its way."""
+        with self._guard:
+            hub = self._hubs.get(subscription.instance.name)
+            if hub is not None and hub.remove(subscription):
+                del self._hubs[subscription.instance.name]
+
+    def close(self, wait_s: float = 0) -> None:
+        """Let every WebSocket close, and give up those that have not after so long; idempotent."""
+        with self._guard:
+            self._closed = True
+            hubs, opened = list(self._hubs.values()), list(self._open)
+            self._hubs.clear()
+        for hub in hubs:
+            hub.stop()
+        for outbox in opened:
+            outbox.close(GOING_AWAY, STOPS)
+        with self._guard:
+            self._guard.wait_for(lambda: not self._open, wait_s)
+            late = list(self._open)
+        for outbox in late:
+            outbox.give_up()
+        with self._guard:
+            self._guard.wait_for(lambda: not self._open, wait_s)
+
+
+class _Hub:
+    """Reads one instance behind a cursor, on a thread of its own, as long as there are subscriptions."""
+
+    def __init__(self, instance: Instance, first: Subscription) -> None:
+        self._instance = instance
+        self._cursor = instance.cursor()
+        self._guard = threading.Lock()
+        self._subscriptions: tuple[Subscription, ...] = (first,)  # replaced, never changed, as the next
+        self._early: tuple[Subscription, ...] = ()
+        """Those made while there was something still to be given out, until what they begin behind is."""
+        self._stopping = threading.Event()
+        self._waiting: Future[None] | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=f"archive-live-{self._instance.name}", daemon=True).start()
+
+    def add(self, subscription: Subscription) -> bool:
+        """Take one more; False where it has ended."""
+        with self._guard:
+            if self._stopping.is_set():
+                return False
+            # What was read so far, given out or not, lies before this; so it cannot be passed unseen. It is
+            # entered before the place is looked at, and the place moves before it is looked who is entered.
+            subscription.begin = self._instance.cursor()
+            self._early = (*self._early, subscription)
+            self._let_in([one for one in self._early if one.begin == self._cursor])
+            return True
+
+    def _let_in(self, those: Sequence[Subscription]) -> None:
+        """Give out to some of those that were early from now on; within the guard."""
+        self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in those))
+        self._early = tuple(one for one in self._early if one not in those)
+
+    def _move(self, cursor: str) -> None:
+        """Note that all before a cursor is given out."""
+        self._cursor = cursor
+        if self._early:
+            with self._guard:
+                self._let_in([one for one in self._early if one.begin == cursor])
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Leave one out; True when it was the last, and the hub ends."""
+        with self._guard:
+            self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
+            self._early = tuple(one for one in self._early if one is not subscription)
+            last = not (self._subscriptions or self._early)
+        if last:
+            self.stop()
+        return last
+
+    def stop(self) -> None:
+        with self._guard:
+            self._stopping.set()
+            waiting = self._waiting
+        if waiting is not None:
+            waiting.cancel()
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                early = self._early
+                for changes in _batches(self._instance, self._cursor):
+                    if self._stopping.is_set():
+                        return
+                    self._give_out(changes)
+                with self._guard:  # where what they begin behind was pruned, it was not met
+                    self._let_in(early)
+                if self._stopping.wait(LIVE_PAUSE_S):
+                    return
+        except ClosedError:
+            self._end(GOING_AWAY, STOPS)
+        except ArchiveError as error:
+            self._end(FAILED, str(error))
+        except Exception as error:
+            _log.exception("live updates of %s", self._instance.name)
+            self._end(FAILED, f"internal error: {type(error).__name__}")
+
+    def _wait(self) -> bool:
+        """Wait for something new; False when it shall stop."""
+        waiting = self._instance.arrival(self._cursor)
+        with self._guard:
+            self._waiting = waiting
+        if self._stopping.is_set():
+            waiting.cancel()
+        try:
+            waiting.result()
+        except CancelledError:
+            return False
+        return True
+
+    def _give_out(self, changes: Sequence[Change]) -> None:
+        touched: dict[Outbox, None] = {}
+        for change in changes:
+            tails: dict[Frames, Tail] = {}
+            for subscription in self._subscriptions:
+                if subscription.filter is None or subscription.filter.matches(change.event):
+                    outbox = subscription.outbox
+                    tail = tails.get(outbox.frames)
+                    if tail is None:
+                        tail = tails[outbox.frames] = outbox.frames.tail(change.event)
+                    subscription.seq += 1
+                    outbox.put_event(subscription.call, subscription.seq, tail)
+                    touched[outbox] = None
+            self._move(change.cursor)
+        for outbox in touched:
+            outbox.flush()
+        until_s = monotonic() + LIVE_PATIENCE_S  # for all of them together
+        for outbox in touched:
+            if outbox.full and not outbox.wait_for_room(until_s):
+                outbox.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has what follows")
+
+    def _end(self, code: int, reason: str) -> None:
+        with self._guard:
+            self._stopping.set()
+            subscriptions = (*self._subscriptions, *self._early)
+        for subscription in subscriptions:
+            subscription.outbox.close(code, reason)
+
+
+def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:
+    """Yield what is behind a cursor, some events at a time, each with the cursor behind it.
+
+    Few where they are large: all of them wait for the same clients before it is seen who is slow.
+    """
+    some: list[Change] = []
+    size_bytes = 0
+    for change in instance.changes(after):
+        some.append(change)
+        size_bytes += event_bytes(change.event)
+        if len(some) >= LIVE_EVENTS_MAX or size_bytes >= LIVE_BYTES_MAX:
+            yield some
+            some, size_bytes = [], 0
+    if some:
+        yield some

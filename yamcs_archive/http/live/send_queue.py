@@ -1,0 +1,111 @@
+"""What waits to be sent to one WebSocket: filled on any thread, emptied by an event loop; no I/O.
+
+1. It is bounded: who fills it looks whether it is full, and waits or gives it up. What is put is a call, a
+   number and what all who get the event share, so that a thousand that wait for the same hold it once.
+2. Once it is closed nothing more goes in. What is in it goes out first, then the close.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX
+from yamcs_archive.wire.live_frames import Frames, Tail
+
+_FRAME_BYTES = 120
+"""About so much memory a frame takes beside what it shares with others."""
+_REASON_BYTES_MAX = 123
+"""A close frame holds no more (RFC 6455)."""
+
+NORMAL, GOING_AWAY, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1009, 1011, 1013
+"""Codes of closes."""
+
+
+class Closing(NamedTuple):
+    """Why a WebSocket is closed."""
+
+    code: int
+    reason: str
+
+
+class Outbox:
+    """Frames on their way.
+
+    ``wake`` is called, on any thread, when there is something to send, ``give_up`` when nothing shall be
+    waited for any longer.
+
+    >>> from yamcs_archive.wire.live_frames import JsonFrames
+    >>> outbox = Outbox(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
+    >>> outbox.put("{}"), outbox.flush(), outbox.take(10)
+    wake
+    (None, None, ['{}'])
+    """
+
+    def __init__(self, frames: Frames, wake: Callable[[], None], give_up: Callable[[], None]) -> None:
+        self.frames = frames
+        self.give_up = give_up
+        self._wake = wake
+        self._room = threading.Condition()
+        self._waiting: deque[tuple[int, int, Tail]] = deque()
+        self._bytes = 0
+        self.closing: Closing | None = None
+
+    def put(self, frame: str | bytes) -> None:
+        """Add a ready frame, to be sent with the next :meth:`flush`."""
+        self.put_event(0, 0, frame)
+
+    def put_event(self, call: int, seq: int, tail: Tail) -> None:
+        """Add an event for a call, to be sent with the next :meth:`flush`."""
+        if self.closing is None:
+            with self._room:
+                self._waiting.append((call, seq, tail))
+                self._bytes += len(tail) + _FRAME_BYTES
+
+    def flush(self) -> None:
+        """Let what was put be sent."""
+        self._wake()
+
+    def close(self, code: int, reason: str) -> None:
+        """Let nothing more in, and close when all has gone out; the first word counts."""
+        with self._room:
+            if self.closing is None:
+                short = reason.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
+                self.closing = Closing(code, short)
+                self._room.notify_all()
+        self._wake()
+
+    @property
+    def full(self) -> bool:
+        """True when whoever fills it should wait."""
+        return self._bytes > LIVE_QUEUE_BYTES_MAX
+
+    def wait_for_room(self, until_s: float) -> bool:
+        """Wait until it is half empty, or closed; False when that takes longer than until a monotonic time.
+
+        Half, so that there is a pace that must be kept: whoever takes a frame now and then would else hold up
+        the others for ever.
+        """
+        with self._room:
+            return self._room.wait_for(
+                lambda: self._roomy or self.closing is not None, max(0.0, until_s - monotonic())
+            )
+
+    @property
+    def _roomy(self) -> bool:
+        return self._bytes <= LIVE_QUEUE_BYTES_MAX // 2
+
+    def take(self, count: int) -> Sequence[str | bytes]:
+        """Remove and return up to so many frames, oldest first."""
+        taken: list[str | bytes] = []
+        with self._room:
+            while self._waiting and len(taken) < count:
+                call, seq, tail = self._waiting.popleft()
+                self._bytes -= len(tail) + _FRAME_BYTES
+                taken.append(self.frames.event(call, seq, tail) if call else tail)
+            if self._roomy:
+                self._room.notify_all()
+        return taken

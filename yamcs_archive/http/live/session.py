@@ -1,0 +1,138 @@
+"""What a client says over a WebSocket, and what it is answered: the protocol of live updates; no I/O.
+
+1. A frame that is none of the API's, or too large, ends the connection; everything else is answered with a
+   reply, errors too.
+2. The answer to a subscription is in the outbox before its first event.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Sequence
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.http.live.hub import Hubs, Subscription
+from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, Outbox
+from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
+from yamcs_archive.wire.live_frames import (
+    CANCEL,
+    EVENTS,
+    STATE,
+    Asked,
+    Frames,
+    JsonFrames,
+    MalformedError,
+    ProtobufFrames,
+    Subscribed,
+)
+
+_log = logging.getLogger(__name__)
+
+_FRAMES: dict[str, Frames] = {"json": JsonFrames(), "protobuf": ProtobufFrames()}
+_numbers = itertools.count(1)
+"""Of calls: one row for all connections, as a Yamcs server has."""
+
+
+def granted(subprotocols: Sequence[str]) -> str | None:
+    """Return the first subprotocol that is spoken here; None: JSON, and nothing is granted.
+
+    >>> granted(["soap", "protobuf", "json"])
+    'protobuf'
+    """
+    return next((name for name in subprotocols if name in _FRAMES), None)
+
+
+def frames_of(subprotocol: str | None) -> Frames:
+    """Return what reads and writes the frames of a subprotocol."""
+    return _FRAMES[subprotocol or "json"]
+
+
+class Session:
+    """One WebSocket: its calls, and the outbox that its answers and events go into."""
+
+    def __init__(self, archive: Archive, hubs: Hubs, outbox: Outbox) -> None:
+        self._archive, self._hubs, self._outbox = archive, hubs, outbox
+        self._media = PROTOBUF if isinstance(outbox.frames, ProtobufFrames) else JSON
+        self._calls: dict[int, Subscription] = {}
+        self._guard = threading.Lock()
+        self._closed = False
+
+    def received(self, frame: str | bytes) -> None:
+        """Do what a frame asks for."""
+        try:
+            self._take(frame)
+        except Exception as error:
+            _log.exception("a frame of a WebSocket")
+            self._outbox.close(FAILED, f"internal error: {type(error).__name__}")
+
+    def _take(self, frame: str | bytes) -> None:
+        if len(frame) > WEBSOCKET_FRAME_BYTES_MAX or (
+            isinstance(frame, str) and len(frame.encode(errors="replace")) > WEBSOCKET_FRAME_BYTES_MAX
+        ):
+            reason = f"Max frame length of {WEBSOCKET_FRAME_BYTES_MAX} has been exceeded."
+            self._outbox.close(TOO_BIG, reason)
+            return
+        try:
+            asked = self._outbox.frames.read(frame)
+        except MalformedError:
+            self._outbox.close(NORMAL, "Bye")
+            return
+        try:
+            self._serve(asked)
+        except ArchiveError as error:
+            body = error_reply(error, self._media).body
+            if isinstance(body, bytes):  # as those of errors are
+                self._outbox.put(self._outbox.frames.reply(asked.id, None, body))
+        self._outbox.flush()
+
+    def close(self) -> None:
+        """End all calls: the client is gone. A frame may still be read meanwhile."""
+        with self._guard:
+            self._closed = True
+            calls, self._calls = list(self._calls.values()), {}
+        for subscription in calls:
+            self._hubs.unsubscribe(subscription)
+
+    def _serve(self, asked: Asked) -> None:
+        if asked.topic == EVENTS:
+            self._subscribe(asked)
+        elif asked.topic == CANCEL:
+            subscription = self._calls.pop(asked.call or 0, None)
+            if subscription is not None:
+                self._hubs.unsubscribe(subscription)
+        elif asked.topic == STATE:
+            self._outbox.put(self._outbox.frames.state(_shown(one) for one in self._calls.values()))
+        else:
+            raise HttpError(404, "NotFoundException", f"No topic '{asked.topic}'")
+
+    def _subscribe(self, asked: Asked) -> None:
+        if asked.call is not None:
+            # Some topics of a Yamcs server take further messages to a call; events is none of them.
+            raise HttpError(400, "BadRequestException", f"call {asked.call} takes no further message")
+        if len(self._calls) >= SUBSCRIPTIONS_MAX:
+            text = f"{SUBSCRIPTIONS_MAX} subscriptions are open on this connection, the limit: cancel some"
+            raise HttpError(400, "BadRequestException", text)
+        instance = self._archive.existing(asked.instance)
+        wanted = Filter(asked.filter) if asked.filter else None
+        subscription = Subscription(next(_numbers), instance, wanted, self._outbox)
+        with self._guard:
+            if self._closed:
+                return
+            self._outbox.put(self._outbox.frames.reply(asked.id, subscription.call))
+            try:
+                self._hubs.subscribe(subscription)
+            except ArchiveError as error:
+                self._outbox.close(FAILED, str(error))  # what was answered already is not true
+                return
+            self._calls[subscription.call] = subscription
+
+
+def _shown(subscription: Subscription) -> Subscribed:
+    wanted = subscription.filter
+    return Subscribed(subscription.call, subscription.instance.name, wanted.text if wanted else None)

@@ -1,0 +1,108 @@
+"""The copies that a server follows beside serving them, each on a thread of its own.
+
+One that cannot go on says why, and what is there is served on; the others follow on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.credentials import Login
+from yamcs_archive.errors import ArchiveError, ClosedError
+from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
+from yamcs_archive.mirror.follower import Follower, OutOfStepError, begin_mirror, check_source, not_here
+from yamcs_archive.mirror.progress import Sayer
+
+_log = logging.getLogger(__name__)
+_STOP_S_MAX = 5.0
+"""How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
+
+
+def check_wanted(data: Path, url: str, wanted: Sequence[str], login: Login | None = None) -> None:
+    """Raise if the wanted instances, or all that the source has, cannot be copies of it; makes nothing.
+
+    InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError if it is
+    no archive of this project, FeedUnavailableError if it does not answer and a name is new here.
+    """
+    names = list(wanted)
+    if not names:
+        with closing(Feed(url, "", login)) as feed:
+            try:
+                names = feed.instances()
+            except FeedUnavailableError:
+                return  # those that are here go on
+    check_source(url, not_here(data, names), login)
+
+
+class Mirrors:
+    """Copies of the instances of one served archive, which is asked with ``login`` if it wants one."""
+
+    def __init__(
+        self, archive: Archive, url: str, say: Callable[[str], None], login: Login | None = None
+    ) -> None:
+        self._archive, self._url, self._say, self._login = archive, url.rstrip("/"), say, login
+        self._followers: list[Follower] = []
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, wanted: Sequence[str]) -> list[str]:
+        """Make mirrors of the instances of those names, or of all that the source has; return the names.
+
+        While the source does not answer, all are those that are copies of it already. Raises OutOfStepError
+        for an instance that is none and has events. Call :func:`check_wanted` before.
+        """
+        for name in wanted or self._known():
+            instance = self._archive.instance(name, create=True)
+            state = begin_mirror(instance, self._url, name)
+            feed = Feed(self._url, name, self._login)
+            self._followers.append(Follower(feed, instance, state, Sayer(self._say)))
+            self._threads.append(
+                threading.Thread(
+                    target=self._follow,
+                    args=(name, self._followers[-1]),
+                    name=f"archive-mirror-{name}",
+                    daemon=True,
+                )
+            )
+        return [thread.name.removeprefix("archive-mirror-") for thread in self._threads]
+
+    def start(self) -> None:
+        """Begin to follow."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Follow no longer; what was taken over is durable."""
+        for follower in self._followers:
+            follower.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_STOP_S_MAX)
+
+    def _known(self) -> list[str]:
+        with closing(Feed(self._url, "", self._login)) as feed:
+            try:
+                return feed.instances()
+            except FeedUnavailableError as error:
+                self._say(f"{error}; going on with the copies that are here")
+        found = [(name, self._archive.instance(name).mirrored) for name in self._archive.instances()]
+        return [name for name, state in found if state is not None and state.url == self._url]
+
+    def _follow(self, name: str, follower: Follower) -> None:
+        try:
+            follower.run()
+        except ClosedError:
+            pass  # a stop that did not wait any longer
+        except OutOfStepError as error:
+            self._say(
+                f"{name} is followed no longer: {error}; to start anew beside it, stop this server and run:"
+                f" mirror {self._url} --data {self._archive.path} --instance {name} --resync"
+            )
+        except ArchiveError as error:
+            self._say(f"{name} is followed no longer: {error}")
+        except Exception:
+            _log.exception("mirror of %s", name)

@@ -1,0 +1,360 @@
+"""The archive's directory: its marker, the lock of the one writer, instances and their generations.
+
+    DIR/ARCHIVE                 one line: what this directory is, and the version of its layout
+    DIR/archive.lock            locked by the one writing process; holds who it is
+    DIR/INSTANCE/CURRENT        the name of the generation in use, replaced by rename
+    DIR/INSTANCE/gen-1/         an LMDB environment: data.mdb, lock.mdb
+
+1. Nothing here knows what is inside an environment, nor how one generation follows another.
+2. Whatever must survive a power cut is fsynced: the file, then the folder that names it.
+3. An instance is made under a name that begins with a dot and renamed when it is whole, so a crash
+   leaves either all of it or a leftover that the next writer clears away.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
+from yamcs_archive.limits import INSTANCE_NAME_MAX
+from yamcs_archive.scalars import plain_text
+from yamcs_archive.storage.disk.file_system import Identity, check_same, identity_of, in_our_words, told
+
+LAYOUT_VERSION = 1
+_MARKER, _LOCK = "ARCHIVE", "archive.lock"
+CURRENT = "CURRENT"
+"""The file that names the generation in use; see :mod:`~yamcs_archive.storage.disk.generations`."""
+_MARKER_TEXT = f"yamcs_archive directory, layout {LAYOUT_VERSION}\n"
+_FIRST_GENERATION = "gen-1"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+    )
+)
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+_HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
+
+
+def check_instance_name(name: str) -> str:
+    """Return ``name`` as str if an instance may be called that: letters, digits, ``.``, ``_``, ``-``.
+
+    >>> check_instance_name("simulator")
+    'simulator'
+    >>> check_instance_name("../etc")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: instance '../etc': must be 1 to 128 letters, ...
+    """
+    found = plain_text(name)
+    if not isinstance(found, str) or len(found) > INSTANCE_NAME_MAX or not _NAME.fullmatch(found):
+        raise InvalidInputError(
+            "instance",
+            name,
+            f"must be 1 to {INSTANCE_NAME_MAX} letters, digits, '.', '_', '-', and not begin with '.' or '-'",
+        )
+    return found
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a small file so that a crash leaves the old or the new text, whole."""
+    draft_durably(path, text).replace(path)
+    sync_directory(path.parent)
+
+
+def draft_durably(path: Path, text: str) -> Path:
+    """Write what a small file shall hold beside it, under the name that this returns."""
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def open_directory(path: Path, *, readonly: bool) -> None:
+    """Check that ``path`` is an archive's directory; make it one if it is absent or empty.
+
+    Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that holds something else,
+    an unknown layout, a network file system (LMDB's locks and map do not work there), or 32 bits.
+    """
+    if sys.maxsize < 2**32:
+        raise NotAnArchiveError(str(path), "a 32-bit process cannot map an archive; use a 64-bit Python")
+    marker = path / _MARKER
+    try:
+        if not readonly:
+            make_folders(path)
+        if not path.is_dir():
+            raise NotAnArchiveError(
+                str(path), "there is no such directory" if not path.exists() else "it is not a directory"
+            )
+        kind = _file_system(path)
+        if kind in _NETWORK_FILE_SYSTEMS:
+            raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
+        if not marker.exists():
+            if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
+                raise NotAnArchiveError(str(path), "it holds other files, and no archive")
+            with suppress(PermissionError):  # a folder of others, in a folder that only they may read
+                sync_directory(path.parent)
+            write_durably(marker, _MARKER_TEXT)
+        elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
+            raise NotAnArchiveError(
+                str(path), f"its layout is {found.strip()!r}, this program knows {_MARKER_TEXT.strip()!r}"
+            )
+    except OSError as error:
+        if error.errno in _NO_FOLDER:
+            raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
+        raise in_our_words(error, path) from error
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are absent, durably: each name in the folder that has it.
+
+    When this raises OSError, the folders that it made are removed: the next call would take them for durable.
+    """
+    absent: list[Path] = []
+    while not path.exists():
+        absent.append(path)
+        path = path.parent
+    made: list[Path] = []
+    try:
+        for folder in reversed(absent):
+            folder.mkdir(exist_ok=True)  # another process may make it at the same moment
+            made.append(folder)
+            sync_directory(folder.parent)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # another process may have put something there
+                folder.rmdir()
+        raise
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that holds ``path``, or "" where the system does not say."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    real = os.path.realpath(path)
+    best = kind = ""
+    for line in mounts:
+        _, mounted_at, file_system, *_ = line.split(" ")
+        mounted_at = mounted_at.replace("\\040", " ")
+        inside = real == mounted_at or real.startswith(mounted_at.rstrip("/") + "/")
+        if inside and len(mounted_at) >= len(best):
+            best, kind = mounted_at, file_system
+    return kind
+
+
+_RELEASE_WAIT_S = 60.0
+"""The longest wait for an archive of this process that is being closed, in seconds."""
+_RELEASE_LOOK_S = 0.01
+
+_locks: dict[tuple[int, int], weakref.ref[WriterLock]] = {}  # by the identity of the directory
+_locks_guard = threading.Lock()
+
+
+def _new_guard_in_child() -> None:
+    global _locks_guard  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
+    _locks_guard = threading.Lock()
+    _locks.clear()  # they are the parent's
+
+
+os.register_at_fork(after_in_child=_new_guard_in_child)
+
+
+class WriterLock:
+    """The right to write to an archive's directory: one process, one :class:`Archive` in it.
+
+    A POSIX record lock: gone with the process however it dies, and not inherited by a forked child, who
+    would keep it after its parent was killed. Within a process such locks do not exclude one another
+    (and closing any descriptor of the file drops them), hence the table beside it. The lock ends with this
+    object too: an interrupt may come before anybody can :meth:`release` it.
+    """
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it.
+
+        Waits for an archive of this process that is being closed.
+        """
+        self.releasing = False
+        """True once it is certain that it will be released soon."""
+        self._file: io.FileIO | None = None
+        self._path = os.fspath(directory / _LOCK)
+        wait_until_s = time.monotonic() + _RELEASE_WAIT_S
+        with told(directory):
+            self._identity = identity_of(directory)
+            try:
+                while not self._take(directory, patient=time.monotonic() < wait_until_s):
+                    time.sleep(_RELEASE_LOOK_S)
+                self._tell(holder)
+            except BaseException:
+                self.release()  # otherwise this process could not open it again
+                raise
+
+    def _take(self, directory: Path, *, patient: bool) -> bool:
+        with _locks_guard:
+            other = self._other()
+            if other is None:
+                # After an interrupt the file belongs to this object, with which it is closed, or to nobody.
+                self._file = _locked(directory)
+                self._file_identity = _file_identity(self._file)
+                _locks[self._identity] = weakref.ref(self)
+                return True
+            if other.releasing and patient:
+                return False
+        raise LockedError(str(directory), "this process, which has the archive open already")
+
+    def _other(self) -> WriterLock | None:
+        known = _locks.get(self._identity)
+        return None if known is None else known()
+
+    def _tell(self, holder: str) -> None:
+        file = cast(io.FileIO, self._file)
+        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+        os.ftruncate(file.fileno(), 0)
+        os.pwrite(file.fileno(), who.encode(), 0)
+
+    def check(self) -> None:
+        """Raise GoneError when the file that is locked is no longer at its path. It takes 2 us.
+
+        Another process may have made a new one since, locked it, and written. What is known here of the
+        archive may then be false, so nothing more may be written with this lock.
+        """
+        check_same(self._path, self._file_identity)
+
+    def release(self) -> None:
+        """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
+        file, self._file = self._file, None
+        if file is not None:
+            with _locks_guard:
+                if self._other() is self:
+                    del _locks[self._identity]
+                file.close()
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()  # otherwise it is closed all the same, with a ResourceWarning
+
+
+def _locked(directory: Path) -> io.FileIO:
+    """Return the lock's file, locked; made when absent. Raises LockedError, OSError."""
+    path = directory / _LOCK
+    while True:
+        file = io.FileIO(path, "r+", opener=_open_or_make)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if identity_of(path) == _file_identity(file):
+                    return file
+        except BlockingIOError:
+            other = ""
+            with suppress(OSError):
+                other = os.pread(file.fileno(), 1024, 0).decode(errors="replace").strip()
+            file.close()
+            raise LockedError(str(directory), other or "another process") from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # it was removed between the two steps
+
+
+def _open_or_make(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o666)  # the umask decides
+
+
+def _file_identity(file: io.FileIO) -> Identity:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def instance_names(directory: Path) -> list[str]:
+    """Return the names of the instances in an archive's directory, sorted; GoneError when it is gone."""
+    with told(directory):
+        return sorted(
+            entry.name
+            for entry in directory.iterdir()
+            if _NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
+        )
+
+
+def rename_instance(directory: Path, name: str, new_name: str) -> None:
+    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken.
+
+    When this raises, the instance has its old name, unless the medium refuses that too.
+    """
+    old, new = directory / name, directory / check_instance_name(new_name)
+    with told(directory):
+        if new.exists():
+            raise InstanceExistsError(new_name)
+        old.rename(new)
+        try:
+            sync_directory(directory)
+        except BaseException:
+            with suppress(OSError):
+                new.rename(old)
+            raise
+
+
+def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
+    """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
+
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. An instance whose name could not be made
+    durable exists all the same: see :func:`settle_instances`.
+    """
+    final = directory / check_instance_name(name)
+    draft = directory / f".{name}.new"
+    with told(directory):
+        if final.exists():
+            raise InstanceExistsError(name)
+        shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
+        generation = draft / _FIRST_GENERATION
+        generation.mkdir(parents=True)
+        write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
+        fill(draft)
+        sync_directory(generation)
+        draft.rename(final)
+        sync_directory(directory)
+
+
+def settle_instances(directory: Path) -> None:
+    """Make the names of the instances durable: a crash or a failure may have left them in doubt.
+
+    Called before anything is acknowledged in one of them.
+    """
+    with told(directory):
+        sync_directory(directory)

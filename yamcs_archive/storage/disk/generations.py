@@ -1,0 +1,141 @@
+"""The generations of an instance: which one is in use, and the change from one to the next.
+
+    INSTANCE/CURRENT     one line, the name of the generation in use
+    INSTANCE/gen-N/      a generation; while it is being removed its name is .gen-N.old
+
+1. One generation is in use: the one that ``CURRENT`` names. The file is replaced by rename, so whoever
+   reads it finds the old name or the new one, whole. Numbers rise from one generation to the next, so a
+   name that a reader remembers is never used again, unless the whole instance is another one.
+2. Before a generation is removed, the rename that put its successor in use is durable, and so are the
+   successor's files. What is committed meanwhile must be in both, or there must be nothing.
+3. What is not in use is a leftover of a crash, and the writer that opens the instance next removes it.
+4. Nothing here knows what is inside a generation. No OSError leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from yamcs_archive.errors import NotAnArchiveError
+from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, sync_directory
+from yamcs_archive.storage.disk.file_system import Identity, identity_of, in_our_words, told
+from yamcs_archive.storage.failpoints import reach
+
+_NAME = re.compile(r"gen-([1-9][0-9]*)")
+_REMOVED = re.compile(r"\.gen-[1-9][0-9]*\.old")
+_NAME_BYTES_MAX = 64
+
+_Stamp = tuple[int, int, int, int]
+"""Device, inode and times of a file: another file, or a replaced one, differs in them."""
+
+
+class Generations:
+    """The generations of one instance. Any number of readers may look; one writer at a time changes them."""
+
+    def __init__(self, instance: Path) -> None:
+        self.instance = instance
+        self._pointer = os.fspath(instance / CURRENT)
+        self._looked: tuple[Identity, _Stamp] | None = None
+
+    def current(self) -> Path:
+        """Return the folder of the generation in use; NotAnArchiveError when ``CURRENT`` names none."""
+        name = self._name()
+        while not self._is_there(name):
+            again = self._name()  # it may have been replaced and removed since it was read
+            if again == name:
+                raise NotAnArchiveError(
+                    str(self.instance), f"its file {CURRENT} names {name!r}, which is no generation of it"
+                )
+            name = again
+        return self.instance / name
+
+    def _is_there(self, name: str) -> bool:
+        with told(self.instance):
+            return _NAME.fullmatch(name) is not None and (self.instance / name).is_dir()
+
+    def is_current(self, file: str, identity: Identity) -> bool:
+        """Return whether the generation with that file, of that identity, is in use.
+
+        Readers ask before each transaction is used. The name alone would not tell: the first generation of
+        each instance has the same one, and an instance may be set aside and made anew. While ``CURRENT`` is
+        the file that was read last, as nearly always, this takes 2 us. The generation's file must be open,
+        or another file may have its identity by now. Raises GoneError if there is no ``CURRENT``.
+        """
+        try:
+            status = os.stat(self._pointer)
+        except OSError as error:
+            raise in_our_words(error, self.instance) from error
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        if self._looked == (identity, stamp):
+            return True
+        name = self._name()  # after the stamp: what replaces the file in between has another one
+        with told(self.instance):
+            folder, _ = os.path.split(file)
+            here = os.path.basename(folder) == name and os.path.exists(file) and identity_of(file) == identity
+        if here:
+            self._looked = identity, stamp
+        return here
+
+    def _name(self) -> str:
+        with told(self.instance):
+            descriptor = os.open(self._pointer, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return os.read(descriptor, _NAME_BYTES_MAX).decode("ascii", "replace").rstrip("\n")
+            finally:
+                os.close(descriptor)
+
+    def begin(self) -> Path:
+        """Make an empty folder for the next generation."""
+        with told(self.instance):
+            number = max(int(found[1]) for name in self._entries() if (found := _NAME.fullmatch(name)))
+            generation = self.instance / f"gen-{number + 1}"
+            generation.mkdir()
+        return generation
+
+    def use(self, generation: Path) -> None:
+        """Put a whole generation in use, durably.
+
+        When this raises, either one may be in use: :meth:`settle` and :meth:`current` tell which.
+        """
+        with told(self.instance):
+            draft = draft_durably(self.instance / CURRENT, generation.name + "\n")
+            reach("compact-drafted")
+            draft.replace(self._pointer)
+            reach("compact-renamed")
+            sync_directory(self.instance)
+
+    def settle(self) -> None:
+        """Make durable which generation is in use, after a crash or a failure may have left that open."""
+        with told(self.instance):
+            sync_directory(self.instance)
+
+    def clear(self) -> None:
+        """Remove what is not in use: generations before and after it, and drafts. Only the writer may.
+
+        What cannot be removed stays; the next call tries again.
+        """
+        keep = self.current().name
+        with told(self.instance):
+            found = self._entries()
+            others = [name for name in found if _NAME.fullmatch(name) and name != keep]
+            removed = [name for name in found if _REMOVED.fullmatch(name)]
+            draft = self.instance / f".{CURRENT}.new"
+            if not (others or removed or draft.exists()):
+                return
+            self.settle()  # rule 2: a crash may have come between the rename and its being durable
+            draft.unlink(missing_ok=True)
+            for name in removed:
+                shutil.rmtree(self.instance / name, ignore_errors=True)
+            for name in others:
+                # A reader that has just read the old name opens by path, and LMDB would make a lock file
+                # for it in a folder that is half gone. Under another name it is not found.
+                with suppress(OSError):
+                    aside = (self.instance / name).rename(self.instance / f".{name}.old")
+                    shutil.rmtree(aside, ignore_errors=True)
+
+    def _entries(self) -> list[str]:
+        return sorted(os.listdir(self.instance))

@@ -1,0 +1,180 @@
+"""Opening the LMDB environment in a generation's folder, and telling what LMDB says in our own words.
+
+1. No LMDB exception leaves an opening; elsewhere :func:`translated` turns each into an error of this package.
+2. The address space to reserve is a wish. If there is less, as under ``ulimit -v`` or beside thousands of
+   other maps, half of it is tried, then half of that. A map grows when it is full.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.errors import (
+    ArchiveError,
+    DamagedError,
+    NotAnArchiveError,
+    OutOfSpaceError,
+    UnavailableError,
+)
+from yamcs_archive.limits import READERS_MAX
+from yamcs_archive.storage.disk import file_system
+
+DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
+"""Every sub-database."""
+DATA, LOCK = "data.mdb", "lock.mdb"
+"""LMDB's names for its files."""
+
+_OPEN_TRIES = 5
+_OPEN_WAIT_S = 0.05
+_MODE = 0o666
+"""Rights of LMDB's files, less the umask: under 002 a group's readers may write to the lock file."""
+_FREE_MAPS = 16
+"""Number of maps of a size for which there must be room before one is made: other instances, threads and
+reading need address space too, and a map grows when it is full."""
+_LEFT_FREE_BYTES = 32 << 20
+"""Bytes of addresses that must stay free when a map grows, so that reading does not end in a MemoryError."""
+_MAP_SPARE_BYTES = 1 << 20
+"""Bytes of the least map beyond its file."""
+_PAGE_BYTES = 1 << 12
+_SHORT_OF_MEMORY = os.strerror(errno.ENOMEM)
+_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
+
+
+def translated(error: lmdb.Error, path: Path) -> ArchiveError:
+    """Return this package's error for one of LMDB's."""
+    text = str(error)
+    if isinstance(error, lmdb.DiskError | lmdb.MapFullError) or os.strerror(errno.EFBIG) in text:
+        return OutOfSpaceError(str(path), text)
+    if os.strerror(errno.EIO) in text and nearly_full(path):  # LMDB's word for a short write
+        return OutOfSpaceError(str(path), f"{text}, and the medium is full")
+    if isinstance(error, _DAMAGE):
+        return DamagedError(str(path), text)
+    if isinstance(error, lmdb.MemoryError):
+        return UnavailableError(f"{path}: {text}; this process may have no more memory: raise its limit")
+    return UnavailableError(f"{path}: {text}; {file_system.remedy(text)}")
+
+
+def nearly_full(path: os.PathLike[str]) -> bool:
+    """Return whether a write to a generation may have failed for want of room, which LMDB may call EIO."""
+    try:
+        return file_system.nearly_full(os.path.join(path, DATA))
+    except OSError:
+        return False
+
+
+class Opened(NamedTuple):
+    """The LMDB environment of one generation, and its sub-databases by name."""
+
+    lmdb: lmdb.Environment
+    databases: dict[str, lmdb._Database]
+
+
+def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
+    """Open the LMDB environment in a generation's folder; a writer makes it when there is none.
+
+    If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
+    Raises OutOfSpaceError if that does not fit either.
+    """
+    opened = _open_lmdb(path, readonly, map_bytes)
+    try:
+        opened.reader_check()
+        databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
+    except lmdb.NotFoundError as error:
+        opened.close()
+        raise NotAnArchiveError(str(path), f"it lacks a sub-database ({error})") from None
+    except lmdb.Error as error:
+        opened.close()
+        raise translated(error, path) from error
+    except BaseException:
+        opened.close()  # otherwise the process could not open it again
+        raise
+    return Opened(opened, databases)
+
+
+def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
+    tries_left, size_bytes = _OPEN_TRIES, map_bytes
+    least_bytes = min(map_bytes, _least_map_bytes(path))
+    while True:
+        while size_bytes > least_bytes and not is_free(_FREE_MAPS * size_bytes):
+            size_bytes = max(size_bytes // 2, least_bytes)
+        try:
+            return lmdb.open(
+                os.fspath(path),
+                map_size=size_bytes,
+                max_dbs=len(DATABASES),
+                max_readers=READERS_MAX,
+                mode=_MODE,
+                readonly=readonly,
+                create=not readonly,
+            )
+        except lmdb.Error as error:
+            if _SHORT_OF_MEMORY in str(error):
+                if size_bytes <= least_bytes:
+                    raise no_address_space(path, size_bytes) from error
+                size_bytes = max(size_bytes // 2, least_bytes)
+                continue
+            tries_left -= 1
+            # Opening at the instant at which another process opens or closes may fail (lmdb.h).
+            if not tries_left or isinstance(error, _DAMAGE) or not os.path.exists(path):
+                raise _refused(error, path, readonly) from error
+            threading.Event().wait(_OPEN_WAIT_S)
+
+
+def _least_map_bytes(path: Path) -> int:
+    """Return the bytes of the least map that holds what is stored and a little more, in whole pages."""
+    try:
+        file_bytes = (path / DATA).stat().st_size
+    except OSError:  # there is none yet
+        file_bytes = 0
+    return -(-(file_bytes + _MAP_SPARE_BYTES) // _PAGE_BYTES) * _PAGE_BYTES
+
+
+def may_grow(more_bytes: int) -> bool:
+    """Return whether a map may grow by ``more_bytes``."""
+    return is_free(more_bytes + _LEFT_FREE_BYTES)
+
+
+def is_free(size_bytes: int) -> bool:
+    """Return whether there is address space of that size; it is given back at once."""
+    try:
+        mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
+    """Return the error for a map that finds no room in this process."""
+    return OutOfSpaceError(
+        str(path),
+        f"no address space for a map of {map_bytes} bytes: raise the process's limit (ulimit -v), or reserve"
+        " less for each instance, with Options(map_bytes=...) or serve --map-bytes",
+    )
+
+
+def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
+    """Return the error for an opening that LMDB refused; for missing rights it names the file."""
+    if os.strerror(errno.EACCES) not in str(error):
+        return translated(error, path)
+    data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)
+    if _may(data, os.R_OK if readonly else os.R_OK | os.W_OK) and not _may(lock, os.R_OK | os.W_OK):
+        return UnavailableError(
+            f"{lock}: {error}: readers enter themselves there, so user {os.geteuid()} must be able to write"
+            " to it. Add that user to the group of the files, and run the writing program with umask 002 or"
+            f" 007 (UMask= in a systemd unit); for files that exist already: chmod g+w {lock}"
+        )
+    return UnavailableError(
+        f"{path}: {error}: user {os.geteuid()} must be able to search this folder, to read {DATA}, and to"
+        f" write to {LOCK}"
+    )
+
+
+def _may(file: str, mode: int) -> bool:
+    return os.access(file, mode, effective_ids=os.access in os.supports_effective_ids)

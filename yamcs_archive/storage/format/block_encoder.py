@@ -1,0 +1,256 @@
+"""Vectors -> parts of blocks: events in key order as frames behind a header; :mod:`opened` reads them.
+
+The *key frame* has what decides whether an event is wanted and when it came (times, sources, numbers,
+severities, commits); the *body frame* the rest but for messages, which stand behind it as *stretches*, a
+frame each. Duplicates, arrival order and skipping need the key frame only, a look at one event one stretch.
+
+A part is checked just before it is written: its events are in the order of their keys, and none of its
+frames is above the limit. :func:`fits` says beforehand whether they will be.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from yamcs_archive.event import SEVERITIES
+from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
+from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX
+from yamcs_archive.storage.format.compression import compare, compressed
+from yamcs_archive.storage.format.dictionary import Coded
+from yamcs_archive.storage.format.integers import Int64s, pack_integers
+from yamcs_archive.storage.format.messages import Packer
+from yamcs_archive.storage.format.vectors import Vectors, picked
+
+HEADER = struct.Struct(">IIIIIIII")
+"""Two checksums, of keys and of the rest; count; bytes of key frame, of body frame and of all stretches;
+bytes of key frame and of body frame when decompressed."""
+SUM_BYTES = 4
+"""Bytes of a checksum."""
+CHECKSUMS_BYTES = 2 * SUM_BYTES
+SMALL_TABLE_MAX = 256
+"""An index into a table of no more has a byte for each event."""
+_CHARACTER_BYTES_MAX = 6
+"""Most bytes of a character of text: four in UTF-8, six if a stretch escapes it, and msgpack's head of a text
+of one character."""
+_COLUMN_BYTES_MAX = 8
+"""Bytes of an event in a column of integers."""
+_BEFORE_BYTES_MAX = 5
+"""Bytes that msgpack writes before a text or a map."""
+_ELSE_BYTES_MAX = 256
+"""Bytes of a frame that come from no event and no text."""
+_EVENT_BYTES_MAX = max(
+    # In the key frame four columns, a severity and a source.
+    4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
+    # In the body frame three columns, the heads of extensions and extra, an empty name with an empty
+    # value, and two texts that text_bytes() does not count. A stretch has three bytes beside each message.
+    3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
+)
+_kept = threading.local()
+
+
+class Kind(NamedTuple):
+    """What a part is in its block."""
+
+    name: str
+    start: int
+    """What its checksums begin with, so that one kind is never taken for another."""
+
+
+MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "late"))
+
+
+def encode_parts(
+    events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
+) -> list[bytes]:
+    """Return each run of events, in strict key order, as a part of the block under its key.
+
+    Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
+    Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
+    """
+    packer: Packer | None = getattr(_kept, "packer", None)
+    if packer is None:
+        packer = _kept.packer = Packer()
+    packer.reuse()
+    texts = [packer.pack(_messages_by_kind(each)) for each in events]
+    keys_raw = [_key_frame(each, each.sources.used().in_order()) for each in events]
+    packed = iter(compressed([*keys_raw, *chain.from_iterable(texts)]))
+    key_frames = list(islice(packed, len(events)))
+    stretches = [list(islice(packed, len(each))) for each in texts]
+    # The body frame says how long the stretches became, so it is compressed behind them; it is small.
+    starts = [crc32(key, kind.start) for key in keys]
+    bodies_raw = [_body_frame(*each) for each in zip(events, texts, stretches, starts, strict=True)]
+    bodies = compressed(bodies_raw)
+    for at in range(compared):
+        compare((key_frames[at], bodies[at], *stretches[at]), (keys_raw[at], bodies_raw[at], *texts[at]))
+    return [
+        assembled(key, each.size, raw, (*frames, b"".join(texts)), kind)
+        for key, each, raw, frames, texts in zip(
+            keys,
+            events,
+            zip(keys_raw, bodies_raw, strict=True),
+            zip(key_frames, bodies, strict=True),
+            stretches,
+            strict=True,
+        )
+    ]
+
+
+def fits(events: Vectors, text_bytes: int) -> bool:
+    """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
+
+    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> from yamcs_archive.storage.format.vectors import vectors
+    >>> large = [Event("m" * 1_000_000, seq_number=n) for n in range(4)]
+    >>> events = [vectors(prepare(large[:count], int), 1) for count in (2, 4)]
+    >>> [fits(each, each.text_bytes()) for each in events]
+    [True, False]
+    """
+    most = _ELSE_BYTES_MAX + events.size * _EVENT_BYTES_MAX + text_bytes * _CHARACTER_BYTES_MAX
+    return most <= BLOCK_FRAME_BYTES_MAX or _largest_frame_bytes(events) <= BLOCK_FRAME_BYTES_MAX
+
+
+def _largest_frame_bytes(events: Vectors) -> int:
+    """Return an upper bound for the bytes of each frame of a part of these events."""
+    columns = _ELSE_BYTES_MAX + events.size * (4 * _COLUMN_BYTES_MAX + 1)
+    key_frame = columns + _table_bytes(events.sources)
+    body_frame = columns + _table_bytes(events.types) + _table_bytes(events.users)
+    if events.extensions is not None:
+        body_frame += sum(map(len, events.extensions)) + events.size * _BEFORE_BYTES_MAX
+    if events.extra is not None:
+        body_frame += events.size * _BEFORE_BYTES_MAX + sum(
+            _text_bytes(name) + _text_bytes(value) for more in events.extra for name, value in more.items()
+        )
+    texts = _ELSE_BYTES_MAX + sum(map(len, events.messages)) * _CHARACTER_BYTES_MAX + 3 * events.size
+    return max(key_frame, body_frame, texts)
+
+
+def _table_bytes(column: Coded) -> int:
+    return sum(_text_bytes(text or "") for text in column.used().table)
+
+
+def _text_bytes(text: str) -> int:
+    return 4 * len(text) + _BEFORE_BYTES_MAX
+
+
+def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
+    """Return a part of compressed key frame, body frame and stretches; ``raw``: the two frames before."""
+    start = crc32(key, kind.start)
+    body_sum = crc32(packed[1], start)  # which has the checksums of the stretches
+    # The first checksum covers the second, so that no key frame is ever taken for one of another body.
+    covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[SUM_BYTES:]
+    key_sum = crc32(packed[0], crc32(covered, start))
+    return b"".join((key_sum.to_bytes(SUM_BYTES, "big"), covered, *packed))
+
+
+def end_of(value: bytes | memoryview, at: int = 0) -> int:
+    """Return where the part that begins at a place ends, as its header says; nothing is checked."""
+    if len(value) < at + HEADER.size:
+        return len(value)
+    _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value, at)
+    return at + HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
+
+
+def _key_frame(events: Vectors, sources: Coded) -> bytes:
+    numbers = events.numbers[by_source(sources)]
+    deltas = np.diff(events.times)
+    _check_order(events, deltas)
+    frame: bytes = msgpack.packb(
+        (
+            int(events.times[0]),
+            pack_integers(deltas),
+            sources.table,
+            _pack_index(sources),
+            int(numbers[0]),
+            pack_integers(np.diff(numbers)),
+            events.severities.tobytes(),
+            pack_integers(events.commits),
+        )
+    )
+    return frame
+
+
+def _check_order(events: Vectors, deltas: Int64s) -> None:
+    """Refuse to write what could not be found again: a fault of this program, never of its caller."""
+    if (deltas > 0).all():
+        return
+    for at in np.flatnonzero(deltas <= 0).tolist():
+        if events.key(at) >= events.key(at + 1):
+            raise RuntimeError(f"events {at} and {at + 1} of a block are not in the order of their keys")
+
+
+def by_source(sources: Coded) -> npt.NDArray[np.intp]:
+    """Return the events source by source, in the order of their table; those of one in their order."""
+    # numpy sorts small integers by radix, which is several times as fast.
+    return np.argsort(sources.places.astype(np.uint16), kind="stable")
+
+
+def _messages_by_kind(events: Vectors) -> list[str]:
+    order = _by_kind(events.types.used(), events.severities)
+    return events.messages if order is None else picked(events.messages, order)
+
+
+def _body_frame(events: Vectors, texts: Sequence[bytearray], stretches: Sequence[bytes], start: int) -> bytes:
+    # A bulk append gives all its events one reception time; live events come at a small delay each.
+    absolute = bool((events.received == events.received[0]).all())
+    frame: bytes = msgpack.packb(
+        (
+            absolute,
+            pack_integers(events.received if absolute else events.received - events.times),
+            _pack_texts(events.types),
+            messages.STRETCH_MESSAGES,
+            [
+                (len(stretch), len(text), messages.is_plain(text), crc32(stretch, start))
+                for stretch, text in zip(stretches, texts, strict=True)
+            ],
+            _pack_texts(events.users),
+            events.extensions,
+            events.extra,
+        )
+    )
+    return frame
+
+
+def _by_kind(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp] | None:
+    """Return the events by type and severity, else in their order; None when that is how they stand.
+
+    Messages of one type and severity are alike, and zstd finds more of what they share in neighbours.
+    """
+    kinds = kinds_of(types, severities)
+    return None if kinds is None else np.argsort(kinds, kind="stable")
+
+
+def kinds_of(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+    """Return a number for type and severity of each event; None when all have the same."""
+    if len(severities) <= 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
+        return None
+    if len(types.table) * len(SEVERITIES) <= 1 << 8:
+        # Compared, and sorted by radix, in a quarter of the time of larger integers.
+        return types.places.astype(np.uint8) * np.uint8(len(SEVERITIES)) + severities
+    kinds = types.places * np.int32(len(SEVERITIES)) + severities
+    # numpy sorts small integers by radix, which is several times as fast.
+    return kinds.astype(np.uint16) if len(types.table) * len(SEVERITIES) <= 1 << 16 else kinds
+
+
+def _pack_index(column: Coded) -> bytes:
+    if len(column.table) <= SMALL_TABLE_MAX:
+        return column.places.astype(np.uint8).tobytes()
+    return pack_integers(column.places.astype(np.int64))
+
+
+def _pack_texts(column: Coded) -> tuple[list[str | None], bytes] | None:
+    """Return a column of few different texts as a table and an index; None when all are None."""
+    column = column.used()
+    return None if column.table == [None] else (column.table, _pack_index(column))

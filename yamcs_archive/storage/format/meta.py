@@ -1,0 +1,85 @@
+"""What an instance says about itself: format version, name, lineage, birth, prune horizon; pure.
+
+Keys are the ASCII names below; each value's body is one msgpack value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgpack
+
+from yamcs_archive.errors import DamagedError, FormatVersionError
+from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.commits import LINEAGE_BYTES
+
+FORMAT_VERSION = 1
+"""Changes with every change of what is on the medium; see ``docs/format.md``."""
+
+_SEALER = Sealer("meta")
+
+
+class Mirrored(NamedTuple):
+    """What an instance is a copy of, and how far it has come."""
+
+    url: str
+    instance: str
+    cursor: str | None
+    """The source's cursor behind the last commit that is stored here; None before the first."""
+
+
+class Meta(NamedTuple):
+    """The facts of an instance. Times are microseconds since 1970."""
+
+    instance: str
+    lineage: bytes
+    """Random; new at creation, restore and salvage, so that cursors of another history are found out."""
+    created: int
+    horizon: int | None = None
+    """Events generated before it were pruned; None: nothing was."""
+    horizon_commit: int = 0
+    """The greatest commit number among the events below the horizon."""
+    mirrored: Mirrored | None = None
+    """Set in a mirror, in the transaction of each commit that it takes over; absent in all others."""
+
+
+def encode_meta(meta: Meta) -> list[tuple[bytes, bytes]]:
+    """Return the pairs to put.
+
+    >>> meta = Meta("sim", b"8 random", 0)
+    >>> decode_meta(dict(encode_meta(meta)), "sim") == meta
+    True
+    """
+    values = {"format": FORMAT_VERSION, **meta._asdict()}
+    if meta.mirrored is None:
+        del values["mirrored"]
+    return [_pair(name, value) for name, value in values.items()]
+
+
+def encode_mirrored(mirrored: Mirrored) -> tuple[bytes, bytes]:
+    """Return the pair to put beside what a mirror takes over."""
+    return _pair("mirrored", mirrored)
+
+
+def _pair(name: str, value: object) -> tuple[bytes, bytes]:
+    return name.encode(), _SEALER.seal(name.encode(), msgpack.packb(value))
+
+
+def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
+    """Return the facts; FormatVersionError for another format, DamagedError for what cannot be trusted."""
+    values = {}
+    for key, value in pairs.items():
+        values[key.decode("ascii", "replace")] = msgpack.unpackb(_SEALER.open(key, value))
+    found = values.pop("format", None)
+    if found != FORMAT_VERSION:
+        raise FormatVersionError(where, found, FORMAT_VERSION)
+    try:
+        if "mirrored" in values:
+            values["mirrored"] = Mirrored(*values["mirrored"])
+        meta = Meta(**values)
+    except TypeError as error:
+        raise DamagedError(f"{where}, meta", str(error)) from None
+    if len(meta.lineage) != LINEAGE_BYTES:
+        raise DamagedError(f"{where}, meta", f"the lineage has {len(meta.lineage)} bytes")
+    return meta

@@ -1,0 +1,182 @@
+"""Request ids <-> bytes: what is kept of a request so that its retry gets the first answer again; pure.
+
+1. An id belongs to a user: two users never meet. The key is the user's name, one NUL and the id, in UTF-8.
+2. The body is a msgpack array: [time in us since 1970, digest of what was asked, keys of the events].
+3. The digest is over what the caller gave, before times and numbers were filled in, and leaves out what
+   makes no other event of it: reception time and user. ``extra`` counts as a map. An event that is sent
+   back as an answer showed it has a digest for each severity that it may have; the first one is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgpack
+import msgspec
+
+from yamcs_archive.coercion import plain_event
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import AS_SHOWN, SOURCE_DEFAULT, Event, Severity
+from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
+from yamcs_archive.scalars import plain_text
+from yamcs_archive.storage.format.checksum import Sealer
+
+_SEALER = Sealer("requests")
+DIGEST_BYTES = 16
+_content = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Kept(NamedTuple):
+    """What is kept of a request: when it was answered (microseconds since 1970), and with which events."""
+
+    time: int
+    digest: bytes
+    events: tuple[bytes, ...]
+    """Their keys, as they are stored."""
+
+
+class Asked(NamedTuple):
+    """The ids of the events of one submission: for each its key in the store, and what was asked."""
+
+    keys: Sequence[bytes]
+    digests: Sequence[bytes]
+    """One for each event, or several if it may have had several severities; the one to keep comes first."""
+
+    def cut(self, start: int, stop: int) -> Asked:
+        """Return the ids of the events from ``start`` up to ``stop``.
+
+        >>> Asked([b"a", b"b"], [b"1", b"2"]).cut(1, 2)
+        Asked(keys=[b'b'], digests=[b'2'])
+        """
+        return Asked(self.keys[start:stop], self.digests[start:stop])
+
+
+def asked(events: Sequence[Event], request_id: str | None, first: int | None = None) -> Asked | None:
+    """Return the ids of events that follow the rules of the event model; None where there is no id.
+
+    ``first`` is the position of the first of them in a request of several, each of which has the request's
+    id followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
+    position among these events of the one that cannot have an id.
+
+    >>> asked([Event("a")], "boot-17").keys, asked([Event("a"), Event("b")], "boot-17", first=0).keys
+    ([b'\\x00boot-17'], [b'\\x00boot-17/0', b'\\x00boot-17/1'])
+    """
+    if request_id is None:
+        return None
+    request_id = check_request_id(request_id)
+    ids = [request_id] if first is None else [f"{request_id}/{first + n}" for n in range(len(events))]
+    keys: list[bytes] = []
+    for event, each in zip(events, ids, strict=True):
+        try:
+            keys.append(request_key(event.created_by or "", each))
+        except InvalidInputError as error:
+            error.position = len(keys)
+            raise
+    return Asked(keys, [digest(event) for event in events])
+
+
+def check_request_id(request_id: object) -> str:
+    """Return what can be the id of a request; :class:`~yamcs_archive.errors.InvalidInputError` otherwise.
+
+    >>> check_request_id("")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: request_id '': must be text of 1 to 200 bytes of UTF-8, ...
+    """
+    rule = f"must be text of 1 to {REQUEST_ID_BYTES_MAX} bytes of UTF-8, without NUL"
+    found = plain_text(request_id)
+    if not isinstance(found, str) or "\0" in found:
+        raise InvalidInputError("request_id", request_id, rule)
+    try:
+        size = len(found.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 1 <= size <= REQUEST_ID_BYTES_MAX:
+        raise InvalidInputError("request_id", request_id, rule)
+    return found
+
+
+def request_key(user: str, request_id: str) -> bytes:
+    """Return the key of a user's request.
+
+    >>> request_key("", "boot-17")
+    b'\\x00boot-17'
+    """
+    name = user.encode()
+    if len(name) > REQUEST_USER_BYTES_MAX or b"\0" in name:
+        rule = f"with a request_id: must be up to {REQUEST_USER_BYTES_MAX} bytes of UTF-8, without NUL"
+        raise InvalidInputError("created_by", user, rule)
+    return name + b"\0" + request_id.encode()
+
+
+def digest(event: Event) -> bytes:
+    """Return the digest of what a request asks for; if that may be several things, one digest after another.
+
+    >>> digest(Event("a", extra={"x": "1", "y": "2"})) == digest(Event("a", extra={"y": "2", "x": "1"}))
+    True
+    >>> digest(Event("a", reception_time=1)) == digest(Event("a")), digest(Event("b")) == digest(Event("a"))
+    (True, False)
+    >>> shown = Event("a", severity=AS_SHOWN[Severity.SEVERE])
+    >>> is_digest_of(digest(Event("a", severity=Severity.ERROR)), digest(shown))
+    True
+    """
+    if type(event.severity) is not Severity:
+        event = plain_event(event)
+    severity = event.severity
+    if severity.rank == Severity.SEVERE.rank and severity is AS_SHOWN[severity]:
+        other = Severity.ERROR if severity == Severity.SEVERE else Severity.SEVERE
+        return _digest(event, severity) + _digest(event, other)
+    return _digest(event, severity)
+
+
+def is_digest_of(kept: bytes, given: bytes) -> bool:
+    """Return whether the digest that is kept is one of those of a request.
+
+    >>> kept = digest(Event("a"))
+    >>> is_digest_of(kept, digest(Event("a"))), is_digest_of(kept, digest(Event("b")))
+    (True, False)
+    """
+    return kept in (given[:DIGEST_BYTES], given[DIGEST_BYTES:])
+
+
+def _digest(event: Event, severity: Severity) -> bytes:
+    try:
+        content = _content(_asked_of(event, severity))
+    except TypeError:  # numbers or texts of other types count as the int or str that they plainly are
+        content = _content(_asked_of(plain_event(event), severity))
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
+    return (
+        event.message,
+        event.source or SOURCE_DEFAULT,
+        int(severity),
+        event.type,
+        event.generation_time,
+        event.seq_number,
+        event.extensions,
+        event.extra,
+    )
+
+
+def encode_kept(key: bytes, kept: Kept) -> tuple[bytes, bytes]:
+    """Return the pair to put.
+
+    >>> kept = Kept(5, bytes(16), (b"key",))
+    >>> decode_kept(*encode_kept(b"user", kept)) == kept
+    True
+    """
+    return key, _SEALER.seal(key, msgpack.packb((kept.time, kept.digest, kept.events)))
+
+
+def decode_kept(key: bytes, value: bytes) -> Kept:
+    """Return what is kept; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+    body = _SEALER.open(key, value)
+    try:
+        time, content, events = msgpack.unpackb(body)
+        return Kept(time, content, tuple(events))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None

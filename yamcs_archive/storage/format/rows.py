@@ -1,0 +1,172 @@
+"""One event's record <-> bytes: the form of young and of late events; pure.
+
+The body is a msgpack array, cut after its last value that is not the default:
+
+    [commit, reception delay in us, severity code, message, type=nil, created_by=nil, extensions="", extra={}]
+
+Time, source and number are in the key; the reception delay is reception minus generation time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import sub
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.event import SEVERITIES, Event
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Sealer
+from yamcs_archive.storage.format.columns import Columns
+from yamcs_archive.storage.format.dictionary import Coded, coded
+from yamcs_archive.storage.format.integers import int64s
+from yamcs_archive.storage.format.keys import decode_key, decode_keys
+from yamcs_archive.storage.format.vectors import Vectors
+
+_SEALER = Sealer("rows")
+_ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
+
+
+class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What is stored of an event beside its key."""
+
+    commit: int
+    delay: int
+    severity: int
+    message: str
+    type: str | None = None
+    created_by: str | None = None
+    extensions: bytes = b""
+    extra: dict[str, str] | None = None
+
+
+# msgspec writes and reads msgpack in a third of the time that msgpack takes for such small records.
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Record).decode
+_decode_all = msgspec.msgpack.Decoder(list[_Record]).decode
+
+
+class Row(NamedTuple):
+    """A stored event and the number of the commit that stored it."""
+
+    event: Event
+    commit: int
+
+
+def encode_rows(events: Columns | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
+    """Return the pairs to put for complete events, all of one commit.
+
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
+    >>> [(key, value)] = encode_rows(prepare([event], int), commit=3)
+    >>> decode_row(key, value) == Row(event, 3)
+    True
+    """
+    start = _SEALER.start
+    pairs = []
+    for key, delay, severity, message, kind, user, extensions, extra in zip(
+        events.encoded_keys(), *_fields(events), strict=True
+    ):
+        if extra:
+            body = _encode((commit, delay, severity, message, kind, user, extensions, extra))
+        elif extensions:
+            body = _encode((commit, delay, severity, message, kind, user, extensions))
+        elif user is not None:
+            body = _encode((commit, delay, severity, message, kind, user))
+        elif kind is not None:
+            body = _encode((commit, delay, severity, message, kind))
+        else:
+            body = _encode((commit, delay, severity, message))
+        pairs.append((key, crc32(body, crc32(key, start)).to_bytes(CHECKSUM_BYTES, "big") + body))
+    return pairs
+
+
+def _fields(events: Columns | Vectors) -> tuple[Iterable[Any], ...]:
+    """Return what a record holds beside the commit's number, field by field."""
+    if isinstance(events, Columns):
+        return (
+            map(sub, events.reception_time, events.generation_time),
+            bytes(events.severity),  # plain ints: an enumeration would be asked for its value
+            events.message,
+            events.type,
+            events.created_by,
+            events.extensions,
+            events.extra,
+        )
+    return (
+        (events.received - events.times).tolist(),
+        events.severities.tobytes(),
+        events.messages,
+        events.types.values(),
+        events.users.values(),
+        events.extensions or [b""] * events.size,
+        events.extra or [{}] * events.size,
+    )
+
+
+def decode_row(key: bytes, value: bytes) -> Row:
+    """Return the event under ``key``; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+    generation_time, source, seq_number = decode_key(key)
+    body = _SEALER.open(key, value)
+    try:
+        record = _decode(body)
+        event = Event(
+            record.message,
+            source,
+            SEVERITIES[record.severity],
+            record.type,
+            generation_time,
+            seq_number,
+            generation_time + record.delay,
+            record.created_by,
+            record.extensions,
+            record.extra or {},
+        )
+    except (ValueError, TypeError, IndexError, msgspec.DecodeError) as error:
+        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+    return Row(event, record.commit)
+
+
+def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
+    """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
+
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
+    >>> pairs = encode_rows(prepare([event], int), commit=3)
+    >>> list(decode_rows(pairs).events()) == [event], decode_rows(pairs).commits.tolist()
+    (True, [3])
+    """
+    start = _SEALER.start
+    try:
+        times, names, numbers = decode_keys([key for key, _ in pairs])
+        bodies = [value[CHECKSUM_BYTES:] for _, value in pairs]
+        sums = [crc32(body, crc32(key, start)) for (key, _), body in zip(pairs, bodies, strict=True)]
+        said = np.frombuffer(b"".join([value[:CHECKSUM_BYTES] for _, value in pairs]), ">u4")
+        if len(said) != len(sums) or (said != np.array(sums)).any():
+            raise ValueError("a checksum is wrong")
+        records = _decode_all(b"".join((_ARRAY32, len(bodies).to_bytes(_ARRAY32_BYTES, "big"), *bodies)))
+        severities = np.frombuffer(bytes([record.severity for record in records]), np.uint8)
+        if severities.max(initial=0) >= len(SEVERITIES):
+            raise ValueError("a severity is none")
+        sources = coded(names)
+        extensions = [record.extensions for record in records]
+        extra = [record.extra for record in records]
+        return Vectors(
+            times,
+            numbers,
+            times + int64s([record.delay for record in records]),
+            int64s([record.commit for record in records]),
+            severities,
+            Coded([name.decode() for name in sources.table], sources.places),
+            coded([record.type for record in records]),
+            coded([record.created_by for record in records]),
+            [record.message for record in records],
+            extensions if any(extensions) else None,
+            [more or {} for more in extra] if any(extra) else None,
+        )
+    except (ValueError, TypeError, IndexError, OverflowError, msgspec.DecodeError) as error:
+        for key, value in pairs:
+            decode_row(key, value)  # which says which one it is
+        raise DamagedError("rows", f"their records cannot be read: {error}") from None

@@ -1,0 +1,47 @@
+"""What is known of each source <-> bytes: automatic numbers, the source list, counts; pure.
+
+The body is a msgpack array: [events held, greatest number ever or nil, greatest generation time ever or
+nil, duplicates seen, conflicts seen, expired seen]. The key is the source's name in UTF-8.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from yamcs_archive.storage.format.checksum import Sealer
+
+_SEALER = Sealer("sources")
+
+
+class SourceState(msgspec.Struct, array_like=True, gc=False):
+    """The state of one source. ``greatest_*`` are over every event ever stored, pruned ones too."""
+
+    events: int = 0
+    greatest_number: int | None = None
+    greatest_time: int | None = None
+    duplicates: int = 0
+    conflicts: int = 0
+    expired: int = 0
+
+
+_decoder = msgspec.msgpack.Decoder(SourceState)
+
+
+def encode_source(name: str, state: SourceState) -> tuple[bytes, bytes]:
+    """Return the pair to put for a source.
+
+    >>> decode_source(*encode_source("AOCS", SourceState(2, 15, 0))) == ("AOCS", SourceState(2, 15, 0))
+    True
+    """
+    key = name.encode()
+    # The msgpack of a struct that is array_like is the array of its fields.
+    return key, _SEALER.seal(key, msgspec.msgpack.encode(state))
+
+
+def decode_source(key: bytes, value: bytes) -> tuple[str, SourceState]:
+    """Return name and state; :class:`~yamcs_archive.errors.DamagedError` if they cannot be trusted."""
+    body = _SEALER.open(key, value)
+    try:
+        return key.decode(), _decoder.decode(body)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None

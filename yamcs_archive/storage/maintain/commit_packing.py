@@ -1,0 +1,124 @@
+"""Packing: the records of many small commits become one.
+
+1. A commit of one event has a record of its own, which costs more than the event does in a block. Up to
+   a thousand neighbours are packed into one record, their runs joined where nothing else lies between.
+2. Records do not change once written, so what is found in a read transaction holds in the writer's. A
+   pack is put in one transaction: the records deleted, the packed one put under the first one's key.
+3. Whoever walks a pack holds its events, so there is a bound on them, and large commits stay alone.
+4. A damaged record stays as it is; the records before and after it are packed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX, READ_BYTES_MAX
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, commit_number, decode_commit
+from yamcs_archive.storage.write.transaction import Stored
+
+_RECORDS_READ_MAX = 1_000
+PACK_RECORDS_MIN = 32
+"""Fewer records than this are not worth a transaction, unless all is to be at rest."""
+
+
+class Pack(NamedTuple):
+    """Neighbouring commits whose records can be one."""
+
+    first: int
+    last: int
+    records: int
+    open: bool
+    """True: there may be room for the commits that follow."""
+
+
+def packs(
+    environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
+) -> Iterator[Pack]:
+    """Yield the commits from ``begin`` to ``upto``, those together whose records can be one.
+
+    ``begin`` must be the first commit of a record; ``damaged`` is called with the error of each
+    record that is left out.
+    """
+    first, last, records, commits, events = begin, begin - 1, 0, 0, 0
+    for record in _records(environment, begin, upto, damaged):
+        own_commits, own_events = len(record.times), sum(record.events)
+        full = commits + own_commits > PACK_COMMITS_MAX or events + own_events > PACK_EVENTS_MAX
+        if records and (full or record.first != last + 1):
+            yield Pack(first, last, records, open=False)
+            records = commits = events = 0
+        if not records:
+            first = record.first
+        last, records = record.last, records + 1
+        commits, events = commits + own_commits, events + own_events
+    if records:
+        yield Pack(first, last, records, open=True)
+
+
+def _records(
+    environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
+) -> Iterator[CommitRecord]:
+    """Yield the records of the commits from ``begin`` to ``upto``, a short transaction at a time."""
+    while begin <= upto:
+        with environment.read() as transaction:
+            cursor = transaction.cursor(environment.databases["commits"])
+            pairs, size_bytes = [], 0
+            if cursor.set_range(commit_key(begin)):
+                for pair in cursor.iternext():
+                    pairs.append(pair)
+                    size_bytes += len(pair[1])
+                    if len(pairs) == _RECORDS_READ_MAX or size_bytes >= READ_BYTES_MAX:
+                        break
+        if not pairs:
+            return
+        for key, value in pairs:
+            begin = commit_number(key) + 1
+            if begin > upto + 1:
+                return
+            try:
+                record = decode_commit(key, value)
+            except DamagedError as error:
+                damaged(error)
+                continue
+            if record.last > upto:
+                return
+            yield record
+            begin = record.last + 1
+
+
+def put_pack(first: int, last: int, stored: Stored) -> bool:
+    """Make one record of those from ``first`` to ``last``, in the writer's transaction."""
+    records = stored.take_commits(first, last)
+    reach("pack-records-deleted")
+    stored.put_commits(
+        CommitRecord(
+            first,
+            tuple(time for record in records for time in record.times),
+            tuple(events for record in records for events in record.events),
+            _joined(sorted(run for record in records for run in record.runs), stored),
+        )
+    )
+    reach("pack-put")
+    return True
+
+
+def _follows(stored: Stored, before: bytes, after: bytes) -> bool:
+    try:
+        return stored.follows(before, after)
+    except DamagedError:  # two runs instead of one are as right, and only longer
+        return False
+
+
+def _joined(runs: list[Run], stored: Stored) -> tuple[Run, ...]:
+    """Return runs in key order as few as they can be."""
+    found = runs[:1]
+    for run in runs[1:]:
+        before = found[-1]
+        if run.first <= before.last or _follows(stored, before.last, run.first):
+            found[-1] = Run(before.first, max(before.last, run.last))
+        else:
+            found.append(run)
+    return tuple(found)

@@ -1,0 +1,257 @@
+"""Maintenance that needs nobody: seals rows, closes groups and packs commits, on a thread of its own.
+
+It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
+than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
+late ones too. Once all is at rest it does nothing until the next commit. Ids of requests that are a day old
+are deleted on the way. Ages are measured by a clock that nobody sets; those of ids, which outlive an opening,
+by the archive's clock.
+
+Damage is logged once, and so is what puts sealing off, for as long as it stays the same.
+
+Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
+comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from functools import partial
+
+from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
+from yamcs_archive.limits import ROWS_BYTES_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.interrupts import Hold, uninterrupted
+from yamcs_archive.storage.maintain import commit_packing, repair, sealing
+from yamcs_archive.storage.maintain.compaction import Compaction, compact
+from yamcs_archive.storage.maintain.damage_log import Damage
+from yamcs_archive.storage.write.idempotency import Change, Sweep
+from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.writer import Writer
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 1.0
+_REST_SHARE = 20
+"""After a look that took a while, so many times as long passes before the next one."""
+
+
+class Maintenance:
+    """Looks after one instance until :meth:`close`."""
+
+    def __init__(self, environment: Environment, writer: Writer, options: Options, name: str) -> None:
+        self._environment = environment
+        self._writer = writer
+        self._options = options
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._looked: int | None = None
+        self._elapsed = 0  # microseconds since the first look; it never goes back
+        # What was committed before this opening counts as old enough at once, whatever its time.
+        self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
+        self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
+        self._settled = 0  # the head when all was sealed that could be
+        self._renewed = False  # True once nothing is left that should be written anew
+        # Rows that could not be sealed, and bytes of their pages, when there were last too many.
+        self._left = (0, 0)
+        self._damage = Damage()
+        self._trouble: str | None = None
+        self._requests = Sweep(environment, self._damage.meet)
+        self._thread: threading.Thread | None = None
+        if options.maintenance:
+            self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the step in hand; idempotent. A compaction is given up, unless it is nearly done."""
+        self._stopping.set()
+        with self._lock:
+            pass  # its holder ends soon, and whoever waits for it finds that this is stopping
+        if self._thread is not None:
+            self._thread.join()
+
+    def settle(self) -> None:
+        """Seal everything that is committed when this is called, late rows too, and close groups."""
+        self._writer.refuse_within_callback()
+        self._seal(self._writer.head, few=True)
+
+    def compact(self) -> Compaction:
+        """Settle, then put a dense copy in the place of all that is stored; wait for it.
+
+        Raises ClosedError when the instance is closed meanwhile. See
+        :func:`~yamcs_archive.storage.maintain.compaction.compact` for what else.
+        """
+        self._writer.refuse_within_callback()
+        self._go_on()
+        return uninterrupted(partial(self._compact, Hold()))
+
+    def _compact(self, waited_for: Hold) -> Compaction:
+        begun_s = time.monotonic()
+        with self._lock:
+            self._go_on()
+            if not waited_for.held:  # the caller was interrupted before this began, and may have called again
+                raise ClosedError
+            before_bytes = self._environment.allocated_bytes()
+            self._seal_held(self._writer.head, few=True)
+            self._go_on()
+            compact(self._environment, self._writer.hold, self._go_on)
+            after_bytes = self._environment.allocated_bytes()
+        return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise ClosedError
+
+    def look(self, now: int) -> None:
+        """Do what is due at ``now`` (microseconds of a clock with any origin): forget old request ids, seal.
+
+        A step back of that clock counts as no time.
+        """
+        if self._looked is not None:
+            self._elapsed += max(0, now - self._looked)
+        self._looked, now = now, self._elapsed
+        self._forget_requests(now)
+        head = self._writer.head
+        if head == self._settled:
+            return
+        if head != self._seen[-1][1]:
+            self._seen.append((now, head))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - self._options.seal_age_us:
+            self._seen.popleft()
+        idle = self._seen[-1][0] <= now - self._options.seal_age_us
+        old_enough, upto = self._seen[0]
+        if idle:
+            upto = head
+        elif old_enough > now - self._options.seal_age_us:
+            upto = 0
+        too_many = self._too_many_rows()
+        if too_many:
+            upto = head
+        if upto:
+            whole = self._seal(upto, few=idle or too_many)
+            if whole and idle:
+                self._settled = head
+            if too_many and whole:
+                self._left = self._rows()  # damaged, or within a damaged block: as many are no reason to seal
+
+    def _forget_requests(self, steady: int) -> None:
+        if changes := self._requests.step(self._options.clock(), steady):
+            self._writer.perform(partial(_replace_requests, changes))
+        self._damage.tell()
+
+    def _too_many_rows(self) -> bool:
+        entries, size_bytes = self._rows()
+        left, left_bytes = self._left
+        return entries - left > self._options.rows_max or size_bytes - left_bytes > ROWS_BYTES_MAX
+
+    def _rows(self) -> tuple[int, int]:
+        """Return how many rows there are, and the bytes of their pages."""
+        with self._environment.read() as transaction:
+            found = transaction.stat(self._environment.databases["rows"])
+        return found["entries"], (found["leaf_pages"] + found["overflow_pages"]) * found["psize"]
+
+    def _seal(self, upto_commit: int, *, few: bool) -> bool:
+        with self._lock:
+            return self._seal_held(upto_commit, few=few)
+
+    def _seal_held(self, upto_commit: int, *, few: bool) -> bool:
+        """Seal, close groups and pack; False when something was left for the next time."""
+        try:
+            return self._seal_all(upto_commit, few)
+        finally:
+            self._damage.tell()
+
+    def _seal_all(self, upto_commit: int, few: bool) -> bool:
+        whole = True
+        aim = sealing.Aim(upto_commit, few, self._damage.meet)
+        if few and not self._renewed:
+            self._renewed = whole = self._renew(aim)
+        for steps in sealing.steps(self._environment, self._options, aim):
+            whole &= self._put(steps)
+            if self._stopping.is_set():
+                return False
+        try:
+            while self._writer.perform(sealing.close_groups):
+                if self._stopping.is_set():
+                    return False
+        except DamagedError as error:  # without groups a query is slower, and as right
+            self._damage.meet(error)
+        return self._pack(upto_commit, 2 if few else commit_packing.PACK_RECORDS_MIN) and whole
+
+    def _renew(self, aim: sealing.Aim) -> bool:
+        """Write anew what earlier versions wrote in another way, and damaged summaries."""
+        whole = True
+        if groups := repair.damaged_groups(self._environment, aim):
+            self._writer.perform(partial(_delete_groups, groups))
+        for steps in repair.steps(self._environment, self._options, aim):
+            whole &= self._put(steps)
+            if self._stopping.is_set():
+                return False
+        return whole
+
+    def _put(self, steps: list[sealing.Step]) -> bool:
+        """Store the steps, together if possible; False if one no longer fits: it waits for the next round."""
+        try:
+            if self._writer.perform(partial(sealing.put_all, steps)):
+                return True
+        except DamagedError as error:
+            if len(steps) == 1:
+                self._damage.meet(error)
+                return True
+        whole = len(steps) > 1
+        if whole:
+            for step in steps:  # one by one: the others fit
+                whole &= self._put([step])
+        return whole
+
+    def _pack(self, upto_commit: int, records_min: int) -> bool:
+        for pack in commit_packing.packs(self._environment, self._packed, upto_commit, self._damage.meet):
+            if pack.records >= records_min:
+                try:
+                    self._writer.perform(partial(commit_packing.put_pack, pack.first, pack.last))
+                except DamagedError as error:
+                    self._damage.meet(error)
+            # A record that is full, or stands before one that is too large, is not looked at again.
+            self._packed = pack.first if pack.open else pack.last + 1
+            if self._stopping.is_set():
+                return False
+        return True
+
+    def _run(self) -> None:
+        pause_s = _LOOK_S
+        while not self._stopping.wait(pause_s):
+            begun_s = time.monotonic()
+            try:
+                self.look(time.monotonic_ns() // 1_000)
+            except ArchiveError as error:
+                if not self._stopping.is_set():
+                    self._put_off(error)
+            except Exception as error:  # a fault of ours must not end this thread: no rows would be sealed
+                self._put_off(error)
+            else:
+                self._trouble = None
+            pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
+
+    def _put_off(self, error: Exception) -> None:
+        """Log what is wrong, once for as long as it stays the same."""
+        trouble = repr(error)
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if isinstance(error, ArchiveError):
+            _log.warning("sealing is put off, and tried again: %s", error)
+        else:
+            _log.error("sealing failed, and is tried again", exc_info=error)
+
+
+def _delete_groups(keys: list[bytes], stored: Stored) -> bool:
+    for key in keys:
+        stored.delete_group(key)
+    return True
+
+
+def _replace_requests(changes: list[Change], stored: Stored) -> bool:
+    stored.replace_requests(changes)
+    return True

@@ -1,0 +1,350 @@
+"""Sealing: rows become blocks. Planned outside the writer, put in by it.
+
+1. A step reads rows and a block in a read transaction, builds new blocks outside of it, and is put in by
+   the writer in one transaction: rows deleted, block replaced, blocks and summaries put. A crash
+   leaves either form, never both and never neither.
+2. The writer first sees that the rows and the block are still what the step was made from; else the
+   step is dropped, and the next round plans anew.
+3. A row belongs to the last block that begins below it; before the first block, rows make blocks of
+   their own. So a sealed stretch is cut at every block, and no two blocks overlap.
+4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
+   their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
+   each would rewrite everything for one event in a hundred. Or when the late events have as much
+   text as fills a block: then all is cut anew.
+5. For the same reason rows wait for the block before them that is not full, until they are an eighth of it or
+   the archive is idle: else each look would write the newest block anew for a few events.
+6. A damaged block is left as it is, and the rows within its range beside it; so is a damaged row.
+   Everything else is sealed.
+7. A block is read back in full and compared with its events before it is handed over, because the rows and
+   the block that have them are deleted then. If it differs, they stay.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import lmdb
+import numpy as np
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.format.block import (
+    Block,
+    OpenBlock,
+    encode_blocks,
+    encode_late,
+    read_back,
+    summary_of,
+)
+from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.rows import decode_row, decode_rows
+from yamcs_archive.storage.format.vectors import Vectors, joined
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, Summary, decode_summary
+from yamcs_archive.storage.format.zone_maps import joined as joined_summaries
+from yamcs_archive.storage.read.range_reader import Pair, fetch
+from yamcs_archive.storage.write.placement import cuts, filled
+from yamcs_archive.storage.write.transaction import OverlapError, Stored
+
+_BEYOND_ALL = b"\xff" * 9
+
+
+_TOGETHER_BYTES = 2 << 20
+"""About so much is encoded and put in together: an fsync for each block would cost as much as the rest."""
+
+
+class Step(NamedTuple):
+    """Rows that become blocks, together with a block that is replaced."""
+
+    rows: list[bytes]
+    replaced: OpenBlock | None
+    blocks: list[Block]
+
+
+class Found(NamedTuple):
+    """The block that rows belong to."""
+
+    block: OpenBlock
+    value: bytes
+    summary: Summary
+
+
+class Plan(NamedTuple):
+    """A step whose blocks are not encoded yet: either runs of events, or what is late in a block."""
+
+    rows: list[bytes]
+    replaced: Found | None
+    runs: list[Vectors]
+    late: Vectors | None = None
+    more: bool = False
+    """More rows of the same stretch follow: what is planned for them depends on this step."""
+
+
+class Aim(NamedTuple):
+    """What shall be sealed."""
+
+    upto_commit: int
+    """Rows of commits up to this one."""
+    few: bool
+    """However few they are: late ones, and those that a block before them has room for."""
+    damaged: Callable[[DamagedError], None]
+    """Told of what cannot be read, and is passed over."""
+
+
+def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
+    """Yield steps that seal rows, in key order, a few at a time."""
+    together: list[Plan] = []
+    size_bytes = 0
+    for plan in _plans(environment, options, aim):
+        together.append(plan)
+        size_bytes += sum(map(Vectors.text_bytes, plan.runs))
+        size_bytes += 0 if plan.late is None else plan.late.text_bytes()
+        size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
+        if plan.more or size_bytes >= _TOGETHER_BYTES:
+            if made := encoded(together, aim):
+                yield made
+            together, size_bytes = [], 0
+    if together and (made := encoded(together, aim)):
+        yield made
+
+
+def encoded(plans: list[Plan], aim: Aim) -> list[Step]:
+    """Return the steps of some plans, without those whose blocks cannot be read back."""
+    try:
+        return _made(plans)
+    except (RuntimeError, DamagedError) as error:
+        if len(plans) > 1:
+            return [step for plan in plans for step in encoded([plan], aim)]
+        [plan] = plans
+        first = plan.rows[0] if plan.replaced is None else plan.replaced.block.key
+        aim.damaged(DamagedError(f"blocks {first.hex()}", f"what is to be sealed there cannot be: {error}"))
+        return []
+
+
+def _made(plans: list[Plan]) -> list[Step]:
+    blocks = _blocks([run for plan in plans for run in plan.runs])
+    late = [
+        (plan.replaced, plan.late) for plan in plans if plan.replaced is not None and plan.late is not None
+    ]
+    with_late = iter(encode_late([found for found, _ in late], [events for _, events in late]))
+    steps = []
+    for plan in plans:
+        made = list(islice(blocks, len(plan.runs)))
+        if plan.late is not None:
+            made.append(block := next(with_late))
+            read_back(block, plan.late, part=1)  # the first part is that of the stored block
+        steps.append(Step(plan.rows, None if plan.replaced is None else plan.replaced.block, made))
+    return steps
+
+
+def _blocks(runs: list[Vectors]) -> Iterator[Block]:
+    """Yield the block of each run, read back; a few at a time, because one cut anew may hold very much."""
+    together: list[Vectors] = []
+    size_bytes = 0
+    for run in (*runs, None):
+        if run is None or size_bytes >= _TOGETHER_BYTES:
+            for block, events in zip(encode_blocks(together), together, strict=True):
+                read_back(block, events)
+                yield block
+            together, size_bytes = [], 0
+        if run is not None:
+            together.append(run)
+            size_bytes += run.text_bytes()
+
+
+def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Plan]:
+    lower = b""
+    while lower < _BEYOND_ALL:
+        with environment.read() as transaction:
+            rows = transaction.cursor(environment.databases["rows"])
+            if not rows.set_range(lower or b"\0"):
+                return
+            first = rows.key()
+            pair, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            value = None
+            if pair is not None:
+                value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
+            summary = _summary(pair, value, aim)
+            if pair is not None and summary is None:  # the end of its block is not known
+                lower = upper
+                continue
+            pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
+        lower = pairs[-1][0] + b"\0" if more else upper
+        for plan in _of_stretch(pairs, summary, value, options, aim):
+            yield plan._replace(more=more)
+
+
+def _summary(pair: Pair | None, value: bytes | None, aim: Aim) -> Summary | None:
+    """Return the summary of a block, if there is any; made from the block if it is damaged."""
+    if pair is None:
+        return None
+    try:
+        return decode_summary(*pair)
+    except DamagedError as error:
+        aim.damaged(error)
+        try:
+            return None if value is None else summary_of(OpenBlock(pair[0][len(BLOCK_LEVEL) :], value))
+        except DamagedError as other:
+            aim.damaged(other)
+            return None
+
+
+def _of_stretch(
+    pairs: list[Pair], summary: Summary | None, value: bytes | None, options: Options, aim: Aim
+) -> list[Plan]:
+    """Return the plans for rows that all belong to one block, or to none; damage is passed over."""
+    if summary is None:
+        return list(_stretch(pairs, None, options, aim))
+    try:
+        if value is None:
+            raise DamagedError(f"blocks {summary.first.hex()}", "there is a summary of it but no block")
+        found = Found(OpenBlock(summary.first, value), value, summary)
+        found.block.check_body()
+        return list(_stretch(pairs, found, options, aim))
+    except DamagedError as error:
+        aim.damaged(error)
+        behind = bisect_right(pairs, summary.last, key=_key)
+        return list(_plan(pairs[behind:], None, options, aim))
+
+
+def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None, bytes]:
+    """Return the summary of the block that a row belongs to, if any, and the next one's first key."""
+    following = _BEYOND_ALL
+    placed = summaries.set_range(BLOCK_LEVEL + key)
+    if placed and summaries.key()[:1] == BLOCK_LEVEL:
+        following = summaries.key()[1:]
+    placed = summaries.prev() if placed else summaries.last()
+    while placed and summaries.key()[:1] != BLOCK_LEVEL:
+        placed = summaries.prev()
+    return (summaries.item() if placed else None), following
+
+
+def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
+    """Yield the plans for rows that all belong to one block, or to none."""
+    if found is None:
+        yield from _plan(pairs, None, options, aim)
+        return
+    inside = bisect_right(pairs, found.summary.last, key=_key)
+    main, *late = found.block.parts
+    if inside and (inside + sum(part.count for part in late)) * options.late_share >= main.count:
+        yield from _plan(pairs, found, options, aim)
+        return
+    if not inside and _has_room(found.block, options):
+        if aim.few or len(pairs) * options.late_share >= found.block.count:
+            yield from _plan(pairs, found, options, aim)
+        return
+    if aim.few:
+        yield from _late_plan(pairs[:inside], found, options, aim)
+    yield from _plan(pairs[inside:], None, options, aim)
+
+
+def _has_room(block: OpenBlock, options: Options) -> bool:
+    return block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
+        options.block_text_bytes_max
+    )
+
+
+def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
+    """Yield the plan that makes blocks of rows and of all that is in a block, if there is something to do."""
+    keys, events = _due(pairs, aim)
+    if events is not None:
+        yield _planned(keys, found, events, options)
+
+
+def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
+    if found is not None:
+        events = joined([found.block.events, events]).in_key_order()
+    return Plan(keys, found, list(cuts(events, options)))
+
+
+def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: Aim) -> Iterator[Plan]:
+    """Yield the plan that stores rows beside a block's own events, if there are any.
+
+    If these would have more text than a block, all is cut anew instead: a part is never cut.
+    """
+    keys, events = _due(pairs, aim)
+    if events is None:
+        return
+    late = joined([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+    text_bytes = late.text_bytes()
+    if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
+        yield _planned(keys, found, events, options)
+    else:
+        yield Plan(keys, found, [], late)
+
+
+def _due(pairs: list[Pair], aim: Aim) -> tuple[list[bytes], Vectors | None]:
+    """Return the keys and the events of the rows that are due, or None where there are none."""
+    if not pairs:
+        return [], None
+    try:
+        events = decode_rows(pairs)
+    except DamagedError as error:
+        sound = [pair for pair in pairs if _is_sound(pair, aim)]
+        if len(sound) == len(pairs):  # no damaged row was found among them: all of them stay
+            aim.damaged(error)
+            return [], None
+        return _due(sound, aim)
+    due = np.flatnonzero(events.commits <= aim.upto_commit).tolist()
+    if len(due) < len(pairs):
+        pairs, events = [pairs[at] for at in due], events.take(due)
+    return list(map(_key, pairs)), events if due else None
+
+
+def _is_sound(pair: Pair, aim: Aim) -> bool:
+    try:
+        decode_row(*pair)
+    except DamagedError as error:
+        aim.damaged(error)
+        return False
+    return True
+
+
+def _key(pair: Pair) -> bytes:
+    return pair[0]
+
+
+def put_all(steps: list[Step], stored: Stored) -> bool:
+    """Put steps in; False when one of them no longer fits, and nothing may be kept."""
+    return all(put(step, stored) for step in steps)
+
+
+def put(step: Step, stored: Stored) -> bool:
+    """Put a step in, in the writer's transaction; False when it no longer fits, and nothing may be kept."""
+    reach("seal-begun")
+    if step.replaced is not None:
+        if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
+            return False
+        stored.delete_block(step.replaced.key)
+        reach("seal-block-deleted")
+    if not stored.delete_rows(step.rows):
+        return False
+    reach("seal-rows-deleted")
+    try:
+        for block in step.blocks:
+            stored.put_block(block)
+    except OverlapError:
+        return False
+    reach("seal-blocks-put")
+    return True
+
+
+def close_groups(stored: Stored) -> bool:
+    """Close the next group of blocks that is full; False when there is none.
+
+    A group is closed when twice its number of blocks stand behind the last closed one, so that the
+    newest blocks, which still change, stay out of it.
+    """
+    found = stored.blocks_behind_groups(2 * GROUP_BLOCKS_MAX)
+    if len(found) < 2 * GROUP_BLOCKS_MAX:
+        return False
+    group = joined_summaries(found[:GROUP_BLOCKS_MAX])
+    reach("group-joined")
+    stored.put_group(group)
+    reach("group-put")
+    return True

@@ -1,0 +1,284 @@
+"""Reading in arrival order: every stored event once, in commit order, however late its time.
+
+A cursor is (lineage, commit, position) and the fingerprint of the commit. The events of a commit come in key
+order, and position counts them, so nothing that later commits put between them moves a cursor. A cursor is of
+this history if its commit is the one that is stored here under its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from heapq import merge
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.errors import BadCursorError, CursorGoneError, DamagedError, OtherHistoryError
+from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.commits import (
+    CommitRecord,
+    Cursor,
+    Run,
+    commit_key,
+    decode_commit,
+    decode_cursor,
+    encode_cursor,
+    fingerprint,
+)
+from yamcs_archive.storage.format.keys import encode_key, time_bound
+from yamcs_archive.storage.format.meta import Meta
+from yamcs_archive.storage.format.rows import decode_row
+from yamcs_archive.storage.format.zone_maps import of_commits
+from yamcs_archive.storage.read.metadata import head_commit, newest_key
+from yamcs_archive.storage.read.range_reader import Reader
+
+
+def head_cursor(environment: Environment, meta: Meta) -> Cursor:
+    """Return the cursor behind the newest event."""
+    with environment.read() as transaction:
+        newest = head_commit(environment, transaction)
+    return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
+
+
+def beside_head(environment: Environment, cursor: Cursor) -> int:
+    """Return -1 for a cursor before the newest event, 0 for one just after it, 1 for one beyond that.
+
+    Raises DamagedError if only the newest record can tell and it is damaged.
+    """
+    with environment.read() as transaction:
+        if cursor.commit < newest_key(environment, transaction):
+            return -1
+        newest = head_commit(environment, transaction)
+    head = (newest.last, newest.events[-1]) if newest else (0, 0)
+    return (cursor.place > head) - (cursor.place < head)
+
+
+def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
+    """Return where to go on behind the cursor of that text; without one, at the oldest event left.
+
+    Raises BadCursorError for no cursor, OtherHistoryError for one of another lineage, of a commit that is
+    another one here, or of one beyond the head; CursorGoneError for one older than what was pruned.
+    """
+    if after is None:
+        return _beginning(meta)
+    cursor = decode_cursor(after)
+    if cursor.lineage != meta.lineage:
+        raise OtherHistoryError
+    pruned = cursor.commit < meta.horizon_commit
+    try:
+        record = _checked(environment, cursor)
+    except DamagedError:
+        if not pruned:  # otherwise it is not needed
+            raise
+    if pruned:
+        raise CursorGoneError(encode_cursor(_oldest(environment, meta)))
+    if cursor.position > (0 if record is None else record.events[cursor.commit - record.first]):
+        raise BadCursorError("cursor", after, "lies beyond the last event of its commit")
+    return cursor
+
+
+def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
+    """Return the record of a cursor's commit; OtherHistoryError if another commit has that number.
+
+    None before the first commit, and for a commit that was deleted.
+    """
+    number = cursor.commit
+    with environment.read() as transaction:
+        # The newest record is not read for a cursor before it: it may be damaged.
+        if number < newest_key(environment, transaction):
+            record = _record_in(environment, transaction, number)
+        else:
+            record = head_commit(environment, transaction)
+            if number > (0 if record is None else record.last):
+                # Its checksum and lineage say that it was given out here, so its commit was stored once.
+                raise OtherHistoryError(number)
+    if record is None:
+        return None
+    at = number - record.first
+    known = cursor.fingerprint
+    if (
+        record.events[at] < cursor.position
+        if known is None
+        else known != fingerprint(number, record.times[at], record.events[at])
+    ):
+        raise OtherHistoryError(number)
+    return record
+
+
+def renewed(environment: Environment, meta: Meta, text: str) -> str:
+    """Return a cursor of the same place with a fingerprint, for one without.
+
+    One with a fingerprint is returned as it is, unchecked. Raises as :func:`start_cursor` does.
+    """
+    if decode_cursor(text).fingerprint is not None:
+        return text
+    cursor = start_cursor(environment, meta, text)
+    record = _record(environment, cursor.commit)
+    if record is None:
+        return encode_cursor(_beginning(meta)) if cursor.commit == 0 else text
+    return encode_cursor(_cursor_at(meta, record, *cursor.place))
+
+
+def _beginning(meta: Meta) -> Cursor:
+    """Return the cursor before the first commit."""
+    return Cursor(meta.lineage, 0, 0, fingerprint(0, 0, 0))
+
+
+def _oldest(environment: Environment, meta: Meta) -> Cursor:
+    """Return the oldest cursor after which nothing was pruned."""
+    number = meta.horizon_commit
+    with suppress(DamagedError):
+        record = _record(environment, number)
+        if record is not None:
+            return _cursor_at(meta, record, number, 0)
+    return Cursor(meta.lineage, number, 0)
+
+
+def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> Cursor:
+    at = number - record.first
+    mark = fingerprint(number, record.times[at], record.events[at])
+    return Cursor(meta.lineage, number, position, mark)
+
+
+def changes(
+    environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
+) -> Iterator[tuple[Event, Cursor]]:
+    """Yield the events behind a cursor in arrival order, each with the cursor behind it.
+
+    Ends at the newest commit; call again with the last cursor for what came meanwhile.
+    """
+    seen = after.position
+    for commit in _walk(environment, meta, after, batch_events_max):
+        begin = seen if commit.number == after.commit else 0
+        for position, event in enumerate(commit.events, commit.gone + 1):
+            if position > begin:
+                yield event, Cursor(meta.lineage, commit.number, position, commit.fingerprint)
+
+
+def commits(
+    environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
+) -> Iterator[tuple[int, list[Event], Cursor]]:
+    """Yield the commits behind a cursor: when each was (microseconds since 1970), its events in key order,
+    and the cursor behind it. Of a commit that the cursor stands within, what is behind it.
+    """
+    for commit in _walk(environment, meta, after, batch_events_max):
+        events = list(commit.events)
+        last = commit.gone + len(events)
+        if commit.number == after.commit:
+            events = events[max(0, after.position - commit.gone) :]
+        if events:
+            yield commit.time, events, Cursor(meta.lineage, commit.number, last, commit.fingerprint)
+
+
+class _Commit(NamedTuple):
+    number: int
+    time: int
+    fingerprint: int
+    gone: int
+    """Events of it that were pruned: the first ones by key, so that those left keep their positions."""
+    events: Iterable[Event]
+
+
+def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max: int) -> Iterator[_Commit]:
+    """Yield the commits from the one on that a cursor stands in."""
+    number = max(after.commit, 1)
+    reader = Reader(environment, batch_events_max)
+    horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
+    while (record := _record(environment, number)) is not None:
+        yield from _commits_of(reader, record, number, horizon)
+        number = record.last + 1
+
+
+def _commits_of(reader: Reader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
+    """Yield the commits of a record from ``number`` on, each with its events in key order."""
+    if record.first == record.last:
+        # A commit of its own may be large: its events are read as they are asked for.
+        runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
+        events: Iterable[Event] = (event for run in runs for _, event in run)
+        gone = 0
+        if record.runs and record.runs[0].first < horizon:
+            events = list(events)
+            gone = record.events[0] - len(events)
+        mark = fingerprint(number, record.times[0], record.events[0])
+        yield _Commit(number, record.times[0], mark, gone, events)
+        return
+    lowest = number
+    while lowest <= record.last:
+        greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
+        for commit, found in sorted(by_commit.items()):
+            at = commit - record.first
+            time, count = record.times[at], record.events[at]
+            yield _Commit(commit, time, fingerprint(commit, time, count), count - len(found), found)
+        lowest = greatest + 1
+
+
+def _of_first_commits(
+    reader: Reader, record: CommitRecord, lowest: int, horizon: bytes
+) -> tuple[int, dict[int, list[Event]]]:
+    """Return the events of the commits from ``lowest`` on, and the last one that memory allows, by commit.
+
+    They stand in the order of keys, so each look goes over all runs; for all but large events one is enough.
+    """
+    greatest, size_bytes = record.last, 0
+    found: dict[int, list[Event]] = {}
+    for run in record.runs:
+        begin = run.first
+        while begin <= run.last:
+            before = greatest
+            for commit, event in _in_run(reader, Run(begin, run.last), horizon, lowest, greatest):
+                found.setdefault(commit, []).append(event)
+                size_bytes += event_bytes(event)
+                while size_bytes > READ_BYTES_MAX and len(found) > 1:
+                    greatest = max(found) - 1
+                    size_bytes -= sum(map(event_bytes, found.pop(greatest + 1)))
+                if greatest < before:  # so that blocks of what is given up are not read in vain
+                    begin = encode_key(*event.key) + b"\0"
+                    break
+            else:
+                break
+    return greatest, found
+
+
+def _in_run(
+    reader: Reader, run: Run, horizon: bytes, lowest: int, greatest: int
+) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
+    ask = of_commits(lowest, greatest)
+    for piece in reader.pieces(max(run.first, horizon), run.last + b"\0", ask=ask):
+        rows = [
+            (row.commit, row.event)
+            for key, value in piece.rows
+            if lowest <= (row := decode_row(key, value)).commit <= greatest
+        ]
+        block = piece.block
+        if block is None:
+            yield from rows
+            continue
+        start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
+        places = [place for place in block.places_of(lowest, greatest) if start <= place < stop]
+        events = block.events.take(places).events() if places else ()
+        found = [(int(block.commits[place]), event) for place, event in zip(places, events, strict=True)]
+        yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found
+
+
+def _record(environment: Environment, number: int) -> CommitRecord | None:
+    """Return the record that holds a commit, or None when there is no such commit yet."""
+    with environment.read() as transaction:
+        return _record_in(environment, transaction, number)
+
+
+def _record_in(
+    environment: Environment, transaction: lmdb.Transaction[bytes], number: int
+) -> CommitRecord | None:
+    key = commit_key(number)
+    cursor = transaction.cursor(environment.databases["commits"])
+    placed = cursor.set_range(key)
+    if not (placed and cursor.key() == key):
+        placed = cursor.prev() if placed else cursor.last()
+    if not placed:
+        return None
+    record = decode_commit(*cursor.item())
+    return record if record.first <= number <= record.last else None

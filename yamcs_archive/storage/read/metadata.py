@@ -1,0 +1,112 @@
+"""What is read from an instance before anything else: its facts, the head of its commits, its sources."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+import lmdb
+import msgpack
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.lmdb_open import translated
+from yamcs_archive.storage.format.commits import CommitRecord, commit_number, decode_commit
+from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
+from yamcs_archive.storage.format.rows import decode_row
+from yamcs_archive.storage.format.sources import SourceState, decode_source
+from yamcs_archive.storage.format.zone_maps import decode_summary
+
+__all__ = [
+    "fill_new",
+    "head_commit",
+    "head_number",
+    "newest_key",
+    "read_meta",
+    "read_sources",
+    "source_names",
+]
+_log = logging.getLogger(__name__)
+
+
+def fill_new(environment: Environment, meta: Meta) -> None:
+    """Write the facts of a new instance, durably."""
+    try:
+        with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
+            for key, value in encode_meta(meta):
+                transaction.put(key, value)
+    except lmdb.Error as error:
+        raise translated(error, environment.path) from error
+
+
+def read_meta(environment: Environment) -> Meta:
+    """Return the instance's facts; FormatVersionError or DamagedError when it cannot be used."""
+    with environment.read() as transaction:
+        pairs = dict(transaction.cursor(environment.databases["meta"]))
+    try:
+        return decode_meta(pairs, str(environment.path))
+    except (msgpack.UnpackException, ValueError) as error:
+        raise environment.damaged("meta", str(error)) from None
+
+
+def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> CommitRecord | None:
+    """Return the record of the newest commit, or None when there is none yet."""
+    cursor = transaction.cursor(environment.databases["commits"])
+    return decode_commit(*cursor.item()) if cursor.last() else None
+
+
+def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
+    """Return the number of the newest commit, or 0; taken from the events if its record is damaged.
+
+    That reads all rows and summaries. Every commit stored an event, so the greatest number in them is that of
+    the newest.
+    """
+    try:
+        newest = head_commit(environment, transaction)
+        return newest.last if newest else 0
+    except DamagedError as error:
+        _log.error("%s; the number of the newest commit is taken from the events", error)
+    found = newest_key(environment, transaction)
+    for name, decode in (("summaries", _greatest_commit), ("rows", _commit_of_row)):
+        for key, value in transaction.cursor(environment.databases[name]):
+            with suppress(DamagedError):
+                found = max(found, decode(key, value))
+    return found
+
+
+def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
+    """Return the number of the first commit of the newest record, or 0; its value is not read."""
+    cursor = transaction.cursor(environment.databases["commits"])
+    return commit_number(cursor.key()) if cursor.last() else 0
+
+
+def _greatest_commit(key: bytes, value: bytes) -> int:
+    return decode_summary(key, value).greatest_commit
+
+
+def _commit_of_row(key: bytes, value: bytes) -> int:
+    return decode_row(key, value).commit
+
+
+def source_names(environment: Environment) -> list[str]:
+    """Return the name of every source that ever had an event, in order, and those whose state is damaged: of
+    these nobody can tell."""
+    with environment.read() as transaction:
+        pairs = list(transaction.cursor(environment.databases["sources"]))
+    names = []
+    for key, value in pairs:
+        try:
+            if decode_source(key, value)[1].greatest_number is None:
+                continue
+        except DamagedError:
+            pass
+        names.append(key.decode())
+    return names
+
+
+def read_sources(environment: Environment) -> dict[str, SourceState]:
+    """Return the state of every source that ever had an event, by name in key order."""
+    with environment.read() as transaction:
+        pairs = list(transaction.cursor(environment.databases["sources"]))
+    states = dict(decode_source(key, value) for key, value in pairs)
+    return {name: state for name, state in states.items() if state.greatest_number is not None}

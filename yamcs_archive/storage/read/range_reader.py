@@ -1,0 +1,252 @@
+"""Rows and blocks of a stretch of keys, side by side, one short read transaction at a time.
+
+1. A piece is what one transaction saw of a stretch: its rows, and at most one block. Every stored event
+   of the stretch is in it, in one of the two forms, never in both: a crash or a seal moves events between
+   them within one transaction.
+2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
+3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
+   the group's; rows are never passed over. If a summary is damaged, the block itself says what it said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import lmdb
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.block import OpenBlock, checksums_of, summary_of
+from yamcs_archive.storage.format.zone_maps import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    Summary,
+    Wanted,
+    decode_summary,
+    sought_in,
+)
+
+_FIRST_ROWS = 64
+"""The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
+
+_TOGETHER, _SMALL_BYTES = 16, 4096
+"""Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
+
+_BEYOND_ALL = b"\xff" * 9
+
+Pair = tuple[bytes, bytes]
+
+
+class Piece(NamedTuple):
+    """What is stored with ``lower <= key < upper``; the block's events may reach beyond on either side."""
+
+    lower: bytes
+    upper: bytes
+    rows: list[Pair]
+    """In the direction of the scan."""
+    block: OpenBlock | None
+    whole: bool
+    """True: all events of the block are within."""
+
+
+class Reader:
+    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
+
+    ``given_up`` is asked before each piece: once it says True there are no more. ``keeps``: decoded blocks
+    are taken from those that the environment keeps, and put there; for who reads few events at a time.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        rows_max: int,
+        given_up: Callable[[], bool] | None = None,
+        *,
+        keeps: bool = False,
+    ) -> None:
+        self._open = environment.recent.open if keeps else OpenBlock
+        self._environment = environment
+        self._rows_max = rows_max
+        self._given_up = given_up
+        self._kept: OpenBlock | None = None
+
+    def pieces(
+        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: Wanted | None = None
+    ) -> Iterator[Piece]:
+        """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
+        rows = min(_FIRST_ROWS, self._rows_max)
+        while lower < upper and not (self._given_up is not None and self._given_up()):
+            piece = self._piece(lower, upper, descending, ask, rows)
+            yield piece
+            if descending:
+                upper = piece.lower
+            else:
+                lower = piece.upper
+            rows = min(2 * rows, self._rows_max)
+
+    def _piece(
+        self, lower: bytes, upper: bytes, descending: bool, ask: Wanted | None, rows_max: int
+    ) -> Piece:
+        with self._environment.read() as transaction:
+            databases = self._environment.databases
+            summaries = transaction.cursor(databases["summaries"])
+            blocks = partial(transaction.get, db=databases["blocks"])
+            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask, blocks)
+            if summary is not None:
+                if descending:
+                    lower = max(lower, summary.first)
+                else:
+                    upper = min(upper, summary.last + b"\0")
+            pairs, more = fetch(transaction.cursor(databases["rows"]), lower, upper, descending, rows_max)
+            if more and descending:
+                lower = pairs[-1][0]
+            elif more:
+                upper = pairs[-1][0] + b"\0"
+            value = None
+            if summary is not None and summary.first < upper and summary.last >= lower:
+                value = transaction.get(summary.first, db=databases["blocks"])
+                if value is None:
+                    raise DamagedError(
+                        f"blocks {summary.first.hex()}", "there is a summary of it but no block"
+                    )
+        block = None
+        if summary is not None and value is not None:
+            block = self._kept
+            if block is None or block.key != summary.first or block.checksums != checksums_of(value):
+                block = self._kept = self._open(summary.first, value)
+        whole = summary is not None and lower <= summary.first and summary.last < upper
+        return Piece(lower, upper, pairs, block, whole)
+
+
+Blocks = Callable[[bytes], bytes | None]
+"""Returns the block with a first key."""
+
+
+def _first_block(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
+) -> Summary | None:
+    """Return the first block that may hold something wanted with ``lower <= key < upper``."""
+    placed = cursor.set_range(BLOCK_LEVEL + lower)
+    if not placed or cursor.key() != BLOCK_LEVEL + lower:
+        # The block before may reach into the range.
+        if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
+            try:
+                before = decode_summary(*cursor.item())
+            except DamagedError as error:
+                before = _of_block(cursor.key(), blocks, error)
+            if before.last >= lower and (ask is None or before.may_have(ask)):
+                return before
+            placed = cursor.next()
+        else:
+            placed = cursor.set_range(BLOCK_LEVEL + lower)
+    beyond = b""
+    while placed and cursor.key()[:1] == BLOCK_LEVEL:
+        key, value = cursor.item()
+        first = key[1:]
+        if first >= upper:
+            return None
+        try:
+            summary = sought_in(key, value, ask)
+        except DamagedError as error:
+            summary = _of_block(key, blocks, error)
+        if summary is not None:
+            return summary
+        if ask is not None and first >= beyond:
+            group, _, beyond = _group_of(cursor, first)
+            if group is not None and not group.may_have(ask):
+                placed = cursor.set_range(BLOCK_LEVEL + beyond)
+                continue
+            cursor.set_key(key)
+        placed = cursor.next()
+    return None
+
+
+def _last_block(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
+) -> Summary | None:
+    """Return the last block that may hold something wanted with ``lower <= key < upper``."""
+    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
+    begin = _BEYOND_ALL
+    while placed:
+        key, value = cursor.item()
+        if key[:1] != BLOCK_LEVEL:
+            break
+        try:
+            summary = sought_in(key, value, ask)
+        except DamagedError as error:
+            summary = _of_block(key, blocks, error)
+        if summary is not None:
+            return summary if summary.last >= lower else None
+        first = key[1:]
+        if first <= lower:
+            return None
+        if ask is not None and first < begin:
+            group, begin, _ = _group_of(cursor, first)
+            if group is not None and not group.may_have(ask):
+                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
+                continue
+            cursor.set_key(key)
+        placed = cursor.prev()
+    return None
+
+
+def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> Summary:
+    """Return a summary that is damaged, made anew from its block; raise ``error`` if that is damaged too."""
+    first = key[len(BLOCK_LEVEL) :]
+    value = blocks(first)
+    if value is None:
+        raise error
+    try:
+        return summary_of(OpenBlock(first, value))
+    except DamagedError:
+        raise error from None
+
+
+def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes, bytes]:
+    """Return the closed group that holds the block of that first key, or None; moves the cursor.
+
+    And the least first key of which the same is true, and the first beyond: the newest blocks, hundreds of
+    them, are in no group, and need not be looked up one by one.
+    """
+    beyond = _BEYOND_ALL
+    if not cursor.set_range(GROUP_LEVEL + key):
+        placed = cursor.last()
+    elif cursor.key() == GROUP_LEVEL + key:
+        placed = True
+    else:
+        beyond = cursor.key()[1:]
+        placed = cursor.prev()
+    if not placed or cursor.key()[:1] != GROUP_LEVEL:
+        return None, b"", beyond
+    try:
+        group = decode_summary(*cursor.item())
+    except DamagedError:  # without it a query is slower, but right
+        return None, cursor.key()[1:], beyond
+    end = group.last + b"\0"
+    return (group, group.first, end) if key < end else (None, end, beyond)
+
+
+def fetch(
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, pairs_max: int
+) -> tuple[list[Pair], bool]:
+    """Return the pairs with ``lower <= key < upper``, a batch at most, and whether there may be more."""
+    if descending:
+        placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
+        pairs = cursor.iterprev() if placed else iter(())
+    else:
+        pairs = cursor.iternext() if cursor.set_range(lower) else iter(())
+    fetched: list[Pair] = []
+    size_bytes, together = 0, 1
+    while len(fetched) < pairs_max and size_bytes < READ_BYTES_MAX:
+        some = list(islice(pairs, min(together, pairs_max - len(fetched))))
+        if not some or (some[-1][0] < lower if descending else some[-1][0] >= upper):
+            return fetched + [pair for pair in some if lower <= pair[0] < upper], False
+        fetched += some
+        more_bytes = sum([len(value) for _, value in some])
+        size_bytes += more_bytes
+        together = _TOGETHER if more_bytes < _TOGETHER * _SMALL_BYTES else 1
+    return fetched, True

@@ -1,0 +1,286 @@
+"""What one group of appends does to the store: numbers, order, outcomes; pure but for the look-ups.
+
+1. Callers in order of arrival, each one's events in its order: that order gives numbers and says which
+   of two equal keys was first. The order on the medium is by key.
+2. First write wins. A key that is there already, in the store or earlier in the group, makes its event a
+   duplicate (same content) or a conflict; neither changes anything.
+3. Nothing here writes or commits, so a group can be worked out again after a failed transaction.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import accumulate
+from operator import lt
+from typing import NamedTuple
+
+import numpy as np
+
+from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
+from yamcs_archive.event import Event, event_bytes, same_content
+from yamcs_archive.limits import (
+    CONFLICTS_KEPT_BYTES_MAX,
+    CONFLICTS_KEPT_MAX,
+    SEQ_NUMBER_MAX,
+    SEQ_NUMBER_MIN,
+    TIME_MIN_US,
+)
+from yamcs_archive.storage.format.columns import Columns, joined
+from yamcs_archive.storage.format.commits import Run
+from yamcs_archive.storage.format.integers import Int64s, int64s
+from yamcs_archive.storage.format.key_order import key_order
+from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.vectors import Vectors, vectors
+from yamcs_archive.storage.write.key_lookup import Existing, Finding, Stretch
+
+_VECTOR_EVENTS_MIN = 64
+"""Fewer events than this are faster one by one."""
+
+
+class Refused(NamedTuple):
+    """An event that was not stored, at its position in the caller's sequence."""
+
+    position: int
+    stored: Event
+    offered: Event
+
+
+def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
+    """Return the first conflicts by position, as many as are shown.
+
+    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
+    >>> [refused.position for refused in first_conflicts(large * 30)][:3]
+    [1, 1, 1]
+    >>> len(first_conflicts(large * 30))
+    3
+    """
+    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
+    reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
+    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
+
+
+def _position(refused: Refused) -> int:
+    return refused.position
+
+
+class Conflicts:
+    """The conflicts of one caller, met in any order: all are counted, the first ones kept."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self._kept: list[Refused] = []
+        self._kept_bytes = 0
+
+    def add(self, refused: Refused) -> None:
+        """Take one more."""
+        self.positions.append(refused.position)
+        self._kept.append(refused)
+        self._kept_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        if len(self._kept) > 2 * CONFLICTS_KEPT_MAX or self._kept_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX:
+            self._kept = self.first
+            self._kept_bytes = sum(
+                event_bytes(each.stored) + event_bytes(each.offered) for each in self._kept
+            )
+
+    @property
+    def first(self) -> list[Refused]:
+        """The first ones by position."""
+        return first_conflicts(self._kept)
+
+
+@dataclass
+class Outcome:
+    """What became of one caller's events."""
+
+    columns: Columns
+    """As they were stored, or would have been: numbers filled in."""
+    stored: int = 0
+    duplicates: list[tuple[int, Event]] = field(default_factory=list)
+    """Position and the event that was stored already."""
+    conflicts: Conflicts = field(default_factory=Conflicts)
+    expired: list[int] = field(default_factory=list)
+    error: ArchiveError | None = None
+    """Set when none of this caller's events was taken."""
+
+
+@dataclass
+class Group:
+    """What a group does: the outcome for each caller, and what is to be written for them together."""
+
+    outcomes: list[Outcome]
+    events: Columns | Vectors
+    """The new events, in key order: vectors if there are many."""
+    stretches: list[Stretch]
+
+    def tally(self) -> dict[str, tuple[int, int, int]]:
+        """Return for each source: how many new events, their greatest number and generation time."""
+        return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The stretches as a commit records them."""
+        return tuple(self._run(start, stop - 1) for start, stop, _ in self.stretches)
+
+    def _run(self, first: int, last: int) -> Run:
+        begin = encode_key(*self.events.key(first))
+        return Run(begin, begin if first == last else encode_key(*self.events.key(last)))
+
+
+def decide(
+    submitted: Sequence[Columns],
+    existing: Existing,
+    greatest_number: Callable[[str], int | None],
+    horizon: int | None,
+) -> Group:
+    """Work out what appending ``submitted`` does.
+
+    ``greatest_number`` gives the greatest number that a source ever had; ``horizon`` is the prune
+    horizon in microseconds since 1970, or None.
+    """
+    outcomes = _number(submitted, greatest_number, horizon)
+    takers = [outcome for outcome in outcomes if outcome.error is None]
+    arrivals = _Arrivals(takers, horizon)
+    columns = joined([outcome.columns for outcome in takers])
+    events: Columns | Vectors = columns
+    if columns.size >= _VECTOR_EVENTS_MIN:
+        events = vectors(columns, 0)
+    if columns.size and not arrivals.expired and _rising(events):
+        # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
+        # beyond, nothing to look up but the first.
+        following = existing.next_key(events.key(0))
+        if following is None or following > events.key(-1):
+            return _counted(takers, Group(outcomes, events, [Stretch(0, columns.size, alone=True)]))
+    # Where each event stands in what arrived, in key order. Stable, so that of equal keys the first to arrive
+    # comes first. Python orders text by code point, which is the order of UTF-8 bytes: this is the order of
+    # the encoded keys.
+    arrived = np.arange(columns.size)
+    if arrivals.expired:
+        arrived = np.delete(arrived, sorted(arrivals.expired))
+    times = _times(events)[arrived]
+    order = key_order(times, lambda at: events.key(int(arrived[at]))[1:])
+    if order is not None:
+        arrived, times = arrived[order], times[order]
+
+    def refuse(place: int, first: Event | int) -> None:
+        if isinstance(first, int):
+            first = columns.event(int(arrived[first]))
+        arrivals.refuse(int(arrived[place]), first)
+
+    keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
+    new, stretches = Finding(keys, times, existing, refuse).run()
+    if order is not None or len(new) < columns.size:
+        found = arrived[new]
+        events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
+    return _counted(takers, Group(outcomes, events, stretches))
+
+
+def _times(events: Columns | Vectors) -> Int64s:
+    return events.times if isinstance(events, Vectors) else int64s(events.generation_time)
+
+
+def _rising(events: Columns | Vectors) -> bool:
+    if isinstance(events, Vectors):
+        return bool((events.times[1:] > events.times[:-1]).all())
+    times = events.generation_time
+    return all(map(lt, times, times[1:]))
+
+
+def _counted(takers: list[Outcome], group: Group) -> Group:
+    for outcome in takers:
+        refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
+        outcome.stored = outcome.columns.size - refused
+    return group
+
+
+class _Arrivals:
+    """Which caller an index of the joined columns belongs to."""
+
+    def __init__(self, outcomes: list[Outcome], horizon: int | None) -> None:
+        self._outcomes = outcomes
+        self._starts: list[int] = []
+        self.expired: set[int] = set()
+        start = 0
+        for outcome in outcomes:
+            self._starts.append(start)
+            if horizon is not None:
+                times = outcome.columns.generation_time
+                outcome.expired = [position for position, time in enumerate(times) if time < horizon]
+                self.expired.update(start + position for position in outcome.expired)
+            start += len(outcome.columns.message)
+
+    def refuse(self, index: int, stored: Event) -> None:
+        """Note that the event at ``index`` meets a stored one of its key."""
+        caller = bisect_left(self._starts, index + 1) - 1
+        outcome, position = self._outcomes[caller], index - self._starts[caller]
+        offered = outcome.columns.event(position)
+        if same_content(stored, offered):
+            outcome.duplicates.append((position, stored))
+        else:
+            outcome.conflicts.add(Refused(position, stored, offered))
+
+
+def _number(
+    submitted: Sequence[Columns], greatest_number: Callable[[str], int | None], horizon: int | None
+) -> list[Outcome]:
+    """Return an outcome for each caller, with every number filled in."""
+    if all(columns.numbered for columns in submitted):
+        return [Outcome(columns) for columns in submitted]
+    greatest: dict[str, int] = {}
+    outcomes = []
+    for columns in submitted:
+        mine: dict[str, int] = {}  # merged only if all of this caller's events can be numbered
+        numbers: list[int | None] = []
+        error = None
+        for position, (source, number, time) in enumerate(
+            zip(columns.source, columns.seq_number, columns.generation_time, strict=True)
+        ):
+            last = mine.get(source, greatest.get(source))
+            if last is None:
+                last = greatest_number(source)
+            if number is None:
+                number = 0 if last is None else last + 1  # noqa: PLW2901  # the number that is assigned
+                if number > SEQ_NUMBER_MAX:
+                    error = NumbersExhaustedError(source)
+                    error.position = position
+                    break
+            numbers.append(number)
+            if (last is None or number > last) and (horizon is None or time >= horizon):
+                mine[source] = number
+        if error is None:
+            greatest.update(mine)
+            columns = columns._replace(seq_number=numbers)  # noqa: PLW2901  # numbered
+        outcomes.append(Outcome(columns, error=error))
+    return outcomes
+
+
+def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
+    """Return for each source of a few complete events: how many, greatest number, greatest time.
+
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> tally(prepare([Event("a", seq_number=4, generation_time=9)], int))
+    {'User': (1, 4, 9)}
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    for time, source, number in columns.keys():  # noqa: SIM118  # a method, not a mapping
+        events, greatest, newest = found.get(source, (0, number, time))
+        found[source] = events + 1, max(number, greatest), max(time, newest)
+    return found
+
+
+def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
+    """Return what :func:`tally` does, for many events; none may be left of them.
+
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))
+    {'User': (1, 4, 9)}
+    """
+    names, index = events.sources.used()  # names of events that were refused may still be in the table
+    counts = np.bincount(index, minlength=len(names))
+    numbers = np.full(len(names), SEQ_NUMBER_MIN, np.int64)
+    np.maximum.at(numbers, index, events.numbers)
+    times = np.full(len(names), TIME_MIN_US, np.int64)
+    np.maximum.at(times, index, events.times)
+    return dict(zip(names, zip(counts.tolist(), numbers.tolist(), times.tolist(), strict=True), strict=True))

@@ -1,0 +1,171 @@
+"""What a writer is given to do, and how whoever asked gets the answer: a future, or what waits for less.
+
+Each is answered once, whatever happens. What a callback of a future raises does not end the writer's thread.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from itertools import chain
+from sys import getsizeof
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from yamcs_archive.storage.format.columns import Columns, held_bytes
+from yamcs_archive.storage.format.requests import Asked
+from yamcs_archive.storage.write.outcomes import Outcome
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Own(Generic[T]):
+    """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
+
+    def __init__(self) -> None:
+        self._answer: T | None = None
+        self._error: BaseException | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Say that it is not cancelled: nobody could."""
+        return True
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns."""
+        self._answer = answer
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises."""
+        self._error = error
+
+    def result(self) -> T:
+        """Return or raise what was kept."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback leads back here
+        return cast(T, self._answer)
+
+
+class Waiting(Own[T]):
+    """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def set_result(self, answer: T) -> None:
+        """Keep what :meth:`result` returns, and let it return."""
+        self._answer = answer
+        self._done.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        """Keep what :meth:`result` raises, and let it raise."""
+        self._error = error
+        self._done.release()
+
+    def result(self) -> T:
+        """Wait, then return or raise what was kept."""
+        self._done.acquire()
+        return super().result()
+
+
+_IDS_BYTES = 2 * 8
+"""Bytes of the places of an event's id and digest."""
+_SUBMISSION_BYTES = 2_400
+"""Bytes of memory of a submission beside its events: ten columns, a future, its condition and lock."""
+
+
+class Submission(NamedTuple):
+    """Events to be stored in one commit, and who waits for it."""
+
+    columns: Columns
+    size_bytes: int
+    """Bytes of text, for the bounds of a group."""
+    answer: Callable[[Outcome], Any]
+    future: Future[Any] | Own[Any]
+    asked: Asked | None = None
+    held_bytes: int = 0
+    """Bytes of memory, for the bound of the queue."""
+
+
+def held_by(columns: Columns, asked: Asked | None) -> int:
+    """Return about how many bytes of memory a submission takes while it waits.
+
+    >>> from yamcs_archive import Event
+    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> held_by(prepare([Event("a")], int), None) > 2_500
+    True
+    """
+    size = _SUBMISSION_BYTES + held_bytes(columns)
+    if asked is not None:
+        size += sum(map(getsizeof, chain(*asked))) + columns.size * _IDS_BYTES
+    return size
+
+
+class Task(NamedTuple):
+    """What is run between two commits, and who waits for it."""
+
+    run: Callable[[], bool]
+    future: Waiting[bool]
+
+
+def tell(submission: Submission, outcome: Outcome) -> None:
+    """Answer whoever submitted, with the outcome or with what making the answer raises."""
+    try:
+        if outcome.error is not None:
+            raise outcome.error
+        answer = submission.answer(outcome)
+    except BaseException as error:  # whatever it is, the caller must get it
+        resolve(submission.future, error=error)
+    else:
+        resolve(submission.future, answer)
+
+
+def begun(future: Future[Any] | Own[Any]) -> bool:
+    """Mark a future as running, so that it cannot be cancelled; False if its caller has ended it.
+
+    Then its events are not stored.
+    """
+    try:
+        return future.set_running_or_notify_cancel()
+    except (RuntimeError, InvalidStateError):
+        _log.error("a future of submit() was ended by its caller; its events are not stored")
+        return False
+
+
+def fail(group: Sequence[Submission], error: BaseException) -> None:
+    """Answer all who submitted with an error."""
+    if len(group) == 1:
+        resolve(group[0].future, error=error)
+        return
+    for submission in group:
+        resolve(submission.future, error=copied(error))  # each thread that raises it adds its traceback
+
+
+def copied(error: BaseException) -> BaseException:
+    """Return a copy of an error, with its traceback."""
+    copy_ = copy.copy(error).with_traceback(error.__traceback__)
+    copy_.__cause__, copy_.__context__ = error.__cause__, error.__context__
+    copy_.__suppress_context__ = error.__suppress_context__
+    return copy_
+
+
+def resolve(future: Future[Any] | Own[Any], answer: Any = None, error: BaseException | None = None) -> None:
+    """Give a future its end; what a callback of it raises does not end this thread."""
+    try:
+        if error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error)
+    except BaseException as fault:
+        # concurrent.futures itself catches what is an Exception. Ctrl-C comes to the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            raise
+        _log.error("a callback of submit() raised %r", fault)

@@ -1,0 +1,246 @@
+"""The frames of a WebSocket for live updates <-> values, as JSON and as protobuf; pure.
+
+1. A frame of a client is read whole or refused: MalformedError, for which the connection is closed.
+2. What is the same for all who get an event is written once (:meth:`Frames.tail`); a frame is that with the
+   call and the number before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event
+from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.json_scalars import as_int32, as_text
+from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
+from yamcs_archive.wire.protobuf_scan import varint
+from yamcs_archive.wire.unknown_fields import check_known
+
+Tail = Any
+"""Text in JSON, bytes in protobuf: of the subprotocol whose frames are written."""
+
+EVENTS, CANCEL, STATE = "events", "cancel", "state"
+
+_REQUEST = "yamcs.protobuf.events.SubscribeEventsRequest"
+_CANCEL = "yamcs.api.CancelOptions"
+_TYPES = {EVENTS: _REQUEST, CANCEL: _CANCEL}
+
+
+class MalformedError(InvalidInputError):
+    """A frame that no client of the API sends."""
+
+
+class Asked(NamedTuple):
+    """What a client's frame asks for."""
+
+    topic: str
+    id: int | None = None
+    call: int | None = None
+    """Of the frame; of ``cancel``, the one that shall end."""
+    instance: str = ""
+    filter: str | None = None
+
+
+class Subscribed(NamedTuple):
+    """A call as ``state`` lists it."""
+
+    call: int
+    instance: str
+    filter: str | None
+
+
+class Frames(Protocol):
+    """Reads and writes the frames of one subprotocol."""
+
+    def read(self, frame: str | bytes) -> Asked:
+        """Return what a frame asks for; MalformedError."""
+
+    def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str | bytes:
+        """Return the answer to a frame: its call, or the body of an error's answer."""
+
+    def state(self, calls: Iterable[Subscribed]) -> str | bytes:
+        """Return the list of calls."""
+
+    def tail(self, event: Event) -> Tail:
+        """Return what all who get an event have in common."""
+
+    def event(self, call: int, seq: int, tail: Tail) -> str | bytes:
+        """Return the frame that brings an event to one call."""
+
+
+class JsonFrames:
+    """Frames of the subprotocol ``json``, which is also spoken where none is asked for.
+
+    >>> JsonFrames().read('{"type": "events", "id": 1, "options": {"instance": "sim"}}').instance
+    'sim'
+    >>> print(JsonFrames().reply(1, 7))
+    {
+      "type": "reply",
+      "call": 7,
+      "data": {
+        "@type": "/yamcs.api.Reply",
+        "replyTo": 1
+      }
+    }
+    """
+
+    def read(self, frame: str | bytes) -> Asked:
+        """Return what a frame asks for; MalformedError."""
+        try:
+            fields = _given(json.decode_object(frame.encode() if isinstance(frame, str) else frame), _FIELDS)
+            topic = as_text(fields.get("type", ""), "type")
+            asked = Asked(topic, _optional_int32(fields, "id"), _optional_int32(fields, "call"))
+            options = fields.get("options", {})
+            if topic not in _OPTIONS:
+                return asked
+            if not isinstance(options, dict):
+                raise InvalidInputError("options", options, "must be an object")
+            given = _given(options, _OPTIONS[topic])
+            if topic == CANCEL:
+                return asked._replace(call=_optional_int32(given, "call"))
+            texts = {name: as_text(value, name) for name, value in given.items()}
+            return asked._replace(instance=texts.get("instance", ""), filter=texts.get("filter"))
+        except (InvalidInputError, UnicodeEncodeError) as error:
+            raise _malformed(frame, error) from None
+
+    def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str:
+        """Return the answer to a frame: its call, or the body of an error's answer."""
+        data: dict[str, Any] = {"@type": "/yamcs.api.Reply"}
+        if to is not None:
+            data["replyTo"] = to
+        if error is not None:
+            data["exception"] = msgspec.json.decode(error)
+        return _frame({"type": "reply"} | ({} if call is None else {"call": call}) | {"data": data})
+
+    def state(self, calls: Iterable[Subscribed]) -> str:
+        """Return the list of calls."""
+        shown = [
+            {
+                "call": call.call,
+                "type": EVENTS,
+                "options": {"@type": f"/{_REQUEST}", "instance": call.instance}
+                | ({} if call.filter is None else {"filter": call.filter}),
+            }
+            for call in calls
+        ]
+        data: dict[str, Any] = {"@type": "/yamcs.api.State"} | ({"calls": shown} if shown else {})
+        return _frame({"type": "state", "data": data})
+
+    def tail(self, event: Event) -> str:
+        """Return what all who get an event have in common."""
+        data = {"@type": "/yamcs.protobuf.events.Event"} | json.shown(event, Form.TODAY)
+        return _frame({"data": data})[1:]
+
+    def event(self, call: int, seq: int, tail: Tail) -> str:
+        """Return the frame that brings an event to one call."""
+        return f'{{\n  "type": "events",\n  "call": {call},\n  "seq": {seq},{tail}'
+
+
+_FIELDS = frozenset({"type", "options", "id", "call", "maxDroppedWrites", "lowPriority"})
+_OPTIONS = {
+    EVENTS: frozenset({"@type", "instance", "filter"}),
+    CANCEL: frozenset({"@type", "call"}),
+}
+
+
+def _given(fields: Any, known: frozenset[str]) -> dict[str, Any]:
+    for name in fields:
+        if name not in known:
+            raise InvalidInputError(name, fields[name], f"is not one of {', '.join(sorted(known))}")
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _optional_int32(fields: dict[str, Any], name: str) -> int | None:
+    return as_int32(fields[name], name) if name in fields else None
+
+
+def _malformed(frame: str | bytes, error: Exception) -> MalformedError:
+    return MalformedError("frame", frame[:60], f"cannot be read: {error}")
+
+
+def _frame(document: dict[str, Any]) -> str:
+    return json.encode(document).decode()
+
+
+class ProtobufFrames:
+    """Frames of the subprotocol ``protobuf``: one message each.
+
+    >>> frame = live.ClientMessage(type="state", id=8).SerializeToString()
+    >>> ProtobufFrames().read(frame)
+    Asked(topic='state', id=8, call=None, instance='', filter=None)
+    """
+
+    def read(self, frame: str | bytes) -> Asked:
+        """Return what a frame asks for; MalformedError."""
+        if isinstance(frame, str):
+            raise MalformedError("frame", frame[:60], "is text; the subprotocol protobuf is binary")
+        message = live.ClientMessage()
+        try:
+            message.ParseFromString(frame)
+            check_known(frame, message.DESCRIPTOR)
+            asked = Asked(message.type, _optional(message, "id"), _optional(message, "call"))
+            name = message.options.type_url.rpartition("/")[2]
+            if asked.topic in _TYPES and message.HasField("options") and name != _TYPES[asked.topic]:
+                raise InvalidInputError("options", name, f"must be {_TYPES[asked.topic]}")
+            if asked.topic == CANCEL:
+                ending = live.CancelOptions.FromString(message.options.value)
+                check_known(message.options.value, ending.DESCRIPTOR, "options.")
+                return asked._replace(call=_optional(ending, "call"))
+            if asked.topic != EVENTS:
+                return asked
+            request = live.SubscribeEventsRequest.FromString(message.options.value)
+            check_known(message.options.value, request.DESCRIPTOR, "options.")
+            return asked._replace(instance=request.instance, filter=_optional(request, "filter"))
+        except (InvalidInputError, DecodeError, UnicodeDecodeError) as error:
+            raise _malformed(frame, error) from None
+
+    def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> bytes:
+        """Return the answer to a frame: its call, or the body of an error's answer."""
+        data = live.Reply(reply_to=to, exception=error)
+        return _message("reply", data, "/yamcs.api.Reply", call)
+
+    def state(self, calls: Iterable[Subscribed]) -> bytes:
+        """Return the list of calls."""
+        shown = [
+            live.State.CallInfo(
+                call=call.call,
+                type=EVENTS,
+                options=_packed(
+                    live.SubscribeEventsRequest(instance=call.instance, filter=call.filter), f"/{_REQUEST}"
+                ),
+            )
+            for call in calls
+        ]
+        return _message("state", live.State(calls=shown), "/yamcs.api.State")
+
+    def tail(self, event: Event) -> bytes:
+        """Return what all who get an event have in common."""
+        packed = protobuf.encode_fields(
+            [(1, b"/yamcs.protobuf.events.Event"), (2, protobuf.encode_event(event, Form.TODAY))]
+        )
+        return protobuf.encode_fields([(4, packed)])
+
+    def event(self, call: int, seq: int, tail: Tail) -> bytes:
+        """Return the frame that brings an event to one call."""
+        return b"".join((b"\n\x06events\x10", varint(call), b"\x18", varint(seq), tail))
+
+
+def _optional(message: Message, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def _packed(message: Message, type_url: str) -> AnyMessage:
+    return AnyMessage(type_url=type_url, value=message.SerializeToString())
+
+
+def _message(kind: str, data: Message, type_url: str, call: int | None = None) -> bytes:
+    message = live.ServerMessage(type=kind, call=call, data=_packed(data, type_url))
+    found: bytes = message.SerializeToString()
+    return found

@@ -1,0 +1,105 @@
+"""Continuation tokens: where the next page of a listing begins, as text that clients hand back; pure.
+
+A token holds the whole key of the last event that was shown, so that no event is passed over or shown twice
+among those of one time, and the name of the instance. A CRC-32 tells it from text that somebody made up: a
+token is refused, never misread.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import Any, NamedTuple
+
+import msgpack
+
+from yamcs_archive.coercion import validate_key
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import EventKey
+
+_CHECKSUM_BYTES = 4
+
+
+def encode_token(instance: str, key: EventKey) -> str:
+    """Return the token of a page that ends with the event of that key; it needs no escaping in a URL.
+
+    >>> decode_token(encode_token("sim", EventKey(5, "AOCS", 7)), "sim")
+    EventKey(generation_time=5, source='AOCS', seq_number=7)
+    """
+    return _sealed((instance, *key))
+
+
+def decode_token(text: str, instance: str) -> EventKey:
+    """Return the key that a token of this instance holds; InvalidInputError for any other text.
+
+    >>> decode_token("made up", "sim")
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: next 'made up': is not a continuation token of this instance
+    """
+    try:
+        key = EventKey(*_opened(text, instance))
+        validate_key(key)
+    except (TypeError, InvalidInputError):
+        raise _refused(text) from None
+    return key
+
+
+class Mark(NamedTuple):
+    """Where the next page of a histogram begins."""
+
+    resume: int
+    """Read on from this time, in microseconds since 1970,"""
+    stop: int
+    """and pass over the stretches that do not come behind the one that ends then"""
+    source: str
+    """and is of this source."""
+
+
+def encode_mark(instance: str, mark: Mark) -> str:
+    """Return the token of a page of a histogram.
+
+    >>> decode_mark(encode_mark("sim", Mark(3, 5, "AOCS")), "sim")
+    Mark(resume=3, stop=5, source='AOCS')
+    """
+    return _sealed((instance, "index", *mark))
+
+
+def decode_mark(text: str, instance: str) -> Mark:
+    """Return the mark that a token of this instance holds; InvalidInputError for any other text."""
+    try:
+        kind, *fields = _opened(text, instance)
+        mark = Mark(*fields)
+        validate_key(EventKey(mark.stop, mark.source, 0))
+        validate_key(EventKey(mark.resume, mark.source, 0))
+        if kind != "index":
+            raise ValueError(kind)
+    except (ValueError, TypeError, InvalidInputError):
+        raise _refused(text) from None
+    return mark
+
+
+def _sealed(fields: tuple[object, ...]) -> str:
+    body = msgpack.packb(fields)
+    raw = body + zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big")
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _opened(text: str, instance: str) -> list[Any]:
+    """Return the fields behind the instance's name."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        body = raw[:-_CHECKSUM_BYTES]
+        if zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big") != raw[-_CHECKSUM_BYTES:]:
+            raise ValueError("checksum")
+        owner, *fields = msgpack.unpackb(body)
+        if owner != instance or _sealed((owner, *fields)) != text:
+            raise ValueError("another instance's, or not as it was given out")
+    except (ValueError, TypeError, binascii.Error, msgpack.UnpackException):
+        raise _refused(text) from None
+    return list(fields)
+
+
+def _refused(text: str) -> InvalidInputError:
+    return InvalidInputError("next", text, "is not a continuation token of this instance")

@@ -1,0 +1,116 @@
+"""An event as a Yamcs server shows it in protobuf -> the event that is stored here; pure.
+
+1. Nothing of it is dropped: a field that is not known is refused by its number, an unknown severity too.
+2. What a name here cannot be (an empty, over-long or NUL-holding source, NUL in a type) is made one that it
+   can be, always the same one, and the original stands in ``extra`` under a name of this project's own.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity
+from yamcs_archive.limits import SOURCE_BYTES_MAX
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf import from_timestamp
+from yamcs_archive.wire.protobuf_scan import EXTENSION_MAX, EXTENSION_MIN, scan
+
+ORIGINAL_SOURCE, ORIGINAL_TYPE = "yamcs_archive.source", "yamcs_archive.type"
+"""Names in ``extra`` under which an original stands that could not be kept as it was."""
+_HASH_BYTES = 8
+_SEVERITIES = {
+    number: Severity.parse(name)
+    for name, number in today.Event.EventSeverity.items()  # each, old ones too
+}
+_SEVERITY_FIELD = 7
+
+
+def stream_request(start: int | None, stop: int | None) -> bytes:
+    """Return the body that asks a server for its events of ``start <= time < stop``, microseconds since 1970.
+
+    >>> stream_request(None, None)
+    b''
+    """
+    message = today.StreamEventsRequest()
+    if start is not None:
+        message.start.FromMicroseconds(start)
+    if stop is not None:
+        message.stop.FromMicroseconds(stop)
+    whole: bytes = message.SerializeToString()
+    return whole
+
+
+def decode_shown(body: bytes) -> Event:
+    """Return the event of a message that a server sent; InvalidInputError for what cannot be kept whole.
+
+    >>> decode_shown(today.Event(source="", seqNumber=3, message="a").SerializeToString())
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: generationTime None: is missing
+    """
+    message = today.Event()
+    try:
+        message.ParseFromString(body)
+        extra = dict(message.extra)
+        source, kind = message.source, message.type if message.HasField("type") else None
+        text = message.message
+        user = message.createdBy if message.HasField("createdBy") else None
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError("event", body[:20].hex(), f"cannot be parsed: {error}") from None
+    for part in (text, source, kind or "", user or "", *extra, *extra.values()):
+        if type(part) is not str:  # the parser shows bytes that are not UTF-8 as bytes, or fails
+            raise InvalidInputError("event", part, "must be UTF-8")
+    for name in ("generationTime", "receptionTime", "seqNumber"):
+        if not message.HasField(name):
+            raise InvalidInputError(name, None, "is missing")
+    extensions = _extensions(body) if len(UnknownFieldSet(message)) else b""
+    kept_source = _source(source)
+    if kept_source != source:
+        extra[ORIGINAL_SOURCE] = source
+    if kind is not None and "\0" in kind:
+        extra[ORIGINAL_TYPE], kind = kind, kind.replace("\0", "\ufffd")
+    return Event(
+        text,
+        source=kept_source,
+        severity=_SEVERITIES[message.severity],
+        type=kind,
+        generation_time=from_timestamp(message.generationTime, "generationTime"),
+        seq_number=message.seqNumber,
+        reception_time=from_timestamp(message.receptionTime, "receptionTime"),
+        created_by=user,
+        extensions=extensions,
+        extra=extra,
+    )
+
+
+def _source(name: str) -> str:
+    """Return a source that can be kept: the same name, or the beginning of it and a hash of all of it."""
+    if not name:
+        return SOURCE_DEFAULT
+    whole = name.encode()
+    if len(whole) <= SOURCE_BYTES_MAX and "\0" not in name:
+        return name
+    mark = "~" + blake2b(whole, digest_size=_HASH_BYTES).hexdigest()
+    head = whole.replace(b"\0", b" ")[: SOURCE_BYTES_MAX - len(mark)]
+    return head.decode(errors="ignore") + mark  # a character that was cut in two goes
+
+
+def _extensions(body: bytes) -> bytes:
+    """Return the fields of a 2016 extension as they stand; whatever else is not known is refused."""
+    known = {field.number for field in today.Event.DESCRIPTOR.fields}
+    parts = []
+    for number, _, start, stop in scan(body):
+        if EXTENSION_MIN <= number <= EXTENSION_MAX:
+            parts.append(body[start:stop])
+        elif number not in known or (number == _SEVERITY_FIELD and _is_unknown(body[start:stop])):
+            raise InvalidInputError(f"field {number}", body[start:stop][:20].hex(), "is not known here")
+    return b"".join(parts)
+
+
+def _is_unknown(severity: bytes) -> bool:
+    """Say whether a severity's field holds a number that has no name: the parser sets it aside."""
+    return len(UnknownFieldSet(today.Event.FromString(severity))) > 0
