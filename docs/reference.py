@@ -71,7 +71,7 @@ def _section(command: argparse.ArgumentParser) -> Iterator[str]:
     yield f"{command.description}\n"
     yield "| option | |\n|---|---|"
     for action in command._actions:
-        if not isinstance(action, argparse._HelpAction):
+        if not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS:
             yield f"| {_option(action)} | {_help(action)} |"
     yield ""
     title, _, examples = (command.epilog or "").partition("\n")
