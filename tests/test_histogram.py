@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options, Stretch
 from yamcs_archive.limits import PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.storage.format.block_part import Part
+from yamcs_archive.storage.format.block_part import BlockPart
 
 
 def simply(events: list[Event], pause_us: int) -> list[Stretch]:
@@ -94,7 +94,7 @@ def test_no_more_than_keys_is_decoded(sim: Instance, monkeypatch: pytest.MonkeyP
     sim.append_many(Event("m", source=f"S{n % 3}", generation_time=n) for n in range(5000))
     sim.settle()
     looked = property(lambda self: pytest.fail("the body was looked at"))
-    monkeypatch.setattr(Part, "_body_columns", looked)
+    monkeypatch.setattr(BlockPart, "_body_columns", looked)
     assert [stretch.events for stretch in sim.histogram()] == [1666, 1667, 1667]
 
 

@@ -21,10 +21,10 @@ from tests.sizes import around, made
 from tests.ways import NOW, WAYS
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage.write.placement import filled
+from yamcs_archive.storage.write.placement import well_filled
 
 SOURCES = (1, 2, 300)
-FILLED = filled(sizes.value("limits.BLOCK_EVENTS_MAX"))
+FILLED = well_filled(sizes.value("limits.BLOCK_EVENTS_MAX"))
 SCATTERED = sizes.value("storage.finding._LOOKS_MAX") * sizes.value("storage.finding._SCATTERED")
 EVENTS = around(sizes.EVENTS, FILLED, SCATTERED, 2 * sizes.value("limits.CONFLICTS_KEPT_MAX"))
 """Sizes of batches."""

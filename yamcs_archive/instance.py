@@ -31,7 +31,7 @@ from yamcs_archive.storage.format.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.format.meta import Mirrored
 from yamcs_archive.storage.format.requests import Asked, asked, check_request_id
 from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.storage.read.histogram import Stretches
+from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -340,7 +340,7 @@ class Instance:
         sources: Iterable[str] | None = None,
         pause_us: int = PAUSE_US_DEFAULT,
         given_up: Callable[[], bool] | None = None,
-    ) -> Stretches:
+    ) -> Histogram:
         """Return an iterator over when each source was heard: stretches of events without a long pause.
 
         Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or

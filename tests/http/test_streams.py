@@ -29,10 +29,10 @@ from yamcs_archive.limits import (
     READ_BYTES_MAX,
     STREAMS_MAX,
 )
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.columns.vectors import Many, by_field
+from yamcs_archive.wire.columns.vectors import EventVectors, by_field
 from yamcs_archive.wire.form import Form
 
 EXPORTED = (
@@ -159,7 +159,7 @@ def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
     sim.settle()
     looked_at: list[bytes] = []
 
-    class Noted(OpenBlock):
+    class Noted(Block):
         def __init__(self, key: bytes, value: bytes) -> None:
             looked_at.append(key)
             super().__init__(key, value)
@@ -181,7 +181,7 @@ def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens to the scans of events: a note when one has ended, however it did."""
     notes: list[str] = []
 
-    def batches(self: Instance, **asked: Any) -> Iterator[Many]:
+    def batches(self: Instance, **asked: Any) -> Iterator[EventVectors]:
         try:
             for _ in range(10_000):
                 yield by_field(list(many(100, "x" * 1000)))
@@ -230,7 +230,7 @@ def wait_until(holds: Any) -> None:
     raise AssertionError("it did not happen within 10 s")
 
 
-def failing(after: int) -> Iterator[Many]:
+def failing(after: int) -> Iterator[EventVectors]:
     for _ in range(after):
         yield by_field(list(many(100, "x" * 1000)))
     raise DamagedError("blocks 00", "checksum")

@@ -19,7 +19,7 @@ from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, message_chunks, messages
-from yamcs_archive.storage.format.block import Block, OpenBlock, encode_block, encode_late
+from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_block, encode_late
 from yamcs_archive.storage.format.columns import prepare
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import (
@@ -31,11 +31,11 @@ from yamcs_archive.storage.format.integers import (
     unpack_integers,
 )
 from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.vectors import vectors
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
-    Summary,
+    ZoneMap,
     decode_summary,
     encode_summary,
     joined,
@@ -44,8 +44,8 @@ from yamcs_archive.storage.format.zone_maps import (
     wanted,
 )
 from yamcs_archive.storage.read.query import Query, block_events, places_of
-from yamcs_archive.storage.read.range_reader import Piece
-from yamcs_archive.storage.write.placement import cuts
+from yamcs_archive.storage.read.range_reader import Slice
+from yamcs_archive.storage.write.placement import split_into_blocks
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)
@@ -54,17 +54,17 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda 
 )
 
 
-def block_of(events: list[Event], commit: int = 1) -> Block:
+def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
     """A block whose messages stand in several stretches, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
     with patch.object(messages, "STRETCH_MESSAGES", 7):
         return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
 
 
-def asked(block: OpenBlock, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
+def asked(block: Block, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
     """What a query takes of a block that is alone in a store."""
     whole = lower <= block.key and encode_key(*block.key_of(-1)) < upper
-    places = places_of(Piece(lower, upper, [], block, whole), query, query.sought)
+    places = places_of(Slice(lower, upper, [], block, whole), query, query.sought)
     return list(block_events(block, places, query))
 
 
@@ -100,7 +100,7 @@ def test_a_column_of_another_length_is_refused(values: list[int], count: int, no
 @given(event_lists)
 def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> None:
     block = block_of(events)
-    opened = OpenBlock(block.key, block.value)
+    opened = Block(block.key, block.value)
     assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
     assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
@@ -126,19 +126,19 @@ def test_what_a_query_takes_of_a_block_is_what_it_would_take_of_the_events(
         descending=descending,
     )
     block = block_of(events)
-    found = asked(OpenBlock(block.key, block.value), query, encode_key(*lower), encode_key(*upper))
+    found = asked(Block(block.key, block.value), query, encode_key(*lower), encode_key(*upper))
     expected = [event for event in events if lower <= event.key < upper and query.wants(event)]
     assert found == (expected[::-1] if descending else expected)
 
 
-def with_late(events: list[Event], late: set[int]) -> tuple[Block, list[Event]]:
+def with_late(events: list[Event], late: set[int]) -> tuple[EncodedBlock, list[Event]]:
     """A block whose second part has the events at some places, and what is in it; first and last stay."""
     late &= set(range(1, len(events) - 1))
     main = block_of([event for at, event in enumerate(events) if at not in late])
     if not late:
         return main, events
     added = vectors(prepare([events[at] for at in sorted(late)], int), 9)
-    [block] = encode_late([(OpenBlock(main.key, main.value), main.value, main.summary)], [added])
+    [block] = encode_late([(Block(main.key, main.value), main.value, main.summary)], [added])
     return block, events
 
 
@@ -146,9 +146,11 @@ blocks_with_late = st.builds(with_late, event_lists, st.sets(st.integers(0, 30))
 
 
 @given(blocks_with_late, keys, st.text(max_size=2))
-def test_late_events_stand_in_their_place(found: tuple[Block, list[Event]], key: EventKey, text: str) -> None:
+def test_late_events_stand_in_their_place(
+    found: tuple[EncodedBlock, list[Event]], key: EventKey, text: str
+) -> None:
     block, events = found
-    opened = OpenBlock(block.key, block.value)
+    opened = Block(block.key, block.value)
     opened.check_body()
     assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
@@ -164,19 +166,19 @@ def test_late_events_stand_in_their_place(found: tuple[Block, list[Event]], key:
     assert summary.sources == pack_sources(event.source for event in events)
     folded = text.casefold()
     holding = [at for at, event in enumerate(events) if folded in event.message.casefold()]
-    assert OpenBlock(block.key, block.value).containing(Sought({folded})) == holding
-    taken = OpenBlock(block.key, block.value).take(holding[:1])
+    assert Block(block.key, block.value).containing(TextMatcher({folded})) == holding
+    taken = Block(block.key, block.value).take(holding[:1])
     assert list(taken.events()) == [events[at] for at in holding[:1]]
 
 
 @given(blocks_with_late, st.integers(0, 2**24))
-def test_a_flipped_bit_in_a_block_is_found(found: tuple[Block, list[Event]], bit: int) -> None:
+def test_a_flipped_bit_in_a_block_is_found(found: tuple[EncodedBlock, list[Event]], bit: int) -> None:
     block, _ = found
     at = bit % (8 * len(block.value))
     value = bytearray(block.value)
     value[at // 8] ^= 1 << at % 8
     with pytest.raises(DamagedError, match="blocks"):
-        _ = OpenBlock(block.key, bytes(value)).events
+        _ = Block(block.key, bytes(value)).events
 
 
 @given(event_lists, keys)
@@ -184,10 +186,10 @@ def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], ot
     block = block_of(events)
     if encode_key(*other) != block.key:
         with pytest.raises(DamagedError):
-            OpenBlock(encode_key(*other), block.value)
+            Block(encode_key(*other), block.value)
     for length in (0, 8, 31, len(block.value) // 2, len(block.value) - 1):
         with pytest.raises(DamagedError):
-            _ = OpenBlock(block.key, block.value[:length]).events
+            _ = Block(block.key, block.value[:length]).events
 
 
 def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
@@ -201,11 +203,11 @@ def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
         start = crc32(b"key", block_encoder.MAIN.start)
         lying = crc32(frame, crc32(covered, start)).to_bytes(4, "big") + covered + frame
         with pytest.raises(DamagedError, match=reason):
-            _ = OpenBlock(b"key", lying).times
+            _ = Block(b"key", lying).times
 
 
 summaries = st.builds(
-    Summary,
+    ZoneMap,
     first=keys.map(lambda key: encode_key(*key)),
     last=keys.map(lambda key: encode_key(*key)),
     events=st.integers(1, 5000),
@@ -217,14 +219,14 @@ summaries = st.builds(
 
 
 @given(summaries)
-def test_every_summary_round_trips(summary: Summary) -> None:
+def test_every_summary_round_trips(summary: ZoneMap) -> None:
     assert decode_summary(*encode_summary(BLOCK_LEVEL, summary)) == summary
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 2000])
 def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(count: int) -> None:
     names = frozenset(f"source {n}" for n in range(count))
-    summary = Summary(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
+    summary = ZoneMap(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
     stored = decode_summary(*encode_summary(BLOCK_LEVEL, summary))
     group = joined([stored, stored._replace(first=b"c", last=b"d")])
     for found in (stored, group):
@@ -239,7 +241,7 @@ def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(coun
 @pytest.mark.parametrize("asked", [0, 1, 2, 5, 255, 256, 257, 3000])
 def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, asked: int) -> None:
     """Few are searched for one by one, many are looked up together."""
-    summary = Summary(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
+    summary = ZoneMap(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
     group = joined([summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))])
     others = [f"other {n}" for n in range(asked)]
     there = ["source 0", f"source {count - 1}", f"source {count // 2}"]
@@ -264,7 +266,7 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
     options = Options(block_events_max=events_max, block_text_bytes_max=bytes_max)
     found = [
         (int(part.times[0]), int(part.times[-1]) + 1)
-        for part in cuts(vectors(prepare(events, int), 1), options)
+        for part in split_into_blocks(vectors(prepare(events, int), 1), options)
     ]
     assert [place for start, stop in found for place in range(start, stop)] == list(range(len(events)))
     for start, stop in found:
@@ -295,7 +297,7 @@ def test_blocks_are_of_one_size_where_that_fills_three_quarters_of_each(
     events: int, sizes: list[int]
 ) -> None:
     many = [Event("m", generation_time=n, seq_number=n) for n in range(events)]
-    found = cuts(vectors(prepare(many, int), 1), Options(block_events_max=100))
+    found = split_into_blocks(vectors(prepare(many, int), 1), Options(block_events_max=100))
     assert [part.size for part in found] == sizes
 
 
@@ -316,7 +318,7 @@ def test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes() -> No
 def test_unicode_that_folds_to_ascii_is_found() -> None:
     events: Any = [Event("\u212a elvin \u017f", generation_time=n, seq_number=n) for n in range(3)]
     block = block_of(events)
-    opened = OpenBlock(block.key, block.value)
+    opened = Block(block.key, block.value)
     for text in ("k elvin s", "K ELVIN S"):
         assert len(asked(opened, Query(text=text.casefold()))) == 3
 
@@ -329,7 +331,7 @@ def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
     frame = int.from_bytes(one.value[12:16], "big")
     mixed = one.value[:4] + other.value[4:8] + one.value[8 : size + frame] + other.value[size + frame :]
     with pytest.raises(DamagedError, match="checksum of its keys"):
-        OpenBlock(one.key, mixed)
+        Block(one.key, mixed)
 
 
 @pytest.mark.parametrize("places", [[0], [1, 0], [0, 0]])
@@ -344,12 +346,12 @@ def test_events_out_of_order_are_never_written(places: list[int]) -> None:
 
 @given(blocks_with_late, st.sets(st.integers(0, 29), min_size=1, max_size=6), st.booleans())
 def test_events_built_one_by_one_are_those_built_by_column(
-    found: tuple[Block, list[Event]], places: set[int], descending: bool
+    found: tuple[EncodedBlock, list[Event]], places: set[int], descending: bool
 ) -> None:
     block, events = found
     some = sorted(place for place in places if place < len(events))
-    built = list(OpenBlock(block.key, block.value).some_events(some, descending=descending))
-    by_column = list(OpenBlock(block.key, block.value).take(some).events(descending=descending))
+    built = list(Block(block.key, block.value).some_events(some, descending=descending))
+    by_column = list(Block(block.key, block.value).take(some).events(descending=descending))
     assert built == by_column == [events[place] for place in (some[::-1] if descending else some)]
     # Equal is not enough: a number of numpy's is equal to an int, and is none to who encodes it.
     assert [list(map(type, msgspec.structs.astuple(event))) for event in built] == [
@@ -374,7 +376,7 @@ def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.M
         return decompressed(frame, raw_bytes)
 
     monkeypatch.setattr(message_chunks, "decompressed", seen)
-    assert list(OpenBlock(block.key, block.value).take([33]).events()) == [events[33]]
+    assert list(Block(block.key, block.value).take([33]).events()) == [events[33]]
     assert len(read) == 1
-    assert len(asked(OpenBlock(block.key, block.value), Query(text="69"))) == 1
+    assert len(asked(Block(block.key, block.value), Query(text="69"))) == 1
     assert len(read) == 11

@@ -11,7 +11,7 @@ import pytest
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import BadTimeError, ClosedError, FilterError, InvalidInputError
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import event_count
 
 SMALL = Options(block_events_max=7, run_events_min=3, read_events_max=4, maintenance=False)
@@ -172,11 +172,11 @@ def test_of_blocks_that_are_wanted_whole_nothing_is_decoded(
     filled.settle()
     count = filled.count()
 
-    def fail(_: OpenBlock) -> Any:
+    def fail(_: Block) -> Any:
         raise AssertionError("it was decoded")
 
     for column in ("times", "sources", "severities", "events"):
-        monkeypatch.setattr(OpenBlock, column, property(fail))
+        monkeypatch.setattr(Block, column, property(fail))
     assert filled.count(start=-100, stop=1000) == count
 
 

@@ -13,7 +13,7 @@ from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block_encoder import HEADER
 from yamcs_archive.storage.maintain import sealing
-from yamcs_archive.storage.maintain.sealing import Aim
+from yamcs_archive.storage.maintain.sealing import SealScope
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 IN_KEYS, IN_BODY = HEADER.size + 2, -2
@@ -104,7 +104,7 @@ def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> N
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim")
         store: Any = sim._store  # what sealing does without a settle
-        aim = Aim(store._writer.head, few=True, damaged=met.append)
+        aim = SealScope(store._writer.head, few=True, damaged=met.append)
         for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
             assert store._writer.perform(lambda stored, steps=steps: sealing.put_all(steps, stored))
         assert values(sim, "rows") == {}

@@ -13,11 +13,11 @@ from yamcs_archive import Event
 from yamcs_archive.offered import Offered
 from yamcs_archive.offered import joined as joined_offered
 from yamcs_archive.options import Options
-from yamcs_archive.storage.format.block import OpenBlock, encode_block, encode_blocks
+from yamcs_archive.storage.format.block import Block, encode_block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
 from yamcs_archive.storage.format.columns import cut_by_size, prepare, sizes, text_bytes
 from yamcs_archive.storage.format.columns import joined as joined_columns
-from yamcs_archive.storage.format.dictionary import coded, joined_codes
+from yamcs_archive.storage.format.dictionary import dict_encode, joined_codes
 from yamcs_archive.storage.format.integers import (
     int64s,
     pack_integers,
@@ -26,12 +26,12 @@ from yamcs_archive.storage.format.integers import (
     unpack_integers,
 )
 from yamcs_archive.storage.format.keys import decode_keys, encode_key
-from yamcs_archive.storage.format.messages import Packer, Sought, is_plain, pick, unpack
+from yamcs_archive.storage.format.messages import Packer, TextMatcher, is_plain, pick, unpack
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
 from yamcs_archive.storage.format.vectors import joined, vectors
-from yamcs_archive.storage.write.cache import RowTimes
+from yamcs_archive.storage.write.cache import RowTimeIndex
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
-from yamcs_archive.storage.write.placement import cuts
+from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import are_messages, bounded
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
@@ -52,10 +52,10 @@ def parts_of(events: Sequence[Event]) -> list[slice]:
 @pytest.mark.parametrize("of", SIZES)
 def test_a_column_of_which_few_are_left_has_only_their_texts(of: int, sources: int) -> None:
     names = [event.source for event in made(of, sources)]
-    whole = coded(names)
+    whole = dict_encode(names)
     for part in parts_of(made(of, sources)):
         left = whole._replace(places=whole.places[part])
-        for found in (left.used(), left.used().in_order(), joined_codes([left, coded([])]).used()):
+        for found in (left.used(), left.used().in_order(), joined_codes([left, dict_encode([])]).used()):
             assert sorted(found.table) == sorted(set(names[part]))
             assert found.values() == names[part]
         assert left.used().in_order().table == sorted(set(names[part]))
@@ -86,7 +86,7 @@ def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> 
     assert many.encoded_keys() == columns.encoded_keys() == [encode_key(*event.key) for event in events]
     assert many.text_bytes() == sum(many.sizes()) <= sum(sizes(columns)) <= text_bytes(columns)
     assert sum(part.size for part in cut_by_size(columns, 100)) == size
-    assert sum(part.size for part in cuts(many, Options(block_events_max=5))) == size
+    assert sum(part.size for part in split_into_blocks(many, Options(block_events_max=5))) == size
     for part in parts_of(events):
         places = list(range(size))[part]
         for found in (many.take(places), joined([many.take(places), many.cut(0, 0)])):
@@ -116,13 +116,15 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
         return  # a block has the key of its first event
     made_block = encode_block(many)
     for part in parts_of(events):
-        block = OpenBlock(made_block.key, made_block.value)
+        block = Block(made_block.key, made_block.value)
         places = list(range(size))[part]
         assert list(block.take(places).events()) == events[part]
-        block = OpenBlock(made_block.key, made_block.value)
+        block = Block(made_block.key, made_block.value)
         assert list(block.some_events(places)) == events[part]
         assert block.places_of_keys([event.key for event in events[part]]) == places
-    assert len(block.containing(Sought({"step 1"}))) == sum("Step 1" in event.message for event in events)
+    assert len(block.containing(TextMatcher({"step 1"}))) == sum(
+        "Step 1" in event.message for event in events
+    )
 
 
 @few
@@ -168,7 +170,7 @@ def test_a_group_of_nothing_does_nothing() -> None:
 @few
 def test_the_times_of_few_rows_are_known(size: int) -> None:
     keys = [encode_key(time, "A", 0) for time in range(size)]
-    rows = RowTimes()
+    rows = RowTimeIndex()
     rows.learn(keys[::2])
     rows.put(keys[1::2])
     rows.put([])

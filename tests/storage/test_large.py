@@ -20,12 +20,12 @@ from tests.test_golden import as_plain
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, compression
-from yamcs_archive.storage.format.block import OpenBlock, encode_blocks
+from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX, prepare
 from yamcs_archive.storage.format.vectors import Vectors, vectors
 from yamcs_archive.storage.maintain import sealing
-from yamcs_archive.storage.maintain.sealing import Aim
-from yamcs_archive.storage.write.placement import cuts
+from yamcs_archive.storage.maintain.sealing import SealScope
+from yamcs_archive.storage.write.placement import split_into_blocks
 
 OPTIONS = Options(run_events_min=16, late_share=1, maintenance=False)
 MIB = 1 << 20
@@ -40,8 +40,8 @@ def late(n: int, message: str, **more: Any) -> Event:
     return Event(message, source="Late", generation_time=time, seq_number=n, reception_time=time, **more)
 
 
-def blocks(sim: Instance) -> list[OpenBlock]:
-    return [OpenBlock(*pair) for pair in values(sim, "blocks").items()]
+def blocks(sim: Instance) -> list[Block]:
+    return [Block(*pair) for pair in values(sim, "blocks").items()]
 
 
 def frames_are_bounded(sim: Instance) -> bool:
@@ -107,9 +107,9 @@ def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int
 def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
-        runs = list(cuts(events, Options(block_events_max=20)))
+        runs = list(split_into_blocks(events, Options(block_events_max=20)))
         made = encode_blocks(runs)
-    read_again = [event for block in made for event in OpenBlock(block.key, block.value).events.events()]
+    read_again = [event for block in made for event in Block(block.key, block.value).events.events()]
     assert read_again == list(events.events())
 
 
@@ -121,7 +121,7 @@ def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, s
     events = vectors(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
     one, other = bounded_by(bound)
     with one, other:
-        runs = list(cuts(events, Options(block_text_bytes_max=200_000)))
+        runs = list(split_into_blocks(events, Options(block_text_bytes_max=200_000)))
         assert encode_blocks(runs)
     assert [part.size for part in runs] == sizes
 
@@ -228,7 +228,7 @@ def test_late_text_counts_for_how_much_is_put_in_together(tmp_path: Path) -> Non
         def unexpected(error: Exception) -> None:
             raise error
 
-        steps = sealing.steps(store._environment, options, Aim(store._writer.head, True, unexpected))
+        steps = sealing.steps(store._environment, options, SealScope(store._writer.head, True, unexpected))
         assert max(map(len, steps)) <= 6
 
 

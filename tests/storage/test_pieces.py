@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
-    Summary,
-    Wanted,
+    BlockFilter,
+    ZoneMap,
     encode_summary,
     joined,
     pack_sources,
@@ -28,12 +28,12 @@ _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans
 
 @given(_runs, st.sampled_from([None, wanted(None, None), wanted(frozenset(["AOCS"]), None)]))
 def test_groups_change_nothing_of_what_is_found(
-    drawn: list[tuple[list[tuple[int, str]], bool]], ask: Wanted | None
+    drawn: list[tuple[list[tuple[int, str]], bool]], ask: BlockFilter | None
 ) -> None:
     at, blocks, groups = 0, [], []
     for run, closed in drawn:
         for length, source in run:
-            blocks.append(Summary(b"%03d" % at, b"%03d" % (at + length), 1, pack_sources([source]), 2, 1, 1))
+            blocks.append(ZoneMap(b"%03d" % at, b"%03d" % (at + length), 1, pack_sources([source]), 2, 1, 1))
             at += length + 2
         if closed:
             groups.append(joined(blocks[-len(run) :]))

@@ -15,7 +15,7 @@ from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import RECENT_BLOCKS_MAX
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.messages import STRETCH_MESSAGES
 from yamcs_archive.storage.read import block_cache, range_reader
 
@@ -52,7 +52,7 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
     first = page(sim, descending=True)
     opened: list[bytes] = []
 
-    class Noted(OpenBlock):
+    class Noted(Block):
         def __init__(self, key: bytes, value: bytes) -> None:
             opened.append(key)
             super().__init__(key, value)

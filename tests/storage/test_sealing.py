@@ -12,11 +12,11 @@ import pytest
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError, OutOfSpaceError
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.maintain import scheduler as maintenance_module
 from yamcs_archive.storage.maintain import sealing
-from yamcs_archive.storage.maintain.sealing import Aim
+from yamcs_archive.storage.maintain.sealing import SealScope
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -86,8 +86,7 @@ def parts(sim: Instance) -> list[int]:
     environment = sim._store._environment  # type: ignore[attr-defined]  # below every public door
     with environment.read() as transaction:
         return [
-            len(OpenBlock(key, value).parts)
-            for key, value in transaction.cursor(environment.databases["blocks"])
+            len(Block(key, value).parts) for key, value in transaction.cursor(environment.databases["blocks"])
         ]
 
 
@@ -182,11 +181,11 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
         small.append(event)
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
     assert writer.perform(lambda stored: sealing.put(step, stored))
     assert not writer.perform(lambda stored: sealing.put(step, stored))  # its rows are gone
     small.append_many(events(12, source="T"))
-    [[stale]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    [[stale]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
     small.settle()
     assert not writer.perform(lambda stored: sealing.put(stale, stored))
     whole(small)
@@ -199,10 +198,10 @@ def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, othe
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
     assert step.replaced is not None
     [value] = values(small, "blocks").values()
-    another = OpenBlock(step.replaced.key, value)
+    another = Block(step.replaced.key, value)
     another.checksums = other * CHECKSUMS_BYTES
     assert not writer.perform(lambda stored: sealing.put(step._replace(replaced=another), stored))
     assert writer.perform(lambda stored: sealing.put(step, stored))
@@ -227,7 +226,7 @@ def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, Aim(writer.head, few=True, damaged=_unexpected)))
+    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
     small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(8))
     assert entries(small)["rows"] == 1
     assert not writer.perform(lambda stored: sealing.put(step, stored))

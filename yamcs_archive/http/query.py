@@ -22,7 +22,7 @@ from yamcs_archive.event import Event, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire.columns.vectors import Many
+from yamcs_archive.wire.columns.vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.json_scalars import as_integer, as_text
@@ -76,7 +76,9 @@ class Selection(NamedTuple):
         """The place of the event behind the page, which tells of more; no iterator counts further."""
         return min(self.pos + self.limit + 1, sys.maxsize)
 
-    def batches(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Many]:
+    def batches(
+        self, instance: Instance, given_up: Callable[[], bool] | None = None
+    ) -> Iterator[EventVectors]:
         """Return all events asked for, oldest first, as they are read together; none once it is given up.
 
         Raises InvalidInputError for a bad filter, at once.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
-from yamcs_archive.wire.columns.vectors import Many
+from yamcs_archive.wire.columns.vectors import EventVectors
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -85,7 +85,7 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def encoded(batches: Iterable[Many], encode: Callable[[Many], bytes]) -> Iterator[bytes]:
+def encoded(batches: Iterable[EventVectors], encode: Callable[[EventVectors], bytes]) -> Iterator[bytes]:
     """Yield events as ``encode`` writes them, each batch as soon as it is there.
 
     >>> from yamcs_archive import Event

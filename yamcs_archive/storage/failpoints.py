@@ -58,10 +58,10 @@ COMPACT_POINTS = (
 on_point: Callable[[str], None] | None = None
 
 
-def reach(point: str) -> None:
+def failpoint(point: str) -> None:
     """Say that ``point`` is reached.
 
-    >>> reach("before-commit")
+    >>> failpoint("before-commit")
     """
     if on_point is not None:
         on_point(point)

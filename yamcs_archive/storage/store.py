@@ -47,9 +47,9 @@ from yamcs_archive.storage.read.changes import (
     renewed,
     start_cursor,
 )
-from yamcs_archive.storage.read.commit_watch import LOOK_S, Arrivals
+from yamcs_archive.storage.read.commit_watch import LOOK_S, CommitWatch
 from yamcs_archive.storage.read.event_count import Counter
-from yamcs_archive.storage.read.histogram import Stretches
+from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.metadata import (
     fill_new,
     head_commit,
@@ -99,7 +99,7 @@ class EventStore(Protocol):
     def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """Yield the same as vectors of bounded size, none of them empty; the query's limit does not count."""
 
-    def histogram(self, query: Query, pause_us: int) -> Stretches:
+    def histogram(self, query: Query, pause_us: int) -> Histogram:
         """Return the stretches of each source's events; of a query, times and sources count."""
 
     def count(self, query: Query) -> int:
@@ -172,7 +172,7 @@ class LmdbStore:
             self._openings = self._environment.openings
             self._meta = read_meta(self._environment)
             self._counter = Counter(self._environment)
-            self._arrivals = Arrivals(self._head, LOOK_S if readonly else None)
+            self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
             if not readonly:
@@ -282,7 +282,7 @@ class LmdbStore:
                     raise
                 self._environment, self._meta, self._openings = found, meta, found.openings
                 self._counter = Counter(found)
-                arrivals, self._arrivals = self._arrivals, Arrivals(self._head, LOOK_S)
+                arrivals, self._arrivals = self._arrivals, CommitWatch(self._head, LOOK_S)
                 arrivals.close()  # its waiters look, and find that their cursors are of another history
                 before.end_unless_written()
                 release(before, readonly=True)
@@ -302,11 +302,11 @@ class LmdbStore:
         environment.check_usable()
         return scan_vectors(environment, query, self._meta.horizon, self._options.read_events_max)
 
-    def histogram(self, query: Query, pause_us: int) -> Stretches:
+    def histogram(self, query: Query, pause_us: int) -> Histogram:
         """See :class:`EventStore`."""
         environment = self._here()
         environment.check_usable()
-        return Stretches(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
+        return Histogram(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def count(self, query: Query) -> int:
         """See :class:`EventStore`."""

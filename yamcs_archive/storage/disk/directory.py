@@ -32,7 +32,13 @@ from typing import cast
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, LockedError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
 from yamcs_archive.scalars import plain_text
-from yamcs_archive.storage.disk.file_system import Identity, check_same, identity_of, in_our_words, told
+from yamcs_archive.storage.disk.file_system import (
+    Identity,
+    check_same,
+    identity_of,
+    in_our_words,
+    os_errors_translated,
+)
 
 LAYOUT_VERSION = 1
 _MARKER, _LOCK = "ARCHIVE", "archive.lock"
@@ -216,7 +222,7 @@ class WriterLock:
         self._file: io.FileIO | None = None
         self._path = os.fspath(directory / _LOCK)
         wait_until_s = time.monotonic() + _RELEASE_WAIT_S
-        with told(directory):
+        with os_errors_translated(directory):
             self._identity = identity_of(directory)
             try:
                 while not self._take(directory, patient=time.monotonic() < wait_until_s):
@@ -304,7 +310,7 @@ def _file_identity(file: io.FileIO) -> Identity:
 
 def instance_names(directory: Path) -> list[str]:
     """Return the names of the instances in an archive's directory, sorted; GoneError when it is gone."""
-    with told(directory):
+    with os_errors_translated(directory):
         return sorted(
             entry.name
             for entry in directory.iterdir()
@@ -318,7 +324,7 @@ def rename_instance(directory: Path, name: str, new_name: str) -> None:
     When this raises, the instance has its old name, unless the medium refuses that too.
     """
     old, new = directory / name, directory / check_instance_name(new_name)
-    with told(directory):
+    with os_errors_translated(directory):
         if new.exists():
             raise InstanceExistsError(new_name)
         old.rename(new)
@@ -338,7 +344,7 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     """
     final = directory / check_instance_name(name)
     draft = directory / f".{name}.new"
-    with told(directory):
+    with os_errors_translated(directory):
         if final.exists():
             raise InstanceExistsError(name)
         shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
@@ -356,5 +362,5 @@ def settle_instances(directory: Path) -> None:
 
     Called before anything is acknowledged in one of them.
     """
-    with told(directory):
+    with os_errors_translated(directory):
         sync_directory(directory)

@@ -36,19 +36,19 @@ from yamcs_archive.errors import (
     LockedError,
     ReplacedError,
 )
-from yamcs_archive.storage.disk.file_system import identity_of, in_our_words, told
+from yamcs_archive.storage.disk.file_system import identity_of, in_our_words, os_errors_translated
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.disk.lmdb_open import (
     DATA,
     Opened,
+    archive_error,
     may_grow,
     no_address_space,
     open_generation,
-    translated,
 )
 from yamcs_archive.storage.disk.open_files import Place
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
-from yamcs_archive.storage.read.block_cache import RecentBlocks
+from yamcs_archive.storage.read.block_cache import BlockCache
 
 _PARTS = (1, 2, 4, 8)
 """A map grows by its own size, or by the largest of these parts of it for which there is room."""
@@ -76,7 +76,7 @@ class _Read:
         path = self._environment.path
         self._end()
         if isinstance(error, lmdb.Error):
-            raise translated(error, path) from error
+            raise archive_error(error, path) from error
 
     def _end(self) -> None:
         if self._reader.transaction is not None:
@@ -90,7 +90,7 @@ class Environment:
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
         self.readonly = readonly
-        self.recent = RecentBlocks()
+        self.recent = BlockCache()
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
         self._gate = Gate()
@@ -264,8 +264,8 @@ class Environment:
                     self._leave(reader)
                     self.lmdb.reader_check()  # slots of processes that were killed
             except lmdb.Error as error:
-                raise translated(error, self.path) from error
-        raise translated(failure, self.path) from failure
+                raise archive_error(error, self.path) from error
+        raise archive_error(failure, self.path) from failure
 
     def _leave(self, reader: Reader) -> None:
         reader.transaction = None
@@ -335,7 +335,7 @@ class Environment:
             try:
                 self.lmdb.copy(os.fspath(folder), compact=True)
             except lmdb.Error as error:
-                raise translated(error, folder) from error
+                raise archive_error(error, folder) from error
 
     def move(self, path: Path, opened: Opened) -> None:
         """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""
@@ -389,7 +389,7 @@ def acquire(
     already.
     """
     with _registry_lock:
-        with told(instance):
+        with os_errors_translated(instance):
             identity = identity_of(instance)
         found = _registry.get(identity)
         if found is not None and found.foreign:

@@ -1,6 +1,6 @@
 """The medium under an archive: its errors as ours, the identity of files, the room that is left.
 
-Knows nothing of LMDB or of what the files hold. No OSError leaves a block of :func:`told`.
+Knows nothing of LMDB or of what the files hold. No OSError leaves a block of :func:`os_errors_translated`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Identity = tuple[int, int]
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def os_errors_translated(path: Path) -> Iterator[None]:
     """Turn an OSError into an error of this package: OutOfSpaceError, GoneError or UnavailableError.
 
-    >>> with told(directory):
+    >>> with os_errors_translated(directory):
     ...     raise OSError(errno.ENOSPC, "No space left on device")
     Traceback (most recent call last):
       ...

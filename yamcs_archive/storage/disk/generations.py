@@ -22,8 +22,8 @@ from pathlib import Path
 
 from yamcs_archive.errors import NotAnArchiveError
 from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, sync_directory
-from yamcs_archive.storage.disk.file_system import Identity, identity_of, in_our_words, told
-from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.disk.file_system import Identity, identity_of, in_our_words, os_errors_translated
+from yamcs_archive.storage.failpoints import failpoint
 
 _NAME = re.compile(r"gen-([1-9][0-9]*)")
 _REMOVED = re.compile(r"\.gen-[1-9][0-9]*\.old")
@@ -54,7 +54,7 @@ class Generations:
         return self.instance / name
 
     def _is_there(self, name: str) -> bool:
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             return _NAME.fullmatch(name) is not None and (self.instance / name).is_dir()
 
     def is_current(self, file: str, identity: Identity) -> bool:
@@ -73,7 +73,7 @@ class Generations:
         if self._looked == (identity, stamp):
             return True
         name = self._name()  # after the stamp: what replaces the file in between has another one
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             folder, _ = os.path.split(file)
             here = os.path.basename(folder) == name and os.path.exists(file) and identity_of(file) == identity
         if here:
@@ -81,7 +81,7 @@ class Generations:
         return here
 
     def _name(self) -> str:
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             descriptor = os.open(self._pointer, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return os.read(descriptor, _NAME_BYTES_MAX).decode("ascii", "replace").rstrip("\n")
@@ -90,7 +90,7 @@ class Generations:
 
     def begin(self) -> Path:
         """Make an empty folder for the next generation."""
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             number = max(int(found[1]) for name in self._entries() if (found := _NAME.fullmatch(name)))
             generation = self.instance / f"gen-{number + 1}"
             generation.mkdir()
@@ -101,16 +101,16 @@ class Generations:
 
         When this raises, either one may be in use: :meth:`settle` and :meth:`current` tell which.
         """
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             draft = draft_durably(self.instance / CURRENT, generation.name + "\n")
-            reach("compact-drafted")
+            failpoint("compact-drafted")
             draft.replace(self._pointer)
-            reach("compact-renamed")
+            failpoint("compact-renamed")
             sync_directory(self.instance)
 
     def settle(self) -> None:
         """Make durable which generation is in use, after a crash or a failure may have left that open."""
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             sync_directory(self.instance)
 
     def clear(self) -> None:
@@ -119,7 +119,7 @@ class Generations:
         What cannot be removed stays; the next call tries again.
         """
         keep = self.current().name
-        with told(self.instance):
+        with os_errors_translated(self.instance):
             found = self._entries()
             others = [name for name in found if _NAME.fullmatch(name) and name != keep]
             removed = [name for name in found if _REMOVED.fullmatch(name)]

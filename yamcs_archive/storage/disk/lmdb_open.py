@@ -1,6 +1,6 @@
 """Opening the LMDB environment in a generation's folder, and telling what LMDB says in our own words.
 
-1. No LMDB exception leaves an opening; elsewhere :func:`translated` turns each into an error of this package.
+1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this package.
 2. The address space to reserve is a wish. If there is less, as under ``ulimit -v`` or beside thousands of
    other maps, half of it is tried, then half of that. A map grows when it is full.
 """
@@ -47,7 +47,7 @@ _SHORT_OF_MEMORY = os.strerror(errno.ENOMEM)
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
 
-def translated(error: lmdb.Error, path: Path) -> ArchiveError:
+def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
     """Return this package's error for one of LMDB's."""
     text = str(error)
     if isinstance(error, lmdb.DiskError | lmdb.MapFullError) or os.strerror(errno.EFBIG) in text:
@@ -91,7 +91,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
         raise NotAnArchiveError(str(path), f"it lacks a sub-database ({error})") from None
     except lmdb.Error as error:
         opened.close()
-        raise translated(error, path) from error
+        raise archive_error(error, path) from error
     except BaseException:
         opened.close()  # otherwise the process could not open it again
         raise
@@ -162,7 +162,7 @@ def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
 def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
     """Return the error for an opening that LMDB refused; for missing rights it names the file."""
     if os.strerror(errno.EACCES) not in str(error):
-        return translated(error, path)
+        return archive_error(error, path)
     data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)
     if _may(data, os.R_OK if readonly else os.R_OK | os.W_OK) and not _may(lock, os.R_OK | os.W_OK):
         return UnavailableError(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from yamcs_archive.storage.disk.file_system import check_room, check_same, identity_of, told
+from yamcs_archive.storage.disk.file_system import check_room, check_same, identity_of, os_errors_translated
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -32,7 +32,7 @@ class Place:
         self.file_identity = (0, 0)
         self.held: Callable[[], None] | None = None
         """Raises when this process has lost the writer's lock; None if it does not write."""
-        with told(instance):
+        with os_errors_translated(instance):
             self._descriptor = os.open(instance, _FOLDER)
             try:
                 status = os.fstat(self._descriptor)
@@ -43,7 +43,7 @@ class Place:
 
     def enter(self, file: str) -> None:
         """Note the file that was opened. Raises GoneError if it is gone already."""
-        with told(Path(file)):
+        with os_errors_translated(Path(file)):
             self.file_identity = identity_of(file)
         self.file = file
         self._looked_s = -1.0

@@ -27,15 +27,15 @@ from yamcs_archive.storage.format.block_encoder import (
     encode_parts,
     end_of,
 )
-from yamcs_archive.storage.format.block_part import Part
+from yamcs_archive.storage.format.block_part import BlockPart
 from yamcs_archive.storage.format.columns import Key
-from yamcs_archive.storage.format.dictionary import Coded, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.key_order import key_order, place_among
 from yamcs_archive.storage.format.keys import decode_bound, encode_key
-from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors, joined, same
-from yamcs_archive.storage.format.zone_maps import Summary, pack_sources
+from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 from yamcs_archive.storage.format.zone_maps import joined as joined_summaries
 
 _FEW = 16
@@ -45,16 +45,16 @@ _ONE_BY_ONE = 4
 """So many events are built one by one; more of them by column."""
 
 
-class Block(NamedTuple):
+class EncodedBlock(NamedTuple):
     """An encoded block: what is put under ``key``, and its summary."""
 
     key: bytes
     """The first event's key."""
     value: bytes
-    summary: Summary
+    summary: ZoneMap
 
 
-def encode_block(events: Vectors) -> Block:
+def encode_block(events: Vectors) -> EncodedBlock:
     """Return the block of events in strict key order.
 
     >>> from yamcs_archive import Event
@@ -62,23 +62,25 @@ def encode_block(events: Vectors) -> Block:
     >>> from yamcs_archive.storage.format.vectors import vectors
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
     >>> block = encode_block(vectors(prepare(events, int), commit=1))
-    >>> list(OpenBlock(block.key, block.value).events.events()) == events
+    >>> list(Block(block.key, block.value).events.events()) == events
     True
     """
     return encode_blocks([events])[0]
 
 
-def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[Block]:
+def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
     ``compared`` is as :func:`~yamcs_archive.storage.format.block_encoder.encode_parts` has it.
     """
     keys = [encode_key(*run.key(0)) for run in runs]
     values = encode_parts(runs, keys, MAIN, compared)
-    return [Block(*pair) for pair in zip(keys, values, map(_summary, runs), strict=True)]
+    return [EncodedBlock(*pair) for pair in zip(keys, values, map(_summary, runs), strict=True)]
 
 
-def encode_late(blocks: Sequence[tuple[OpenBlock, bytes, Summary]], late: Sequence[Vectors]) -> list[Block]:
+def encode_late(
+    blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[Vectors]
+) -> list[EncodedBlock]:
     """Return blocks, given with their bytes and summaries, that hold late events as well, in a second part.
 
     ``late`` has for each block all that shall stand there, in key order, between its first and last key.
@@ -88,18 +90,20 @@ def encode_late(blocks: Sequence[tuple[OpenBlock, bytes, Summary]], late: Sequen
     for (block, value, summary), part, events in zip(blocks, added, late, strict=True):
         there = summary._replace(events=block.parts[0].count)
         found.append(
-            Block(block.key, value[: end_of(value)] + part, joined_summaries([there, _summary(events)]))
+            EncodedBlock(
+                block.key, value[: end_of(value)] + part, joined_summaries([there, _summary(events)])
+            )
         )
     return found
 
 
-def read_back(block: Block, events: Vectors, part: int = 0) -> None:
+def read_back(block: EncodedBlock, events: Vectors, part: int = 0) -> None:
     """Raise RuntimeError unless a part of a new block reads back as the events that it was made of.
 
     Called before other copies of these events are deleted: what cannot be read then is lost.
     """
     try:
-        read = OpenBlock(block.key, block.value).parts[part].events
+        read = Block(block.key, block.value).parts[part].events
     except (DamagedError, IndexError) as error:
         raise RuntimeError(f"block {block.key.hex()} cannot be read back: {error}") from error
     if not same(read, events):
@@ -115,11 +119,11 @@ def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     if len(value) < HEADER.size or max(HEADER.unpack_from(value)[-2:]) > BLOCK_FRAME_BYTES_MAX:
         return True
     late = bytes(value[end:])
-    return bool(late) and Part(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
+    return bool(late) and BlockPart(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
 
 
-def _summary(events: Vectors) -> Summary:
-    return Summary(
+def _summary(events: Vectors) -> ZoneMap:
+    return ZoneMap(
         encode_key(*events.key(0)),
         encode_key(*events.key(-1)),
         events.size,
@@ -130,17 +134,17 @@ def _summary(events: Vectors) -> Summary:
     )
 
 
-def summary_of(block: OpenBlock) -> Summary:
+def summary_of(block: Block) -> ZoneMap:
     """Return the summary of a block, whose own is lost.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.format.columns import prepare
     >>> from yamcs_archive.storage.format.vectors import vectors
     >>> block = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
-    >>> summary_of(OpenBlock(block.key, block.value)) == block.summary
+    >>> summary_of(Block(block.key, block.value)) == block.summary
     True
     """
-    return Summary(
+    return ZoneMap(
         block.key,
         encode_key(*block.key_of(block.count - 1)),
         block.count,
@@ -161,7 +165,7 @@ def checksums_of(value: bytes) -> bytes:
     return value[:CHECKSUMS_BYTES] + value[end : end + CHECKSUMS_BYTES]
 
 
-class OpenBlock:
+class Block:
     """A block as it was read: its columns are decoded when they are asked for.
 
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
@@ -171,13 +175,13 @@ class OpenBlock:
         self.key = key
         self.checksums = checksums_of(value)
         end = end_of(value)
-        self.parts = [Part(key, value[:end], MAIN)]
+        self.parts = [BlockPart(key, value[:end], MAIN)]
         if end < len(value):
-            self.parts.append(Part(key, value[end:], LATE))
+            self.parts.append(BlockPart(key, value[end:], LATE))
         self.count = sum(part.count for part in self.parts)
 
     @classmethod
-    def known(cls, block: Block, events: Vectors) -> OpenBlock:
+    def known(cls, block: EncodedBlock, events: Vectors) -> Block:
         """Return the open form of a block whose events are at hand, so that they need no decoding."""
         found = cls(block.key, block.value)
         # Cut out of many, and joined with more later: what the others had must not pile up in the tables.
@@ -228,7 +232,7 @@ class OpenBlock:
         return self._merged("severities")  # type: ignore[no-any-return]  # likewise
 
     @cached_property
-    def sources(self) -> Coded:
+    def sources(self) -> DictColumn:
         """The sources that occur, and each event's place among them."""
         if len(self.parts) == 1:
             return self.parts[0].sources
@@ -274,7 +278,7 @@ class OpenBlock:
         found: list[int] = np.flatnonzero((lowest <= self.commits) & (self.commits <= greatest)).tolist()
         return found
 
-    def containing(self, sought: Sought) -> list[int]:
+    def containing(self, sought: TextMatcher) -> list[int]:
         """Return the places of the events whose messages contain what is sought, in their order."""
         found = [part.containing(sought) for part in self.parts]
         if self._order is None:

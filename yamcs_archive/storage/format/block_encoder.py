@@ -26,7 +26,7 @@ from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX
 from yamcs_archive.storage.format.compression import compare, compressed
-from yamcs_archive.storage.format.dictionary import Coded
+from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s, pack_integers
 from yamcs_archive.storage.format.messages import Packer
 from yamcs_archive.storage.format.vectors import Vectors, picked
@@ -137,7 +137,7 @@ def _largest_frame_bytes(events: Vectors) -> int:
     return max(key_frame, body_frame, texts)
 
 
-def _table_bytes(column: Coded) -> int:
+def _table_bytes(column: DictColumn) -> int:
     return sum(_text_bytes(text or "") for text in column.used().table)
 
 
@@ -163,7 +163,7 @@ def end_of(value: bytes | memoryview, at: int = 0) -> int:
     return at + HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
 
 
-def _key_frame(events: Vectors, sources: Coded) -> bytes:
+def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
     numbers = events.numbers[by_source(sources)]
     deltas = np.diff(events.times)
     _check_order(events, deltas)
@@ -191,7 +191,7 @@ def _check_order(events: Vectors, deltas: Int64s) -> None:
             raise RuntimeError(f"events {at} and {at + 1} of a block are not in the order of their keys")
 
 
-def by_source(sources: Coded) -> npt.NDArray[np.intp]:
+def by_source(sources: DictColumn) -> npt.NDArray[np.intp]:
     """Return the events source by source, in the order of their table; those of one in their order."""
     # numpy sorts small integers by radix, which is several times as fast.
     return np.argsort(sources.places.astype(np.uint16), kind="stable")
@@ -223,7 +223,7 @@ def _body_frame(events: Vectors, texts: Sequence[bytearray], stretches: Sequence
     return frame
 
 
-def _by_kind(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp] | None:
+def _by_kind(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp] | None:
     """Return the events by type and severity, else in their order; None when that is how they stand.
 
     Messages of one type and severity are alike, and zstd finds more of what they share in neighbours.
@@ -232,7 +232,7 @@ def _by_kind(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     return None if kinds is None else np.argsort(kinds, kind="stable")
 
 
-def kinds_of(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
     """Return a number for type and severity of each event; None when all have the same."""
     if len(severities) <= 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
         return None
@@ -244,13 +244,13 @@ def kinds_of(types: Coded, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any
     return kinds.astype(np.uint16) if len(types.table) * len(SEVERITIES) <= 1 << 16 else kinds
 
 
-def _pack_index(column: Coded) -> bytes:
+def _pack_index(column: DictColumn) -> bytes:
     if len(column.table) <= SMALL_TABLE_MAX:
         return column.places.astype(np.uint8).tobytes()
     return pack_integers(column.places.astype(np.int64))
 
 
-def _pack_texts(column: Coded) -> tuple[list[str | None], bytes] | None:
+def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
     """Return a column of few different texts as a table and an index; None when all are None."""
     column = column.used()
     return None if column.table == [None] else (column.table, _pack_index(column))

@@ -29,7 +29,7 @@ from yamcs_archive.storage.format.block_encoder import (
     kinds_of,
 )
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.dictionary import Coded
+from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import (
     Int64s,
     integer_at,
@@ -37,8 +37,8 @@ from yamcs_archive.storage.format.integers import (
     sum_integers,
     unpack_integers,
 )
-from yamcs_archive.storage.format.message_chunks import Stretches
-from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.message_chunks import MessageChunks
+from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors, picked
 
 _FEW = 16
@@ -58,7 +58,7 @@ def _ranks(values: npt.NDArray[Any], at: npt.NDArray[np.intp]) -> npt.NDArray[np
     return np.fromiter((_rank(values, place) for place in at.tolist()), np.intp, len(at))
 
 
-class Part:
+class BlockPart:
     """A part as it was read: its key columns and its body are decoded when they are asked for.
 
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
@@ -112,11 +112,11 @@ class Part:
             raise self.damaged(f"its columns cannot be read: {error}") from None
 
     @cached_property
-    def sources(self) -> Coded:
+    def sources(self) -> DictColumn:
         """The sources that occur, by name, and each event's place among them."""
         return self._coded(self._key_columns[2], self._key_columns[3])
 
-    def _coded(self, table: list[Any], packed: bytes) -> Coded:
+    def _coded(self, table: list[Any], packed: bytes) -> DictColumn:
         index: npt.NDArray[Any]
         if len(table) <= SMALL_TABLE_MAX:
             index = np.frombuffer(packed, np.uint8)
@@ -126,7 +126,7 @@ class Part:
             fits = int(index.max()) < len(table) and int(index.min()) >= 0
         if not fits:
             raise self.damaged("an index does not fit its table")
-        return Coded(table, index.astype(np.int32))
+        return DictColumn(table, index.astype(np.int32))
 
     @cached_property
     def numbers(self) -> Int64s:
@@ -189,7 +189,7 @@ class Part:
             return max(found, self._stretches.largest_bytes)
 
     @cached_property
-    def types(self) -> Coded:
+    def types(self) -> DictColumn:
         """Each event's type."""
         return self._texts(self._body_columns[2])
 
@@ -219,9 +219,9 @@ class Part:
             raise self.damaged(f"its messages cannot be read: {error}") from None
 
     @cached_property
-    def _stretches(self) -> Stretches:
+    def _stretches(self) -> MessageChunks:
         each, listed = self._body_columns[3:5]
-        return Stretches(self._rest[self._body_bytes :], listed, each, self.count, self._start)
+        return MessageChunks(self._rest[self._body_bytes :], listed, each, self.count, self._start)
 
     @cached_property
     def messages(self) -> list[str]:
@@ -240,7 +240,7 @@ class Part:
         with self._reading_messages():
             return self._stretches.some(places.tolist())
 
-    def containing(self, sought: Sought) -> list[int]:
+    def containing(self, sought: TextMatcher) -> list[int]:
         """Return the places of the events whose messages contain what is sought, in their order."""
         with self._reading_messages():
             found = self._stretches.containing(sought)
@@ -248,9 +248,9 @@ class Part:
             return found
         return sorted(self._order[found].tolist())
 
-    def _texts(self, stored: Any) -> Coded:
+    def _texts(self, stored: Any) -> DictColumn:
         if stored is None:
-            return Coded([None], np.zeros(self.count, np.int32))
+            return DictColumn([None], np.zeros(self.count, np.int32))
         return self._coded(*stored)
 
     def take(self, places: Sequence[int]) -> Vectors:
@@ -301,7 +301,7 @@ class Part:
         def those(column: Any) -> Any:
             return column if at is None or column is None else column[at]
 
-        def codes(column: Coded) -> Coded:
+        def codes(column: DictColumn) -> DictColumn:
             return column._replace(places=those(column.places))
 
         def values(column: list[Any] | None) -> list[Any] | None:

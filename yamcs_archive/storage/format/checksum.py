@@ -15,10 +15,10 @@ from yamcs_archive.errors import DamagedError
 CHECKSUM_BYTES = 4
 
 
-class Sealer:
+class Checksummed:
     """Adds and checks the checksum of the values of one sub-database.
 
-    >>> sealer = Sealer("rows")
+    >>> sealer = Checksummed("rows")
     >>> sealer.open(b"key", sealer.seal(b"key", b"body"))
     b'body'
     """

@@ -32,10 +32,10 @@ import msgpack
 import msgspec
 
 from yamcs_archive.errors import BadCursorError
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
-_SEALER = Sealer("commits")
+_SEALER = Checksummed("commits")
 _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Coded(NamedTuple):
+class DictColumn(NamedTuple):
     """A column of texts, or None, of which there are few different ones."""
 
     table: list[Any]
@@ -26,10 +26,10 @@ class Coded(NamedTuple):
         found: list[Any] = np.array(self.table, dtype=object)[self.places].tolist()
         return found
 
-    def used(self) -> Coded:
+    def used(self) -> DictColumn:
         """Return the same column without the table's entries that no event has.
 
-        >>> coded(["a", "b"])._replace(places=np.zeros(0, np.int32)).used().table
+        >>> dict_encode(["a", "b"])._replace(places=np.zeros(0, np.int32)).used().table
         []
         """
         if len(self.table) == 1 and len(self.places):
@@ -37,12 +37,12 @@ class Coded(NamedTuple):
         places = np.flatnonzero(np.bincount(self.places, minlength=len(self.table)))
         if len(places) == len(self.table):
             return self
-        return Coded([self.table[place] for place in places.tolist()], _mapped(self.places, places))
+        return DictColumn([self.table[place] for place in places.tolist()], _mapped(self.places, places))
 
-    def in_order(self) -> Coded:
+    def in_order(self) -> DictColumn:
         """Return the same column with a sorted table."""
         order = np.array(sorted(range(len(self.table)), key=self.table.__getitem__), np.int32)
-        return Coded([self.table[place] for place in order.tolist()], _mapped(self.places, order))
+        return DictColumn([self.table[place] for place in order.tolist()], _mapped(self.places, order))
 
 
 def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
@@ -52,20 +52,20 @@ def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArr
     return new_place[index]
 
 
-def coded(column: Sequence[Any]) -> Coded:
+def dict_encode(column: Sequence[Any]) -> DictColumn:
     """Return a column as table and index.
 
-    >>> coded(["b", None, "b"])
+    >>> dict_encode(["b", None, "b"])
     Coded(table=['b', None], places=array([0, 1, 0], dtype=int32))
     """
     if column and column[0] is None and column.count(None) == len(column):
-        return Coded([None], np.zeros(len(column), np.int32))
+        return DictColumn([None], np.zeros(len(column), np.int32))
     place = _Places()
     try:  # as bytes: in half of the time that numpy takes to fetch ints
         places = np.frombuffer(bytes(map(place.__getitem__, column)), np.uint8).astype(np.int32)
     except ValueError:  # more than 256 of them
         places = np.fromiter(map(place.__getitem__, column), np.int32, len(column))
-    return Coded(list(place), places)
+    return DictColumn(list(place), places)
 
 
 class _Places(dict[Any, int]):
@@ -76,10 +76,10 @@ class _Places(dict[Any, int]):
         return place
 
 
-def joined_codes(parts: Sequence[Coded]) -> Coded:
+def joined_codes(parts: Sequence[DictColumn]) -> DictColumn:
     """Return columns one behind the other, as one.
 
-    >>> joined_codes([coded(["a"]), coded(["b", "a"])]).values()
+    >>> joined_codes([dict_encode(["a"]), dict_encode(["b", "a"])]).values()
     ['a', 'b', 'a']
     """
     place: dict[Any, int] = {}
@@ -87,4 +87,4 @@ def joined_codes(parts: Sequence[Coded]) -> Coded:
     for part in parts:
         places = [place.setdefault(text, len(place)) for text in part.table]
         indexes.append(np.array(places, np.int32)[part.places])
-    return Coded(list(place), np.concatenate(indexes))
+    return DictColumn(list(place), np.concatenate(indexes))

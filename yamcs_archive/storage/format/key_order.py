@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.storage.format.columns import Key
-from yamcs_archive.storage.format.dictionary import Coded
+from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import decode_key, encode_keys
 
@@ -35,7 +35,7 @@ class Keys(NamedTuple):
 
     times: Int64s
     """Generation times, microseconds since 1970."""
-    sources: Coded
+    sources: DictColumn
     numbers: Int64s
 
     @property

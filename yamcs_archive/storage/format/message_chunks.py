@@ -12,19 +12,19 @@ from zlib import crc32
 
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.messages import TextMatcher
 
 _MANY = 4
 """Of a stretch from which more than one message in so many is wanted, all are built."""
 
 
-class Stretches:
+class MessageChunks:
     """The stretches of one part.
 
     >>> from yamcs_archive.storage.format.compression import compressed
     >>> [frame] = compressed([b'["a","b"]'])
-    >>> stretches = Stretches(memoryview(frame), [(len(frame), 9, True, crc32(frame))], 2, 2, start=0)
-    >>> stretches.all(), stretches.some([1]), stretches.containing(Sought({"b"}))
+    >>> stretches = MessageChunks(memoryview(frame), [(len(frame), 9, True, crc32(frame))], 2, 2, start=0)
+    >>> stretches.all(), stretches.some([1]), stretches.containing(TextMatcher({"b"}))
     (['a', 'b'], ['b'], [1])
     """
 
@@ -73,7 +73,7 @@ class Stretches:
             texts.update(self._picked(at, list(texts)))
         return [wanted[place // self._each][place % self._each] for place in places]
 
-    def containing(self, sought: Sought) -> list[int]:
+    def containing(self, sought: TextMatcher) -> list[int]:
         """Return the places of the messages that contain what is sought."""
         found: list[int] = []
         for at, (_, _, plain, _) in enumerate(self._frames):

@@ -137,10 +137,10 @@ def is_plain(stretch: bytes | bytearray) -> bool:
     return greatest < _LEAST_LEAD or not any(begin in stretch for begin in _FOLDING_TO_ASCII)
 
 
-class Sought:
+class TextMatcher:
     """Case-folded texts, all of which a message shall contain.
 
-    >>> sought = Sought({"wheel", "3"})
+    >>> sought = TextMatcher({"wheel", "3"})
     >>> [sought.may_be_in(stretch, plain=True) for stretch in (b'["Wheel 3"]', b'["wheels"]')]
     [True, False]
     >>> sought.places(["Wheels", "WHEEL 3", "3 Wheels"])

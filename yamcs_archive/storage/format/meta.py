@@ -11,13 +11,13 @@ from typing import NamedTuple
 import msgpack
 
 from yamcs_archive.errors import DamagedError, FormatVersionError
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 
 FORMAT_VERSION = 1
 """Changes with every change of what is on the medium; see ``docs/format.md``."""
 
-_SEALER = Sealer("meta")
+_SEALER = Checksummed("meta")
 
 
 class Mirrored(NamedTuple):

@@ -21,14 +21,14 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, SOURCE_DEFAULT, Event, Severity
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
 from yamcs_archive.scalars import plain_text
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Sealer("requests")
+_SEALER = Checksummed("requests")
 DIGEST_BYTES = 16
 _content = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class Kept(NamedTuple):
+class RequestRecord(NamedTuple):
     """What is kept of a request: when it was answered (microseconds since 1970), and with which events."""
 
     time: int
@@ -162,21 +162,21 @@ def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
     )
 
 
-def encode_kept(key: bytes, kept: Kept) -> tuple[bytes, bytes]:
+def encode_kept(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
-    >>> kept = Kept(5, bytes(16), (b"key",))
+    >>> kept = RequestRecord(5, bytes(16), (b"key",))
     >>> decode_kept(*encode_kept(b"user", kept)) == kept
     True
     """
     return key, _SEALER.seal(key, msgpack.packb((kept.time, kept.digest, kept.events)))
 
 
-def decode_kept(key: bytes, value: bytes) -> Kept:
+def decode_kept(key: bytes, value: bytes) -> RequestRecord:
     """Return what is kept; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _SEALER.open(key, value)
     try:
         time, content, events = msgpack.unpackb(body)
-        return Kept(time, content, tuple(events))
+        return RequestRecord(time, content, tuple(events))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None

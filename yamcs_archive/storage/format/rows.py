@@ -19,14 +19,14 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Sealer
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed
 from yamcs_archive.storage.format.columns import Columns
-from yamcs_archive.storage.format.dictionary import Coded, coded
+from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import int64s
 from yamcs_archive.storage.format.keys import decode_key, decode_keys
 from yamcs_archive.storage.format.vectors import Vectors
 
-_SEALER = Sealer("rows")
+_SEALER = Checksummed("rows")
 _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
 
 
@@ -150,7 +150,7 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
         severities = np.frombuffer(bytes([record.severity for record in records]), np.uint8)
         if severities.max(initial=0) >= len(SEVERITIES):
             raise ValueError("a severity is none")
-        sources = coded(names)
+        sources = dict_encode(names)
         extensions = [record.extensions for record in records]
         extra = [record.extra for record in records]
         return Vectors(
@@ -159,9 +159,9 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
             times + int64s([record.delay for record in records]),
             int64s([record.commit for record in records]),
             severities,
-            Coded([name.decode() for name in sources.table], sources.places),
-            coded([record.type for record in records]),
-            coded([record.created_by for record in records]),
+            DictColumn([name.decode() for name in sources.table], sources.places),
+            dict_encode([record.type for record in records]),
+            dict_encode([record.created_by for record in records]),
             [record.message for record in records],
             extensions if any(extensions) else None,
             [more or {} for more in extra] if any(extra) else None,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Sealer("sources")
+_SEALER = Checksummed("sources")
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):

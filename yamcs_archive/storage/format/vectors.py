@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX, Columns, Key
-from yamcs_archive.storage.format.dictionary import Coded, coded, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode, joined_codes
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.key_order import Keys, key_order
 
@@ -50,9 +50,9 @@ class Vectors(NamedTuple):
     """Reception times, microseconds since 1970."""
     commits: Int64s
     severities: npt.NDArray[np.uint8]
-    sources: Coded
-    types: Coded
-    users: Coded
+    sources: DictColumn
+    types: DictColumn
+    users: DictColumn
     messages: list[str]
     extensions: list[bytes] | None
     """None: no event has any."""
@@ -99,7 +99,7 @@ class Vectors(NamedTuple):
             None
             if column is None
             else column._replace(places=part(column.places))
-            if isinstance(column, Coded)
+            if isinstance(column, DictColumn)
             else part(column)
             for column in self
         )
@@ -184,13 +184,13 @@ def _same_numbers(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
     return np.array_equal(one, other)
 
 
-def _same_texts(one: Coded, other: Coded) -> bool:
+def _same_texts(one: DictColumn, other: DictColumn) -> bool:
     place = {text: at for at, text in enumerate(one.table)}
     there = np.array([place.get(text, -1) for text in other.table], np.int32)
     return len(one.places) == len(other.places) and bool((there[other.places] == one.places).all())
 
 
-def _has_long_text(column: Coded) -> bool:
+def _has_long_text(column: DictColumn) -> bool:
     return any(text is not None and len(text) > TABLE_TEXT_MAX for text in column.table)
 
 
@@ -214,9 +214,9 @@ def vectors(columns: Columns, commit: int) -> Vectors:
         int64s(columns.reception_time),
         np.full(len(columns.message), commit, np.int64),
         np.frombuffer(bytes(columns.severity), np.uint8),
-        coded(columns.source),
-        coded(columns.type),
-        coded(columns.created_by),
+        dict_encode(columns.source),
+        dict_encode(columns.type),
+        dict_encode(columns.created_by),
         columns.message,
         columns.extensions if any(columns.extensions) else None,
         columns.extra if any(columns.extra) else None,

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import Severity
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Sealer("summaries")
+_SEALER = Checksummed("summaries")
 _NAMES_MAX = 16
 _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
@@ -34,7 +34,7 @@ _SEARCHED_MAX = 256
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
 
 
-class Wanted(NamedTuple):
+class BlockFilter(NamedTuple):
     """What a query asks of a block, made once and put to every summary."""
 
     sources: frozenset[bytes] | None
@@ -54,7 +54,7 @@ class Wanted(NamedTuple):
         return 0 < len(self.searched_names) * len(there) <= _SEARCHED_BYTES_MAX
 
 
-def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wanted:
+def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
     """Return what summaries are asked for.
 
     >>> wanted(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
@@ -65,18 +65,18 @@ def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Wan
         if min_severity is None or severity >= min_severity:
             mask |= 1 << severity
     if sources is None:
-        return Wanted(None, mask)
+        return BlockFilter(None, mask)
     names = frozenset(map(str.encode, sources))
     hashes = sorted(map(crc32, names))
     few = names if len(names) <= _SEARCHED_MAX else ()
     searched = tuple(b"\0%b\0" % name for name in few), tuple(_HASH.pack(crc32(name)) for name in few)
-    return Wanted(names, mask, None, np.array(hashes, np.uint32), *searched)
+    return BlockFilter(names, mask, None, np.array(hashes, np.uint32), *searched)
 
 
-def of_commits(lowest: int, greatest: int) -> Wanted:
+def of_commits(lowest: int, greatest: int) -> BlockFilter:
     """Return what summaries are asked for by who wants what those commits stored.
 
-    >>> summary = Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
+    >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
     >>> [summary.may_have(of_commits(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
     [False, True, True, False]
     """
@@ -99,7 +99,7 @@ def pack_sources(names: Iterable[str]) -> bytes:
     return b"\0%b\0" % "\0".join(found).encode()
 
 
-class Summary(NamedTuple):
+class ZoneMap(NamedTuple):
     """The summary of a block or a group."""
 
     first: bytes
@@ -111,10 +111,10 @@ class Summary(NamedTuple):
     lowest_commit: int
     greatest_commit: int
 
-    def may_have(self, ask: Wanted) -> bool:
+    def may_have(self, ask: BlockFilter) -> bool:
         """Say whether an event that is wanted may be there.
 
-        >>> summary = Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
+        >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
         >>> summary.may_have(wanted(frozenset(["EPS"]), None)), summary.may_have(wanted(None, None))
         (False, True)
         """
@@ -127,7 +127,7 @@ class Summary(NamedTuple):
         return ask.sources is None or _may_be_from(self.sources, ask)
 
 
-def _may_be_from(sources: bytes, ask: Wanted) -> bool:
+def _may_be_from(sources: bytes, ask: BlockFilter) -> bool:
     """Return whether one of the wanted sources may be among those of a summary."""
     if sources[:1] != _HASHED:
         if ask.searches(sources):
@@ -164,18 +164,18 @@ def _joined_sources(parts: Iterable[bytes]) -> bytes:
     return _HASHED + b"".join(sorted(hashes.union(map(_hash, names))))
 
 
-def joined(summaries: Iterable[Summary]) -> Summary:
+def joined(summaries: Iterable[ZoneMap]) -> ZoneMap:
     """Return the summary of neighbouring blocks or groups together; there must be one at least.
 
-    >>> one = Summary(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
-    >>> joined([one, Summary(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
+    >>> one = ZoneMap(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
+    >>> joined([one, ZoneMap(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
     (b'a', b'd', 3, b'\\x00A\\x00B\\x00')
     """
     parts = sorted(summaries)
     severities = 0
     for part in parts:
         severities |= part.severities
-    return Summary(
+    return ZoneMap(
         parts[0].first,
         max(part.last for part in parts),
         sum(part.events for part in parts),
@@ -186,10 +186,10 @@ def joined(summaries: Iterable[Summary]) -> Summary:
     )
 
 
-def encode_summary(level: bytes, summary: Summary) -> tuple[bytes, bytes]:
+def encode_summary(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
-    >>> summary = Summary(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
+    >>> summary = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
     >>> decode_summary(*encode_summary(BLOCK_LEVEL, summary)) == summary
     True
     """
@@ -197,12 +197,12 @@ def encode_summary(level: bytes, summary: Summary) -> tuple[bytes, bytes]:
     return key, _SEALER.seal(key, msgpack.packb(summary[1:]))
 
 
-def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
+def sought_in(key: bytes, value: bytes, ask: BlockFilter | None) -> ZoneMap | None:
     """Return a summary, or None if it says that nothing wanted is there; None wants anything.
 
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
 
-    >>> summary = encode_summary(BLOCK_LEVEL, Summary(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
+    >>> summary = encode_summary(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
     >>> [sought_in(*summary, wanted(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
     [False, True]
     """
@@ -215,7 +215,7 @@ def sought_in(key: bytes, value: bytes, ask: Wanted | None) -> Summary | None:
     return found if ask is None or found.may_have(ask) else None
 
 
-def _names_any(body: bytes, ask: Wanted) -> bool:
+def _names_any(body: bytes, ask: BlockFilter) -> bool:
     # A loop, because a generator for any() costs more than all that it looks for.
     for name in ask.searched_names:
         if name in body:
@@ -226,13 +226,13 @@ def _names_any(body: bytes, ask: Wanted) -> bool:
     return False
 
 
-def decode_summary(key: bytes, value: bytes) -> Summary:
+def decode_summary(key: bytes, value: bytes) -> ZoneMap:
     """Return a summary; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     return _decoded(key, _SEALER.open(key, value))
 
 
-def _decoded(key: bytes, body: bytes) -> Summary:
+def _decoded(key: bytes, body: bytes) -> ZoneMap:
     try:
-        return Summary(key[1:], *msgpack.unpackb(body))
+        return ZoneMap(key[1:], *msgpack.unpackb(body))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX, READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, commit_number, decode_commit
-from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
 PACK_RECORDS_MIN = 32
@@ -89,10 +89,10 @@ def _records(
             begin = record.last + 1
 
 
-def put_pack(first: int, last: int, stored: Stored) -> bool:
+def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
     """Make one record of those from ``first`` to ``last``, in the writer's transaction."""
     records = stored.take_commits(first, last)
-    reach("pack-records-deleted")
+    failpoint("pack-records-deleted")
     stored.put_commits(
         CommitRecord(
             first,
@@ -101,18 +101,18 @@ def put_pack(first: int, last: int, stored: Stored) -> bool:
             _joined(sorted(run for record in records for run in record.runs), stored),
         )
     )
-    reach("pack-put")
+    failpoint("pack-put")
     return True
 
 
-def _follows(stored: Stored, before: bytes, after: bytes) -> bool:
+def _follows(stored: WriteTransaction, before: bytes, after: bytes) -> bool:
     try:
         return stored.follows(before, after)
     except DamagedError:  # two runs instead of one are as right, and only longer
         return False
 
 
-def _joined(runs: list[Run], stored: Stored) -> tuple[Run, ...]:
+def _joined(runs: list[Run], stored: WriteTransaction) -> tuple[Run, ...]:
     """Return runs in key order as few as they can be."""
     found = runs[:1]
     for run in runs[1:]:

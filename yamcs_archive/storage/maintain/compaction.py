@@ -27,18 +27,18 @@ from yamcs_archive.errors import ArchiveError, DamagedError, OutOfSpaceError
 from yamcs_archive.limits import CARRIED_BYTES_MAX, CARRIED_VALUES_MAX
 from yamcs_archive.storage.disk.directory import sync_directory
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.file_system import told
+from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.lmdb_open import (
     DATABASES,
     Opened,
+    archive_error,
     nearly_full,
     no_address_space,
     open_generation,
-    translated,
 )
-from yamcs_archive.storage.failpoints import reach
-from yamcs_archive.storage.format.block import OpenBlock
-from yamcs_archive.storage.format.checksum import Sealer
+from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
 _DATA = "data.mdb"  # LMDB's name for it
@@ -73,16 +73,16 @@ def compact(
     """
     generations = environment.generations
     generations.clear()
-    reach("compact-begun")
+    failpoint("compact-begun")
     try:
         _replace(environment, hold, go_on)
-        reach("compact-switched")
+        failpoint("compact-switched")
     except BaseException:
         with suppress(ArchiveError):  # the next opening tries again
             generations.clear()
         raise
     generations.clear()
-    reach("compact-cleared")
+    failpoint("compact-cleared")
 
 
 def _replace(
@@ -90,22 +90,22 @@ def _replace(
 ) -> None:
     path = environment.generations.begin()
     environment.copy(path)
-    reach("compact-copied")
+    failpoint("compact-copied")
     go_on()
     _sync(path)
-    reach("compact-synced")
+    failpoint("compact-synced")
     with environment.read():
         # A map as large as the one copied: what the copy holds fits in it, and most of what will follow.
         map_bytes = environment.lmdb.info()["map_size"]
     copy = open_generation(path, readonly=False, map_bytes=map_bytes)
     try:
         _check(copy, path, go_on)
-        reach("compact-checked")
+        failpoint("compact-checked")
         for _ in range(_ROUNDS_MAX):
             go_on()
             if carry(environment, copy, path) <= _FEW:
                 break
-        reach("compact-carried")
+        failpoint("compact-carried")
         hold(partial(_finish, environment, copy, path))
     except BaseException:
         copy.lmdb.close()
@@ -114,13 +114,13 @@ def _replace(
 
 def _finish(environment: Environment, copy: Opened, path: Path) -> None:
     """Take over what is left and put the copy in use, while nobody commits."""
-    reach("compact-held")
+    failpoint("compact-held")
     try:
         carry(environment, copy, path)
         _compare(environment, copy, path)
-        reach("compact-compared")
+        failpoint("compact-compared")
         environment.generations.use(path)
-        reach("compact-in-use")
+        failpoint("compact-in-use")
     except BaseException:
         copy.lmdb.close()  # at once: the environment may have to open this very generation
         raise
@@ -129,7 +129,7 @@ def _finish(environment: Environment, copy: Opened, path: Path) -> None:
 
 def _sync(path: Path) -> None:
     """Make a copy durable, with the names that lead to it."""
-    with told(path):
+    with os_errors_translated(path):
         descriptor = os.open(path / _DATA, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -143,17 +143,17 @@ def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
     """Find every checksum right, or raise DamagedError."""
     try:
         for name, database in copy.databases.items():
-            sealer = Sealer(name)
+            sealer = Checksummed(name)
             with copy.lmdb.begin() as transaction:
                 for count, (key, value) in enumerate(transaction.cursor(database)):
                     if name == "blocks":
-                        OpenBlock(key, value).check_body()
+                        Block(key, value).check_body()
                     else:
                         sealer.open(key, value)
                     if count % _CHECKED_AT_ONCE == 0:
                         go_on()
     except lmdb.Error as error:
-        raise translated(error, path) from error
+        raise archive_error(error, path) from error
 
 
 def _compare(environment: Environment, copy: Opened, path: Path) -> None:
@@ -201,7 +201,7 @@ def _changes(
                 if len(changes) >= CARRIED_VALUES_MAX or size_bytes >= CARRIED_BYTES_MAX:
                     return changes, key
     except lmdb.Error as error:
-        raise translated(error, path) from error
+        raise archive_error(error, path) from error
     return changes, None
 
 
@@ -254,7 +254,7 @@ def _apply(changes: list[Change], copy: Opened, path: Path) -> None:
         except lmdb.Error as error:
             if nearly_full(path):
                 raise OutOfSpaceError(str(path), str(error)) from error
-            raise translated(error, path) from error
+            raise archive_error(error, path) from error
 
 
 def _grow(copy: Opened, path: Path) -> None:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, OpenBlock, has_large_frames, summary_of
+from yamcs_archive.storage.format.block import Block, EncodedBlock, has_large_frames, summary_of
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, decode_summary
-from yamcs_archive.storage.maintain.sealing import Aim, Found, Plan, Step, encoded
-from yamcs_archive.storage.write.placement import cuts
+from yamcs_archive.storage.maintain.sealing import Found, Plan, SealScope, Step, encoded
+from yamcs_archive.storage.write.placement import split_into_blocks
 
 _LOOKED_AT_ONCE = 1_000
 """Blocks whose headers and summaries are looked at in one read transaction."""
@@ -33,7 +33,7 @@ class _Due(NamedTuple):
     large: bool
 
 
-def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
+def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
     """Yield the steps that write blocks anew, each alone, because it may hold very much."""
     for due in _due(environment, aim):
         with environment.read() as transaction:
@@ -41,20 +41,20 @@ def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list
         if value is None:
             continue
         try:
-            block = OpenBlock(due.key, value)
+            block = Block(due.key, value)
             summary = summary_of(block)
             if due.large:
-                plan = Plan([], Found(block, value, summary), list(cuts(block.events, options)))
+                plan = Plan([], Found(block, value, summary), list(split_into_blocks(block.events, options)))
                 made = encoded([plan], aim)
             else:
-                made = [Step([], block, [Block(due.key, value, summary)])]
+                made = [Step([], block, [EncodedBlock(due.key, value, summary)])]
         except DamagedError as error:
             aim.damaged(error)
         else:
             yield made
 
 
-def damaged_groups(environment: Environment, aim: Aim) -> list[bytes]:
+def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
     """Return the keys of the damaged groups."""
     found: list[bytes] = []
     with environment.read() as transaction:
@@ -68,7 +68,7 @@ def damaged_groups(environment: Environment, aim: Aim) -> list[bytes]:
     return found
 
 
-def _due(environment: Environment, aim: Aim) -> Iterator[_Due]:
+def _due(environment: Environment, aim: SealScope) -> Iterator[_Due]:
     behind: bytes | None = b""
     while behind is not None:
         # A transaction with buffers, within one that keeps the environment open: of a block only its headers
@@ -82,7 +82,7 @@ def _due(environment: Environment, aim: Aim) -> Iterator[_Due]:
 _LOOKED_AT = ("blocks", "summaries")
 
 
-def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: Aim) -> tuple[list[_Due], bytes | None]:
+def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: SealScope) -> tuple[list[_Due], bytes | None]:
     """Return those among the next blocks, and the key after which there may be more."""
     found: list[_Due] = []
     placed = blocks.set_range(behind + b"\0")
@@ -101,7 +101,7 @@ def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: Aim) -> tuple[list
     return found, behind
 
 
-def _has_summary(summaries: Any, key: bytes, aim: Aim) -> bool:
+def _has_summary(summaries: Any, key: bytes, aim: SealScope) -> bool:
     if not summaries.set_key(key):
         return False
     try:

@@ -28,8 +28,8 @@ from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
 from yamcs_archive.storage.maintain.compaction import Compaction, compact
 from yamcs_archive.storage.maintain.damage_log import Damage
-from yamcs_archive.storage.write.idempotency import Change, Sweep
-from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.idempotency import Change, RequestExpiry
+from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Maintenance:
         self._left = (0, 0)
         self._damage = Damage()
         self._trouble: str | None = None
-        self._requests = Sweep(environment, self._damage.meet)
+        self._requests = RequestExpiry(environment, self._damage.meet)
         self._thread: threading.Thread | None = None
         if options.maintenance:
             self._thread = threading.Thread(target=self._run, name=f"archive-sealer-{name}", daemon=True)
@@ -165,7 +165,7 @@ class Maintenance:
 
     def _seal_all(self, upto_commit: int, few: bool) -> bool:
         whole = True
-        aim = sealing.Aim(upto_commit, few, self._damage.meet)
+        aim = sealing.SealScope(upto_commit, few, self._damage.meet)
         if few and not self._renewed:
             self._renewed = whole = self._renew(aim)
         for steps in sealing.steps(self._environment, self._options, aim):
@@ -180,7 +180,7 @@ class Maintenance:
             self._damage.meet(error)
         return self._pack(upto_commit, 2 if few else commit_packing.PACK_RECORDS_MIN) and whole
 
-    def _renew(self, aim: sealing.Aim) -> bool:
+    def _renew(self, aim: sealing.SealScope) -> bool:
         """Write anew what earlier versions wrote in another way, and damaged summaries."""
         whole = True
         if groups := repair.damaged_groups(self._environment, aim):
@@ -246,12 +246,12 @@ class Maintenance:
             _log.error("sealing failed, and is tried again", exc_info=error)
 
 
-def _delete_groups(keys: list[bytes], stored: Stored) -> bool:
+def _delete_groups(keys: list[bytes], stored: WriteTransaction) -> bool:
     for key in keys:
         stored.delete_group(key)
     return True
 
 
-def _replace_requests(changes: list[Change], stored: Stored) -> bool:
+def _replace_requests(changes: list[Change], stored: WriteTransaction) -> bool:
     stored.replace_requests(changes)
     return True

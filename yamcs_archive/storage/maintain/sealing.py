@@ -33,10 +33,10 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import (
     Block,
-    OpenBlock,
+    EncodedBlock,
     encode_blocks,
     encode_late,
     read_back,
@@ -45,11 +45,11 @@ from yamcs_archive.storage.format.block import (
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, Summary, decode_summary
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_summary
 from yamcs_archive.storage.format.zone_maps import joined as joined_summaries
 from yamcs_archive.storage.read.range_reader import Pair, fetch
-from yamcs_archive.storage.write.placement import cuts, filled
-from yamcs_archive.storage.write.transaction import OverlapError, Stored
+from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
+from yamcs_archive.storage.write.transaction import OverlapError, WriteTransaction
 
 _BEYOND_ALL = b"\xff" * 9
 
@@ -62,16 +62,16 @@ class Step(NamedTuple):
     """Rows that become blocks, together with a block that is replaced."""
 
     rows: list[bytes]
-    replaced: OpenBlock | None
-    blocks: list[Block]
+    replaced: Block | None
+    blocks: list[EncodedBlock]
 
 
 class Found(NamedTuple):
     """The block that rows belong to."""
 
-    block: OpenBlock
+    block: Block
     value: bytes
-    summary: Summary
+    summary: ZoneMap
 
 
 class Plan(NamedTuple):
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     """More rows of the same stretch follow: what is planned for them depends on this step."""
 
 
-class Aim(NamedTuple):
+class SealScope(NamedTuple):
     """What shall be sealed."""
 
     upto_commit: int
@@ -96,7 +96,7 @@ class Aim(NamedTuple):
     """Told of what cannot be read, and is passed over."""
 
 
-def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list[Step]]:
+def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
     """Yield steps that seal rows, in key order, a few at a time."""
     together: list[Plan] = []
     size_bytes = 0
@@ -113,7 +113,7 @@ def steps(environment: Environment, options: Options, aim: Aim) -> Iterator[list
         yield made
 
 
-def encoded(plans: list[Plan], aim: Aim) -> list[Step]:
+def encoded(plans: list[Plan], aim: SealScope) -> list[Step]:
     """Return the steps of some plans, without those whose blocks cannot be read back."""
     try:
         return _made(plans)
@@ -142,7 +142,7 @@ def _made(plans: list[Plan]) -> list[Step]:
     return steps
 
 
-def _blocks(runs: list[Vectors]) -> Iterator[Block]:
+def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
     """Yield the block of each run, read back; a few at a time, because one cut anew may hold very much."""
     together: list[Vectors] = []
     size_bytes = 0
@@ -157,7 +157,7 @@ def _blocks(runs: list[Vectors]) -> Iterator[Block]:
             size_bytes += run.text_bytes()
 
 
-def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Plan]:
+def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterator[Plan]:
     lower = b""
     while lower < _BEYOND_ALL:
         with environment.read() as transaction:
@@ -179,7 +179,7 @@ def _plans(environment: Environment, options: Options, aim: Aim) -> Iterator[Pla
             yield plan._replace(more=more)
 
 
-def _summary(pair: Pair | None, value: bytes | None, aim: Aim) -> Summary | None:
+def _summary(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap | None:
     """Return the summary of a block, if there is any; made from the block if it is damaged."""
     if pair is None:
         return None
@@ -188,14 +188,14 @@ def _summary(pair: Pair | None, value: bytes | None, aim: Aim) -> Summary | None
     except DamagedError as error:
         aim.damaged(error)
         try:
-            return None if value is None else summary_of(OpenBlock(pair[0][len(BLOCK_LEVEL) :], value))
+            return None if value is None else summary_of(Block(pair[0][len(BLOCK_LEVEL) :], value))
         except DamagedError as other:
             aim.damaged(other)
             return None
 
 
 def _of_stretch(
-    pairs: list[Pair], summary: Summary | None, value: bytes | None, options: Options, aim: Aim
+    pairs: list[Pair], summary: ZoneMap | None, value: bytes | None, options: Options, aim: SealScope
 ) -> list[Plan]:
     """Return the plans for rows that all belong to one block, or to none; damage is passed over."""
     if summary is None:
@@ -203,7 +203,7 @@ def _of_stretch(
     try:
         if value is None:
             raise DamagedError(f"blocks {summary.first.hex()}", "there is a summary of it but no block")
-        found = Found(OpenBlock(summary.first, value), value, summary)
+        found = Found(Block(summary.first, value), value, summary)
         found.block.check_body()
         return list(_stretch(pairs, found, options, aim))
     except DamagedError as error:
@@ -224,7 +224,7 @@ def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None,
     return (summaries.item() if placed else None), following
 
 
-def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
+def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
     """Yield the plans for rows that all belong to one block, or to none."""
     if found is None:
         yield from _plan(pairs, None, options, aim)
@@ -243,13 +243,13 @@ def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: Aim)
     yield from _plan(pairs[inside:], None, options, aim)
 
 
-def _has_room(block: OpenBlock, options: Options) -> bool:
-    return block.count < filled(options.block_events_max) and block.events.text_bytes() < filled(
+def _has_room(block: Block, options: Options) -> bool:
+    return block.count < well_filled(options.block_events_max) and block.events.text_bytes() < well_filled(
         options.block_text_bytes_max
     )
 
 
-def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) -> Iterator[Plan]:
+def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
     """Yield the plan that makes blocks of rows and of all that is in a block, if there is something to do."""
     keys, events = _due(pairs, aim)
     if events is not None:
@@ -259,10 +259,10 @@ def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: Aim) ->
 def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
     if found is not None:
         events = joined([found.block.events, events]).in_key_order()
-    return Plan(keys, found, list(cuts(events, options)))
+    return Plan(keys, found, list(split_into_blocks(events, options)))
 
 
-def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: Aim) -> Iterator[Plan]:
+def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope) -> Iterator[Plan]:
     """Yield the plan that stores rows beside a block's own events, if there are any.
 
     If these would have more text than a block, all is cut anew instead: a part is never cut.
@@ -278,7 +278,7 @@ def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: Aim) -> I
         yield Plan(keys, found, [], late)
 
 
-def _due(pairs: list[Pair], aim: Aim) -> tuple[list[bytes], Vectors | None]:
+def _due(pairs: list[Pair], aim: SealScope) -> tuple[list[bytes], Vectors | None]:
     """Return the keys and the events of the rows that are due, or None where there are none."""
     if not pairs:
         return [], None
@@ -296,7 +296,7 @@ def _due(pairs: list[Pair], aim: Aim) -> tuple[list[bytes], Vectors | None]:
     return list(map(_key, pairs)), events if due else None
 
 
-def _is_sound(pair: Pair, aim: Aim) -> bool:
+def _is_sound(pair: Pair, aim: SealScope) -> bool:
     try:
         decode_row(*pair)
     except DamagedError as error:
@@ -309,32 +309,32 @@ def _key(pair: Pair) -> bytes:
     return pair[0]
 
 
-def put_all(steps: list[Step], stored: Stored) -> bool:
+def put_all(steps: list[Step], stored: WriteTransaction) -> bool:
     """Put steps in; False when one of them no longer fits, and nothing may be kept."""
     return all(put(step, stored) for step in steps)
 
 
-def put(step: Step, stored: Stored) -> bool:
+def put(step: Step, stored: WriteTransaction) -> bool:
     """Put a step in, in the writer's transaction; False when it no longer fits, and nothing may be kept."""
-    reach("seal-begun")
+    failpoint("seal-begun")
     if step.replaced is not None:
         if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
             return False
         stored.delete_block(step.replaced.key)
-        reach("seal-block-deleted")
+        failpoint("seal-block-deleted")
     if not stored.delete_rows(step.rows):
         return False
-    reach("seal-rows-deleted")
+    failpoint("seal-rows-deleted")
     try:
         for block in step.blocks:
             stored.put_block(block)
     except OverlapError:
         return False
-    reach("seal-blocks-put")
+    failpoint("seal-blocks-put")
     return True
 
 
-def close_groups(stored: Stored) -> bool:
+def close_groups(stored: WriteTransaction) -> bool:
     """Close the next group of blocks that is full; False when there is none.
 
     A group is closed when twice its number of blocks stand behind the last closed one, so that the
@@ -344,7 +344,7 @@ def close_groups(stored: Stored) -> bool:
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
     group = joined_summaries(found[:GROUP_BLOCKS_MAX])
-    reach("group-joined")
+    failpoint("group-joined")
     stored.put_group(group)
-    reach("group-put")
+    failpoint("group-put")
     return True

@@ -11,10 +11,10 @@ from collections import OrderedDict
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import RECENT_BLOCKS_MAX
-from yamcs_archive.storage.format.block import OpenBlock, checksums_of
+from yamcs_archive.storage.format.block import Block, checksums_of
 
 
-class RecentBlocks:
+class BlockCache:
     """Open blocks by key, the one used last at the end. For any thread.
 
     >>> from yamcs_archive import Event
@@ -22,16 +22,16 @@ class RecentBlocks:
     >>> from yamcs_archive.storage.format.columns import prepare
     >>> from yamcs_archive.storage.format.vectors import vectors
     >>> made = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
-    >>> recent = RecentBlocks()
+    >>> recent = BlockCache()
     >>> recent.open(made.key, made.value) is recent.open(made.key, made.value)
     True
     """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
+        self._blocks: OrderedDict[bytes, Block] = OrderedDict()
 
-    def open(self, key: bytes, value: bytes) -> OpenBlock:
+    def open(self, key: bytes, value: bytes) -> Block:
         """Return the block with that key and those bytes. Raises DamagedError."""
         with self._guard:
             known = self._blocks.get(key)
@@ -48,7 +48,7 @@ class RecentBlocks:
                     self._blocks.pop(key, None)
             else:
                 return known
-        opened = OpenBlock(key, value)
+        opened = Block(key, value)
         with self._guard:
             self._blocks[key] = opened
             self._blocks.move_to_end(key)

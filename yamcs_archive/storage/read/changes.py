@@ -33,7 +33,7 @@ from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import of_commits
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
-from yamcs_archive.storage.read.range_reader import Reader
+from yamcs_archive.storage.read.range_reader import RangeReader
 
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
@@ -185,14 +185,14 @@ class _Commit(NamedTuple):
 def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max: int) -> Iterator[_Commit]:
     """Yield the commits from the one on that a cursor stands in."""
     number = max(after.commit, 1)
-    reader = Reader(environment, batch_events_max)
+    reader = RangeReader(environment, batch_events_max)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
     while (record := _record(environment, number)) is not None:
         yield from _commits_of(reader, record, number, horizon)
         number = record.last + 1
 
 
-def _commits_of(reader: Reader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
+def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
     """Yield the commits of a record from ``number`` on, each with its events in key order."""
     if record.first == record.last:
         # A commit of its own may be large: its events are read as they are asked for.
@@ -216,7 +216,7 @@ def _commits_of(reader: Reader, record: CommitRecord, number: int, horizon: byte
 
 
 def _of_first_commits(
-    reader: Reader, record: CommitRecord, lowest: int, horizon: bytes
+    reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
     """Return the events of the commits from ``lowest`` on, and the last one that memory allows, by commit.
 
@@ -243,7 +243,7 @@ def _of_first_commits(
 
 
 def _in_run(
-    reader: Reader, run: Run, horizon: bytes, lowest: int, greatest: int
+    reader: RangeReader, run: Run, horizon: bytes, lowest: int, greatest: int
 ) -> Iterator[tuple[int, Event]]:
     """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
     ask = of_commits(lowest, greatest)

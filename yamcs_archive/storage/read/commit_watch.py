@@ -33,7 +33,7 @@ class _Wait(NamedTuple):
     """By :func:`time.monotonic`; None is for ever."""
 
 
-class Arrivals:
+class CommitWatch:
     """Those who wait for a commit behind one that they know. ``head`` tells the number of the newest."""
 
     def __init__(self, head: Callable[[], int], look_s: float | None = None) -> None:

@@ -16,16 +16,16 @@ import numpy as np
 
 from yamcs_archive.event import Stretch
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.dictionary import Coded, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.zone_maps import wanted
 from yamcs_archive.storage.read.query import Query, names_among
-from yamcs_archive.storage.read.range_reader import Piece, Reader
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
 
-class Stretches(Iterator[Stretch]):
+class Histogram(Iterator[Stretch]):
     """The stretches of the events that a query wants; times, sources and horizon count, nothing else."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Stretches(Iterator[Stretch]):
     ) -> None:
         lower, upper = query.bounds(horizon)
         ask = None if query.sources is None else wanted(query.sources, None)
-        self._pieces = Reader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
+        self._pieces = RangeReader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
         self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""
@@ -62,7 +62,7 @@ class Stretches(Iterator[Stretch]):
         left = [stretch.start for stretch in (*self._ended, *self._open.values())]
         return min(left, default=self._reached)
 
-    def _see(self, piece: Piece) -> None:
+    def _see(self, piece: Slice) -> None:
         """Take in the events of the next piece; what ended before its last one is ended for certain."""
         if self._names is not None:
             piece = piece._replace(rows=of_sources(piece.rows, self._names))
@@ -94,7 +94,7 @@ def _place(stretch: Stretch) -> tuple[int, str]:
     return stretch.stop, stretch.source
 
 
-def _begun(piece: Piece, sources: frozenset[str] | None, pause_us: int) -> list[Stretch]:
+def _begun(piece: Slice, sources: frozenset[str] | None, pause_us: int) -> list[Stretch]:
     """Return the stretches of a piece, source by source, those of a source in order; computed together."""
     parts = list(_keys_of(piece))
     if not parts:
@@ -115,11 +115,11 @@ def _begun(piece: Piece, sources: frozenset[str] | None, pause_us: int) -> list[
     return list(map(Stretch, named, *columns))
 
 
-def _keys_of(piece: Piece) -> Iterator[tuple[Int64s, Coded]]:
+def _keys_of(piece: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
     if piece.rows:
         rows = decode_rows(piece.rows)
         yield rows.times, rows.sources
     block = piece.block
     if block is not None:
         start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
-        yield block.times[start:stop], Coded(block.sources.table, block.sources.places[start:stop])
+        yield block.times[start:stop], DictColumn(block.sources.table, block.sources.places[start:stop])

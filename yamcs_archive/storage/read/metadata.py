@@ -10,7 +10,7 @@ import msgpack
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.lmdb_open import translated
+from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.format.commits import CommitRecord, commit_number, decode_commit
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import decode_row
@@ -36,7 +36,7 @@ def fill_new(environment: Environment, meta: Meta) -> None:
             for key, value in encode_meta(meta):
                 transaction.put(key, value)
     except lmdb.Error as error:
-        raise translated(error, environment.path) from error
+        raise archive_error(error, environment.path) from error
 
 
 def read_meta(environment: Environment) -> Meta:

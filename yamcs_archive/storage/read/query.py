@@ -18,13 +18,13 @@ from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.keys import encode_key, of_sources, time_bound
-from yamcs_archive.storage.format.messages import Sought
+from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
 from yamcs_archive.storage.format.zone_maps import wanted
-from yamcs_archive.storage.read.range_reader import Pair, Piece, Reader
+from yamcs_archive.storage.read.range_reader import Pair, RangeReader, Slice
 
 _FEW = 4
 """So many sources are looked for in a block's table, so many codes in a column; of more, all are."""
@@ -72,10 +72,10 @@ class Query(NamedTuple):
         return None if self.sources is None else frozenset(name.encode() for name in self.sources)
 
     @property
-    def sought(self) -> Sought | None:
+    def sought(self) -> TextMatcher | None:
         """What the message must contain, if anything."""
         texts = self.texts if self.text is None else {*self.texts, self.text}
-        return Sought(texts) if texts else None
+        return TextMatcher(texts) if texts else None
 
     @property
     def wants_every(self) -> bool:
@@ -154,7 +154,7 @@ def count(environment: Environment, query: Query, horizon: int | None, rows_max:
     return found
 
 
-def _vectors_of(piece: Piece, places: Sequence[int], query: Query) -> Vectors | None:
+def _vectors_of(piece: Slice, places: Sequence[int], query: Query) -> Vectors | None:
     """Return the events of the block's places and those of the rows, in key order; None for none."""
     found = []
     if piece.block is not None and places:
@@ -174,13 +174,13 @@ def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
 
 def _pieces(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
-) -> Iterator[tuple[Piece, Sequence[int]]]:
+) -> Iterator[tuple[Slice, Sequence[int]]]:
     """Yield the pieces, each with the places of what is wanted of its block."""
     lower, upper = query.bounds(horizon)
     ask = None
     if query.sources is not None or query.min_severity is not None:
         ask = wanted(query.sources, query.min_severity)
-    reader = Reader(environment, rows_max, query.given_up, keeps=query.limit is not None)
+    reader = RangeReader(environment, rows_max, query.given_up, keeps=query.limit is not None)
     pieces = reader.pieces(lower, upper, descending=query.descending, ask=ask)
     sought, names = query.sought, query.names
     for piece in pieces:
@@ -191,7 +191,7 @@ def _pieces(
         yield piece, places
 
 
-def _rows_of(piece: Piece, query: Query) -> list[Event]:
+def _rows_of(piece: Slice, query: Query) -> list[Event]:
     """Return what is wanted of a piece's rows."""
     pairs = piece.rows
     if len(pairs) >= _TOGETHER_MIN:
@@ -212,7 +212,7 @@ def _row_vectors(pairs: Sequence[Pair], query: Query) -> Vectors:
     return found if query.matches is None else _matching(found, query.matches)
 
 
-def _merged(piece: Piece, places: Sequence[int], query: Query) -> Iterable[Event]:
+def _merged(piece: Slice, places: Sequence[int], query: Query) -> Iterable[Event]:
     """Return the events of the block's places and those of the rows, in the order that is wanted."""
     rows = _rows_of(piece, query)
     if piece.block is None or not places:
@@ -225,7 +225,7 @@ def _key(event: Event) -> EventKey:
     return event.key
 
 
-def places_of(piece: Piece, query: Query, sought: Sought | None) -> Sequence[int]:
+def places_of(piece: Slice, query: Query, sought: TextMatcher | None) -> Sequence[int]:
     """Return the places of what is wanted of a piece's block."""
     block = piece.block
     if block is None:
@@ -248,14 +248,14 @@ def places_of(piece: Piece, query: Query, sought: Sought | None) -> Sequence[int
     return places
 
 
-def _within(block: OpenBlock, piece: Piece) -> range:
+def _within(block: Block, piece: Slice) -> range:
     """Return the places of a piece's block that lie within the piece."""
     if piece.whole:  # known without its times
         return range(block.count)
     return range(block.place_of_bound(piece.lower), block.place_of_bound(piece.upper))
 
 
-def _of_keys(block: OpenBlock, within: range, query: Query) -> list[int]:
+def _of_keys(block: Block, within: range, query: Query) -> list[int]:
     """Return the places at which a block's key columns are as a query wants them."""
     cut = slice(within.start, within.stop)
     holds: Any = True
@@ -298,7 +298,7 @@ def _one_of(codes: npt.NDArray[Any], wanted: Sequence[int], count: int) -> npt.N
     return holds
 
 
-def block_events(block: OpenBlock, places: Sequence[int], query: Query) -> Iterator[Event]:
+def block_events(block: Block, places: Sequence[int], query: Query) -> Iterator[Event]:
     """Yield the events at some places of a block, in the query's order, built one by one."""
     if query.limit is not None and query.matches is None:
         places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
@@ -311,5 +311,5 @@ def get(environment: Environment, key: EventKey, horizon: int | None) -> Event |
     encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    [piece] = Reader(environment, 2, keeps=True).pieces(encoded, encoded + b"\0")
+    [piece] = RangeReader(environment, 2, keeps=True).pieces(encoded, encoded + b"\0")
     return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)

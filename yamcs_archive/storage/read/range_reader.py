@@ -20,12 +20,12 @@ import lmdb
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import OpenBlock, checksums_of, summary_of
+from yamcs_archive.storage.format.block import Block, checksums_of, summary_of
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
-    Summary,
-    Wanted,
+    BlockFilter,
+    ZoneMap,
     decode_summary,
     sought_in,
 )
@@ -41,19 +41,19 @@ _BEYOND_ALL = b"\xff" * 9
 Pair = tuple[bytes, bytes]
 
 
-class Piece(NamedTuple):
+class Slice(NamedTuple):
     """What is stored with ``lower <= key < upper``; the block's events may reach beyond on either side."""
 
     lower: bytes
     upper: bytes
     rows: list[Pair]
     """In the direction of the scan."""
-    block: OpenBlock | None
+    block: Block | None
     whole: bool
     """True: all events of the block are within."""
 
 
-class Reader:
+class RangeReader:
     """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
 
     ``given_up`` is asked before each piece: once it says True there are no more. ``keeps``: decoded blocks
@@ -68,15 +68,15 @@ class Reader:
         *,
         keeps: bool = False,
     ) -> None:
-        self._open = environment.recent.open if keeps else OpenBlock
+        self._open = environment.recent.open if keeps else Block
         self._environment = environment
         self._rows_max = rows_max
         self._given_up = given_up
-        self._kept: OpenBlock | None = None
+        self._kept: Block | None = None
 
     def pieces(
-        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: Wanted | None = None
-    ) -> Iterator[Piece]:
+        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: BlockFilter | None = None
+    ) -> Iterator[Slice]:
         """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
         rows = min(_FIRST_ROWS, self._rows_max)
         while lower < upper and not (self._given_up is not None and self._given_up()):
@@ -89,8 +89,8 @@ class Reader:
             rows = min(2 * rows, self._rows_max)
 
     def _piece(
-        self, lower: bytes, upper: bytes, descending: bool, ask: Wanted | None, rows_max: int
-    ) -> Piece:
+        self, lower: bytes, upper: bytes, descending: bool, ask: BlockFilter | None, rows_max: int
+    ) -> Slice:
         with self._environment.read() as transaction:
             databases = self._environment.databases
             summaries = transaction.cursor(databases["summaries"])
@@ -119,7 +119,7 @@ class Reader:
             if block is None or block.key != summary.first or block.checksums != checksums_of(value):
                 block = self._kept = self._open(summary.first, value)
         whole = summary is not None and lower <= summary.first and summary.last < upper
-        return Piece(lower, upper, pairs, block, whole)
+        return Slice(lower, upper, pairs, block, whole)
 
 
 Blocks = Callable[[bytes], bytes | None]
@@ -127,8 +127,8 @@ Blocks = Callable[[bytes], bytes | None]
 
 
 def _first_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
-) -> Summary | None:
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
+) -> ZoneMap | None:
     """Return the first block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.set_range(BLOCK_LEVEL + lower)
     if not placed or cursor.key() != BLOCK_LEVEL + lower:
@@ -166,8 +166,8 @@ def _first_block(
 
 
 def _last_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: Wanted | None, blocks: Blocks
-) -> Summary | None:
+    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
+) -> ZoneMap | None:
     """Return the last block that may hold something wanted with ``lower <= key < upper``."""
     placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
     begin = _BEYOND_ALL
@@ -194,19 +194,19 @@ def _last_block(
     return None
 
 
-def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> Summary:
+def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> ZoneMap:
     """Return a summary that is damaged, made anew from its block; raise ``error`` if that is damaged too."""
     first = key[len(BLOCK_LEVEL) :]
     value = blocks(first)
     if value is None:
         raise error
     try:
-        return summary_of(OpenBlock(first, value))
+        return summary_of(Block(first, value))
     except DamagedError:
         raise error from None
 
 
-def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[Summary | None, bytes, bytes]:
+def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[ZoneMap | None, bytes, bytes]:
     """Return the closed group that holds the block of that first key, or None; moves the cursor.
 
     And the least first key of which the same is true, and the first beyond: the newest blocks, hundreds of

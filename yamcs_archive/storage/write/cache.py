@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from yamcs_archive.storage.format.block import OpenBlock
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import TIME_BYTES, decode_times
@@ -26,11 +26,11 @@ _ROWS_PUT_MAX = 1_000
 """Times so often that rows may be put between two looks at their times; beyond it those are forgotten."""
 
 
-class RowTimes:
+class RowTimeIndex:
     """The generation times of all rows, if they are known, and perhaps some of rows that are gone.
 
     >>> from yamcs_archive.storage.format.keys import encode_key
-    >>> rows = RowTimes()
+    >>> rows = RowTimeIndex()
     >>> rows.learn([encode_key(time, "A", 0) for time in (1, 5)])
     >>> rows.put([encode_key(3, "A", 0)])
     >>> rows.may_have(np.array([2, 3, 9]))
@@ -78,25 +78,25 @@ class RowTimes:
         return found
 
 
-class Kept:
+class WriterCache:
     """Decoded blocks by key, the most recently used ones; times of blocks and of rows."""
 
     def __init__(self) -> None:
-        self._blocks: OrderedDict[bytes, OpenBlock] = OrderedDict()
+        self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._times: dict[bytes, Int64s] = {}
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
-        self.rows = RowTimes()
+        self.rows = RowTimeIndex()
         self.greatest: Key | None = None
         """The greatest stored key, if it is known: beyond it nothing need be looked up."""
 
-    def get(self, key: bytes) -> OpenBlock | None:
+    def get(self, key: bytes) -> Block | None:
         """Return the block if it is kept."""
         found = self._blocks.get(key)
         if found is not None:
             self._blocks.move_to_end(key)
         return found
 
-    def keep(self, block: OpenBlock) -> None:
+    def keep(self, block: Block) -> None:
         """Keep a block, and let the one go that was not used for longest."""
         self._blocks[block.key] = block
         if len(self._blocks) > _BLOCKS_KEPT_MAX:

@@ -20,19 +20,19 @@ from yamcs_archive.errors import ArchiveError, ConflictError, OutcomeUnknownErro
 from yamcs_archive.event import Event
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.lmdb_open import nearly_full, translated
-from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
+from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.columns import Columns
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.accounts import account
-from yamcs_archive.storage.write.cache import Kept
-from yamcs_archive.storage.write.idempotency import Pair, Replays
+from yamcs_archive.storage.write.cache import WriterCache
+from yamcs_archive.storage.write.idempotency import IdempotencyKeys, Pair
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide
-from yamcs_archive.storage.write.placement import place
+from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.submissions import Submission
-from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states kept in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read
@@ -62,7 +62,7 @@ class Committer:
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
-        self._kept = Kept()
+        self._kept = WriterCache()
         self._load()
 
     @property
@@ -116,9 +116,9 @@ class Committer:
                     raise HandOver from None
                 self._environment.grow()
             except lmdb.Error as error:
-                raise translated(error, self._environment.path) from error
+                raise archive_error(error, self._environment.path) from error
 
-    def run(self, run: Callable[[Stored], bool]) -> bool:
+    def run(self, run: Callable[[WriteTransaction], bool]) -> bool:
         """Run something in a transaction; nothing is kept when it returns False or raises.
 
         It may put events in another form, but store none, so that the head and the source states hold.
@@ -127,11 +127,11 @@ class Committer:
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
-                kept = run(Stored(self._environment, transaction, self._kept))
+                kept = run(WriteTransaction(self._environment, transaction, self._kept))
                 if kept:
-                    reach("task-before-commit")
+                    failpoint("task-before-commit")
                     transaction.commit()
-                    reach("task-after-commit")
+                    failpoint("task-after-commit")
                 else:
                     self._kept.forget()
                 return kept
@@ -202,7 +202,7 @@ class Committer:
         databases, number = self._environment.databases, self._head + 1
         transaction = self._environment.lmdb.begin(write=True)
         try:
-            stored = Stored(self._environment, transaction, self._kept)
+            stored = WriteTransaction(self._environment, transaction, self._kept)
             changed: dict[str, SourceState] = {}
 
             state = partial(self._state, transaction, changed)
@@ -212,13 +212,15 @@ class Committer:
 
             kept: list[Pair] = []
             if any(submission.asked is not None for submission in submissions):
-                replays = Replays(transaction, databases["requests"], stored, self._horizon, self._options)
+                replays = IdempotencyKeys(
+                    transaction, databases["requests"], stored, self._horizon, self._options
+                )
                 group, kept = replays.decided(
                     [(submission.columns, submission.asked) for submission in submissions], decided
                 )
             else:
                 group = decided([submission.columns for submission in submissions])
-            reach("outcomes-known")
+            failpoint("outcomes-known")
             for source in account(group, state, changed):
                 self._unsaved.add(source)
             if not group.stretches and not kept and submissions and len(self._unsaved) <= _SOURCES_CACHED_MAX:
@@ -233,10 +235,10 @@ class Committer:
             transaction.cursor(databases["sources"]).putmulti(pairs)
             if kept:
                 transaction.cursor(databases["requests"]).putmulti(kept)
-            reach("before-commit")
+            failpoint("before-commit")
             try:
                 transaction.commit()
-                reach("after-commit")
+                failpoint("after-commit")
                 self._environment.place.look()
                 self._note(group, number, changed)
             except Exception as error:
@@ -265,8 +267,8 @@ class Committer:
             ahead = self._unsaved & self._sources.keys()
             self._sources = {source: self._sources[source] for source in ahead}
 
-    def _put(self, stored: Stored, group: Group, number: int) -> None:
-        place(group, stored, number, self._options)
+    def _put(self, stored: WriteTransaction, group: Group, number: int) -> None:
+        write_events(group, stored, number, self._options)
         stored_at, events = self._options.clock(), group.events.size
         stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
 
@@ -274,7 +276,7 @@ class Committer:
         databases, head = self._environment.databases, self._head
         transaction = self._environment.lmdb.begin(write=True)
         try:
-            stored = Stored(self._environment, transaction, self._kept)
+            stored = WriteTransaction(self._environment, transaction, self._kept)
             changed: dict[str, SourceState] = {}
             state = partial(self._state, transaction, changed)
             for time_us, columns in commits:
@@ -283,21 +285,21 @@ class Committer:
                 account(group, state, changed)
                 if group.stretches:
                     head += 1
-                    place(group, stored, head, self._options)
+                    write_events(group, stored, head, self._options)
                     stored.put_commits(CommitRecord(head, (time_us,), (group.events.size,), group.runs))
                     self._kept.met(group.events.key(-1))
             transaction.cursor(databases["sources"]).putmulti(
                 [encode_source(source, known) for source, known in changed.items()]
             )
             transaction.put(*noted, db=databases["meta"])
-            reach("before-commit")
+            failpoint("before-commit")
             transaction.commit()
         except BaseException:
             self._kept.forget()
             raise
         finally:
             transaction.abort()  # does nothing after a commit
-        reach("after-commit")
+        failpoint("after-commit")
         self._environment.place.look()
         self._head = head
         self._unsaved.difference_update(changed)

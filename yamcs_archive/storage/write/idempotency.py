@@ -32,7 +32,7 @@ from yamcs_archive.storage.format.keys import decode_key, encode_key
 from yamcs_archive.storage.format.requests import (
     DIGEST_BYTES,
     Asked,
-    Kept,
+    RequestRecord,
     decode_kept,
     encode_kept,
     is_digest_of,
@@ -48,7 +48,7 @@ _SWEEP_US = 600_000_000
 """A sweep that has seen every id begins anew after 10 minutes."""
 
 
-class Replays:
+class IdempotencyKeys:
     """The ids of one group's submissions, within the transaction that commits it."""
 
     def __init__(
@@ -132,7 +132,10 @@ class Replays:
         refused = {*outcome.conflicts.positions, *outcome.expired}
         return [
             encode_kept(
-                key, Kept(self._now, digest[:DIGEST_BYTES], (encode_key(*outcome.columns.key(position)),))
+                key,
+                RequestRecord(
+                    self._now, digest[:DIGEST_BYTES], (encode_key(*outcome.columns.key(position)),)
+                ),
             )
             for position, (key, digest) in enumerate(zip(*asked, strict=True))
             if position not in refused and key not in self._known
@@ -147,7 +150,7 @@ def _with(columns: Columns, events: dict[int, Event]) -> Columns:
     return Columns(*parts)
 
 
-class Sweep:
+class RequestExpiry:
     """Finds ids that are a day old, looking at a bounded number of them at a time."""
 
     def __init__(self, environment: Environment, damaged: Callable[[DamagedError], None]) -> None:

@@ -35,7 +35,7 @@ class Existing(Protocol):
         """Return the events stored under ``keys``, which come in order."""
 
 
-class Stretch(NamedTuple):
+class NewRun(NamedTuple):
     """New events that a commit's record names by their first and last key."""
 
     start: int
@@ -44,7 +44,7 @@ class Stretch(NamedTuple):
     """True: nothing was stored between its keys before. False: nobody looked."""
 
 
-class Finding:
+class KeyLookup:
     """Finds which events, given by their keys in order, are new, and the stretches that they make.
 
     One look-up finds the next stored key, so that all keys below it are new at once: a group beyond the
@@ -66,9 +66,9 @@ class Finding:
         self._repeated = [at + 1 for at in alike if keys.key(at) == keys.key(at + 1)]
         self._new: list[range] = []
         self._new_count = 0
-        self._stretches: list[Stretch] = []
+        self._stretches: list[NewRun] = []
 
-    def run(self) -> tuple[Places, list[Stretch]]:
+    def run(self) -> tuple[Places, list[NewRun]]:
         """Return the places of the new events, and the stretches that they make in their own order."""
         index = looked = 0
         while index < self._keys.size:
@@ -111,7 +111,7 @@ class Finding:
             self._refuse_held(held)
         self._add(range(index, stop))
         if self._new_count > begin:
-            self._stretches.append(Stretch(begin, self._new_count, alone))
+            self._stretches.append(NewRun(begin, self._new_count, alone))
 
     def _add(self, part: range) -> None:
         if part:

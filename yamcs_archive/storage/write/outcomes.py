@@ -34,7 +34,7 @@ from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.key_order import key_order
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.vectors import Vectors, vectors
-from yamcs_archive.storage.write.key_lookup import Existing, Finding, Stretch
+from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
 """Fewer events than this are faster one by one."""
@@ -113,7 +113,7 @@ class Group:
     outcomes: list[Outcome]
     events: Columns | Vectors
     """The new events, in key order: vectors if there are many."""
-    stretches: list[Stretch]
+    stretches: list[NewRun]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
         """Return for each source: how many new events, their greatest number and generation time."""
@@ -152,7 +152,7 @@ def decide(
         # beyond, nothing to look up but the first.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(takers, Group(outcomes, events, [Stretch(0, columns.size, alone=True)]))
+            return _counted(takers, Group(outcomes, events, [NewRun(0, columns.size, alone=True)]))
     # Where each event stands in what arrived, in key order. Stable, so that of equal keys the first to arrive
     # comes first. Python orders text by code point, which is the order of UTF-8 bytes: this is the order of
     # the encoded keys.
@@ -170,7 +170,7 @@ def decide(
         arrivals.refuse(int(arrived[place]), first)
 
     keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
-    new, stretches = Finding(keys, times, existing, refuse).run()
+    new, stretches = KeyLookup(keys, times, existing, refuse).run()
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())

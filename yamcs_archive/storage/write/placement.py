@@ -20,16 +20,16 @@ from math import ceil
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.options import Options
-from yamcs_archive.storage.format.block import OpenBlock, encode_blocks
+from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined, vectors
 from yamcs_archive.storage.write.outcomes import Group
-from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.transaction import WriteTransaction
 
 
-def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
+def write_events(group: Group, stored: WriteTransaction, commit: int, options: Options) -> None:
     """Put the new events of a group under their keys, as blocks or as rows."""
     rows: list[int] = []
     events = group.events
@@ -47,18 +47,18 @@ def place(group: Group, stored: Stored, commit: int, options: Options) -> None:
         stored.put_rows(encode_rows(left, commit))
 
 
-def _is_between_blocks(stored: Stored, first: bytes) -> bool:
+def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
     # No stored key lies within the stretch, so it is between blocks if its first key is.
     before = stored.block_before(first)
     return before is None or before.last < first
 
 
-def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options) -> None:
+def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options: Options) -> None:
     before = stored.block_before(first)
     replaced = 0
     if (
         before is not None
-        and before.events < filled(options.block_events_max)
+        and before.events < well_filled(options.block_events_max)
         and not stored.row_between(before.last, first)
     ):
         try:
@@ -66,35 +66,35 @@ def _put_blocks(first: bytes, events: Vectors, stored: Stored, options: Options)
         except DamagedError:
             # It stays as it is, for whoever can mend it; what comes must not wait for that.
             partial = None
-        if partial is not None and partial.text_bytes() < filled(options.block_text_bytes_max):
+        if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size
             events = joined([partial, events])
-    parts = list(cuts(events, options))
+    parts = list(split_into_blocks(events, options))
     before_each = accumulate((part.size for part in parts), initial=0)
     blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
     for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
         stored.keep_times(block.key, part.times)
     if blocks[-1].summary.events < options.block_events_max:
-        stored.keep(OpenBlock.known(blocks[-1], parts[-1]))
+        stored.keep(Block.known(blocks[-1], parts[-1]))
 
 
-def filled(bound: int) -> int:
+def well_filled(bound: int) -> int:
     """Return how much makes a block full enough to be left as it is: three quarters of its bound.
 
-    >>> filled(5000), filled(1)
+    >>> well_filled(5000), well_filled(1)
     (3750, 1)
     """
     return ceil(bound * 3 / 4)
 
 
-def cuts(events: Vectors, options: Options) -> Iterator[Vectors]:
+def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     """Yield what goes into each block.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.format.columns import prepare
     >>> events = vectors(prepare([Event("abc", seq_number=n) for n in range(5)], int), commit=1)
-    >>> [part.size for part in cuts(events, Options(block_events_max=2))]
+    >>> [part.size for part in split_into_blocks(events, Options(block_events_max=2))]
     [2, 2, 1]
     """
     # Of one size where that fills them well enough, so that a long append's chunks leave no block for the
@@ -104,7 +104,8 @@ def cuts(events: Vectors, options: Options) -> Iterator[Vectors]:
         left = events.size - start
         even = ceil(left / ceil(left / options.block_events_max))
         part = events.cut(
-            start, start + (even if even >= filled(options.block_events_max) else options.block_events_max)
+            start,
+            start + (even if even >= well_filled(options.block_events_max) else options.block_events_max),
         )
         text_bytes = part.text_bytes()
         if text_bytes > options.block_text_bytes_max:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Own(Generic[T]):
+class LocalResult(Generic[T]):
     """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Own(Generic[T]):
         return cast(T, self._answer)
 
 
-class Waiting(Own[T]):
+class BlockingResult(LocalResult[T]):
     """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Submission(NamedTuple):
     size_bytes: int
     """Bytes of text, for the bounds of a group."""
     answer: Callable[[Outcome], Any]
-    future: Future[Any] | Own[Any]
+    future: Future[Any] | LocalResult[Any]
     asked: Asked | None = None
     held_bytes: int = 0
     """Bytes of memory, for the bound of the queue."""
@@ -113,7 +113,7 @@ class Task(NamedTuple):
     """What is run between two commits, and who waits for it."""
 
     run: Callable[[], bool]
-    future: Waiting[bool]
+    future: BlockingResult[bool]
 
 
 def tell(submission: Submission, outcome: Outcome) -> None:
@@ -128,7 +128,7 @@ def tell(submission: Submission, outcome: Outcome) -> None:
         resolve(submission.future, answer)
 
 
-def begun(future: Future[Any] | Own[Any]) -> bool:
+def begun(future: Future[Any] | LocalResult[Any]) -> bool:
     """Mark a future as running, so that it cannot be cancelled; False if its caller has ended it.
 
     Then its events are not stored.
@@ -157,7 +157,9 @@ def copied(error: BaseException) -> BaseException:
     return copy_
 
 
-def resolve(future: Future[Any] | Own[Any], answer: Any = None, error: BaseException | None = None) -> None:
+def resolve(
+    future: Future[Any] | LocalResult[Any], answer: Any = None, error: BaseException | None = None
+) -> None:
     """Give a future its end; what a callback of it raises does not end this thread."""
     try:
         if error is None:

@@ -17,8 +17,8 @@ import numpy as np
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.failpoints import reach
-from yamcs_archive.storage.format.block import Block, OpenBlock, checksums_of, summary_of
+from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of, summary_of
 from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
@@ -34,12 +34,12 @@ from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
-    Summary,
+    ZoneMap,
     decode_summary,
     encode_summary,
     joined,
 )
-from yamcs_archive.storage.write.cache import Kept
+from yamcs_archive.storage.write.cache import WriterCache
 
 _BEYOND_ALL = b"\xff" * 9
 _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
@@ -51,16 +51,18 @@ class OverlapError(Exception):
     """A block would overlap another one: the store has changed since the block was made."""
 
 
-class Stored:
+class WriteTransaction:
     """Rows and blocks, in the writer's transaction."""
 
-    def __init__(self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: Kept) -> None:
+    def __init__(
+        self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: WriterCache
+    ) -> None:
         self._databases = environment.databases
         self._transaction = transaction
         self._kept = kept
         self._rows = transaction.cursor(self._databases["rows"])
         self._summaries = transaction.cursor(self._databases["summaries"])
-        self._around: OpenBlock | None = None
+        self._around: Block | None = None
         """The block in which the last key was looked up: keys come in order, so the next may be there too."""
 
     def next_key(self, key: Key) -> Key | None:
@@ -146,7 +148,7 @@ class Stored:
             return found[1:]
         return None
 
-    def block_before(self, key: bytes) -> Summary | None:
+    def block_before(self, key: bytes) -> ZoneMap | None:
         """Return the summary of the last block that begins below ``key``."""
         placed = (
             self._summaries.prev() if self._summaries.set_range(BLOCK_LEVEL + key) else self._summaries.last()
@@ -155,7 +157,7 @@ class Stored:
             placed = self._summaries.set_range(GROUP_LEVEL) and self._summaries.prev()
         return self._block_summary() if placed else None
 
-    def _block_summary(self) -> Summary:
+    def _block_summary(self) -> ZoneMap:
         """Return the summary of a block at which the cursor is; made from the block if it is damaged."""
         key, value = self._summaries.item()
         try:
@@ -170,14 +172,14 @@ class Stored:
         """Say whether a row stands with ``lower < key < upper``."""
         return bool(self._rows.set_range(lower + b"\0")) and self._rows.key() < upper
 
-    def block(self, key: bytes) -> OpenBlock:
+    def block(self, key: bytes) -> Block:
         """Return the block of that first key."""
         found = self._kept.get(key)
         if found is None:
             value = self._transaction.get(key, db=self._databases["blocks"])
             if value is None:
                 raise DamagedError(f"blocks {key.hex()}", "there is a summary of it but no block")
-            found = OpenBlock(key, value)
+            found = Block(key, value)
             self._kept.keep(found)
         return found
 
@@ -186,7 +188,7 @@ class Stored:
         value = self._transaction.get(key, db=self._databases["blocks"])
         return None if value is None else checksums_of(value)
 
-    def blocks_behind_groups(self, blocks_max: int) -> list[Summary]:
+    def blocks_behind_groups(self, blocks_max: int) -> list[ZoneMap]:
         """Return the summaries of the first blocks after the last closed group.
 
         Damaged groups after that one are deleted: they are made anew from their blocks.
@@ -198,7 +200,7 @@ class Stored:
                 break
             except DamagedError:
                 self._summaries.delete()
-        found: list[Summary] = []
+        found: list[ZoneMap] = []
         placed = self._summaries.set_range(behind)
         while placed and len(found) < blocks_max and self._summaries.key()[:1] == BLOCK_LEVEL:
             found.append(self._block_summary())
@@ -270,7 +272,7 @@ class Stored:
             raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
         self._kept.rows.put(key for key, _ in pairs)
 
-    def keep(self, block: OpenBlock) -> None:
+    def keep(self, block: Block) -> None:
         """Keep a block that was just put, so that the next append need not read it back."""
         self._kept.keep(block)
 
@@ -303,7 +305,7 @@ class Stored:
         self._kept.rows.gone(len(keys))
         return True
 
-    def put_block(self, block: Block) -> None:
+    def put_block(self, block: EncodedBlock) -> None:
         """Put a block and its summary, in the place of the one with the same first key if there is one.
 
         Raises OverlapError when it would overlap another block; the transaction must end then.
@@ -317,10 +319,10 @@ class Stored:
         summary = block.summary
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
-        reach("block-half-put")
+        failpoint("block-half-put")
         self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])
         self._kept.forget([block.key])
-        reach("block-put")
+        failpoint("block-put")
         group = self._group_around(block.key)
         if group is not None:
             widened = joined([group, summary])
@@ -330,11 +332,11 @@ class Stored:
         """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
         self._around = None
         self._transaction.delete(key, db=self._databases["blocks"])
-        reach("block-half-deleted")
+        failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self._kept.forget([key])
 
-    def _group_around(self, key: bytes) -> Summary | None:
+    def _group_around(self, key: bytes) -> ZoneMap | None:
         if not self._summaries.set_range(GROUP_LEVEL + key):
             placed = self._summaries.last()
         else:
@@ -347,7 +349,7 @@ class Stored:
             return None
         return group if group.last >= key else None
 
-    def put_group(self, group: Summary) -> None:
+    def put_group(self, group: ZoneMap) -> None:
         """Put the summary of a closed group."""
         self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
 

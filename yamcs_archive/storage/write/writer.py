@@ -32,8 +32,8 @@ from yamcs_archive.errors import (
 from yamcs_archive.limits import GROUP_BYTES_MAX, QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.lmdb_open import translated
-from yamcs_archive.storage.failpoints import reach
+from yamcs_archive.storage.disk.lmdb_open import archive_error
+from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.columns import Columns, text_bytes
 from yamcs_archive.storage.format.requests import Asked
 from yamcs_archive.storage.format.sources import SourceState
@@ -42,10 +42,10 @@ from yamcs_archive.storage.write.committer import CommitFailed, Committer, HandO
 from yamcs_archive.storage.write.idempotency import Pair
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
-    Own,
+    BlockingResult,
+    LocalResult,
     Submission,
     Task,
-    Waiting,
     begun,
     copied,
     fail,
@@ -53,7 +53,7 @@ from yamcs_archive.storage.write.submissions import (
     resolve,
     tell,
 )
-from yamcs_archive.storage.write.transaction import Stored
+from yamcs_archive.storage.write.transaction import WriteTransaction
 
 T = TypeVar("T")
 
@@ -130,10 +130,10 @@ class Writer:
         if os.getpid() != self._pid:
             raise ForkedError
         self.refuse_within_callback()
-        own = Own[T]()
+        own = LocalResult[T]()
         if self._commit_alone(Submission(columns, 0, answer, own, asked)):
             return own.result()
-        waiting = Waiting[T]()
+        waiting = BlockingResult[T]()
         held = held_by(columns, asked)
         self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked, held))
         return waiting.result()
@@ -141,7 +141,7 @@ class Writer:
     def _commit_alone(self, submission: Submission) -> bool:
         """Commit and answer on this thread; False if that cannot be: then nothing is stored."""
         mine = Hold()
-        settled: Waiting[bool] | None = None
+        settled: BlockingResult[bool] | None = None
         try:
             with self._lock:
                 if self._waiting or self._tasks or self._closing or self._broken:
@@ -166,7 +166,7 @@ class Writer:
     def _settle(self, failure: CommitFailed) -> bool:
         raise self._committer.settled(failure)
 
-    def perform(self, run: Callable[[Stored], bool]) -> bool:
+    def perform(self, run: Callable[[WriteTransaction], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
 
         Nothing is kept when ``run`` returns False or raises, and that is what is returned or raised.
@@ -197,15 +197,15 @@ class Writer:
             self.check_goes_on()
         return self._result(self._enter_task(run))
 
-    def _enter_task(self, run: Callable[[], bool]) -> Waiting[bool]:
+    def _enter_task(self, run: Callable[[], bool]) -> BlockingResult[bool]:
         """Have the writer's thread run something before the next group, also while it is closing."""
-        task = Task(run, Waiting())
+        task = Task(run, BlockingResult())
         with self._lock:
             self._arrived.tell()
             self._tasks.append(task)
         return task.future
 
-    def _result(self, entered: Waiting[bool]) -> bool:
+    def _result(self, entered: BlockingResult[bool]) -> bool:
         if self._ended:
             self._serve_tasks()
         return entered.result()
@@ -339,18 +339,18 @@ class Writer:
             task.future.set_result(task.run())
         except lmdb.Error as error:
             self._committer.doubt()
-            task.future.set_exception(translated(error, self._environment.path))
+            task.future.set_exception(archive_error(error, self._environment.path))
         except BaseException as error:  # it must reach whoever waits, not end the thread
             task.future.set_exception(error)
 
-    def _serve(self, group: list[Submission], *, alone: bool = False) -> Waiting[bool] | None:
+    def _serve(self, group: list[Submission], *, alone: bool = False) -> BlockingResult[bool] | None:
         """Commit a group and answer it.
 
         With ``alone`` it runs on a caller's own thread. Then it raises HandOver and CommitFailed, and what it
         returns must be waited for once the turn is given back: until then what is known may be wrong.
         """
-        reach("group-taken")
-        settled: Waiting[bool] | None = None
+        failpoint("group-taken")
+        settled: BlockingResult[bool] | None = None
         try:
             outcomes = self._committer.commit(group, alone=alone)
         except (HandOver, CommitFailed):
@@ -377,12 +377,12 @@ class Writer:
             settled = self._doubt(alone=alone)
             fail(group, error)
         else:
-            reach("before-answer")
+            failpoint("before-answer")
             for submission, outcome in zip(group, outcomes, strict=True):
                 tell(submission, outcome)
         return settled
 
-    def _doubt(self, *, alone: bool) -> Waiting[bool] | None:
+    def _doubt(self, *, alone: bool) -> BlockingResult[bool] | None:
         """Have everything known of the store read anew: until then its head may differ from the medium's."""
         if alone:
             return self._enter_task(self._committer.doubt)

@@ -17,8 +17,8 @@ from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.columns.timestamps import Timestamps, texts, varint_bytes, varints
 from yamcs_archive.wire.columns.vectors import (
-    Kept,
-    Many,
+    EventVectors,
+    Memo,
     Parts,
     by_field,
     column,
@@ -35,7 +35,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _Columns = list[Parts | list[bytes] | bytes]
 
 
-def json_objects(events: Many) -> bytes:
+def json_objects(events: EventVectors) -> bytes:
     """Return events as JSON objects, one directly behind another.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -71,7 +71,7 @@ def _in_array(objects: list[bytes]) -> bytes:
 _BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
-def _json(events: Many) -> tuple[list[bytes], int]:
+def _json(events: EventVectors) -> tuple[list[bytes], int]:
     """Return events as parts of UTF-8, and how many an event has."""
     count = len(events.messages)
     columns: _Columns = [
@@ -95,14 +95,14 @@ def _json_type(kind: str | None) -> bytes:
     return field + b',\n  "message": '
 
 
-_JSON_HEAD = Kept(
+_JSON_HEAD = Memo(
     lambda source: b'{\n  "source": ' + msgspec.json.encode(source) + b',\n  "generationTime": "'
 )
-_JSON_TYPE = Kept(_json_type)
+_JSON_TYPE = Memo(_json_type)
 _JSON_END = parts_of(f',\n  "severity": "{SHOWN_TODAY[severity]}"\n}}'.encode() for severity in SEVERITIES)
 
 
-def messages(events: Many) -> bytes:
+def messages(events: EventVectors) -> bytes:
     """Return events as protobuf messages, each with its length before it as a varint.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -124,7 +124,7 @@ def message_page(events: Sequence[Event], token: str | None) -> bytes:
     return listed[0] + given + listed[1]
 
 
-def _messages(events: Many) -> tuple[list[bytes], int]:
+def _messages(events: EventVectors) -> tuple[list[bytes], int]:
     """Return events as parts, the length before each, and how many parts an event has."""
     count = len(events.messages)
     text = list(map(str.encode, events.messages))
@@ -166,15 +166,15 @@ def _field(number: int, text: str | None) -> bytes:
     return b"" if text is None else protobuf.encode_fields([(number, text.encode())])
 
 
-_SOURCE = Kept(lambda source: _field(1, source))
-_TYPE = Kept(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message, which follows
+_SOURCE = Memo(lambda source: _field(1, source))
+_TYPE = Memo(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message, which follows
 _GENERATED, _RECEIVED = Timestamps(2), Timestamps(3)
 _SEVERITY = parts_of(bytes([0x38, protobuf.NUMBERS_TODAY[severity]]) for severity in SEVERITIES)
 _NUMBER_AND_SEVERITY_BYTES = 1 + 2
 """The tag of the one, all of the other."""
 
 
-def csv_lines(events: Many, delimiter: str) -> bytes:
+def csv_lines(events: EventVectors, delimiter: str) -> bytes:
     """Return events as lines of the columns that a Yamcs server exports.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -200,11 +200,11 @@ def csv_lines(events: Many, delimiter: str) -> bytes:
     return b"".join(woven(columns, len(messages)))
 
 
-def _csv_fields(delimiter: str) -> tuple[Kept[bytes], Kept[bytes]]:
+def _csv_fields(delimiter: str) -> tuple[Memo[bytes], Memo[bytes]]:
     """Return what makes a field with the delimiter behind it, and one with another before it."""
     return (
-        Kept(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
-        Kept(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),
+        Memo(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
+        Memo(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),
     )
 
 

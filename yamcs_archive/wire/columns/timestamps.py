@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.columns.vectors import Ints, Kept, Parts, lengths, parts_of
+from yamcs_archive.wire.columns.vectors import Ints, Memo, Parts, lengths, parts_of
 from yamcs_archive.wire.protobuf_scan import LENGTH, varint
 
 _S_US = 1_000_000
 _INT64 = (1 << 64) - 1
 _MINUTE_S, _MINUTE_CHARACTERS = 60, len("1970-01-01T00:00:")
-_minutes = Kept(lambda minute: format_rfc3339(minute * _MINUTE_S * _S_US)[:_MINUTE_CHARACTERS].encode())
+_minutes = Memo(lambda minute: format_rfc3339(minute * _MINUTE_S * _S_US)[:_MINUTE_CHARACTERS].encode())
 _SECONDS = parts_of(b"%02d" % second for second in range(_MINUTE_S))
 _FRACTIONS = parts_of(
     [*(b".%03d" % ms for ms in range(1000)), b"Z", *(b".%03dZ" % ms for ms in range(1, 1000))]

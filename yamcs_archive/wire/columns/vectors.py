@@ -35,7 +35,7 @@ class Coded(Protocol):
         """Each event's place in the table."""
 
 
-class Many(Protocol):
+class EventVectors(Protocol):
     """Events that are complete, field by field. Times are microseconds since 1970."""
 
     @property
@@ -110,7 +110,7 @@ class _Events(NamedTuple):
         return iter(self.listed)
 
 
-def by_field(events: Sequence[Event]) -> Many:
+def by_field(events: Sequence[Event]) -> EventVectors:
     """Return stored events field by field.
 
     >>> by_field([Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)]).sources.table
@@ -139,7 +139,7 @@ def _coded(texts: list[Any]) -> _Table:
     return _Table(list(places), np.array(found, np.int32))
 
 
-def uncommon(events: Many) -> Iterator[int]:
+def uncommon(events: EventVectors) -> Iterator[int]:
     """Yield the places of events that have more than the common fields.
 
     >>> [*uncommon(by_field([Event("a"), Event("b", created_by="operator"), Event("c", extra={"k": "v"})]))]
@@ -168,10 +168,10 @@ def parts_of(parts: Iterable[bytes]) -> Parts:
     return found
 
 
-def column(kept: Kept[bytes], coded: Coded) -> Parts:
+def column(kept: Memo[bytes], coded: Coded) -> Parts:
     """Return what is kept of each event's text.
 
-    >>> column(Kept(str.encode), by_field([Event("a", source="S")]).sources).tolist()
+    >>> column(Memo(str.encode), by_field([Event("a", source="S")]).sources).tolist()
     [b'S']
     """
     return parts_of(map(kept.__getitem__, coded.table))[coded.places]
@@ -221,10 +221,10 @@ def each(woven_parts: list[bytes], width: int) -> list[bytes]:
     return [b"".join(woven_parts[at : at + width]) for at in range(0, len(woven_parts), width)]
 
 
-class Kept(dict[Any, _Made]):
+class Memo(dict[Any, _Made]):
     """What is made of a text or a number: when it is first asked for, and kept while they are few.
 
-    >>> kept = Kept(str)
+    >>> kept = Memo(str)
     >>> kept[5], kept
     ('5', {5: '5'})
     """
