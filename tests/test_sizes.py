@@ -25,13 +25,18 @@ from yamcs_archive.storage.write.placement import well_filled
 
 SOURCES = (1, 2, 300)
 FILLED = well_filled(sizes.value("limits.BLOCK_EVENTS_MAX"))
-SCATTERED = sizes.value("storage.finding._LOOKS_MAX") * sizes.value("storage.finding._SCATTERED")
+SCATTERED = sizes.value("storage.write.key_lookup._LOOKS_MAX") * sizes.value(
+    "storage.write.key_lookup._SCATTERED"
+)
 EVENTS = around(sizes.EVENTS, FILLED, SCATTERED, 2 * sizes.value("limits.CONFLICTS_KEPT_MAX"))
 """Sizes of batches."""
 SHOWN_MAX = 2 * sizes.value("limits.CONFLICTS_KEPT_MAX") + 1
 FEW = [size for size in EVENTS if size <= 65]
 """By default each way gets these, of two sources; of those beyond, each goes one way."""
-COLUMNS = [1, *around(["storage.columns._PLAIN_EVENTS_MIN", "storage.outcomes._VECTOR_EVENTS_MIN"])]
+COLUMNS = [
+    1,
+    *around(["storage.format.columns._PLAIN_EVENTS_MIN", "storage.write.outcomes._VECTOR_EVENTS_MIN"]),
+]
 """These, at which a batch is worked out by column, of one source and of many too."""
 SOME = [size for size in EVENTS if 65 < size <= 1001]
 MANY = [size for size in EVENTS if SOME[-1] < size <= sizes.value("limits.CHUNK_EVENTS_MAX") + 1][2::3]
@@ -176,7 +181,7 @@ def test_promises_hold_at_every_number_of_sources(tmp_path: Path) -> None:
             events = made(most, sources, time=time)
             assert sim.append_many(list(events)).stored == most
             assert sim.append_many(list(events)).duplicates == most
-            for asked in {1, *around(["storage.query._FEW"]), sources}:
+            for asked in {1, *around(["storage.read.query._FEW"]), sources}:
                 named = {f"S{n}" for n in range(asked)}
                 found = sim.events(start=time, stop=time + SLOT_US, sources=named)
                 assert keys_of(list(found)) == [event.key for event in events if event.source in named]

@@ -29,7 +29,7 @@ from yamcs_archive.results import (
 )
 from yamcs_archive.storage.format.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.format.meta import Mirrored
-from yamcs_archive.storage.format.requests import Asked, asked, check_request_id
+from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
@@ -96,7 +96,7 @@ class Instance:
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
-        return self._store.append_now(columns, _appended, asked((event,), request_id))
+        return self._store.append_now(columns, _appended, request_ids((event,), request_id))
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
         """Hand over one event without waiting; the future is done when the event is durable.
@@ -110,7 +110,7 @@ class Instance:
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
-        return self._store.append(columns, _appended, asked((event,), request_id))
+        return self._store.append(columns, _appended, request_ids((event,), request_id))
 
     def check_writable(self) -> None:
         """Raise the error that an append would meet now, as far as it shows without one; this takes 10 us.
@@ -185,11 +185,11 @@ class Instance:
         ids = None
         if request_id is not None:
             try:
-                ids = asked(_events(chunk)[: columns.size], request_id, position)
+                ids = request_ids(_events(chunk)[: columns.size], request_id, position)
             except InvalidInputError as error:  # an event that may be stored, but cannot have an id
                 bad, within = error, error.position or 0
                 columns = columns.cut(0, within)
-                ids = asked(_events(chunk)[:within], request_id, position)
+                ids = request_ids(_events(chunk)[:within], request_id, position)
         start = 0
         for part in cut_by_size(columns, CHUNK_BYTES_MAX):
             mine = ids and ids.cut(start, start + part.size)
@@ -201,7 +201,7 @@ class Instance:
             raise bad
         return start
 
-    def _store_first(self, columns: Columns, asked: Asked | None, count: int) -> Outcome:
+    def _store_first(self, columns: Columns, asked: RequestIds | None, count: int) -> Outcome:
         """Store the first so many events of a chunk."""
         return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 

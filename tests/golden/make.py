@@ -84,7 +84,7 @@ def main() -> None:
     added = 0
     for target, write, stretch_messages in (
         (version, fill, 20),  # several in a block of 64
-        (version / "forms", every_form.fill, messages.STRETCH_MESSAGES),
+        (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
     ):
         if (target / "archive").exists():
             continue

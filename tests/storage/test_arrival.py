@@ -192,7 +192,7 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     small.settle()
     monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that a look takes two events
     read: list[int] = []
-    unpack = messages_of_stretch.unpack
+    unpack = messages_of_stretch.unpack_chunk
 
     def counting(stretch: bytes) -> list[str]:
         found = unpack(stretch)

@@ -36,12 +36,12 @@ from yamcs_archive.storage.format.vectors import vectors
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     ZoneMap,
-    decode_summary,
-    encode_summary,
-    joined,
+    block_filter,
+    decode_if_matching,
+    decode_zone_map,
+    encode_zone_map,
+    merged,
     pack_sources,
-    sought_in,
-    wanted,
 )
 from yamcs_archive.storage.read.query import Query, block_events, places_of
 from yamcs_archive.storage.read.range_reader import Slice
@@ -105,7 +105,7 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
     assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
     assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
-    summary = block.summary
+    summary = block.zone_map
     assert (block.key, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
     assert summary.sources == pack_sources(event.source for event in events)
     assert summary.severities == sum({1 << event.severity for event in events})
@@ -138,7 +138,7 @@ def with_late(events: list[Event], late: set[int]) -> tuple[EncodedBlock, list[E
     if not late:
         return main, events
     added = vectors(prepare([events[at] for at in sorted(late)], int), 9)
-    [block] = encode_late([(Block(main.key, main.value), main.value, main.summary)], [added])
+    [block] = encode_late([(Block(main.key, main.value), main.value, main.zone_map)], [added])
     return block, events
 
 
@@ -160,7 +160,7 @@ def test_late_events_stand_in_their_place(
     assert [events[at].key for at in opened.places_of(9, 9)] == [
         event.key for event, commit in zip(events, opened.commits.tolist(), strict=True) if commit == 9
     ]
-    summary = block.summary
+    summary = block.zone_map
     assert (summary.first, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
     assert summary.events == len(events)
     assert summary.sources == pack_sources(event.source for event in events)
@@ -220,21 +220,21 @@ summaries = st.builds(
 
 @given(summaries)
 def test_every_summary_round_trips(summary: ZoneMap) -> None:
-    assert decode_summary(*encode_summary(BLOCK_LEVEL, summary)) == summary
+    assert decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary)) == summary
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 2000])
 def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(count: int) -> None:
     names = frozenset(f"source {n}" for n in range(count))
     summary = ZoneMap(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
-    stored = decode_summary(*encode_summary(BLOCK_LEVEL, summary))
-    group = joined([stored, stored._replace(first=b"c", last=b"d")])
+    stored = decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary))
+    group = merged([stored, stored._replace(first=b"c", last=b"d")])
     for found in (stored, group):
-        assert all(found.may_have(wanted(frozenset([name]), None)) for name in names)
-        denied = [not found.may_have(wanted(frozenset([f"other {n}"]), None)) for n in range(200)]
+        assert all(found.may_match(block_filter(frozenset([name]), None)) for name in names)
+        denied = [not found.may_match(block_filter(frozenset([f"other {n}"]), None)) for n in range(200)]
         assert sum(denied) >= 195
-        assert found.may_have(wanted(None, Severity.WATCH))
-        assert not found.may_have(wanted(None, Severity.WARNING))
+        assert found.may_match(block_filter(None, Severity.WATCH))
+        assert not found.may_match(block_filter(None, Severity.WARNING))
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 2000])
@@ -242,19 +242,19 @@ def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(coun
 def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, asked: int) -> None:
     """Few are searched for one by one, many are looked up together."""
     summary = ZoneMap(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
-    group = joined([summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))])
+    group = merged([summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))])
     others = [f"other {n}" for n in range(asked)]
     there = ["source 0", f"source {count - 1}", f"source {count // 2}"]
     for found in (summary, group):
-        pair = encode_summary(BLOCK_LEVEL, found)
+        pair = encode_zone_map(BLOCK_LEVEL, found)
         if asked:
             for name in there:
-                ask = wanted(frozenset([*others[1:], name]), None)
-                assert found.may_have(ask)
-                assert sought_in(*pair, ask) == found
+                ask = block_filter(frozenset([*others[1:], name]), None)
+                assert found.may_match(ask)
+                assert decode_if_matching(*pair, ask) == found
         names = {*others} if found.sources[:1] != b"\1" else {*others[:5]}  # more would meet a hash by chance
-        assert not found.may_have(wanted(frozenset(names), None))
-        assert sought_in(*pair, wanted(frozenset(names), None)) is None
+        assert not found.may_match(block_filter(frozenset(names), None))
+        assert decode_if_matching(*pair, block_filter(frozenset(names), None)) is None
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 7), st.integers(1, 40))

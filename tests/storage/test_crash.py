@@ -11,7 +11,7 @@ import pytest
 
 from tests.child import run, run_in_fork
 from yamcs_archive import Archive, Event
-from yamcs_archive.storage.failpoints import POINTS
+from yamcs_archive.storage.failpoints import GROUP_COMMIT_POINTS
 
 _APPEND_THEN_DIE = """
     from tests.dying import die_at
@@ -25,7 +25,7 @@ _APPEND_THEN_DIE = """
 """
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", GROUP_COMMIT_POINTS)
 @pytest.mark.parametrize("passes", [0, 2])
 def test_a_kill_at_a_point_loses_nothing_acknowledged_and_halves_nothing(
     tmp_path: Path, point: str, passes: int
@@ -54,7 +54,7 @@ def test_the_points_passed_are_the_points_listed(tmp_path: Path) -> None:
         """,
         tmp_path / "archive",
     )
-    assert tuple(printed.split()) == POINTS
+    assert tuple(printed.split()) == GROUP_COMMIT_POINTS
 
 
 def test_a_crash_while_an_instance_is_made_leaves_none_and_the_next_try_succeeds(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,9 @@ def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> N
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim")
         store: Any = sim._store  # what sealing does without a settle
-        aim = SealScope(store._writer.head, few=True, damaged=met.append)
+        aim = SealScope(store._writer.head, include_partial=True, damaged=met.append)
         for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
-            assert store._writer.perform(lambda stored, steps=steps: sealing.put_all(steps, stored))
+            assert store._writer.run_in_transaction(partial(sealing.put_steps, steps))
         assert values(sim, "rows") == {}
         assert ["summaries" in str(error) for error in met] == [True]
         assert len(list(sim.events())) == 50

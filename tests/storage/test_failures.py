@@ -24,7 +24,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.limits import SEQ_NUMBER_MAX
 from yamcs_archive.results import Conflict
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import POINTS
+from yamcs_archive.storage.failpoints import GROUP_COMMIT_POINTS
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 
 
@@ -273,7 +273,7 @@ def test_cursors_of_another_archive_and_beyond_the_head_are_refused(archive: Arc
         sim.changes(after=encode_cursor(head._replace(position=head.position + 1)))
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", GROUP_COMMIT_POINTS)
 def test_ctrl_c_at_any_point_of_an_append_leaves_the_store_whole_and_usable(
     sim: Instance, point: str
 ) -> None:

@@ -26,7 +26,7 @@ from yamcs_archive.storage.format.integers import (
     unpack_integers,
 )
 from yamcs_archive.storage.format.keys import decode_keys, encode_key
-from yamcs_archive.storage.format.messages import Packer, TextMatcher, is_plain, pick, unpack
+from yamcs_archive.storage.format.messages import Packer, TextMatcher, is_plain, pick, unpack_chunk
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
 from yamcs_archive.storage.format.vectors import joined, vectors
 from yamcs_archive.storage.write.cache import RowTimeIndex
@@ -54,13 +54,13 @@ def test_a_column_of_which_few_are_left_has_only_their_texts(of: int, sources: i
     names = [event.source for event in made(of, sources)]
     whole = dict_encode(names)
     for part in parts_of(made(of, sources)):
-        left = whole._replace(places=whole.places[part])
+        left = whole._replace(codes=whole.codes[part])
         for found in (left.used(), left.used().in_order(), joined_codes([left, dict_encode([])]).used()):
-            assert sorted(found.table) == sorted(set(names[part]))
-            assert found.values() == names[part]
-        assert left.used().in_order().table == sorted(set(names[part]))
-        assert left.in_order().values() == left.values() == names[part]
-    assert joined_codes([]).values() == []
+            assert sorted(found.values) == sorted(set(names[part]))
+            assert found.decoded() == names[part]
+        assert left.used().in_order().values == sorted(set(names[part]))
+        assert left.in_order().decoded() == left.decoded() == names[part]
+    assert joined_codes([]).decoded() == []
 
 
 @several_sources
@@ -109,7 +109,7 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
         assert decode_rows(pairs[part]).commits.tolist() == [3] * len(events[part])
     times, names, numbers = decode_keys([key for key, _ in pairs])
     assert (times.tolist(), numbers.tolist()) == (many.times.tolist(), many.numbers.tolist())
-    assert [name.decode() for name in names] == many.sources.values()
+    assert [name.decode() for name in names] == many.sources.decoded()
     assert not encode_blocks([])
     assert not encode_parts([], [], MAIN)
     if not size:
@@ -140,7 +140,7 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
     stretches = Packer().pack([f"Step {n}" for n in range(size)])
-    assert [text for stretch in stretches for text in unpack(bytes(stretch))] == [
+    assert [text for stretch in stretches for text in unpack_chunk(bytes(stretch))] == [
         f"Step {n}" for n in range(size)
     ]
     assert pick(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
@@ -152,7 +152,7 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
 @few
 def test_the_order_of_messages_and_sources_of_few(size: int) -> None:
     many = vectors(prepare(list(made(size, 2)), lambda: 5), commit=1)
-    assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.places[at])
+    assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.codes[at])
     kinds = kinds_of(many.types, many.severities)
     assert size <= 1 if kinds is None else len(kinds) == size
 

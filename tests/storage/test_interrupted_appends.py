@@ -20,10 +20,10 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
 from yamcs_archive.results import Commit
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import BLOCK_POINTS, POINTS
+from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
 from yamcs_archive.storage.write import committer
 
-BULK_POINTS = (*POINTS[:2], *BLOCK_POINTS, *POINTS[2:])
+BULK_POINTS = (*GROUP_COMMIT_POINTS[:2], *BLOCK_POINTS, *GROUP_COMMIT_POINTS[2:])
 """What is passed when blocks are put at once."""
 
 STORED = BULK_POINTS[BULK_POINTS.index("after-commit") :]

@@ -14,10 +14,10 @@ from yamcs_archive.storage.format.zone_maps import (
     GROUP_LEVEL,
     BlockFilter,
     ZoneMap,
-    encode_summary,
-    joined,
+    block_filter,
+    encode_zone_map,
+    merged,
     pack_sources,
-    wanted,
 )
 from yamcs_archive.storage.read.range_reader import _first_block, _last_block
 
@@ -26,7 +26,7 @@ _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans
 """How long each block is, its source, and whether the run of them is a closed group."""
 
 
-@given(_runs, st.sampled_from([None, wanted(None, None), wanted(frozenset(["AOCS"]), None)]))
+@given(_runs, st.sampled_from([None, block_filter(None, None), block_filter(frozenset(["AOCS"]), None)]))
 def test_groups_change_nothing_of_what_is_found(
     drawn: list[tuple[list[tuple[int, str]], bool]], ask: BlockFilter | None
 ) -> None:
@@ -36,19 +36,19 @@ def test_groups_change_nothing_of_what_is_found(
             blocks.append(ZoneMap(b"%03d" % at, b"%03d" % (at + length), 1, pack_sources([source]), 2, 1, 1))
             at += length + 2
         if closed:
-            groups.append(joined(blocks[-len(run) :]))
+            groups.append(merged(blocks[-len(run) :]))
     bounds = [b"%03d" % place for place in range(at + 1)]
     with TemporaryDirectory() as folder, lmdb.open(folder) as environment:
         with environment.begin(write=True) as transaction:
             for level, summaries in ((BLOCK_LEVEL, blocks), (GROUP_LEVEL, groups)):
                 for summary in summaries:
-                    transaction.put(*encode_summary(level, summary))
+                    transaction.put(*encode_zone_map(level, summary))
         with environment.begin() as transaction:
             for lower, upper in combinations(bounds, 2):
                 there = [
                     block
                     for block in blocks
-                    if block.first < upper and block.last >= lower and (ask is None or block.may_have(ask))
+                    if block.first < upper and block.last >= lower and (ask is None or block.may_match(ask))
                 ]
                 found = [
                     find(transaction.cursor(), lower, upper, ask, lambda _: None)

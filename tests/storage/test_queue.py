@@ -19,7 +19,7 @@ from yamcs_archive import Appended, Archive, Event, Options
 from yamcs_archive.event import event_bytes
 from yamcs_archive.limits import ATTACHED_BYTES_MAX, CHUNK_BYTES_MAX
 from yamcs_archive.storage.format.columns import cut_by_size, prepare
-from yamcs_archive.storage.format.requests import asked
+from yamcs_archive.storage.format.requests import request_ids
 from yamcs_archive.storage.write import writer
 from yamcs_archive.storage.write.submissions import Submission, held_by
 
@@ -78,7 +78,7 @@ def test_a_submission_counts_as_about_what_it_takes(form: str, size: int, lots: 
         numbers = range(lot * size, (lot + 1) * size)
         events = [Event(**{"message": f"Wheel {n}", "source": f"S{n}", **FORMS[form](n)}) for n in numbers]
         columns = prepare(events, lambda: 1 << 50)
-        own = asked(events, f"request {lot}", 0) if ids else None
+        own = request_ids(events, f"request {lot}", 0) if ids else None
         return Submission(columns, 0, id, Future[Appended](), own, held_by(columns, own))
 
     def ratios() -> Iterator[float]:

@@ -16,7 +16,7 @@ from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import RECENT_BLOCKS_MAX
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.messages import STRETCH_MESSAGES
+from yamcs_archive.storage.format.messages import CHUNK_MESSAGES
 from yamcs_archive.storage.read import block_cache, range_reader
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
@@ -84,7 +84,7 @@ def test_no_more_are_kept_than_the_limit(tmp_path: Path) -> None:
 def test_a_damaged_part_that_a_page_does_not_need_stays_of_no_matter(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
-        sim.append_many(Event("m", generation_time=n) for n in range(2 * STRETCH_MESSAGES))
+        sim.append_many(Event("m", generation_time=n) for n in range(2 * CHUNK_MESSAGES))
         sim.settle()
     damage(tmp_path / "a", "blocks", 0, -2)  # in the last stretch
     with Archive.open(tmp_path / "a") as archive:

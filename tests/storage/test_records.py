@@ -81,7 +81,7 @@ def test_a_row_under_another_key_is_found(event: Event, other: EventKey) -> None
 def test_a_row_with_a_right_checksum_and_wrong_content_is_damage(body: bytes) -> None:
     key = encode_key(0, "A", 0)
     with pytest.raises(DamagedError):
-        decode_row(key, Checksummed("rows").seal(key, body))
+        decode_row(key, Checksummed("rows").wrap(key, body))
 
 
 moments = st.integers(-(2**60), 2**60)
@@ -104,7 +104,7 @@ def test_every_commit_record_round_trips(first: int, commits: list[tuple[int, in
 )
 def test_a_commit_record_of_another_kind_or_form_is_damage(body: bytes) -> None:
     with pytest.raises(DamagedError, match="commits"):
-        decode_commit(commit_key(1), Checksummed("commits").seal(commit_key(1), body))
+        decode_commit(commit_key(1), Checksummed("commits").wrap(commit_key(1), body))
 
 
 @given(
@@ -146,7 +146,7 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
 
 def test_another_format_version_is_refused_by_number() -> None:
     pairs = dict(encode_meta(Meta("sim", b"8 random", 0)))
-    pairs[b"format"] = Checksummed("meta").seal(b"format", b"\x63")
+    pairs[b"format"] = Checksummed("meta").wrap(b"format", b"\x63")
     with pytest.raises(FormatVersionError, match="format version 99"):
         decode_meta(pairs, "somewhere")
 

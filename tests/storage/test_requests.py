@@ -18,7 +18,7 @@ from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX, REQUEST_AGE_US
 from yamcs_archive.offered import Offered
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import POINTS
+from yamcs_archive.storage.failpoints import GROUP_COMMIT_POINTS
 from yamcs_archive.storage.format.meta import encode_meta
 from yamcs_archive.storage.read.metadata import read_meta
 
@@ -295,7 +295,7 @@ def test_what_is_kept_and_damaged_is_told_not_misread(sim: Instance) -> None:
     assert not sim.append(Event("Boot"), request_id="j").duplicate
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", GROUP_COMMIT_POINTS)
 def test_a_kill_leaves_the_event_with_its_id_or_neither(tmp_path: Path, point: str) -> None:
     printed = run_in_fork(
         """

@@ -161,6 +161,11 @@ def _unexpected(error: DamagedError) -> None:
     raise error
 
 
+def planned(environment: Any, writer: Any) -> list[list[sealing.Step]]:
+    scope = SealScope(writer.head, include_partial=True, damaged=_unexpected)
+    return list(sealing.steps(environment, SMALL, scope))
+
+
 def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
     small: Instance,
 ) -> None:
@@ -181,13 +186,13 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
         small.append(event)
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
-    assert writer.perform(lambda stored: sealing.put(step, stored))
-    assert not writer.perform(lambda stored: sealing.put(step, stored))  # its rows are gone
+    [[step]] = planned(environment, writer)
+    assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
+    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))  # its rows are gone
     small.append_many(events(12, source="T"))
-    [[stale]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
+    [[stale]] = planned(environment, writer)
     small.settle()
-    assert not writer.perform(lambda stored: sealing.put(stale, stored))
+    assert not writer.run_in_transaction(lambda stored: sealing.put_step(stale, stored))
     whole(small)
     assert small.stats().events == 22
 
@@ -198,13 +203,14 @@ def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, othe
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
+    [[step]] = planned(environment, writer)
     assert step.replaced is not None
     [value] = values(small, "blocks").values()
     another = Block(step.replaced.key, value)
     another.checksums = other * CHECKSUMS_BYTES
-    assert not writer.perform(lambda stored: sealing.put(step._replace(replaced=another), stored))
-    assert writer.perform(lambda stored: sealing.put(step, stored))
+    elsewhere = step._replace(replaced=another)
+    assert not writer.run_in_transaction(lambda stored: sealing.put_step(elsewhere, stored))
+    assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
     whole(small)
 
 
@@ -226,10 +232,10 @@ def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
     environment, writer = store._environment, store._writer
-    [[step]] = list(sealing.steps(environment, SMALL, SealScope(writer.head, few=True, damaged=_unexpected)))
+    [[step]] = planned(environment, writer)
     small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(8))
     assert entries(small)["rows"] == 1
-    assert not writer.perform(lambda stored: sealing.put(step, stored))
+    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
     assert small.stats().events == 19
     whole(small)
 

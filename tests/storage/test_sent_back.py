@@ -24,7 +24,7 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import AS_SHOWN, SEVERITIES, same_content
 from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts
-from yamcs_archive.storage.format.requests import asked, is_digest_of
+from yamcs_archive.storage.format.requests import is_digest_of, request_ids
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.form import Form
 
@@ -201,7 +201,7 @@ severities = st.sampled_from([*SEVERITIES, *AS_SHOWN.values()])
 @settings(max_examples=100)
 def test_comparison_and_digest_agree(stored: Severity, given_as: Severity) -> None:
     one, other = Event("a", severity=stored), Event("a", severity=given_as)
-    (kept,), (given_digest,) = (asked([event], "k").digests for event in (one, other))  # type: ignore[union-attr]  # there is an id
+    (kept,), (given_digest,) = (request_ids([event], "k").digests for event in (one, other))  # type: ignore[union-attr]  # there is an id
     alike = stored == given_as or (stored.rank == given_as.rank and given_as is not SEVERITIES[given_as])
     assert same_content(one, other) == is_digest_of(kept, given_digest) == alike
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-POINTS = (
+GROUP_COMMIT_POINTS = (
     "group-taken",
     "outcomes-known",
     "before-commit",

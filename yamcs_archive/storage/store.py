@@ -33,7 +33,7 @@ from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.format.columns import Columns, prepare
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
-from yamcs_archive.storage.format.requests import Asked
+from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
@@ -80,14 +80,16 @@ class EventStore(Protocol):
     """One instance's events, keyed by time, source and number; append-only, first write wins."""
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """Store prepared events; the future is done when they are durable.
 
         ``asked`` has the ids of the requests that bring them, if they have any.
         """
 
-    def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
+    def append_now(
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> T:
         """Store prepared events and wait until they are durable."""
 
     def check_writable(self) -> None:
@@ -185,7 +187,7 @@ class LmdbStore:
     def _start(self, instance: Path) -> None:
         """Start the writer's threads."""
         try:
-            self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.ring)
+            self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.notify)
             self._maintenance = Maintenance(self._environment, self._writer, self._options, instance.name)
         except BaseException as error:
             if self._writer is not None:
@@ -206,7 +208,7 @@ class LmdbStore:
             release(environment, readonly=False)
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """See :class:`EventStore`. Raises ReadOnlyError, MirrorError, ClosedError and ForkedError at once."""
         return self._appending().submit(columns, answer, asked)
@@ -244,7 +246,9 @@ class LmdbStore:
             raise
         self._meta = self._meta._replace(mirrored=mirrored)
 
-    def append_now(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
+    def append_now(
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
         return self._appending().commit(columns, answer, asked)
 
@@ -382,7 +386,7 @@ class LmdbStore:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        return self._arrivals.behind(max(known, cursor.commit), timeout_s)
+        return self._arrivals.after(max(known, cursor.commit), timeout_s)
 
     def _head(self) -> int:
         """Return the number of the newest commit."""

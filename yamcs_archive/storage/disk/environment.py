@@ -46,7 +46,7 @@ from yamcs_archive.storage.disk.lmdb_open import (
     no_address_space,
     open_generation,
 )
-from yamcs_archive.storage.disk.open_files import Place
+from yamcs_archive.storage.disk.open_files import OpenFiles
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.read.block_cache import BlockCache
 
@@ -102,7 +102,7 @@ class Environment:
         self._users = 0
         self.openings = 0
         """Number of times that a generation was opened or changed: facts read before may be old."""
-        self.place = Place(instance)
+        self.place = OpenFiles(instance)
         try:
             self._open()
         except BaseException:
@@ -161,7 +161,7 @@ class Environment:
         """
         if self._unmapped:
             self._open_if_unmapped()
-        self.place.look()
+        self.place.check_unless_recent()
 
     @property
     def left(self) -> bool:

@@ -1,6 +1,7 @@
 """Opening the LMDB environment in a generation's folder, and telling what LMDB says in our own words.
 
-1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this package.
+1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this
+   package.
 2. The address space to reserve is a wish. If there is less, as under ``ulimit -v`` or beside thousands of
    other maps, half of it is tried, then half of that. A map grows when it is full.
 """

@@ -21,7 +21,7 @@ LOOK_S = 0.001
 """Seconds between two looks, which take 0.5 % of a writer's time at most, however short its commits are."""
 
 
-class Place:
+class OpenFiles:
     """The place of one open instance."""
 
     def __init__(self, instance: Path) -> None:
@@ -60,7 +60,7 @@ class Place:
         """Raise GoneError when the instance's path leads elsewhere."""
         check_same(self._folder, self.identity)
 
-    def look(self) -> None:
+    def check_unless_recent(self) -> None:
         """Do what :meth:`check` does, unless it was done within the last millisecond.
 
         Called before a transaction begins and before it is acknowledged: the next program that opens the path

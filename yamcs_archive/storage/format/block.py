@@ -36,7 +36,7 @@ from yamcs_archive.storage.format.keys import decode_bound, encode_key
 from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors, joined, same
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
-from yamcs_archive.storage.format.zone_maps import joined as joined_summaries
+from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
 
 _FEW = 16
 """One event in so many, or fewer, are taken out of the text of all one by one."""
@@ -51,7 +51,7 @@ class EncodedBlock(NamedTuple):
     key: bytes
     """The first event's key."""
     value: bytes
-    summary: ZoneMap
+    zone_map: ZoneMap
 
 
 def encode_block(events: Vectors) -> EncodedBlock:
@@ -127,14 +127,14 @@ def _summary(events: Vectors) -> ZoneMap:
         encode_key(*events.key(0)),
         encode_key(*events.key(-1)),
         events.size,
-        pack_sources(events.sources.used().table),
+        pack_sources(events.sources.used().values),
         _bits(events.severities),
         int(events.commits.min()),
         int(events.commits.max()),
     )
 
 
-def summary_of(block: Block) -> ZoneMap:
+def zone_map_of(block: Block) -> ZoneMap:
     """Return the summary of a block, whose own is lost.
 
     >>> from yamcs_archive import Event
@@ -148,7 +148,7 @@ def summary_of(block: Block) -> ZoneMap:
         block.key,
         encode_key(*block.key_of(block.count - 1)),
         block.count,
-        pack_sources(block.sources.table),
+        pack_sources(block.sources.values),
         _bits(block.severities),
         int(block.commits.min()),
         int(block.commits.max()),
@@ -203,7 +203,7 @@ class Block:
         times, numbers = (
             np.concatenate([getattr(part, name) for part in self.parts]) for name in ("times", "numbers")
         )
-        names = [name for part in self.parts for name in part.sources.values()]
+        names = [name for part in self.parts for name in part.sources.decoded()]
         return key_order(times, lambda at: (names[at], int(numbers[at])))
 
     def _merged(self, name: str) -> Any:
@@ -237,11 +237,11 @@ class Block:
         if len(self.parts) == 1:
             return self.parts[0].sources
         found = joined_codes([part.sources for part in self.parts])
-        return found._replace(places=found.places[self._order])
+        return found._replace(codes=found.codes[self._order])
 
     def key_of(self, at: int) -> Key:
         """Return one event's key: time, source, number."""
-        return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
+        return int(self.times[at]), self.sources.values[self.sources.codes[at]], int(self.numbers[at])
 
     def place_of(self, key: Key) -> int:
         """Return how many of the events have a lesser key."""

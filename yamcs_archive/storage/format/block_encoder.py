@@ -138,7 +138,7 @@ def _largest_frame_bytes(events: Vectors) -> int:
 
 
 def _table_bytes(column: DictColumn) -> int:
-    return sum(_text_bytes(text or "") for text in column.used().table)
+    return sum(_text_bytes(text or "") for text in column.used().values)
 
 
 def _text_bytes(text: str) -> int:
@@ -171,7 +171,7 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
         (
             int(events.times[0]),
             pack_integers(deltas),
-            sources.table,
+            sources.values,
             _pack_index(sources),
             int(numbers[0]),
             pack_integers(np.diff(numbers)),
@@ -194,7 +194,7 @@ def _check_order(events: Vectors, deltas: Int64s) -> None:
 def by_source(sources: DictColumn) -> npt.NDArray[np.intp]:
     """Return the events source by source, in the order of their table; those of one in their order."""
     # numpy sorts small integers by radix, which is several times as fast.
-    return np.argsort(sources.places.astype(np.uint16), kind="stable")
+    return np.argsort(sources.codes.astype(np.uint16), kind="stable")
 
 
 def _messages_by_kind(events: Vectors) -> list[str]:
@@ -210,7 +210,7 @@ def _body_frame(events: Vectors, texts: Sequence[bytearray], stretches: Sequence
             absolute,
             pack_integers(events.received if absolute else events.received - events.times),
             _pack_texts(events.types),
-            messages.STRETCH_MESSAGES,
+            messages.CHUNK_MESSAGES,
             [
                 (len(stretch), len(text), messages.is_plain(text), crc32(stretch, start))
                 for stretch, text in zip(stretches, texts, strict=True)
@@ -234,23 +234,23 @@ def _by_kind(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArra
 
 def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
     """Return a number for type and severity of each event; None when all have the same."""
-    if len(severities) <= 1 or (len(types.table) == 1 and bool((severities == severities[0]).all())):
+    if len(severities) <= 1 or (len(types.values) == 1 and bool((severities == severities[0]).all())):
         return None
-    if len(types.table) * len(SEVERITIES) <= 1 << 8:
+    if len(types.values) * len(SEVERITIES) <= 1 << 8:
         # Compared, and sorted by radix, in a quarter of the time of larger integers.
-        return types.places.astype(np.uint8) * np.uint8(len(SEVERITIES)) + severities
-    kinds = types.places * np.int32(len(SEVERITIES)) + severities
+        return types.codes.astype(np.uint8) * np.uint8(len(SEVERITIES)) + severities
+    kinds = types.codes * np.int32(len(SEVERITIES)) + severities
     # numpy sorts small integers by radix, which is several times as fast.
-    return kinds.astype(np.uint16) if len(types.table) * len(SEVERITIES) <= 1 << 16 else kinds
+    return kinds.astype(np.uint16) if len(types.values) * len(SEVERITIES) <= 1 << 16 else kinds
 
 
 def _pack_index(column: DictColumn) -> bytes:
-    if len(column.table) <= SMALL_TABLE_MAX:
-        return column.places.astype(np.uint8).tobytes()
-    return pack_integers(column.places.astype(np.int64))
+    if len(column.values) <= SMALL_TABLE_MAX:
+        return column.codes.astype(np.uint8).tobytes()
+    return pack_integers(column.codes.astype(np.int64))
 
 
 def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
     """Return a column of few different texts as a table and an index; None when all are None."""
     column = column.used()
-    return None if column.table == [None] else (column.table, _pack_index(column))
+    return None if column.values == [None] else (column.values, _pack_index(column))

@@ -141,7 +141,7 @@ class BlockPart:
     def _some_numbers(self, at: npt.NDArray[np.intp]) -> Int64s:
         if len(at) > _FEW or "numbers" in self.__dict__:
             return self.numbers[at]
-        return self._sums(4, _ranks(self.sources.places, at))
+        return self._sums(4, _ranks(self.sources.codes, at))
 
     def _some_times(self, at: npt.NDArray[np.intp]) -> Int64s:
         if len(at) > _FEW or "times" in self.__dict__:
@@ -274,18 +274,18 @@ class BlockPart:
         absolute, delays, _, _, _, users, extensions, extra = self._body_columns
         sources, types = self.sources, self.types
         time = first_time + sum_integers(steps, self.count - 1, at)
-        number = first_number + sum_integers(number_steps, self.count - 1, _rank(sources.places, at))
+        number = first_number + sum_integers(number_steps, self.count - 1, _rank(sources.codes, at))
         received = integer_at(delays, self.count, at)
         user = None if users is None else self._texts(users)
         return Event(
             message,
-            names[sources.places[at]],
+            names[sources.codes[at]],
             SEVERITIES[self.severities[at]],
-            types.table[types.places[at]],
+            types.values[types.codes[at]],
             time,
             number,
             received if absolute else time + received,
-            None if user is None else user.table[user.places[at]],
+            None if user is None else user.values[user.codes[at]],
             b"" if extensions is None else extensions[at],
             {} if extra is None else dict(extra[at]),
         )
@@ -302,7 +302,7 @@ class BlockPart:
             return column if at is None or column is None else column[at]
 
         def codes(column: DictColumn) -> DictColumn:
-            return column._replace(places=those(column.places))
+            return column._replace(codes=those(column.codes))
 
         def values(column: list[Any] | None) -> list[Any] | None:
             return column if at is None or column is None else picked(column, at)

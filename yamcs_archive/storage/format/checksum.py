@@ -28,11 +28,11 @@ class Checksummed:
         self.start = crc32(name.encode() + b"\0")
         """Where every checksum of this sub-database begins."""
 
-    def seal(self, key: bytes, body: bytes) -> bytes:
+    def wrap(self, key: bytes, body: bytes) -> bytes:
         """Return the value to store for ``body`` under ``key``."""
         return crc32(body, crc32(key, self.start)).to_bytes(CHECKSUM_BYTES, "big") + body
 
-    def open(self, key: bytes, value: bytes) -> bytes:
+    def unwrap(self, key: bytes, value: bytes) -> bytes:
         """Return the body of a stored value; :class:`DamagedError` when its checksum is wrong."""
         body = value[CHECKSUM_BYTES:]
         if len(value) < CHECKSUM_BYTES or value[:CHECKSUM_BYTES] != crc32(

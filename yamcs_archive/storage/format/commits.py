@@ -35,7 +35,7 @@ from yamcs_archive.errors import BadCursorError
 from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
-_SEALER = Checksummed("commits")
+_CHECKSUMMED = Checksummed("commits")
 _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")
@@ -99,15 +99,15 @@ def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
     runs = [run.first if run.first == run.last else run for run in record.runs]
     times, events = record.times, record.events
     if len(times) == 1:
-        return key, _SEALER.seal(key, _encode((_SINGLE, times[0], events[0], runs)))
+        return key, _CHECKSUMMED.wrap(key, _encode((_SINGLE, times[0], events[0], runs)))
     deltas = pack_integers(list(map(sub, times[1:], times)))
     body = (_PACKED, len(times), times[0], deltas, pack_integers(events), runs)
-    return key, _SEALER.seal(key, _encode(body))
+    return key, _CHECKSUMMED.wrap(key, _encode(body))
 
 
 def decode_commit(key: bytes, value: bytes) -> CommitRecord:
     """Return a record; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
-    body = _SEALER.open(key, value)
+    body = _CHECKSUMMED.unwrap(key, value)
     try:
         kind, *rest, packed = msgpack.unpackb(body)
         runs = tuple(Run(run, run) if isinstance(run, bytes) else Run(*run) for run in packed)
@@ -120,8 +120,8 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
             times = tuple(accumulate(unpack_integers(deltas, count - 1).tolist(), initial=first))
             return CommitRecord(number, times, tuple(unpack_integers(packed_events, count).tolist()), runs)
     except (ValueError, TypeError, struct.error, msgpack.UnpackException) as error:
-        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
-    raise _SEALER.damaged(key, f"its record is of kind {kind}")
+        raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None
+    raise _CHECKSUMMED.damaged(key, f"its record is of kind {kind}")
 
 
 def fingerprint(number: int, time: int, events: int) -> int:

@@ -15,34 +15,34 @@ import numpy.typing as npt
 class DictColumn(NamedTuple):
     """A column of texts, or None, of which there are few different ones."""
 
-    table: list[Any]
-    places: npt.NDArray[np.int32]
+    values: list[Any]
+    codes: npt.NDArray[np.int32]
     """Each event's place in the table."""
 
-    def values(self) -> list[Any]:
+    def decoded(self) -> list[Any]:
         """Return the column."""
-        if len(self.table) == 1:
-            return self.table * len(self.places)
-        found: list[Any] = np.array(self.table, dtype=object)[self.places].tolist()
+        if len(self.values) == 1:
+            return self.values * len(self.codes)
+        found: list[Any] = np.array(self.values, dtype=object)[self.codes].tolist()
         return found
 
     def used(self) -> DictColumn:
         """Return the same column without the table's entries that no event has.
 
-        >>> dict_encode(["a", "b"])._replace(places=np.zeros(0, np.int32)).used().table
+        >>> dict_encode(["a", "b"])._replace(codes=np.zeros(0, np.int32)).used().values
         []
         """
-        if len(self.table) == 1 and len(self.places):
+        if len(self.values) == 1 and len(self.codes):
             return self
-        places = np.flatnonzero(np.bincount(self.places, minlength=len(self.table)))
-        if len(places) == len(self.table):
+        places = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
+        if len(places) == len(self.values):
             return self
-        return DictColumn([self.table[place] for place in places.tolist()], _mapped(self.places, places))
+        return DictColumn([self.values[place] for place in places.tolist()], _mapped(self.codes, places))
 
     def in_order(self) -> DictColumn:
         """Return the same column with a sorted table."""
-        order = np.array(sorted(range(len(self.table)), key=self.table.__getitem__), np.int32)
-        return DictColumn([self.table[place] for place in order.tolist()], _mapped(self.places, order))
+        order = np.array(sorted(range(len(self.values)), key=self.values.__getitem__), np.int32)
+        return DictColumn([self.values[place] for place in order.tolist()], _mapped(self.codes, order))
 
 
 def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
@@ -56,7 +56,7 @@ def dict_encode(column: Sequence[Any]) -> DictColumn:
     """Return a column as table and index.
 
     >>> dict_encode(["b", None, "b"])
-    Coded(table=['b', None], places=array([0, 1, 0], dtype=int32))
+    DictColumn(values=['b', None], codes=array([0, 1, 0], dtype=int32))
     """
     if column and column[0] is None and column.count(None) == len(column):
         return DictColumn([None], np.zeros(len(column), np.int32))
@@ -79,12 +79,12 @@ class _Places(dict[Any, int]):
 def joined_codes(parts: Sequence[DictColumn]) -> DictColumn:
     """Return columns one behind the other, as one.
 
-    >>> joined_codes([dict_encode(["a"]), dict_encode(["b", "a"])]).values()
+    >>> joined_codes([dict_encode(["a"]), dict_encode(["b", "a"])]).decoded()
     ['a', 'b', 'a']
     """
     place: dict[Any, int] = {}
     indexes = [np.zeros(0, np.int32)]
     for part in parts:
-        places = [place.setdefault(text, len(place)) for text in part.table]
-        indexes.append(np.array(places, np.int32)[part.places])
+        places = [place.setdefault(text, len(place)) for text in part.values]
+        indexes.append(np.array(places, np.int32)[part.codes])
     return DictColumn(list(place), np.concatenate(indexes))

@@ -45,12 +45,12 @@ class Keys(NamedTuple):
 
     def key(self, at: int) -> Key:
         """Return the key of one event."""
-        return int(self.times[at]), self.sources.table[self.sources.places[at]], int(self.numbers[at])
+        return int(self.times[at]), self.sources.values[self.sources.codes[at]], int(self.numbers[at])
 
     def encoded(self) -> list[bytes]:
         """Return the key of each event in its stored form."""
-        names = [name.encode() for name in self.sources.table]
-        return encode_keys(self.times, [names[place] for place in self.sources.places.tolist()], self.numbers)
+        names = [name.encode() for name in self.sources.values]
+        return encode_keys(self.times, [names[place] for place in self.sources.codes.tolist()], self.numbers)
 
     def below(self, encoded: bytes, *, or_equal: bool = False) -> int:
         """Return how many of the keys, which are in order, lie below one, or below it or at it."""
@@ -62,7 +62,7 @@ class Keys(NamedTuple):
 
     def take(self, places: Places | slice) -> Keys:
         """Return the keys of the events at ``places``, in that order."""
-        sources = self.sources._replace(places=self.sources.places[places])
+        sources = self.sources._replace(codes=self.sources.codes[places])
         return Keys(self.times[places], sources, self.numbers[places])
 
 

@@ -98,7 +98,7 @@ class MessageChunks:
         """Return the messages of a stretch, whose text may be at hand."""
         found = self._read.get(at)
         if found is None:
-            found = messages.unpack(self._stretch(at) if stretch is None else stretch)
+            found = messages.unpack_chunk(self._stretch(at) if stretch is None else stretch)
             if len(found) != self._size(at):
                 raise ValueError(f"stretch {at} has {len(found)} messages")
             self._read[at] = found

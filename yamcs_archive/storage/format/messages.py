@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-STRETCH_MESSAGES = 1_000
+CHUNK_MESSAGES = 1_000
 """Messages in a stretch: fewer compress less well, more make a look at one event dearer."""
 _CASE_BIT = 0x20
 _FOLDING_TO_ASCII = (
@@ -60,12 +60,12 @@ class Packer:
         What is returned is good until :meth:`reuse`.
         """
         found = []
-        for at in range(0, len(messages), STRETCH_MESSAGES):
+        for at in range(0, len(messages), CHUNK_MESSAGES):
             if self._used == len(self._rooms):
                 self._rooms.append(bytearray())
             room = self._rooms[self._used]
             self._used += 1
-            self._encoder.encode_into(messages[at : at + STRETCH_MESSAGES], room)
+            self._encoder.encode_into(messages[at : at + CHUNK_MESSAGES], room)
             found.append(room)
         return found
 
@@ -75,7 +75,7 @@ class Packer:
         self._used = 0
 
 
-def unpack(stretch: bytes) -> list[str]:
+def unpack_chunk(stretch: bytes) -> list[str]:
     """Return the messages of a stretch; ValueError when it is none.
 
     >>> unpack(b'["a", ""]')
@@ -163,7 +163,7 @@ class TextMatcher:
             return True
         rooms, size = _rooms(len(stretch)), len(stretch)
         lowered = np.bitwise_or(np.frombuffer(stretch, np.uint8), _CASE_BIT, out=rooms.lowered[:size])
-        return all(_may_be_in(lowered, clues, rooms) for clues in self._clues)
+        return all(_may_match(lowered, clues, rooms) for clues in self._clues)
 
     def places(self, messages: Sequence[str]) -> list[int]:
         """Return the places of the messages that contain the texts."""
@@ -194,7 +194,7 @@ class _Rooms(NamedTuple):
     more: _Flags
 
 
-def _may_be_in(lowered: _Bytes, clues: _Clues, rooms: _Rooms) -> bool:
+def _may_match(lowered: _Bytes, clues: _Clues, rooms: _Rooms) -> bool:
     """Say whether there is a place from which each byte of the clues stands where it stands in their text.
 
     A few comparisons of all bytes at once take half of the time of ``bytes.find``, or a quarter.

@@ -17,7 +17,7 @@ from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 FORMAT_VERSION = 1
 """Changes with every change of what is on the medium; see ``docs/format.md``."""
 
-_SEALER = Checksummed("meta")
+_CHECKSUMMED = Checksummed("meta")
 
 
 class Mirrored(NamedTuple):
@@ -63,14 +63,14 @@ def encode_mirrored(mirrored: Mirrored) -> tuple[bytes, bytes]:
 
 
 def _pair(name: str, value: object) -> tuple[bytes, bytes]:
-    return name.encode(), _SEALER.seal(name.encode(), msgpack.packb(value))
+    return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value))
 
 
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return the facts; FormatVersionError for another format, DamagedError for what cannot be trusted."""
     values = {}
     for key, value in pairs.items():
-        values[key.decode("ascii", "replace")] = msgpack.unpackb(_SEALER.open(key, value))
+        values[key.decode("ascii", "replace")] = msgpack.unpackb(_CHECKSUMMED.unwrap(key, value))
     found = values.pop("format", None)
     if found != FORMAT_VERSION:
         raise FormatVersionError(where, found, FORMAT_VERSION)

@@ -23,7 +23,7 @@ from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
 from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Checksummed("requests")
+_CHECKSUMMED = Checksummed("requests")
 DIGEST_BYTES = 16
 _content = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -37,23 +37,25 @@ class RequestRecord(NamedTuple):
     """Their keys, as they are stored."""
 
 
-class Asked(NamedTuple):
+class RequestIds(NamedTuple):
     """The ids of the events of one submission: for each its key in the store, and what was asked."""
 
     keys: Sequence[bytes]
     digests: Sequence[bytes]
     """One for each event, or several if it may have had several severities; the one to keep comes first."""
 
-    def cut(self, start: int, stop: int) -> Asked:
+    def cut(self, start: int, stop: int) -> RequestIds:
         """Return the ids of the events from ``start`` up to ``stop``.
 
         >>> Asked([b"a", b"b"], [b"1", b"2"]).cut(1, 2)
         Asked(keys=[b'b'], digests=[b'2'])
         """
-        return Asked(self.keys[start:stop], self.digests[start:stop])
+        return RequestIds(self.keys[start:stop], self.digests[start:stop])
 
 
-def asked(events: Sequence[Event], request_id: str | None, first: int | None = None) -> Asked | None:
+def request_ids(
+    events: Sequence[Event], request_id: str | None, first: int | None = None
+) -> RequestIds | None:
     """Return the ids of events that follow the rules of the event model; None where there is no id.
 
     ``first`` is the position of the first of them in a request of several, each of which has the request's
@@ -74,7 +76,7 @@ def asked(events: Sequence[Event], request_id: str | None, first: int | None = N
         except InvalidInputError as error:
             error.position = len(keys)
             raise
-    return Asked(keys, [digest(event) for event in events])
+    return RequestIds(keys, [digest(event) for event in events])
 
 
 def check_request_id(request_id: object) -> str:
@@ -162,21 +164,21 @@ def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
     )
 
 
-def encode_kept(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
+def encode_record(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
     >>> kept = RequestRecord(5, bytes(16), (b"key",))
     >>> decode_kept(*encode_kept(b"user", kept)) == kept
     True
     """
-    return key, _SEALER.seal(key, msgpack.packb((kept.time, kept.digest, kept.events)))
+    return key, _CHECKSUMMED.wrap(key, msgpack.packb((kept.time, kept.digest, kept.events)))
 
 
-def decode_kept(key: bytes, value: bytes) -> RequestRecord:
+def decode_record(key: bytes, value: bytes) -> RequestRecord:
     """Return what is kept; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
-    body = _SEALER.open(key, value)
+    body = _CHECKSUMMED.unwrap(key, value)
     try:
         time, content, events = msgpack.unpackb(body)
         return RequestRecord(time, content, tuple(events))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+        raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None

@@ -26,7 +26,7 @@ from yamcs_archive.storage.format.integers import int64s
 from yamcs_archive.storage.format.keys import decode_key, decode_keys
 from yamcs_archive.storage.format.vectors import Vectors
 
-_SEALER = Checksummed("rows")
+_CHECKSUMMED = Checksummed("rows")
 _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
 
 
@@ -64,7 +64,7 @@ def encode_rows(events: Columns | Vectors, commit: int) -> list[tuple[bytes, byt
     >>> decode_row(key, value) == Row(event, 3)
     True
     """
-    start = _SEALER.start
+    start = _CHECKSUMMED.start
     pairs = []
     for key, delay, severity, message, kind, user, extensions, extra in zip(
         events.encoded_keys(), *_fields(events), strict=True
@@ -99,8 +99,8 @@ def _fields(events: Columns | Vectors) -> tuple[Iterable[Any], ...]:
         (events.received - events.times).tolist(),
         events.severities.tobytes(),
         events.messages,
-        events.types.values(),
-        events.users.values(),
+        events.types.decoded(),
+        events.users.decoded(),
         events.extensions or [b""] * events.size,
         events.extra or [{}] * events.size,
     )
@@ -109,7 +109,7 @@ def _fields(events: Columns | Vectors) -> tuple[Iterable[Any], ...]:
 def decode_row(key: bytes, value: bytes) -> Row:
     """Return the event under ``key``; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     generation_time, source, seq_number = decode_key(key)
-    body = _SEALER.open(key, value)
+    body = _CHECKSUMMED.unwrap(key, value)
     try:
         record = _decode(body)
         event = Event(
@@ -125,7 +125,7 @@ def decode_row(key: bytes, value: bytes) -> Row:
             record.extra or {},
         )
     except (ValueError, TypeError, IndexError, msgspec.DecodeError) as error:
-        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+        raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None
     return Row(event, record.commit)
 
 
@@ -138,7 +138,7 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
     >>> list(decode_rows(pairs).events()) == [event], decode_rows(pairs).commits.tolist()
     (True, [3])
     """
-    start = _SEALER.start
+    start = _CHECKSUMMED.start
     try:
         times, names, numbers = decode_keys([key for key, _ in pairs])
         bodies = [value[CHECKSUM_BYTES:] for _, value in pairs]
@@ -159,7 +159,7 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
             times + int64s([record.delay for record in records]),
             int64s([record.commit for record in records]),
             severities,
-            DictColumn([name.decode() for name in sources.table], sources.places),
+            DictColumn([name.decode() for name in sources.values], sources.codes),
             dict_encode([record.type for record in records]),
             dict_encode([record.created_by for record in records]),
             [record.message for record in records],

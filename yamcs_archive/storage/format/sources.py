@@ -10,7 +10,7 @@ import msgspec
 
 from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Checksummed("sources")
+_CHECKSUMMED = Checksummed("sources")
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):
@@ -35,13 +35,13 @@ def encode_source(name: str, state: SourceState) -> tuple[bytes, bytes]:
     """
     key = name.encode()
     # The msgpack of a struct that is array_like is the array of its fields.
-    return key, _SEALER.seal(key, msgspec.msgpack.encode(state))
+    return key, _CHECKSUMMED.wrap(key, msgspec.msgpack.encode(state))
 
 
 def decode_source(key: bytes, value: bytes) -> tuple[str, SourceState]:
     """Return name and state; :class:`~yamcs_archive.errors.DamagedError` if they cannot be trusted."""
-    body = _SEALER.open(key, value)
+    body = _CHECKSUMMED.unwrap(key, value)
     try:
         return key.decode(), _decoder.decode(body)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+        raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None

@@ -98,7 +98,7 @@ class Vectors(NamedTuple):
         return Vectors._make(
             None
             if column is None
-            else column._replace(places=part(column.places))
+            else column._replace(codes=part(column.codes))
             if isinstance(column, DictColumn)
             else part(column)
             for column in self
@@ -117,16 +117,16 @@ class Vectors(NamedTuple):
         """Yield the events one by one, from the last to the first if ``descending``."""
         fields: list[list[Any]] = [
             self.messages,
-            self.sources.values(),
+            self.sources.decoded(),
             _SEVERITIES[self.severities].tolist(),
-            self.types.values(),
+            self.types.decoded(),
             self.times.tolist(),
             self.numbers.tolist(),
             self.received.tolist(),
         ]
-        if self.users.table != [None] or self.extensions or self.extra:
+        if self.users.values != [None] or self.extensions or self.extra:
             fields += [
-                self.users.values(),
+                self.users.decoded(),
                 self.extensions or [b""] * self.size,
                 # Copies, because these may be encoded again while somebody has the event.
                 list(map(dict, self.extra or [{}] * self.size)),
@@ -139,7 +139,7 @@ class Vectors(NamedTuple):
         found = list(map(len, self.messages))
         for column in (self.types, self.users):
             if _has_long_text(column):
-                found = [size + len(text or "") for size, text in zip(found, column.values(), strict=True)]
+                found = [size + len(text or "") for size, text in zip(found, column.decoded(), strict=True)]
         if self.extensions is not None:
             found = [size + len(more) for size, more in zip(found, self.extensions, strict=True)]
         if self.extra is not None:
@@ -185,13 +185,13 @@ def _same_numbers(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
 
 
 def _same_texts(one: DictColumn, other: DictColumn) -> bool:
-    place = {text: at for at, text in enumerate(one.table)}
-    there = np.array([place.get(text, -1) for text in other.table], np.int32)
-    return len(one.places) == len(other.places) and bool((there[other.places] == one.places).all())
+    place = {text: at for at, text in enumerate(one.values)}
+    there = np.array([place.get(text, -1) for text in other.values], np.int32)
+    return len(one.codes) == len(other.codes) and bool((there[other.codes] == one.codes).all())
 
 
 def _has_long_text(column: DictColumn) -> bool:
-    return any(text is not None and len(text) > TABLE_TEXT_MAX for text in column.table)
+    return any(text is not None and len(text) > TABLE_TEXT_MAX for text in column.values)
 
 
 def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
@@ -231,7 +231,7 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
     >>> parts = [
     ...     vectors(prepare([Event(name, source=name, seq_number=1)], int), commit=1) for name in ("a", "b")
     ... ]
-    >>> joined(parts).sources.values(), joined(parts).messages
+    >>> joined(parts).sources.decoded(), joined(parts).messages
     (['a', 'b'], ['a', 'b'])
     """
     if len(parts) == 1:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from yamcs_archive.event import Severity
 from yamcs_archive.storage.format.checksum import Checksummed
 
-_SEALER = Checksummed("summaries")
+_CHECKSUMMED = Checksummed("summaries")
 _NAMES_MAX = 16
 _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
@@ -54,7 +54,7 @@ class BlockFilter(NamedTuple):
         return 0 < len(self.searched_names) * len(there) <= _SEARCHED_BYTES_MAX
 
 
-def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
+def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
     """Return what summaries are asked for.
 
     >>> wanted(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
@@ -73,14 +73,14 @@ def wanted(sources: frozenset[str] | None, min_severity: Severity | None) -> Blo
     return BlockFilter(names, mask, None, np.array(hashes, np.uint32), *searched)
 
 
-def of_commits(lowest: int, greatest: int) -> BlockFilter:
+def commit_filter(lowest: int, greatest: int) -> BlockFilter:
     """Return what summaries are asked for by who wants what those commits stored.
 
     >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
     >>> [summary.may_have(of_commits(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
     [False, True, True, False]
     """
-    return wanted(None, None)._replace(commits=(lowest, greatest))
+    return block_filter(None, None)._replace(commits=(lowest, greatest))
 
 
 def _hash(name: str) -> bytes:
@@ -111,7 +111,7 @@ class ZoneMap(NamedTuple):
     lowest_commit: int
     greatest_commit: int
 
-    def may_have(self, ask: BlockFilter) -> bool:
+    def may_match(self, ask: BlockFilter) -> bool:
         """Say whether an event that is wanted may be there.
 
         >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
@@ -164,7 +164,7 @@ def _joined_sources(parts: Iterable[bytes]) -> bytes:
     return _HASHED + b"".join(sorted(hashes.union(map(_hash, names))))
 
 
-def joined(summaries: Iterable[ZoneMap]) -> ZoneMap:
+def merged(summaries: Iterable[ZoneMap]) -> ZoneMap:
     """Return the summary of neighbouring blocks or groups together; there must be one at least.
 
     >>> one = ZoneMap(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
@@ -186,7 +186,7 @@ def joined(summaries: Iterable[ZoneMap]) -> ZoneMap:
     )
 
 
-def encode_summary(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
+def encode_zone_map(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
     >>> summary = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
@@ -194,10 +194,10 @@ def encode_summary(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
     True
     """
     key = level + summary.first
-    return key, _SEALER.seal(key, msgpack.packb(summary[1:]))
+    return key, _CHECKSUMMED.wrap(key, msgpack.packb(summary[1:]))
 
 
-def sought_in(key: bytes, value: bytes, ask: BlockFilter | None) -> ZoneMap | None:
+def decode_if_matching(key: bytes, value: bytes, ask: BlockFilter | None) -> ZoneMap | None:
     """Return a summary, or None if it says that nothing wanted is there; None wants anything.
 
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
@@ -206,13 +206,13 @@ def sought_in(key: bytes, value: bytes, ask: BlockFilter | None) -> ZoneMap | No
     >>> [sought_in(*summary, wanted(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
     [False, True]
     """
-    body = _SEALER.open(key, value)
+    body = _CHECKSUMMED.unwrap(key, value)
     # Most are passed over by their bytes: a summary without a wanted source is not decoded. If either has
     # many names, decoding a summary costs less than searching it for each name.
     if ask is not None and ask.searches(body) and not _names_any(body, ask):
         return None
     found = _decoded(key, body)
-    return found if ask is None or found.may_have(ask) else None
+    return found if ask is None or found.may_match(ask) else None
 
 
 def _names_any(body: bytes, ask: BlockFilter) -> bool:
@@ -226,13 +226,13 @@ def _names_any(body: bytes, ask: BlockFilter) -> bool:
     return False
 
 
-def decode_summary(key: bytes, value: bytes) -> ZoneMap:
+def decode_zone_map(key: bytes, value: bytes) -> ZoneMap:
     """Return a summary; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
-    return _decoded(key, _SEALER.open(key, value))
+    return _decoded(key, _CHECKSUMMED.unwrap(key, value))
 
 
 def _decoded(key: bytes, body: bytes) -> ZoneMap:
     try:
         return ZoneMap(key[1:], *msgpack.unpackb(body))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise _SEALER.damaged(key, f"its record cannot be read: {error}") from None
+        raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None

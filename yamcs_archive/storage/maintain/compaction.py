@@ -149,7 +149,7 @@ def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
                     if name == "blocks":
                         Block(key, value).check_body()
                     else:
-                        sealer.open(key, value)
+                        sealer.unwrap(key, value)
                     if count % _CHECKED_AT_ONCE == 0:
                         go_on()
     except lmdb.Error as error:

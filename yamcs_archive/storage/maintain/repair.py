@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, EncodedBlock, has_large_frames, summary_of
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, decode_summary
+from yamcs_archive.storage.format.block import Block, EncodedBlock, has_large_frames, zone_map_of
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, decode_zone_map
 from yamcs_archive.storage.maintain.sealing import Found, Plan, SealScope, Step, encoded
 from yamcs_archive.storage.write.placement import split_into_blocks
 
@@ -42,7 +42,7 @@ def steps(environment: Environment, options: Options, aim: SealScope) -> Iterato
             continue
         try:
             block = Block(due.key, value)
-            summary = summary_of(block)
+            summary = zone_map_of(block)
             if due.large:
                 plan = Plan([], Found(block, value, summary), list(split_into_blocks(block.events, options)))
                 made = encoded([plan], aim)
@@ -61,7 +61,7 @@ def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
         cursor = transaction.cursor(environment.databases["summaries"])
         for key, value in cursor.iternext() if cursor.set_range(GROUP_LEVEL) else ():
             try:
-                decode_summary(key, value)
+                decode_zone_map(key, value)
             except DamagedError as error:
                 aim.damaged(error)
                 found.append(key)
@@ -105,7 +105,7 @@ def _has_summary(summaries: Any, key: bytes, aim: SealScope) -> bool:
     if not summaries.set_key(key):
         return False
     try:
-        decode_summary(key, bytes(summaries.value()))
+        decode_zone_map(key, bytes(summaries.value()))
     except DamagedError as error:
         aim.damaged(error)
         return False

@@ -96,7 +96,7 @@ class Maintenance:
             before_bytes = self._environment.allocated_bytes()
             self._seal_held(self._writer.head, few=True)
             self._go_on()
-            compact(self._environment, self._writer.hold, self._go_on)
+            compact(self._environment, self._writer.run_exclusively, self._go_on)
             after_bytes = self._environment.allocated_bytes()
         return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
 
@@ -138,7 +138,7 @@ class Maintenance:
 
     def _forget_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
-            self._writer.perform(partial(_replace_requests, changes))
+            self._writer.run_in_transaction(partial(_replace_requests, changes))
         self._damage.tell()
 
     def _too_many_rows(self) -> bool:
@@ -173,7 +173,7 @@ class Maintenance:
             if self._stopping.is_set():
                 return False
         try:
-            while self._writer.perform(sealing.close_groups):
+            while self._writer.run_in_transaction(sealing.close_groups):
                 if self._stopping.is_set():
                     return False
         except DamagedError as error:  # without groups a query is slower, and as right
@@ -184,7 +184,7 @@ class Maintenance:
         """Write anew what earlier versions wrote in another way, and damaged summaries."""
         whole = True
         if groups := repair.damaged_groups(self._environment, aim):
-            self._writer.perform(partial(_delete_groups, groups))
+            self._writer.run_in_transaction(partial(_delete_groups, groups))
         for steps in repair.steps(self._environment, self._options, aim):
             whole &= self._put(steps)
             if self._stopping.is_set():
@@ -194,7 +194,7 @@ class Maintenance:
     def _put(self, steps: list[sealing.Step]) -> bool:
         """Store the steps, together if possible; False if one no longer fits: it waits for the next round."""
         try:
-            if self._writer.perform(partial(sealing.put_all, steps)):
+            if self._writer.run_in_transaction(partial(sealing.put_steps, steps)):
                 return True
         except DamagedError as error:
             if len(steps) == 1:
@@ -210,7 +210,7 @@ class Maintenance:
         for pack in commit_packing.packs(self._environment, self._packed, upto_commit, self._damage.meet):
             if pack.records >= records_min:
                 try:
-                    self._writer.perform(partial(commit_packing.put_pack, pack.first, pack.last))
+                    self._writer.run_in_transaction(partial(commit_packing.put_pack, pack.first, pack.last))
                 except DamagedError as error:
                     self._damage.meet(error)
             # A record that is full, or stands before one that is too large, is not looked at again.

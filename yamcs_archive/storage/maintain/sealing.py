@@ -40,13 +40,13 @@ from yamcs_archive.storage.format.block import (
     encode_blocks,
     encode_late,
     read_back,
-    summary_of,
+    zone_map_of,
 )
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_summary
-from yamcs_archive.storage.format.zone_maps import joined as joined_summaries
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
+from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
 from yamcs_archive.storage.read.range_reader import Pair, fetch
 from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
 from yamcs_archive.storage.write.transaction import OverlapError, WriteTransaction
@@ -71,7 +71,7 @@ class Found(NamedTuple):
 
     block: Block
     value: bytes
-    summary: ZoneMap
+    zone_map: ZoneMap
 
 
 class Plan(NamedTuple):
@@ -90,7 +90,7 @@ class SealScope(NamedTuple):
 
     upto_commit: int
     """Rows of commits up to this one."""
-    few: bool
+    include_partial: bool
     """However few they are: late ones, and those that a block before them has room for."""
     damaged: Callable[[DamagedError], None]
     """Told of what cannot be read, and is passed over."""
@@ -184,11 +184,11 @@ def _summary(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap 
     if pair is None:
         return None
     try:
-        return decode_summary(*pair)
+        return decode_zone_map(*pair)
     except DamagedError as error:
         aim.damaged(error)
         try:
-            return None if value is None else summary_of(Block(pair[0][len(BLOCK_LEVEL) :], value))
+            return None if value is None else zone_map_of(Block(pair[0][len(BLOCK_LEVEL) :], value))
         except DamagedError as other:
             aim.damaged(other)
             return None
@@ -229,16 +229,16 @@ def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: Seal
     if found is None:
         yield from _plan(pairs, None, options, aim)
         return
-    inside = bisect_right(pairs, found.summary.last, key=_key)
+    inside = bisect_right(pairs, found.zone_map.last, key=_key)
     main, *late = found.block.parts
     if inside and (inside + sum(part.count for part in late)) * options.late_share >= main.count:
         yield from _plan(pairs, found, options, aim)
         return
     if not inside and _has_room(found.block, options):
-        if aim.few or len(pairs) * options.late_share >= found.block.count:
+        if aim.include_partial or len(pairs) * options.late_share >= found.block.count:
             yield from _plan(pairs, found, options, aim)
         return
-    if aim.few:
+    if aim.include_partial:
         yield from _late_plan(pairs[:inside], found, options, aim)
     yield from _plan(pairs[inside:], None, options, aim)
 
@@ -309,12 +309,12 @@ def _key(pair: Pair) -> bytes:
     return pair[0]
 
 
-def put_all(steps: list[Step], stored: WriteTransaction) -> bool:
+def put_steps(steps: list[Step], stored: WriteTransaction) -> bool:
     """Put steps in; False when one of them no longer fits, and nothing may be kept."""
-    return all(put(step, stored) for step in steps)
+    return all(put_step(step, stored) for step in steps)
 
 
-def put(step: Step, stored: WriteTransaction) -> bool:
+def put_step(step: Step, stored: WriteTransaction) -> bool:
     """Put a step in, in the writer's transaction; False when it no longer fits, and nothing may be kept."""
     failpoint("seal-begun")
     if step.replaced is not None:

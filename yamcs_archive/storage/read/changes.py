@@ -31,7 +31,7 @@ from yamcs_archive.storage.format.commits import (
 from yamcs_archive.storage.format.keys import encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.rows import decode_row
-from yamcs_archive.storage.format.zone_maps import of_commits
+from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
 from yamcs_archive.storage.read.range_reader import RangeReader
 
@@ -246,8 +246,8 @@ def _in_run(
     reader: RangeReader, run: Run, horizon: bytes, lowest: int, greatest: int
 ) -> Iterator[tuple[int, Event]]:
     """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
-    ask = of_commits(lowest, greatest)
-    for piece in reader.pieces(max(run.first, horizon), run.last + b"\0", ask=ask):
+    ask = commit_filter(lowest, greatest)
+    for piece in reader.slices(max(run.first, horizon), run.last + b"\0", ask=ask):
         rows = [
             (row.commit, row.event)
             for key, value in piece.rows

@@ -45,12 +45,12 @@ class CommitWatch:
         self._started = False
         self._closed = False
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Say that the head has moved; costs nothing when nobody waits."""
         if self._waiting:
             self._bell.tell()
 
-    def behind(self, commit: int, timeout_s: float | None) -> Future[None]:
+    def after(self, commit: int, timeout_s: float | None) -> Future[None]:
         """Return a future that is done once there is a commit behind that one, after a time, or at close.
 
         It may be cancelled. Raises ClosedError.

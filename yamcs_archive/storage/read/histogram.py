@@ -20,7 +20,7 @@ from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
-from yamcs_archive.storage.format.zone_maps import wanted
+from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.query import Query, names_among
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
@@ -32,8 +32,8 @@ class Histogram(Iterator[Stretch]):
         self, environment: Environment, query: Query, horizon: int | None, rows_max: int, pause_us: int
     ) -> None:
         lower, upper = query.bounds(horizon)
-        ask = None if query.sources is None else wanted(query.sources, None)
-        self._pieces = RangeReader(environment, rows_max, query.given_up).pieces(lower, upper, ask=ask)
+        ask = None if query.sources is None else block_filter(query.sources, None)
+        self._pieces = RangeReader(environment, rows_max, query.given_up).slices(lower, upper, ask=ask)
         self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""
@@ -122,4 +122,4 @@ def _keys_of(piece: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
     block = piece.block
     if block is not None:
         start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
-        yield block.times[start:stop], DictColumn(block.sources.table, block.sources.places[start:stop])
+        yield block.times[start:stop], DictColumn(block.sources.values, block.sources.codes[start:stop])

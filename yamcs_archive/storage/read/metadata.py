@@ -15,7 +15,7 @@ from yamcs_archive.storage.format.commits import CommitRecord, commit_number, de
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.sources import SourceState, decode_source
-from yamcs_archive.storage.format.zone_maps import decode_summary
+from yamcs_archive.storage.format.zone_maps import decode_zone_map
 
 __all__ = [
     "fill_new",
@@ -81,7 +81,7 @@ def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -
 
 
 def _greatest_commit(key: bytes, value: bytes) -> int:
-    return decode_summary(key, value).greatest_commit
+    return decode_zone_map(key, value).greatest_commit
 
 
 def _commit_of_row(key: bytes, value: bytes) -> int:

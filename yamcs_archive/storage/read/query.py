@@ -23,7 +23,7 @@ from yamcs_archive.storage.format.keys import encode_key, of_sources, time_bound
 from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
-from yamcs_archive.storage.format.zone_maps import wanted
+from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.range_reader import Pair, RangeReader, Slice
 
 _FEW = 4
@@ -179,9 +179,9 @@ def _pieces(
     lower, upper = query.bounds(horizon)
     ask = None
     if query.sources is not None or query.min_severity is not None:
-        ask = wanted(query.sources, query.min_severity)
+        ask = block_filter(query.sources, query.min_severity)
     reader = RangeReader(environment, rows_max, query.given_up, keeps=query.limit is not None)
-    pieces = reader.pieces(lower, upper, descending=query.descending, ask=ask)
+    pieces = reader.slices(lower, upper, descending=query.descending, ask=ask)
     sought, names = query.sought, query.names
     for piece in pieces:
         places = places_of(piece, query, sought)
@@ -260,7 +260,7 @@ def _of_keys(block: Block, within: range, query: Query) -> list[int]:
     cut = slice(within.start, within.stop)
     holds: Any = True
     if query.sources is not None:
-        table, places = block.sources.table, block.sources.places[cut]
+        table, places = block.sources.values, block.sources.codes[cut]
         if len(query.sources) <= _FEW:
             named = [table.index(source) for source in query.sources if source in table]
             holds = _one_of(places, named, len(table))
@@ -311,5 +311,5 @@ def get(environment: Environment, key: EventKey, horizon: int | None) -> Event |
     encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    [piece] = RangeReader(environment, 2, keeps=True).pieces(encoded, encoded + b"\0")
+    [piece] = RangeReader(environment, 2, keeps=True).slices(encoded, encoded + b"\0")
     return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)

@@ -20,14 +20,14 @@ import lmdb
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, checksums_of, summary_of
+from yamcs_archive.storage.format.block import Block, checksums_of, zone_map_of
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
     BlockFilter,
     ZoneMap,
-    decode_summary,
-    sought_in,
+    decode_if_matching,
+    decode_zone_map,
 )
 
 _FIRST_ROWS = 64
@@ -74,13 +74,13 @@ class RangeReader:
         self._given_up = given_up
         self._kept: Block | None = None
 
-    def pieces(
+    def slices(
         self, lower: bytes, upper: bytes, *, descending: bool = False, ask: BlockFilter | None = None
     ) -> Iterator[Slice]:
         """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
         rows = min(_FIRST_ROWS, self._rows_max)
         while lower < upper and not (self._given_up is not None and self._given_up()):
-            piece = self._piece(lower, upper, descending, ask, rows)
+            piece = self._slice(lower, upper, descending, ask, rows)
             yield piece
             if descending:
                 upper = piece.lower
@@ -88,7 +88,7 @@ class RangeReader:
                 lower = piece.upper
             rows = min(2 * rows, self._rows_max)
 
-    def _piece(
+    def _slice(
         self, lower: bytes, upper: bytes, descending: bool, ask: BlockFilter | None, rows_max: int
     ) -> Slice:
         with self._environment.read() as transaction:
@@ -135,10 +135,10 @@ def _first_block(
         # The block before may reach into the range.
         if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
             try:
-                before = decode_summary(*cursor.item())
+                before = decode_zone_map(*cursor.item())
             except DamagedError as error:
                 before = _of_block(cursor.key(), blocks, error)
-            if before.last >= lower and (ask is None or before.may_have(ask)):
+            if before.last >= lower and (ask is None or before.may_match(ask)):
                 return before
             placed = cursor.next()
         else:
@@ -150,14 +150,14 @@ def _first_block(
         if first >= upper:
             return None
         try:
-            summary = sought_in(key, value, ask)
+            summary = decode_if_matching(key, value, ask)
         except DamagedError as error:
             summary = _of_block(key, blocks, error)
         if summary is not None:
             return summary
         if ask is not None and first >= beyond:
             group, _, beyond = _group_of(cursor, first)
-            if group is not None and not group.may_have(ask):
+            if group is not None and not group.may_match(ask):
                 placed = cursor.set_range(BLOCK_LEVEL + beyond)
                 continue
             cursor.set_key(key)
@@ -176,7 +176,7 @@ def _last_block(
         if key[:1] != BLOCK_LEVEL:
             break
         try:
-            summary = sought_in(key, value, ask)
+            summary = decode_if_matching(key, value, ask)
         except DamagedError as error:
             summary = _of_block(key, blocks, error)
         if summary is not None:
@@ -186,7 +186,7 @@ def _last_block(
             return None
         if ask is not None and first < begin:
             group, begin, _ = _group_of(cursor, first)
-            if group is not None and not group.may_have(ask):
+            if group is not None and not group.may_match(ask):
                 placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
                 continue
             cursor.set_key(key)
@@ -201,7 +201,7 @@ def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> ZoneMap:
     if value is None:
         raise error
     try:
-        return summary_of(Block(first, value))
+        return zone_map_of(Block(first, value))
     except DamagedError:
         raise error from None
 
@@ -223,7 +223,7 @@ def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[ZoneMap | None, b
     if not placed or cursor.key()[:1] != GROUP_LEVEL:
         return None, b"", beyond
     try:
-        group = decode_summary(*cursor.item())
+        group = decode_zone_map(*cursor.item())
     except DamagedError:  # without it a query is slower, but right
         return None, cursor.key()[1:], beyond
     end = group.last + b"\0"

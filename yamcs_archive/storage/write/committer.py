@@ -75,7 +75,7 @@ class Committer:
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
         return {source: state for source, state in states.items() if state is not None}
 
-    def doubt(self) -> bool:
+    def invalidate(self) -> bool:
         """Read all that is known anew, for a failure may have come at any moment; return True.
 
         At once: until then those who read would be told of a head and of counts that the medium is past.
@@ -118,7 +118,7 @@ class Committer:
             except lmdb.Error as error:
                 raise archive_error(error, self._environment.path) from error
 
-    def run(self, run: Callable[[WriteTransaction], bool]) -> bool:
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
         """Run something in a transaction; nothing is kept when it returns False or raises.
 
         It may put events in another form, but store none, so that the head and the source states hold.
@@ -154,17 +154,17 @@ class Committer:
             except lmdb.MapFullError:
                 self._environment.grow()
             except BaseException:
-                self.doubt()  # it may have come behind the commit
+                self.invalidate()  # it may have come behind the commit
                 raise
 
-    def hold(self, run: Callable[[], None]) -> bool:
+    def run_exclusively(self, run: Callable[[], None]) -> bool:
         """Run something that leaves the store as it is known; when it raises, all is read anew."""
         self._refresh()
         try:
             self.save_counts()  # opening anew would forget them
             run()
         except BaseException:
-            self.doubt()
+            self.invalidate()
             raise
         return True
 
@@ -225,7 +225,7 @@ class Committer:
                 self._unsaved.add(source)
             if not group.stretches and not kept and submissions and len(self._unsaved) <= _SOURCES_CACHED_MAX:
                 # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
-                self._environment.place.look()
+                self._environment.place.check_unless_recent()
                 self._remember(changed)
                 return group
             if group.stretches:
@@ -239,7 +239,7 @@ class Committer:
             try:
                 transaction.commit()
                 failpoint("after-commit")
-                self._environment.place.look()
+                self._environment.place.check_unless_recent()
                 self._note(group, number, changed)
             except Exception as error:
                 # Not as it came: whoever asked would try again, and have what is stored here twice.
@@ -300,7 +300,7 @@ class Committer:
         finally:
             transaction.abort()  # does nothing after a commit
         failpoint("after-commit")
-        self._environment.place.look()
+        self._environment.place.check_unless_recent()
         self._head = head
         self._unsaved.difference_update(changed)
         self._remember(changed)

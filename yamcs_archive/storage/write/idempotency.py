@@ -31,10 +31,10 @@ from yamcs_archive.storage.format.columns import Columns
 from yamcs_archive.storage.format.keys import decode_key, encode_key
 from yamcs_archive.storage.format.requests import (
     DIGEST_BYTES,
-    Asked,
+    RequestIds,
     RequestRecord,
-    decode_kept,
-    encode_kept,
+    decode_record,
+    encode_record,
     is_digest_of,
 )
 from yamcs_archive.storage.write.key_lookup import Existing
@@ -66,7 +66,7 @@ class IdempotencyKeys:
 
     def decided(
         self,
-        submitted: Sequence[tuple[Columns, Asked | None]],
+        submitted: Sequence[tuple[Columns, RequestIds | None]],
         decide: Callable[[Sequence[Columns]], Group],
     ) -> tuple[Group, list[Pair]]:
         """Return what ``decide`` makes of the group, retries replaced, and the pairs to put for its ids.
@@ -92,7 +92,7 @@ class IdempotencyKeys:
                 pairs += self._pairs(outcome, asked)
         return group, pairs
 
-    def _offered(self, columns: Columns, asked: Asked) -> Columns:
+    def _offered(self, columns: Columns, asked: RequestIds) -> Columns:
         """Return the events to be appended: a stored one in the place of each that is a retry.
 
         Raises RequestIdError, with the position, for an id that was used for something else, and
@@ -102,7 +102,7 @@ class IdempotencyKeys:
         fresh = 0
         for position, (key, digest) in enumerate(zip(*asked, strict=True)):
             value = self._transaction.get(key, db=self._database)
-            kept = None if value is None else decode_kept(key, value)
+            kept = None if value is None else decode_record(key, value)
             if kept is None or kept.time <= self._now - REQUEST_AGE_US:
                 fresh += kept is None
                 continue
@@ -127,11 +127,11 @@ class IdempotencyKeys:
                 stored[position] = key
         yield from zip(stored, self._existing.events(list(stored.values())), strict=True)
 
-    def _pairs(self, outcome: Outcome, asked: Asked) -> list[Pair]:
+    def _pairs(self, outcome: Outcome, asked: RequestIds) -> list[Pair]:
         """Return what is to be kept of a submission: of each event that is stored, now or before."""
         refused = {*outcome.conflicts.positions, *outcome.expired}
         return [
-            encode_kept(
+            encode_record(
                 key,
                 RequestRecord(
                     self._now, digest[:DIGEST_BYTES], (encode_key(*outcome.columns.key(position)),)
@@ -175,14 +175,14 @@ class RequestExpiry:
 
     def _changes(self, key: bytes, value: bytes, now: int) -> Iterator[Change]:
         try:
-            kept = decode_kept(key, value)
+            kept = decode_record(key, value)
         except DamagedError as error:
             self._damaged(error)
             return
         if kept.time <= now - REQUEST_AGE_US:
             yield key, value, None
         elif kept.time > now:
-            yield key, value, encode_kept(key, kept._replace(time=now))[1]
+            yield key, value, encode_record(key, kept._replace(time=now))[1]
 
     def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
         placed = cursor.set_range(self._behind + b"\0") if self._behind else cursor.first()

@@ -28,7 +28,7 @@ class Existing(Protocol):
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
 
-    def held(self, keys: Keys) -> list[int]:
+    def stored_among(self, keys: Keys) -> list[int]:
         """Return the places of the keys, which are in order, that are stored."""
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
@@ -92,7 +92,7 @@ class KeyLookup:
         greatest = self._existing.greatest_key()
         stop = keys.size if greatest is None else self._place_of(greatest)
         if stop > index:
-            held = self._existing.held(keys.take(slice(index, stop)))
+            held = self._existing.stored_among(keys.take(slice(index, stop)))
             self._take(index, stop, [index + place for place in held], alone=False)
         return max(index, stop)
 

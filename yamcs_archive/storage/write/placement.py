@@ -75,7 +75,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
     for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
         stored.keep_times(block.key, part.times)
-    if blocks[-1].summary.events < options.block_events_max:
+    if blocks[-1].zone_map.events < options.block_events_max:
         stored.keep(Block.known(blocks[-1], parts[-1]))
 
 

@@ -15,7 +15,7 @@ from sys import getsizeof
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from yamcs_archive.storage.format.columns import Columns, held_bytes
-from yamcs_archive.storage.format.requests import Asked
+from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.write.outcomes import Outcome
 
 T = TypeVar("T")
@@ -90,12 +90,12 @@ class Submission(NamedTuple):
     """Bytes of text, for the bounds of a group."""
     answer: Callable[[Outcome], Any]
     future: Future[Any] | LocalResult[Any]
-    asked: Asked | None = None
+    asked: RequestIds | None = None
     held_bytes: int = 0
     """Bytes of memory, for the bound of the queue."""
 
 
-def held_by(columns: Columns, asked: Asked | None) -> int:
+def held_by(columns: Columns, asked: RequestIds | None) -> int:
     """Return about how many bytes of memory a submission takes while it waits.
 
     >>> from yamcs_archive import Event
@@ -116,16 +116,16 @@ class Task(NamedTuple):
     future: BlockingResult[bool]
 
 
-def tell(submission: Submission, outcome: Outcome) -> None:
+def answer(submission: Submission, outcome: Outcome) -> None:
     """Answer whoever submitted, with the outcome or with what making the answer raises."""
     try:
         if outcome.error is not None:
             raise outcome.error
         answer = submission.answer(outcome)
     except BaseException as error:  # whatever it is, the caller must get it
-        resolve(submission.future, error=error)
+        complete(submission.future, error=error)
     else:
-        resolve(submission.future, answer)
+        complete(submission.future, answer)
 
 
 def begun(future: Future[Any] | LocalResult[Any]) -> bool:
@@ -143,10 +143,10 @@ def begun(future: Future[Any] | LocalResult[Any]) -> bool:
 def fail(group: Sequence[Submission], error: BaseException) -> None:
     """Answer all who submitted with an error."""
     if len(group) == 1:
-        resolve(group[0].future, error=error)
+        complete(group[0].future, error=error)
         return
     for submission in group:
-        resolve(submission.future, error=copied(error))  # each thread that raises it adds its traceback
+        complete(submission.future, error=copied(error))  # each thread that raises it adds its traceback
 
 
 def copied(error: BaseException) -> BaseException:
@@ -157,7 +157,7 @@ def copied(error: BaseException) -> BaseException:
     return copy_
 
 
-def resolve(
+def complete(
     future: Future[Any] | LocalResult[Any], answer: Any = None, error: BaseException | None = None
 ) -> None:
     """Give a future its end; what a callback of it raises does not end this thread."""

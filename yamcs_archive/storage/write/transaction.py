@@ -18,7 +18,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of, summary_of
+from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of, zone_map_of
 from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
@@ -35,9 +35,9 @@ from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
     ZoneMap,
-    decode_summary,
-    encode_summary,
-    joined,
+    decode_zone_map,
+    encode_zone_map,
+    merged,
 )
 from yamcs_archive.storage.write.cache import WriterCache
 
@@ -98,7 +98,7 @@ class WriteTransaction:
         self._kept.greatest = max(keys, default=None)
         return self._kept.greatest
 
-    def held(self, keys: Keys) -> list[int]:
+    def stored_among(self, keys: Keys) -> list[int]:
         """Return the places of the keys, which are in order, that are stored.
 
         For many keys among many stored ones: each block that may hold some is looked at once.
@@ -161,10 +161,10 @@ class WriteTransaction:
         """Return the summary of a block at which the cursor is; made from the block if it is damaged."""
         key, value = self._summaries.item()
         try:
-            return decode_summary(key, value)
+            return decode_zone_map(key, value)
         except DamagedError as error:
             try:
-                return summary_of(self.block(key[len(BLOCK_LEVEL) :]))
+                return zone_map_of(self.block(key[len(BLOCK_LEVEL) :]))
             except DamagedError:
                 raise error from None
 
@@ -196,7 +196,7 @@ class WriteTransaction:
         behind = BLOCK_LEVEL
         while self._summaries.last() and self._summaries.key()[:1] == GROUP_LEVEL:
             try:
-                behind += decode_summary(*self._summaries.item()).last + b"\0"
+                behind += decode_zone_map(*self._summaries.item()).last + b"\0"
                 break
             except DamagedError:
                 self._summaries.delete()
@@ -313,20 +313,20 @@ class WriteTransaction:
         before = self.block_before(block.key)
         following = self.first_block_from(block.key + b"\0")
         if (before is not None and before.last >= block.key) or (
-            following is not None and following <= block.summary.last
+            following is not None and following <= block.zone_map.last
         ):
             raise OverlapError(block.key.hex())
-        summary = block.summary
+        summary = block.zone_map
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
-        self._transaction.put(*encode_summary(BLOCK_LEVEL, summary), db=self._databases["summaries"])
+        self._transaction.put(*encode_zone_map(BLOCK_LEVEL, summary), db=self._databases["summaries"])
         self._kept.forget([block.key])
         failpoint("block-put")
         group = self._group_around(block.key)
         if group is not None:
-            widened = joined([group, summary])
-            self._transaction.put(*encode_summary(GROUP_LEVEL, widened), db=self._databases["summaries"])
+            widened = merged([group, summary])
+            self._transaction.put(*encode_zone_map(GROUP_LEVEL, widened), db=self._databases["summaries"])
 
     def delete_block(self, key: bytes) -> None:
         """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
@@ -344,14 +344,14 @@ class WriteTransaction:
         if not placed or self._summaries.key()[:1] != GROUP_LEVEL:
             return None
         try:
-            group = decode_summary(*self._summaries.item())
+            group = decode_zone_map(*self._summaries.item())
         except DamagedError:  # nothing relies on it
             return None
         return group if group.last >= key else None
 
     def put_group(self, group: ZoneMap) -> None:
         """Put the summary of a closed group."""
-        self._transaction.put(*encode_summary(GROUP_LEVEL, group), db=self._databases["summaries"])
+        self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
     def delete_group(self, key: bytes) -> None:
         """Delete the record of a closed group; its blocks are in no group then."""

@@ -35,7 +35,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.columns import Columns, text_bytes
-from yamcs_archive.storage.format.requests import Asked
+from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.write.committer import CommitFailed, Committer, HandOver
@@ -46,12 +46,12 @@ from yamcs_archive.storage.write.submissions import (
     LocalResult,
     Submission,
     Task,
+    answer,
     begun,
+    complete,
     copied,
     fail,
     held_by,
-    resolve,
-    tell,
 )
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -86,7 +86,7 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None
+        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """Queue prepared columns; the future gets ``answer(outcome)``, or what it raises, once durable.
 
@@ -120,7 +120,7 @@ class Writer:
             self._waiting.append(submission)
             return True
 
-    def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: Asked | None = None) -> T:
+    def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
         When nobody else waits or commits, the caller's own thread makes the commit: handing over to
@@ -166,12 +166,12 @@ class Writer:
     def _settle(self, failure: CommitFailed) -> bool:
         raise self._committer.settled(failure)
 
-    def perform(self, run: Callable[[WriteTransaction], bool]) -> bool:
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
 
         Nothing is kept when ``run`` returns False or raises, and that is what is returned or raised.
         """
-        return self._do(partial(self._committer.run, run))
+        return self._do(partial(self._committer.run_in_transaction, run))
 
     def take_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> None:
         """Store commits of another archive, each as one here with its time, and a fact of ``meta`` with them.
@@ -181,13 +181,13 @@ class Writer:
         """
         self._do(partial(self._committer.take_over, commits, noted))
 
-    def hold(self, run: Callable[[], None]) -> None:
+    def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something between two groups, so that nobody commits meanwhile; wait for it.
 
         What is known of the store must hold afterwards as before. When ``run`` raises, the environment
         is opened anew, for it may have been about to change.
         """
-        self._do(partial(self._committer.hold, run))
+        self._do(partial(self._committer.run_exclusively, run))
 
     def _do(self, run: Callable[[], bool]) -> bool:
         if os.getpid() != self._pid:
@@ -270,7 +270,7 @@ class Writer:
             )
             for submission in self._in_hand:
                 events = tuple(submission.columns.events())
-                resolve(submission.future, error=OutcomeUnknownError(events, repr(error)))
+                complete(submission.future, error=OutcomeUnknownError(events, repr(error)))
         with self._lock:
             waiting = [*self._waiting]
             self._waiting.clear()
@@ -338,7 +338,7 @@ class Writer:
         try:
             task.future.set_result(task.run())
         except lmdb.Error as error:
-            self._committer.doubt()
+            self._committer.invalidate()
             task.future.set_exception(archive_error(error, self._environment.path))
         except BaseException as error:  # it must reach whoever waits, not end the thread
             task.future.set_exception(error)
@@ -361,10 +361,10 @@ class Writer:
             remaining = iter(error.events)
             for submission in group:
                 mine = tuple(islice(remaining, len(submission.columns.message)))
-                resolve(submission.future, error=OutcomeUnknownError(mine, error.reason))
+                complete(submission.future, error=OutcomeUnknownError(mine, error.reason))
         except Exception as error:
             if not isinstance(error, ArchiveError):
-                settled = self._doubt(alone=alone)  # a fault of ours may have come at any moment
+                settled = self._invalidate(alone=alone)  # a fault of ours may have come at any moment
             if len(group) == 1:
                 fail(group, error)
             else:  # one caller's key may meet a damaged record; the others must not suffer for it
@@ -374,17 +374,17 @@ class Writer:
         except BaseException as error:
             # A fault of ours, or Ctrl-C in a caller that commits for itself: it must reach the callers,
             # and what is known of the store is read again, for it may have come at any moment.
-            settled = self._doubt(alone=alone)
+            settled = self._invalidate(alone=alone)
             fail(group, error)
         else:
             failpoint("before-answer")
             for submission, outcome in zip(group, outcomes, strict=True):
-                tell(submission, outcome)
+                answer(submission, outcome)
         return settled
 
-    def _doubt(self, *, alone: bool) -> BlockingResult[bool] | None:
+    def _invalidate(self, *, alone: bool) -> BlockingResult[bool] | None:
         """Have everything known of the store read anew: until then its head may differ from the medium's."""
         if alone:
-            return self._enter_task(self._committer.doubt)
-        self._committer.doubt()
+            return self._enter_task(self._committer.invalidate)
+        self._committer.invalidate()
         return None

@@ -131,26 +131,26 @@ def _messages(events: EventVectors) -> tuple[list[bytes], int]:
     text_bytes = lengths(text, count)
     generated, generated_bytes = _GENERATED.fields(events.times)
     received, received_bytes = _RECEIVED.fields(events.received)
-    sources = parts_of(map(_SOURCE.__getitem__, events.sources.table))
-    types = parts_of(map(_TYPE.__getitem__, events.types.table))
+    sources = parts_of(map(_SOURCE.__getitem__, events.sources.values))
+    types = parts_of(map(_TYPE.__getitem__, events.types.values))
     event_bytes = (
-        lengths(sources, len(sources))[events.sources.places]
+        lengths(sources, len(sources))[events.sources.codes]
         + generated_bytes
         + received_bytes
         + varint_bytes(events.numbers)
-        + lengths(types, len(types))[events.types.places]
+        + lengths(types, len(types))[events.types.codes]
         + varint_bytes(text_bytes)
         + text_bytes
         + _NUMBER_AND_SEVERITY_BYTES
     )
     columns: _Columns = [
         varints(event_bytes),
-        sources[events.sources.places],
+        sources[events.sources.codes],
         *generated,
         *received,
         b"\x20",
         varints(events.numbers),
-        types[events.types.places],
+        types[events.types.codes],
         varints(text_bytes),
         text,
         _SEVERITY[events.severities],

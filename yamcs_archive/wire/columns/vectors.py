@@ -23,15 +23,15 @@ Parts = npt.NDArray[np.object_]
 """A column of what is written: ``bytes`` for each event."""
 
 
-class Coded(Protocol):
+class DictColumn(Protocol):
     """A column of texts, or None, of which there are few different ones."""
 
     @property
-    def table(self) -> list[Any]:
+    def values(self) -> list[Any]:
         """The different ones."""
 
     @property
-    def places(self) -> npt.NDArray[np.int32]:
+    def codes(self) -> npt.NDArray[np.int32]:
         """Each event's place in the table."""
 
 
@@ -55,15 +55,15 @@ class EventVectors(Protocol):
         """Codes of severities."""
 
     @property
-    def sources(self) -> Coded:
+    def sources(self) -> DictColumn:
         """Sources."""
 
     @property
-    def types(self) -> Coded:
+    def types(self) -> DictColumn:
         """Types."""
 
     @property
-    def users(self) -> Coded:
+    def users(self) -> DictColumn:
         """Who created them."""
 
     @property
@@ -86,8 +86,8 @@ class EventVectors(Protocol):
 
 
 class _Table(NamedTuple):
-    table: list[Any]
-    places: npt.NDArray[np.int32]
+    values: list[Any]
+    codes: npt.NDArray[np.int32]
 
 
 class _Events(NamedTuple):
@@ -113,7 +113,7 @@ class _Events(NamedTuple):
 def by_field(events: Sequence[Event]) -> EventVectors:
     """Return stored events field by field.
 
-    >>> by_field([Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)]).sources.table
+    >>> by_field([Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)]).sources.values
     ['S']
     """
     return _Events(
@@ -145,10 +145,10 @@ def uncommon(events: EventVectors) -> Iterator[int]:
     >>> [*uncommon(by_field([Event("a"), Event("b", created_by="operator"), Event("c", extra={"k": "v"})]))]
     [1, 2]
     """
-    if events.users.table == [None] and events.extensions is None and events.extra is None:
+    if events.users.values == [None] and events.extensions is None and events.extra is None:
         return
     count = len(events.messages)
-    users = [events.users.table[place] for place in events.users.places.tolist()]
+    users = [events.users.values[place] for place in events.users.codes.tolist()]
     for at, more in enumerate(
         zip(users, events.extensions or [b""] * count, events.extra or [{}] * count, strict=True)
     ):
@@ -168,13 +168,13 @@ def parts_of(parts: Iterable[bytes]) -> Parts:
     return found
 
 
-def column(kept: Memo[bytes], coded: Coded) -> Parts:
+def column(kept: Memo[bytes], coded: DictColumn) -> Parts:
     """Return what is kept of each event's text.
 
     >>> column(Memo(str.encode), by_field([Event("a", source="S")]).sources).tolist()
     [b'S']
     """
-    return parts_of(map(kept.__getitem__, coded.table))[coded.places]
+    return parts_of(map(kept.__getitem__, coded.values))[coded.codes]
 
 
 def lengths(parts: Iterable[bytes], count: int) -> Ints:
