@@ -59,7 +59,7 @@ EVENTS = (
     "storage.format.message_chunks._MANY",
     "storage.format.vectors._FEW",
     "wire.columns.timestamps._FEW",
-    "wire.many.Kept._KEPT_MAX",
+    "wire.columns.vectors.Memo._KEPT_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code changes."""
 
@@ -264,7 +264,17 @@ OTHERS = (
 )
 """Constants that decide nothing by the size of a batch, each beside its like."""
 
-ROOMS = ("limits", "offered", "appending", "instance", "archive", "storage", "wire", "importers", "mirror")
+ROOMS = (
+    "limits",
+    "offered",
+    "chunked_append",
+    "instance",
+    "archive",
+    "storage",
+    "wire",
+    "importers",
+    "mirror",
+)
 """Where events pass: every integer constant there is in a table."""
 
 _TIMES = frozenset({"S", "US", "MS", "NS"})

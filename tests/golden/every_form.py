@@ -77,7 +77,7 @@ def fill(directory: Path) -> None:
     """Write every form."""
     writing = _Writing(directory)
     with (
-        patch.object(messages, "STRETCH_MESSAGES", 20),
+        patch.object(messages, "CHUNK_MESSAGES", 20),
         patch.object(sealing, "GROUP_BLOCKS_MAX", 2),
         patch.object(commit_packing, "PACK_EVENTS_MAX", 300),
     ):

@@ -63,7 +63,7 @@ def fill(directory: Path) -> None:
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(run_events_min=16, late_share=1, maintenance=False, clock=lambda: next(clock))
     with (
-        patch.object(messages, "STRETCH_MESSAGES", STRETCH_MESSAGES),
+        patch.object(messages, "CHUNK_MESSAGES", STRETCH_MESSAGES),
         Archive.open(directory, options=options) as archive,
     ):
         for name in INSTANCES:

@@ -88,7 +88,7 @@ def main() -> None:
     ):
         if (target / "archive").exists():
             continue
-        with patch.object(messages, "STRETCH_MESSAGES", stretch_messages):
+        with patch.object(messages, "CHUNK_MESSAGES", stretch_messages):
             write(target / "archive")
         for lock in (target / "archive").rglob("*lock*"):
             lock.unlink()

@@ -164,7 +164,7 @@ def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
             looked_at.append(key)
             super().__init__(key, value)
 
-    monkeypatch.setattr(range_reader, "OpenBlock", Noted)
+    monkeypatch.setattr(range_reader, "Block", Noted)
     call = Core(archive).begin(Head("POST", STREAM))
     assert isinstance(call, Call)
     chunks: Any = call.run(b'{"q": "rare"}').body  # type: ignore[union-attr]  # a response

@@ -57,7 +57,7 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda 
 def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
     """A block whose messages stand in several stretches, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
-    with patch.object(messages, "STRETCH_MESSAGES", 7):
+    with patch.object(messages, "CHUNK_MESSAGES", 7):
         return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
 
 

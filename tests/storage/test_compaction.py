@@ -322,8 +322,8 @@ def test_ctrl_c_in_who_waits_leaves_the_archive_whole(tmp_path: Path) -> None:
     printed = run(
         """
         import os, signal
-        from yamcs_archive.storage import points
-        points.on_point = lambda point: point == "compact-held" and os.kill(os.getpid(), signal.SIGINT)
+        from yamcs_archive.storage import failpoints
+        failpoints.on_point = lambda point: point == "compact-held" and os.kill(os.getpid(), signal.SIGINT)
         with Archive.open(sys.argv[1]) as archive:
             sim = archive.instance("sim", create=True)
             sim.append_many(Event(f"{n}") for n in range(5000))

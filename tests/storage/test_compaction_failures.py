@@ -26,7 +26,7 @@ from yamcs_archive.storage.maintain import compaction
 
 _COMPACT_THEN_DIE = """
     import os, signal
-    from yamcs_archive.storage import points
+    from yamcs_archive.storage import failpoints
     directory, deadly = sys.argv[1:]
     options = Options(block_events_max=16, run_events_min=8, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim", create=True)
@@ -36,13 +36,13 @@ _COMPACT_THEN_DIE = """
 
     def die(reached):
         if reached in ("compact-copied", "compact-checked"):
-            points.on_point = None
+            failpoints.on_point = None
             sim.append_many(Event(reached, source="M", generation_time=n) for n in range(30))
-            points.on_point = die
+            failpoints.on_point = die
         if reached == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    points.on_point = die
+    failpoints.on_point = die
     sim.compact()
 """
 
@@ -170,14 +170,14 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
         """
         import os, resource
         from pathlib import Path
-        from yamcs_archive.storage import points
+        from yamcs_archive.storage import failpoints
         directory, point = sys.argv[1:]
         sim = Archive.open(directory, options=Options(maintenance=False)).instance("sim", create=True)
         sim.append_many(Event(os.urandom(300).hex()) for _ in range(3000))
 
         def fill_up(reached):
             if reached == point:
-                points.on_point = None
+                failpoints.on_point = None
                 if point == "compact-checked":  # there is room for the copy, not for what came since
                     sim.append_many(Event(os.urandom(300).hex()) for _ in range(2000))
                     limit = (Path(directory) / "sim" / "gen-2" / "data.mdb").stat().st_size + 4096
@@ -185,7 +185,7 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
                     limit = 1 << 19
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-        points.on_point = fill_up
+        failpoints.on_point = fill_up
         try:
             sim.compact()
         except OutOfSpaceError as error:

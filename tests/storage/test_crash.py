@@ -48,8 +48,8 @@ def test_a_kill_at_a_point_loses_nothing_acknowledged_and_halves_nothing(
 def test_the_points_passed_are_the_points_listed(tmp_path: Path) -> None:
     printed = run(
         """
-        from yamcs_archive.storage import points
-        points.on_point = print
+        from yamcs_archive.storage import failpoints
+        failpoints.on_point = print
         Archive.open(sys.argv[1]).instance("sim", create=True).append(Event("a"))
         """,
         tmp_path / "archive",
@@ -62,7 +62,7 @@ def test_a_crash_while_an_instance_is_made_leaves_none_and_the_next_try_succeeds
     run(
         """
         import os
-        from yamcs_archive.storage import directory
+        from yamcs_archive.storage.disk import directory
         directory.write_durably = lambda *_: os._exit(9) if _[0].name == "CURRENT" else None
         Archive.open(sys.argv[1]).instance("sim", create=True)
         """,

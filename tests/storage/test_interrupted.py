@@ -171,7 +171,7 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
 
 _SETTLE_THEN_DIE = """
     from tests.dying import die_at
-    from yamcs_archive.storage import sealing
+    from yamcs_archive.storage.maintain import sealing
     sealing.GROUP_BLOCKS_MAX, sealing._TOGETHER_BYTES = 4, 1
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)

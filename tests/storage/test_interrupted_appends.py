@@ -106,7 +106,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
 
 _APPEND_THEN_DIE = """
     from tests.dying import die_at
-    from yamcs_archive.storage import committing
+    from yamcs_archive.storage.write import committer
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=16, run_events_min=8, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim", create=True)

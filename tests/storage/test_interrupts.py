@@ -200,7 +200,7 @@ def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
 
     with monkeypatch.context() as patch:
         patch.setattr(committer.Committer, "_note", stop)
-        patch.setattr(Writer, "_doubt", stop)
+        patch.setattr(Writer, "_invalidate", stop)
         interrupted(lambda: sim.append(Event("first", source="S")))
     assert sim.append(Event("second", source="S")).event.seq_number == 1
     assert [(change.event.message, change.event.seq_number) for change in sim.changes()] == [
@@ -499,7 +499,7 @@ def test_a_fault_of_ours_keeps_where_it_was(
         except KeyError as cause:
             raise ZeroDivisionError from cause
 
-    monkeypatch.setattr(committer, "place", deep_inside)
+    monkeypatch.setattr(committer, "write_events", deep_inside)
     if crowd:
         with held_up(sim):
             futures = [sim.submit(Event("x")), sim.submit(Event("y"))]

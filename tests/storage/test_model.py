@@ -21,7 +21,7 @@ from tests.strategies import sizes_at_thresholds
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Options, Severity
 from yamcs_archive.event import same_content
 
-LARGEST = around(["storage.outcomes._VECTOR_EVENTS_MIN"])
+LARGEST = around(["storage.write.outcomes._VECTOR_EVENTS_MIN"])
 """From so many events on a batch is worked out by column."""
 RUNS_MAX = 1
 """Large batches of one machine: all is compared after each step."""

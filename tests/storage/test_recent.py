@@ -58,7 +58,7 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
             super().__init__(key, value)
 
     for module in (range_reader, block_cache):
-        monkeypatch.setattr(module, "OpenBlock", Noted)
+        monkeypatch.setattr(module, "Block", Noted)
     assert page(sim, descending=True) == first
     assert opened == []
     sim.append_many(Event("late", source="L", generation_time=n) for n in (4990, 4995))

@@ -300,12 +300,12 @@ def test_a_kill_leaves_the_event_with_its_id_or_neither(tmp_path: Path, point: s
     printed = run_in_fork(
         """
         import os, signal
-        from yamcs_archive.storage import points
+        from yamcs_archive.storage import failpoints
         sim = Archive.open(sys.argv[1]).instance("sim", create=True)
         def kill(point):
             if point == sys.argv[2]:
                 os.kill(os.getpid(), signal.SIGKILL)
-        points.on_point = kill
+        failpoints.on_point = kill
         sim.append(Event("Boot"), request_id="k")
         """,
         tmp_path / "a",

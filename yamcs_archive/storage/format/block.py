@@ -141,7 +141,7 @@ def zone_map_of(block: Block) -> ZoneMap:
     >>> from yamcs_archive.storage.format.columns import prepare
     >>> from yamcs_archive.storage.format.vectors import vectors
     >>> block = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
-    >>> summary_of(Block(block.key, block.value)) == block.summary
+    >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
     True
     """
     return ZoneMap(

@@ -19,7 +19,7 @@ class Checksummed:
     """Adds and checks the checksum of the values of one sub-database.
 
     >>> sealer = Checksummed("rows")
-    >>> sealer.open(b"key", sealer.seal(b"key", b"body"))
+    >>> sealer.unwrap(b"key", sealer.wrap(b"key", b"body"))
     b'body'
     """
 

@@ -25,8 +25,8 @@ Places = npt.NDArray[np.intp]
 class Keys(NamedTuple):
     """The keys of some events.
 
-    >>> from yamcs_archive.storage.format.dictionary import coded
-    >>> keys = Keys(np.array([3, 5]), coded(["A", "B"]), np.array([0, 7]))
+    >>> from yamcs_archive.storage.format.dictionary import dict_encode
+    >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
     >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
     ((5, 'B', 7), (3, 'A', 0))
     >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]

@@ -78,7 +78,7 @@ class Packer:
 def unpack_chunk(stretch: bytes) -> list[str]:
     """Return the messages of a stretch; ValueError when it is none.
 
-    >>> unpack(b'["a", ""]')
+    >>> unpack_chunk(b'["a", ""]')
     ['a', '']
     """
     try:

@@ -47,8 +47,8 @@ class RequestIds(NamedTuple):
     def cut(self, start: int, stop: int) -> RequestIds:
         """Return the ids of the events from ``start`` up to ``stop``.
 
-        >>> Asked([b"a", b"b"], [b"1", b"2"]).cut(1, 2)
-        Asked(keys=[b'b'], digests=[b'2'])
+        >>> RequestIds([b"a", b"b"], [b"1", b"2"]).cut(1, 2)
+        RequestIds(keys=[b'b'], digests=[b'2'])
         """
         return RequestIds(self.keys[start:stop], self.digests[start:stop])
 
@@ -62,7 +62,7 @@ def request_ids(
     id followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
     position among these events of the one that cannot have an id.
 
-    >>> asked([Event("a")], "boot-17").keys, asked([Event("a"), Event("b")], "boot-17", first=0).keys
+    >>> request_ids([Event("a")], "boot-17").keys, request_ids([Event("a"), Event("b")], "boot-17", first=0).keys
     ([b'\\x00boot-17'], [b'\\x00boot-17/0', b'\\x00boot-17/1'])
     """
     if request_id is None:
@@ -168,7 +168,7 @@ def encode_record(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
     >>> kept = RequestRecord(5, bytes(16), (b"key",))
-    >>> decode_kept(*encode_kept(b"user", kept)) == kept
+    >>> decode_record(*encode_record(b"user", kept)) == kept
     True
     """
     return key, _CHECKSUMMED.wrap(key, msgpack.packb((kept.time, kept.digest, kept.events)))

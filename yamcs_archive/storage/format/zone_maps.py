@@ -57,7 +57,7 @@ class BlockFilter(NamedTuple):
 def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
     """Return what summaries are asked for.
 
-    >>> wanted(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
+    >>> block_filter(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
     True
     """
     mask = 0
@@ -77,7 +77,7 @@ def commit_filter(lowest: int, greatest: int) -> BlockFilter:
     """Return what summaries are asked for by who wants what those commits stored.
 
     >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
-    >>> [summary.may_have(of_commits(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
+    >>> [summary.may_match(commit_filter(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
     [False, True, True, False]
     """
     return block_filter(None, None)._replace(commits=(lowest, greatest))
@@ -115,7 +115,7 @@ class ZoneMap(NamedTuple):
         """Say whether an event that is wanted may be there.
 
         >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
-        >>> summary.may_have(wanted(frozenset(["EPS"]), None)), summary.may_have(wanted(None, None))
+        >>> summary.may_match(block_filter(frozenset(["EPS"]), None)), summary.may_match(block_filter(None, None))
         (False, True)
         """
         if not self.severities & ask.severities:
@@ -168,7 +168,7 @@ def merged(summaries: Iterable[ZoneMap]) -> ZoneMap:
     """Return the summary of neighbouring blocks or groups together; there must be one at least.
 
     >>> one = ZoneMap(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
-    >>> joined([one, ZoneMap(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
+    >>> merged([one, ZoneMap(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
     (b'a', b'd', 3, b'\\x00A\\x00B\\x00')
     """
     parts = sorted(summaries)
@@ -190,7 +190,7 @@ def encode_zone_map(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
     """Return the pair to put.
 
     >>> summary = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
-    >>> decode_summary(*encode_summary(BLOCK_LEVEL, summary)) == summary
+    >>> decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary)) == summary
     True
     """
     key = level + summary.first
@@ -202,8 +202,8 @@ def decode_if_matching(key: bytes, value: bytes, ask: BlockFilter | None) -> Zon
 
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
 
-    >>> summary = encode_summary(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
-    >>> [sought_in(*summary, wanted(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
+    >>> summary = encode_zone_map(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
+    >>> [decode_if_matching(*summary, block_filter(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
     [False, True]
     """
     body = _CHECKSUMMED.unwrap(key, value)
