@@ -1,4 +1,41 @@
-"""The storage engine: rows, blocks, and all between them and the medium. LMDB, zstd and numpy only here."""
+"""The storage engine of one instance, on LMDB. LMDB, zstd and numpy are known only here (numpy in wire, too).
+
+Terms:
+
+- *Row*: one event under its key, as it arrives. Rows are young, or late.
+- *Block*: up to some thousand events in key order, column by column, compressed. Blocks never overlap. A
+  few late events are stored in a second part of their block, its *late part*.
+- *Sealing*: rows become blocks, in one transaction. Whatever is stored is a row or in a block, never both.
+- *Zone map*: what a query may know of a block without reading it (in the file: "summaries"); a *group* of
+  neighbouring blocks has one, too.
+- *Commit record*: where the events of a commit are, so that they can be read in order of arrival. A
+  *cursor* is a place in that order.
+- *Generation*: an LMDB environment; compaction replaces one by a dense copy.
+
+The way of an event:
+
+- In: ``store`` hands checked columns to ``write/writer``, which commits what waits as one group:
+  ``committer`` numbers them (``outcomes``), finds what is there already (``key_lookup``) and puts the rest
+  where it belongs (``placement``), with the commit's record, in one transaction. The caller is answered
+  after the fsync.
+- To rest: ``maintain/scheduler`` seals old rows, closes groups of zone maps and packs small commit records.
+- Out: ``read/range_reader`` gives the rows and the block of one slice of keys after the other, each seen by
+  one short transaction; ``read/query`` merges them and builds the events that are wanted. ``read/changes``
+  walks commit records instead.
+
+The folders are the layers. Each imports only those below it, and :mod:`failpoints` and :mod:`interrupts`:
+
+    store           what the library asks of an engine, and its form on LMDB
+    maintain/       what happens to stored events later
+    write/          the one writer
+    read/           the many readers
+    disk/           the files, and LMDB's rules
+    format/         events <-> bytes; pure
+
+To know most of it, read in this order: format/keys, format/rows, format/block, format/commits,
+write/outcomes, write/placement, write/committer, write/writer, read/range_reader, read/query, read/changes,
+maintain/sealing, disk/environment, store. The bytes are specified in ``docs/format.md``.
+"""
 
 import signal as _signal
 

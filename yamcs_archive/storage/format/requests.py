@@ -62,8 +62,10 @@ def request_ids(
     id followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
     position among these events of the one that cannot have an id.
 
-    >>> request_ids([Event("a")], "boot-17").keys, request_ids([Event("a"), Event("b")], "boot-17", first=0).keys
-    ([b'\\x00boot-17'], [b'\\x00boot-17/0', b'\\x00boot-17/1'])
+    >>> request_ids([Event("a")], "boot-17").keys
+    [b'\\x00boot-17']
+    >>> request_ids([Event("a"), Event("b")], "boot-17", first=0).keys
+    [b'\\x00boot-17/0', b'\\x00boot-17/1']
     """
     if request_id is None:
         return None

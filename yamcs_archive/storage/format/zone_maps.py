@@ -115,8 +115,8 @@ class ZoneMap(NamedTuple):
         """Say whether an event that is wanted may be there.
 
         >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
-        >>> summary.may_match(block_filter(frozenset(["EPS"]), None)), summary.may_match(block_filter(None, None))
-        (False, True)
+        >>> [summary.may_match(block_filter(names, None)) for names in (frozenset(["EPS"]), None)]
+        [False, True]
         """
         if not self.severities & ask.severities:
             return False
@@ -203,7 +203,8 @@ def decode_if_matching(key: bytes, value: bytes, ask: BlockFilter | None) -> Zon
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
 
     >>> summary = encode_zone_map(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
-    >>> [decode_if_matching(*summary, block_filter(frozenset([name]), None)) is None for name in ("AOCS", "EPS")]
+    >>> wanted = [block_filter(frozenset([name]), None) for name in ("AOCS", "EPS")]
+    >>> [decode_if_matching(*summary, each) is None for each in wanted]
     [False, True]
     """
     body = _CHECKSUMMED.unwrap(key, value)
