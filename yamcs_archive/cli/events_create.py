@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "create",
         help="store one event",
-        description="Store one event. Prints nothing when it is stored.",
+        description="Store one event. Prints nothing on success.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,17 +37,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "-m",
         "--message",
         metavar="TEXT",
-        help=f"the message; {_STDIN} reads it from stdin; without it stdin is read too, and where that is a"
-        " terminal $EDITOR opens",
+        help=f"the message; {_STDIN} reads it from stdin. Without this option the message is read from stdin"
+        " too, or written in $EDITOR if stdin is a terminal",
     )
     parser.add_argument(
-        "--date", type=parse_date, metavar="DATE", help=f"generation time, now if not given: {FORMS}"
+        "--date", type=parse_date, metavar="DATE", help=f"generation time; default: now; {FORMS}"
     )
     parser.add_argument(
         "--sequence-number",
         type=whole(SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
         metavar="N",
-        help="number; the source's next if not given",
+        help="sequence number; default: the source's next",
     )
     parser.add_argument(
         "--severity",
@@ -66,7 +66,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=_pair,
         help="further text by name; repeatable",
     )
-    parser.add_argument("--show", action="store_true", help="print the event as it was stored, as JSON")
+    parser.add_argument("--show", action="store_true", help="print the stored event as JSON")
     parser.set_defaults(run=run)
 
 

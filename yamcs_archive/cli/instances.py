@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     listing = actions.add_parser(
         "list",
         help="list them",
-        description="List the instances, one a line, sorted.",
+        description="List the instances, sorted, one per line.",
         epilog=LIST_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,8 +40,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     making = actions.add_parser(
         "create",
         help="make one",
-        description="Make an instance in a directory, which is made as well when it is absent. Does nothing"
-        " when the instance is there.",
+        description="Create an instance in a directory, and the directory if it is missing. Does nothing if"
+        " the instance exists.",
         epilog=CREATE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
