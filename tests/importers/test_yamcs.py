@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
+from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from tests.wire.test_shown import message
 from yamcs_archive import Archive, Event, Instance, Severity
