@@ -1,8 +1,7 @@
 """Imports numpy so that none of its threads takes a signal.
 
-The linear algebra under numpy may start threads when it is imported. Each could take a signal that the process
-means to wait for, and a served archive would then not stop. Threads inherit the signals that are blocked while
-they are started.
+numpy's linear algebra may start threads when it is imported. Each could take a signal that the process waits
+for, and a served archive would then not stop. Threads inherit the signals that are blocked as they start.
 
 Every package whose modules use numpy imports this module first.
 """
