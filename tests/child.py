@@ -12,7 +12,7 @@ from tests.forking import Forks
 ROOT = forking.ROOT
 WAIT_S = forking.WAIT_S
 _PRELUDE = "import sys; from yamcs_archive import *; from yamcs_archive.errors import *\n"
-_forks = Forks("yamcs_archive", environment=os.environ)
+_forks = Forks("yamcs_archive.archive", "yamcs_archive.instance", environment=os.environ)
 atexit.register(_forks.close)
 
 
