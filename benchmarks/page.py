@@ -17,7 +17,8 @@ _TEXT = """\
 # Performance
 
 `python -m benchmarks.page` writes this page from `{results}`; do not edit it.
-These commands ran, at these times:
+In a checkout `make bench` repeats the run (`make bench ARGS="--quick"` in two minutes, `ARGS=--help` for
+the options). These commands ran, at these times:
 
 {runs}
 

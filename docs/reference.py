@@ -15,6 +15,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from yamcs_archive.cli.main import parser
+from yamcs_archive.cli.parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
 _WIDTH = 119
@@ -66,6 +67,8 @@ def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
             for inner in action.choices.values():
                 yield from _commands(inner)
             return
+    if isinstance(group, Parser):
+        group.load()
     yield group
 
 

@@ -50,8 +50,9 @@ def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_pat
         folder.mkdir()
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
-    for name in ("yamcs_archive", "benchmarks"):
-        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "yamcs_archive", checkout / "yamcs_archive", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (programs / "python3").symlink_to(sys.executable)
     # The packages that it needs come from where these tests have them, not from an index.
     for found in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}:

@@ -13,17 +13,14 @@ EPILOG = """examples:
 """
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "compact",
-        help="return unused space to the file system",
-        description="Return unused space to the file system: seal all events, then replace the files by a"
-        " dense copy. Prints a line for each instance. No writer may use the directory, and the disk needs"
-        " room for the copy; other processes may read meanwhile.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Return unused space to the file system: seal all events, then replace the files by a dense copy."
+        " Prints a line for each instance. No writer may use the directory, and the disk needs room for"
+        " the copy; other processes may read meanwhile."
     )
+    parser.epilog = EPILOG
     parser.add_argument(
         "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
     )

@@ -38,17 +38,14 @@ LINES_MAX = 2**63 - 1
 _ALL = "all"
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "log",
-        help="show events",
-        description="Show events, oldest first, also while a server runs on the same directory. With"
-        " --after-cursor, and while --follow waits for new ones, events come in the order in which they were"
-        " stored, however late their time.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Show events, oldest first, also while a server runs on the same directory. With --after-cursor,"
+        " and while --follow waits for new ones, events come in the order in which they were stored,"
+        " however late their time."
     )
+    parser.epilog = EPILOG
     add_place_options(parser)
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(

@@ -22,18 +22,15 @@ EPILOG = """examples:
 _SAY_S = 1.0
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser, under a name of two words: ``import`` alone takes a file."""
-    parser = commands.add_parser(
-        "import yamcs",
-        help="import the history of a live Yamcs server",
-        description="Store the events of a live Yamcs server (or a served archive), as its API streams them."
-        " Run an interrupted import again, and it resumes; run a complete one again, and it adds the new"
-        " events, late ones too. Prints how many events were stored, duplicate or refused. Exit status 1 if"
-        " some conflict with stored events, or cannot be stored.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Store the events of a live Yamcs server (or a served archive), as its API streams them. Run an"
+        " interrupted import again, and it resumes; run a complete one again, and it adds the new events,"
+        " late ones too. Prints how many events were stored, duplicate or refused. Exit status 1 if some"
+        " conflict with stored events, or cannot be stored."
     )
+    parser.epilog = EPILOG
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
     parser.add_argument(
         "--data",
