@@ -15,7 +15,7 @@ from dataclasses import replace
 from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
-from yamcs_archive.wire.columns.vectors import EventVectors
+from yamcs_archive.wire.event_vectors import EventVectors
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -89,10 +89,10 @@ def encoded(batches: Iterable[EventVectors], encode: Callable[[EventVectors], by
     """Yield events as ``encode`` writes them, each batch as soon as it is there.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.wire.columns.vectors import by_field
-    >>> from yamcs_archive.wire.columns.encoder import csv_lines
+    >>> from yamcs_archive.wire.columns.vectors import vectors_of
+    >>> from yamcs_archive.wire.fast_path import encode_csv_rows
     >>> event = Event("a", source="S", generation_time=0, reception_time=0)
-    >>> list(encoded([by_field([event])], lambda some: csv_lines(some, ",")))
+    >>> list(encoded([vectors_of([event])], lambda some: encode_csv_rows(some, ",")))
     [b'S,1970-01-01T00:00:00Z,1970-01-01T00:00:00Z,,a\\n']
     """
     for events in batches:

@@ -19,11 +19,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
-from yamcs_archive.times import format_rfc3339, parse_rfc3339, to_us
+from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire.form import (
     SHOWN_2016,
     SHOWN_TODAY,
@@ -35,7 +34,6 @@ from yamcs_archive.wire.form import (
     to_ms,
 )
 from yamcs_archive.wire.json_scalars import as_int32, as_text, as_whole_ms, is_whole
-from yamcs_archive.wire.msgpack_time import stamped
 from yamcs_archive.wire.protobuf_scan import check_extensions
 
 _ONLY_2016 = frozenset(
@@ -93,22 +91,6 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
     if of_2016:
         return Form.V2016, _event_2016(given)
     return Form.TODAY, _event_today(given)
-
-
-def event_of_msgpack(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
-    """Return the form and the event of a create request's fields, as msgpack carries them.
-
-    ``time`` may be an int of microseconds, each time a Timestamp, ``extensions`` may be bytes.
-
-    >>> event_of_msgpack({"message": "a", "time": 5})[1].generation_time
-    5
-    """
-    fields = stamped(fields)
-    time = fields.get("time")
-    if type(time) is int:
-        form, event = event_of({**fields, "time": "1970-01-01T00:00:00Z"})
-        return form, replace(event, generation_time=to_us(time, "time"))
-    return event_of(fields, own=own)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:

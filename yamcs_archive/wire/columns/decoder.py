@@ -24,7 +24,7 @@ from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire.columns.moments import microseconds
+from yamcs_archive.wire.columns.timestamps import parse_many
 from yamcs_archive.wire.json import extensions_of
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
@@ -78,14 +78,14 @@ _UNUSUAL = (
 )
 
 
-def of_lines(lines: bytes, *, own: bool = False) -> Offered | None:
+def decode_json_lines(lines: bytes, *, own: bool = False) -> Offered | None:
     """Return the events of whole lines of JSON, or None when one of them needs a closer look.
 
     ``own`` is that of :func:`~yamcs_archive.wire.json.decode_event`.
 
-    >>> of_lines(b'{"message": "a"}\\n{"message": "b"}').message
+    >>> decode_json_lines(b'{"message": "a"}\\n{"message": "b"}').message
     ['a', 'b']
-    >>> of_lines(b'{"message": 5}') is None
+    >>> decode_json_lines(b'{"message": 5}') is None
     True
     """
     try:
@@ -101,10 +101,10 @@ def of_lines(lines: bytes, *, own: bool = False) -> Offered | None:
         return None
 
 
-def of_body(body: bytes) -> Event | None:
+def decode_json_event(body: bytes) -> Event | None:
     """Return the event of one JSON object, or None when it needs a closer look.
 
-    >>> of_body(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
+    >>> decode_json_event(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
     1000000
     """
     try:
@@ -138,12 +138,12 @@ def _between_objects(lines: bytes) -> int | None:
     return len(places)
 
 
-def of_maps(maps: bytes, count: int, *, own: bool = False) -> Offered | None:
+def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Offered | None:
     """Return the events of so many msgpack maps, or None when they are not so many or need a closer look.
 
     >>> import msgpack
     >>> one = msgpack.packb({"message": "a", "time": 5})
-    >>> of_maps(one + one, 2).generation_time, of_maps(one, 2)
+    >>> decode_msgpack_maps(one + one, 2).generation_time, decode_msgpack_maps(one, 2)
     (array('q', [5, 5]), None)
     """
     head = _ARRAY32 + count.to_bytes(_ARRAY32_BYTES, "big")
@@ -196,7 +196,7 @@ def _times(given: list[Any]) -> Sequence[int | None]:
     """Return instants that are given as text, as microseconds, or not at all."""
     if given and type(given[0]) is str:
         try:
-            found = microseconds(given)
+            found = parse_many(given)
         except TypeError:  # not all are text
             found = None
         if found is not None:
@@ -220,13 +220,13 @@ def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
     return found
 
 
-def of_message(body: bytes) -> Event | None:
+def decode_protobuf_event(body: bytes) -> Event | None:
     """Return the event of a ``CreateEventRequest``, or None when its bytes need a closer look.
 
     A message that is the very bytes that it would be written as, with nothing in it that it does not know,
     hides nothing: no field of the other form, no number cut to 32 bits, no text that is not UTF-8.
 
-    >>> of_message(CreateEventRequest(message="a", source="S").SerializeToString()).source
+    >>> decode_protobuf_event(CreateEventRequest(message="a", source="S").SerializeToString()).source
     'S'
     """
     try:

@@ -100,10 +100,10 @@ class _Walk:
             raise _UnusualError
 
 
-def of_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) -> Offered | None:
+def decode_protobuf_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) -> Offered | None:
     """Return the events of the messages that stand at these places; None when one needs a closer look.
 
-    >>> of_messages(bytes.fromhex("1a01613201531a0162320153"), [0, 6], [6, 12]).message
+    >>> decode_protobuf_messages(bytes.fromhex("1a01613201531a0162320153"), [0, 6], [6, 12]).message
     ['a', 'b']
     """
     if not starts:

@@ -14,8 +14,9 @@ from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.columns.timestamps import Timestamps, texts, varint_bytes, varints
-from yamcs_archive.wire.columns.vectors import by_field
+from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
+from yamcs_archive.wire.columns.varints import varint_bytes, varints
+from yamcs_archive.wire.columns.vectors import vectors_of
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -40,7 +41,7 @@ lists = st.lists(stored_events | plain_events, max_size=8) | many(stored_events 
 @given(lists)
 def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
-        assert encoder.json_objects(by_field(some)) == b"".join(
+        assert encoder.encode_json_stream(vectors_of(some)) == b"".join(
             json.encode(json.shown(event, Form.TODAY)) for event in some
         )
 
@@ -49,7 +50,7 @@ def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
 def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
         each = [protobuf.encode_event(event, Form.TODAY) for event in some]
-        assert encoder.messages(by_field(some)) == b"".join(
+        assert encoder.encode_protobuf_stream(vectors_of(some)) == b"".join(
             varint(len(message)) + message for message in each
         )
 
@@ -61,11 +62,11 @@ def test_pages_are_what_they_are_written_one_by_one(events: list[Event], token: 
         document = {"event": shown} if shown else {}
         document |= {"continuationToken": token} if token else {}  # type: ignore[dict-item]  # text
         document |= {"events": shown} if shown else {}
-        assert encoder.json_page(some, token) == json.encode(document)
+        assert encoder.encode_json_page(some, token) == json.encode(document)
         each = [protobuf.encode_event(event, Form.TODAY) for event in some]
         whole = protobuf.encode_fields([(1, event) for event in each])
         whole += protobuf.encode_fields([(2, token.encode())] if token else [])
-        assert encoder.message_page(some, token) == whole + protobuf.encode_fields(
+        assert encoder.encode_protobuf_page(some, token) == whole + protobuf.encode_fields(
             [(3, event) for event in each]
         )
 
@@ -73,16 +74,16 @@ def test_pages_are_what_they_are_written_one_by_one(events: list[Event], token: 
 @given(lists, st.sampled_from("\t,;"))
 def test_csv_of_many_is_csv_of_each(events: list[Event], delimiter: str) -> None:
     each = csv.lines(events, csv.PLAIN, delimiter)
-    assert encoder.csv_lines(by_field(events), delimiter) == b"".join(each)
+    assert encoder.encode_csv_rows(vectors_of(events), delimiter) == b"".join(each)
 
 
 def texts_of(instants: list[int]) -> list[str]:
-    columns = texts(np.array(instants, np.int64))
+    columns = format_many(np.array(instants, np.int64))
     return [b"".join(parts).decode() for parts in zip(*columns, strict=True)]
 
 
 def timestamps_of(number: int, instants: list[int]) -> list[bytes]:
-    columns, lengths = Timestamps(number).fields(np.array(instants, np.int64))
+    columns, lengths = TimestampField(number).format_many(np.array(instants, np.int64))
     fields = [b"".join(parts) for parts in zip(*columns, strict=True)]
     assert list(map(len, fields)) == lengths.tolist()
     return fields
@@ -138,7 +139,7 @@ def test_varints_up_to_every_length_of_a_word(values: list[int], bits: int) -> N
 
 @given(lists.filter(bool))
 def test_many_of_the_same_are_as_often_what_each_is(events: list[Event]) -> None:
-    many = by_field(events * 20)
-    assert encoder.messages(many) == encoder.messages(by_field(events)) * 20
-    assert encoder.json_objects(many) == encoder.json_objects(by_field(events)) * 20
-    assert encoder.csv_lines(many, ",") == encoder.csv_lines(by_field(events), ",") * 20
+    many = vectors_of(events * 20)
+    assert encoder.encode_protobuf_stream(many) == encoder.encode_protobuf_stream(vectors_of(events)) * 20
+    assert encoder.encode_json_stream(many) == encoder.encode_json_stream(vectors_of(events)) * 20
+    assert encoder.encode_csv_rows(many, ",") == encoder.encode_csv_rows(vectors_of(events), ",") * 20
