@@ -139,7 +139,7 @@ def sent_together() -> Iterator[Sent]:
     yield Sent(
         "POST",
         BATCH,
-        gzip.compress(b"\n".join(map(msgspec.json.encode, again))),
+        gzip.compress(b"\n".join(map(msgspec.json.encode, again)), mtime=0),
         {**ndjson, "Content-Encoding": "gzip"},
     )
     answered = [fields | {"seqNumber": 8000 + n} for n, fields in enumerate(_SHOWN * 2)]
