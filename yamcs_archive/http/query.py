@@ -28,8 +28,8 @@ from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.page_token import decode_token
 from yamcs_archive.wire.protobuf import from_timestamp
+from yamcs_archive.wire.protobuf_scan import check_known
 from yamcs_archive.wire.text_pattern import Pattern
-from yamcs_archive.wire.unknown_fields import check_known
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1

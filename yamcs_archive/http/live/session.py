@@ -20,7 +20,7 @@ from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, Outbox
 from yamcs_archive.http.messages import JSON, PROTOBUF
 from yamcs_archive.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
-from yamcs_archive.wire.live_frames import (
+from yamcs_archive.wire.websocket_frames import (
     CANCEL,
     EVENTS,
     STATE,

@@ -20,8 +20,7 @@ from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_int32, as_text
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
-from yamcs_archive.wire.protobuf_scan import varint
-from yamcs_archive.wire.unknown_fields import check_known
+from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 Tail = Any
 """Text in JSON, bytes in protobuf: of the subprotocol whose frames are written."""
