@@ -61,12 +61,12 @@ _NUMBERS_2016: dict[Severity, Any] = {
 NUMBERS_TODAY: dict[Severity, Any] = {
     severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
 }
-"""How each severity is numbered in today's message."""
+"""The number of each severity in today's message."""
 _SEVERITIES_TODAY = {
     number: Severity.parse(name)
     for name, number in sorted(today.Event.EventSeverity.items(), key=itemgetter(1))
 }
-"""The severity of each number in ``Event``, old ones too."""
+"""The severity of each number in today's message, with the old numbers."""
 _S_US = 1_000_000
 
 
@@ -90,7 +90,7 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
 
 
 def _text(message: Message, name: str) -> str:
-    """Return a text field; the parser lets bytes in that are not UTF-8, and shows them as bytes or fails."""
+    """Return a text field; what is not UTF-8 is accepted by the parser, which returns bytes or fails here."""
     try:
         value = getattr(message, name)
     except UnicodeDecodeError as error:
@@ -210,7 +210,7 @@ def _extra(message: today.CreateEventRequest | today.Event) -> dict[str, str]:
 
 
 def _check_int32(body: bytes, fields: list[Field], number: int, name: str) -> None:
-    """Refuse what the parser would cut to 32 bits."""
+    """Refuse a number that the parser would cut to 32 bits."""
     for field in fields:
         if field.number == number and not -(2**31) <= (value := integer(body, field)) < 2**31:
             raise InvalidInputError(name, value, "must be -2147483648 to 2147483647")
@@ -224,7 +224,7 @@ def _parse(message: Message, body: bytes) -> None:
 
 
 def from_timestamp(timestamp: Timestamp, field: str) -> int:
-    """Return a message's time in microseconds since 1970; BadTimeError beyond the years 0001 to 9999.
+    """Return a timestamp in microseconds since 1970; raise BadTimeError beyond the years 0001 to 9999.
 
     >>> from_timestamp(Timestamp(seconds=1, nanos=2000), "time")
     1000002
@@ -245,8 +245,8 @@ def _set_timestamp(timestamp: Timestamp, time_us: int) -> None:
 def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     """Return a complete event as the ``Event`` message of a form.
 
-    ``exact``: in the 2016 form the texts of its times have microseconds, so that it has the same key when it
-    is sent back.
+    ``exact``: in the 2016 form the texts of the times have microseconds, so that an event that is sent back
+    has the same key.
 
     >>> raw = bytes.fromhex("a00601")
     >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)
@@ -287,7 +287,7 @@ def _message_2016(event: Event, *, exact: bool) -> v2016.Event:
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
-    """Return length-delimited fields one after another: a message around ready messages.
+    """Return length-delimited fields one after another: a message that contains ready messages.
 
     >>> encode_fields([(1, b"a"), (3, b"a")]).hex()
     '0a01611a0161'
