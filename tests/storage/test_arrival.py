@@ -199,7 +199,7 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(messages_of_stretch, "unpack", counting)
+    monkeypatch.setattr(messages_of_stretch, "unpack_chunk", counting)
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
     assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other

@@ -1,4 +1,4 @@
-"""Vectors -> parts of blocks: events in key order as frames behind a header; :mod:`opened` reads them.
+"""Vectors -> parts of blocks: events in key order as frames behind a header; :mod:`block_part` reads them.
 
 The *key frame* has what decides whether an event is wanted and when it came (times, sources, numbers,
 severities, commits); the *body frame* the rest but for messages, which stand behind it as *stretches*, a

@@ -2,7 +2,7 @@
 
 1. Callers hand over columns and get a future; it is done after the fsync, never before. One commit is
    made at a time, by whoever has the turn.
-2. A group takes what waits, up to a bound; :mod:`committing` makes its transaction. Where that fails,
+2. A group takes what waits, up to a bound; :mod:`committer` makes its transaction. Where that fails,
    those who wait are told so, and the next group is tried.
 """
 
