@@ -26,7 +26,8 @@ from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.http.query import PARAMETERS, SELECTED
 from yamcs_archive.http.routes import PATHS
-from yamcs_archive.wire.form import SEVERITIES_2016, SHOWN_TODAY, to_ms
+from yamcs_archive.wire.csv import DELIMITERS
+from yamcs_archive.wire.form import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 
@@ -203,11 +204,13 @@ def test_a_bound_that_only_words_say_is_that_of_the_limits(text: str) -> None:
     assert text in msgspec.json.encode(DOCUMENT).decode()
 
 
-def test_the_severities_are_those_that_there_are() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
+def test_the_words_of_a_choice_are_those_that_are_taken() -> None:
+    schemas, query = DOCUMENT["components"]["schemas"], DOCUMENT["components"]["parameters"]
     assert schemas["Severity"]["enum"] == [severity.name for severity in SEVERITIES]
     assert schemas["Severity2016"]["enum"] == list(SEVERITIES_2016)
     assert set(schemas["StoredSeverity"]["enum"]) == set(SHOWN_TODAY.values())
+    assert set(query["form"]["schema"]["enum"]) == {form.value for form in Form}
+    assert query["delimiter"]["schema"]["enum"] == list(DELIMITERS)
 
 
 # Media types, headers and examples
