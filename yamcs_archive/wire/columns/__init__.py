@@ -5,3 +5,5 @@ through ``json``, ``protobuf`` and ``csv`` of the folder above, which hold the r
 ``protobuf_decoder`` read batches, ``encoder`` writes streams and pages, ``vectors`` is what it is given,
 ``timestamps`` and ``moments`` write and read instants.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401
