@@ -1,6 +1,7 @@
-"""The pages: those written from the code are current, links and paths lead somewhere, lines can be read."""
+"""The pages: generated files are current, links and paths lead somewhere, lines can be read."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,10 @@ UNION_OF_BRANCHES = ROOT / "CHANGELOG.md"
 """Not held to a width: lines are added to it side by side, and wrapping them anew would merge badly."""
 
 
-def test_the_reference_of_the_command_line_is_what_the_commands_say() -> None:
+@pytest.mark.parametrize("script", ["docs/reference.py", "docs/openapi.py"])
+def test_a_file_that_is_generated_is_what_its_script_writes(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "docs/reference.py", "--check"],
+        [sys.executable, script, "--check"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -26,6 +28,22 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say() -> None:
         timeout=WAIT_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('"409": {', "409: {", "put 409 in quotes"),
+        ("version: 0.1.0", "version: 2026-01-01", "put 2026-01-01 in quotes"),
+        ("tags:\n", "info:\n", "info is there already"),
+    ],
+)
+def test_yaml_that_is_no_json_or_has_two_equal_keys_is_refused(right: str, wrong: str, said: str) -> None:
+    document = runpy.run_path(str(ROOT / "docs" / "openapi.py"))["document"]
+    text = (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
+    document(text)
+    with pytest.raises(ValueError, match=rf"line \d+: {said}$"):
+        document(text.replace(right, wrong, 1))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

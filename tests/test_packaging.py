@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -12,26 +13,35 @@ import pytest
 
 from tests.child import ROOT, WAIT_S, run
 
-_BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+_BUILD = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel, built from a copy: the checkout may be read-only, and must stay clean."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to build from: the checkout may be read-only, and must stay clean."""
     source = tmp_path_factory.mktemp("source")
     for path in tracked():
         target = source / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / path).read_bytes())
+    return source
+
+
+def build(kind: str, source: Path, pattern: str) -> Path:
     subprocess.run(
-        [sys.executable, "-c", _BUILD, str(source)],
+        [sys.executable, "-c", _BUILD.format(kind), str(source)],
         cwd=source,
         check=True,
         capture_output=True,
         timeout=2 * WAIT_S,
     )
-    (wheel,) = source.glob("*.whl")
-    return zipfile.ZipFile(wheel)
+    (found,) = source.glob(pattern)
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("wheel", source, "*.whl"))
 
 
 def files(folder: str) -> list[Path]:
@@ -56,7 +66,13 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {str(path) for path in files("yamcs_archive")}
-    assert "yamcs_archive/py.typed" in packed
+    assert {"yamcs_archive/py.typed", "yamcs_archive/http/openapi.json"} <= packed
+
+
+def test_a_source_distribution_holds_the_whole_package(source: Path) -> None:
+    with tarfile.open(build("sdist", source, "*.tar.gz")) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert {str(path) for path in files("yamcs_archive")} <= names
 
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
