@@ -4,6 +4,7 @@ The doors are :class:`Archive` and what it hands out; ``docs/`` has the rest.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import (
@@ -16,6 +17,8 @@ from yamcs_archive.errors import (
     LockedError,
     OutcomeUnknownError,
     OutOfSpaceError,
+    ServerRefusedError,
+    ServerUnavailableError,
     UnknownInstanceError,
 )
 from yamcs_archive.event import Event, EventKey, Severity, Stretch
@@ -33,12 +36,16 @@ from yamcs_archive.results import (
     SourceStats,
 )
 
+if TYPE_CHECKING:
+    from yamcs_archive.client import Client, RemoteInstance
+
 __all__ = [
     "AppendCounts",
     "Appended",
     "Archive",
     "ArchiveError",
     "Change",
+    "Client",
     "ClosedError",
     "CompactionResult",
     "Conflict",
@@ -56,6 +63,9 @@ __all__ = [
     "Options",
     "OutOfSpaceError",
     "OutcomeUnknownError",
+    "RemoteInstance",
+    "ServerRefusedError",
+    "ServerUnavailableError",
     "Severity",
     "SourceStats",
     "Stretch",
@@ -63,3 +73,12 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    """Load the client when it is first used: it brings protobuf, which the archive itself needs not."""
+    if name in ("Client", "RemoteInstance"):
+        from yamcs_archive import client  # noqa: PLC0415  # not before it is used
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory, instance_name
-from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.target import add_place_options, chosen_directory, chosen_place, open_existing
 from yamcs_archive.cli.user_option import login_for, refuse_user
+from yamcs_archive.client import Client
 
 LIST_EPILOG = """examples:
   yamcs-archive instances list --data ops-data
@@ -68,7 +68,8 @@ def run_list(options: argparse.Namespace) -> int:
         with open_existing(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        names = instances_at(where, login_for(options, where))
+        with Client(where, credentials=login_for(options, where)) as client:
+            names = client.instances()
     for name in names:
         print(name)
     return 0
