@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,18 @@ def answer(body: bytes, status: str = "200 OK", media: str = "application/msgpac
     return head.encode() + body
 
 
+def _is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
+
+
 @contextmanager
-def scripted(*connections: Sequence[bytes]) -> Iterator[str]:
-    """Serve connections one after another: each answers its requests in turn, and ends after the last."""
+def scripted(*connections: Sequence[bytes], seen: list[bytes] | None = None) -> Iterator[str]:
+    """Serve connections one after another: each answers its requests in turn, and ends after the last.
+
+    ``seen`` gets the requests, heads and bodies.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -25,8 +35,13 @@ def scripted(*connections: Sequence[bytes]) -> Iterator[str]:
                     with connection:
                         for content in answers:
                             head = b""
-                            while b"\r\n\r\n" not in head:
-                                head += connection.recv(4096)
+                            while not _is_whole(head):
+                                part = connection.recv(1 << 16)
+                                if not part:
+                                    return
+                                head += part
+                            if seen is not None:
+                                seen.append(head)
                             connection.sendall(content)
 
         serving = threading.Thread(target=serve)

@@ -83,13 +83,16 @@ class Client:
     def instance(self, name: str, *, check: bool = True) -> RemoteInstance:
         """Return the instance of that name.
 
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError`; with ``check=False`` the server is not
-        asked, and what is called next raises it.
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError`; InvalidInputError for a name that cannot
+        be part of a path. With ``check=False`` the server is not asked, and what is called next raises it.
 
         >>> client.instance("simulator")
         RemoteInstance('simulator', 'http://127.0.0.1:...')
         """
-        found = RemoteInstance(self._transport, arguments.text("name", name))
+        name = arguments.text("name", name)
+        if "/" in name or name in ("", ".", ".."):
+            raise InvalidInputError("name", name, "is not the name of an instance")
+        found = RemoteInstance(self._transport, name)
         if check:
             found.ask(Request("GET", f"/api/instances/{quoted(found.name)}"))
         return found

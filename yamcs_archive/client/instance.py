@@ -250,7 +250,9 @@ class RemoteInstance:
         wait_s = arguments.seconds("wait_s", wait_s, POLL_S_MAX)
         asked = {"wait": f"{wait_s:.9f}"}
         if after is not None:
-            asked["after"] = arguments.text("cursor", after)
+            if not isinstance(after, str) or not after or not after.isascii():  # "" is none to the server
+                raise BadCursorError("cursor", after, "is not a cursor that this archive gave out")
+            asked["after"] = after
         path = f"{self._path}:changes?{urlencode(asked)}"
         try:
             answer = self.ask(Request("GET", path, accept=MSGPACK, wait_s=wait_s))

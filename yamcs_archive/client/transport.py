@@ -167,12 +167,10 @@ class Transport:
         proxy = self._proxy()
         return "" if proxy is None else f" through the proxy {without_user(proxy.geturl())}"
 
-    def strange(self, reason: str, answer: Answer | None = None) -> ServerRefusedError:
+    def strange(self, reason: str) -> ServerRefusedError:
         """Return the error for an answer that is none of an archive."""
-        status = http.HTTPStatus.OK if answer is None else answer.status
-        return ServerRefusedError(
-            self.url, status, "StrangeAnswer", f"{reason}; is it an archive of this project?"
-        )
+        text = f"it does not answer as an archive: {reason}; is it an archive of this project?"
+        return ServerRefusedError(self.url, http.HTTPStatus.OK.value, "StrangeAnswer", text)
 
     def _repeated(self, request: Request, read: Callable[[_Connection, _Response], T]) -> T:
         """Send a request, again if that is safe and may help; return what ``read`` makes of the answer."""
@@ -206,7 +204,10 @@ class Transport:
                 return connection, response
             self._drop(connection)
             here = f"{self._parts.scheme}://{self._parts.netloc}{path}"
-            there = urljoin(here, response.headers.get("location", ""))
+            try:
+                there = urljoin(here, response.headers.get("location", ""))
+            except ValueError:
+                there = ""
             if request.method != "GET" or origin(there) != origin(self.url):
                 raise self._redirected(response, there)
             parts = urlsplit(there)
@@ -323,10 +324,10 @@ class Transport:
 
     def _redirected(self, response: _Response, there: str) -> ServerRefusedError:
         parts = urlsplit(there)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # the rest may be a secret
-        text = (
-            f"it redirects to {place}, and requests go to no other place: give the URL of the archive there"
-        )
+        place = (
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if there else "no URL"
+        )  # without secrets
+        text = f"it redirects to {place}; requests go to no other place: give the URL of the archive there"
         return ServerRefusedError(self.url, response.status, response.reason, text)
 
     def _reason(self, error: Exception) -> str:
@@ -340,7 +341,7 @@ class Transport:
             return f"it does not speak TLS ({error.reason}); give the URL with http:// if it serves that"
         if isinstance(error, http.client.IncompleteRead):
             return "its answer broke off; try again"
-        if isinstance(error, http.client.RemoteDisconnected):
+        if isinstance(error, (ConnectionResetError, BrokenPipeError)):
             return "it closed the connection without an answer; try again"
         if isinstance(error, http.client.HTTPException):
             return f"it does not speak HTTP as expected ({error!r}); look whether the URL is right"

@@ -214,4 +214,4 @@ def _other_history(error: OtherHistoryError, url: str) -> str:
         if error.commit is None
         else f" since commit {error.commit} or before: it was put back to an older state"
     )
-    return f"the source has another history{since} ({url} answered: {error})"
+    return f"the source has another history{since} ({url} answered 409 OtherHistoryException)"
