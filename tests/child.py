@@ -13,8 +13,8 @@ ROOT = forking.ROOT
 WAIT_S = forking.WAIT_S
 _PRELUDE = """import sys, yamcs_archive
 from yamcs_archive.errors import *
-left_out = {"Client", "RemoteInstance"}  # they load protobuf
-globals().update((name, getattr(yamcs_archive, name)) for name in yamcs_archive.__all__ if name not in left_out)
+names = set(yamcs_archive.__all__) - {"Client", "RemoteInstance"}  # which load protobuf
+globals().update((name, getattr(yamcs_archive, name)) for name in names)
 """
 _forks = Forks("yamcs_archive", environment=os.environ)
 atexit.register(_forks.close)

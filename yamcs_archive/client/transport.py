@@ -20,6 +20,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -136,10 +137,12 @@ class Transport:
         try:
             if response.status == http.HTTPStatus.OK:
                 yield _head(response), self._told(response)
-            else:
-                yield self._whole(response), iter(())
-        except (OSError, http.client.HTTPException) as error:
-            raise self.unavailable(error) from None
+                return
+            try:
+                answer = self._whole(response)
+            except (OSError, http.client.HTTPException) as error:
+                raise self.unavailable(error) from None
+            yield answer, iter(())
         finally:
             self._release(connection, response)
 
@@ -158,14 +161,12 @@ class Transport:
 
     def unavailable(self, error: Exception) -> ServerUnavailableError:
         """Return the library's error for one of the network."""
-        return ServerUnavailableError(
-            self.url, f"no answer from {self.url}{self.way()}: {self._reason(error)}"
-        )
+        text = f"no answer from {self.url}{self.way()}: {self._reason(error)}"
+        return ServerUnavailableError(self.url, text)
 
     def way(self) -> str:
         """Return how requests go, to be put after the URL in a text: "" without a proxy."""
-        proxy = self._proxy()
-        return "" if proxy is None else f" through the proxy {without_user(proxy.geturl())}"
+        return "" if self._proxy is None else f" through the proxy {without_user(self._proxy.geturl())}"
 
     def strange(self, reason: str) -> ServerRefusedError:
         """Return the error for an answer that is none of an archive."""
@@ -237,9 +238,9 @@ class Transport:
             headers["content-type"] = request.media
         if self.credentials is not None:
             headers["authorization"] = self.credentials.header
-        if self._parts.scheme == "http" and (proxy := self._proxy()) is not None:
+        if self._parts.scheme == "http" and self._proxy is not None:
             path = f"http://{self._parts.netloc}{path}"
-            headers |= _authorization(proxy)
+            headers |= _authorization(self._proxy)
         return path, request.body, headers | dict(request.headers)
 
     def _connection(self) -> tuple[_Connection, bool]:
@@ -250,7 +251,7 @@ class Transport:
                 if not _is_stale(kept):
                     return kept, True
                 kept.close()
-        proxy = self._proxy()
+        proxy = self._proxy
         at = self._parts if proxy is None else proxy
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else _Connection
@@ -264,6 +265,7 @@ class Transport:
             raise OSError(f"no connection within {self._connect_s:g} s") from None
         return connection, False
 
+    @cached_property
     def _proxy(self) -> SplitResult | None:
         """Return the proxy that the environment names for the URL: http_proxy, https_proxy, no_proxy."""
         proxies = getproxies()
@@ -277,7 +279,7 @@ class Transport:
         return parts
 
     def _whole(self, response: _Response) -> Answer:
-        if response.length is None and not response.chunked:
+        if response.status == http.HTTPStatus.OK and response.length is None and not response.chunked:
             # Its head was cut off, or its server speaks HTTP/1.0: it cannot be known to be whole.
             raise http.client.IncompleteRead(b"")
         body = bytearray()
@@ -306,12 +308,8 @@ class Transport:
 
     def _release(self, connection: _Connection, response: _Response) -> None:
         """Keep a connection whose answer was read to its end; close any other."""
-        if (
-            response.isclosed()
-            and not response.will_close
-            and len(self._idle) < _IDLE_MAX
-            and not self._ended
-        ):
+        whole = response.isclosed() and not response.will_close
+        if whole and len(self._idle) < _IDLE_MAX and not self._ended:
             self._busy.discard(connection)
             self._idle.append(connection)
         else:
@@ -324,10 +322,10 @@ class Transport:
 
     def _redirected(self, response: _Response, there: str) -> ServerRefusedError:
         parts = urlsplit(there)
-        place = (
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if there else "no URL"
-        )  # without secrets
-        text = f"it redirects to {place}; requests go to no other place: give the URL of the archive there"
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        if origin(there) == origin(self.url):
+            place += parts.path  # of another origin it may be a secret
+        text = f"it redirects to {place if there else 'no URL'}; requests go to no other place: give the URL of the archive there"
         return ServerRefusedError(self.url, response.status, response.reason, text)
 
     def _reason(self, error: Exception) -> str:
