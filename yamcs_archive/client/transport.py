@@ -325,8 +325,9 @@ class Transport:
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         if origin(there) == origin(self.url):
             place += parts.path  # of another origin it may be a secret
-        text = f"it redirects to {place if there else 'no URL'}; requests go to no other place: give the URL of the archive there"
-        return ServerRefusedError(self.url, response.status, response.reason, text)
+        text = f"it redirects to {place if there else 'no URL'}; requests go to no other place"
+        said = f"{text}: give the URL of the archive there"
+        return ServerRefusedError(self.url, response.status, response.reason, said)
 
     def _reason(self, error: Exception) -> str:
         """Return what went wrong, and what to do about it if that is known."""
