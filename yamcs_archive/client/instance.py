@@ -34,8 +34,8 @@ from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts, Appended, Change, Commit
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 from yamcs_archive.times import Time
-from yamcs_archive.wire.batch import delimited
 from yamcs_archive.wire.commits import Page, decode_page
+from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
 from yamcs_archive.wire.yamcs_event import decode_shown
 

@@ -27,7 +27,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from yamcs_archive.credentials import Credentials, check_url, is_local, origin, without_user
 from yamcs_archive.errors import InvalidInputError, ServerRefusedError, ServerUnavailableError
-from yamcs_archive.wire.batch import gunzipped
+from yamcs_archive.wire.framing import gunzipped
 
 JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
 _CONNECT_S, _READ_S = 10.0, 60.0
