@@ -50,10 +50,10 @@ class Described(NamedTuple):
         return {int(status): resolved(part) for status, part in self.said["responses"].items()}
 
     def promises(self, answer: Answer) -> bool:
-        """Whether an answer has the headers that are said of it beside the common ones; some may be absent."""
-        said = self.answers()[answer.status].get("headers", {})
+        """Whether an answer has the headers that are said of it, beside the common ones."""
+        said: dict[str, Any] = self.answers()[answer.status].get("headers", {})
         required = {name for name, header in said.items() if resolved(header).get("required")}
-        return required <= headers_of(answer) <= said.keys()
+        return required <= headers_of(answer) <= set(said)
 
     def takes(self) -> dict[str, Any]:
         """The bodies that it takes, by media type."""
