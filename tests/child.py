@@ -11,7 +11,11 @@ from tests.forking import Forks
 
 ROOT = forking.ROOT
 WAIT_S = forking.WAIT_S
-_PRELUDE = "import sys; from yamcs_archive import *; from yamcs_archive.errors import *\n"
+_PRELUDE = """import sys, yamcs_archive
+from yamcs_archive.errors import *
+names = set(yamcs_archive.__all__) - {"Client", "RemoteInstance"}  # which load protobuf
+globals().update((name, getattr(yamcs_archive, name)) for name in names)
+"""
 _forks = Forks("yamcs_archive.archive", "yamcs_archive.instance", environment=os.environ)
 atexit.register(_forks.close)
 

@@ -1,9 +1,14 @@
-"""Every example in every docstring of the package and of the harness runs, each in a fresh archive."""
+"""Every example in every docstring of the package and of the harness runs, each in a fresh archive.
+
+Those of the client run with one that is served.
+"""
 
 import doctest
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +16,8 @@ import pytest
 
 import benchmarks
 import yamcs_archive
-from yamcs_archive import Archive
+from tests.http.feeds import granian_at
+from yamcs_archive import Archive, Client
 
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -38,9 +44,13 @@ def _examples() -> Iterator[doctest.DocTest]:
         yield from (test for test in finder.find(module) if test.examples)
 
 
+def _names(example: doctest.DocTest) -> list[str]:
+    return re.findall(r"\w+", "".join(part.source for part in example.examples))
+
+
 @pytest.mark.parametrize("example", list(_examples()), ids=lambda test: str(test.name))
 def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, tmp_path: Path) -> None:
-    with Archive.open(tmp_path / "sim") as archive:
+    with Archive.open(tmp_path / "sim") as archive, ExitStack() as held:
         example.globs.update(
             Archive=Archive,
             Event=yamcs_archive.Event,
@@ -51,6 +61,13 @@ def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, t
         Archive.open(tmp_path / "empty").close()
         if any("sim." in part.source for part in example.examples):
             example.globs["sim"] = archive.instance("sim", create=True)
+        if example.name.startswith("yamcs_archive.client") and {"client", "sim", "url"} & set(
+            _names(example)
+        ):
+            archive.instance("simulator", create=True)
+            url = f"http://127.0.0.1:{held.enter_context(granian_at(archive, 0))}"
+            client = held.enter_context(Client(url))
+            example.globs.update(Client=Client, client=client, url=url, sim=client.instance("simulator"))
         report: list[str] = []
         result = doctest.DocTestRunner(optionflags=_FLAGS).run(example, out=report.append)
         assert result.failed == 0, "".join(report)

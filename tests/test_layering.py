@@ -6,8 +6,10 @@ __main__
   cli ------ server           <- ways in and out; granian only in server
    |   \\       |
    |importers http            <- importers: histories that are kept elsewhere
-   | mirror  /  |             <- mirror: the changes of a served archive, and a copy that follows them
-    \\    | /   |
+   | mirror     |             <- mirror: a copy that follows a served archive
+   |   |        |
+   | client     |             <- client: a served archive over HTTP, with the methods of the library
+    \\  |      / |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
         |       instance      <- with chunked_append (many events), arguments (what else it is given) and
@@ -59,15 +61,16 @@ BELOW = {
     "instance": MODEL | {"arguments", "results", "storage", "chunked_append", "filter", "offered"},
     "archive": MODEL | {"arguments", "storage", "instance"},
     "wire": LOWEST | NUMPY | {"coercion", "event", "offered"},
+    "client": MODEL | {"arguments", "credentials", "filter", "offered", "results", "storage", "wire"},
     "importers": LOWEST
-    | {"event", "results", "chunked_append", "instance", "wire", "credentials", "offered"},
+    | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "offered"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
-    "mirror": MODEL | {"results", "instance", "archive", "wire", "credentials"},
+    "mirror": MODEL | {"results", "instance", "archive", "client", "credentials"},
     "cli": MODEL
     | {"credentials", "filter", "offered", "results", "instance", "archive"}
-    | {"wire", "server", "importers", "mirror"},
-    "__init__": MODEL | {"filter", "results", "instance", "archive"},
+    | {"wire", "server", "importers", "mirror", "client"},
+    "__init__": MODEL | {"filter", "results", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -77,7 +80,7 @@ ONLY_IN = {
     "numpy": {"signal_safe_numpy", "storage", "wire"},
     "msgpack": {"storage", "wire"},
     "google": {"wire", "http"},
-    "msgspec": {"coercion", "event", "storage", "wire", "cli"},
+    "msgspec": {"coercion", "event", "storage", "wire", "client", "cli"},
     "granian": {"server"},
     "re2": {"filter"},
 }
@@ -136,6 +139,7 @@ def test_the_picture_has_no_circle() -> None:
         "instance",
         "archive",
         "wire",
+        "client",
         "importers",
         "mirror",
         "http",

@@ -18,10 +18,10 @@ import pytest
 
 from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
-from yamcs_archive.errors import ExpiredError, RequestIdError
+from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
 from yamcs_archive.http.application import Core
 from yamcs_archive.http.messages import JSON, PROTOBUF, Head, Response
-from yamcs_archive.importers.yamcs import History, SourceRefusedError, import_history
+from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
 from yamcs_archive.results import AppendCounts, MirrorState
 from yamcs_archive.times import format_rfc3339
@@ -311,7 +311,9 @@ class _Streamed(History):
         bodies = (encode_event(event, Form.TODAY) for event in islice(sent, breaks_after))
         yield from delimited(varint(len(body)) + body for body in bodies)
         if breaks_after is not None:
-            raise SourceRefusedError("the connection broke, and the server is away")
+            raise ServerRefusedError(
+                self.url, 403, "ForbiddenException", "the connection broke, and no more is given"
+            )
 
 
 class Import(_Library):
@@ -329,7 +331,7 @@ class Import(_Library):
         return Told(done.stored, done.duplicates, done.expired, done.conflict_count, shown)
 
     def break_off(self, events: Sequence[Event], size: int, request_id: str) -> None:
-        with pytest.raises(SourceRefusedError):
+        with pytest.raises(ServerRefusedError):
             self._take(events[:size], size)
 
     def _take(self, events: Sequence[Event], breaks_after: int | None = None) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from yamcs_archive.archive import Archive
+    from yamcs_archive.client import Client, RemoteInstance
     from yamcs_archive.errors import (
         ArchiveError,
         ClosedError,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
         LockedError,
         OutcomeUnknownError,
         OutOfSpaceError,
+        ServerRefusedError,
+        ServerUnavailableError,
         UnknownInstanceError,
     )
     from yamcs_archive.event import Event, EventKey, Severity, Stretch
@@ -47,6 +50,7 @@ else:
         "Archive": "archive",
         "ArchiveError": "errors",
         "Change": "results",
+        "Client": "client",
         "ClosedError": "errors",
         "CompactionResult": "results",
         "Conflict": "results",
@@ -64,6 +68,9 @@ else:
         "Options": "options",
         "OutOfSpaceError": "errors",
         "OutcomeUnknownError": "errors",
+        "RemoteInstance": "client",
+        "ServerRefusedError": "errors",
+        "ServerUnavailableError": "errors",
         "Severity": "event",
         "SourceStats": "results",
         "Stretch": "event",
@@ -91,6 +98,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "Change",
+    "Client",
     "ClosedError",
     "CompactionResult",
     "Conflict",
@@ -108,6 +116,9 @@ __all__ = [
     "Options",
     "OutOfSpaceError",
     "OutcomeUnknownError",
+    "RemoteInstance",
+    "ServerRefusedError",
+    "ServerUnavailableError",
     "Severity",
     "SourceStats",
     "Stretch",

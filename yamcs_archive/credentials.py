@@ -1,21 +1,14 @@
-"""Credentials for a served archive (HTTP Basic), and URLs, which have none.
+"""Credentials for a served archive (HTTP Basic, bearer tokens), and URLs, which have none.
 
-1. A password is no part of a URL, nor of any text: URLs are stored, shown and logged.
-2. A password goes only to the origin (scheme, host, port) that it was given for, whatever a server redirects
-   to.
+A password or a token is no part of a URL, nor of any text: URLs are stored, shown and logged.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import ipaddress
 import re
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
-from email.message import Message
-from typing import IO, Any
 from urllib.parse import urlsplit
 
 from yamcs_archive.errors import InvalidInputError
@@ -23,6 +16,7 @@ from yamcs_archive.errors import InvalidInputError
 _BEFORE_AT = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:/{0,2})?.*@", re.DOTALL)
 _NOT_A_URL = "is not a URL; give one as http://127.0.0.1:8090"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
@@ -75,13 +69,20 @@ def is_open(url: str) -> bool:
     >>> is_open("http://ops.example"), is_open("https://ops.example"), is_open("http://[::1]:8090")
     (True, False, False)
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
+    return urlsplit(url).scheme == "http" and not is_local(url)
+
+
+def is_local(url: str) -> bool:
+    """Return whether a URL is of this machine.
+
+    >>> is_local("http://[::1]:8090"), is_local("https://localhost"), is_local("http://ops.example")
+    (True, True, False)
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
     try:
-        local = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "http" and not local
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True)
@@ -116,72 +117,66 @@ class Login:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def open_url(
-    request: urllib.request.Request, login: Login | None, timeout_s: float
-) -> http.client.HTTPResponse:
-    """Send a request and return its answer, as urllib does; with a login, rule 2 holds.
+@dataclass(frozen=True)
+class Token:
+    """A bearer token (RFC 6750), as an identity provider or a proxy gives out.
 
-    Raises what :func:`urllib.request.urlopen` raises; HTTPError also for a redirect to another origin, when
-    there is a login.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for one that cannot be sent; it shows none.
+
+    >>> token = Token("c2VjcmV0")
+    >>> token, token.header
+    (Token(), 'Bearer c2VjcmV0')
     """
-    answer: http.client.HTTPResponse
-    if login is None:
-        answer = urllib.request.urlopen(request, timeout=timeout_s)  # check_url checked its scheme
-        return answer
-    # Unredirected: urllib passes every other header on, to any host.
-    request.add_unredirected_header("Authorization", login.header)
-    answer = urllib.request.build_opener(_SameOrigin(login)).open(request, timeout=timeout_s)
-    return answer
+
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
+            raise InvalidInputError("token", "…", "must be letters, digits and -._~+/, with = at its end")
+
+    @property
+    def header(self) -> str:
+        """The value of ``Authorization``."""
+        return f"Bearer {self.token}"
 
 
-def advice(status: int, login: Login | None, words: str = "") -> str:
-    """Return what to do about a refusal, to be put after its text; "" if no login would change it.
+Credentials = Login | Token
+"""Who asks a server."""
+
+
+def advice(status: int, credentials: Credentials | None, words: str = "") -> str:
+    """Return what to do about a refusal, to be put after its text; "" if no credentials would change it.
 
     ``words`` are the server's own for a 403: if it has some they say why.
 
     >>> advice(401, None), advice(404, None)
-    ('; it asks for a user and a password: give --user NAME', '')
+    ('; it asks for a user and a password: give --user NAME, or user= and password= in Python', '')
     """
-    if status == _UNAUTHORIZED and login is None:
-        return "; it asks for a user and a password: give --user NAME"
-    if status == _UNAUTHORIZED and login is not None:
-        return f"; it refuses user {login.user!r} or the password: see --user and YAMCS_ARCHIVE_PASSWORD"
+    if status == _UNAUTHORIZED and credentials is None:
+        return "; it asks for a user and a password: give --user NAME, or user= and password= in Python"
+    if status == _UNAUTHORIZED and isinstance(credentials, Token):
+        return "; it refuses the token: get a new one"
+    if status == _UNAUTHORIZED and isinstance(credentials, Login):
+        return (
+            f"; it refuses user {credentials.user!r} or the password: see --user and YAMCS_ARCHIVE_PASSWORD"
+        )
     if status == _FORBIDDEN and not words:
-        return "; give --user NAME" if login is None else f"; user {login.user!r} may not do this there"
+        if credentials is None:
+            return "; give --user NAME, or user= and password= in Python"
+        return f"; {_name(credentials)} may not do this there"
     return ""
 
 
-class _SameOrigin(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within one origin, and takes the login along."""
-
-    def __init__(self, login: Login) -> None:
-        self._login = login
-
-    def redirect_request(  # noqa: PLR0917  # as it is called
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if _origin(newurl) != _origin(req.full_url):
-            parts = urlsplit(newurl)
-            there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # the rest may be a secret
-            text = f"a redirect to {there}; a password goes to no other place: give that URL"
-            raise urllib.error.HTTPError(req.full_url, code, text, _headers(headers), fp)
-        redirected = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-        if redirected is not None:
-            redirected.add_unredirected_header("Authorization", self._login.header)
-        return redirected
+def _name(credentials: Credentials) -> str:
+    return f"user {credentials.user!r}" if isinstance(credentials, Login) else "the owner of the token"
 
 
-def _headers(headers: Message) -> Any:
-    return headers  # urllib's own type of them differs between versions of the type information
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return the scheme, the host and the port of a URL.
 
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+    >>> origin("https://ops.example/a") == origin("https://OPS.example:443/b")
+    True
+    """
     parts = urlsplit(url)
     try:
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)

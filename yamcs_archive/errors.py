@@ -15,8 +15,10 @@
     │   ├── InstanceExistsError            an instance of that name is already there
     │   └── ReadOnlyError                  opened for reading, asked to write
     │       └── MirrorError                a copy of another archive: .source
+    ├── ServerRefusedError                 a server said no, or is no archive: .url, .status, .kind, .detail
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
     ├── UnavailableError                   not now, through no fault of the caller
+    │   ├── ServerUnavailableError         a served archive did not answer, or cannot now: .url, .status
     │   ├── RequestIdsFullError            as many request ids are kept as may be
     │   ├── LockedError                    another process writes to this directory: .holder
     │   ├── ClosedError                    the archive is closed
@@ -35,6 +37,7 @@ Each error carries its facts as attributes, survives pickling, and its text ends
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -233,6 +236,22 @@ class MirrorError(ReadOnlyError):
         self.action, self.source = "append", source
 
 
+class ServerRefusedError(ArchiveError):
+    """A server refused, for a reason that no other error here stands for, or it is no served archive.
+
+    ``status``, ``kind`` and ``text`` say why, in the words of its API; ``detail`` is what else it says.
+
+    >>> print(ServerRefusedError("http://ops:8090", 403, "ForbiddenException", "not from this host"))
+    http://ops:8090 answered 403 ForbiddenException: not from this host
+    """
+
+    def __init__(
+        self, url: str, status: int, kind: str, text: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(f"{url} answered {status} {kind}: {text}")
+        self.url, self.status, self.kind, self.text, self.detail = url, status, kind, text, dict(detail or {})
+
+
 class UnknownInstanceError(ArchiveError, LookupError):
     """No instance of that name; ``known`` lists those that are there."""
 
@@ -244,6 +263,17 @@ class UnknownInstanceError(ArchiveError, LookupError):
 
 class UnavailableError(ArchiveError):
     """The archive cannot do it now, through no fault of the caller's value."""
+
+
+class ServerUnavailableError(UnavailableError):
+    """A served archive did not answer, its answer broke off, or it cannot answer for the moment.
+
+    ``status`` is that of its answer; None if there was none: then a request that stores may have stored.
+    """
+
+    def __init__(self, url: str, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.url, self.status = url, status
 
 
 class RequestIdsFullError(UnavailableError):

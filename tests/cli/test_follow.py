@@ -9,9 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -23,11 +22,13 @@ from tests.server.at_hand import at_hand
 from tests.server.serving import WAIT_S, Served, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
+from yamcs_archive.cli import follow
 from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.table import table
-from yamcs_archive.cli.target import LocalPlace
-from yamcs_archive.mirror.feed import FeedUnavailableError
+from yamcs_archive.cli.target import Place
+from yamcs_archive.errors import ServerUnavailableError
+from yamcs_archive.results import Commit
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 
 _PRINTED_S = 0.3
@@ -260,10 +261,10 @@ def test_a_reader_that_leaves_ends_following_without_a_word(data: Path) -> None:
 @pytest.mark.parametrize("after", range(0, 2301, 100))
 def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, after: int) -> None:
     sim.append_many(Event(f"{n}", generation_time=n * 10) for n in range(2300))
-    tail = Tail(LocalPlace(sim), LogRequest(lines=None, filter=Filter("-unwanted")), None)
+    tail = Tail(sim, LogRequest(lines=None, filter=Filter("-unwanted")), None)
     found: list[str] = []
     for place, event in enumerate(tail.history(follow=True)):
-        found.append(event["message"])
+        found.append(event.message)
         if place == after:
             for n in (after - 700, after, after + 700, 5000):  # behind the reading, and ahead of it
                 sim.append(Event(f"new {n}", source="X", generation_time=n * 10 + 5))
@@ -274,7 +275,7 @@ def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, aft
     assert list(tail.stored()) == []
     assert tail.cursor == sim.cursor()
     sim.append(Event("later"))
-    assert [event["message"] for event in tail.stored()] == ["later"]
+    assert [event.message for event in tail.stored()] == ["later"]
 
 
 def test_no_child_is_left(data: Path) -> None:
@@ -284,26 +285,21 @@ def test_no_child_is_left(data: Path) -> None:
         os.kill(log.process.pid, 0)
 
 
-@dataclass(frozen=True)
-class Away(LocalPlace):
-    """A place that does not answer at first when it is asked what came."""
-
-    refusals: list[None]
-
-    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
-        """Say what came, once it answers."""
-        if self.refusals:
-            self.refusals.pop()
-            raise FeedUnavailableError("no answer")
-        return super().commits(after, wait=wait)
-
-
 def test_a_server_that_is_gone_when_history_ends_is_asked_again(
     sim: Instance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
+    refusals, found = [None, None], follow.commits
+
+    def commits(place: Place, after: str, *, wait: bool) -> Iterator[Commit]:
+        if refusals:
+            refusals.pop()
+            raise ServerUnavailableError("http://127.0.0.1:1", "no answer")
+        return found(place, after, wait=wait)
+
+    monkeypatch.setattr(follow, "commits", commits)
     sim.append(Event("first", generation_time=0))
-    tail = Tail(Away(sim, [None, None]), LogRequest(lines=None), None)
-    assert [event["message"] for event in tail.history(follow=True)] == ["first"]
+    tail = Tail(sim, LogRequest(lines=None), None)
+    assert [event.message for event in tail.history(follow=True)] == ["first"]
     assert capsys.readouterr().err == "yamcs-archive: no answer; trying again\n"
     assert tail.cursor == sim.cursor()

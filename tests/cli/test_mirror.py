@@ -19,8 +19,8 @@ import pytest
 
 from tests.child import ROOT
 from tests.cli.conftest import Run
+from tests.client.scripted import answer, scripted
 from tests.http.feeds import granian_server
-from tests.mirror.test_feed import answer, scripted
 from tests.server.at_hand import at_hand
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta

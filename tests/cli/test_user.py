@@ -21,10 +21,10 @@ from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from yamcs_archive import Archive, Event
+from yamcs_archive.client import Client
 from yamcs_archive.credentials import Login, check_url, is_open
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.importers.yamcs import History
-from yamcs_archive.mirror.feed import Feed
 from yamcs_archive.server.settings import Settings
 
 PASSWORD = "pä:ss word"
@@ -335,7 +335,7 @@ def test_a_url_with_a_user_is_refused_by_every_door_and_never_shown(
     assert not new.exists()
     doors: list[Callable[[], object]] = [
         lambda: History(url, "sim"),
-        lambda: Feed(url, "sim"),
+        lambda: Client(url),
         lambda: Settings(data=new, mirror_of=url),
         lambda: Settings(data=new, cors_origins=[url]),
     ]

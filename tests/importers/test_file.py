@@ -193,6 +193,7 @@ class Breaking(BaseHTTPRequestHandler):
         counts = {"stored": body.count(b"\n") + 1, "duplicates": 0, "expired": 0}
         answer = msgspec.json.encode(counts | {"conflictCount": 0, "conflicts": []})
         self.send_response(200)
+        self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -15,8 +15,8 @@ from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from tests.wire.test_yamcs_event import message
 from yamcs_archive import Archive, Event, Instance, Severity
-from yamcs_archive.errors import UnavailableError
-from yamcs_archive.importers.yamcs import NOTE, History, Imported, SourceError, import_history
+from yamcs_archive.errors import ServerRefusedError, ServerUnavailableError, UnavailableError
+from yamcs_archive.importers.yamcs import NOTE, History, Imported, import_history
 from yamcs_archive.limits import CHUNK_EVENTS_MAX
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -136,7 +136,7 @@ def test_a_server_that_stays_away_ends_it_and_the_next_import_goes_on_there(
     for n in range(100):
         recorded.add(event(n))
     recorded.break_after = [40] + [0] * 4
-    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+    with pytest.raises(ServerUnavailableError, match=r"127\.0\.0\.1"):
         taken(History(url, "there"), sim, tmp_path)
     assert sim.stats().events == 40
     assert '"reached": 39' in (tmp_path / NOTE).read_text()
@@ -154,7 +154,7 @@ def test_a_server_that_always_breaks_off_at_one_place_ends_it_too(
     for n in range(100):
         recorded.add(replace(event(n), generation_time=min(n, 41 - same_time) if n <= 40 else n))
     recorded.break_after = [41] + [same_time] * 50
-    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+    with pytest.raises(ServerUnavailableError, match=r"127\.0\.0\.1"):
         taken(History(url, "there"), sim, tmp_path)
     assert sim.stats().events == 41
     assert len(recorded.break_after) > 40
@@ -199,7 +199,7 @@ def test_where_the_server_lost_what_was_reached_all_is_read_anew(
     for n in range(100):
         recorded.add(event(n))
     recorded.break_after = [40] + [0] * 4
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerUnavailableError):
         taken(History(url, "there"), sim, tmp_path)
     recorded.messages[lost:] = []
     recorded.asked.clear()
@@ -250,7 +250,7 @@ def test_a_history_that_changes_again_and_again_is_given_up(
         for n in (0, 1):
             recorded.add(Event("m", source=f"S{turn}", generation_time=n, seq_number=n, reception_time=n))
 
-    with pytest.raises(SourceError, match="another one 6 times"):
+    with pytest.raises(ServerUnavailableError, match="another one 6 times"):
         import_history(History(url, "there"), sim, tmp_path, lambda _: None, wait=replaced)
 
 
@@ -297,11 +297,11 @@ def test_a_refusal_of_the_server_is_told_with_its_status(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     recorded.status = 404
-    with pytest.raises(SourceError, match="404"):
+    with pytest.raises(ServerRefusedError, match="404"):
         taken(History(url, "nosuch"), sim, tmp_path)
     assert len(recorded.asked) == 1  # asking again would not help
     recorded.status = 503
-    with pytest.raises(SourceError, match="503"):
+    with pytest.raises(ServerUnavailableError, match="503"):
         taken(History(url, "there"), sim, tmp_path)
     assert len(recorded.asked) > 2
 

@@ -1,12 +1,17 @@
-"""What ``events log`` asks a place for."""
+"""What ``events log`` asks an instance for, here or at a URL."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from yamcs_archive.event import Event, Severity
+from yamcs_archive.cli.target import Place
+from yamcs_archive.event import Event, EventKey, Severity, event_bytes
 from yamcs_archive.filter.compiled import Filter
+
+_HELD_EVENTS_MAX, _HELD_BYTES_MAX = 1_000, 4 << 20
+"""Of the newest events that are turned round in memory; more are read a second time, from the oldest on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,45 @@ class LogRequest:
     min_severity: Severity | None = None
     filter: Filter | None = None
     reverse: bool = False
+
+    def read(self, place: Place) -> Iterator[Event]:
+        """Yield the events, as they are read: what is held is bounded, however many there are."""
+        if self.reverse:
+            return place.events(**self._bounds(), descending=True, limit=self.lines)
+        if self.lines is None:
+            return place.events(**self._bounds(), limit=self.first)
+        return self._newest(place)
+
+    def _newest(self, place: Place) -> Iterator[Event]:
+        """Yield the newest ``lines``, oldest first."""
+        held: list[Event] = []
+        held_bytes = 0
+        newest: EventKey | None = None
+        for event in place.events(**self._bounds(), descending=True, limit=self.lines):
+            newest, oldest = newest or event.key, event.key
+            held_bytes += event_bytes(event)
+            if len(held) < _HELD_EVENTS_MAX and held_bytes <= _HELD_BYTES_MAX:
+                held.append(event)
+            else:
+                held_bytes = _HELD_BYTES_MAX + 1
+                held.clear()
+        if newest is None or held:
+            yield from reversed(held)
+            return
+        for event in place.events(**self._bounds() | {"start": oldest.generation_time}):
+            if event.key > newest:
+                return  # stored since the way back
+            if event.key >= oldest:
+                yield event
+
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "stop": self.stop,
+            "sources": self.sources,
+            "min_severity": self.min_severity,
+            "filter": self.filter,
+        }
 
     def fits(self, event: Event) -> bool:
         """Say whether a stored event is one of those that are wanted.

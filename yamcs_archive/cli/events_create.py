@@ -13,7 +13,8 @@ from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_place_options, chosen_place, opened
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
-from yamcs_archive.wire.json import encode
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
   yamcs-archive events create --data ops-data -m "Pass begins" --source GS1
@@ -90,9 +91,9 @@ def run(options: argparse.Namespace) -> int:
             extra=extra,
         )
         with opened(options, readonly=False) as place:
-            stored = place.create(event)
+            stored = place.append(event).event
     if options.show:
-        print(encode(stored).decode())
+        print(encode(shown(stored, Form.TODAY)).decode())
     return 0
 
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
-from yamcs_archive.cli.errors import RemoteError, UsageError
+from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.target import (
-    LocalPlace,
     Place,
     add_place_options,
     chosen_place,
@@ -22,7 +21,7 @@ from yamcs_archive.cli.target import (
     opened,
 )
 from yamcs_archive.cli.user_option import refuse_user
-from yamcs_archive.errors import ArchiveError, InvalidInputError
+from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
 from yamcs_archive.importers.yamcs import Imported
 
@@ -75,10 +74,10 @@ def run(options: argparse.Namespace) -> int:
         try:
             if file.begin():
                 with _filled(options, where, name) as place:
-                    import_events(file, place.store, done, _Progress().say)
+                    import_events(file, lambda part: place.append_offered([part]), done, _Progress().say)
         except ArchiveError as error:
             # A refusal of the client says nothing about the file.
-            refused = isinstance(error, RemoteError) and error.position is None and not done.read
+            refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
             if error.position is not None:
                 error.args = (f"{file.place(error.position)} of {options.file}: {error}{_hint(kind, error)}",)
             raise
@@ -117,7 +116,7 @@ def _filled(options: argparse.Namespace, where: Path | str, name: str | None) ->
     refuse_user(options)
     check_instance_name(name)  # before a directory is made
     with Archive.open(where, holder="yamcs-archive events import") as archive:
-        yield LocalPlace(archive.instance(name, create=True))
+        yield archive.instance(name, create=True)
 
 
 def _tell(file: EventFile, done: Imported) -> None:

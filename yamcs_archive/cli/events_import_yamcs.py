@@ -9,9 +9,9 @@ import time
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
 from yamcs_archive.cli.user_option import add_user_option, login_for
+from yamcs_archive.client import Client
 from yamcs_archive.importers.yamcs import History, Imported, import_history
 from yamcs_archive.times import format_rfc3339
 
@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     """Import, with a line a second on stderr."""
     data = chosen_directory(options)
     login = login_for(options, options.url)
-    origin = options.origin or only(instances_at(options.url, login), "--from")
+    with Client(options.url, credentials=login) as client:
+        origin = options.origin or only(client.instances(), "--from")
     name = check_instance_name(options.instance or origin)
     history = History(options.url, origin, options.since, options.until, login)
     history.probe()  # before a directory is made, which would be left behind

@@ -19,9 +19,10 @@ from yamcs_archive.cli.printer import Printer
 from yamcs_archive.cli.table import table
 from yamcs_archive.cli.target import add_place_options, opened
 from yamcs_archive.errors import FilterError
-from yamcs_archive.event import Severity
+from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.wire.json import encode
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
   yamcs-archive events log --data ops-data                     the newest 10, oldest of them first
@@ -161,14 +162,16 @@ def run(options: argparse.Namespace) -> int:
         if options.follow or options.show_cursor or options.after_cursor is not None:
             _print_tail(options, Tail(place, wanted, options.after_cursor))
         else:
-            Printer(_FORMATS[options.format](place.log(wanted), options.local, None)).run(flush=False)
+            Printer(_FORMATS[options.format](_shown(wanted.read(place)), options.local, None)).run(
+                flush=False
+            )
     return 0
 
 
 def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
     before = tail.history(follow=options.follow) if options.after_cursor is None else tail.stored()
-    following = tail.arrivals() if options.follow else None
-    printer = Printer(_FORMATS[options.format](before, options.local, following))
+    following = _shown(tail.arrivals()) if options.follow else None
+    printer = Printer(_FORMATS[options.format](_shown(before), options.local, following))
     whole = False
     try:
         printer.run(flush=options.follow)
@@ -183,6 +186,11 @@ def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
 
 
 Shown = Iterator[Mapping[str, Any]]
+"""Events as today's JSON shows them, so that a command prints the same of a directory and of a URL."""
+
+
+def _shown(events: Iterator[Event]) -> Shown:
+    return (shown(event, Form.TODAY) for event in events)
 
 
 def _table(events: Shown, local: bool, following: Shown | None) -> Iterator[str]:

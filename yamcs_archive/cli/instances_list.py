@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.target import add_place_options, chosen_place, open_existing
 from yamcs_archive.cli.user_option import login_for, refuse_user
+from yamcs_archive.client import Client
 
 EPILOG = """examples:
   yamcs-archive instances list --data ops-data
@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
         with open_existing(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        names = instances_at(where, login_for(options, where))
+        with Client(where, credentials=login_for(options, where)) as client:
+            names = client.instances()
     for name in names:
         print(name)
     return 0

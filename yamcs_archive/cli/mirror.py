@@ -9,13 +9,19 @@ from concurrent.futures import Future, wait
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory, instance_name
-from yamcs_archive.cli.errors import RemoteError
-from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
 from yamcs_archive.cli.user_option import add_user_option, login_for
+from yamcs_archive.client import Client
 from yamcs_archive.credentials import Login
-from yamcs_archive.mirror.feed import Feed
-from yamcs_archive.mirror.follower import Follower, OutOfStepError, await_source, begin_mirror, not_here
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.mirror.follower import (
+    Follower,
+    OutOfStepError,
+    await_source,
+    begin_mirror,
+    connected,
+    not_here,
+)
 from yamcs_archive.mirror.progress import Sayer
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json import encode, shown
@@ -69,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     data = chosen_directory(options)
     url = options.url.rstrip("/")
     login = login_for(options, url)
-    name = options.instance or only(instances_at(url, login))
+    with Client(url, credentials=login) as client:
+        name = options.instance or only(client.instances())
     if options.resync or not_here(data, [name]):
         # Checked before anything is made or set aside: it would be a copy of nothing.
         await_source(url, name, Sayer(_say), login)
@@ -79,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         except OutOfStepError as error:
             if not options.resync:
                 _show(error)
-                raise RemoteError(f"{error}; to start anew beside it, give --resync") from None
+                raise ArchiveError(f"{error}; to start anew beside it, give --resync") from None
             _say(f"{name}: {error}, as instance {archive.set_aside(name)}; starting anew")
             _follow(archive, url, name, options, login)
     return 0
@@ -87,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, login: Login | None) -> None:
     copy = archive.instance(name, create=True)
-    follower = Follower(Feed(url, name, login), copy, begin_mirror(copy, url, name), Sayer(_say))
+    source = connected(url, login).instance(name, check=False)
+    follower = Follower(source, copy, begin_mirror(copy, url, name), Sayer(_say))
     done: Future[None] = Future()
 
     def follow() -> None:

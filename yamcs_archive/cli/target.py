@@ -1,120 +1,25 @@
-"""Where a command finds its events: an archive's directory, or the URL of a served one.
-
-Both answer with events as today's JSON form shows them, so that a command prints the same from either.
-"""
+"""Where a command finds its events: an archive's directory, or the URL of a served one."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.event_query import LogRequest
-from yamcs_archive.cli.remote import instances_at
-from yamcs_archive.cli.remote_target import RemotePlace
 from yamcs_archive.cli.user_option import add_user_option, login_for, refuse_user
+from yamcs_archive.client import Client, RemoteInstance
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
 from yamcs_archive.errors import shown as shown_value
-from yamcs_archive.event import Event
 from yamcs_archive.instance import Instance
-from yamcs_archive.offered import Offered
-from yamcs_archive.results import AppendCounts
-from yamcs_archive.wire.form import Form
-from yamcs_archive.wire.json import shown
 
-
-class Place(Protocol):
-    """The events of one instance, here or elsewhere."""
-
-    def create(self, event: Event) -> Mapping[str, Any]:
-        """Store an event and return it as stored."""
-
-    def store(self, events: Offered) -> AppendCounts:
-        """Store many events, durably, and return what became of them."""
-
-    def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
-        """Yield the events that are wanted, as they are read."""
-
-    def newest(self) -> str:
-        """Return the cursor behind all that is stored."""
-
-    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
-        """Yield what was stored behind a cursor, commit by commit, each with the cursor behind it.
-
-        With ``wait`` some time may pass before there is something; it may end without.
-        """
-
-
-@dataclass(frozen=True)
-class LocalPlace:
-    """An instance in a directory."""
-
-    instance: Instance
-
-    def create(self, event: Event) -> Mapping[str, Any]:
-        """See :class:`Place`."""
-        return shown(self.instance.append(event).event, Form.TODAY)
-
-    def store(self, events: Offered) -> AppendCounts:
-        """See :class:`Place`."""
-        return self.instance.append_offered([events])
-
-    def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
-        """See :class:`Place`. Holds one event at a time, however many there are."""
-        for event in self._newest_first(wanted) if wanted.reverse else self._oldest_first(wanted):
-            yield shown(event, Form.TODAY)
-
-    def newest(self) -> str:
-        """See :class:`Place`."""
-        return self.instance.cursor()
-
-    def commits(self, after: str, *, wait: bool) -> Iterator[tuple[Sequence[Event], str]]:
-        """See :class:`Place`."""
-        if wait:
-            self.instance.arrival(after).result()
-        for commit in self.instance.commits(after):
-            yield commit.events, commit.cursor
-
-    def _newest_first(self, wanted: LogRequest) -> Iterator[Event]:
-        return self.instance.events(
-            start=wanted.start,
-            stop=wanted.stop,
-            sources=wanted.sources,
-            min_severity=wanted.min_severity,
-            filter=wanted.filter,
-            descending=True,
-            limit=wanted.lines,
-        )
-
-    def _oldest_first(self, wanted: LogRequest) -> Iterator[Event]:
-        """Yield the newest ``lines``, oldest first: back to where they begin, then forward from there."""
-        start, first, last = wanted.start, None, None
-        if wanted.lines is not None:
-            for event in self._newest_first(wanted):
-                first, last = event.key, last or event.key
-            if first is None or last is None:
-                return
-            start = first.generation_time
-        for event in self.instance.events(
-            start=start,
-            stop=wanted.stop,
-            sources=wanted.sources,
-            min_severity=wanted.min_severity,
-            filter=wanted.filter,
-            limit=wanted.first,
-        ):
-            if last is not None and event.key > last:
-                return  # stored since the way back
-            if first is None or event.key >= first:
-                yield event
+Place = Instance | RemoteInstance
+"""An instance in a directory, or one that is served: they have the same methods."""
 
 
 def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
@@ -185,13 +90,12 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
     where = chosen_place(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        login = login_for(options, where)
-        with closing(RemotePlace(where, name or only(instances_at(where, login)), login)) as place:
-            yield place
+        with Client(where, credentials=login_for(options, where)) as client:
+            yield client.instance(name or only(client.instances()), check=False)
         return
     refuse_user(options)
     with open_existing(where, readonly=readonly) as archive:
-        yield LocalPlace(archive.existing(name or only(archive.instances())))
+        yield archive.existing(name or only(archive.instances()))
 
 
 def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:

@@ -12,21 +12,21 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 
 from yamcs_archive.chunked_append import chunks
-from yamcs_archive.credentials import Login, advice, check_url, open_url
-from yamcs_archive.errors import InvalidInputError, UnavailableError
+from yamcs_archive.client.answers import error_of
+from yamcs_archive.client.instance import quoted
+from yamcs_archive.client.transport import PROTOBUF, Request, Transport
+from yamcs_archive.credentials import Credentials, check_url
+from yamcs_archive.errors import InvalidInputError, ServerUnavailableError, UnavailableError
 from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Conflict
@@ -36,70 +36,58 @@ from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
 
 NOTE = "import.json"
 """The file in an instance's folder that says where an unfinished import stands."""
-_TIMEOUT_S = 120
-_READ_BYTES = 64 << 10
+_READ_S = 120.0
 _TRIES = 5
 _SHOWN_MAX = 10
-_PROTOBUF = "application/protobuf"
-
-
-class SourceError(UnavailableError):
-    """The other server refused, did not answer, or its answer broke off; the text says which."""
 
 
 class _OtherHistory(Exception):  # noqa: N818  # a message between two functions, never seen outside
     """The server does not have the event that was read last."""
 
 
-class SourceRefusedError(SourceError):
-    """The other server understood, and said no: asking again would not help."""
-
-
 @dataclass(frozen=True)
 class History:
     """A history to be read: the server's URL, its instance, and the times (microseconds since 1970).
 
-    ``login`` has the user and password, if the server asks for them; it is written nowhere. The URL is noted,
-    so a URL with a user in it is an InvalidInputError.
+    ``credentials`` are for a server that asks for some; they are written nowhere. The URL is noted, so a URL
+    with a user in it is an InvalidInputError.
     """
 
     url: str
     instance: str
     start: int | None = None
     stop: int | None = None
-    login: Login | None = field(default=None, repr=False)
+    credentials: Credentials | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_url(self.url)
 
     def probe(self) -> None:
-        """Ask for no events, to see that the server would stream some. Raises SourceError."""
+        """Ask for no events, to see that the server would stream some. Raises as :meth:`messages` does."""
         for _ in self._stream(0, 0):
             pass
 
     def messages(self, start: int | None) -> Iterator[bytes]:
-        """Yield the events from ``start`` on, as the server's messages. Raises SourceError."""
+        """Yield the events from ``start`` on, as the server's messages.
+
+        Raises :class:`~yamcs_archive.errors.ServerUnavailableError` if there is no answer or it breaks off;
+        ServerRefusedError or another error if the server says no: asking again would not help.
+        """
         return self._stream(start, self.stop)
 
     def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
-        where = f"{self.url.rstrip('/')}/api/stream-archive/{urllib.parse.quote(self.instance, safe='')}"
-        request = urllib.request.Request(  # the command line has seen the scheme
-            f"{where}:streamEvents",
-            data=stream_request(start, stop),
-            headers={"content-type": _PROTOBUF, "accept": _PROTOBUF},
-        )
-        try:
-            with open_url(request, self.login, _TIMEOUT_S) as answer:
-                # What came is used, though the rest may not come: read() would throw it away then.
-                yield from delimited(iter(lambda: answer.read1(_READ_BYTES), b""))
-        except urllib.error.HTTPError as error:
-            kind = SourceRefusedError if error.code < 500 else SourceError
-            text = f"{self.url} answered {error.code} {error.reason} for {request.selector}"
-            raise kind(text + advice(error.code, self.login)) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise SourceError(f"{self.url}: {getattr(error, 'reason', None) or repr(error)}") from None
-        except InvalidInputError as error:
-            raise SourceError(f"{self.url}: its stream cannot be read: {error}") from None
+        path = f"/api/stream-archive/{quoted(self.instance)}:streamEvents"
+        # Not tried again there: the import counts its tries, by what they brought.
+        transport = Transport(self.url, self.credentials, retries=0, read_s=_READ_S)
+        request = Request("POST", path, stream_request(start, stop), PROTOBUF, PROTOBUF)
+        with closing(transport), transport.stream(request) as (answer, pieces):
+            if answer.status != HTTPStatus.OK:
+                raise error_of(transport, answer, path)
+            try:
+                yield from delimited(pieces)
+            except InvalidInputError as error:
+                text = f"{self.url}: its stream cannot be read: {error}"
+                raise ServerUnavailableError(self.url, text) from None
 
 
 @dataclass
@@ -145,8 +133,8 @@ def import_history(
     ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
     A connection that breaks is made again, at most five times in a row without something new: the events of
     the time that was reached come again each time, and are not new. If the server's history became another
-    one, reading begins anew, at most as often. Raises :class:`SourceError`, and what
-    :meth:`~yamcs_archive.Instance.append_many` raises; calling it again goes on.
+    one, reading begins anew, at most as often. Raises what :meth:`History.messages` and
+    :meth:`~yamcs_archive.Instance.append_many` raise; calling it again goes on.
     """
     note = _Note(folder / NOTE, history)
     done = Imported()
@@ -168,12 +156,13 @@ def import_history(
             done.reached = done.last = None
             done.restarts += 1
             if done.restarts > _TRIES:
-                raise SourceError(
+                text = (
                     f"{history.url}: its history became another one {done.restarts} times while it was read"
-                ) from None
-        except SourceError as error:
+                )
+                raise ServerUnavailableError(history.url, text) from None
+        except ServerUnavailableError:
             tries += 1
-            if tries >= _TRIES or isinstance(error, SourceRefusedError):
+            if tries >= _TRIES:
                 raise
             wait(2.0**tries / 2)
     note.remove()

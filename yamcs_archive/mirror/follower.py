@@ -12,24 +12,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.credentials import Login
-from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, NotAnArchiveError
+from yamcs_archive.client import Client, RemoteInstance
+from yamcs_archive.client.instance import NEWEST
+from yamcs_archive.credentials import Credentials
+from yamcs_archive.errors import (
+    ArchiveError,
+    BadCursorError,
+    ConflictError,
+    CursorGoneError,
+    InvalidInputError,
+    NotAnArchiveError,
+    OtherHistoryError,
+    ServerUnavailableError,
+)
 from yamcs_archive.instance import Instance
-from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
 from yamcs_archive.results import MirrorState
 
 _WAIT_S = 30
 """How long the source is asked to wait for something new."""
 _PAUSE_S, _PAUSE_S_MAX = 0.5, 15.0
-_NEWEST = "newest"
-"""In place of a cursor: after everything that is stored."""
-_HISTORY_STATUSES = (400, 409, 410)
-"""What a source answers to a cursor that it does not know, or no longer."""
 
 
 class OutOfStepError(ArchiveError):
@@ -88,33 +93,39 @@ def not_here(data: Path, names: Sequence[str]) -> list[str]:
         return sorted(set(names))
 
 
-def check_source(url: str, names: Sequence[str], login: Login | None = None) -> None:
+def connected(url: str, credentials: Credentials | None) -> Client:
+    """Return a client for a source: what may pass by itself is waited for here, and not tried again there."""
+    return Client(url, credentials=credentials, retries=0)
+
+
+def check_source(url: str, names: Sequence[str], credentials: Credentials | None = None) -> None:
     """Raise if those instances cannot be copied. Called before any copy is made: it would be one of nothing.
 
-    InvalidInputError for a name that the source does not have, FeedRefusedError if it serves no changes, as a
-    Yamcs server does not, FeedUnavailableError if it does not answer.
+    InvalidInputError for a name that the source does not have, ServerRefusedError if it serves no changes, as
+    a Yamcs server does not, ServerUnavailableError if it does not answer.
     """
     if not names:
         return
-    with closing(Feed(url, "", login)) as feed:
-        there = feed.instances()
-    for name in names:
-        if name not in there:
-            raise InvalidInputError(
-                "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
-            )
-        with closing(Feed(url, name, login)) as feed:
-            feed.page(_NEWEST)
+    with connected(url, credentials) as client:
+        there = client.instances()
+        for name in names:
+            if name not in there:
+                raise InvalidInputError(
+                    "instance", name, f"is not one of those at {url}: {', '.join(there) or 'none yet'}"
+                )
+            client.instance(name, check=False).page(NEWEST)
 
 
-def await_source(url: str, name: str, say: Callable[[Progress], None], login: Login | None = None) -> None:
+def await_source(
+    url: str, name: str, say: Callable[[Progress], None], credentials: Credentials | None = None
+) -> None:
     """Do what :func:`check_source` does; ask a source that does not answer again, at longer intervals."""
     pause_s = _PAUSE_S
     while True:
         try:
-            check_source(url, [name], login)
+            check_source(url, [name], credentials)
             return
-        except FeedUnavailableError as error:
+        except ServerUnavailableError as error:
             say(Progress(name, 0, None, behind=True, trouble=str(error)))
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _PAUSE_S_MAX)
@@ -124,9 +135,10 @@ class Follower:
     """Takes over what a source has and gets, into an instance that :func:`begin_mirror` has seen."""
 
     def __init__(
-        self, feed: Feed, instance: Instance, state: MirrorState, say: Callable[[Progress], None]
+        self, source: RemoteInstance, instance: Instance, state: MirrorState, say: Callable[[Progress], None]
     ) -> None:
-        self._feed, self._instance, self._state, self._say = feed, instance, state, say
+        """``source`` is of a client of its own: a stop ends what that is doing."""
+        self._source, self._instance, self._state, self._say = source, instance, state, say
         self._stopping = threading.Event()
         self._events = 0
         self._newest: int | None = None
@@ -134,25 +146,25 @@ class Follower:
     def stop(self) -> None:
         """End :meth:`run` on its thread soon; idempotent."""
         self._stopping.set()
-        self._feed.end()
+        self._source.end()
 
     def run(self, *, once: bool = False) -> None:
         """Follow until :meth:`stop`, or with ``once`` until the two are in step.
 
-        Raises OutOfStepError, FeedRefusedError for an instance that is not there and the like, and what the
-        copy's medium raises; not for a source that does not answer, which is asked again.
+        Raises OutOfStepError, UnknownInstanceError, ServerRefusedError, and what the copy's medium raises;
+        not for a source that does not answer, which is asked again.
         """
         try:
             self._run(once)
         finally:
-            self._feed.close()
+            self._source.close()
 
     def _run(self, once: bool) -> None:
         behind, pause_s = True, _PAUSE_S
         while not self._stopping.is_set():
             try:
                 behind = self._take(0 if behind or once else _WAIT_S)
-            except FeedUnavailableError as error:
+            except ServerUnavailableError as error:
                 if self._stopping.is_set():
                     return
                 self._tell(behind=behind, trouble=str(error))
@@ -167,18 +179,18 @@ class Follower:
     def _take(self, wait_s: float) -> bool:
         """Take one page over; return whether there may be more."""
         try:
-            page = self._feed.page(self._state.cursor, wait_s=wait_s)
+            page = self._source.page(self._state.cursor, wait_s=wait_s)
             if not page.commits:
                 self._renew(page.cursor)
                 return False
             state = MirrorState(self._state.url, self._state.instance, page.cursor)
             self._instance.take_over(page.commits, state)
-        except FeedRefusedError as error:
-            if error.status in _HISTORY_STATUSES:
-                raise OutOfStepError(_other_history(error)) from None
-            raise
+        except OtherHistoryError as error:
+            raise OutOfStepError(_other_history(error, self._source.url)) from None
+        except (BadCursorError, CursorGoneError) as error:
+            raise OutOfStepError(f"{self._source.url} answered: {error}") from None
         except ConflictError as error:
-            raise OutOfStepError(f"{self._feed.url} has another event: {error}", error) from None
+            raise OutOfStepError(f"{self._source.url} has another event: {error}", error) from None
         self._state = state
         self._events += sum(len(commit.events) for commit in page.commits)
         self._newest = page.commits[-1].time
@@ -195,14 +207,11 @@ class Follower:
         self._say(Progress(self._instance.name, self._events, self._newest, behind, trouble))
 
 
-def _other_history(error: FeedRefusedError) -> str:
+def _other_history(error: OtherHistoryError, url: str) -> str:
     """Return what it means that the source refuses the cursor that it gave out."""
-    if error.kind != "OtherHistoryException":
-        return str(error)
-    commit = error.detail.get("commit")
     since = (
         ": it was restored or made anew"
-        if commit is None
-        else f" since commit {commit} or before: it was put back to an older state"
+        if error.commit is None
+        else f" since commit {error.commit} or before: it was put back to an older state"
     )
-    return f"the source has another history{since} ({error.url} answered {error.status} {error.kind})"
+    return f"the source has another history{since} ({url} answered 409 OtherHistoryException)"

@@ -8,14 +8,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.credentials import Login
-from yamcs_archive.errors import ArchiveError, ClosedError
-from yamcs_archive.mirror.feed import Feed, FeedUnavailableError
-from yamcs_archive.mirror.follower import Follower, OutOfStepError, begin_mirror, check_source, not_here
+from yamcs_archive.credentials import Credentials
+from yamcs_archive.errors import ArchiveError, ClosedError, ServerUnavailableError
+from yamcs_archive.mirror.follower import (
+    Follower,
+    OutOfStepError,
+    begin_mirror,
+    check_source,
+    connected,
+    not_here,
+)
 from yamcs_archive.mirror.progress import Sayer
 
 _log = logging.getLogger(__name__)
@@ -23,29 +28,30 @@ _STOP_S_MAX = 5.0
 """How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
 
 
-def check_wanted(data: Path, url: str, wanted: Sequence[str], login: Login | None = None) -> None:
+def check_wanted(data: Path, url: str, wanted: Sequence[str], credentials: Credentials | None = None) -> None:
     """Raise if the wanted instances, or all that the source has, cannot be copies of it; makes nothing.
 
-    InvalidInputError for a name that is new here and that the source does not have, FeedRefusedError if it is
-    no archive of this project, FeedUnavailableError if it does not answer and a name is new here.
+    InvalidInputError for a name that is new here and that the source does not have, ServerRefusedError if it
+    is no archive of this project, ServerUnavailableError if it does not answer and a name is new here.
     """
     names = list(wanted)
     if not names:
-        with closing(Feed(url, "", login)) as feed:
+        with connected(url, credentials) as client:
             try:
-                names = feed.instances()
-            except FeedUnavailableError:
+                names = client.instances()
+            except ServerUnavailableError:
                 return  # those that are here go on
-    check_source(url, not_here(data, names), login)
+    check_source(url, not_here(data, names), credentials)
 
 
 class Mirrors:
-    """Copies of the instances of one served archive, which is asked with ``login`` if it wants one."""
+    """Copies of the instances of one served archive, which is asked with ``credentials`` if it wants some."""
 
     def __init__(
-        self, archive: Archive, url: str, say: Callable[[str], None], login: Login | None = None
+        self, archive: Archive, url: str, say: Callable[[str], None], credentials: Credentials | None = None
     ) -> None:
-        self._archive, self._url, self._say, self._login = archive, url.rstrip("/"), say, login
+        self._archive, self._url, self._say = archive, url.rstrip("/"), say
+        self._credentials = credentials
         self._followers: list[Follower] = []
         self._threads: list[threading.Thread] = []
 
@@ -58,8 +64,8 @@ class Mirrors:
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
             state = begin_mirror(instance, self._url, name)
-            feed = Feed(self._url, name, self._login)
-            self._followers.append(Follower(feed, instance, state, Sayer(self._say)))
+            source = connected(self._url, self._credentials).instance(name, check=False)
+            self._followers.append(Follower(source, instance, state, Sayer(self._say)))
             self._threads.append(
                 threading.Thread(
                     target=self._follow,
@@ -84,10 +90,10 @@ class Mirrors:
                 thread.join(_STOP_S_MAX)
 
     def _known(self) -> list[str]:
-        with closing(Feed(self._url, "", self._login)) as feed:
+        with connected(self._url, self._credentials) as client:
             try:
-                return feed.instances()
-            except FeedUnavailableError as error:
+                return client.instances()
+            except ServerUnavailableError as error:
                 self._say(f"{error}; going on with the copies that are here")
         found = [(name, self._archive.instance(name).mirrored) for name in self._archive.instances()]
         return [name for name, state in found if state is not None and state.url == self._url]

@@ -24,6 +24,9 @@ from yamcs_archive.wire import batch, fast_path, json, protobuf
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.framing import gunzipped
 
+_REPLAYED = (("idempotent-replayed", "true"),)
+"""Of an answer to a retry: what tells it from the first, whose body it has."""
+
 
 def create_event(request: Request) -> Response | Pending:
     """Store one event; the answer leaves when it is durable."""
@@ -36,7 +39,7 @@ def create_event(request: Request) -> Response | Pending:
         error = done.exception()
         if error is not None:
             return error_reply(error, media, form)
-        return _event_reply(done.result().event, media, form)
+        return _event_reply(done.result(), media, form)
 
     submitted = instance.submit(event, request_id=_request_id(request))
     return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
@@ -80,10 +83,11 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def _event_reply(event: Event, media: str, form: Form) -> Response:
+def _event_reply(done: Appended, media: str, form: Form) -> Response:
+    headers = _REPLAYED if done.duplicate else ()
     if media == PROTOBUF:
-        return reply(PROTOBUF, protobuf.encode_event(event, form))
-    return reply(JSON, json.encode(json.shown(event, form)))
+        return reply(PROTOBUF, protobuf.encode_event(done.event, form), headers=headers)
+    return reply(JSON, json.encode(json.shown(done.event, form)), headers=headers)
 
 
 def create_events(request: Request) -> Response:

@@ -1,18 +1,24 @@
-"""The feed against servers that break off, refuse, or are something else: what may pass, and what may not."""
+"""Servers that break off, refuse, or are something else: what may pass by itself, and what may not."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgpack
 import pytest
 
+from tests.client.scripted import answer, scripted
 from yamcs_archive import Event
-from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.mirror.feed import Feed, FeedRefusedError, FeedUnavailableError
+from yamcs_archive.client import Client, RemoteInstance
+from yamcs_archive.errors import (
+    InvalidInputError,
+    OtherHistoryError,
+    ServerRefusedError,
+    ServerUnavailableError,
+)
 from yamcs_archive.wire import commits
 from yamcs_archive.wire.commits import SentCommit, encode_page
 
@@ -20,43 +26,10 @@ EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
 PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
 
 
-def answer(body: bytes, status: str = "200 OK", media: str = "application/msgpack", more: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n{more}\r\n"
-    return head.encode() + body
-
-
 @contextmanager
-def scripted(*connections: Sequence[bytes]) -> Iterator[str]:
-    """Serve connections one after another: each answers its requests in turn, and ends after the last."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            with suppress(OSError):  # the test is over
-                for answers in connections:
-                    connection, _ = listening.accept()
-                    with connection:
-                        for content in answers:
-                            head = b""
-                            while b"\r\n\r\n" not in head:
-                                head += connection.recv(4096)
-                            connection.sendall(content)
-
-        serving = threading.Thread(target=serve)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            serving.join()
-
-
-@contextmanager
-def feeding(url: str) -> Iterator[Feed]:
-    feed = Feed(url, "sim")
-    try:
-        yield feed
-    finally:
-        feed.close()
+def feeding(url: str, retries: int = 0) -> Iterator[RemoteInstance]:
+    with Client(url, retries=retries) as client:
+        yield client.instance("sim", check=False)
 
 
 def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> None:
@@ -82,7 +55,7 @@ def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> 
 )
 def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) -> None:
     with scripted([broken], [answer(PAGE)]) as url, feeding(url) as feed:
-        with pytest.raises(FeedUnavailableError):
+        with pytest.raises(ServerUnavailableError):
             feed.page(None)
         assert len(feed.page(None).commits) == 1
 
@@ -91,13 +64,9 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
     ("content", "status", "said"),
     [
         (
-            answer(
-                b'{"code": 409, "type": "OtherHistoryException", "msg": "another"}',
-                "409 Conflict",
-                "application/json",
-            ),
-            409,
-            "OtherHistoryException: another",
+            answer(b'{"code": 418, "type": "TeapotException", "msg": "short"}', "418 Teapot"),
+            418,
+            "TeapotException: short",
         ),
         (answer(b"<html>who are you", "401 Unauthorized", "text/html"), 401, "who are you"),
         (
@@ -120,7 +89,7 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
 )
 def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: str) -> None:
     with scripted([content]) as url, feeding(url) as feed:
-        with pytest.raises(FeedRefusedError, match=said) as caught:
+        with pytest.raises(ServerRefusedError, match=said) as caught:
             feed.page(None)
         assert caught.value.status == status
 
@@ -128,9 +97,14 @@ def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: 
 def test_the_detail_of_a_refusal_is_kept() -> None:
     said = b'{"code": 409, "type": "OtherHistoryException", "msg": "m", "detail": {"commit": 7}}'
     with scripted([answer(said, "409 Conflict")]) as url, feeding(url) as feed:
-        with pytest.raises(FeedRefusedError) as caught:
+        with pytest.raises(OtherHistoryError, match=r"^m$") as caught:
             feed.page("cursor")
-        assert caught.value.detail == {"commit": 7}
+        assert caught.value.commit == 7
+    said = b'{"code": 418, "type": "TeapotException", "msg": "m", "detail": {"cups": 7}}'
+    with scripted([answer(said, "418 Teapot")]) as url, feeding(url) as feed:
+        with pytest.raises(ServerRefusedError) as refused:
+            feed.page("cursor")
+        assert refused.value.detail == {"cups": 7}
 
 
 def array_head(elements: int) -> bytes:
@@ -167,7 +141,7 @@ def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
 ) -> None:
     page = packed_page(1, commits.EVENTS_MAX + 1)
     monkeypatch.setattr(commits, "_decode_rows", None)  # which would build them
-    refused = pytest.raises(FeedRefusedError, match=f"more than {commits.EVENTS_MAX}")
+    refused = pytest.raises(ServerRefusedError, match=f"more than {commits.EVENTS_MAX}")
     with scripted([answer(page)]) as url, feeding(url) as feed, refused:
         feed.page(None)
 
@@ -191,7 +165,7 @@ def test_what_is_under_way_can_be_ended_from_another_thread() -> None:
         def ask() -> None:
             try:
                 feed.page(None, wait_s=300)
-            except FeedUnavailableError as error:
+            except ServerUnavailableError as error:
                 failures.append(error)
 
         asking = threading.Thread(target=ask)
@@ -202,5 +176,5 @@ def test_what_is_under_way_can_be_ended_from_another_thread() -> None:
             feed.end()
             asking.join(60)
         assert len(failures) == 1
-        with pytest.raises(FeedUnavailableError, match="ended"):
+        with pytest.raises(ServerUnavailableError, match="ended"):
             feed.page(None)

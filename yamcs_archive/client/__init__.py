@@ -1,0 +1,14 @@
+"""A served archive over HTTP: for Python programs, the command line, importers and mirrors.
+
+Read ``transport`` first: the one HTTP client of this project, with connections, proxies, credentials, time
+limits and retries; it knows no events. ``client`` and ``instance`` are what users hold, with the methods of
+``Archive`` and ``Instance``. ``queries`` and ``bodies`` say what is asked of a server, ``answers`` what it
+answers.
+
+A request is *repeatable* if it may be sent twice: it changes nothing, or has an idempotency key.
+"""
+
+from yamcs_archive.client.client import Client
+from yamcs_archive.client.instance import RemoteInstance
+
+__all__ = ["Client", "RemoteInstance"]

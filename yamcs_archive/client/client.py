@@ -1,0 +1,112 @@
+"""A served archive, as a Python program holds it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from yamcs_archive import arguments
+from yamcs_archive.client.instance import RemoteInstance, instance_names, quoted
+from yamcs_archive.client.transport import Request, Transport
+from yamcs_archive.credentials import Credentials, Login, Token
+from yamcs_archive.errors import InvalidInputError
+
+
+class Client:
+    """A served archive, at a URL without a user in it. Safe to use from many threads at once.
+
+    ``user`` and ``password`` (HTTP Basic), or a bearer ``token``, are sent to that server alone, and shown
+    nowhere. Proxies are those of the environment (``http_proxy``, ``https_proxy``, ``no_proxy``). A server
+    may stay silent for ``timeout_s`` seconds (60). When a connection breaks, or the server is busy, what
+    reads is tried up to ``retries`` times again (2), and so is appending with a ``request_id``.
+
+    Raises InvalidInputError for values that cannot be used. Nothing is sent before a method is called; each
+    raises :class:`~yamcs_archive.errors.ServerUnavailableError` when there is no answer, and
+    :class:`~yamcs_archive.errors.ServerRefusedError` when the server refuses or is no archive.
+
+    >>> with Client(url) as client:
+    ...     client.instances()
+    ['simulator']
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        credentials: Credentials | None = None,
+        timeout_s: float = 60.0,
+        retries: int = 2,
+    ) -> None:
+        """``credentials`` has a user or a token that was made before, in place of the three others."""
+        self._transport = Transport(
+            arguments.text("url", url),
+            _credentials(user, password, token) if credentials is None else credentials,
+            retries=arguments.whole("retries", retries, 0, 100),
+            read_s=arguments.seconds("timeout_s", timeout_s, 86_400),
+        )
+
+    @property
+    def url(self) -> str:
+        """The server's URL, without a slash at its end."""
+        return self._transport.url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept; idempotent. The next call makes a new one."""
+        self._transport.close()
+
+    def end(self) -> None:
+        """End what is under way on other threads, and refuse what follows; idempotent."""
+        self._transport.end()
+
+    def instances(self) -> list[str]:
+        """Return the names of the instances, sorted.
+
+        >>> client.instances()
+        ['simulator']
+        """
+        return instance_names(self._transport)
+
+    def instance(self, name: str, *, check: bool = True) -> RemoteInstance:
+        """Return the instance of that name.
+
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError`; InvalidInputError for a name that cannot
+        be part of a path. With ``check=False`` the server is not asked, and what is called next raises it.
+
+        >>> client.instance("simulator")
+        RemoteInstance('simulator', 'http://127.0.0.1:...')
+        """
+        name = arguments.text("name", name)
+        if "/" in name or name in ("", ".", ".."):
+            raise InvalidInputError("name", name, "is not the name of an instance")
+        found = RemoteInstance(self._transport, name)
+        if check:
+            found.ask(Request("GET", f"/api/instances/{quoted(found.name)}"))
+        return found
+
+
+def _credentials(user: object, password: object, token: object) -> Credentials | None:
+    if token is not None:
+        if user is not None or password is not None:
+            raise InvalidInputError("token", "…", "must be given without a user and a password")
+        return Token(arguments.text("token", token))
+    if user is None:
+        if password is not None:
+            raise InvalidInputError("password", "…", "must be given with a user")
+        return None
+    if not isinstance(password, str):
+        raise InvalidInputError("password", "…", "must be text, beside user=")
+    return Login(arguments.text("user", user), password)
