@@ -92,9 +92,10 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     """Yield what goes into each block.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> events = vectors(prepare([Event("abc", seq_number=n) for n in range(5)], int), commit=1)
-    >>> [part.size for part in split_into_blocks(events, Options(block_events_max=2))]
+    >>> from yamcs_archive.columns import Columns
+    >>> events = [Event("abc", generation_time=n, seq_number=n, reception_time=n) for n in range(5)]
+    >>> many = vectors(Columns.of(events), commit=1)
+    >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """
     # Of one size where that fills them well enough, so that a long append's chunks leave no block for the

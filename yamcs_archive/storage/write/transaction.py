@@ -19,7 +19,6 @@ from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of, zone_map_of
-from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     commit_key,
@@ -28,8 +27,7 @@ from yamcs_archive.storage.format.commits import (
     encode_commit,
 )
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.key_order import Keys
-from yamcs_archive.storage.format.keys import decode_key, encode_key
+from yamcs_archive.storage.format.keys import Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
