@@ -66,6 +66,8 @@ BELOW = {
     "__main__": {"cli"},
 }
 """What each room may import."""
+STORAGE = ["failpoints", "interrupts", "format", "disk", "read", "write", "maintain", "store"]
+"""The folders and modules of the storage engine, lowest first: each may import those before it."""
 ONLY_IN = {
     "lmdb": {"storage"},
     "zstandard": {"storage"},
@@ -112,6 +114,18 @@ def test_a_room_knows_only_the_ones_below(room: str) -> None:
         if name.split(".")[0] == "yamcs_archive" and name.split(".")[1] not in {room} | BELOW[room]
     ]
     assert upward == []
+
+
+def test_a_folder_of_storage_knows_only_the_ones_below() -> None:
+    base = "yamcs_archive.storage."
+    upward = [
+        f"{where}: {name}"
+        for place, folder in enumerate(STORAGE)
+        for where, name in imports(f"storage/{folder}")
+        if name.startswith(base) and name.removeprefix(base).split(".")[0] not in STORAGE[: place + 1]
+    ]
+    assert [where for where in upward if "format/columns.py" not in where] == []  # its checks of columns
+    assert {path.stem for path in (PACKAGE / "storage").iterdir() if path.stem[:1] != "_"} == set(STORAGE)
 
 
 def test_the_picture_has_no_circle() -> None:
