@@ -231,7 +231,7 @@ class Instance:
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
@@ -239,7 +239,7 @@ class Instance:
         ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
         (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
         or parsed, ``limit`` counts the events that are yielded (None: no limit),
-        ``after_key`` goes on behind that key in the direction asked for. ``given_up`` is for who may leave
+        ``after_key`` goes on behind that key in the direction asked for. ``cancelled`` is for who may leave
         while another thread looks for the next event: it is asked from time to time, and once it says True
         the iterator ends.
 
@@ -259,7 +259,7 @@ class Instance:
         ['Step 4']
         """
         query = self._query(
-            _query(start, stop, sources, given_up)._replace(
+            _query(start, stop, sources, cancelled)._replace(
                 descending=arguments.flag("descending", descending),
                 limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
                 after_key=None if after_key is None else validate_key(after_key),
@@ -279,7 +279,7 @@ class Instance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Vectors]:
         """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
 
@@ -292,7 +292,7 @@ class Instance:
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def count(
@@ -304,13 +304,13 @@ class Instance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> int:
         """Return the number of events that :meth:`events` gives for the same arguments.
 
         The number of all events, or of all events of some sources, is known without reading. Otherwise the
         fields that decide are read: times, sources and severities take some nanoseconds an event, a text
-        more, a filter that needs whole events some microseconds. Once ``given_up`` returns True, counting
+        more, a filter that needs whole events some microseconds. Once ``cancelled`` returns True, counting
         ends.
 
         Raises as :meth:`events` does.
@@ -319,7 +319,7 @@ class Instance:
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
         (5, 2, 1, 0)
         """
-        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
         return 0 if query is None else self._store.count(query)
 
     def _query(
@@ -343,13 +343,13 @@ class Instance:
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
         pause_us: int = PAUSE_US_DEFAULT,
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Histogram:
         """Return an iterator over when each source was heard: stretches of events without a long pause.
 
         Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
         between others of that source that lead from one to the other. ``start``, ``stop``, ``sources`` and
-        ``given_up`` are as for :meth:`events`. Stretches come in the order of their last event, then of
+        ``cancelled`` are as for :meth:`events`. Stretches come in the order of their last event, then of
         source. They are exact, and only times and sources are read for them.
 
         The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
@@ -363,7 +363,7 @@ class Instance:
         """
         self._check_open()
         pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
-        return self._store.histogram(_query(start, stop, sources, given_up), pause_us)
+        return self._store.histogram(_query(start, stop, sources, cancelled), pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -575,13 +575,13 @@ def _query(
     start: Time | None,
     stop: Time | None,
     sources: Iterable[str] | None,
-    given_up: Callable[[], bool] | None,
+    cancelled: Callable[[], bool] | None,
 ) -> Query:
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),
         sources=None if sources is None else arguments.names("sources", sources),
-        given_up=arguments.callback("given_up", given_up),
+        cancelled=arguments.callback("cancelled", cancelled),
     )
 
 

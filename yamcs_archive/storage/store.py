@@ -39,6 +39,7 @@ from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     beside_head,
     changes,
@@ -175,6 +176,7 @@ class LmdbStore:
             self._openings = self._environment.openings
             self._meta = read_meta(self._environment)
             self._counter = Counter(self._environment)
+            self._blocks = BlockCache()
             self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
@@ -299,7 +301,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         environment.check_usable()
-        return scan(environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
     def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """See :class:`EventStore`."""
@@ -318,7 +320,7 @@ class LmdbStore:
         environment = self._here()
         environment.check_usable()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
-        if query._replace(sources=None, given_up=None) != Query():
+        if query._replace(sources=None, cancelled=None) != Query():
             return count(environment, query, horizon, rows_max)
         held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
         # Pruned events are deleted by and by, and their sources count them until then.
@@ -329,9 +331,9 @@ class LmdbStore:
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
         try:
-            return get(self._environment, key, self._meta.horizon)
+            return get(self._environment, key, self._meta.horizon, self._blocks)
         except ReplacedError:  # not checked before: that would take 5 % of this call's time
-            return get(self._here(), key, self._meta.horizon)
+            return get(self._here(), key, self._meta.horizon, self._blocks)
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""

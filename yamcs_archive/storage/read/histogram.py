@@ -33,7 +33,7 @@ class Histogram(Iterator[Stretch]):
     ) -> None:
         lower, upper = query.bounds(horizon)
         ask = None if query.sources is None else block_filter(query.sources, None)
-        self._pieces = RangeReader(environment, rows_max, query.given_up).slices(lower, upper, ask=ask)
+        self._pieces = RangeReader(environment, rows_max, query.cancelled).slices(lower, upper, ask=ask)
         self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may go on, by source; the one that has been silent for longest comes first."""

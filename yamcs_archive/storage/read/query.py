@@ -24,6 +24,7 @@ from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
 from yamcs_archive.storage.format.zone_maps import block_filter
+from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import Pair, RangeReader, Slice
 
 _FEW = 4
@@ -52,8 +53,8 @@ class Query(NamedTuple):
     limit: int | None = None
     after_key: EventKey | None = None
     """Go on behind this key, in the direction of the scan."""
-    given_up: Callable[[], bool] | None = None
-    """Asked before each piece is read: once it says True, reading ends there."""
+    cancelled: Callable[[], bool] | None = None
+    """Called before each slice is read: once it returns True, reading ends there."""
 
     def bounds(self, horizon: int | None) -> tuple[bytes, bytes]:
         """Return the least key that may be wanted, and the first one beyond."""
@@ -116,9 +117,11 @@ class Query(NamedTuple):
         )
 
 
-def scan(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> Iterator[Event]:
-    """Yield the events that a query wants, in its order."""
-    pieces = _pieces(environment, query, horizon, rows_max)
+def scan(
+    environment: Environment, query: Query, horizon: int | None, rows_max: int, cache: BlockCache
+) -> Iterator[Event]:
+    """Yield the events that a query wants, in its order. With a limit, blocks are taken from the cache."""
+    pieces = _pieces(environment, query, horizon, rows_max, None if query.limit is None else cache)
     found = chain.from_iterable(_merged(piece, places, query) for piece, places in pieces)
     return found if query.limit is None else islice(found, query.limit)
 
@@ -173,14 +176,18 @@ def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
 
 
 def _pieces(
-    environment: Environment, query: Query, horizon: int | None, rows_max: int
+    environment: Environment,
+    query: Query,
+    horizon: int | None,
+    rows_max: int,
+    cache: BlockCache | None = None,
 ) -> Iterator[tuple[Slice, Sequence[int]]]:
     """Yield the pieces, each with the places of what is wanted of its block."""
     lower, upper = query.bounds(horizon)
     ask = None
     if query.sources is not None or query.min_severity is not None:
         ask = block_filter(query.sources, query.min_severity)
-    reader = RangeReader(environment, rows_max, query.given_up, keeps=query.limit is not None)
+    reader = RangeReader(environment, rows_max, query.cancelled, cache)
     pieces = reader.slices(lower, upper, descending=query.descending, ask=ask)
     sought, names = query.sought, query.names
     for piece in pieces:
@@ -306,10 +313,10 @@ def block_events(block: Block, places: Sequence[int], query: Query) -> Iterator[
     return found if query.matches is None else filter(query.matches, found)
 
 
-def get(environment: Environment, key: EventKey, horizon: int | None) -> Event | None:
+def get(environment: Environment, key: EventKey, horizon: int | None, cache: BlockCache) -> Event | None:
     """Return the event of that key, or None."""
     encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    [piece] = RangeReader(environment, 2, keeps=True).slices(encoded, encoded + b"\0")
+    [piece] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
     return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)

@@ -29,6 +29,7 @@ from yamcs_archive.storage.format.zone_maps import (
     decode_if_matching,
     decode_zone_map,
 )
+from yamcs_archive.storage.read.block_cache import BlockCache
 
 _FIRST_ROWS = 64
 """The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
@@ -54,24 +55,23 @@ class Slice(NamedTuple):
 
 
 class RangeReader:
-    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
+    """Reads slices; keeps the last decoded block, and uses it again while its checksums are unchanged.
 
-    ``given_up`` is asked before each piece: once it says True there are no more. ``keeps``: decoded blocks
-    are taken from those that the environment keeps, and put there; for who reads few events at a time.
+    ``cancelled`` is called before each slice: once it returns True there are no more. Small reads give a
+    ``cache``, through which they share decoded blocks.
     """
 
     def __init__(
         self,
         environment: Environment,
         rows_max: int,
-        given_up: Callable[[], bool] | None = None,
-        *,
-        keeps: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+        cache: BlockCache | None = None,
     ) -> None:
-        self._open = environment.recent.open if keeps else Block
+        self._open = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
-        self._given_up = given_up
+        self._cancelled = cancelled
         self._kept: Block | None = None
 
     def slices(
@@ -79,7 +79,7 @@ class RangeReader:
     ) -> Iterator[Slice]:
         """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
         rows = min(_FIRST_ROWS, self._rows_max)
-        while lower < upper and not (self._given_up is not None and self._given_up()):
+        while lower < upper and not (self._cancelled is not None and self._cancelled()):
             piece = self._slice(lower, upper, descending, ask, rows)
             yield piece
             if descending:
