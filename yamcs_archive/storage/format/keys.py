@@ -32,6 +32,8 @@ Places = npt.NDArray[np.intp]
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
+BEFORE_ALL, BEYOND_ALL = b"\0", b"\xff" * 9
+"""Bounds of a range of encoded keys that holds all keys."""
 TIME_BYTES = 8
 """Bytes of a key that are its time."""
 _TAIL_BYTES = 1 + 4

@@ -23,12 +23,13 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.accounts import account
 from yamcs_archive.storage.write.cache import WriterCache
-from yamcs_archive.storage.write.idempotency import IdempotencyKeys, Pair
+from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.submissions import Submission

@@ -28,6 +28,7 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import decode_key, encode_key
 from yamcs_archive.storage.format.requests import (
     DIGEST_BYTES,
@@ -40,7 +41,6 @@ from yamcs_archive.storage.format.requests import (
 from yamcs_archive.storage.write.key_lookup import Existing
 from yamcs_archive.storage.write.outcomes import Group, Outcome
 
-Pair = tuple[bytes, bytes]
 """A key and its value."""
 Change = tuple[bytes, bytes, bytes | None]
 """A key, its value, and the new value; None deletes."""

@@ -49,12 +49,11 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
 
 def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
     # No stored key lies within the stretch, so it is between blocks if its first key is.
-    before = stored.block_before(first)
-    return before is None or before.last < first
+    return stored.index.around(first) is None
 
 
 def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options: Options) -> None:
-    before = stored.block_before(first)
+    before = stored.index.before(first)
     replaced = 0
     if (
         before is not None

@@ -35,11 +35,11 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.write.committer import CommitFailed, Committer, HandOver
-from yamcs_archive.storage.write.idempotency import Pair
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
     BlockingResult,
