@@ -15,7 +15,7 @@ from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 
 FORMAT_VERSION = 1
-"""Changes with every change of what is on the medium; see ``docs/format.md``."""
+"""Changes with every change of the stored bytes; see ``docs/format.md``."""
 
 _CHECKSUMMED = Checksummed("meta")
 
@@ -26,7 +26,7 @@ class Mirrored(NamedTuple):
     url: str
     instance: str
     cursor: str | None
-    """The source's cursor behind the last commit that is stored here; None before the first."""
+    """The source's cursor after the last commit that is stored here; None before the first."""
 
 
 class Meta(NamedTuple):

@@ -1,4 +1,4 @@
-"""Request ids <-> bytes: what is kept of a request so that its retry gets the first answer again; pure.
+"""Request ids <-> bytes: records of requests, with which a retry gets the first answer again; pure.
 
 1. An id belongs to a user: two users never meet. The key is the user's name, one NUL and the id, in UTF-8.
 2. The body is a msgpack array: [time in us since 1970, digest of what was asked, keys of the events].
@@ -29,7 +29,7 @@ _content = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class RequestRecord(NamedTuple):
-    """What is kept of a request: when it was answered (microseconds since 1970), and with which events."""
+    """A request that was answered: when (microseconds since 1970), its digest, and with which events."""
 
     time: int
     digest: bytes
@@ -177,7 +177,7 @@ def encode_record(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
 
 
 def decode_record(key: bytes, value: bytes) -> RequestRecord:
-    """Return what is kept; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+    """Return a record; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _CHECKSUMMED.unwrap(key, value)
     try:
         time, content, events = msgpack.unpackb(body)

@@ -257,8 +257,8 @@ def _in_run(
         if block is None:
             yield from rows
             continue
-        start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
-        places = [place for place in block.places_of(lowest, greatest) if start <= place < stop]
+        start, stop = block.index_of_bound(piece.lower), block.index_of_bound(piece.upper)
+        places = [place for place in block.indexes_of_commits(lowest, greatest) if start <= place < stop]
         events = block.events.take(places).events() if places else ()
         found = [(int(block.commits[place]), event) for place, event in zip(places, events, strict=True)]
         yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found

@@ -16,7 +16,7 @@ import numpy as np
 
 from yamcs_archive.event import Stretch
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
@@ -100,7 +100,7 @@ def _begun(piece: Slice, sources: frozenset[str] | None, pause_us: int) -> list[
     if not parts:
         return []
     times = np.concatenate([part for part, _ in parts])
-    table, places = joined_codes([names for _, names in parts])
+    table, places = DictColumn.concat([names for _, names in parts])
     if sources is not None:
         holds = names_among(table, sources)[places]
         times, places = times[holds], places[holds]
@@ -121,5 +121,5 @@ def _keys_of(piece: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
         yield rows.times, rows.sources
     block = piece.block
     if block is not None:
-        start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
+        start, stop = block.index_of_bound(piece.lower), block.index_of_bound(piece.upper)
         yield block.times[start:stop], DictColumn(block.sources.values, block.sources.codes[start:stop])

@@ -21,9 +21,9 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, of_sources, time_bound
-from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined
+from yamcs_archive.storage.format.text_search import TextMatcher
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
@@ -168,7 +168,7 @@ def _vectors_of(piece: Slice, places: Sequence[int], query: Query) -> Vectors | 
         found.append(_row_vectors(piece.rows, query))
     if len(found) < 2:
         return found[0] if found else None
-    return joined(found).in_key_order()
+    return Vectors.concat(found).in_key_order()
 
 
 def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
@@ -259,7 +259,7 @@ def _within(block: Block, piece: Slice) -> range:
     """Return the places of a piece's block that lie within the piece."""
     if piece.whole:  # known without its times
         return range(block.count)
-    return range(block.place_of_bound(piece.lower), block.place_of_bound(piece.upper))
+    return range(block.index_of_bound(piece.lower), block.index_of_bound(piece.upper))
 
 
 def _of_keys(block: Block, within: range, query: Query) -> list[int]:

@@ -32,7 +32,7 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.keys import encode_key, key_order
-from yamcs_archive.storage.format.vectors import Vectors, vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
@@ -145,7 +145,7 @@ def decide(
     columns = Columns.concat([outcome.columns for outcome in takers])
     events: Columns[int] | Vectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
-        events = vectors(columns, 0)
+        events = Vectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
         # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
         # beyond, nothing to look up but the first.
@@ -272,7 +272,7 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     """Return what :func:`tally` does, for many events; none may be left of them.
 
     >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
-    >>> tally_vectors(vectors(Columns.of([event]), commit=1))
+    >>> tally_vectors(Vectors.of(Columns.of([event]), commit=1))
     {'User': (1, 4, 9)}
     """
     names, index = events.sources.used()  # names of events that were refused may still be in the table
