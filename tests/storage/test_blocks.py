@@ -19,7 +19,7 @@ from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, messages, text_search
-from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_block, encode_late
+from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_blocks, encode_late
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import (
     int64s,
@@ -41,7 +41,7 @@ from yamcs_archive.storage.format.zone_maps import (
     encode_zone_map,
     pack_sources,
 )
-from yamcs_archive.storage.read.query import Query, block_events, places_of
+from yamcs_archive.storage.read.query import Query, block_events, matching_indexes
 from yamcs_archive.storage.read.range_reader import Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
@@ -57,13 +57,14 @@ def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
     """A block whose messages stand in several stretches, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
     with patch.object(messages, "CHUNK_MESSAGES", 7):
-        return encode_block(Vectors.of(prepare(events, int), 0)._replace(commits=commits))
+        [block] = encode_blocks([Vectors.of(prepare(events, int), 0)._replace(commits=commits)])
+        return block
 
 
 def asked(block: Block, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
     """What a query takes of a block that is alone in a store."""
     whole = lower <= block.key and encode_key(*block.key_of(-1)) < upper
-    places = places_of(Slice(lower, upper, [], block, whole), query, query.sought)
+    places = matching_indexes(Slice(lower, upper, [], block, whole), query, query.matcher)
     return list(block_events(block, places, query))
 
 
@@ -339,10 +340,10 @@ def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
 def test_events_out_of_order_are_never_written(places: list[int]) -> None:
     events = [Event(f"{n}", generation_time=5, seq_number=n, reception_time=1) for n in range(2)]
     if places == [0]:
-        encode_block(Vectors.of(prepare(events, int), 1).take(places))
+        encode_blocks([Vectors.of(prepare(events, int), 1).take(places)])
         return
     with pytest.raises(RuntimeError, match="not in the order of their keys"):
-        encode_block(Vectors.of(prepare(events, int), 1).take(places))
+        encode_blocks([Vectors.of(prepare(events, int), 1).take(places)])
 
 
 @given(blocks_with_late, st.sets(st.integers(0, 29), min_size=1, max_size=6), st.booleans())

@@ -12,7 +12,7 @@ from tests.sizes import made
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
 from yamcs_archive.options import Options
-from yamcs_archive.storage.format.block import Block, encode_block, encode_blocks
+from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import (
@@ -112,7 +112,7 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
     assert not encode_parts([], [], MAIN)
     if not size:
         return  # a block has the key of its first event
-    made_block = encode_block(many)
+    [made_block] = encode_blocks([many])
     for part in parts_of(events):
         block = Block(made_block.key, made_block.value)
         places = list(range(size))[part]

@@ -31,7 +31,15 @@ from yamcs_archive.storage.format.block_part import BlockPart
 from yamcs_archive.storage.format.block_pick import pick_events, pick_vectors
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import Indexes, Key, decode_bound, encode_key, index_among, key_order
+from yamcs_archive.storage.format.keys import (
+    Indexes,
+    Key,
+    Keys,
+    decode_bound,
+    encode_key,
+    index_among,
+    key_order,
+)
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
@@ -51,26 +59,21 @@ class EncodedBlock(NamedTuple):
     zone_map: ZoneMap
 
 
-def encode_block(events: Vectors) -> EncodedBlock:
-    """Return the block of events in strict key order.
-
-    >>> from yamcs_archive.columns import Columns
-    >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> block = encode_block(Vectors.of(Columns.of(events), commit=1))
-    >>> list(Block(block.key, block.value).events.events()) == events
-    True
-    """
-    return encode_blocks([events])[0]
-
-
 def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
     ``compared`` is as for :func:`~yamcs_archive.storage.format.block_encoder.encode_parts`.
+
+    >>> from yamcs_archive.columns import Columns
+    >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
+    >>> [block] = encode_blocks([Vectors.of(Columns.of(events), commit=1)])
+    >>> list(Block(block.key, block.value).events.events()) == events
+    True
     """
-    keys = [encode_key(*run.key(0)) for run in runs]
+    zone_maps = list(map(zone_map_of, runs))
+    keys = [zone_map.first for zone_map in zone_maps]
     values = encode_parts(runs, keys, MAIN, compared)
-    return [EncodedBlock(*pair) for pair in zip(keys, values, map(_zone_map, runs), strict=True)]
+    return [EncodedBlock(*block) for block in zip(keys, values, zone_maps, strict=True)]
 
 
 def encode_late(
@@ -84,7 +87,7 @@ def encode_late(
     found = []
     for (block, value, zone_map), part, events in zip(blocks, added, late, strict=True):
         main = zone_map._replace(events=block.parts[0].count)
-        merged = ZoneMap.merge([main, _zone_map(events)])
+        merged = ZoneMap.merge([main, zone_map_of(events)])
         found.append(EncodedBlock(block.key, value[: end_of(value)] + part, merged))
     return found
 
@@ -114,40 +117,26 @@ def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     return bool(late) and BlockPart(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
 
 
-def _zone_map(events: Vectors) -> ZoneMap:
-    return ZoneMap(
-        encode_key(*events.key(0)),
-        encode_key(*events.key(-1)),
-        events.size,
-        pack_sources(events.sources.used().values),
-        _bits(events.severities),
-        int(events.commits.min()),
-        int(events.commits.max()),
-    )
-
-
-def zone_map_of(block: Block) -> ZoneMap:
-    """Return the zone map of a block, made from its key columns.
+def zone_map_of(events: Vectors | Block) -> ZoneMap:
+    """Return the zone map of events in key order, or of a block: of that only key columns are decoded.
 
     >>> from yamcs_archive.columns import Columns
     >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> block = encode_block(Vectors.of(Columns.of([event]), commit=1))
+    >>> [block] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
     >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
     True
     """
+    keys = events.keys
+    severities = np.flatnonzero(np.bincount(events.severities)).tolist()
     return ZoneMap(
-        block.key,
-        encode_key(*block.key_of(block.count - 1)),
-        block.count,
-        pack_sources(block.sources.values),
-        _bits(block.severities),
-        int(block.commits.min()),
-        int(block.commits.max()),
+        encode_key(*keys.key(0)),
+        encode_key(*keys.key(-1)),
+        keys.size,
+        pack_sources(events.sources.used().values),
+        sum(1 << code for code in severities),
+        int(events.commits.min()),
+        int(events.commits.max()),
     )
-
-
-def _bits(severities: npt.NDArray[np.uint8]) -> int:
-    return sum(1 << code for code in np.flatnonzero(np.bincount(severities)).tolist())
 
 
 def checksums_of(value: bytes) -> bytes:
@@ -229,6 +218,11 @@ class Block:
             return self.parts[0].sources
         found = DictColumn.concat([part.sources for part in self.parts])
         return found._replace(codes=found.codes[self._order])
+
+    @property
+    def keys(self) -> Keys:
+        """The key of each event."""
+        return Keys(self.times, self.sources, self.numbers)
 
     @cached_property
     def events(self) -> Vectors:
