@@ -271,7 +271,7 @@ class Block:
         return found
 
     def containing(self, matcher: TextMatcher) -> list[int]:
-        """Return the indexes of the events whose messages contain what is looked for, in their order."""
+        """Return the indexes of the events whose messages contain the texts, in their order."""
         found = [part.containing(matcher) for part in self.parts]
         if self._order is None:
             return found[0]

@@ -179,7 +179,7 @@ class BlockPart:
             )
 
     def containing(self, matcher: TextMatcher) -> list[int]:
-        """Return the indexes of the events whose messages contain what is looked for, in their order."""
+        """Return the indexes of the events whose messages contain the texts, in their order."""
         with self.reading("messages"):
             found = self._chunks.containing(matcher)
         if not found or self._message_order is None:

@@ -31,7 +31,7 @@ import msgpack
 import msgspec
 
 from yamcs_archive.errors import BadCursorError
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
 _CHECKSUMMED = Checksummed("commits")
@@ -86,7 +86,7 @@ def commit_number(key: bytes) -> int:
     return int.from_bytes(key, "big")
 
 
-def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
+def encode_commit(record: CommitRecord) -> Pair:
     """Return the pair to put for a record.
 
     >>> one = CommitRecord(1, (0,), (3,), (Run(b"a", b"c"), Run(b"x", b"x")))

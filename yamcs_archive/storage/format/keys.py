@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
 
@@ -109,7 +110,7 @@ def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
     return decode_times(heads), sources, numbers - _NUMBER_SIGN
 
 
-def of_sources(pairs: list[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
+def of_sources(pairs: list[Pair], names: Container[bytes]) -> list[Pair]:
     """Return the pairs whose keys have one of these sources, given as UTF-8; no key is decoded.
 
     >>> of_sources([(encode_key(0, "A", 0), b""), (encode_key(0, "B", 0), b"value")], {b"B"})[0][1]
@@ -148,12 +149,13 @@ def time_bound(generation_time: int) -> bytes:
 class Keys(NamedTuple):
     """The keys of some events.
 
-    >>> from yamcs_archive.storage.format.dictionary import dict_encode
-    >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
-    >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
-    ((5, 'B', 7), (3, 'A', 0))
-    >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
-    [1, 2]
+        >>> from yamcs_archive.storage.format.checksum import Pair
+    from yamcs_archive.storage.format.dictionary import dict_encode
+        >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
+        >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
+        ((5, 'B', 7), (3, 'A', 0))
+        >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
+        [1, 2]
     """
 
     times: Int64s

@@ -122,7 +122,7 @@ class MessageChunks:
         return [wanted[index // self._each][index % self._each] for index in indexes]
 
     def containing(self, matcher: TextMatcher) -> list[int]:
-        """Return the indexes of the messages that contain what is looked for."""
+        """Return the indexes of the messages that contain the texts."""
         found: list[int] = []
         for nth, (_, _, plain, _) in enumerate(self._frames):
             chunk = self._chunk(nth)

@@ -20,7 +20,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import int64s
 from yamcs_archive.storage.format.keys import decode_key, decode_keys, encode_key
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
+def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[Pair]:
     """Return the pairs to put for complete events, all of one commit.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
@@ -134,7 +134,7 @@ def decode_row(key: bytes, value: bytes) -> Row:
     return Row(event, record.commit)
 
 
-def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
+def decode_rows(pairs: Sequence[Pair]) -> Vectors:
     """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import Severity
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 
 _CHECKSUMMED = Checksummed("summaries")
 _NAMES_MAX = 16
@@ -187,7 +187,7 @@ def _merged_sources(parts: Iterable[bytes]) -> bytes:
     return _HASHED + b"".join(sorted(hashes.union(map(_hash, names))))
 
 
-def encode_zone_map(level: bytes, zone_map: ZoneMap) -> tuple[bytes, bytes]:
+def encode_zone_map(level: bytes, zone_map: ZoneMap) -> Pair:
     """Return the pair to put.
 
     >>> zone_map = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)

@@ -1,4 +1,4 @@
-"""Reading: by key, by arrival, and what is known of an instance without reading events.
+"""Reading: events by key and by arrival, and the facts of an instance.
 
 ``range_reader`` yields the rows and blocks of a range of keys, slice by slice; ``block_index`` finds its
 blocks by their zone maps, and ``block_cache`` keeps the blocks that were read last. ``query``, ``histogram``

@@ -14,6 +14,7 @@ import lmdb
 
 from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import decode_commit, fingerprint
 from yamcs_archive.storage.format.sources import decode_source
 from yamcs_archive.storage.read.metadata import seek_commit
@@ -91,5 +92,5 @@ class Counter:
         return _Sum(head.last, fingerprint(head.last, head.times[-1], head.events[-1]), events)
 
 
-def _added_up(pairs: Iterable[tuple[bytes, bytes]]) -> int:
+def _added_up(pairs: Iterable[Pair]) -> int:
     return sum([decode_source(key, value)[1].events for key, value in pairs])

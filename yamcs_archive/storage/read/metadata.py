@@ -1,4 +1,4 @@
-"""The facts of an instance, the head of its commits, and its sources: what is read at opening."""
+"""Reading the facts of an instance, the head of its commits, and its sources, without reading events."""
 
 from __future__ import annotations
 
