@@ -1,7 +1,7 @@
 """A few events of a block part, decoding little that only other events need; pure.
 
-1. This is what makes pages and single reads fast. ``part.events.take(indexes)`` returns the same events,
-   later. Law: tests/storage/test_few.py::test_few_events_round_trip_as_rows_and_as_a_block
+1. This makes pages and single reads fast. ``part.events.take(indexes)`` returns the same events, only slower.
+   Law: tests/storage/test_few.py::test_few_events_round_trip_as_rows_and_as_a_block
 2. Where an event is in another order (by source, by kind) is counted, without sorting all.
 3. Of a column that is stored as steps, one value is the sum of the steps before it, without unpacking them.
 """

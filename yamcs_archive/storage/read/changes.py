@@ -219,10 +219,9 @@ def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon:
 def _of_first_commits(
     reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
-    """Return the events of the commits from ``lowest`` on, by commit, and the last commit that memory allows.
+    """Return the greatest commit up to which memory allows, and by commit the events from ``lowest`` up to it.
 
-    Events are stored in key order, so each call goes over all runs; one call is enough unless events are
-    large.
+    Events are stored in key order, so each call goes over all runs; unless events are large, one is enough.
     """
     greatest, size_bytes = record.last, 0
     found: dict[int, list[Event]] = {}
