@@ -26,7 +26,7 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.compression import compare, compressed
-from yamcs_archive.storage.format.dictionary import DictColumn
+from yamcs_archive.storage.format.dictionary import DictColumn, pack_codes
 from yamcs_archive.storage.format.integers import Int64s, pack_integers
 from yamcs_archive.storage.format.messages import ChunkPacker
 from yamcs_archive.storage.format.text_search import is_plain
@@ -38,8 +38,6 @@ body frame, decompressed."""
 SUM_BYTES = 4
 """Bytes of a checksum."""
 CHECKSUMS_BYTES = 2 * SUM_BYTES
-SMALL_TABLE_MAX = 256
-"""Most values of a dictionary whose codes take a byte each."""
 _CHARACTER_BYTES_MAX = 6
 """Most bytes of a character of text: four in UTF-8, six if a chunk escapes it, and msgpack's head of a text
 of one character."""
@@ -203,7 +201,7 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
         int(events.times[0]),
         pack_integers(deltas),
         sources.values,
-        _pack_codes(sources),
+        pack_codes(sources),
         int(numbers[0]),
         pack_integers(np.diff(numbers)),
         events.severities.tobytes(),
@@ -268,13 +266,7 @@ def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArra
     return kinds.astype(np.uint16) if len(types.values) * len(SEVERITIES) <= 1 << 16 else kinds
 
 
-def _pack_codes(column: DictColumn) -> bytes:
-    if len(column.values) <= SMALL_TABLE_MAX:
-        return column.codes.astype(np.uint8).tobytes()
-    return pack_integers(column.codes.astype(np.int64))
-
-
 def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
     """Return a dictionary column as values and packed codes; None when all values are None."""
     column = column.used()
-    return None if column.values == [None] else (column.values, _pack_codes(column))
+    return None if column.values == [None] else (column.values, pack_codes(column))

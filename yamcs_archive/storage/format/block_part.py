@@ -6,8 +6,6 @@ is read by :mod:`block_pick`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 from zlib import crc32
@@ -21,7 +19,6 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_encoder import (
     HEADER,
-    SMALL_TABLE_MAX,
     SUM_BYTES,
     BodyFrame,
     KeyFrame,
@@ -30,7 +27,7 @@ from yamcs_archive.storage.format.block_encoder import (
     kinds_of,
 )
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.dictionary import DictColumn
+from yamcs_archive.storage.format.dictionary import DictColumn, unpack_codes
 from yamcs_archive.storage.format.integers import Int64s, unpack_integers
 from yamcs_archive.storage.format.keys import Indexes
 from yamcs_archive.storage.format.messages import MessageChunks
@@ -38,6 +35,24 @@ from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 _Frame = TypeVar("_Frame", KeyFrame, BodyFrame)
+_DECODE_ERRORS = (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException)
+
+
+class _Reading:
+    """Turns what decoding raises into the part's error; a class, because a generator costs a microsecond
+    more."""
+
+    __slots__ = ("_part", "_what")
+
+    def __init__(self, part: BlockPart, what: str) -> None:
+        self._part, self._what = part, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, _DECODE_ERRORS):
+            raise self._part.damaged(f"its {self._what} cannot be read: {error}") from None
 
 
 class BlockPart:
@@ -70,13 +85,9 @@ class BlockPart:
         """Return the error for something in this part that cannot be trusted."""
         return DamagedError(f"blocks {self.key.hex()}", reason)
 
-    @contextmanager
-    def reading(self, what: str) -> Iterator[None]:
-        """Raise DamagedError where a frame does not have the form that it should have."""
-        try:
-            yield
-        except (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException) as error:
-            raise self.damaged(f"its {what} cannot be read: {error}") from None
+    def reading(self, what: str) -> _Reading:
+        """Return a context that raises DamagedError where a frame does not have its form."""
+        return _Reading(self, what)
 
     def check_body(self) -> None:
         """Raise DamagedError when a checksum of body or messages is wrong; no message is decompressed."""
@@ -139,7 +150,7 @@ class BlockPart:
     @cached_property
     def sources(self) -> DictColumn:
         """Each event's source."""
-        return self._coded(self.key_frame.sources, self.key_frame.source_codes)
+        return self._texts((self.key_frame.sources, self.key_frame.source_codes))
 
     @cached_property
     def types(self) -> DictColumn:
@@ -227,16 +238,5 @@ class BlockPart:
     def _texts(self, stored: tuple[list[Any], bytes] | None) -> DictColumn:
         if stored is None:
             return DictColumn([None], np.zeros(self.count, np.int32))
-        return self._coded(*stored)
-
-    def _coded(self, values: list[Any], packed: bytes) -> DictColumn:
-        codes: npt.NDArray[Any]
-        if len(values) <= SMALL_TABLE_MAX:
-            codes = np.frombuffer(packed, np.uint8)
-            fits = len(codes) == self.count and int(codes.max()) < len(values)
-        else:
-            codes = self._integers(packed, self.count)
-            fits = int(codes.max()) < len(values) and int(codes.min()) >= 0
-        if not fits:
-            raise self.damaged("an index does not fit its table")
-        return DictColumn(values, codes.astype(np.int32))
+        with self.reading("columns"):
+            return unpack_codes(*stored, self.count)

@@ -149,13 +149,12 @@ def time_bound(generation_time: int) -> bytes:
 class Keys(NamedTuple):
     """The keys of some events.
 
-        >>> from yamcs_archive.storage.format.checksum import Pair
-    from yamcs_archive.storage.format.dictionary import dict_encode
-        >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
-        >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
-        ((5, 'B', 7), (3, 'A', 0))
-        >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
-        [1, 2]
+    >>> from yamcs_archive.storage.format.dictionary import dict_encode
+    >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
+    >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
+    ((5, 'B', 7), (3, 'A', 0))
+    >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
+    [1, 2]
     """
 
     times: Int64s

@@ -219,7 +219,7 @@ def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon:
 def _of_first_commits(
     reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
-    """Return the greatest commit up to which memory allows, and by commit the events from ``lowest`` up to it.
+    """Return the last commit that memory allows, and by commit the events from ``lowest`` up to it.
 
     Events are stored in key order, so each call goes over all runs; unless events are large, one is enough.
     """
