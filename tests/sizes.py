@@ -58,8 +58,8 @@ EVENTS = (
     "storage.write.transaction._ROWS_LOOKED_THROUGH",
     "storage.format.messages._BUILT_SHARE",
     "storage.format.vectors._PICKED_SHARE",
-    "wire.columns.timestamps._FEW",
-    "wire.columns.vectors.Memo._KEPT_MAX",
+    "wire.columns.varints._FEW",
+    "wire.columns.vectors.Memo._ENTRIES_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code changes."""
 
@@ -113,9 +113,10 @@ TEXTS = (
     "storage.write.validation._MESSAGE_CHARACTERS",
     "storage.write.validation._ROOM_BYTES_MAX",
     "storage.maintain.sealing._TOGETHER_BYTES",
-    "wire.batch._OUTPUT_BYTES",
-    "wire.batch._PIECE_BYTES_MAX",
-    "wire.batch._PIECE_BYTES_MIN",
+    "wire.framing._OUTPUT_BYTES",
+    "wire.msgpack._FEED_BYTES",
+    "wire.framing._PIECE_BYTES_MAX",
+    "wire.framing._PIECE_BYTES_MIN",
 )
 """Bytes of text, of one event or of several together."""
 
@@ -151,7 +152,7 @@ OTHERS = (
     "limits.WEBSOCKETS_MAX",
     "limits.WEBSOCKET_FRAME_BYTES_MAX",
     "limits.BODY_BYTES_MAX",
-    "wire.batch._HELD_BYTES_MAX",
+    "wire.msgpack.HELD_BYTES_MAX",
     # What a server, a queue, a map or a file of an archive may hold.
     "limits.ANSWERS_BYTES_MAX",
     "limits.BODIES_BYTES_MAX",
@@ -222,7 +223,7 @@ OTHERS = (
     "storage.format.requests.DIGEST_BYTES",
     "storage.format.rows._ARRAY32_BYTES",
     "storage.format.zone_maps._HASH_BYTES",
-    "wire.batch._VARINT_BYTES_MAX",
+    "wire.framing._VARINT_BYTES_MAX",
     "wire.columns.protobuf_decoder._BEYOND_BYTES",
     *(f"wire.columns.protobuf_decoder.{name}" for name in ("_MESSAGE", "_NANOS", "_NUMBER", "_SECONDS")),
     *(
@@ -235,17 +236,16 @@ OTHERS = (
         f"wire.protobuf_scan.{name}"
         for name in ("_FIELD_NUMBER_MAX", "_GROUP_DEPTH_MAX", "_VARINT_BYTES_MAX")
     ),
-    *(f"wire.columns.timestamps.{name}" for name in ("_INT64", "_MINUTE_CHARACTERS", "_SMALL_BITS")),
-    *(f"wire.columns.timestamps.{name}" for name in ("_TIMESTAMP_BYTES_MAX", "_WORD_BITS")),
+    *(f"wire.columns.varints.{name}" for name in ("_INT64", "_SMALL_BITS", "_WORD_BITS")),
+    *(f"wire.columns.timestamps.{name}" for name in ("_LONGEST", "_MINUTE_CHARACTERS", "_POINT_AT")),
+    *(f"wire.columns.timestamps.{name}" for name in ("_SHORTEST", "_TIMESTAMP_BYTES_MAX")),
     "wire.columns.decoder._ARRAY32_BYTES",
-    "wire.columns.moments._LONGEST",
-    "wire.columns.moments._POINT",
-    "wire.columns.moments._SHORTEST",
     "wire.columns.encoder._NUMBER_AND_SEVERITY_BYTES",
     "wire.yamcs_event._HASH_BYTES",
     "wire.yamcs_event._SEVERITY_FIELD",
-    "wire.protobuf._NUMBER_SHOWN",
-    "wire.protobuf._SEVERITY_SHOWN",
+    "wire.protobuf._NUMBER",
+    "wire.protobuf._REQUEST_NUMBER",
+    "wire.protobuf._SEVERITY",
     "wire.page_token._CHECKSUM_BYTES",
     "storage.format.commits._SUM_BYTES",
     "storage.format.keys._TAIL_BYTES",

@@ -19,7 +19,7 @@ from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Work
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
 from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.wire.columns.vectors import by_field
+from yamcs_archive.wire.columns.vectors import vectors_of
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"
@@ -191,7 +191,7 @@ def test_a_client_that_reads_no_further_has_two_chunks_ahead_and_holds_no_thread
     ("line", "door", "first"),
     [
         (f"POST {STREAM}", "event_vectors", []),
-        (f"POST {STREAM}", "event_vectors", [by_field([ONE])]),
+        (f"POST {STREAM}", "event_vectors", [vectors_of([ONE])]),
         (f"GET {EXPORT}", "event_vectors", []),
         (f"GET {EVENTS}:count?q=a%25b", "event_vectors", []),
         (f"GET {EVENTS}", "events", []),

@@ -32,7 +32,8 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.columns.vectors import EventVectors, by_field
+from yamcs_archive.wire.columns.vectors import vectors_of
+from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 
 EXPORTED = (
@@ -184,7 +185,7 @@ def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def batches(self: Instance, **asked: Any) -> Iterator[EventVectors]:
         try:
             for _ in range(10_000):
-                yield by_field(list(many(100, "x" * 1000)))
+                yield vectors_of(list(many(100, "x" * 1000)))
             notes.append("read to its end")
         finally:
             notes.append("ended")
@@ -232,7 +233,7 @@ def wait_until(holds: Any) -> None:
 
 def failing(after: int) -> Iterator[EventVectors]:
     for _ in range(after):
-        yield by_field(list(many(100, "x" * 1000)))
+        yield vectors_of(list(many(100, "x" * 1000)))
     raise DamagedError("blocks 00", "checksum")
 
 

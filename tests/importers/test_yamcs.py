@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
-from tests.wire.test_shown import message
+from tests.wire.test_yamcs_event import message
 from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.importers.yamcs import NOTE, History, Imported, SourceError, import_history

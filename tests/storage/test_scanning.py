@@ -63,13 +63,13 @@ def test_vectors_hold_what_is_found_one_by_one(
             found = list(sim.event_vectors(**question))
             assert all(part.size for part in found)
             assert list(chain.from_iterable(part.events() for part in found)) == expected
-            assert b"".join(map(encoder.json_objects, found)) == b"".join(
+            assert b"".join(map(encoder.encode_json_stream, found)) == b"".join(
                 json.encode(json.shown(event, Form.TODAY)) for event in expected
             )
             messages = [protobuf.encode_event(event, Form.TODAY) for event in expected]
-            assert b"".join(map(encoder.messages, found)) == b"".join(
+            assert b"".join(map(encoder.encode_protobuf_stream, found)) == b"".join(
                 varint(len(message)) + message for message in messages
             )
-            assert b"".join(encoder.csv_lines(part, "\t") for part in found) == b"".join(
+            assert b"".join(encoder.encode_csv_rows(part, "\t") for part in found) == b"".join(
                 csv.lines(expected, csv.PLAIN, "\t")
             )

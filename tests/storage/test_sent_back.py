@@ -32,7 +32,7 @@ Send = Callable[[Instance, Sequence[Event]], AppendCounts]
 
 
 def offered(parts: Iterable[batch.Part]) -> Iterable[Columns[int | None]]:
-    return (part if isinstance(part, Columns) else Columns.of([event for _, event in part]) for part in parts)
+    return (part.events for part in parts)
 
 
 def lines(events: Iterable[Event]) -> bytes:

@@ -22,6 +22,7 @@ from yamcs_archive.errors import BadTimeError
 from yamcs_archive.event import AS_SHOWN, SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.wire import batch, json, protobuf
+from yamcs_archive.wire import msgpack as msgpack_maps
 from yamcs_archive.wire.form import SHOWN_TODAY, Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -53,8 +54,8 @@ def test_an_answer_of_any_event_is_read_as_that_event(event: Event) -> None:
     several = [
         json.decode_event(line),
         json.decode_event(json.encode(shown)),
-        json.event_of_msgpack(shown),
-        json.event_of_msgpack({**shown, "extensions": event.extensions}),
+        msgpack_maps.event_of(shown),
+        msgpack_maps.event_of({**shown, "extensions": event.extensions}),
         protobuf.decode_event(message),
         *elements(batch.from_ndjson([line + b"\n" + line])),
         *elements(batch.from_msgpack([packed + packed])),
@@ -171,7 +172,7 @@ def test_values_of_answers_are_read_leniently(fields: dict[str, Any], expected: 
 def test_a_bad_answer_names_the_field_and_the_value(fields: dict[str, Any], field: str, said: str) -> None:
     decoders: tuple[Callable[[], Any], ...] = (
         lambda: json.decode_event(msgspec.json.encode(ANSWER | fields)),
-        lambda: json.event_of_msgpack(ANSWER | fields),
+        lambda: msgpack_maps.event_of(ANSWER | fields),
     )
     for decode in decoders:
         with pytest.raises(InvalidInputError) as caught:

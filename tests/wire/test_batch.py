@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yamcs_archive import InvalidInputError
-from yamcs_archive.columns import Columns
+from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire import batch
 from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.framing import gunzipped
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -26,11 +27,11 @@ READERS: list[Reader] = [batch.from_ndjson, batch.from_protobuf, batch.from_msgp
 messages = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=8)
 
 
-def elements(parts: Iterable[batch.Part]) -> Iterator[batch.Element]:
+def elements(parts: Iterable[batch.Part]) -> Iterator[tuple[Form, Event]]:
     """The elements of a stream, each with its form, however many came together."""
-    for part in parts:
-        assert part if isinstance(part, list) else part.size
-        yield from part if isinstance(part, list) else ((Form.TODAY, event) for event in part.events())
+    for form, events in parts:
+        assert events.size
+        yield from ((form, event) for event in events.events())
 
 
 def delimited(bodies: Iterable[bytes]) -> bytes:
@@ -77,8 +78,8 @@ def test_whole_bytewise_and_in_pieces_give_the_same_in_every_encoding(texts: lis
         assert [event.generation_time for _, event in whole] == [n * 1000 for n in range(len(texts))]
         assert list(elements(read(pieces(body, 1)))) == list(elements(read(pieces(body, size)))) == whole
         zipped = gzip.compress(body)
-        assert list(elements(read(batch.gunzipped(pieces(zipped, size))))) == whole
-        assert list(elements(read(batch.gunzipped([zipped + gzip.compress(b"")])))) == whole
+        assert list(elements(read(gunzipped(pieces(zipped, size))))) == whole
+        assert list(elements(read(gunzipped([zipped + gzip.compress(b"")])))) == whole
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
@@ -150,15 +151,15 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
 )
 def test_what_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):
-        list(batch.gunzipped(pieces(body, 4)))
+        list(gunzipped(pieces(body, 4)))
 
 
 def test_a_gzip_bomb_comes_in_small_pieces() -> None:
     bomb = gzip.compress(bytes(50 << 20))
-    sizes = [len(piece) for piece in batch.gunzipped([bomb])]
+    sizes = [len(piece) for piece in gunzipped([bomb])]
     assert (sum(sizes), max(sizes) <= 1 << 20) == (50 << 20, True)
     with pytest.raises(InvalidInputError, match="must be at most"):
-        list(batch.from_ndjson(batch.gunzipped([bomb])))
+        list(batch.from_ndjson(gunzipped([bomb])))
 
 
 class BrokenOffError(Exception):
@@ -176,7 +177,7 @@ def test_a_stream_that_breaks_off_gives_its_whole_elements_first(
 ) -> None:
     for read, body in encoded(texts):
         whole = list(elements(read([body])))
-        found: list[batch.Element] = []
+        found: list[tuple[Form, Event]] = []
         with pytest.raises(BrokenOffError):
             found.extend(elements(read(broken_off(pieces(body[:stop], size)))))
         assert found == whole[: len(found)]
@@ -215,10 +216,10 @@ def test_long_streams_become_columns_but_where_an_element_is_unusual() -> None:
     for read, bodies in many(40_000):
         usual = [event for _, event in elements(read([b"".join(bodies)]))]
         assert [event.seq_number for event in usual] == list(range(40_000))
-        assert {type(part) for part in read(pieces(b"".join(bodies), 70_001))} == {Columns}
+        assert {type(part.events.seq_number) for part in read(pieces(b"".join(bodies), 70_001))} == {array}
         bodies[30_000] = UNUSUAL[read]
         parts = list(read(pieces(b"".join(bodies), 70_001)))
-        assert {type(part) for part in parts} == {Columns, list}
+        assert {type(part.events.seq_number) for part in parts} == {array, list}
         events = [event for _, event in elements(parts)]
         assert (events[30_000].message, events[30_000].seq_number) == ("odd", 7)
         assert events[:30_000] + events[30_001:] == usual[:30_000] + usual[30_001:]
@@ -227,7 +228,7 @@ def test_long_streams_become_columns_but_where_an_element_is_unusual() -> None:
 def test_the_position_of_an_error_counts_all_pieces_before_it() -> None:
     for read, bodies in many(40_000):
         bodies[35_000] = EMPTY[read]
-        found: list[batch.Element] = []
+        found: list[tuple[Form, Event]] = []
         with pytest.raises(InvalidInputError) as caught:
             found.extend(elements(read(pieces(b"".join(bodies), 70_001))))
         assert (len(found), caught.value.position) == (35_000, 35_000)

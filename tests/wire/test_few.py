@@ -16,8 +16,8 @@ from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.batch import from_msgpack, from_ndjson
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.columns.moments import microseconds
-from yamcs_archive.wire.columns.vectors import by_field, uncommon
+from yamcs_archive.wire.columns.timestamps import parse_many
+from yamcs_archive.wire.columns.vectors import rare, vectors_of
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -32,14 +32,16 @@ def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int
         left = events[part]
         lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]
         bodies = [protobuf.encode_event(event, Form.TODAY) for event in left]
-        for columns in (by_field(left), many.take(list(range(size))[part])):
-            assert encoder.json_objects(columns) == b"".join(lines)
-            assert encoder.messages(columns) == b"".join(varint(len(body)) + body for body in bodies)
-            assert encoder.csv_lines(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
-            assert list(uncommon(columns)) == [at for at, event in enumerate(left) if event.extra]
-        page = msgspec.json.decode(encoder.json_page(left, None))
+        for columns in (vectors_of(left), many.take(list(range(size))[part])):
+            assert encoder.encode_json_stream(columns) == b"".join(lines)
+            assert encoder.encode_protobuf_stream(columns) == b"".join(
+                varint(len(body)) + body for body in bodies
+            )
+            assert encoder.encode_csv_rows(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
+            assert list(rare(columns)) == [at for at, event in enumerate(left) if event.extra]
+        page = msgspec.json.decode(encoder.encode_json_page(left, None))
         assert len(page.get("events", [])) == len(left)
-        listed = today.ListEventsResponse.FromString(encoder.message_page(left, "more"))
+        listed = today.ListEventsResponse.FromString(encoder.encode_protobuf_page(left, "more"))
         assert (len(listed.events), listed.continuationToken) == (len(left), "more")
 
 
@@ -84,5 +86,5 @@ def _message(event: Event) -> bytes:
 @pytest.mark.parametrize("size", SIZES)
 def test_few_times_are_read_together_as_each_of_them(size: int) -> None:
     texts = [format_rfc3339(1_000_001 * n) for n in range(size)]
-    found = microseconds(texts)
+    found = parse_many(texts)
     assert list(found or []) == [1_000_001 * n for n in range(size)]

@@ -13,7 +13,7 @@ from typing import Any
 from yamcs_archive.cli.errors import RemoteError
 from yamcs_archive.credentials import Login, advice, open_url
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.wire.batch import delimited
+from yamcs_archive.wire.framing import delimited
 
 _TIMEOUT_S = 60
 _READ_BYTES = 64 << 10

@@ -22,14 +22,14 @@ from yamcs_archive.event import Event, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire.columns.vectors import EventVectors
+from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.page_token import decode_token
 from yamcs_archive.wire.protobuf import from_timestamp
+from yamcs_archive.wire.protobuf_scan import check_known
 from yamcs_archive.wire.text_pattern import Pattern
-from yamcs_archive.wire.unknown_fields import check_known
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.media_types import media_type
 from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response, Work
-from yamcs_archive.http.openapi.operation import Operation
 from yamcs_archive.http.refusal_log import Refusals
 from yamcs_archive.http.weighing import Hold
 from yamcs_archive.instance import Instance
@@ -57,8 +56,6 @@ class Route:
 
     method: str
     handler: Callable[[Request], Response | Pending]
-    operation: Operation
-    """What the description of the API says about it."""
     streams: bool = False
     """The body may have any length and is read as it comes."""
     unbounded: bool = False

@@ -24,6 +24,7 @@ from yamcs_archive.event import validate
 from yamcs_archive.importers.yamcs import Imported
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.wire import batch
+from yamcs_archive.wire.framing import gunzipped
 
 _READ_BYTES = 256 << 10
 _GZIP = b"\x1f\x8b"
@@ -58,7 +59,7 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
     chunks = iter(partial(stream.read, _READ_BYTES), b"")
     first = next(chunks, b"")
     whole = chain([first], chunks)
-    return batch.gunzipped(whole) if first.startswith(_GZIP) else whole
+    return gunzipped(whole) if first.startswith(_GZIP) else whole
 
 
 class EventFile:
@@ -112,8 +113,7 @@ class EventFile:
 def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events up to the first that has no key of its own."""
     before = 0
-    for part in parts:
-        offered = part if isinstance(part, Columns) else Columns.of([event for _, event in part])
+    for _, offered in parts:
         at, field = _first_without_key(offered)
         if field:
             if at:

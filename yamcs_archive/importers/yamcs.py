@@ -31,7 +31,7 @@ from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Conflict
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.batch import delimited
+from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
 
 NOTE = "import.json"

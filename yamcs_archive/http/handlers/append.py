@@ -20,9 +20,9 @@ from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Respon
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import QUICK_BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
-from yamcs_archive.wire import batch, json, protobuf
-from yamcs_archive.wire.columns import decoder
+from yamcs_archive.wire import batch, fast_path, json, protobuf
 from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.framing import gunzipped
 
 
 def create_event(request: Request) -> Response | Pending:
@@ -59,7 +59,8 @@ def _text_bytes(done: Future[Appended]) -> int:
 
 def _decoded(request: Request) -> tuple[Form, Event]:
     body = request.body
-    event = decoder.of_message(body) if request.binary else decoder.of_body(body)
+    decode = fast_path.decode_protobuf_event if request.binary else fast_path.decode_json_event
+    event = decode(body)
     if event is not None:
         return Form.TODAY, event
     return protobuf.decode_event(body) if request.binary else json.decode_event(body)
@@ -96,7 +97,7 @@ def create_events(request: Request) -> Response:
             f"content-encoding {shown(encoding)}: use gzip or none",
             (("accept-encoding", "gzip"),),
         )
-    chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
+    chunks = gunzipped(request.chunks) if encoding == "gzip" else request.chunks
     parts = _BATCH_TYPES.get(media_type(request.head.headers), batch.from_ndjson)(chunks)
     try:
         counts = instance.append_columns(_noting_form(request, parts), request_id=_request_id(request))
@@ -124,8 +125,7 @@ _BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Part]]] = {
 
 def _noting_form(request: Request, parts: Iterator[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events; the form of the first one is the form of the answer."""
-    form: Form | None = None
-    for part in parts:
-        if form is None:
-            request.form = form = Form.TODAY if isinstance(part, Columns) else part[0][0]
-        yield part if isinstance(part, Columns) else Columns.of([event for _, event in part])
+    for nth, part in enumerate(parts):
+        if not nth:
+            request.form = part.form
+        yield part.events

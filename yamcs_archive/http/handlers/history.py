@@ -18,8 +18,7 @@ from yamcs_archive.http.request import Request
 from yamcs_archive.http.streaming import encoded, streamed
 from yamcs_archive.http.weighing import Hold
 from yamcs_archive.limits import PAGE_BYTES_MAX
-from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.columns import encoder
+from yamcs_archive.wire import csv, fast_path, json, protobuf
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.page_token import encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -45,7 +44,7 @@ def _page(request: Request, asked: Selection) -> Response:
     events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.hold)
     token = encode_token(instance.name, events[-1].key) if more else None
     if asked.form is Form.TODAY:
-        encode = encoder.message_page if request.media == PROTOBUF else encoder.json_page
+        encode = fast_path.encode_protobuf_page if request.media == PROTOBUF else fast_path.encode_json_page
         return reply(request.media, encode(events, token))
     if request.media == PROTOBUF:
         body = protobuf.encode_list(events, asked.form)
@@ -119,7 +118,7 @@ def stream_events(request: Request) -> Response:
     """
     asked = _posted(request, today.StreamEventsRequest())
     events = asked.batches(request.instance(), request.given_up)
-    encode = encoder.messages if request.media == PROTOBUF else encoder.json_objects
+    encode = fast_path.encode_protobuf_stream if request.media == PROTOBUF else fast_path.encode_json_stream
     return streamed(request.media, encoded(events, encode))
 
 
@@ -135,7 +134,7 @@ def export_events(request: Request) -> Response:
     if request.head_only:  # nothing is read: the length is known only at the end
         return Response(200, (("content-type", "text/csv"), disposition), iter(()))
     if columns is csv.PLAIN:
-        lines = encoded(events, lambda some: encoder.csv_lines(some, delimiter))
+        lines = encoded(events, lambda some: fast_path.encode_csv_rows(some, delimiter))
     else:
         lines = encoded(events, lambda some: b"".join(csv.lines(some.events(), columns, delimiter)))
     headings = csv.line([heading for heading, _ in columns], delimiter)

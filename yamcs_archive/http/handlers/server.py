@@ -1,10 +1,12 @@
-"""The routes that clients call before they come to events: server, instances, health."""
+"""The routes that clients call before they come to events: server, instances, health, description."""
 
 from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import Any
 
 from yamcs_archive.errors import ArchiveError, UnavailableError
@@ -103,6 +105,21 @@ def _instance_message(name: str, now: int, count: int | None) -> bytes:
     message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING, eventCount=count)
     message.missionTime.FromMicroseconds(now)
     return message.SerializeToString()
+
+
+def describe_api(_: Request) -> Response:
+    """Describe all routes, in OpenAPI."""
+    return reply(JSON, description())
+
+
+@cache
+def description() -> bytes:
+    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml.
+
+    >>> description().decode().splitlines()[1]
+    '  "openapi": "3.1.0",'
+    """
+    return files("yamcs_archive.http").joinpath("openapi.json").read_bytes()
 
 
 def healthz(_: Request) -> Response:

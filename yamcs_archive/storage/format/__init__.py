@@ -9,3 +9,5 @@ of texts (``dictionary``), of ``integers`` and of ``messages`` (with ``text_sear
 ``docs/format.md`` specifies every byte; ``tests/golden`` reads it with a second, independent reader. Start
 with ``keys``, ``rows`` and ``block``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

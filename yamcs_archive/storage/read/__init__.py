@@ -6,3 +6,5 @@ and ``changes`` (in order of arrival) are built on it. ``event_count`` and ``met
 ``commit_watch`` waits for the next commit. Readers never wait for the writer, nor it for them. Start with
 ``range_reader`` and ``query``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -1,10 +1,9 @@
 """Many events at once -> JSON, protobuf and CSV of today's form, for streams and pages; pure.
 
-1. What is written is byte for byte what :mod:`~yamcs_archive.wire.json`, :mod:`~yamcs_archive.wire.protobuf`
-   and :mod:`~yamcs_archive.wire.csv` write of one event after another, which stay the rule. Events that
-   have more than the common fields are left to them.
-2. Everything is done by column: what is the same for many events is made once and put in its places by
-   numpy. No Python statement is executed for each event, which would cost more than its share of all this.
+1. The result is byte for byte that of :mod:`~yamcs_archive.wire.event_by_event`. Events with rare fields are
+   written by :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf`.
+2. All work is done by column: what is the same for many events is made once, and numpy puts it in its places.
+   No Python statement is executed for each event; it would cost more than the event's share of the rest.
 """
 
 from __future__ import annotations
@@ -15,48 +14,48 @@ import msgspec
 
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.columns.timestamps import Timestamps, texts, varint_bytes, varints
+from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
+from yamcs_archive.wire.columns.varints import varint_bytes, varints
 from yamcs_archive.wire.columns.vectors import (
-    EventVectors,
+    BytesColumn,
     Memo,
-    Parts,
-    by_field,
-    column,
-    each,
+    bytes_column,
+    interleave,
     lengths,
-    parts_of,
-    uncommon,
-    woven,
+    looked_up,
+    per_event,
+    rare,
+    vectors_of,
 )
+from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import SHOWN_TODAY, Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 _encode_lines = msgspec.json.Encoder().encode_lines
-_Columns = list[Parts | list[bytes] | bytes]
+_Columns = list[BytesColumn | list[bytes] | bytes]
 
 
-def json_objects(events: EventVectors) -> bytes:
-    """Return events as JSON objects, one directly behind another.
+def encode_json_stream(events: EventVectors) -> bytes:
+    """Return events as JSON objects, with nothing between them.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
-    >>> json_objects(by_field([event, event])) == 2 * json.encode(json.shown(event, Form.TODAY))
+    >>> encode_json_stream(vectors_of([event, event])) == 2 * json.encode(json.shown(event, Form.TODAY))
     True
     """
     return b"".join(_json(events)[0])
 
 
-def json_page(events: Sequence[Event], token: str | None) -> bytes:
+def encode_json_page(events: Sequence[Event], token: str | None) -> bytes:
     """Return a page of events, each under its new name and under its old one.
 
-    >>> json_page([], None)
+    >>> encode_json_page([], None)
     b'{}'
     """
     given = b"" if token is None else b'"continuationToken": ' + msgspec.json.encode(token)
     if not events:
         return b"{\n  " + given + _END if given else b"{}"
-    # A page may have 4 MiB of text, so no more copies are made of it than must be: it is formatted once, and
-    # its array put in its two places by the one call that makes the whole.
-    whole = msgspec.json.format(_in_array(each(*_json(by_field(events)))), indent=2)
+    # A page may have 4 MiB of text, so it is formatted only once, and one call puts its array in both places.
+    whole = msgspec.json.format(_in_array(per_event(*_json(vectors_of(events)))), indent=2)
     shown = memoryview(whole)[len(_BEFORE_ARRAY) : -len(_END)]
     between = b",\n  " + given + b',\n  "events": ' if given else b',\n  "events": '
     return b"".join((b'{\n  "event": ', shown, between, shown, _END))
@@ -72,22 +71,22 @@ _BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
 def _json(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts of UTF-8, and how many an event has."""
+    """Return events as parts of UTF-8, and the number of parts of an event."""
     count = len(events.messages)
     columns: _Columns = [
-        column(_JSON_HEAD, events.sources),
-        *texts(events.times),
+        looked_up(_JSON_HEAD, events.sources),
+        *format_many(events.times),
         b'",\n  "receptionTime": "',
-        *texts(events.received),
+        *format_many(events.received),
         b'",\n  "seqNumber": ',
         [b"%d" % number for number in events.numbers.tolist()],
-        column(_JSON_TYPE, events.types),
-        # A line feed within a text is escaped, so lines are told apart for certain.
+        looked_up(_JSON_TYPE, events.types),
+        # A line feed within a text is escaped, so each line is one text.
         _encode_lines(events.messages).split(b"\n")[:count],
         _JSON_END[events.severities],
     ]
-    others = [(at, json.encode(json.shown(events.event(at), Form.TODAY))) for at in uncommon(events)]
-    return woven(columns, count, others), len(columns)
+    others = [(at, json.encode(json.shown(events.event(at), Form.TODAY))) for at in rare(events)]
+    return interleave(columns, count, others), len(columns)
 
 
 def _json_type(kind: str | None) -> bytes:
@@ -99,40 +98,42 @@ _JSON_HEAD = Memo(
     lambda source: b'{\n  "source": ' + msgspec.json.encode(source) + b',\n  "generationTime": "'
 )
 _JSON_TYPE = Memo(_json_type)
-_JSON_END = parts_of(f',\n  "severity": "{SHOWN_TODAY[severity]}"\n}}'.encode() for severity in SEVERITIES)
+_JSON_END = bytes_column(
+    f',\n  "severity": "{SHOWN_TODAY[severity]}"\n}}'.encode() for severity in SEVERITIES
+)
 
 
-def messages(events: EventVectors) -> bytes:
+def encode_protobuf_stream(events: EventVectors) -> bytes:
     """Return events as protobuf messages, each with its length before it as a varint.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
-    >>> messages(by_field([event]))[1:] == protobuf.encode_event(event, Form.TODAY)
+    >>> encode_protobuf_stream(vectors_of([event]))[1:] == protobuf.encode_event(event, Form.TODAY)
     True
     """
     return b"".join(_messages(events)[0])
 
 
-def message_page(events: Sequence[Event], token: str | None) -> bytes:
-    """Return a page of events as ``ListEventsResponse``.
+def encode_protobuf_page(events: Sequence[Event], token: str | None) -> bytes:
+    """Return a page of events as ``ListEventsResponse``, each under its new name and under its old one.
 
-    >>> message_page([], None)
+    >>> encode_protobuf_page([], None)
     b''
     """
-    parts = each(*_messages(by_field(events)))
+    parts = per_event(*_messages(vectors_of(events)))
     listed = [b"".join([name + part for part in parts]) for name in (b"\x0a", b"\x1a")]
     given = b"" if token is None else protobuf.encode_fields([(2, token.encode())])
     return listed[0] + given + listed[1]
 
 
 def _messages(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts, the length before each, and how many parts an event has."""
+    """Return events as parts, with its length before each, and the number of parts of an event."""
     count = len(events.messages)
     text = list(map(str.encode, events.messages))
     text_bytes = lengths(text, count)
-    generated, generated_bytes = _GENERATED.fields(events.times)
-    received, received_bytes = _RECEIVED.fields(events.received)
-    sources = parts_of(map(_SOURCE.__getitem__, events.sources.values))
-    types = parts_of(map(_TYPE.__getitem__, events.types.values))
+    generated, generated_bytes = _GENERATED.format_many(events.times)
+    received, received_bytes = _RECEIVED.format_many(events.received)
+    sources = bytes_column(map(_SOURCE.__getitem__, events.sources.values))
+    types = bytes_column(map(_TYPE.__getitem__, events.types.values))
     event_bytes = (
         lengths(sources, len(sources))[events.sources.codes]
         + generated_bytes
@@ -156,10 +157,10 @@ def _messages(events: EventVectors) -> tuple[list[bytes], int]:
         _SEVERITY[events.severities],
     ]
     others = []
-    for at in uncommon(events):
+    for at in rare(events):
         message = protobuf.encode_event(events.event(at), Form.TODAY)
         others.append((at, varint(len(message)) + message))
-    return woven(columns, count, others), len(columns)
+    return interleave(columns, count, others), len(columns)
 
 
 def _field(number: int, text: str | None) -> bytes:
@@ -167,18 +168,18 @@ def _field(number: int, text: str | None) -> bytes:
 
 
 _SOURCE = Memo(lambda source: _field(1, source))
-_TYPE = Memo(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message, which follows
-_GENERATED, _RECEIVED = Timestamps(2), Timestamps(3)
-_SEVERITY = parts_of(bytes([0x38, protobuf.NUMBERS_TODAY[severity]]) for severity in SEVERITIES)
+_TYPE = Memo(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message text, which follows
+_GENERATED, _RECEIVED = TimestampField(2), TimestampField(3)
+_SEVERITY = bytes_column(bytes([0x38, protobuf.NUMBERS_TODAY[severity]]) for severity in SEVERITIES)
 _NUMBER_AND_SEVERITY_BYTES = 1 + 2
-"""The tag of the one, all of the other."""
+"""Bytes of the tag of the number, and of the field of the severity."""
 
 
-def csv_lines(events: EventVectors, delimiter: str) -> bytes:
-    """Return events as lines of the columns that a Yamcs server exports.
+def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
+    """Return events as rows with the columns that a Yamcs server exports.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
-    >>> csv_lines(by_field([event]), ",") == b"".join(csv.lines([event], csv.PLAIN, ","))
+    >>> encode_csv_rows(vectors_of([event]), ",") == b"".join(csv.lines([event], csv.PLAIN, ","))
     True
     """
     first, later = _CSV[delimiter]
@@ -189,19 +190,19 @@ def csv_lines(events: EventVectors, delimiter: str) -> bytes:
     else:
         messages = [message.strip(csv.BLANKS) for message in messages]
     columns: _Columns = [
-        column(first, events.sources),
-        *texts(events.times),
+        looked_up(first, events.sources),
+        *format_many(events.times),
         delimiter.encode(),
-        *texts(events.received),
-        column(later, events.types),
+        *format_many(events.received),
+        looked_up(later, events.types),
         list(map(str.encode, messages)),
         b"\n",
     ]
-    return b"".join(woven(columns, len(messages)))
+    return b"".join(interleave(columns, len(messages)))
 
 
 def _csv_fields(delimiter: str) -> tuple[Memo[bytes], Memo[bytes]]:
-    """Return what makes a field with the delimiter behind it, and one with another before it."""
+    """Return what writes a field with a delimiter after it, and a field between two delimiters."""
     return (
         Memo(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
         Memo(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),

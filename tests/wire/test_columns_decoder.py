@@ -17,7 +17,8 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.columns import decoder, moments, protobuf_decoder
+from yamcs_archive.wire import msgpack as msgpack_maps
+from yamcs_archive.wire.columns import decoder, protobuf_decoder, timestamps
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb.yamcs_archive_2016_pb2 import Event as Event2016
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
@@ -93,7 +94,7 @@ ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTi
 @example([{"message": "b"}, ANSWER], False)
 def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
-    found = decoder.of_lines(b"\n".join(lines), own=own)
+    found = decoder.decode_json_lines(b"\n".join(lines), own=own)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(json.decode_event, line, own=own) for line in lines
@@ -107,7 +108,7 @@ def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
 @example(ANSWER | {"extensions": "CAE="})
 def test_one_body_of_json(body: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(body)
-    found = decoder.of_body(encoded)
+    found = decoder.decode_json_event(encoded)
     if found is not None:
         assert told(found) == by_the_rules(json.decode_event, encoded)
 
@@ -118,7 +119,7 @@ def test_one_body_of_json(body: dict[str, Any]) -> None:
 @example(b'{"message":"\\ud800"}')
 @example(b"")
 def test_bytes_that_are_hardly_json(body: bytes) -> None:
-    found = decoder.of_body(body)
+    found = decoder.decode_json_event(body)
     if found is not None:
         assert told(found) == by_the_rules(json.decode_event, body)
 
@@ -136,7 +137,7 @@ def test_bytes_that_are_hardly_json(body: bytes) -> None:
     ],
 )
 def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
-    assert not decoder.of_lines(lines.encode())
+    assert not decoder.decode_json_lines(lines.encode())
 
 
 @given(st.lists(bodies | st.lists(texts, max_size=1), max_size=3))
@@ -149,12 +150,12 @@ def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
 @example([{"message": "a", "time": msgpack.Timestamp(5)}])
 def test_maps_of_msgpack(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
-    found = decoder.of_maps(b"".join(packed), len(packed))
+    found = decoder.decode_msgpack_maps(b"".join(packed), len(packed))
     if found is not None:
         assert [told(event) for event in found.events()] == [
-            by_the_rules(json.event_of_msgpack, msgpack.unpackb(each)) for each in packed
+            by_the_rules(msgpack_maps.event_of, msgpack.unpackb(each)) for each in packed
         ]
-    assert decoder.of_maps(b"".join(packed), len(packed) + 1) is None
+    assert decoder.decode_msgpack_maps(b"".join(packed), len(packed) + 1) is None
 
 
 messages = st.builds(
@@ -172,20 +173,20 @@ tails = st.sampled_from(
 )
 
 
-timestamps = st.tuples(st.integers(-(2**40), 2**40) | st.integers(0, 9), st.integers(-5, 1_000_000_005))
+stamps = st.tuples(st.integers(-(2**40), 2**40) | st.integers(0, 9), st.integers(-5, 1_000_000_005))
 
 
-@given(messages, st.none() | timestamps, tails)
+@given(messages, st.none() | stamps, tails)
 def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes) -> None:
     if time is not None:
         message.time.seconds, message.time.nanos = time
     for body in (message.SerializeToString() + tail, tail + message.SerializeToString()):
-        found = decoder.of_message(body)
+        found = decoder.decode_protobuf_event(body)
         if found is not None:
             assert told(found) == by_the_rules(protobuf.decode_event, body)
 
 
-@given(st.lists(st.tuples(messages, st.none() | timestamps, tails), max_size=4), st.binary(max_size=3))
+@given(st.lists(st.tuples(messages, st.none() | stamps, tails), max_size=4), st.binary(max_size=3))
 def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -> None:
     bodies = []
     for message, time, tail in parts:
@@ -217,7 +218,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
         starts.append(len(held))
         stops.append(len(held) + len(body))
         held += body + between
-    found = protobuf_decoder.of_messages(held, starts, stops)
+    found = protobuf_decoder.decode_protobuf_messages(held, starts, stops)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(protobuf.decode_event, body) for body in bodies
@@ -226,7 +227,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
 
 @given(st.binary(max_size=20))
 def test_bytes_that_are_hardly_a_message(body: bytes) -> None:
-    found = decoder.of_message(body)
+    found = decoder.decode_protobuf_event(body)
     if found is not None:
         assert told(found) == by_the_rules(protobuf.decode_event, body)
 
@@ -235,8 +236,8 @@ def test_the_2016_message_is_left_to_the_rules() -> None:
     body = Event2016(
         source="S", generationTime=1, receptionTime=2, seqNumber=3, message="a"
     ).SerializeToString()
-    assert decoder.of_message(body) is None
-    assert protobuf_decoder.of_messages(body, [0], [len(body)]) is None
+    assert decoder.decode_protobuf_event(body) is None
+    assert protobuf_decoder.decode_protobuf_messages(body, [0], [len(body)]) is None
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -244,19 +245,20 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
     fields = {"message": "a", "source": "S", "severity": "WATCH", "sequenceNumber": 1, "type": "T"}
     timed = fields | {"time": "2026-01-01T00:00:00.5Z"}
     expected = Event("a", "S", Severity.WATCH, "T", 1767225600500000, 1)
-    lines = decoder.of_lines(b"\n".join([msgspec.json.encode(timed)] * count))
+    lines = decoder.decode_json_lines(b"\n".join([msgspec.json.encode(timed)] * count))
     packed = msgpack.packb(fields | {"time": 1767225600500000})
-    maps = decoder.of_maps(packed * count, count)
+    maps = decoder.decode_msgpack_maps(packed * count, count)
     message = CreateEventRequest(message="a", source="S", severity="WATCH", sequenceNumber=1, type="T")
     message.time.FromMicroseconds(1767225600500000)
     body = message.SerializeToString()
     starts = range(0, count * len(body), len(body))
-    messages = protobuf_decoder.of_messages(body * count, starts, [start + len(body) for start in starts])
-    assert decoder.of_body(msgspec.json.encode(timed)) == expected
+    stops = [start + len(body) for start in starts]
+    messages = protobuf_decoder.decode_protobuf_messages(body * count, starts, stops)
+    assert decoder.decode_json_event(msgspec.json.encode(timed)) == expected
     for found in (lines, maps, messages):
         assert found is not None
         assert found.events() == [expected] * count
-    assert decoder.of_message(body) == expected
+    assert decoder.decode_protobuf_event(body) == expected
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -275,8 +277,8 @@ def test_the_commonest_answers_are_taken(count: int, own: bool) -> None:
         extra={"k": "v"},
     )
     fields = json.shown(event, Form.TODAY) | {"createdBy": "ada"}
-    lines = decoder.of_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
-    maps = decoder.of_maps(msgpack.packb(fields) * count, count, own=own)
+    lines = decoder.decode_json_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
+    maps = decoder.decode_msgpack_maps(msgpack.packb(fields) * count, count, own=own)
     for found in (lines, maps):
         assert found is not None
         assert [told(each) for each in found.events()] == [(Form.TODAY, event, True)] * count
@@ -302,7 +304,7 @@ several_times = st.lists(
 @example(["9999-12-31T23:59:60Z"])
 @example(["2026-01-01T00:00:00\N{FULLWIDTH DIGIT ONE}Z"])
 def test_times(several: list[str]) -> None:
-    found = moments.microseconds(several)
+    found = timestamps.parse_many(several)
     if found is not None:
         assert found.tolist() == [parse_rfc3339(text) for text in several]
 
@@ -312,4 +314,4 @@ def test_times(several: list[str]) -> None:
 def test_times_as_serializers_write_them_are_taken(several: list[datetime]) -> None:
     instants = [(moment - datetime(1970, 1, 1)) // timedelta(microseconds=1) for moment in several]
     texts = [format_rfc3339(instant) for instant in instants]
-    assert moments.microseconds(texts) == array("q", instants)
+    assert timestamps.parse_many(texts) == array("q", instants)

@@ -1,0 +1,55 @@
+"""Many events <-> bytes, one event after another by the rules of ``json``, ``protobuf`` and ``csv``; pure.
+
+This is what :mod:`~yamcs_archive.wire.fast_path` offers where the folder ``columns`` is missing, and what the
+tests hold the fast path against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yamcs_archive.event import Event
+from yamcs_archive.wire import csv, json, protobuf
+from yamcs_archive.wire.event_vectors import EventVectors
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.protobuf_scan import varint
+
+
+def decline(*_elements: object, **_options: object) -> None:
+    """Decode nothing: what is declined is decoded element by element."""
+
+
+def encode_json_stream(events: EventVectors) -> bytes:
+    """Return events as JSON objects, with nothing between them."""
+    return b"".join(json.encode(json.shown(event, Form.TODAY)) for event in events.events())
+
+
+def encode_protobuf_stream(events: EventVectors) -> bytes:
+    """Return events as protobuf messages, each with its length before it as a varint."""
+    messages = [protobuf.encode_event(event, Form.TODAY) for event in events.events()]
+    return b"".join(varint(len(message)) + message for message in messages)
+
+
+def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
+    """Return events as rows with the columns that a Yamcs server exports."""
+    return b"".join(csv.lines(events.events(), csv.PLAIN, delimiter))
+
+
+def encode_json_page(events: Sequence[Event], token: str | None) -> bytes:
+    """Return a page of events as JSON, each under its new name and under its old one.
+
+    >>> encode_json_page([], "t")
+    b'{\\n  "continuationToken": "t"\\n}'
+    """
+    shown = [json.shown(event, Form.TODAY) for event in events]
+    page = {"event": shown, "continuationToken": token, "events": shown}
+    return json.encode({name: value for name, value in page.items() if value})
+
+
+def encode_protobuf_page(events: Sequence[Event], token: str | None) -> bytes:
+    """Return a page of events as ``ListEventsResponse``, each under its new name and under its old one."""
+    messages = [protobuf.encode_event(event, Form.TODAY) for event in events]
+    given = [] if token is None else [(2, token.encode())]
+    return protobuf.encode_fields(
+        [*((1, message) for message in messages), *given, *((3, message) for message in messages)]
+    )
