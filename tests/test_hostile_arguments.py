@@ -22,10 +22,10 @@ from yamcs_archive import (
     Severity,
     arguments,
 )
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.event import validate
 from yamcs_archive.limits import TIME_MAX_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import Commit, MirrorState
 
 
@@ -97,8 +97,8 @@ def event(name: str, value: Any) -> Event:
     return Event(**fields)
 
 
-def offered(size: int, name: str, column: Any) -> Offered:
-    return Offered.of([GOOD] * size)._replace(**{name: column})
+def offered(size: int, name: str, column: Any) -> Columns[int | None]:
+    return Columns.of([GOOD] * size)._replace(**{name: column})
 
 
 CALLS: dict[str, Call] = {
@@ -111,10 +111,10 @@ CALLS: dict[str, Call] = {
     "append_many of an iterator of": lambda sim, value: sim.append_many(iter([value])),
     "append_many of many": lambda sim, value: sim.append_many([GOOD] * 20 + [value]),
     "append_many request_id": lambda sim, value: sim.append_many([GOOD], request_id=value),
-    "append_offered": lambda sim, value: sim.append_offered(value),
-    "append_offered of": lambda sim, value: sim.append_offered([value]),
+    "append_columns": lambda sim, value: sim.append_columns(value),
+    "append_columns of": lambda sim, value: sim.append_columns([value]),
     "get": lambda sim, value: sim.get(value),
-    "events given_up": lambda sim, value: sim.events(given_up=value),
+    "events cancelled": lambda sim, value: sim.events(cancelled=value),
     "events text": lambda sim, value: sim.events(text=value),
     "events filter": lambda sim, value: sim.events(filter=value),
     "events descending": lambda sim, value: sim.events(descending=value),
@@ -122,9 +122,9 @@ CALLS: dict[str, Call] = {
     "events after_key": lambda sim, value: sim.events(after_key=value),
     "event_vectors text": lambda sim, value: sim.event_vectors(text=value),
     "event_vectors filter": lambda sim, value: sim.event_vectors(filter=value),
-    "event_vectors given_up": lambda sim, value: sim.event_vectors(given_up=value),
+    "event_vectors cancelled": lambda sim, value: sim.event_vectors(cancelled=value),
     "histogram pause_us": lambda sim, value: sim.histogram(pause_us=value),
-    "histogram given_up": lambda sim, value: sim.histogram(given_up=value),
+    "histogram cancelled": lambda sim, value: sim.histogram(cancelled=value),
     "changes": lambda sim, value: sim.changes(value),
     "commits": lambda sim, value: sim.commits(value),
     "arrival": lambda sim, value: sim.arrival(value, timeout_s=0),
@@ -154,9 +154,9 @@ def appending(name: str) -> dict[str, Call]:
     return {
         f"append {name}": lambda sim, value: sim.append(event(name, value)),
         f"append_many {name}": lambda sim, value: sim.append_many([GOOD] * 20 + [event(name, value)]),
-        f"append_offered {name}": lambda sim, value: sim.append_offered([offered(1, name, value)]),
-        f"append_offered {name} of": lambda sim, value: sim.append_offered([offered(1, name, [value])]),
-        f"append_offered {name} of many": lambda sim, value: sim.append_offered(
+        f"append_columns {name}": lambda sim, value: sim.append_columns([offered(1, name, value)]),
+        f"append_columns {name} of": lambda sim, value: sim.append_columns([offered(1, name, [value])]),
+        f"append_columns {name} of many": lambda sim, value: sim.append_columns(
             [offered(20, name, [ordinary] * 19 + [value])]
         ),
     }
@@ -230,10 +230,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("append_many", 5, "events"),
     ("append_many", GOOD, "events"),
     ("append_many of", "a", "event"),
-    ("append_offered", 5, "parts"),
-    ("append_offered of", GOOD, "parts"),
-    ("append_offered source", [], "source"),
-    ("append_offered seq_number", array("d", [1.0]), "seq_number"),
+    ("append_columns", 5, "parts"),
+    ("append_columns of", GOOD, "parts"),
+    ("append_columns source", [], "source"),
+    ("append_columns seq_number", array("d", [1.0]), "seq_number"),
     ("events sources", "AOCS", "sources"),
     ("events sources", 5, "sources"),
     ("events sources", ["AOCS", None], "sources"),
@@ -252,7 +252,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("events limit", 2**63, "limit"),
     ("events limit", True, "limit"),
     ("events limit", 1.0, "limit"),
-    ("events given_up", True, "given_up"),
+    ("events cancelled", True, "cancelled"),
     ("events after_key", (0, "A"), "key"),
     ("events after_key", (0, "", 0), "source"),
     ("histogram pause_us", 2**31 * 1000, "pause_us"),

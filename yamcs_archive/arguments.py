@@ -107,7 +107,7 @@ def several(field: str, values: object, what: str) -> Iterable[Any]:
 def callback(field: str, value: Callable[..., T] | None) -> Callable[..., T] | None:
     """Return a function, or None.
 
-    >>> callback("given_up", print) is print
+    >>> callback("cancelled", print) is print
     True
     """
     if value is not None and not callable(value):

@@ -11,11 +11,11 @@ from typing import Protocol
 from yamcs_archive import arguments
 from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.coercion import plain_severity, validate_key
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
@@ -27,7 +27,6 @@ from yamcs_archive.results import (
     MirrorState,
     SourceStats,
 )
-from yamcs_archive.storage.format.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.format.meta import Mirrored
 from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
 from yamcs_archive.storage.format.vectors import Vectors
@@ -35,6 +34,7 @@ from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import Time, to_us
 
 
@@ -145,16 +145,20 @@ class Instance:
             events = arguments.several("events", events, "events")
         return self._append_chunks(chunks(events), request_id)
 
-    def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
+    def append_columns(
+        self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
+    ) -> AppendCounts:
         """Do what :meth:`append_many` does, with events that come many at once, as columns.
 
-        >>> from yamcs_archive.offered import Offered
-        >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
+        >>> from yamcs_archive.columns import Columns
+        >>> sim.append_columns([Columns.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(arguments.several("parts", parts, "Offered")), request_id)
+        return self._append_chunks(gathered(arguments.several("parts", parts, "Columns")), request_id)
 
-    def _append_chunks(self, supply: Iterable[list[Event] | Offered], request_id: str | None) -> AppendCounts:
+    def _append_chunks(
+        self, supply: Iterable[list[Event] | Columns[int | None]], request_id: str | None
+    ) -> AppendCounts:
         # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
         # threads that work with numpy hand the interpreter's lock to and fro.
         self._check_open()
@@ -172,7 +176,7 @@ class Instance:
         return tally.counts()
 
     def _append_chunk(
-        self, chunk: list[Event] | Offered, position: int, tally: Tally, request_id: str | None
+        self, chunk: list[Event] | Columns[int | None], position: int, tally: Tally, request_id: str | None
     ) -> int:
         """Store what begins at that position, and return how many events it is."""
         bad: InvalidInputError | None = None
@@ -191,7 +195,7 @@ class Instance:
                 columns = columns.cut(0, within)
                 ids = request_ids(_events(chunk)[:within], request_id, position)
         start = 0
-        for part in cut_by_size(columns, CHUNK_BYTES_MAX):
+        for part in columns.cut_by_size(CHUNK_BYTES_MAX):
             mine = ids and ids.cut(start, start + part.size)
             store = partial(self._store.append_now, part, _as_it_is, mine)
             tally.add(position + start, store, partial(self._store_first, part, mine))
@@ -201,7 +205,7 @@ class Instance:
             raise bad
         return start
 
-    def _store_first(self, columns: Columns, asked: RequestIds | None, count: int) -> Outcome:
+    def _store_first(self, columns: Columns[int], asked: RequestIds | None, count: int) -> Outcome:
         """Store the first so many events of a chunk."""
         return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 
@@ -227,7 +231,7 @@ class Instance:
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
@@ -235,7 +239,7 @@ class Instance:
         ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
         (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
         or parsed, ``limit`` counts the events that are yielded (None: no limit),
-        ``after_key`` goes on behind that key in the direction asked for. ``given_up`` is for who may leave
+        ``after_key`` goes on behind that key in the direction asked for. ``cancelled`` is for who may leave
         while another thread looks for the next event: it is asked from time to time, and once it says True
         the iterator ends.
 
@@ -255,7 +259,7 @@ class Instance:
         ['Step 4']
         """
         query = self._query(
-            _query(start, stop, sources, given_up)._replace(
+            _query(start, stop, sources, cancelled)._replace(
                 descending=arguments.flag("descending", descending),
                 limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
                 after_key=None if after_key is None else validate_key(after_key),
@@ -275,7 +279,7 @@ class Instance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Vectors]:
         """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
 
@@ -288,7 +292,7 @@ class Instance:
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def count(
@@ -300,13 +304,13 @@ class Instance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> int:
         """Return the number of events that :meth:`events` gives for the same arguments.
 
         The number of all events, or of all events of some sources, is known without reading. Otherwise the
         fields that decide are read: times, sources and severities take some nanoseconds an event, a text
-        more, a filter that needs whole events some microseconds. Once ``given_up`` returns True, counting
+        more, a filter that needs whole events some microseconds. Once ``cancelled`` returns True, counting
         ends.
 
         Raises as :meth:`events` does.
@@ -315,7 +319,7 @@ class Instance:
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
         (5, 2, 1, 0)
         """
-        query = self._query(_query(start, stop, sources, given_up), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
         return 0 if query is None else self._store.count(query)
 
     def _query(
@@ -339,13 +343,13 @@ class Instance:
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
         pause_us: int = PAUSE_US_DEFAULT,
-        given_up: Callable[[], bool] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Histogram:
         """Return an iterator over when each source was heard: stretches of events without a long pause.
 
         Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
         between others of that source that lead from one to the other. ``start``, ``stop``, ``sources`` and
-        ``given_up`` are as for :meth:`events`. Stretches come in the order of their last event, then of
+        ``cancelled`` are as for :meth:`events`. Stretches come in the order of their last event, then of
         source. They are exact, and only times and sources are read for them.
 
         The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
@@ -359,7 +363,7 @@ class Instance:
         """
         self._check_open()
         pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
-        return self._store.histogram(_query(start, stop, sources, given_up), pause_us)
+        return self._store.histogram(_query(start, stop, sources, cancelled), pause_us)
 
     def settle(self) -> None:
         """Seal all rows into compressed blocks now, instead of when they are old enough or many.
@@ -571,13 +575,13 @@ def _query(
     start: Time | None,
     stop: Time | None,
     sources: Iterable[str] | None,
-    given_up: Callable[[], bool] | None,
+    cancelled: Callable[[], bool] | None,
 ) -> Query:
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),
         sources=None if sources is None else arguments.names("sources", sources),
-        given_up=arguments.callback("given_up", given_up),
+        cancelled=arguments.callback("cancelled", cancelled),
     )
 
 
@@ -597,8 +601,8 @@ def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
     return arguments.whole("time", made, TIME_MIN_US, TIME_MAX_US), events
 
 
-def _events(chunk: list[Event] | Offered) -> list[Event]:
-    return chunk.events() if isinstance(chunk, Offered) else chunk
+def _events(chunk: list[Event] | Columns[int | None]) -> list[Event]:
+    return chunk.events() if isinstance(chunk, Columns) else chunk
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:

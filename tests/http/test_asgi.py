@@ -206,11 +206,11 @@ def test_a_client_that_leaves_while_there_is_nothing_to_send_ends_the_reading(
 ) -> None:
     looking, ended = threading.Event(), threading.Event()
 
-    def finds_nothing_more(self: Instance, *, given_up: Callable[[], bool], **others: Any) -> Iterator[Any]:
+    def finds_nothing_more(self: Instance, *, cancelled: Callable[[], bool], **others: Any) -> Iterator[Any]:
         yield from first
         looking.set()
         for _ in range(60_000):
-            if given_up():
+            if cancelled():
                 ended.set()
                 return
             time.sleep(0.001)

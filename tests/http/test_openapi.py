@@ -326,7 +326,7 @@ READS: Doors = [
 ]
 OPENING: Doors = [(Archive, "existing"), (Archive, "instances")]
 SUBMIT: Doors = [(Instance, "submit")]
-STORING: Doors = [*SUBMIT, (Instance, "append_offered")]
+STORING: Doors = [*SUBMIT, (Instance, "append_columns")]
 DAMAGE, CLOSED = errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError()
 FAILING: list[tuple[Exception, Doors]] = [
     *((error, [*READS, *CHANGES, *STORING]) for error in (DAMAGE, CLOSED, ZeroDivisionError())),

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
-from yamcs_archive.storage.format.columns import joined, prepare
-from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.columns import Columns
+from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.storage.write.validation import prepare
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
 
@@ -18,7 +19,7 @@ plain_events = stored_events.map(lambda event: replace(event, extra={}, extensio
 def test_columns_give_back_the_events(events: list[Event]) -> None:
     columns = prepare(events, int)
     assert columns.events() == events
-    assert joined([prepare(events[:7], int), prepare(events[7:], int)]).events() == events
+    assert Columns.concat([prepare(events[:7], int), prepare(events[7:], int)]).events() == events
     assert columns.take(range(len(events))).events() == events
     assert columns.take(range(0, len(events), 2)).events() == events[::2]
 
@@ -75,6 +76,6 @@ def test_long_and_short_messages_are_taken_together() -> None:
 
 def test_more_sources_than_a_byte_can_number() -> None:
     events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
-    assert list(vectors(prepare(events, lambda: 1), commit=1).events()) == [
+    assert list(Vectors.of(prepare(events, lambda: 1), commit=1).events()) == [
         replace(event, generation_time=1, reception_time=1) for event in events
     ]

@@ -163,7 +163,7 @@ def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest
 
 def test_it_ends_where_it_is_given_up(filled: Instance) -> None:
     asked = iter([False, True])
-    assert 0 < filled.count(stop=100, given_up=lambda: next(asked)) < filled.count(stop=100)
+    assert 0 < filled.count(stop=100, cancelled=lambda: next(asked)) < filled.count(stop=100)
 
 
 def test_of_blocks_that_are_wanted_whole_nothing_is_decoded(

@@ -79,18 +79,18 @@ def test_the_cases_decide_something(sim: Instance) -> None:
     assert sum(0 < count < 160 for count in counts) == 10
 
 
-def test_a_reading_that_is_given_up_ends(sim: Instance) -> None:
+def test_a_read_that_is_cancelled_ends(sim: Instance) -> None:
     asked = iter([False] * 3)
 
-    def given_up() -> bool:
+    def cancelled() -> bool:
         return next(asked, True)
 
-    found = list(sim.events(given_up=given_up))
+    found = list(sim.events(cancelled=cancelled))
     assert 0 < len(found) < 160
-    assert found == list(sim.events(given_up=lambda: False))[: len(found)]
-    assert not list(sim.events(filter='"in none of them"', given_up=given_up))
-    assert not list(sim.event_vectors(given_up=given_up))
-    assert not list(sim.histogram(given_up=given_up))
+    assert found == list(sim.events(cancelled=lambda: False))[: len(found)]
+    assert not list(sim.events(filter='"in none of them"', cancelled=cancelled))
+    assert not list(sim.event_vectors(cancelled=cancelled))
+    assert not list(sim.histogram(cancelled=cancelled))
 
 
 def test_a_bad_filter_is_refused_at_once(sim: Instance, tmp_path: Path) -> None:

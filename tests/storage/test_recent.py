@@ -77,8 +77,8 @@ def test_no_more_are_kept_than_the_limit(tmp_path: Path) -> None:
         sim.settle()
         for start in range(0, 16 * (RECENT_BLOCKS_MAX + 5), 16):
             assert page(sim, start=start)
-        environment: Any = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to look
-        assert len(environment.recent._blocks) == RECENT_BLOCKS_MAX
+        store: Any = sim._store  # there is no public way to look
+        assert len(store._blocks._blocks) == RECENT_BLOCKS_MAX
 
 
 def test_a_damaged_part_that_a_page_does_not_need_stays_of_no_matter(tmp_path: Path) -> None:

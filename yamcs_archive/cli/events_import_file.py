@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             if file.begin():
                 with _filled(options, where, name) as place:
-                    import_events(file, lambda part: place.append_offered([part]), done, _Progress().say)
+                    import_events(file, lambda part: place.append_columns([part]), done, _Progress().say)
         except ArchiveError as error:
             # A refusal of the client says nothing about the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read

@@ -21,6 +21,7 @@ from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
 from yamcs_archive.coercion import validate_key
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
     BadCursorError,
@@ -30,7 +31,6 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts, Appended, Change, Commit
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 from yamcs_archive.times import Time
@@ -119,9 +119,11 @@ class RemoteInstance:
             raise
         return counts
 
-    def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
+    def append_columns(
+        self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
+    ) -> AppendCounts:
         """Do what :meth:`append_many` does, with events that come many at once, as columns."""
-        events = chain.from_iterable(part.events() for part in arguments.several("parts", parts, "Offered"))
+        events = chain.from_iterable(part.events() for part in arguments.several("parts", parts, "Columns"))
         return self.append_many(events, request_id=request_id)
 
     def get(self, key: EventKey) -> Event | None:

@@ -64,7 +64,7 @@ class Selection(NamedTuple):
             descending=self.descending,
             limit=None if reads_all else self._last,
             after_key=after,
-            given_up=given_up,
+            cancelled=given_up,
         )
         if self._closer is not None:
             matches = self._closer.matches
@@ -83,7 +83,7 @@ class Selection(NamedTuple):
 
         Raises InvalidInputError for a bad filter, at once.
         """
-        found = instance.event_vectors(**self._asked(), given_up=given_up)
+        found = instance.event_vectors(**self._asked(), cancelled=given_up)
         if self._closer is None:
             return found
         matches = self._closer.matches
@@ -96,7 +96,7 @@ class Selection(NamedTuple):
         Raises InvalidInputError for a bad filter.
         """
         if self._closer is None:
-            return instance.count(**self._asked(), given_up=given_up)
+            return instance.count(**self._asked(), cancelled=given_up)
         return sum(len(events.messages) for events in self.batches(instance, given_up))
 
     @property

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
     DamagedError,
@@ -30,7 +31,6 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, acquire, release
 from yamcs_archive.storage.disk.generations import Generations
-from yamcs_archive.storage.format.columns import Columns, prepare
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
@@ -39,6 +39,7 @@ from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     beside_head,
     changes,
@@ -60,6 +61,7 @@ from yamcs_archive.storage.read.metadata import (
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
 from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.storage.write.writer import Writer
 
 T = TypeVar("T")
@@ -80,7 +82,7 @@ class EventStore(Protocol):
     """One instance's events, keyed by time, source and number; append-only, first write wins."""
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """Store prepared events; the future is done when they are durable.
 
@@ -88,7 +90,7 @@ class EventStore(Protocol):
         """
 
     def append_now(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """Store prepared events and wait until they are durable."""
 
@@ -174,6 +176,7 @@ class LmdbStore:
             self._openings = self._environment.openings
             self._meta = read_meta(self._environment)
             self._counter = Counter(self._environment)
+            self._blocks = BlockCache()
             self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
@@ -208,7 +211,7 @@ class LmdbStore:
             release(environment, readonly=False)
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """See :class:`EventStore`. Raises ReadOnlyError, MirrorError, ClosedError and ForkedError at once."""
         return self._appending().submit(columns, answer, asked)
@@ -247,7 +250,7 @@ class LmdbStore:
         self._meta = self._meta._replace(mirrored=mirrored)
 
     def append_now(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
         return self._appending().commit(columns, answer, asked)
@@ -298,7 +301,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         environment.check_usable()
-        return scan(environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
     def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """See :class:`EventStore`."""
@@ -317,7 +320,7 @@ class LmdbStore:
         environment = self._here()
         environment.check_usable()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
-        if query._replace(sources=None, given_up=None) != Query():
+        if query._replace(sources=None, cancelled=None) != Query():
             return count(environment, query, horizon, rows_max)
         held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
         # Pruned events are deleted by and by, and their sources count them until then.
@@ -328,9 +331,9 @@ class LmdbStore:
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
         try:
-            return get(self._environment, key, self._meta.horizon)
+            return get(self._environment, key, self._meta.horizon, self._blocks)
         except ReplacedError:  # not checked before: that would take 5 % of this call's time
-            return get(self._here(), key, self._meta.horizon)
+            return get(self._here(), key, self._meta.horizon, self._blocks)
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""

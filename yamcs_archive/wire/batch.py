@@ -20,9 +20,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.offered import Offered
 from yamcs_archive.wire import fast_path, json, msgpack, protobuf
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.framing import delimited_bounds, pieces, whole_lines
@@ -32,7 +32,7 @@ class Part(NamedTuple):
     """Elements of a stream that follow one another and are in one form; at least one."""
 
     form: Form
-    events: Offered
+    events: Columns[int | None]
 
 
 def from_ndjson(
@@ -155,4 +155,4 @@ def _one_by_one(
 
 def _parts(elements: list[tuple[Form, Event]]) -> Iterator[Part]:
     for form, several in groupby(elements, itemgetter(0)):
-        yield Part(form, Offered.of([event for _, event in several]))
+        yield Part(form, Columns.of([event for _, event in several]))

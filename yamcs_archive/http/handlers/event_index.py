@@ -39,7 +39,7 @@ def list_event_index(request: Request) -> Response:
         stop=given.instant("stop"),
         sources=given.sources(),
         pause_us=_pause_us(given),
-        given_up=request.given_up,
+        cancelled=request.given_up,
     )
     behind = (stretch for stretch in found if mark is None or (stretch.stop, stretch.source) > mark[1:])
     entries = list(islice(behind, limit))
@@ -105,7 +105,7 @@ def stream_event_index(request: Request) -> Response:
         start=given.instant("start"),
         stop=given.instant("stop"),
         pause_us=_pause_us(given),
-        given_up=request.given_up,
+        cancelled=request.given_up,
     )
     encode = _record_message if request.media == PROTOBUF else _record_object
     return streamed(request.media, _together(encode(stretch) for stretch in found))

@@ -48,7 +48,6 @@ from yamcs_archive.storage.disk.lmdb_open import (
 )
 from yamcs_archive.storage.disk.open_files import OpenFiles
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
-from yamcs_archive.storage.read.block_cache import BlockCache
 
 _PARTS = (1, 2, 4, 8)
 """A map grows by its own size, or by the largest of these parts of it for which there is room."""
@@ -90,7 +89,6 @@ class Environment:
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
         self.readonly = readonly
-        self.recent = BlockCache()
         self._writers = 0  # users that hold the writer's lock
         self._pid = os.getpid()
         self._gate = Gate()

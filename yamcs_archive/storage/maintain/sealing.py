@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import lmdb
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
@@ -43,16 +42,15 @@ from yamcs_archive.storage.format.block import (
     zone_map_of,
 )
 from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
-from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
-from yamcs_archive.storage.read.range_reader import Pair, fetch
+from yamcs_archive.storage.read.block_index import BlockIndex
+from yamcs_archive.storage.read.range_reader import fetch
 from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
 from yamcs_archive.storage.write.transaction import OverlapError, WriteTransaction
-
-_BEYOND_ALL = b"\xff" * 9
-
 
 _TOGETHER_BYTES = 2 << 20
 """About so much is encoded and put in together: an fsync for each block would cost as much as the rest."""
@@ -159,13 +157,14 @@ def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
 
 def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterator[Plan]:
     lower = b""
-    while lower < _BEYOND_ALL:
+    while lower < BEYOND_ALL:
         with environment.read() as transaction:
             rows = transaction.cursor(environment.databases["rows"])
             if not rows.set_range(lower or b"\0"):
                 return
             first = rows.key()
-            pair, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            index = BlockIndex(transaction.cursor(environment.databases["summaries"]))
+            pair, upper = index.pair_before(first), index.first_from(first) or BEYOND_ALL
             value = None
             if pair is not None:
                 value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
@@ -212,18 +211,6 @@ def _of_stretch(
         return list(_plan(pairs[behind:], None, options, aim))
 
 
-def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None, bytes]:
-    """Return the summary of the block that a row belongs to, if any, and the next one's first key."""
-    following = _BEYOND_ALL
-    placed = summaries.set_range(BLOCK_LEVEL + key)
-    if placed and summaries.key()[:1] == BLOCK_LEVEL:
-        following = summaries.key()[1:]
-    placed = summaries.prev() if placed else summaries.last()
-    while placed and summaries.key()[:1] != BLOCK_LEVEL:
-        placed = summaries.prev()
-    return (summaries.item() if placed else None), following
-
-
 def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
     """Yield the plans for rows that all belong to one block, or to none."""
     if found is None:
@@ -258,7 +245,7 @@ def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: SealSco
 
 def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
     if found is not None:
-        events = joined([found.block.events, events]).in_key_order()
+        events = Vectors.concat([found.block.events, events]).in_key_order()
     return Plan(keys, found, list(split_into_blocks(events, options)))
 
 
@@ -270,7 +257,7 @@ def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope
     keys, events = _due(pairs, aim)
     if events is None:
         return
-    late = joined([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+    late = Vectors.concat([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
     text_bytes = late.text_bytes()
     if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
         yield _planned(keys, found, events, options)
@@ -340,10 +327,10 @@ def close_groups(stored: WriteTransaction) -> bool:
     A group is closed when twice its number of blocks stand behind the last closed one, so that the
     newest blocks, which still change, stay out of it.
     """
-    found = stored.blocks_behind_groups(2 * GROUP_BLOCKS_MAX)
+    found = stored.blocks_after_groups(2 * GROUP_BLOCKS_MAX)
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
-    group = joined_summaries(found[:GROUP_BLOCKS_MAX])
+    group = ZoneMap.merge(found[:GROUP_BLOCKS_MAX])
     failpoint("group-joined")
     stored.put_group(group)
     failpoint("group-put")

@@ -1,7 +1,8 @@
-"""The blocks from which pages were read last, decoded: who turns pages, or looks again, decodes none.
+"""Cache of the blocks that were decoded last, so that paging and repeated reads do not decode them again.
 
-1. A block is known by its key and its checksums, so that one that was replaced is never taken for another.
-2. Few are kept, each of bounded size (``limits``); they go with their environment.
+1. A cached block is used only if the checksums of the stored block are those of the cached one; so a block
+   that was replaced, or one of another generation, is never taken for it.
+2. It is bounded by a number of blocks, each of bounded size (``limits``). Each open store has one.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from yamcs_archive.storage.format.block import Block, checksums_of
 
 
 class BlockCache:
-    """Open blocks by key, the one used last at the end. For any thread.
+    """Decoded blocks by key, the most recently used last. Safe to use from many threads.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.block import encode_block
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> made = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
-    >>> recent = BlockCache()
-    >>> recent.open(made.key, made.value) is recent.open(made.key, made.value)
+    >>> from yamcs_archive.storage.format.block import encode_blocks
+    >>> from yamcs_archive.columns import Columns
+    >>> from yamcs_archive.storage.format.vectors import Vectors
+    >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
+    >>> [made] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
+    >>> cache = BlockCache()
+    >>> cache.open(made.key, made.value) is cache.open(made.key, made.value)
     True
     """
 
@@ -41,7 +43,7 @@ class BlockCache:
                 known = None
         if known is not None:
             try:
-                # The second time all of it: what a few events need is not decoded for each few again.
+                # At the second use all of it is decoded, rather than a part again for each few events.
                 _ = known.events
             except DamagedError:
                 with self._guard:

@@ -1,11 +1,11 @@
-"""Rows and blocks of a stretch of keys, side by side, one short read transaction at a time.
+"""Reading a range of keys, rows and blocks side by side, in slices of one short read transaction each.
 
-1. A piece is what one transaction saw of a stretch: its rows, and at most one block. Every stored event
-   of the stretch is in it, in one of the two forms, never in both: a crash or a seal moves events between
-   them within one transaction.
-2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
-3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
-   the group's; rows are never passed over. If a summary is damaged, the block itself says what it said.
+1. A slice is what one transaction saw of a part of the range: its rows, and at most one block. Every event
+   stored there is in the slice, in one of the two forms, never in both: sealing moves events between them
+   within one transaction.
+2. The next slice begins where the last one ended, so slices neither overlap nor leave a gap.
+3. Blocks that cannot hold a wanted event are passed over by their zone maps, whole groups of them by the
+   group's. Rows are never passed over.
 """
 
 from __future__ import annotations
@@ -17,32 +17,23 @@ from typing import NamedTuple
 
 import lmdb
 
-from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, checksums_of, zone_map_of
-from yamcs_archive.storage.format.zone_maps import (
-    BLOCK_LEVEL,
-    GROUP_LEVEL,
-    BlockFilter,
-    ZoneMap,
-    decode_if_matching,
-    decode_zone_map,
-)
+from yamcs_archive.storage.format.block import Block, checksums_of
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.zone_maps import BlockFilter
+from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
-"""The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
+"""Most rows of the first slice, so that a page of a few events costs little; each slice doubles it."""
 
 _TOGETHER, _SMALL_BYTES = 16, 4096
-"""Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
-
-_BEYOND_ALL = b"\xff" * 9
-
-Pair = tuple[bytes, bytes]
+"""Rows that are read at once, if those before them had at most 4 KiB each; after larger ones, one by one."""
 
 
 class Slice(NamedTuple):
-    """What is stored with ``lower <= key < upper``; the block's events may reach beyond on either side."""
+    """All events with ``lower <= key < upper``; the block may have others below and above."""
 
     lower: bytes
     upper: bytes
@@ -50,190 +41,85 @@ class Slice(NamedTuple):
     """In the direction of the scan."""
     block: Block | None
     whole: bool
-    """True: all events of the block are within."""
+    """True: all events of the block are within the bounds."""
 
 
 class RangeReader:
-    """Reads pieces; keeps the last decoded block, and uses it again while its checksums are unchanged.
+    """Reads slices; keeps the last decoded block, and uses it again while its checksums are unchanged.
 
-    ``given_up`` is asked before each piece: once it says True there are no more. ``keeps``: decoded blocks
-    are taken from those that the environment keeps, and put there; for who reads few events at a time.
+    ``cancelled`` is called before each slice: once it returns True there are no more. Small reads give a
+    ``cache``, through which they share decoded blocks.
     """
 
     def __init__(
         self,
         environment: Environment,
         rows_max: int,
-        given_up: Callable[[], bool] | None = None,
-        *,
-        keeps: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+        cache: BlockCache | None = None,
     ) -> None:
-        self._open = environment.recent.open if keeps else Block
+        self._open = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
-        self._given_up = given_up
+        self._cancelled = cancelled
         self._kept: Block | None = None
 
     def slices(
-        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: BlockFilter | None = None
+        self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
     ) -> Iterator[Slice]:
-        """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
+        """Yield the slices of ``lower <= key < upper``; no transaction is held between two of them.
+
+        Blocks that have nothing ``wanted`` are passed over; None: any event is wanted.
+        """
         rows = min(_FIRST_ROWS, self._rows_max)
-        while lower < upper and not (self._given_up is not None and self._given_up()):
-            piece = self._slice(lower, upper, descending, ask, rows)
-            yield piece
+        while lower < upper and not (self._cancelled is not None and self._cancelled()):
+            slice_ = self._slice(lower, upper, descending, wanted, rows)
+            yield slice_
             if descending:
-                upper = piece.lower
+                upper = slice_.lower
             else:
-                lower = piece.upper
+                lower = slice_.upper
             rows = min(2 * rows, self._rows_max)
 
     def _slice(
-        self, lower: bytes, upper: bytes, descending: bool, ask: BlockFilter | None, rows_max: int
+        self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
     ) -> Slice:
         with self._environment.read() as transaction:
             databases = self._environment.databases
-            summaries = transaction.cursor(databases["summaries"])
-            blocks = partial(transaction.get, db=databases["blocks"])
-            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask, blocks)
-            if summary is not None:
+            stored = partial(stored_block, transaction, databases["blocks"])
+            cursor = transaction.cursor(databases["summaries"])
+            index = BlockIndex(cursor, lambda first: Block(first, stored(first)))
+            zone_map = (index.last_match if descending else index.first_match)(lower, upper, wanted)
+            if zone_map is not None:
                 if descending:
-                    lower = max(lower, summary.first)
+                    lower = max(lower, zone_map.first)
                 else:
-                    upper = min(upper, summary.last + b"\0")
+                    upper = min(upper, zone_map.last + b"\0")
             pairs, more = fetch(transaction.cursor(databases["rows"]), lower, upper, descending, rows_max)
             if more and descending:
                 lower = pairs[-1][0]
             elif more:
                 upper = pairs[-1][0] + b"\0"
             value = None
-            if summary is not None and summary.first < upper and summary.last >= lower:
-                value = transaction.get(summary.first, db=databases["blocks"])
-                if value is None:
-                    raise DamagedError(
-                        f"blocks {summary.first.hex()}", "there is a summary of it but no block"
-                    )
+            if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
+                value = stored(zone_map.first)
         block = None
-        if summary is not None and value is not None:
+        if zone_map is not None and value is not None:
             block = self._kept
-            if block is None or block.key != summary.first or block.checksums != checksums_of(value):
-                block = self._kept = self._open(summary.first, value)
-        whole = summary is not None and lower <= summary.first and summary.last < upper
+            if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
+                block = self._kept = self._open(zone_map.first, value)
+        whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
         return Slice(lower, upper, pairs, block, whole)
-
-
-Blocks = Callable[[bytes], bytes | None]
-"""Returns the block with a first key."""
-
-
-def _first_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
-) -> ZoneMap | None:
-    """Return the first block that may hold something wanted with ``lower <= key < upper``."""
-    placed = cursor.set_range(BLOCK_LEVEL + lower)
-    if not placed or cursor.key() != BLOCK_LEVEL + lower:
-        # The block before may reach into the range.
-        if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
-            try:
-                before = decode_zone_map(*cursor.item())
-            except DamagedError as error:
-                before = _of_block(cursor.key(), blocks, error)
-            if before.last >= lower and (ask is None or before.may_match(ask)):
-                return before
-            placed = cursor.next()
-        else:
-            placed = cursor.set_range(BLOCK_LEVEL + lower)
-    beyond = b""
-    while placed and cursor.key()[:1] == BLOCK_LEVEL:
-        key, value = cursor.item()
-        first = key[1:]
-        if first >= upper:
-            return None
-        try:
-            summary = decode_if_matching(key, value, ask)
-        except DamagedError as error:
-            summary = _of_block(key, blocks, error)
-        if summary is not None:
-            return summary
-        if ask is not None and first >= beyond:
-            group, _, beyond = _group_of(cursor, first)
-            if group is not None and not group.may_match(ask):
-                placed = cursor.set_range(BLOCK_LEVEL + beyond)
-                continue
-            cursor.set_key(key)
-        placed = cursor.next()
-    return None
-
-
-def _last_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
-) -> ZoneMap | None:
-    """Return the last block that may hold something wanted with ``lower <= key < upper``."""
-    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
-    begin = _BEYOND_ALL
-    while placed:
-        key, value = cursor.item()
-        if key[:1] != BLOCK_LEVEL:
-            break
-        try:
-            summary = decode_if_matching(key, value, ask)
-        except DamagedError as error:
-            summary = _of_block(key, blocks, error)
-        if summary is not None:
-            return summary if summary.last >= lower else None
-        first = key[1:]
-        if first <= lower:
-            return None
-        if ask is not None and first < begin:
-            group, begin, _ = _group_of(cursor, first)
-            if group is not None and not group.may_match(ask):
-                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
-                continue
-            cursor.set_key(key)
-        placed = cursor.prev()
-    return None
-
-
-def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> ZoneMap:
-    """Return a summary that is damaged, made anew from its block; raise ``error`` if that is damaged too."""
-    first = key[len(BLOCK_LEVEL) :]
-    value = blocks(first)
-    if value is None:
-        raise error
-    try:
-        return zone_map_of(Block(first, value))
-    except DamagedError:
-        raise error from None
-
-
-def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[ZoneMap | None, bytes, bytes]:
-    """Return the closed group that holds the block of that first key, or None; moves the cursor.
-
-    And the least first key of which the same is true, and the first beyond: the newest blocks, hundreds of
-    them, are in no group, and need not be looked up one by one.
-    """
-    beyond = _BEYOND_ALL
-    if not cursor.set_range(GROUP_LEVEL + key):
-        placed = cursor.last()
-    elif cursor.key() == GROUP_LEVEL + key:
-        placed = True
-    else:
-        beyond = cursor.key()[1:]
-        placed = cursor.prev()
-    if not placed or cursor.key()[:1] != GROUP_LEVEL:
-        return None, b"", beyond
-    try:
-        group = decode_zone_map(*cursor.item())
-    except DamagedError:  # without it a query is slower, but right
-        return None, cursor.key()[1:], beyond
-    end = group.last + b"\0"
-    return (group, group.first, end) if key < end else (None, end, beyond)
 
 
 def fetch(
     cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, pairs_max: int
 ) -> tuple[list[Pair], bool]:
-    """Return the pairs with ``lower <= key < upper``, a batch at most, and whether there may be more."""
+    """Return the first pairs with ``lower <= key < upper``, and whether there may be more.
+
+    ``descending``: the last ones, from the greatest key on. They are at most ``pairs_max``, and about
+    READ_BYTES_MAX bytes.
+    """
     if descending:
         placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
         pairs = cursor.iterprev() if placed else iter(())

@@ -16,19 +16,20 @@ from functools import partial
 
 import lmdb
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.event import Event
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.columns import Columns
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.accounts import account
 from yamcs_archive.storage.write.cache import WriterCache
-from yamcs_archive.storage.write.idempotency import IdempotencyKeys, Pair
+from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide
 from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.submissions import Submission
@@ -144,7 +145,7 @@ class Committer:
                 transaction.abort()
             self._environment.grow()
 
-    def take_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> bool:
+    def take_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> bool:
         """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
         self._refresh()
         while True:
@@ -207,7 +208,7 @@ class Committer:
 
             state = partial(self._state, transaction, changed)
 
-            def decided(submitted: Sequence[Columns]) -> Group:
+            def decided(submitted: Sequence[Columns[int]]) -> Group:
                 return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
 
             kept: list[Pair] = []
@@ -272,7 +273,7 @@ class Committer:
         stored_at, events = self._options.clock(), group.events.size
         stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
 
-    def _attempt_taken_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> None:
+    def _attempt_taken_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> None:
         databases, head = self._environment.databases, self._head
         transaction = self._environment.lmdb.begin(write=True)
         try:

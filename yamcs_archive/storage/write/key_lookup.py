@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
-from yamcs_archive.storage.format.columns import Columns, Key
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.key_order import Keys, Places, place_among
+from yamcs_archive.storage.format.keys import Indexes, Key, Keys, index_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
 """After so many look-ups that found fewer events each than this, events are looked for all at once."""
@@ -54,7 +54,7 @@ class KeyLookup:
 
     def __init__(
         self,
-        keys: Columns | Keys,
+        keys: Columns[int] | Keys,
         times: Int64s,
         existing: Existing,
         refuse: Callable[[int, Event | int], None],
@@ -68,7 +68,7 @@ class KeyLookup:
         self._new_count = 0
         self._stretches: list[NewRun] = []
 
-    def run(self) -> tuple[Places, list[NewRun]]:
+    def run(self) -> tuple[Indexes, list[NewRun]]:
         """Return the places of the new events, and the stretches that they make in their own order."""
         index = looked = 0
         while index < self._keys.size:
@@ -127,4 +127,4 @@ class KeyLookup:
                 self._refuse(place, event)
 
     def _place_of(self, key: Key) -> int:
-        return place_among(self._times, key, self._keys.key)
+        return index_among(self._times, key, self._keys.key)

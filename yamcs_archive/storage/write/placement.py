@@ -24,7 +24,7 @@ from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.rows import encode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined, vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.outcomes import Group
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -38,7 +38,7 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
             first = encode_key(*events.key(start))
             if _is_between_blocks(stored, first):
                 run = events.cut(start, stop)
-                run = run if isinstance(run, Vectors) else vectors(run, commit)
+                run = run if isinstance(run, Vectors) else Vectors.of(run, commit)
                 _put_blocks(first, run.stored_by(commit), stored, options)
                 continue
         rows.extend(range(start, stop))
@@ -49,12 +49,11 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
 
 def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
     # No stored key lies within the stretch, so it is between blocks if its first key is.
-    before = stored.block_before(first)
-    return before is None or before.last < first
+    return stored.index.around(first) is None
 
 
 def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options: Options) -> None:
-    before = stored.block_before(first)
+    before = stored.index.before(first)
     replaced = 0
     if (
         before is not None
@@ -68,7 +67,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
             partial = None
         if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size
-            events = joined([partial, events])
+            events = Vectors.concat([partial, events])
     parts = list(split_into_blocks(events, options))
     before_each = accumulate((part.size for part in parts), initial=0)
     blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
@@ -92,9 +91,10 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     """Yield what goes into each block.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> events = vectors(prepare([Event("abc", seq_number=n) for n in range(5)], int), commit=1)
-    >>> [part.size for part in split_into_blocks(events, Options(block_events_max=2))]
+    >>> from yamcs_archive.columns import Columns
+    >>> events = [Event("abc", generation_time=n, seq_number=n, reception_time=n) for n in range(5)]
+    >>> many = Vectors.of(Columns.of(events), commit=1)
+    >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """
     # Of one size where that fills them well enough, so that a long append's chunks leave no block for the
