@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import jsonschema_rs
 import msgspec
 
-from yamcs_archive.http.messages import JSON, PROTOBUF
 from yamcs_archive.http.routes import description
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 
 GZIP = b"\x1f\x8b"
 DOCUMENT: dict[str, Any] = msgspec.json.decode(description())

@@ -17,10 +17,10 @@ from tests.http.conforms import DOCUMENT, check, resolved, validator
 from tests.http.feeds import Feed, core_feed
 from yamcs_archive import Archive, Event, Instance, errors
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.messages import JSON, PROTOBUF
 from yamcs_archive.http.openapi import faults
 from yamcs_archive.http.query import PARAMETERS, SELECTED
 from yamcs_archive.http.routes import PATHS
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")

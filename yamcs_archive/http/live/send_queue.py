@@ -32,15 +32,15 @@ class Closing(NamedTuple):
     reason: str
 
 
-class Outbox:
+class SendQueue:
     """Frames on their way.
 
     ``wake`` is called, on any thread, when there is something to send, ``give_up`` when nothing shall be
     waited for any longer.
 
     >>> from yamcs_archive.wire.live_frames import JsonFrames
-    >>> outbox = Outbox(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
-    >>> outbox.put("{}"), outbox.flush(), outbox.take(10)
+    >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
+    >>> queue.put("{}"), queue.flush(), queue.take(10)
     wake
     (None, None, ['{}'])
     """

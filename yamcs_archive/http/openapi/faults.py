@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 
 MEANING = {
     "BadRequestException": "The request breaks a rule; `msg` names the field, its value and the rule.",

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yamcs_archive.http.messages import JSON, PROTOBUF
 from yamcs_archive.http.openapi import faults
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 
 Part = dict[str, Any]
 """A part of the document: an object as JSON has it."""

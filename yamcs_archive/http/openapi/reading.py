@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.http.openapi import faults
 from yamcs_archive.http.openapi.asked import CHANGES, FORM, INDEXED, PAGED, SELECTED
 from yamcs_archive.http.openapi.operation import (
@@ -16,6 +15,7 @@ from yamcs_archive.http.openapi.operation import (
     ref,
 )
 from yamcs_archive.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
+from yamcs_archive.wire.codec import JSON, MSGPACK, PROTOBUF
 
 _TAG = "History"
 

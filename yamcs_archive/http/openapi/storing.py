@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from yamcs_archive.http.messages import PROTOBUF
 from yamcs_archive.http.openapi import faults
 from yamcs_archive.http.openapi.operation import Operation, answer, binary, body, content, either, in_header
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
+from yamcs_archive.wire.codec import PROTOBUF
 
 _TODAY = {
     "source": "EPS",
