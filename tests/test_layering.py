@@ -21,7 +21,7 @@ __main__
              |
           event   options
                \\  /
-    paths, times, scalars, limits, credentials, errors   <- credentials: who asks a served archive, and at which URL
+    paths, times, scalars, limits, credentials, errors   <- credentials: the user and URL of a served archive
 """
 
 import ast
@@ -55,7 +55,8 @@ BELOW = {
     "instance": MODEL | {"arguments", "results", "storage", "chunked_append", "filter", "offered"},
     "archive": MODEL | {"arguments", "storage", "instance"},
     "wire": LOWEST | {"coercion", "event", "offered"},
-    "importers": LOWEST | {"event", "results", "chunked_append", "instance", "wire", "credentials", "offered"},
+    "importers": LOWEST
+    | {"event", "results", "chunked_append", "instance", "wire", "credentials", "offered"},
     "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"results", "instance", "archive", "wire", "credentials"},
