@@ -4,6 +4,20 @@
 2. Constructing an :class:`Event` checks nothing, because a scan constructs millions of them from bytes
    that were checked when they were stored. :func:`validate` is the one place with the rules, and every
    way into the archive goes through it.
+
+Events have four forms in memory; everything else is bytes.
+
+================  ===============================  ==========================================================
+Form              Module                           Purpose
+================  ===============================  ==========================================================
+``Event``         this one                         one event: what users hold, and what the rules speak of
+``Columns``       ``columns``                      many events on their way in: a list for each field
+``Vectors``       ``storage.format.vectors``       many stored events: numpy vectors, and tables of the texts
+                                                   that repeat; ``wire.event_vectors`` is the part of it that
+                                                   encoders need, which a page of ``Event`` is made into too
+parsed structs    ``wire``, ``storage.format``     what msgspec and protobuf parse into, private to a module
+                                                   and gone when the function that decodes returns
+================  ===============================  ==========================================================
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is written for many events at once is byte for byte what is written for each."""
+"""Many events are written as each of them is, byte for byte: by column and one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cases import CASES
 from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire import csv, json, protobuf
+from yamcs_archive.wire import csv, event_by_event, json, protobuf
 from yamcs_archive.wire.columns import encoder
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
 from yamcs_archive.wire.columns.varints import varint_bytes, varints
@@ -38,43 +38,44 @@ plain_events = st.builds(
 lists = st.lists(stored_events | plain_events, max_size=8) | many(stored_events | plain_events)
 
 
+WRITERS = (encoder, event_by_event)
+
+
 @given(lists)
 def test_json_of_many_is_json_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
-        assert encoder.encode_json_stream(vectors_of(some)) == b"".join(
-            json.encode(json.shown(event, Form.TODAY)) for event in some
-        )
+        each = b"".join(json.encode(json.shown(event, Form.TODAY)) for event in some)
+        assert [write.encode_json_stream(vectors_of(some)) for write in WRITERS] == [each, each]
 
 
 @given(lists)
 def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
     for some in (events, TABLES):
-        each = [protobuf.encode_event(event, Form.TODAY) for event in some]
-        assert encoder.encode_protobuf_stream(vectors_of(some)) == b"".join(
-            varint(len(message)) + message for message in each
-        )
+        messages = [protobuf.encode_event(event, Form.TODAY) for event in some]
+        each = b"".join(varint(len(message)) + message for message in messages)
+        assert [write.encode_protobuf_stream(vectors_of(some)) for write in WRITERS] == [each, each]
 
 
 @given(lists, st.none() | st.just("token-1"))
-def test_pages_are_what_they_are_written_one_by_one(events: list[Event], token: str | None) -> None:
+def test_pages_have_each_event_twice_and_a_token(events: list[Event], token: str | None) -> None:
     for some in (events, TABLES):
         shown = [json.shown(event, Form.TODAY) for event in some]
         document = {"event": shown} if shown else {}
         document |= {"continuationToken": token} if token else {}  # type: ignore[dict-item]  # text
         document |= {"events": shown} if shown else {}
-        assert encoder.encode_json_page(some, token) == json.encode(document)
-        each = [protobuf.encode_event(event, Form.TODAY) for event in some]
-        whole = protobuf.encode_fields([(1, event) for event in each])
-        whole += protobuf.encode_fields([(2, token.encode())] if token else [])
-        assert encoder.encode_protobuf_page(some, token) == whole + protobuf.encode_fields(
-            [(3, event) for event in each]
-        )
+        page = json.encode(document)
+        assert [write.encode_json_page(some, token) for write in WRITERS] == [page, page]
+        messages = [protobuf.encode_event(event, Form.TODAY) for event in some]
+        page = protobuf.encode_fields([(1, message) for message in messages])
+        page += protobuf.encode_fields([(2, token.encode())] if token else [])
+        page += protobuf.encode_fields([(3, message) for message in messages])
+        assert [write.encode_protobuf_page(some, token) for write in WRITERS] == [page, page]
 
 
 @given(lists, st.sampled_from("\t,;"))
 def test_csv_of_many_is_csv_of_each(events: list[Event], delimiter: str) -> None:
-    each = csv.lines(events, csv.PLAIN, delimiter)
-    assert encoder.encode_csv_rows(vectors_of(events), delimiter) == b"".join(each)
+    each = b"".join(csv.lines(events, csv.PLAIN, delimiter))
+    assert [write.encode_csv_rows(vectors_of(events), delimiter) for write in WRITERS] == [each, each]
 
 
 def texts_of(instants: list[int]) -> list[str]:

@@ -1,13 +1,12 @@
-"""Commits <-> msgpack, whole: what one archive tells another, and what loses nothing; pure.
+"""Pages of commits <-> msgpack: the exchange form, in which a mirror reads another archive; pure.
 
-1. The forms of the API show less than is stored (ERROR shows as SEVERE, who created an event not at all,
-   when it was committed neither). This one has every field as it is stored.
-2. A page is a map: ``cursor``, the cursor behind it, and ``commits``, an array. A commit is an array:
-   when it was made (microseconds since 1970), the cursor behind it, its events in key order. An event is
-   an array of the ten fields of :class:`~yamcs_archive.event.Event` in their order, the severity as its
-   number, both times as microseconds.
-3. What comes from elsewhere has the right types when it was decoded; the rules of the event model are
-   held where events are stored.
+1. It has every field as it is stored. (The forms of the API show less: ERROR as SEVERE, and neither the user
+   who created an event nor the time of its commit.)
+2. A page is a map of ``commits``, an array, and ``cursor``, the cursor after the last of them. A commit is an
+   array: its time (microseconds since 1970), the cursor after it, its events in key order. An event is an
+   array of the ten fields of :class:`~yamcs_archive.event.Event` in their order, with the severity as its
+   number and both times as microseconds.
+3. Decoding checks types and sizes; the rules of the event model are checked where events are stored.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 
 EVENTS_MAX = 250_000
-"""Most events, and most commits, of a page that is taken. An archive sends 40,000 at most: 20,000 and the
-commit that reaches them. One that was opened with larger groups may have 130,000 in a commit."""
+"""Most events, and most commits, of a page. An archive sends at most 40,000: up to 20,000, and the commit
+that reaches this number. One that was opened with larger groups may have 130,000 in a commit."""
 
 _Row = tuple[
     str,  # message
@@ -40,7 +39,7 @@ _Row = tuple[
 
 
 class SentCommit(NamedTuple):
-    """A commit as it is sent: when it was made (microseconds since 1970), its events, the cursor behind."""
+    """A commit as it is sent: its time (microseconds since 1970), its events, the cursor after it."""
 
     time: int
     events: Sequence[Event]
@@ -48,7 +47,7 @@ class SentCommit(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some commits, and the cursor behind them."""
+    """Some commits, and the cursor after the last of them."""
 
     commits: Sequence[SentCommit]
     cursor: str
@@ -71,7 +70,7 @@ _decode_rows = msgspec.msgpack.Decoder(list[_Row]).decode
 
 _FIXARRAY = range(0x90, 0xA0)
 _ARRAY_BYTES = {0xDC: 2, 0xDD: 4}
-"""Bytes of an array's length, by the byte that it begins with."""
+"""Bytes of an array's length, by the first byte of the array."""
 
 
 def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
@@ -93,10 +92,10 @@ def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
 
 
 def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
-    """Return a page of its bytes; :class:`~yamcs_archive.errors.InvalidInputError` for anything else.
+    """Return the page of some bytes; raise :class:`~yamcs_archive.errors.InvalidInputError` for any others.
 
-    It may have at most this number of events, and of commits. Both are checked before any is built: the
-    smallest ones take thirty times as much in memory.
+    ``events_max`` bounds its events, and its commits. Both are counted before any is built, because small
+    ones take thirty times their bytes in memory.
 
     >>> decode_page(b"<html>")
     Traceback (most recent call last):

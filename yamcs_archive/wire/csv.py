@@ -1,8 +1,8 @@
-"""Events -> CSV, byte for byte as a Yamcs server exports them, and with the columns that it leaves out.
+"""Events -> CSV, byte for byte as a Yamcs server exports them, or with the columns that it leaves out; pure.
 
-A field is quoted only where it holds the delimiter, a quote, a line feed or a carriage return; quotes are
-doubled; blanks at either end of a field are cut off, as there. Lines end with a line feed. (There, a carriage
-return within a field is not quoted, and readers of CSV take it for the end of a row.)
+A field is quoted only if it holds the delimiter, a quote, a line feed or a carriage return; quotes are
+doubled; blanks at either end of a field are cut off. Rows end with a line feed. One thing differs: that
+server does not quote a carriage return, which readers of CSV take for the end of a row.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.form import SHOWN_TODAY
 
 Column = tuple[str, Callable[[Event], str]]
-"""A heading, and what stands below it."""
+"""A heading, and the function that returns an event's text below it."""
 
 DELIMITERS = {"TAB": "\t", "COMMA": ",", "SEMICOLON": ";"}
 BLANKS = "".join(map(chr, range(33)))
-"""What is cut off at either end of a field, as Java's trim does."""
+"""Characters that are cut off at either end of a field, as by Java's trim."""
 
 PLAIN: tuple[Column, ...] = (
     ("Source", lambda event: event.source),
@@ -30,7 +30,7 @@ PLAIN: tuple[Column, ...] = (
     ("Event Type", lambda event: event.type or ""),
     ("Event Text", lambda event: event.message),
 )
-"""What a Yamcs server exports."""
+"""The columns that a Yamcs server exports."""
 ALL: tuple[Column, ...] = (
     *PLAIN,
     ("Severity", lambda event: SHOWN_TODAY[event.severity]),
@@ -38,11 +38,11 @@ ALL: tuple[Column, ...] = (
     ("Created By", lambda event: event.created_by or ""),
     ("Extra", lambda event: msgspec.json.encode(event.extra).decode() if event.extra else ""),
 )
-"""All but the extensions of a 2016 message, which are bytes."""
+"""All fields but the extensions of a 2016 message, which are bytes."""
 
 
 def columns_of(name: str | None) -> tuple[Column, ...]:
-    """Return the columns of the parameter ``columns``: ``all``, or those of a Yamcs server without it.
+    """Return all columns for ``all``, those of a Yamcs server for None; raise InvalidInputError otherwise.
 
     >>> len(columns_of("all")) > len(columns_of(None))
     True
@@ -53,7 +53,7 @@ def columns_of(name: str | None) -> tuple[Column, ...]:
 
 
 def delimiter_of(name: str | None) -> str:
-    """Return the delimiter of the parameter ``delimiter``; a tab without it.
+    """Return the delimiter that the parameter ``delimiter`` names; without it a tab.
 
     >>> delimiter_of("COMMA")
     ','
@@ -66,7 +66,7 @@ def delimiter_of(name: str | None) -> str:
 
 
 def lines(events: Iterable[Event], columns: tuple[Column, ...], delimiter: str) -> Iterator[bytes]:
-    """Yield the line of each event.
+    """Yield the row of each event.
 
     >>> event = Event('a "b"', source="S", generation_time=0, reception_time=0)
     >>> print(*(line.decode() for line in lines([event], PLAIN, ",")), end="")
@@ -77,7 +77,7 @@ def lines(events: Iterable[Event], columns: tuple[Column, ...], delimiter: str) 
 
 
 def line(fields: Iterable[str], delimiter: str) -> bytes:
-    """Return a line: of values, or of the columns' headings.
+    """Return a row of texts: those of an event, or the headings.
 
     >>> line(["Source", "a;b"], ";")
     b'Source;"a;b"\\n'
@@ -86,7 +86,7 @@ def line(fields: Iterable[str], delimiter: str) -> bytes:
 
 
 def field(text: str, delimiter: str) -> str:
-    """Return a field as it stands in a line.
+    """Return a text as a field of a row.
 
     >>> field(" a,b ", ","), field(" a,b ", ";"), field("10%\\r20%\\r", ";")
     ('"a,b"', 'a,b', '"10%\\r20%"')

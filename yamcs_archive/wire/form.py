@@ -1,10 +1,10 @@
-"""The two forms of the events API, and how an event shows in each; pure.
+"""The two forms (generations) of the events API, and the severities and times of each; pure.
 
-1. 2016: integer milliseconds, three severities, the message of the seed document with its extensions.
+1. 2016: integer milliseconds, three severities, protobuf extensions.
 2. Today's: RFC 3339 or protobuf timestamps, six severities.
-3. The archive keeps microseconds and every severity as given. What a form cannot say is shown as the
-   nearest it can: 2016 floors times to milliseconds (before 1970 too) and knows INFO, WARNING and ERROR;
-   today's shows the old ERROR as SEVERE.
+3. The archive keeps microseconds, and every severity as given. A form shows the nearest value that it has:
+   2016 rounds times down to milliseconds (before 1970 too) and has INFO, WARNING and ERROR; today's shows the
+   old ERROR as SEVERE.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from yamcs_archive.times import parse_rfc3339
 
 
 class Form(enum.Enum):
-    """Which generation of the API a body is in."""
+    """A generation of the API."""
 
     V2016 = "2016"
     TODAY = "today"
 
 
 SEVERITIES_2016 = {"INFO": Severity.INFO, "WARNING": Severity.WARNING, "ERROR": Severity.ERROR}
-"""The severities of the 2016 form by name; their numbers there are 0, 1 and 2, in this order."""
+"""The severities of the 2016 form by name, in the order of their numbers there: 0, 1, 2."""
 
 SHOWN_2016 = {
     Severity.INFO: "INFO",
@@ -36,16 +36,16 @@ SHOWN_2016 = {
     Severity.SEVERE: "ERROR",
     Severity.ERROR: "ERROR",
 }
-"""How each severity shows in the 2016 form."""
+"""The name of each severity in the 2016 form."""
 
 SHOWN_TODAY = {severity: severity.name for severity in Severity} | {Severity.ERROR: "SEVERE"}
-"""How each severity shows in today's form."""
+"""The name of each severity in today's form."""
 
 _MS_US = 1000
 
 
 def to_ms(time_us: int) -> int:
-    """Return milliseconds since 1970, floored.
+    """Return microseconds as milliseconds, rounded down.
 
     >>> to_ms(1999), to_ms(-1)
     (1, -1)
@@ -70,8 +70,7 @@ def from_ms(time_ms: int, field: str) -> int:
 def reconciled(time_us: int | None, utc: str | None, field: str) -> int | None:
     """Return the time that a 2016 body gives as a number, as text in ``fieldUTC``, or both.
 
-    Both must be the same instant to the millisecond, or it is an InvalidInputError; if the text is finer, it
-    counts.
+    Raises InvalidInputError unless both are the same millisecond; then the text counts, which may be finer.
 
     >>> reconciled(None, "1970-01-01T00:00:01Z", "generationTime")
     1000000

@@ -1,10 +1,10 @@
 """Events <-> JSON, in both forms; pure. msgspec reads and writes; the rules of the fields are here.
 
 1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
-2. A body is in the 2016 form if it has a field that only that form has, in today's if it has one of
-   today's or of neither; with fields of both it is refused.
-3. A body whose generationTime or receptionTime is a text other than an integer is an event as answers of
-   today's form show it (:func:`shown`), with their fields and no others. They show ERROR as SEVERE.
+2. A body is in the 2016 form if it has a field that only the 2016 form has, else in today's. A body with
+   fields of both is refused.
+3. A body whose generationTime or receptionTime is a text, and not of an integer, is an event as answers of
+   today's form show it (:func:`shown`): with the fields of an answer and no others, and with ERROR as SEVERE.
 4. An error names the field and the value. A field that neither form has is refused by name.
 """
 
@@ -52,8 +52,8 @@ BOM = b"\xef\xbb\xbf"
 def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of the body of a create request.
 
-    ``own``: it comes from the archive's owner and not over a network, so the user who created the event is
-    kept, and its extensions are not checked. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    ``own``: the body comes from the archive's owner and not over a network, so the user who created the event
+    is kept, and its extensions are not checked. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
     >>> decode_event(b'{"message": "a", "source": "S", "sequenceNumber": "3"}')[1].seq_number
     3
@@ -94,9 +94,9 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:
-    """Return the fields of a body that is a JSON object; InvalidInputError for any other.
+    """Return the fields of a body that is a JSON object; raise InvalidInputError for any other.
 
-    A byte order mark before it, which some editors and shells write, is ignored.
+    A byte order mark at the beginning, which some editors and shells write, is ignored.
 
     >>> decode_object(b'{"a": 1}')
     {'a': 1}
@@ -114,7 +114,7 @@ def decode_object(body: bytes) -> Mapping[str, Any]:
 
 
 def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
-    """Say what is wrong with a body that msgspec refused; the standard library helps to find the place."""
+    """Return the error of a body that msgspec refused; the standard library finds the place in it."""
     start = body[:_SHOWN_BYTES_MAX].decode(errors="replace")
     if isinstance(error, RecursionError):
         return InvalidInputError("body", start, "is nested too deeply")
@@ -141,13 +141,13 @@ def _syntax_error(body: bytes, error: Exception) -> InvalidInputError:
 
 
 class _Digits(str):
-    """A number as JSON has it, of any length."""
+    """The text of a JSON number, of any length."""
 
     __slots__ = ()
 
 
 def _texts(value: Any, path: str) -> list[tuple[str, str]]:
-    """Return all texts and numbers, each with its place."""
+    """Return all texts and numbers, each with its path."""
     if isinstance(value, str):
         return [(path or "body", value)]
     parts: list[tuple[str, Any]] = []
@@ -164,7 +164,7 @@ def _optional(fields: Mapping[str, Any], name: str, read: Callable[[Any, str], A
 
 
 def _event_today(fields: Mapping[str, Any]) -> Event:
-    _optional(fields, "instance", as_text)  # read and left: the path says which instance
+    _optional(fields, "instance", as_text)  # accepted and ignored: the path decides
     return Event(
         as_text(fields["message"], "message"),
         source=_optional(fields, "source", as_text) or "",
@@ -194,7 +194,7 @@ def _event_2016(fields: Mapping[str, Any]) -> Event:
 
 
 def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
-    """Return the event of an answer, which the field ``time`` shows to be one."""
+    """Return the event of an answer; ``time`` is the field by which it was recognised."""
     for name, value in fields.items():
         if name in _KNOWN - _SHOWN:
             rule = f"mixes fields of an answer, whose {time} is text, and of a request"
@@ -244,7 +244,7 @@ def _extra(value: Any, field: str) -> dict[str, str]:
 
 
 def extensions_of(value: Any, field: str = "extensions", *, own: bool = False) -> bytes:
-    """Return extensions that are given as base64, or as bytes if the medium has bytes.
+    """Return extensions that are given as base64, or as bytes in an encoding that has bytes.
 
     Raises InvalidInputError unless they are fields 100 to 10000; with ``own`` they are not checked.
 
@@ -263,8 +263,8 @@ def extensions_of(value: Any, field: str = "extensions", *, own: bool = False) -
 def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
     """Return a complete event as the JSON object of a form, in the order of a Yamcs server's fields.
 
-    ``exact``: in the 2016 form the texts of its times have microseconds, so that it has the same key when it
-    is sent back.
+    ``exact``: in the 2016 form the texts of the times have microseconds, so that an event that is sent back
+    has the same key.
 
     >>> event = Event("a", source="S", generation_time=1500, seq_number=3, reception_time=2000)
     >>> shown(event, Form.V2016)["generationTime"], shown(event, Form.TODAY)["generationTime"]
@@ -293,9 +293,9 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
 
 
 def sent(event: Event) -> dict[str, Any]:
-    """Return an event with a key as the JSON object that stores it elsewhere: as answers show it.
+    """Return an event with a key as the JSON object that stores it in another archive: as answers show it.
 
-    But ERROR keeps its name, and the user who created it is left out: the receiving archive decides that.
+    But ERROR keeps its name, and the user who created the event is left out: the other archive decides that.
 
     >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
     'ERROR'
@@ -329,7 +329,7 @@ def _shown_2016(event: Event, *, exact: bool) -> dict[str, Any]:
 
 
 def encode(value: Any) -> bytes:
-    """Return a JSON document as a Yamcs server writes it: two spaces deep.
+    """Return a JSON document as a Yamcs server writes it: indented by two spaces.
 
     >>> encode({"a": 1})
     b'{\\n  "a": 1\\n}'

@@ -1,8 +1,8 @@
 """Lenient reading of single JSON values, as a Yamcs server reads them; pure.
 
-Numbers and booleans become text where text is asked for, numbers may come as text, 1.0 and 1e3 are
-integers. What would lose something is refused: fractions, overflow, and any float where the 2016 form
-has milliseconds.
+A number or a boolean may be given for a text, a text for a number; 1.0 and 1e3 are integers. A value that
+would lose something is refused: a fraction, an overflow, any float for the milliseconds of the 2016 form.
+Functions raise :class:`~yamcs_archive.errors.InvalidInputError` with the field and the value.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def is_whole(text: str) -> bool:
 
 
 def as_text(value: Any, field: str) -> str:
-    """Return text; numbers and booleans as JSON writes them.
+    """Return a text; a number or a boolean as JSON writes it.
 
     >>> as_text("a", "type"), as_text(5, "type"), as_text(True, "type")
     ('a', '5', 'true')
@@ -74,7 +74,7 @@ def as_int32(value: Any, field: str) -> int:
 
 
 def as_whole_ms(value: Any, field: str) -> int:
-    """Return milliseconds from an int or its text; never from a float, which could have lost digits.
+    """Return milliseconds of an int or its text, not of a float, which could have lost digits.
 
     >>> as_whole_ms("-5", "generationTime")
     -5

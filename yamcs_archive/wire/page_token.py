@@ -1,8 +1,7 @@
-"""Continuation tokens: where the next page of a listing begins, as text that clients hand back; pure.
+"""Continuation tokens: where the next page of a listing begins, as a text that clients send back; pure.
 
-A token holds the whole key of the last event that was shown, so that no event is passed over or shown twice
-among those of one time, and the name of the instance. A CRC-32 tells it from text that somebody made up: a
-token is refused, never misread.
+A token has the name of the instance and the whole key of the last event on the page, so that among events of
+one time none is missed or shown twice. By its CRC-32 a text that somebody made up is refused, never misread.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CHECKSUM_BYTES = 4
 
 
 def encode_token(instance: str, key: EventKey) -> str:
-    """Return the token of a page that ends with the event of that key; it needs no escaping in a URL.
+    """Return the token of a page that ends with the event of this key; it needs no escaping in a URL.
 
     >>> decode_token(encode_token("sim", EventKey(5, "AOCS", 7)), "sim")
     EventKey(generation_time=5, source='AOCS', seq_number=7)
@@ -31,7 +30,7 @@ def encode_token(instance: str, key: EventKey) -> str:
 
 
 def decode_token(text: str, instance: str) -> EventKey:
-    """Return the key that a token of this instance holds; InvalidInputError for any other text.
+    """Return the key in a token of this instance; raise InvalidInputError for any other text.
 
     >>> decode_token("made up", "sim")
     Traceback (most recent call last):
@@ -50,11 +49,11 @@ class Mark(NamedTuple):
     """Where the next page of a histogram begins."""
 
     resume: int
-    """Read on from this time, in microseconds since 1970,"""
+    """The time to read on from, in microseconds since 1970."""
     stop: int
-    """and pass over the stretches that do not come behind the one that ends then"""
+    """The end of the last stretch on the page, likewise: stretches up to this one are skipped."""
     source: str
-    """and is of this source."""
+    """The source of this stretch."""
 
 
 def encode_mark(instance: str, mark: Mark) -> str:
@@ -67,7 +66,7 @@ def encode_mark(instance: str, mark: Mark) -> str:
 
 
 def decode_mark(text: str, instance: str) -> Mark:
-    """Return the mark that a token of this instance holds; InvalidInputError for any other text."""
+    """Return the mark in a token of this instance; raise InvalidInputError for any other text."""
     try:
         kind, *fields = _opened(text, instance)
         mark = Mark(*fields)
@@ -87,7 +86,7 @@ def _sealed(fields: tuple[object, ...]) -> str:
 
 
 def _opened(text: str, instance: str) -> list[Any]:
-    """Return the fields behind the instance's name."""
+    """Return the fields after the instance's name."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         body = raw[:-_CHECKSUM_BYTES]

@@ -1,14 +1,14 @@
 """Events <-> protobuf, in both forms; pure.
 
-1. Each form's message parses as the other without an error, ``required`` is not enforced by the parser,
-   and an unknown enumeration number silently becomes INFO: all three are checked here, each a 400.
-2. The form is told by the wire types of fields 2 and 3: a varint in either is the 2016 form, whose times
-   they are; today's request has text there. Neither field present: today's request.
-3. Today's ``Event``, as answers have it, has messages in these fields, and a varint in field 4, its number,
-   where today's request has the severity as text. So it is recognised, and is taken as JSON takes an answer.
-4. The fields 100 to 10000 of a 2016 message are kept byte for byte in their order, and written after
-   the others in both forms. Any other field that the form does not have is refused by its number, in the
-   messages within it too.
+1. The message of each form also parses as that of the other, the parser does not enforce ``required``, and it
+   reads an unknown severity as INFO. So all three are checked here; each is an InvalidInputError.
+2. The wire types of fields 2 and 3 tell the form: a varint in either is a time of the 2016 form, where
+   today's request has text. A message with neither is today's request.
+3. Today's ``Event``, as answers have it, has messages in these fields, and in field 4 a varint, its number,
+   where today's request has the severity as text. It is taken as JSON takes an answer.
+4. The fields 100 to 10000 of a 2016 message are kept byte for byte, in their order, and are written after the
+   others in both forms. Any other field that the form does not have is refused by its number, and so are
+   those of the messages within it.
 """
 
 from __future__ import annotations
@@ -41,58 +41,32 @@ from yamcs_archive.wire.protobuf_scan import (
     LENGTH,
     VARINT,
     Field,
-    content,
+    check_fields,
+    check_within,
+    integer,
     scan,
     varint,
 )
-from yamcs_archive.wire.unknown_fields import check_known
 
-_FIELDS_2016 = {
-    1: ("source", LENGTH),
-    2: ("generationTime", VARINT),
-    3: ("receptionTime", VARINT),
-    4: ("seqNumber", VARINT),
-    5: ("type", LENGTH),
-    6: ("message", LENGTH),
-    7: ("severity", VARINT),
-    8: ("generationTimeUTC", LENGTH),
-    9: ("receptionTimeUTC", LENGTH),
-}
+_EVENT_2016, _REQUEST, _EVENT = (
+    message.DESCRIPTOR for message in (v2016.Event, today.CreateEventRequest, today.Event)
+)
 _REQUIRED_2016 = (1, 2, 3, 4, 6)
-_FIELDS_TODAY = {
-    1: ("instance", LENGTH),
-    2: ("type", LENGTH),
-    3: ("message", LENGTH),
-    4: ("severity", LENGTH),
-    5: ("time", LENGTH),
-    6: ("source", LENGTH),
-    7: ("sequenceNumber", VARINT),
-    8: ("extra", LENGTH),
-}
-_FIELDS_SHOWN = {
-    1: ("source", LENGTH),
-    2: ("generationTime", LENGTH),
-    3: ("receptionTime", LENGTH),
-    4: ("seqNumber", VARINT),
-    5: ("type", LENGTH),
-    6: ("message", LENGTH),
-    7: ("severity", VARINT),
-    10: ("createdBy", LENGTH),
-    11: ("extra", LENGTH),
-}
-_TIMES_SHOWN, _NUMBER_SHOWN, _SEVERITY_SHOWN = (2, 3), 4, 7
+_TIMES, _NUMBER, _SEVERITY = (2, 3), 4, 7
+"""Fields of both messages ``Event``, by number."""
+_REQUEST_NUMBER = 7
 _NUMBERS_2016: dict[Severity, Any] = {
     severity: v2016.Event.EventSeverity.Value(name) for severity, name in SHOWN_2016.items()
 }
 NUMBERS_TODAY: dict[Severity, Any] = {
     severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
 }
-"""How each severity is numbered in today's message."""
+"""The number of each severity in today's message."""
 _SEVERITIES_TODAY = {
     number: Severity.parse(name)
     for name, number in sorted(today.Event.EventSeverity.items(), key=itemgetter(1))
 }
-"""The severity of each number in ``Event``, old ones too."""
+"""The severity of each number in today's message, with the old numbers."""
 _S_US = 1_000_000
 
 
@@ -107,17 +81,16 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     if not body:
         raise InvalidInputError("body", "", "is empty; it must be a message with a message text")
     fields = list(scan(body))
-    if any(field.number in (2, 3) and field.wire_type == VARINT for field in fields):
+    varints = {field.number for field in fields if field.wire_type == VARINT}
+    if not varints.isdisjoint(_TIMES):
         return Form.V2016, _event_2016(body, fields)
-    if any(field.number == _NUMBER_SHOWN and field.wire_type == VARINT for field in fields) and any(
-        field.number in _TIMES_SHOWN for field in fields
-    ):
+    if _NUMBER in varints and any(field.number in _TIMES for field in fields):
         return Form.TODAY, _event_shown(body, fields)
     return Form.TODAY, _event_today(body, fields)
 
 
 def _text(message: Message, name: str) -> str:
-    """Return a text field; the parser lets bytes in that are not UTF-8, and shows them as bytes or fails."""
+    """Return a text field; what is not UTF-8 is accepted by the parser, which returns bytes or fails here."""
     try:
         value = getattr(message, name)
     except UnicodeDecodeError as error:
@@ -132,24 +105,21 @@ def _optional_text(message: Message, name: str) -> str | None:
 
 
 def _event_2016(body: bytes, fields: list[Field]) -> Event:
-    own = _without_extensions(fields)
-    _check_fields(own, _FIELDS_2016, "the 2016 form")
-    there = {field.number for field in own}
+    body, fields, extensions = _without_extensions(body, fields)
+    check_fields(fields, _EVENT_2016, "the 2016 form")
+    there = {field.number for field in fields}
     for number in _REQUIRED_2016:
         if number not in there:
-            raise InvalidInputError(_FIELDS_2016[number][0], None, "is required in the 2016 protobuf message")
-    extensions, parsed = _apart(body, fields)
+            name = _EVENT_2016.fields_by_number[number].name
+            raise InvalidInputError(name, None, "is required in the 2016 protobuf message")
     message = v2016.Event()
-    _parse(message, parsed)
-    _check_int32(body, own, 4, "seqNumber")
-    severities = [field for field in own if field.number == 7]
-    severity = Severity.INFO
-    if severities:
-        severity = severity_2016_numbered(_signed(body, severities[-1]))
+    _parse(message, body)
+    _check_int32(body, fields, _NUMBER, "seqNumber")
+    severities = [field for field in fields if field.number == _SEVERITY]
     return Event(
         _text(message, "message"),
         source=_text(message, "source"),
-        severity=severity,
+        severity=severity_2016_numbered(integer(body, severities[-1])) if severities else Severity.INFO,
         type=_optional_text(message, "type"),
         generation_time=_time_2016(message, "generationTime"),
         seq_number=message.seqNumber,
@@ -158,38 +128,30 @@ def _event_2016(body: bytes, fields: list[Field]) -> Event:
     )
 
 
-def _without_extensions(fields: list[Field]) -> list[Field]:
-    return [field for field in fields if not EXTENSION_MIN <= field.number <= EXTENSION_MAX]
-
-
-def _apart(body: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
-    """Return the extensions of a message, and the message without them."""
-    own = _without_extensions(fields)
-    if len(own) == len(fields):
-        return b"", body
+def _without_extensions(body: bytes, fields: list[Field]) -> tuple[bytes, list[Field], bytes]:
+    """Return a message and its fields without its extensions, and the extensions."""
     extensions = b"".join(
         body[field.start : field.stop] for field in fields if EXTENSION_MIN <= field.number <= EXTENSION_MAX
     )
-    return extensions, b"".join(body[field.start : field.stop] for field in own)
+    if not extensions:
+        return body, fields, b""
+    others = (field for field in fields if not EXTENSION_MIN <= field.number <= EXTENSION_MAX)
+    body = b"".join(body[field.start : field.stop] for field in others)
+    return body, list(scan(body)), extensions
 
 
 def _event_shown(body: bytes, fields: list[Field]) -> Event:
     """Return the event of today's ``Event``; its user is ignored, because anybody may write it."""
-    own = _without_extensions(fields)
-    _check_fields(own, _FIELDS_SHOWN, "today's Event")
-    extensions, parsed = _apart(body, fields)
+    body, fields, extensions = _without_extensions(body, fields)
+    check_fields(fields, _EVENT, "today's Event")
     message = today.Event()
-    _parse(message, parsed)
-    _check_int32(body, own, _NUMBER_SHOWN, "seqNumber")
+    _parse(message, body)
+    _check_int32(body, fields, _NUMBER, "seqNumber")
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")
-    severity = 0
-    for field in own:
-        known = today.Event.DESCRIPTOR.fields_by_number.get(field.number)
-        if known is not None and known.message_type is not None:
-            check_known(content(body, field), known.message_type, f"{known.name}.")
-        if field.number == _SEVERITY_SHOWN:
-            severity = _signed(body, field)
+    check_within(body, fields, _EVENT)
+    severities = [field for field in fields if field.number == _SEVERITY]
+    severity = integer(body, severities[-1]) if severities else 0
     if severity not in _SEVERITIES_TODAY:
         names = ", ".join(f"{number} ({name.name})" for number, name in _SEVERITIES_TODAY.items())
         raise InvalidInputError("severity", severity, f"must be one of {names}")
@@ -217,14 +179,11 @@ def _time_2016(message: v2016.Event, name: str) -> int | None:
 
 
 def _event_today(body: bytes, fields: list[Field]) -> Event:
-    _check_fields(fields, _FIELDS_TODAY, "today's form")
+    check_fields(fields, _REQUEST, "today's form")
     message = today.CreateEventRequest()
     _parse(message, body)
-    for field in fields:
-        known = today.CreateEventRequest.DESCRIPTOR.fields_by_number[field.number]
-        if known.message_type is not None:
-            check_known(content(body, field), known.message_type, f"{known.name}.")
-    _check_int32(body, fields, 7, "sequenceNumber")
+    check_within(body, fields, _REQUEST)
+    _check_int32(body, fields, _REQUEST_NUMBER, "sequenceNumber")
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")
     severity = _optional_text(message, "severity")
@@ -250,32 +209,10 @@ def _extra(message: today.CreateEventRequest | today.Event) -> dict[str, str]:
     return extra
 
 
-def _check_fields(fields: list[Field], known: dict[int, tuple[str, int]], form: str) -> None:
-    for number, wire_type, _, _ in fields:
-        found = known.get(number)
-        if found is None:
-            raise InvalidInputError(f"field {number}", f"wire type {wire_type}", f"is not a field of {form}")
-        if found[1] != wire_type:
-            raise InvalidInputError(
-                found[0], f"wire type {wire_type}", f"must have wire type {found[1]} (field {number})"
-            )
-
-
-def _signed(body: bytes, field: Field) -> int:
-    """Return the value of a varint field as int64."""
-    value = 0
-    content = body[field.start : field.stop]
-    skipped = next(index for index, byte in enumerate(content) if byte < 0x80) + 1  # the tag
-    for index, byte in enumerate(content[skipped:]):
-        value |= (byte & 0x7F) << (7 * index)
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value
-
-
 def _check_int32(body: bytes, fields: list[Field], number: int, name: str) -> None:
-    """Refuse what the parser would cut to 32 bits."""
+    """Refuse a number that the parser would cut to 32 bits."""
     for field in fields:
-        if field.number == number and not -(2**31) <= (value := _signed(body, field)) < 2**31:
+        if field.number == number and not -(2**31) <= (value := integer(body, field)) < 2**31:
             raise InvalidInputError(name, value, "must be -2147483648 to 2147483647")
 
 
@@ -287,7 +224,7 @@ def _parse(message: Message, body: bytes) -> None:
 
 
 def from_timestamp(timestamp: Timestamp, field: str) -> int:
-    """Return a message's time in microseconds since 1970; BadTimeError beyond the years 0001 to 9999.
+    """Return a timestamp in microseconds since 1970; raise BadTimeError beyond the years 0001 to 9999.
 
     >>> from_timestamp(Timestamp(seconds=1, nanos=2000), "time")
     1000002
@@ -308,8 +245,8 @@ def _set_timestamp(timestamp: Timestamp, time_us: int) -> None:
 def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     """Return a complete event as the ``Event`` message of a form.
 
-    ``exact``: in the 2016 form the texts of its times have microseconds, so that it has the same key when it
-    is sent back.
+    ``exact``: in the 2016 form the texts of the times have microseconds, so that an event that is sent back
+    has the same key.
 
     >>> raw = bytes.fromhex("a00601")
     >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)
@@ -350,7 +287,7 @@ def _message_2016(event: Event, *, exact: bool) -> v2016.Event:
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
-    """Return length-delimited fields one after another: a message around ready messages.
+    """Return length-delimited fields one after another: a message that contains ready messages.
 
     >>> encode_fields([(1, b"a"), (3, b"a")]).hex()
     '0a01611a0161'

@@ -21,8 +21,7 @@ from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-from yamcs_archive.wire.protobuf_scan import varint
-from yamcs_archive.wire.unknown_fields import check_known
+from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 
 class ProtobufCodec:

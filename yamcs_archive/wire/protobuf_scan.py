@@ -1,13 +1,18 @@
-"""The fields of a protobuf message as they stand in its bytes; pure, no message types.
+"""The fields of a protobuf message as they are in its bytes, and checks of them; pure.
 
-The parser of protobuf hides what the events API must see: which wire type a field came with, whether a
-required one is there at all, fields that the message does not have, and the exact bytes of extensions.
+The parser of protobuf hides what the events API must see: the wire type of a field, whether a required field
+is there at all, the exact bytes of extensions, and fields that the message does not have. It also drops
+unknown fields of the entries of a map, and takes a field with another wire type for an unknown one. Without
+these checks, what such fields ask for would be ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import FieldDescriptor
 
 from yamcs_archive.errors import InvalidInputError
 
@@ -16,10 +21,18 @@ EXTENSION_MIN, EXTENSION_MAX = 100, 10_000
 _FIELD_NUMBER_MAX = (1 << 29) - 1
 _VARINT_BYTES_MAX = 10
 _GROUP_DEPTH_MAX = 100  # as deep as protobuf's own parser goes
+_WIRE_TYPES = {
+    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64), FIXED64),
+    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32), FIXED32),
+    **dict.fromkeys(
+        (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE), LENGTH
+    ),
+}
+"""Wire types, by type of field; all others are varints."""
 
 
 class Field(NamedTuple):
-    """One field: its number, its wire type, and where its bytes stand, tag included."""
+    """One field: its number, its wire type, and where its bytes start and stop, tag included."""
 
     number: int
     wire_type: int
@@ -58,6 +71,18 @@ def content(body: bytes, field: Field) -> bytes:
     _, at = _varint(body, field.start)
     _, at = _varint(body, at)
     return body[at : field.stop]
+
+
+def integer(body: bytes, field: Field) -> int:
+    """Return the value of a varint field, as int64.
+
+    >>> body = bytes.fromhex("20ffffffffffffffffff01")
+    >>> [integer(body, field) for field in scan(body)]
+    [-1]
+    """
+    _, at = _varint(body, field.start)
+    value = _varint(body, at)[0] & (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _skip(body: bytes, at: int, number: int, wire_type: int, depth: int) -> int:
@@ -113,6 +138,63 @@ def varint(value: int) -> bytes:
 
 def _broken(body: bytes, at: int) -> InvalidInputError:
     return InvalidInputError("body", body[:20].hex(), f"is truncated or no protobuf message (byte {at})")
+
+
+@cache
+def _known(message: Any) -> dict[int, tuple[str, int, Any]]:
+    """Return the fields of a message type by number: name, wire type, and the type of a message within."""
+    return {
+        field.number: (field.name, _WIRE_TYPES.get(field.type, VARINT), field.message_type)
+        for field in message.fields
+    }
+
+
+def check_fields(fields: Iterable[Field], message: Any, name: str, within: str = "") -> None:
+    """Check that fields are known to a message type (a descriptor) and have its wire types.
+
+    Raises InvalidInputError with ``within``, the path of the message with a dot after it, and the name of the
+    field, or its number and ``name``, which is that of the message.
+    """
+    known = _known(message)
+    for number, wire_type, _, _ in fields:
+        if number not in known:
+            raise InvalidInputError(
+                f"{within}field {number}", f"wire type {wire_type}", f"is not a field of {name}"
+            )
+        field, expected, _ = known[number]
+        if wire_type != expected:
+            raise InvalidInputError(
+                f"{within}{field}",
+                f"wire type {wire_type}",
+                f"must have wire type {expected} (field {number})",
+            )
+
+
+def check_within(body: bytes, fields: Iterable[Field], message: Any, within: str = "") -> None:
+    """Check that the messages within a message that can be parsed have only known fields, at any depth."""
+    known = _known(message)
+    for field in fields:
+        name, _, inner = known[field.number]
+        if inner is not None:
+            check_known(content(body, field), inner, f"{within}{name}.")
+
+
+def check_known(body: bytes, message: Any, within: str = "") -> None:
+    """Check that a message that can be parsed, and each message in it, has only known fields.
+
+    ``within`` is the path of the message itself, with a dot after it. Raises InvalidInputError with the path
+    and number of the field.
+
+    >>> from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsRequest
+    >>> check_known(bytes.fromhex("0a0173"), ListEventsRequest.DESCRIPTOR)
+    >>> check_known(bytes.fromhex("42024801"), ListEventsRequest.DESCRIPTOR)
+    Traceback (most recent call last):
+      ...
+    yamcs_archive.errors.InvalidInputError: start.field 9 'wire type 0': is not a field of Timestamp
+    """
+    for field in scan(body):
+        check_fields((field,), message, message.name, within)
+        check_within(body, (field,), message, within)
 
 
 def check_extensions(raw: bytes) -> None:

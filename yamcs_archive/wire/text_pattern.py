@@ -1,7 +1,7 @@
-"""The pattern of the parameter ``q``: a part of the message, in any letter case; pure.
+"""The pattern of the parameter ``q``, which a part of the message must match, in any letter case; pure.
 
-``%`` stands for any text, ``?`` for any one character, as for a Yamcs server. Other characters stand for
-themselves, where that server takes some of them as a regular expression.
+``%`` matches any text and ``?`` any one character, as on a Yamcs server. Other characters match themselves;
+that server takes some of them for a regular expression.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _ANY, _ONE = "%", "?"
 
 
 class Pattern(NamedTuple):
-    """What a message must contain, case-folded: parts, one behind the other."""
+    """The case-folded parts that a message must contain, one after another."""
 
     parts: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str) -> Pattern:
-        """Return the pattern of a text; InvalidInputError for one that is too long.
+        """Return the pattern of a text; raise InvalidInputError for one that is too long.
 
         >>> Pattern.of("Wheel%speed").parts
         ('wheel', 'speed')
@@ -33,35 +33,35 @@ class Pattern(NamedTuple):
 
     @property
     def plain(self) -> str | None:
-        """The text that a message must contain, when that is all there is to it."""
+        """The text that a message must contain; None if the pattern says more than that."""
         if not self.parts:
             return ""
         return self.parts[0] if len(self.parts) == 1 and _ONE not in self.parts[0] else None
 
     def matches(self, message: str) -> bool:
-        """Say whether a message contains the parts, each behind the one before it.
+        """Say whether a message contains the parts, one after another.
 
-        Never takes more steps than the message is long times the pattern.
+        The steps are at most the length of the message times that of the pattern.
 
         >>> Pattern.of("wh??l%SPEED").matches("Wheel 3 over speed"), Pattern.of("a%a").matches("a")
         (True, False)
         """
         folded, at = message.casefold(), 0
         for part in self.parts:
-            at = _end_of(part, folded, at)  # the first place leaves most for the parts behind it
+            at = _end_of(part, folded, at)  # the first match leaves most of the text for the other parts
             if at < 0:
                 return False
         return True
 
 
 def _end_of(part: str, text: str, start: int) -> int:
-    """Return where the first place ends at which a part stands, from ``start`` on; -1 for none."""
+    """Return the end of the first match of a part at ``start`` or later; -1 without one."""
     literals = _literals(part)
     at, holding, which = start, 0, 0
-    # Each literal in turn says where it allows the part to begin at the earliest, until all agree. Looking
-    # for a literal passes over what lies between in C; a regular expression would try each place, and hold
-    # the interpreter's lock for as long: seconds for ``?`` a thousand times and a message of 1 MiB. From the
-    # last to the first: what one did not find is what the one before it comes upon next.
+    # Each literal in turn says where the part can begin at the earliest, until all agree. ``find`` skips text
+    # in C; a regular expression would try each position, and hold the interpreter's lock meanwhile: seconds
+    # for ``?`` a thousand times and a message of 1 MiB. The turns go from the last literal to the first: what
+    # did not match one of them is searched for the one before it.
     while holding < len(literals):
         offset, literal = literals[which]
         found = text.find(literal, at + offset)
@@ -76,7 +76,7 @@ def _end_of(part: str, text: str, start: int) -> int:
 
 @lru_cache(maxsize=64)
 def _literals(part: str) -> tuple[tuple[int, str], ...]:
-    """Return the texts between the ``?`` of a part, each with its place in it.
+    """Return the texts between the ``?`` of a part, each with its offset in the part.
 
     >>> _literals("wh??l")
     ((0, 'wh'), (4, 'l'))

@@ -1,8 +1,8 @@
 """An event as a Yamcs server shows it in protobuf -> the event that is stored here; pure.
 
-1. Nothing of it is dropped: a field that is not known is refused by its number, an unknown severity too.
-2. What a name here cannot be (an empty, over-long or NUL-holding source, NUL in a type) is made one that it
-   can be, always the same one, and the original stands in ``extra`` under a name of this project's own.
+1. Nothing is dropped: an unknown field is refused by its number, and so is an unknown severity.
+2. A source that cannot be stored here (empty, too long, or with NUL) and a type with NUL are replaced, the
+   same one always in the same way; ``extra`` has the original, under a name of this project's own.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from yamcs_archive.wire.protobuf import from_timestamp
 from yamcs_archive.wire.protobuf_scan import EXTENSION_MAX, EXTENSION_MIN, scan
 
 ORIGINAL_SOURCE, ORIGINAL_TYPE = "yamcs_archive.source", "yamcs_archive.type"
-"""Names in ``extra`` under which an original stands that could not be kept as it was."""
+"""Names in ``extra`` of a source and a type that had to be replaced."""
 _HASH_BYTES = 8
 _SEVERITIES = {
     number: Severity.parse(name)
-    for name, number in today.Event.EventSeverity.items()  # each, old ones too
+    for name, number in today.Event.EventSeverity.items()  # with the old names
 }
 _SEVERITY_FIELD = 7
 
 
 def stream_request(start: int | None, stop: int | None) -> bytes:
-    """Return the body that asks a server for its events of ``start <= time < stop``, microseconds since 1970.
+    """Return the body of a request for the events of ``start <= time < stop``, microseconds since 1970.
 
     >>> stream_request(None, None)
     b''
@@ -45,7 +45,7 @@ def stream_request(start: int | None, stop: int | None) -> bytes:
 
 
 def decode_shown(body: bytes) -> Event:
-    """Return the event of a message that a server sent; InvalidInputError for what cannot be kept whole.
+    """Return the event of a message that a server sent; raise InvalidInputError if it cannot be kept whole.
 
     >>> decode_shown(today.Event(source="", seqNumber=3, message="a").SerializeToString())
     Traceback (most recent call last):
@@ -88,7 +88,7 @@ def decode_shown(body: bytes) -> Event:
 
 
 def _source(name: str) -> str:
-    """Return a source that can be kept: the same name, or the beginning of it and a hash of all of it."""
+    """Return a source that can be stored: the same name, or its beginning and a hash of all of it."""
     if not name:
         return SOURCE_DEFAULT
     whole = name.encode()
@@ -96,11 +96,11 @@ def _source(name: str) -> str:
         return name
     mark = "~" + blake2b(whole, digest_size=_HASH_BYTES).hexdigest()
     head = whole.replace(b"\0", b" ")[: SOURCE_BYTES_MAX - len(mark)]
-    return head.decode(errors="ignore") + mark  # a character that was cut in two goes
+    return head.decode(errors="ignore") + mark  # without a character that was cut in two
 
 
 def _extensions(body: bytes) -> bytes:
-    """Return the fields of a 2016 extension as they stand; whatever else is not known is refused."""
+    """Return the bytes of the fields of 2016 extensions; refuse any other unknown field."""
     known = {field.number for field in today.Event.DESCRIPTOR.fields}
     parts = []
     for number, _, start, stop in scan(body):
@@ -112,5 +112,5 @@ def _extensions(body: bytes) -> bytes:
 
 
 def _is_unknown(severity: bytes) -> bool:
-    """Say whether a severity's field holds a number that has no name: the parser sets it aside."""
+    """Say whether the number of a severity's field has no name: the parser takes it for an unknown field."""
     return len(UnknownFieldSet(today.Event.FromString(severity))) > 0

@@ -29,7 +29,7 @@ from yamcs_archive.limits import (
     WEBSOCKETS_MAX,
 )
 from yamcs_archive.results import Change
-from yamcs_archive.wire.live_frames import Frames, Tail
+from yamcs_archive.wire.websocket_frames import Frames, Tail
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX
-from yamcs_archive.wire.live_frames import Frames, Tail
+from yamcs_archive.wire.websocket_frames import Frames, Tail
 
 _FRAME_BYTES = 120
 """About so much memory a frame takes beside what it shares with others."""
@@ -38,7 +38,7 @@ class SendQueue:
     ``wake`` is called, on any thread, when there is something to send, ``give_up`` when nothing shall be
     waited for any longer.
 
-    >>> from yamcs_archive.wire.live_frames import JsonFrames
+    >>> from yamcs_archive.wire.websocket_frames import JsonFrames
     >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
     >>> queue.put("{}"), queue.flush(), queue.take(10)
     wake

@@ -19,11 +19,11 @@ from yamcs_archive.http.errors import HttpError, error_reply
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
 from yamcs_archive.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
-from yamcs_archive.wire.live_frames import (
+from yamcs_archive.wire.websocket_frames import (
     CANCEL,
     EVENTS,
     STATE,
-    Asked,
+    ClientFrame,
     Frames,
     JsonFrames,
     MalformedError,
@@ -98,7 +98,7 @@ class Session:
         for subscription in calls:
             self._hubs.unsubscribe(subscription)
 
-    def _serve(self, asked: Asked) -> None:
+    def _serve(self, asked: ClientFrame) -> None:
         if asked.topic == EVENTS:
             self._subscribe(asked)
         elif asked.topic == CANCEL:
@@ -110,7 +110,7 @@ class Session:
         else:
             raise HttpError(404, "NotFoundException", f"No topic '{asked.topic}'")
 
-    def _subscribe(self, asked: Asked) -> None:
+    def _subscribe(self, asked: ClientFrame) -> None:
         if asked.call is not None:
             # Some topics of a Yamcs server take further messages to a call; events is none of them.
             raise HttpError(400, "BadRequestException", f"call {asked.call} takes no further message")

@@ -1,11 +1,11 @@
-"""The commonest elements of a batch, decoded in C; pure.
+"""The commonest bodies and elements of batches, decoded in C; pure.
 
-1. What is decoded here is exactly what the rules of a single body make of it. Whatever is in doubt (a value
-   of another type, another field, the 2016 form, an order of fields that no serializer writes) is None, and
-   the rules of :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
-2. Only today's form is taken: its requests, and in JSON and msgpack events as its answers show them.
-   Thousands of elements at once become columns, in a fifth of the time that it takes to make events of them
-   one by one. A single answer is left to the rules: trying it here first would delay every body of 2016.
+1. The result is exactly what the rules of a single body give. For anything in doubt (a value of another type,
+   another field, the 2016 form, an order of fields that no serializer writes) it is None, and the rules of
+   :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
+2. Decoded are requests of today's form, and in batches of JSON and msgpack also events as its answers show
+   them. Thousands of elements become columns in a fifth of the time that events one by one take. A single
+   answer is left to the rules: to try it here first would delay every body of the 2016 form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from yamcs_archive.wire.json import extensions_of
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
 SEVERITIES = dict(Severity.__members__)
-"""The severities by the names that serializers write."""
+"""Severities by the names that serializers write."""
 _SHOWN_SEVERITIES = {name: AS_SHOWN[severity] for name, severity in SEVERITIES.items()}
 _S_US = 1_000_000
 _ARRAY32 = b"\xdd"
@@ -47,7 +47,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Map(_Line, forbid_unknown_fields=True, gc=False):
-    time: int | str | None = None  # type: ignore[assignment]  # more than a line may have
+    time: int | str | None = None  # type: ignore[assignment]  # wider than in a line
 
 
 class _Shown(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -79,9 +79,9 @@ _UNUSUAL = (
 
 
 def decode_json_lines(lines: bytes, *, own: bool = False) -> Offered | None:
-    """Return the events of whole lines of JSON, or None when one of them needs a closer look.
+    """Return the events of whole lines of JSON, or None if one of them is for the rules.
 
-    ``own`` is that of :func:`~yamcs_archive.wire.json.decode_event`.
+    ``own`` is as for :func:`~yamcs_archive.wire.json.decode_event`.
 
     >>> decode_json_lines(b'{"message": "a"}\\n{"message": "b"}').message
     ['a', 'b']
@@ -89,7 +89,7 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Offered | None:
     True
     """
     try:
-        # msgspec asks for no line feed between two values, and takes a value that has one within.
+        # msgspec also accepts two values in a line, and a value with a line feed within.
         objects = _between_objects(lines)
         try:
             found = _lines(lines)
@@ -102,7 +102,7 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Offered | None:
 
 
 def decode_json_event(body: bytes) -> Event | None:
-    """Return the event of one JSON object, or None when it needs a closer look.
+    """Return the event of one JSON object, or None if it is for the rules.
 
     >>> decode_json_event(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
     1000000
@@ -126,7 +126,7 @@ def decode_json_event(body: bytes) -> Event | None:
 
 
 def _between_objects(lines: bytes) -> int | None:
-    """Return how many line feeds there are, all of them between two objects; None where one is not."""
+    """Return the number of line feeds; None unless each of them is between two objects."""
     raw = np.frombuffer(lines, np.uint8)
     places = np.flatnonzero(raw == ord("\n"))
     if not len(places):
@@ -139,7 +139,7 @@ def _between_objects(lines: bytes) -> int | None:
 
 
 def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Offered | None:
-    """Return the events of so many msgpack maps, or None when they are not so many or need a closer look.
+    """Return the events of ``count`` msgpack maps, or None if they are not that many or one is for the rules.
 
     >>> import msgpack
     >>> one = msgpack.packb({"message": "a", "time": 5})
@@ -193,7 +193,7 @@ def _offered(elements: Sequence[_Line]) -> Offered:
 
 
 def _times(given: list[Any]) -> Sequence[int | None]:
-    """Return instants that are given as text, as microseconds, or not at all."""
+    """Return times given as text, as microseconds or as None."""
     if given and type(given[0]) is str:
         try:
             found = parse_many(given)
@@ -206,12 +206,12 @@ def _times(given: list[Any]) -> Sequence[int | None]:
 
 
 def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
-    """Return a column of ints; ValueError for one that is out of bounds."""
+    """Return a column of ints or None; ValueError for an int out of bounds."""
     try:
         found = array("q", struct.pack(f"{len(numbers)}q", *numbers))
     except struct.error:  # None, or beyond int64
-        there = [number for number in numbers if number is not None]
-        if there and not low <= min(there) <= max(there) <= high:
+        given = [number for number in numbers if number is not None]
+        if given and not low <= min(given) <= max(given) <= high:
             raise ValueError(numbers) from None
         return numbers
     values = np.frombuffer(found, np.int64)
@@ -221,10 +221,10 @@ def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
 
 
 def decode_protobuf_event(body: bytes) -> Event | None:
-    """Return the event of a ``CreateEventRequest``, or None when its bytes need a closer look.
+    """Return the event of a ``CreateEventRequest``, or None if its bytes are for the rules.
 
-    A message that is the very bytes that it would be written as, with nothing in it that it does not know,
-    hides nothing: no field of the other form, no number cut to 32 bits, no text that is not UTF-8.
+    A message that is serialized to the same bytes again, without its unknown fields, hides nothing: no field
+    of the other form, no number cut to 32 bits, no text that is not UTF-8.
 
     >>> decode_protobuf_event(CreateEventRequest(message="a", source="S").SerializeToString()).source
     'S'
@@ -251,7 +251,7 @@ def decode_protobuf_event(body: bytes) -> Event | None:
             message.type if message.HasField("type") else None,
         )
         if set(map(type, fields)) - {str, type(None)}:
-            return None  # bytes: what is not UTF-8
+            return None  # bytes, for what is not UTF-8
         text, source, severity, kind = fields
         if message.extra:
             return None

@@ -1,10 +1,9 @@
 """Many events at once -> JSON, protobuf and CSV of today's form, for streams and pages; pure.
 
-1. What is written is byte for byte what :mod:`~yamcs_archive.wire.json`, :mod:`~yamcs_archive.wire.protobuf`
-   and :mod:`~yamcs_archive.wire.csv` write of one event after another, which stay the rule. Events that
-   have more than the common fields are left to them.
-2. Everything is done by column: what is the same for many events is made once and put in its places by
-   numpy. No Python statement is executed for each event, which would cost more than its share of all this.
+1. The result is byte for byte that of :mod:`~yamcs_archive.wire.event_by_event`. Events with rare fields are
+   written by :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf`.
+2. All work is done by column: what is the same for many events is made once, and numpy puts it in its places.
+   No Python statement is executed for each event; it would cost more than the event's share of the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _Columns = list[BytesColumn | list[bytes] | bytes]
 
 
 def encode_json_stream(events: EventVectors) -> bytes:
-    """Return events as JSON objects, one directly behind another.
+    """Return events as JSON objects, with nothing between them.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
     >>> encode_json_stream(vectors_of([event, event])) == 2 * json.encode(json.shown(event, Form.TODAY))
@@ -55,8 +54,7 @@ def encode_json_page(events: Sequence[Event], token: str | None) -> bytes:
     given = b"" if token is None else b'"continuationToken": ' + msgspec.json.encode(token)
     if not events:
         return b"{\n  " + given + _END if given else b"{}"
-    # A page may have 4 MiB of text, so no more copies are made of it than must be: it is formatted once, and
-    # its array put in its two places by the one call that makes the whole.
+    # A page may have 4 MiB of text, so it is formatted only once, and one call puts its array in both places.
     whole = msgspec.json.format(_in_array(per_event(*_json(vectors_of(events)))), indent=2)
     shown = memoryview(whole)[len(_BEFORE_ARRAY) : -len(_END)]
     between = b",\n  " + given + b',\n  "events": ' if given else b',\n  "events": '
@@ -73,7 +71,7 @@ _BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
 def _json(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts of UTF-8, and how many an event has."""
+    """Return events as parts of UTF-8, and the number of parts of an event."""
     count = len(events.messages)
     columns: _Columns = [
         looked_up(_JSON_HEAD, events.sources),
@@ -83,7 +81,7 @@ def _json(events: EventVectors) -> tuple[list[bytes], int]:
         b'",\n  "seqNumber": ',
         [b"%d" % number for number in events.numbers.tolist()],
         looked_up(_JSON_TYPE, events.types),
-        # A line feed within a text is escaped, so lines are told apart for certain.
+        # A line feed within a text is escaped, so each line is one text.
         _encode_lines(events.messages).split(b"\n")[:count],
         _JSON_END[events.severities],
     ]
@@ -116,7 +114,7 @@ def encode_protobuf_stream(events: EventVectors) -> bytes:
 
 
 def encode_protobuf_page(events: Sequence[Event], token: str | None) -> bytes:
-    """Return a page of events as ``ListEventsResponse``.
+    """Return a page of events as ``ListEventsResponse``, each under its new name and under its old one.
 
     >>> encode_protobuf_page([], None)
     b''
@@ -128,7 +126,7 @@ def encode_protobuf_page(events: Sequence[Event], token: str | None) -> bytes:
 
 
 def _messages(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts, the length before each, and how many parts an event has."""
+    """Return events as parts, with its length before each, and the number of parts of an event."""
     count = len(events.messages)
     text = list(map(str.encode, events.messages))
     text_bytes = lengths(text, count)
@@ -170,15 +168,15 @@ def _field(number: int, text: str | None) -> bytes:
 
 
 _SOURCE = Memo(lambda source: _field(1, source))
-_TYPE = Memo(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message, which follows
+_TYPE = Memo(lambda kind: _field(5, kind) + b"\x32")  # with the tag of the message text, which follows
 _GENERATED, _RECEIVED = TimestampField(2), TimestampField(3)
 _SEVERITY = bytes_column(bytes([0x38, protobuf.NUMBERS_TODAY[severity]]) for severity in SEVERITIES)
 _NUMBER_AND_SEVERITY_BYTES = 1 + 2
-"""The tag of the one, all of the other."""
+"""Bytes of the tag of the number, and of the field of the severity."""
 
 
 def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
-    """Return events as lines of the columns that a Yamcs server exports.
+    """Return events as rows with the columns that a Yamcs server exports.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
     >>> encode_csv_rows(vectors_of([event]), ",") == b"".join(csv.lines([event], csv.PLAIN, ","))
@@ -204,7 +202,7 @@ def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
 
 
 def _csv_fields(delimiter: str) -> tuple[Memo[bytes], Memo[bytes]]:
-    """Return what makes a field with the delimiter behind it, and one with another before it."""
+    """Return what writes a field with a delimiter after it, and a field between two delimiters."""
     return (
         Memo(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
         Memo(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),

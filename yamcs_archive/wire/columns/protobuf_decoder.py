@@ -1,11 +1,11 @@
 """Many ``CreateEventRequest`` messages at once -> columns; pure.
 
-The messages are walked through field by field, all of them in one step of numpy: who has this field next,
-how long is it, where does the one behind it begin? So a field costs some nanoseconds of an event, where
-protobuf's own objects cost a call for each field of each event.
+numpy walks through all messages at once, field by field: which of them have this field next, how long is it,
+where does the following one begin? So a field of an event costs some nanoseconds, where an object of protobuf
+costs a call.
 
-Taken is what every serializer writes: fields in the order of their numbers, each once at most, numbers that
-are not negative. Whatever else protobuf allows is left to :mod:`~yamcs_archive.wire.protobuf`.
+Messages are decoded that are as every serializer writes them: fields in the order of their numbers, each at
+most once, no negative numbers. All others are left to :mod:`~yamcs_archive.wire.protobuf`.
 """
 
 from __future__ import annotations
@@ -29,59 +29,59 @@ _Flags = npt.NDArray[np.bool_]
 _TYPE, _MESSAGE, _SEVERITY, _TIME, _SOURCE, _NUMBER = range(2, 8)
 _SECONDS, _NANOS = 1, 2
 _VARINT_BYTES_MAX = 5
-"""Of a varint: 35 bits, which reach beyond int32 and, in seconds, to the year 3058."""
+"""Longest varint: 35 bits, enough for any int32 that is not negative and for seconds up to the year 3058."""
 _BEYOND_BYTES = 8
-"""That looks may reach beyond the last message."""
+"""Bytes that may be read beyond the last message."""
 _S_US, _S_NS = 1_000_000, 1_000_000_000
 
 
 class _UnusualError(Exception):
-    """A message needs a closer look."""
+    """A message is for the rules."""
 
 
 class _Spans(NamedTuple):
-    """Where a field of each message stands."""
+    """Where a field is in each message."""
 
-    there: _Flags
+    present: _Flags
     starts: _Ints
     stops: _Ints
 
 
 class _Walk:
-    """Goes through all messages at once, from field to field."""
+    """Walks through all messages at once, from field to field."""
 
     def __init__(self, raw: npt.NDArray[np.uint8], starts: _Ints, stops: _Ints) -> None:
-        """``raw`` has some bytes more than the last message, for looks beyond its end."""
+        """``raw`` goes on for some bytes after the last message, because they may be read."""
         self._raw, self._at, self._stops = raw, starts, stops
 
     def text(self, number: int) -> _Spans:
-        """Return where a field of text stands, or a message within the messages."""
-        there = self._there(number, LENGTH)
-        lengths, starts = self._varints(there)
-        self._at = np.where(there, starts + lengths, self._at)
+        """Return where a field is that is text or a message."""
+        present = self._present(number, LENGTH)
+        lengths, starts = self._varints(present)
+        self._at = np.where(present, starts + lengths, self._at)
         self._check()
-        return _Spans(there, np.where(there, starts, self._at), self._at)
+        return _Spans(present, np.where(present, starts, self._at), self._at)
 
     def integer(self, number: int) -> tuple[_Flags, _Ints]:
-        """Return who has a number, and the numbers; 0 where there is none."""
-        there = self._there(number, VARINT)
-        values, self._at = self._varints(there)
+        """Return which messages have a field that is a number, and the numbers, 0 without one."""
+        present = self._present(number, VARINT)
+        values, self._at = self._varints(present)
         self._check()
-        return there, values
+        return present, values
 
     def end(self) -> None:
         """Check that nothing is left."""
         if (self._at != self._stops).any():
             raise _UnusualError
 
-    def _there(self, number: int, wire_type: int) -> _Flags:
-        there: _Flags = (self._raw[self._at] == (number << 3 | wire_type)) & (self._at < self._stops)
-        return there
+    def _present(self, number: int, wire_type: int) -> _Flags:
+        present: _Flags = (self._raw[self._at] == (number << 3 | wire_type)) & (self._at < self._stops)
+        return present
 
-    def _varints(self, there: _Flags) -> tuple[_Ints, _Ints]:
-        """Return the numbers behind the tags of those who have one, and where they end."""
-        at = self._at + there
-        more = there
+    def _varints(self, present: _Flags) -> tuple[_Ints, _Ints]:
+        """Return the numbers that follow the tags, where a tag is present, and where they end."""
+        at = self._at + present
+        more = present
         values = np.zeros(len(at), np.int64)
         for index in range(_VARINT_BYTES_MAX):
             byte = np.where(more, self._raw[at], np.uint8(0))
@@ -95,13 +95,13 @@ class _Walk:
         raise _UnusualError
 
     def _check(self) -> None:
-        # Before the next look: beyond its message, a place may be beyond everything.
+        # Before the next read: a position beyond its message may be beyond all bytes.
         if (self._at > self._stops).any():
             raise _UnusualError
 
 
 def decode_protobuf_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) -> Offered | None:
-    """Return the events of the messages that stand at these places; None when one needs a closer look.
+    """Return the events of the messages at ``starts`` to ``stops``, or None if one is for the rules.
 
     >>> decode_protobuf_messages(bytes.fromhex("1a01613201531a0162320153"), [0, 6], [6, 12]).message
     ['a', 'b']
@@ -121,16 +121,16 @@ def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Offered:
     times, sources = walk.text(_TIME), walk.text(_SOURCE)
     numbered, numbers = walk.integer(_NUMBER)
     walk.end()
-    if not texts.there.all() or numbers.max() > SEQ_NUMBER_MAX:
+    if not texts.present.all() or numbers.max() > SEQ_NUMBER_MAX:
         raise _UnusualError
-    # Each byte as one character: only where one is not ASCII are there fewer characters than bytes.
+    # latin-1 gives a character for each byte, so that a position in the bytes is one in the text.
     characters = messages.decode("latin-1")
     return Offered.common(
         _texts(characters, texts),
         _texts(characters, sources),
         _severities(raw, severities),
         _texts(characters, kinds, None),
-        generation_time=_column(times.there, _instants(raw, times)),
+        generation_time=_column(times.present, _instants(raw, times)),
         seq_number=_column(numbered, numbers),
     )
 
@@ -140,14 +140,14 @@ _SEVERITIES = {
     0: Severity.INFO,
     **{int.from_bytes(name.encode(), "little"): severity for name, severity in Severity.__members__.items()},
 }
-"""By their names as numbers: the longest has 8 letters. INFO where there is none."""
+"""By name, as an integer of the up to 8 letters; without a name INFO."""
 
 
 def _severities(raw: npt.NDArray[np.uint8], spans: _Spans) -> list[Severity]:
     lengths = spans.stops - spans.starts
-    if lengths.max() > _WORD.itemsize or (lengths[spans.there] == 0).any():
+    if lengths.max() > _WORD.itemsize or (lengths[spans.present] == 0).any():
         raise _UnusualError
-    if (spans.there & (raw[spans.stops - 1] == 0)).any():  # a NUL at its end would not be seen in the number
+    if (spans.present & (raw[spans.stops - 1] == 0)).any():  # a NUL at the end does not change the integer
         raise _UnusualError
     letters = sliding_window_view(raw, _WORD.itemsize)[spans.starts] * (
         np.arange(_WORD.itemsize) < lengths[:, None]
@@ -158,17 +158,17 @@ def _severities(raw: npt.NDArray[np.uint8], spans: _Spans) -> list[Severity]:
 
 def _texts(characters: str, spans: _Spans, absent: Any = "") -> list[Any]:
     """Return a column of text."""
-    there, starts, stops = spans
-    some = not there.all()
+    present, starts, stops = spans
+    some = not present.all()
     if some:
-        starts, stops = starts[there], stops[there]
+        starts, stops = starts[present], stops[present]
     found = [characters[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     if not "".join(found).isascii():
         found = [text if text.isascii() else text.encode("latin-1").decode() for text in found]
     if not some:
         return found
     given = iter(found)
-    return [next(given) if here else absent for here in there.tolist()]
+    return [next(given) if here else absent for here in present.tolist()]
 
 
 def _instants(raw: npt.NDArray[np.uint8], spans: _Spans) -> _Ints:
@@ -185,7 +185,7 @@ def _instants(raw: npt.NDArray[np.uint8], spans: _Spans) -> _Ints:
     return times
 
 
-def _column(there: _Flags, values: _Ints) -> Sequence[int | None]:
-    if there.all():
+def _column(present: _Flags, values: _Ints) -> Sequence[int | None]:
+    if present.all():
         return array("q", values.tobytes())
-    return [value if given else None for value, given in zip(values.tolist(), there.tolist(), strict=True)]
+    return [value if given else None for value, given in zip(values.tolist(), present.tolist(), strict=True)]

@@ -1,8 +1,8 @@
 """The frames of a WebSocket for live updates <-> values, as JSON and as protobuf; pure.
 
-1. A frame of a client is read whole or refused: MalformedError, for which the connection is closed.
-2. What is the same for all who get an event is written once (:meth:`Frames.tail`); a frame is that with the
-   call and the number before it.
+1. A client's frame is read whole or refused: a MalformedError closes the connection.
+2. The part of a frame that is the same for all subscribers of an event is written once
+   (:meth:`Frames.tail`); each frame is the call and the number of its own, and then that.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from yamcs_archive.wire.json_codec import JsonCodec
 from yamcs_archive.wire.json_scalars import as_int32, as_text
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.protobuf_codec import ProtobufCodec
-from yamcs_archive.wire.protobuf_scan import varint
-from yamcs_archive.wire.unknown_fields import check_known
+from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 Tail = Any
-"""Text in JSON, bytes in protobuf: of the subprotocol whose frames are written."""
+"""``str`` in the subprotocol ``json``, ``bytes`` in ``protobuf``."""
 
 EVENTS, CANCEL, STATE = "events", "cancel", "state"
 
@@ -40,13 +39,13 @@ class MalformedError(InvalidInputError):
     """A frame that no client of the API sends."""
 
 
-class Asked(NamedTuple):
-    """What a client's frame asks for."""
+class ClientFrame(NamedTuple):
+    """The request of a client's frame."""
 
     topic: str
     id: int | None = None
     call: int | None = None
-    """Of the frame; of ``cancel``, the one that shall end."""
+    """The call of the frame; in ``cancel`` the call to end."""
     instance: str = ""
     filter: str | None = None
 
@@ -66,24 +65,24 @@ class Frames(Protocol):
     def codec(self) -> Codec:
         """Writes the errors within replies."""
 
-    def read(self, frame: str | bytes) -> Asked:
-        """Return what a frame asks for; MalformedError."""
+    def read(self, frame: str | bytes) -> ClientFrame:
+        """Return the request of a frame; raise MalformedError for what no client sends."""
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str | bytes:
-        """Return the answer to a frame: its call, or the body of an error's answer."""
+        """Return the answer to frame ``to``: its call, or the body of an error's answer."""
 
     def state(self, calls: Iterable[Subscribed]) -> str | bytes:
         """Return the list of calls."""
 
     def tail(self, event: Event) -> Tail:
-        """Return what all who get an event have in common."""
+        """Return the part of an event's frames that is the same for all subscribers."""
 
     def event(self, call: int, seq: int, tail: Tail) -> str | bytes:
         """Return the frame that brings an event to one call."""
 
 
 class JsonFrames:
-    """Frames of the subprotocol ``json``, which is also spoken where none is asked for.
+    """Frames of the subprotocol ``json``, which is also used if the client names none.
 
     >>> JsonFrames().read('{"type": "events", "id": 1, "options": {"instance": "sim"}}').instance
     'sim'
@@ -100,12 +99,12 @@ class JsonFrames:
 
     codec: Codec = JsonCodec()
 
-    def read(self, frame: str | bytes) -> Asked:
-        """Return what a frame asks for; MalformedError."""
+    def read(self, frame: str | bytes) -> ClientFrame:
+        """Return the request of a frame; raise MalformedError for what no client sends."""
         try:
             fields = _given(json.decode_object(frame.encode() if isinstance(frame, str) else frame), _FIELDS)
             topic = as_text(fields.get("type", ""), "type")
-            asked = Asked(topic, _optional_int32(fields, "id"), _optional_int32(fields, "call"))
+            asked = ClientFrame(topic, _optional_int32(fields, "id"), _optional_int32(fields, "call"))
             options = fields.get("options", {})
             if topic not in _OPTIONS:
                 return asked
@@ -120,7 +119,7 @@ class JsonFrames:
             raise _malformed(frame, error) from None
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str:
-        """Return the answer to a frame: its call, or the body of an error's answer."""
+        """Return the answer to frame ``to``: its call, or the body of an error's answer."""
         data: dict[str, Any] = {"@type": "/yamcs.api.Reply"}
         if to is not None:
             data["replyTo"] = to
@@ -143,7 +142,7 @@ class JsonFrames:
         return _frame({"type": "state", "data": data})
 
     def tail(self, event: Event) -> str:
-        """Return what all who get an event have in common."""
+        """Return the part of an event's frames that is the same for all subscribers."""
         data = {"@type": "/yamcs.protobuf.events.Event"} | json.shown(event, Form.TODAY)
         return _frame({"data": data})[1:]
 
@@ -183,20 +182,20 @@ class ProtobufFrames:
 
     >>> frame = live.ClientMessage(type="state", id=8).SerializeToString()
     >>> ProtobufFrames().read(frame)
-    Asked(topic='state', id=8, call=None, instance='', filter=None)
+    ClientFrame(topic='state', id=8, call=None, instance='', filter=None)
     """
 
     codec: Codec = ProtobufCodec()
 
-    def read(self, frame: str | bytes) -> Asked:
-        """Return what a frame asks for; MalformedError."""
+    def read(self, frame: str | bytes) -> ClientFrame:
+        """Return the request of a frame; raise MalformedError for what no client sends."""
         if isinstance(frame, str):
             raise MalformedError("frame", frame[:60], "is text; the subprotocol protobuf is binary")
         message = live.ClientMessage()
         try:
             message.ParseFromString(frame)
             check_known(frame, message.DESCRIPTOR)
-            asked = Asked(message.type, _optional(message, "id"), _optional(message, "call"))
+            asked = ClientFrame(message.type, _optional(message, "id"), _optional(message, "call"))
             name = message.options.type_url.rpartition("/")[2]
             if asked.topic in _TYPES and message.HasField("options") and name != _TYPES[asked.topic]:
                 raise InvalidInputError("options", name, f"must be {_TYPES[asked.topic]}")
@@ -213,7 +212,7 @@ class ProtobufFrames:
             raise _malformed(frame, error) from None
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> bytes:
-        """Return the answer to a frame: its call, or the body of an error's answer."""
+        """Return the answer to frame ``to``: its call, or the body of an error's answer."""
         data = live.Reply(reply_to=to, exception=error)
         return _message("reply", data, "/yamcs.api.Reply", call)
 
@@ -232,7 +231,7 @@ class ProtobufFrames:
         return _message("state", live.State(calls=shown), "/yamcs.api.State")
 
     def tail(self, event: Event) -> bytes:
-        """Return what all who get an event have in common."""
+        """Return the part of an event's frames that is the same for all subscribers."""
         packed = protobuf.encode_fields(
             [(1, b"/yamcs.protobuf.events.Event"), (2, protobuf.encode_event(event, Form.TODAY))]
         )
