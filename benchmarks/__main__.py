@@ -1,4 +1,4 @@
-"""``python -m benchmarks`` and ``yamcs-archive bench``: measure, print the tables, write JSON and plots."""
+"""``python -m benchmarks``: measure, print the tables, write JSON and plots."""
 
 from __future__ import annotations
 
@@ -15,30 +15,22 @@ from benchmarks.contenders import missing_package, yamcs
 from benchmarks.jobs import Job
 from benchmarks.machine import circumstances, describe, is_in_memory
 from benchmarks.measures.http import batch_is_served
+from benchmarks.options import parser
 from benchmarks.plan import FULL, QUICK, QUICK_REPEATS, REPEATS, Sizes, plan
 from benchmarks.processes import ending_tidily
 from benchmarks.report import Document, Run, to_text
 from benchmarks.runner import run_all
-from yamcs_archive.cli.bench import add_options
 
 _FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the harness as ``python -m benchmarks``; return the exit status of :func:`run`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure the archive beside what a user would take instead."
-    )
-    add_options(parser)
-    return run(parser.parse_args(arguments), "python -m benchmarks")
-
-
-def run(options: argparse.Namespace, program: str) -> int:
-    """Measure what the options ask for; ``program`` is how the caller was started.
+    """Measure what the command line asks for.
 
     Return 0; 1 when a run failed or answered wrongly, or nothing could be measured; 2 when the options make
     no sense together; 130 when it was interrupted, by Ctrl-C or SIGTERM: what was measured is kept then too.
     """
+    options = parser().parse_args(arguments)
     sizes = _sizes(options)
     jobs = _jobs(options, sizes)
     if not jobs:
@@ -54,7 +46,7 @@ def run(options: argparse.Namespace, program: str) -> int:
     try:
         if options.yamcs:
             yamcs.fetch()
-        begun = Run(taken.isoformat(timespec="seconds"), _command(options, program), circumstances(scratch))
+        begun = Run(taken.isoformat(timespec="seconds"), _command(options), circumstances(scratch))
         document = keep.opened(output, Document(describe(scratch), asdict(sizes), [begun], []))
     except (keep.OtherResultsError, RuntimeError) as error:
         _say(str(error))
@@ -106,9 +98,9 @@ def _jobs(options: argparse.Namespace, sizes: Sizes) -> list[Job]:
     return [job for job in jobs if job not in absent]
 
 
-def _command(options: argparse.Namespace, program: str) -> str:
+def _command(options: argparse.Namespace) -> str:
     """Return the command line that gives these options."""
-    parts = program.split()
+    parts = ["python", "-m", "benchmarks"]
     for name, value in sorted(vars(options).items()):
         if name in ("output", "scratch"):  # where things lie on one machine is nobody else's business
             continue

@@ -20,7 +20,7 @@ from benchmarks.timing import percentile
 _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
 _PACKAGES = ("granian", "lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "zstandard")
-_SHOWING = {"__main__.py", "page.py", "plots.py", "report.py", "targets.py"}
+_SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
 """The modules of the harness that only show what was measured."""
 _IN_MEMORY = ("tmpfs", "ramfs")
 
@@ -136,15 +136,13 @@ def _code() -> str:
     for folder, skipped in ((package, set[str]()), (Path(__file__).parent, _SHOWING)):
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder)
-            if name.parts[0] not in skipped | {"harness"}:  # in a wheel the harness lies in the package
+            if name.parts[0] not in skipped:
                 total.update(f"{name}\0".encode() + path.read_bytes())
     return f"yamcs_archive {version('yamcs_archive')}, digest {total.hexdigest()}"
 
 
 def _revision() -> str:
-    """Return the commit of the checkout; an installed harness has none."""
-    if not (ROOT / "setup.cfg").exists():
-        return "none: installed"
+    """Return the commit of the checkout; "unknown" if git cannot tell."""
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty"],  # whichever git the user has

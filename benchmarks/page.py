@@ -16,7 +16,9 @@ PAGE = Path("docs/performance.md")
 _TEXT = """\
 # Performance
 
-Written by `python -m benchmarks.page` from `{results}`; do not edit. What was run, and when it began:
+Written by `python -m benchmarks.page` from `{results}`; do not edit. In a checkout, `make bench`
+repeats it (`make bench ARGS="--quick"` in two minutes, `ARGS=--help` for the options). What was run, and when
+it began:
 
 {runs}
 

@@ -1,8 +1,7 @@
-"""How the harness starts parts of itself as processes of their own, from a checkout and when installed.
+"""How the harness starts parts of itself as processes of their own.
 
-The folder that holds ``benchmarks`` is not the same in both, and may be in nobody's path: every child is
-started in it, so that ``-m`` finds this harness and no other package of that name. Paths that are passed to
-a child are therefore absolute.
+Every child is started in the checkout, so that ``-m`` finds this harness and no other package called
+``benchmarks``. Paths that are passed to a child are therefore absolute.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder that holds ``benchmarks``: the checkout, or a folder inside the installed package."""
+"""The checkout."""
 _STOP_S_MAX = 90
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from yamcs_archive.cli.main import parser
+from yamcs_archive.cli.parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
 
@@ -63,6 +64,8 @@ def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
             for inner in action.choices.values():
                 yield from _commands(inner)
             return
+    if isinstance(group, Parser):
+        group.load()
     yield group
 
 

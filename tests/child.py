@@ -12,14 +12,18 @@ from tests.forking import Forks
 ROOT = forking.ROOT
 WAIT_S = forking.WAIT_S
 _PRELUDE = "import sys; from yamcs_archive import *; from yamcs_archive.errors import *\n"
-_forks = Forks("yamcs_archive", environment=os.environ)
+_forks = Forks("yamcs_archive.archive", "yamcs_archive.instance", environment=os.environ)
 atexit.register(_forks.close)
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Start ``code`` with ``sys.argv[1:]`` as given; the caller waits for it, or kills it."""
+    return _start(_PRELUDE + textwrap.dedent(code), *arguments)
+
+
+def _start(program: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _PRELUDE + textwrap.dedent(code), *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -30,7 +34,15 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 def run(code: str, *arguments: object, status: int = 0) -> str:
     """Run ``code`` to its end, expect its exit status, and return what it printed."""
-    child = start(code, *arguments)
+    return _ended(start(code, *arguments), status)
+
+
+def run_bare(code: str, *arguments: object, status: int = 0) -> str:
+    """Do as :func:`run`, for code that imports all that it uses."""
+    return _ended(_start(textwrap.dedent(code), *arguments), status)
+
+
+def _ended(child: subprocess.Popen[str], status: int) -> str:
     printed, complaints = child.communicate(timeout=WAIT_S)
     assert child.returncode == status, f"exit {child.returncode}: {complaints}"
     return printed

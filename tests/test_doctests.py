@@ -1,27 +1,41 @@
-"""Every example in every docstring of the package runs, each in a fresh archive."""
+"""Every example in every docstring of the package and of the harness runs, each in a fresh archive."""
 
 import doctest
 import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import benchmarks
 import yamcs_archive
 from yamcs_archive import Archive
 
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+_OPTIONAL = ("granian", "matplotlib", "rocksdict")
+"""Packages that parts of the harness need."""
+
+
+def _modules() -> Iterator[ModuleType]:
+    for package in (yamcs_archive, benchmarks):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if info.name.endswith("_pb2") or info.name == "yamcs_archive.__main__":
+                continue
+            try:
+                yield importlib.import_module(info.name)
+            except ModuleNotFoundError as error:
+                if package is yamcs_archive or str(error.name).partition(".")[0] not in _OPTIONAL:
+                    raise
+
+
 def _examples() -> Iterator[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    for info in pkgutil.walk_packages(yamcs_archive.__path__, "yamcs_archive."):
-        if info.name.endswith("_pb2") or info.name.endswith("__main__"):
-            continue
-        for test in finder.find(importlib.import_module(info.name)):
-            if test.examples:
-                yield test
+    for module in _modules():
+        yield from (test for test in finder.find(module) if test.examples)
 
 
 @pytest.mark.parametrize("example", list(_examples()), ids=lambda test: str(test.name))

@@ -1,47 +1,47 @@
-"""The wheel: all of the package, the harness in it, nothing else, and metadata that says what it needs."""
+"""The wheel: all of the package, nothing else, and metadata that says what it needs."""
 
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
-from sysconfig import get_path
 
-import msgspec
 import pytest
 
-from benchmarks.jobs import Job, Outcome
-from benchmarks.measures.http import reference
 from tests.child import ROOT, WAIT_S, run
-from yamcs_archive.cli.bench import NEEDED
 
-_BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+_BUILD = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built from a copy: the checkout may be read-only, and must stay clean."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to build from: the checkout may be read-only, and must stay clean."""
     source = tmp_path_factory.mktemp("source")
     for path in tracked():
         target = source / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / path).read_bytes())
+    return source
+
+
+def build(kind: str, source: Path, pattern: str) -> Path:
     subprocess.run(
-        [sys.executable, "-c", _BUILD, str(source)],
+        [sys.executable, "-c", _BUILD.format(kind), str(source)],
         cwd=source,
         check=True,
         capture_output=True,
         timeout=2 * WAIT_S,
     )
-    (wheel,) = source.glob("*.whl")
-    return wheel
+    (found,) = source.glob(pattern)
+    return found
 
 
 @pytest.fixture(scope="module")
-def wheel(built: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(built)
+def wheel(source: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("wheel", source, "*.whl"))
 
 
 def files(folder: str) -> list[Path]:
@@ -51,7 +51,7 @@ def files(folder: str) -> list[Path]:
 
 
 def tracked() -> list[Path]:
-    """What a wheel is built from: package, harness, metadata and the pages that they name."""
+    """What a wheel is built from, and the harness, which lies beside it."""
     return [*files("yamcs_archive"), *files("benchmarks")] + [
         Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
     ]
@@ -65,9 +65,14 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    harness = {f"yamcs_archive/harness/{path}" for path in files("benchmarks")}
-    assert packed == {str(path) for path in files("yamcs_archive")} | harness
-    assert "yamcs_archive/py.typed" in packed
+    assert packed == {str(path) for path in files("yamcs_archive")}
+    assert {"yamcs_archive/py.typed", "yamcs_archive/http/openapi.json"} <= packed
+
+
+def test_a_source_distribution_holds_the_whole_package(source: Path) -> None:
+    with tarfile.open(build("sdist", source, "*.tar.gz")) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert {str(path) for path in files("yamcs_archive")} <= names
 
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
@@ -100,70 +105,3 @@ def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
     )
     assert re.search(r"-m pip install '?granian\S* '?uvloop\S*\n", said)  # not by the project's own name
     assert said.count("\n") == 1
-
-
-def test_the_harness_is_offered_with_all_that_it_needs(metadata: Message) -> None:
-    needs = [need for need in metadata.get_all("Requires-Dist") or [] if 'extra == "bench"' in need]
-    assert {re.split("[<>=;]", need)[0] for need in needs} == set(NEEDED)
-
-
-@pytest.fixture(scope="module")
-def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a venv with the wheel alone, which finds all other packages where this one does."""
-    for needed in ("pip", *NEEDED):
-        pytest.importorskip(needed)
-    venv = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=WAIT_S)
-    made = venv / "bin" / "python"
-    (site,) = venv.glob("lib/python*/site-packages")
-    (site / "others.pth").write_text("\n".join({get_path("purelib"), get_path("platlib")}))
-    pip = [sys.executable, "-m", "pip", "--python", str(made), "--disable-pip-version-check", "install"]
-    options = ["--quiet", "--no-index", "--no-deps", "--force-reinstall"]
-    subprocess.run([*pip, *options, str(built)], check=True, capture_output=True, timeout=WAIT_S)
-    return made
-
-
-def test_the_harness_of_an_installed_wheel_runs_beside_what_else_is_installed(
-    python: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "benchmarks").mkdir()  # a package of that name is anybody's
-    (tmp_path / "benchmarks" / "__init__.py").write_text("raise RuntimeError('not this one')\n")
-    before = sorted(python.parent.parent.rglob("*"))
-    command = [
-        str(python.parent / "yamcs-archive"),
-        "bench",
-        "--quick",
-        "--events",
-        "100",
-        "--only",
-        "memory",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False, timeout=WAIT_S
-    )
-    assert done.returncode == 0, done.stderr
-    assert "All runs gave the right answers." in done.stdout
-    (output,) = tmp_path.glob("bench-*")
-    assert done.stderr.splitlines()[-1] == f"The results are in {output}"
-    assert [path.name for path in output.iterdir()] == ["results.json"]
-    assert sorted(python.parent.parent.rglob("*")) == before
-
-
-@pytest.mark.long
-def test_servers_and_load_of_an_installed_harness_are_its_own(python: Path, tmp_path: Path) -> None:
-    (harness,) = python.parent.parent.glob("lib/python*/site-packages/yamcs_archive/harness")
-    for contender in ("archive", "sqlite"):
-        job = Job(
-            measure="http", case="", contender=contender, events=40, batch_events=1, connections=2, warm_up=10
-        )
-        result = tmp_path / "result.json"
-        subprocess.run(
-            [str(python), "-m", "benchmarks.child", "run", str(tmp_path / contender), str(result)],
-            input=msgspec.json.encode(job),
-            cwd=harness,
-            env={},
-            check=True,
-            capture_output=True,
-            timeout=WAIT_S,
-        )
-        assert msgspec.json.decode(result.read_bytes(), type=Outcome).digest == reference(job)

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import (
@@ -23,7 +23,6 @@ from yamcs_archive.errors import (
     ReadOnlyError,
     UnknownInstanceError,
 )
-from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
 from yamcs_archive.paths import given_path
 from yamcs_archive.storage.disk.directory import (
@@ -35,9 +34,11 @@ from yamcs_archive.storage.disk.directory import (
     rename_instance,
     settle_instances,
 )
-from yamcs_archive.storage.disk.file_system import check_room
+from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
-from yamcs_archive.storage.store import LmdbStore
+
+if TYPE_CHECKING:
+    from yamcs_archive.instance import Instance
 
 __all__ = ["Archive", "check_instance_name"]
 _KEPT_STEM_MAX = 96
@@ -146,6 +147,12 @@ class Archive:
         return uninterrupted(partial(self._open_instance, name, create=create, in_callback=in_callback))
 
     def _open_instance(self, name: str, *, create: bool, in_callback: bool) -> Instance:
+        # Loaded with the first instance, because numpy and the engine take most of the time of an import. A
+        # program that only names Archive, or uses one over HTTP, needs neither.
+        with os_errors_translated(self.path):  # there may be no open file left to load them
+            from yamcs_archive.instance import Instance  # noqa: PLC0415
+            from yamcs_archive.storage.store import LmdbStore  # noqa: PLC0415
+
         with ExitStack() as guarded:
             while not self._guard.acquire(timeout=LOOK_AGAIN_S):
                 if in_callback and self._ending:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -12,31 +13,91 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, run_bare
 from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event
-from yamcs_archive.cli.main import main
+from yamcs_archive.cli.main import COMMANDS, GROUPS, main
 
-COMMANDS = (
-    ("serve",),
-    ("events", "create"),
-    ("events", "log"),
-    ("instances", "list"),
-    ("instances", "create"),
-    ("compact",),
-    ("mirror",),
-    ("events", "import", "yamcs"),
-    ("bench",),
-)
+WORDS = [" ".join(f"{command.group} {command.name}".split()) for command in COMMANDS]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example(run: Run, command: tuple[str, ...]) -> None:
-    ran = run(*command, "-h")
+@pytest.mark.parametrize("words", WORDS)
+def test_every_command_has_help_with_an_example(run: Run, words: str) -> None:
+    ran = run(*words.split(), "-h")
     assert (ran.status, ran.err) == (0, "")
     assert "example" in ran.out
-    assert f"\n  yamcs-archive {' '.join(command)} " in ran.out
+    assert f"\n  yamcs-archive {words} " in ran.out
+
+
+def test_every_module_of_a_command_is_in_the_table() -> None:
+    folder = ROOT / "yamcs_archive" / "cli"
+    modules = {path.stem for path in folder.glob("*.py") if "\ndef configure(" in path.read_text()}
+    assert sorted(command.module for command in COMMANDS) == sorted(modules)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> None:
+    listed = run(*group.split(), "-h").out
+    found = re.findall(r"^    (\S.*?)(?:  +|\n +)(.+)$", listed, re.MULTILINE)
+    lines = [(name, text) for name, text in GROUPS.items() if name and not group]
+    lines += [(command.name, command.help) for command in COMMANDS if command.group == group]
+    assert sorted(found) == sorted(lines)
+
+
+def test_help_and_version_load_no_command_and_a_command_loads_no_other() -> None:
+    """Each command line is answered by the same process, which prints its modules after each."""
+    helps = [["--help"], ["--version"], *([group, "-h"] for group in GROUPS if group)]
+    lines = [*helps, *([*words.split(), "-h"] for words in WORDS)]
+    program = """
+        import contextlib, io, sys
+        from yamcs_archive.cli.main import main
+        for line in sys.argv[1:]:
+            with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+                main(line.split())
+            print(*sys.modules)
+        """
+    loaded = [set(each.split()) for each in run_bare(program, *map(" ".join, lines)).splitlines()]
+    needed_by_commands = {"numpy", "lmdb", "msgspec", "msgpack", "zstandard", "google", "urllib.request"}
+    modules = [f"yamcs_archive.cli.{command.module}" for command in COMMANDS]
+    assert not loaded[len(helps) - 1] & (needed_by_commands | set(modules))
+    for number, seen in enumerate(loaded[len(helps) :], 1):
+        assert seen & set(modules) == set(modules[:number])
+    assert needed_by_commands <= loaded[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "3"}, "None")],
+    ids=str,
+)
+def test_a_command_starts_no_threads_of_linear_algebra_unless_the_user_wants_them(
+    given: dict[str, str], used: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    program = """
+        import os, sys, time
+        from yamcs_archive.cli.main import main
+        main(["compact", "--data", sys.argv[1]])
+        print(os.environ.get("OPENBLAS_NUM_THREADS"))
+        give_up = time.monotonic() + 60
+        while len(os.listdir("/proc/self/task")) > 1 and len(sys.argv) > 2:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        """
+    said = run_bare(program, data, *(["alone"] if used == "1" else []))
+    assert said.splitlines()[-1] == used
+
+
+def test_a_library_leaves_the_threads_of_linear_algebra_to_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    said = run_bare("import os; from yamcs_archive import *; print(os.environ.get('OPENBLAS_NUM_THREADS'))")
+    assert said == "None\n"
 
 
 def test_the_version_is_the_packages(run: Run) -> None:

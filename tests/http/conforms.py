@@ -15,11 +15,11 @@ from urllib.parse import unquote
 import jsonschema_rs
 import msgspec
 
-from yamcs_archive.http.routes import description
+from tests.child import ROOT
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 
 GZIP = b"\x1f\x8b"
-DOCUMENT: dict[str, Any] = msgspec.json.decode(description())
+DOCUMENT: dict[str, Any] = msgspec.json.decode((ROOT / "yamcs_archive/http/openapi.json").read_bytes())
 
 
 def closed(schema: Any) -> Any:
@@ -43,14 +43,18 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of the document, or what it refers to."""
-    found: Any = part
-    if "$ref" in found:
-        steps = found["$ref"].removeprefix("#/").split("/")
-        found = DOCUMENT
-        for step in steps:
-            found = found[step]
-    return dict(found)
+    """Return a part of the document; one that refers to another has what is beside the reference, too."""
+    if "$ref" not in part:
+        return part
+    found: Any = DOCUMENT
+    for step in part["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return resolved(found) | {name: value for name, value in part.items() if name != "$ref"}
+
+
+def parameters(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of an operation, but for those of its path."""
+    return [resolved(part) for part in described.get("parameters", [])]
 
 
 def operation(method: str, path: str) -> dict[str, Any] | None:
@@ -82,9 +86,9 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], bod
             f"{method} {target}: {status} is not described: {body!r}"
         )
         answer = resolved(described["responses"][str(status)])
-        content = answer["content"]
+        content = answer.get("content", {})
         for name, header in answer.get("headers", {}).items():
-            assert name in headers or not header.get("required"), (
+            assert name in headers or not resolved(header).get("required"), (
                 f"{method} {target}: {status} without {name}"
             )
     media = headers["content-type"]

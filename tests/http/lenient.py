@@ -74,7 +74,7 @@ def unfit_parameters(query: str, parameters: list[dict[str, Any]]) -> dict[str, 
             or (given[part["name"]][-1] == "" and part["name"] != "source")
         ):
             continue
-        value: Any = values if part["schema"].get("type") == "array" else values[-1]
+        value: Any = values if resolved(part["schema"]).get("type") == "array" else values[-1]
         if not fits(value, part["schema"]):
             found[part["name"]] = value
     return found

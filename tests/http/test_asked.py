@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.http.conforms import DOCUMENT
+from tests.http.conforms import DOCUMENT, parameters
 from tests.http.feeds import Exchange, Feed
 from tests.http.test_api import error_of
 from tests.http.test_asgi import run
@@ -144,11 +144,7 @@ def test_an_unknown_path_says_where_all_paths_are(core: Feed) -> None:
 
 GETS = [path.replace("{instance}", "sim") for path, methods in DOCUMENT["paths"].items() if "get" in methods]
 NAMES = sorted(
-    {
-        part["name"]
-        for methods in DOCUMENT["paths"].values()
-        for part in methods.get("get", {}).get("parameters", [])
-    }
+    {part["name"] for methods in DOCUMENT["paths"].values() for part in parameters(methods.get("get", {}))}
 )
 pieces = st.lists(
     st.sampled_from(

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.http.conforms import DOCUMENT
+from tests.http.conforms import DOCUMENT, parameters
 from tests.http.feeds import Answer, Feed, core_feed, wsgi_feed
 from tests.server.serving import WAIT_S, serving
 from yamcs_archive import Archive
@@ -33,7 +33,7 @@ POSTED = [path for method, path in OPERATIONS if method == "POST"]
 QUERIED = [
     (path, part["name"])
     for method, path in OPERATIONS
-    for part in DOCUMENT["paths"][path][method.lower()].get("parameters", [])
+    for part in parameters(DOCUMENT["paths"][path][method.lower()])
     if part["in"] == "query"
 ]
 

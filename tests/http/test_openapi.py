@@ -1,29 +1,39 @@
-"""The OpenAPI description: valid, complete, and what the routes do; docs/http.md says no less.
+"""The OpenAPI description says what the routes do, no more and no less; so does docs/http.md.
 
 Beyond these tests, every answer that any test of this folder gets is held against it (``feeds``).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from concurrent.futures import Future
+from configparser import ConfigParser
 from typing import Any, NamedTuple
 
+import msgpack
 import msgspec
 import pytest
 from openapi_spec_validator import validate
 
 from tests.child import ROOT
-from tests.http.conforms import DOCUMENT, check, resolved, validator
-from tests.http.feeds import Feed, core_feed
-from yamcs_archive import Archive, Event, Instance, errors
+from tests.http.conforms import DOCUMENT, check, parameters, resolved, validator
+from tests.http.feeds import Answer, Feed, core_feed
+from yamcs_archive import Archive, Event, Instance, errors, limits
+from yamcs_archive.event import SEVERITIES
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.openapi import faults
 from yamcs_archive.http.query import PARAMETERS, SELECTED
 from yamcs_archive.http.routes import PATHS
-from yamcs_archive.wire.codec import JSON, PROTOBUF
+from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
+from yamcs_archive.wire.csv import DELIMITERS
+from yamcs_archive.wire.form import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import varint
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
+NDJSON = "application/x-ndjson"
+PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
 class Described(NamedTuple):
@@ -36,6 +46,30 @@ class Described(NamedTuple):
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    def answers(self) -> dict[int, dict[str, Any]]:
+        return {int(status): resolved(part) for status, part in self.said["responses"].items()}
+
+    def headers(self, status: int) -> set[str]:
+        """The headers that are said of an answer beside the common ones."""
+        return set(self.answers()[status].get("headers", ()))
+
+    def takes(self) -> dict[str, Any]:
+        """The bodies that it takes, by media type."""
+        found: dict[str, Any] = self.said.get("requestBody", {}).get("content", {})
+        return found
+
+    def body(self) -> bytes:
+        """The first example of its body, nothing where it takes none."""
+        examples = self.takes().get(JSON, {}).get("examples", {}).values()
+        return next((msgspec.json.encode(resolved(example)["value"]) for example in examples), b"")
+
+    def send(
+        self, feed: Feed, headers: dict[str, str], body: bytes | None = None, instance: str = "sim"
+    ) -> Answer:
+        """Send it, with the example of its body where none is given."""
+        path = self.path.replace("{instance}", instance)
+        return feed(self.method, path, self.body() if body is None else body, headers)
+
 
 OPERATIONS = [
     Described(method.upper(), path, said)
@@ -44,59 +78,42 @@ OPERATIONS = [
     if method != "parameters"
 ]
 every_operation = pytest.mark.parametrize("described", OPERATIONS, ids=str)
+with_body = pytest.mark.parametrize("described", [one for one in OPERATIONS if one.takes()], ids=str)
 
 
-def target(path: str) -> str:
-    return path.replace("{instance}", "sim")
-
-
-def test_it_is_a_valid_openapi_document(core: Feed) -> None:
+def test_it_is_valid_and_what_is_served_and_of_this_version(core: Feed) -> None:
     answer = core("GET", "/api/openapi.json")
     assert (answer.status, answer.headers["content-type"]) == (200, JSON)
     validate(answer.json())
     assert answer.json() == DOCUMENT
+    metadata = ConfigParser()
+    metadata.read(ROOT / "setup.cfg")
+    assert DOCUMENT["info"]["version"] == metadata["metadata"]["version"]
 
 
-def test_operations_have_names_of_their_own() -> None:
-    names = [described.said["operationId"] for described in OPERATIONS]
-    assert len(set(names)) == len(names) > 0
+# Routes, parameters, fields
 
 
 def test_every_route_is_described_and_every_described_one_is_served(core: Feed) -> None:
+    described = {(one.method, one.path) for one in OPERATIONS}
+    assert described == {(route.method, path) for path, routes in PATHS.items() for route in routes}
     served = {
         (method, path)
-        for path in PATHS
+        for path in DOCUMENT["paths"]
         for method in METHODS
-        if core(method, target(path)).headers.get("allow") is None
+        if core(method, path.replace("{instance}", "sim")).headers.get("allow") is None
     }
-    described = {(described.method, described.path) for described in OPERATIONS}
     # HEAD is said of all of them at once: it goes wherever GET does.
     assert served == described | {("HEAD", path) for method, path in described if method == "GET"}
 
 
-def body_of(described: Described) -> bytes:
-    """Return the first example of the body that it takes, nothing where it takes none."""
-    held = described.said.get("requestBody", {}).get("content", {}).get(JSON, {})
-    return next((msgspec.json.encode(found["value"]) for found in held.get("examples", {}).values()), b"")
-
-
 @every_operation
 def test_the_page_for_people_has_the_route(described: Described) -> None:
-    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-    assert f"`{described}`" in page
-
-
-def test_every_kind_of_error_has_a_meaning_here_and_in_the_page_for_people() -> None:
-    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-    assert {kind for _, _, kind in STATUS_BY_ERROR} <= faults.MEANING.keys()
-    assert [kind for kind in faults.MEANING if kind not in page] == []
-
-
-# Parameters
+    assert f"`{described}`" in PAGE
 
 
 def query_of(path: str) -> set[str]:
-    return {part["name"] for part in DOCUMENT["paths"][path]["get"]["parameters"]}
+    return {part["name"] for part in parameters(DOCUMENT["paths"][path]["get"])}
 
 
 def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
@@ -114,13 +131,127 @@ def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> No
 
 @every_operation
 def test_a_header_is_described_where_it_is_read(core: Feed, described: Described) -> None:
-    headers = {"Idempotency-Key": "é"}  # none that is taken
-    answer = core(described.method, target(described.path), body_of(described), headers)
-    read = [part["name"] for part in described.said.get("parameters", []) if part["in"] == "header"]
+    answer = described.send(core, {"Idempotency-Key": "é"})  # none that is taken
+    read = [part["name"] for part in parameters(described.said) if part["in"] == "header"]
     assert read == (["Idempotency-Key"] if answer.status == 400 else [])
 
 
-# Examples
+# Bounds
+
+
+BOUNDS = {
+    "schemas/Milliseconds minimum": to_ms(limits.TIME_MIN_US),
+    "schemas/Milliseconds maximum": to_ms(limits.TIME_MAX_US),
+    "schemas/Message maxLength": limits.MESSAGE_BYTES_MAX,
+    "schemas/Source maxLength": limits.SOURCE_BYTES_MAX,
+    "schemas/StoredSource minLength": 1,
+    "schemas/Int32 minimum": limits.SEQ_NUMBER_MIN,
+    "schemas/Int32 maximum": limits.SEQ_NUMBER_MAX,
+    "schemas/Count minimum": 0,
+    "schemas/Event/properties/extra minProperties": 1,
+    "schemas/BatchCounts/properties/conflicts maxItems": limits.CONFLICTS_KEPT_MAX,
+    "schemas/BatchCounts2016/properties/conflicts maxItems": limits.CONFLICTS_KEPT_MAX,
+    "schemas/PageLimit minimum": 1,
+    "schemas/PageLimit maximum": limits.PAGE_EVENTS_MAX,
+    "schemas/PageLimit default": limits.PAGE_EVENTS_DEFAULT,
+    "schemas/Position minimum": 0,
+    "schemas/Position maximum": 2**63 - 1,
+    "schemas/MergeTime minimum": 0,
+    "schemas/MergeTime maximum": limits.PAUSE_US_MAX // 1000,
+    "schemas/MergeTime default": limits.PAUSE_US_DEFAULT // 1000,
+    "schemas/IndexLimit minimum": 1,
+    "schemas/IndexLimit maximum": limits.INDEX_ENTRIES_MAX,
+    "schemas/IndexLimit default": limits.INDEX_ENTRIES_DEFAULT,
+    "schemas/EventIndexEntry/properties/count minimum": 1,
+    "parameters/instance/schema maxLength": limits.INSTANCE_NAME_MAX,
+    "parameters/idempotencyKey/schema maxLength": limits.REQUEST_ID_BYTES_MAX,
+    "parameters/wait/schema minimum": 0,
+    "parameters/wait/schema maximum": limits.POLL_S_MAX,
+    "parameters/wait/schema default": 0,
+}
+_BOUND = re.compile(r"default|multipleOf|(exclusive)?(min|max)[A-Z]\w*|minimum|maximum")
+
+
+def bounds(part: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield every bound of a value in a part of the description, by its place."""
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, value in inner:
+        if _BOUND.fullmatch(str(name)) and not isinstance(value, dict):
+            yield f"{place} {name}", value
+        yield from bounds(value, f"{place}/{name}" if place else str(name))
+
+
+def test_every_bound_is_that_of_the_limits_and_is_written_once() -> None:
+    assert dict(bounds(DOCUMENT["components"], "")) == BOUNDS
+    assert dict(bounds(DOCUMENT["paths"], "")) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"up to {limits.MESSAGE_BYTES_MAX >> 20} MiB of UTF-8",
+        f"up to {limits.SOURCE_BYTES_MAX} bytes of UTF-8",
+        f"up to {limits.ATTACHED_BYTES_MAX >> 10} KiB",
+        f"The first {limits.CONFLICTS_KEPT_MAX} conflicts",
+        f"up to {limits.EXCHANGE_EVENTS_MAX}, by default {limits.EXCHANGE_EVENTS_DEFAULT}",
+        f"after {limits.CHANGES_BYTES_MAX >> 20} MiB of text",
+        f"body is larger than {limits.BODY_BYTES_MAX >> 20} MiB",
+        f"Elements of up to {limits.BODY_BYTES_MAX >> 20} MiB",
+        f"for {limits.REQUEST_AGE_US // 3_600_000_000} hours",
+    ],
+)
+def test_a_bound_that_only_words_say_is_that_of_the_limits(text: str) -> None:
+    assert text in msgspec.json.encode(DOCUMENT).decode()
+
+
+def test_the_words_of_a_choice_are_those_that_are_taken() -> None:
+    schemas, query = DOCUMENT["components"]["schemas"], DOCUMENT["components"]["parameters"]
+    assert schemas["Severity"]["enum"] == [severity.name for severity in SEVERITIES]
+    assert schemas["Severity2016"]["enum"] == list(SEVERITIES_2016)
+    assert set(schemas["StoredSeverity"]["enum"]) == set(SHOWN_TODAY.values())
+    assert set(query["form"]["schema"]["enum"]) == {form.value for form in Form}
+    assert query["delimiter"]["schema"]["enum"] == list(DELIMITERS)
+
+
+# Media types, headers and examples
+
+
+def headers_of(answer: Answer) -> set[str]:
+    return answer.headers.keys() - {"content-type", "content-length", "vary"}
+
+
+@every_operation
+def test_its_answers_are_of_the_media_types_described(core: Feed, described: Described) -> None:
+    answers = [described.send(core, {"accept": accept}) for accept in (JSON, PROTOBUF, MSGPACK, CSV, "*/*")]
+    found = {answer.headers["content-type"] for answer in answers}
+    assert {answer.status for answer in answers} <= {200, 501}
+    assert found == described.answers()[answers[0].status]["content"].keys()
+    assert [headers_of(answer) for answer in answers] == [described.headers(answers[0].status)] * len(answers)
+
+
+@with_body
+def test_its_bodies_are_of_the_media_types_described(core: Feed, described: Described) -> None:
+    schema = described.takes().get(JSON, {}).get("schema", {}).get("$ref", "")
+    if schema:
+        message = getattr(today, f"{schema.rpartition('/')[2]}Request")()
+        message.start.seconds = 1
+        fields = {"start": "2026-01-01T00:00:00Z"}
+    else:
+        message, fields = today.CreateEventRequest(message="m"), {"message": "m"}
+    whole = message.SerializeToString()
+    prefix = varint(len(whole)) if NDJSON in described.takes() else b""
+    bodies = {
+        PROTOBUF: prefix + whole,
+        MSGPACK: msgpack.packb(fields),
+        JSON: msgspec.json.encode(fields),
+    }
+    taken = {
+        kind
+        for kind, body in bodies.items()
+        if described.send(core, {"content-type": kind}, body).status == 200
+    }
+    # Whatever else a content type says is JSON, for a batch JSON objects line by line.
+    assert taken == {JSON if kind == NDJSON else kind for kind in described.takes()}
 
 
 class Example(NamedTuple):
@@ -135,10 +266,10 @@ class Example(NamedTuple):
 
 
 EXAMPLES = [
-    Example(described, of, name, media, content["schema"], example["value"])
+    Example(described, str(of), name, media, content["schema"], resolved(example)["value"])
     for described in OPERATIONS
-    for of, part in [("body", described.said.get("requestBody", {})), *described.said["responses"].items()]
-    for media, content in resolved(part).get("content", {}).items()
+    for of, part in [("body", described.said.get("requestBody", {})), *described.answers().items()]
+    for media, content in part.get("content", {}).items()
     for name, example in content.get("examples", {}).items()
 ]
 
@@ -147,77 +278,123 @@ EXAMPLES = [
 def test_an_example_fits_its_schema_and_is_taken(core: Feed, example: Example) -> None:
     validator(msgspec.json.encode(example.schema).decode()).validate(example.value)
     if example.of == "body":
-        described, body = example.described, msgspec.json.encode(example.value)
-        answer = core(described.method, target(described.path), body, {"content-type": example.media})
+        body = msgspec.json.encode(example.value)
+        answer = example.described.send(core, {"content-type": example.media}, body)
         assert answer.status == 200, answer.body
 
 
 def test_the_example_of_a_batch_is_taken(core: Feed) -> None:
     contents = DOCUMENT["paths"]["/api/archive/{instance}/events:batch"]["post"]["requestBody"]["content"]
-    example = contents["application/x-ndjson"]["example"]
-    assert core("POST", "/api/archive/sim/events:batch", example).json()["stored"] == 2
+    answer = core("POST", "/api/archive/sim/events:batch", contents[NDJSON]["example"])
+    assert answer.json()["stored"] == 2
 
 
-# Errors: what any route may answer, and what it answers when the archive fails below it
+# Errors
 
 
-@every_operation
-@pytest.mark.parametrize("media", [JSON, PROTOBUF])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"content-length": "-1"},
-        {"content-length": "9" * 5000},
-        {"content-length": str(2**40)},
-        {"content-encoding": "br"},
-        {"transfer-encoding": "gzip"},
-    ],
-    ids=str,
-)
-def test_a_bad_head_is_answered_as_described(
-    core: Feed, described: Described, media: str, headers: dict[str, str]
-) -> None:
-    core(described.method, target(described.path), b"", {"accept": media, **headers})
+def kinds(response: dict[str, Any]) -> dict[str, str]:
+    """Return the kinds of errors that the description of a response lists, each with its meaning."""
+    entries = (entry.split(": ", 1) for entry in response["description"].split("\n- ")[1:])
+    return {kind.strip("`"): meaning.strip() for kind, meaning in entries}
+
+
+def errors_of(described: Described) -> set[tuple[int, str]]:
+    return {(status, kind) for status, part in described.answers().items() for kind in kinds(part)}
+
+
+def test_an_error_has_one_status_and_one_meaning_and_is_in_the_page_for_people() -> None:
+    said = [
+        (kind, status, meaning)
+        for described in OPERATIONS
+        for status, part in described.answers().items()
+        for kind, meaning in kinds(part).items()
+    ]
+    by_kind = {kind: (status, meaning) for kind, status, meaning in said}
+    assert {(kind, *of) for kind, of in by_kind.items()} == set(said)
+    for _, status, kind in STATUS_BY_ERROR:
+        assert by_kind[kind][0] == status
+    assert [kind for kind in by_kind if kind not in PAGE] == []
 
 
 SOME_EVENT = Event("m", source="S", generation_time=0, seq_number=0, reception_time=0)
-READS = ("events", "event_vectors", "count", "histogram", "sources", "stats", "changes", "commits")
-READING = [errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError(), ZeroDivisionError()]
-WRITING = [
-    errors.ConflictError(SOME_EVENT, SOME_EVENT),
-    errors.ExpiredError(SOME_EVENT),
-    errors.NumbersExhaustedError("S"),
-    errors.ReadOnlyError("append"),
-    errors.OutcomeUnknownError((SOME_EVENT,), "sync failed"),
-    errors.OutOfSpaceError("/data", "no room"),
+Doors = list[tuple[type, str]]
+CHANGES: Doors = [(Instance, name) for name in ("changes", "commits")]
+READS: Doors = [
+    (Instance, name) for name in ("events", "event_vectors", "count", "histogram", "sources", "stats")
 ]
+OPENING: Doors = [(Archive, "existing"), (Archive, "instances")]
+SUBMIT: Doors = [(Instance, "submit")]
+STORING: Doors = [*SUBMIT, (Instance, "append_offered")]
+DAMAGE, CLOSED = errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError()
+FAILING: list[tuple[Exception, Doors]] = [
+    *((error, [*READS, *CHANGES, *STORING]) for error in (DAMAGE, CLOSED, ZeroDivisionError())),
+    *((error, OPENING) for error in (DAMAGE, CLOSED, ZeroDivisionError())),
+    (errors.OtherHistoryError(7), CHANGES),
+    (errors.CursorGoneError("oldest"), CHANGES),
+    (errors.ConflictError(SOME_EVENT, SOME_EVENT), SUBMIT),  # a batch counts these two
+    (errors.ExpiredError(SOME_EVENT), SUBMIT),
+    (errors.RequestIdError("id"), STORING),
+    (errors.NumbersExhaustedError("S"), STORING),
+    (errors.ReadOnlyError("append"), STORING),
+    (errors.OutcomeUnknownError((SOME_EVENT,), "sync failed"), STORING),
+    (errors.OutOfSpaceError("/data", "no room"), STORING),
+]
+"""Errors of the archive, and where they are raised."""
+BAD_HEADS = [
+    {"content-length": "-1"},
+    {"content-length": "9" * 5000},
+    {"content-length": str(2**40)},
+    {"content-encoding": "br"},
+    {"host": "evil.example"},
+]
+BEYOND_THE_CORE = {
+    "GET /api/websocket": {(503, "ServiceUnavailableException")},  # too many of them: test_live
+}
 
 
-def failed(error: Exception) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_exception(error)
-    return future
+def failing(error: Exception, name: str) -> Any:
+    """Return what takes the place of a method: it raises the error, or answers a future that does."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        if name != "submit" or isinstance(error, errors.ReadOnlyError | errors.ClosedError):
+            raise error
+        future: Future[Any] = Future()
+        future.set_exception(error)
+        return future
+
+    return fail
+
+
+def refusals(archive: Archive, described: Described, media: str) -> Iterator[Answer]:
+    """Yield the answers of an operation where it fails, in as many ways as it can."""
+    feed, accept = core_feed(archive), {"accept": media}
+    for head in BAD_HEADS:
+        yield described.send(feed, accept | head)
+    yield described.send(feed, accept, instance="nosuch")
+    yield described.send(feed, accept, b"{" * (limits.BODY_BYTES_MAX + 1))
+    yield described.send(core_feed(archive, core=Application(archive, live=True)), accept)
+    yield described.send(feed, accept)
+    for error, doors in FAILING:
+        with pytest.MonkeyPatch.context() as patch:
+            for owner, name in doors:
+                patch.setattr(owner, name, failing(error, name))
+            yield described.send(feed, accept)
 
 
 @every_operation
-@pytest.mark.parametrize("error", [*READING, *WRITING], ids=lambda error: type(error).__name__)
-def test_a_failing_archive_is_answered_as_described(
-    archive: Archive,
-    sim: Instance,
-    monkeypatch: pytest.MonkeyPatch,
-    described: Described,
-    error: Exception,
-) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise error
-
-    for door in ("append_many", *(READS if error in READING else ())):
-        if not (door == "append_many" and isinstance(error, errors.ConflictError | errors.ExpiredError)):
-            monkeypatch.setattr(Instance, door, fail)  # those two are counted there, not raised
-    at_once = isinstance(error, errors.ReadOnlyError | errors.ClosedError)
-    monkeypatch.setattr(Instance, "submit", fail if at_once else lambda *_, **__: failed(error))
-    for media in (JSON, PROTOBUF):
-        core_feed(archive)(described.method, target(described.path), body_of(described), {"accept": media})
+def test_its_errors_are_those_described(archive: Archive, sim: Instance, described: Described) -> None:
+    found = BEYOND_THE_CORE.get(str(described), set()) | {(500, "InternalServerErrorException")}  # a bug
+    answers = [(JSON, answer) for answer in refusals(archive, described, JSON)]
+    answers += [(PROTOBUF, answer) for answer in refusals(archive, described, PROTOBUF)]
+    archive.close()
+    answers.append((JSON, described.send(core_feed(archive), {})))
+    for media, answer in answers:
+        if answer.status >= 400:
+            assert answer.headers["content-type"] == media
+            assert headers_of(answer) == described.headers(answer.status)
+            error = today.ExceptionMessage.FromString(answer.body) if media == PROTOBUF else None
+            found.add((answer.status, error.type if error else answer.json()["type"]))
+    assert found == errors_of(described)
 
 
 def test_a_read_only_archive_names_the_methods_that_work(archive: Archive, sim: Instance) -> None:
@@ -231,17 +408,6 @@ def test_a_read_only_archive_names_the_methods_that_work(archive: Archive, sim: 
         answer = send("POST", "/api/archive/sim/events:batch", '{"message": "m"}')
         assert (answer.status, answer.headers["allow"]) == (405, "")
         assert send("GET", "/readyz").json() == {"status": "ready", "instances": ["sim"], "storing": []}
-
-
-@every_operation
-def test_a_closed_archive_and_an_unknown_instance_are_answered_as_described(
-    archive: Archive, sim: Instance, described: Described
-) -> None:
-    send = core_feed(archive)
-    unknown = send(described.method, described.path.replace("{instance}", "nosuch"), body_of(described))
-    assert (unknown.status == 404) == ("{instance}" in described.path)
-    archive.close()
-    send(described.method, target(described.path), body_of(described))
 
 
 # The check that all tests lean on can fail

@@ -13,18 +13,15 @@ EPILOG = """examples:
 """
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "compact",
-        help="give unused space back",
-        description="Give space that is no longer used back to the file system: all is sealed, then a dense"
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Give space that is no longer used back to the file system: all is sealed, then a dense"
         " copy takes the place of what is stored. Prints a line for each instance when it is done. The"
         " directory must not be in use by a writer, and the medium needs room for the copy; others may read"
-        " meanwhile.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        " meanwhile."
     )
+    parser.epilog = EPILOG
     parser.add_argument(
         "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
     )

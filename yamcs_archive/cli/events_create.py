@@ -23,15 +23,10 @@ EPILOG = """examples:
 _STDIN = "-"
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "create",
-        help="store one event",
-        description="Store one event. Prints nothing when it is stored.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = "Store one event. Prints nothing when it is stored."
+    parser.epilog = EPILOG
     add_place_options(parser)
     parser.add_argument(
         "-m",

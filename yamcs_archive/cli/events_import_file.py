@@ -35,21 +35,18 @@ _STDIN = "-"
 _SAY_S = 1.0
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "import",
-        help="store the events of a file",
-        description="Store the events of a file: a JSON object a line, as events log --format jsonl prints"
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Store the events of a file: a JSON object a line, as events log --format jsonl prints"
         " them and every answer of the API shows them, or maps of msgpack; compressed with gzip or not. Each"
         " must have its time and its number, so that a file may be given again: what is stored already adds"
         " nothing. A directory and an instance are made when they are absent. Who created an event is kept"
         " in a directory, and not through a URL. Prints what became of the events; exit status 1 when some"
         " conflict with events that are there. The first line that is no event ends it: those before it are"
-        " stored. A file of the name yamcs is given as ./yamcs.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        " stored. A file of the name yamcs is given as ./yamcs."
     )
+    parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
     add_place_options(parser)
     parser.add_argument(

@@ -38,17 +38,14 @@ LINES_MAX = 2**63 - 1
 _ALL = "all"
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "log",
-        help="show events",
-        description="Show events, oldest first. Reads beside a running server on the same directory. With"
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Show events, oldest first. Reads beside a running server on the same directory. With"
         " --after-cursor, and as they come with --follow, in the order in which they were stored, however"
-        " late their time.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        " late their time."
     )
+    parser.epilog = EPILOG
     add_place_options(parser)
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(

@@ -2,6 +2,8 @@
 
 Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. Exit status 0: done;
 1: it failed, and one line says why; 2: the command line is wrong or does not say enough.
+
+Only the module of the command that is chosen is loaded: help and version need none.
 """
 
 from __future__ import annotations
@@ -10,24 +12,40 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
 
-from yamcs_archive.cli import (
-    bench,
-    compact,
-    events_create,
-    events_import,
-    events_import_file,
-    events_log,
-    instances,
-    mirror,
-    serve,
-)
-from yamcs_archive.cli.arguments import Parser
 from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.parser import Parser
 from yamcs_archive.cli.standard_streams import complain, leave_stdout, prepare
 from yamcs_archive.errors import ArchiveError
 
+
+class Command(NamedTuple):
+    """A command: its name below a group (an empty one: at the top), its line of help and its module."""
+
+    group: str
+    name: str
+    help: str
+    module: str
+
+
+GROUPS = {"": "", "events": "store and show events", "instances": "list or make instances"}
+"""The groups of commands, each with its line of help."""
+COMMANDS = (
+    Command("", "serve", "serve an archive over HTTP", "serve"),
+    Command("events", "create", "store one event", "events_create"),
+    Command("events", "log", "show events", "events_log"),
+    Command("events", "import", "store the events of a file", "events_import_file"),
+    Command("events", "import yamcs", "take the history of a live Yamcs server", "events_import_yamcs"),
+    Command("instances", "list", "list them", "instances_list"),
+    Command("instances", "create", "make one", "instances_create"),
+    Command("", "compact", "give unused space back", "compact"),
+    Command("", "mirror", "keep a copy of a served instance", "mirror"),
+)
+"""All commands, in the order in which help lists them."""
+_TWO_WORDS = ["events", "import", "yamcs"]
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+"""What OpenBLAS reads the number of its threads from; the first that is set counts."""
 _FAILED, _MISUSED = 1, 2
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
 
@@ -38,28 +56,42 @@ def parser() -> argparse.ArgumentParser:
     >>> parser().prog
     'yamcs-archive'
     """
-    top: argparse.ArgumentParser = Parser(
+    top = Parser(
         prog="yamcs-archive",
         description="An embedded, append-only event archive with a Yamcs events API.",
         epilog="yamcs-archive COMMAND -h shows a command's options and examples.",
     )
-    top.add_argument("--version", action="version", version=f"yamcs-archive {_version()}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    serve.add(commands)
-    events = commands.add_parser("events", help="store and show events", description="Store and show events.")
-    actions = events.add_subparsers(metavar="ACTION", required=True)
-    events_create.add(actions)
-    events_log.add(actions)
-    events_import_file.add(actions)
-    events_import.add(actions)
-    instances.add(commands)
-    compact.add(commands)
-    mirror.add(commands)
-    bench.add(commands)
+    top.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show program's version number and exit",
+    )
+    groups = {"": top.add_subparsers(metavar="COMMAND", required=True)}
+    for command in COMMANDS:
+        if command.group not in groups:
+            help_line = GROUPS[command.group]
+            group = groups[""].add_parser(
+                command.group, help=help_line, description=f"{help_line.capitalize()}."
+            )
+            groups[command.group] = group.add_subparsers(metavar="ACTION", required=True)
+        groups[command.group].add_parser(command.name, help=command.help, module=command.module)
     return top
 
 
-_TWO_WORDS = ["events", "import", "yamcs"]
+class _Version(argparse.Action):
+    """``--version``: the installed version is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # takes 20 ms
+
+        try:
+            installed = version("yamcs_archive")
+        except PackageNotFoundError:
+            installed = "(not installed)"
+        parser._print_message(f"yamcs-archive {installed}\n", sys.stdout)
+        parser.exit()
 
 
 def spelt(arguments: Sequence[str]) -> list[str]:
@@ -72,16 +104,10 @@ def spelt(arguments: Sequence[str]) -> list[str]:
     return [given[0], " ".join(given[1:3]), *given[3:]] if given[:3] == _TWO_WORDS else given
 
 
-def _version() -> str:
-    try:
-        return version("yamcs_archive")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
 def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     """Run the command line and return its exit status; argparse's own exits are SystemExit."""
     prepare()
+    _use_one_blas_thread()
     try:
         given = sys.argv[1:] if arguments is None else [os.fspath(argument) for argument in arguments]
         options = parser().parse_args(spelt(given))
@@ -100,6 +126,16 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
+
+
+def _use_one_blas_thread() -> None:
+    """Let numpy start no threads for linear algebra: no command has use for them, and they cost time.
+
+    This is for a process of our own: a library must not choose for the program that imports it. Does nothing
+    where numpy is loaded already, and where the user has chosen.
+    """
+    if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_THREADS):
+        os.environ[_BLAS_THREADS[0]] = "1"
 
 
 def _complain(error: Exception | str, status: int) -> int:

@@ -31,18 +31,15 @@ _STOP_S = 5.0
 """Seconds that the step under way may take to end."""
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "mirror",
-        help="keep a copy of a served instance",
-        description="Keep a copy of an instance of a served archive, commit by commit: the same events, in"
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Keep a copy of an instance of a served archive, commit by commit: the same events, in"
         " the order in which they were stored there. It goes on where it stands, whichever side was down, and"
         " says on stderr how far it is behind. Nothing else may be appended to the copy. It stops where the"
-        " two differ, and where the source's history is another one.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        " two differ, and where the source's history is another one."
     )
+    parser.epilog = EPILOG
     parser.add_argument("url", type=url_argument, metavar="FROM-URL", help="the served archive")
     parser.add_argument(
         "--data",

@@ -28,16 +28,13 @@ EPILOG = """examples:
 """
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = commands.add_parser(
-        "serve",
-        help="serve an archive over HTTP",
-        description="Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C. Prints"
-        " one line when it accepts requests: Serving URL instances: NAMES directory: DIR.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C. Prints"
+        " one line when it accepts requests: Serving URL instances: NAMES directory: DIR."
     )
+    parser.epilog = EPILOG
     parser.add_argument(
         "--data",
         metavar="DIR",

@@ -11,7 +11,6 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.media_types import body_codec
 from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work, reply
-from yamcs_archive.http.openapi.operation import Operation
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
@@ -71,8 +70,6 @@ class Route:
 
     method: str
     handler: Callable[[Request], Made]
-    operation: Operation
-    """Its part of the description of the API."""
     streams: bool = False
     """The body may have any length and is read as it comes."""
     unbounded: bool = False

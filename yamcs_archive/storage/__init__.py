@@ -1,4 +1,4 @@
-"""The storage engine of one instance, on LMDB. LMDB, zstd and numpy are known only here (numpy in wire, too).
+"""The storage engine of one instance, on LMDB. LMDB and zstd are known only here, numpy here and in wire.
 
 Terms:
 
@@ -36,13 +36,3 @@ To know most of it, read in this order: format/keys, format/rows, format/block, 
 write/outcomes, write/placement, write/committer, write/writer, read/range_reader, read/query, read/changes,
 maintain/sealing, disk/environment, store. The bytes are specified in ``docs/format.md``.
 """
-
-import signal as _signal
-
-# numpy's linear algebra starts threads when it is imported, and each could take a signal that the process
-# means to wait for: then a served archive would not stop. They inherit what is held back at this moment.
-_held = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-try:
-    import numpy as _numpy  # noqa: F401  # for its threads
-finally:
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _held)

@@ -1,11 +1,13 @@
-"""The routes that clients call before they come to events: server, instances, health."""
+"""The routes that clients call before they come to events: server, instances, health, description."""
 
 from __future__ import annotations
 
 import socket
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply
@@ -74,6 +76,21 @@ def _described(request: Request, name: str) -> today.YamcsInstance:
     with suppress(ArchiveError):
         message.eventCount = request.archive.existing(name).count()
     return message
+
+
+def describe_api(_: Request) -> Response:
+    """Describe all routes, in OpenAPI."""
+    return reply(JSON, description())
+
+
+@cache
+def description() -> bytes:
+    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml.
+
+    >>> description().decode().splitlines()[1]
+    '  "openapi": "3.1.0",'
+    """
+    return files("yamcs_archive.http").joinpath("openapi.json").read_bytes()
 
 
 def healthz(_: Request) -> Response:

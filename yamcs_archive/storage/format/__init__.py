@@ -9,3 +9,5 @@ of ``messages``, zstd (``compression``), checksums. In memory, events are ``Colu
 ``docs/format.md`` specifies every byte; ``tests/golden`` reads it with a second, independent reader. Start
 with ``keys``, ``rows`` and ``block``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -5,3 +5,5 @@
 instance without its free pages. ``damage_log`` keeps the log short where something is damaged. Start with
 ``sealing``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -5,3 +5,5 @@
 next commit. ``metadata`` reads what an instance says of itself; ``block_cache`` keeps the blocks that were
 read last. Readers never wait for the writer, nor it for them. Start with ``range_reader`` and ``query``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -6,3 +6,5 @@ what is stored already) and ``placement`` writes rows or blocks through ``transa
 the writer remembers of the store between two groups; ``validation`` checks whole columns. Start with
 ``outcomes``, ``placement`` and ``committer``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

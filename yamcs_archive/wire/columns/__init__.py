@@ -8,3 +8,5 @@ folder above, which hold the rules. Only :mod:`yamcs_archive.wire.fast_path` imp
 Below them: ``vectors`` (columns of bytes, and how they become one text), ``timestamps`` (many RFC 3339 texts
 and protobuf timestamps), ``varints`` (many integers).
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

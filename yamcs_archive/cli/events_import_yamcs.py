@@ -22,18 +22,15 @@ EPILOG = """examples:
 _SAY_S = 1.0
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser, under a name of two words: ``import`` alone takes a file."""
-    parser = commands.add_parser(
-        "import yamcs",
-        help="take the history of a live Yamcs server",
-        description="Store the events of a live Yamcs server (or a served archive), as its API streams them."
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Store the events of a live Yamcs server (or a served archive), as its API streams them."
         " An import that was cut off goes on where it was when it is given again; a whole one that is given"
         " again adds what is new, late events too. Prints what became of the events; exit status 1 when some"
-        " conflict with events that are here, or cannot be kept.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        " conflict with events that are here, or cannot be kept."
     )
+    parser.epilog = EPILOG
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
     parser.add_argument(
         "--data",

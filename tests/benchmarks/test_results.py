@@ -1,0 +1,207 @@
+"""Results become tables, verdicts, JSON and plots; no wrong answer is hidden, and no result is lost."""
+
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import keep
+from benchmarks.jobs import Job, Outcome, Result
+from benchmarks.measures import module
+from benchmarks.options import EVENTS_MIN
+from benchmarks.page import PAGE, RESULTS, current
+from benchmarks.plan import FULL, QUICK, plan
+from benchmarks.report import Document, Run, to_text
+from benchmarks.runner import run_all
+from benchmarks.targets import TARGETS, standings
+
+_CASE = "in order, batches of 10,000"
+
+
+def _result(
+    contender: str,
+    *rates: float,
+    digest: str = "d",
+    measure: str = "ingest",
+    case: str = _CASE,
+    repeats: int = 1,
+) -> Result:
+    job = Job(measure=measure, case=case, contender=contender, events=1, repeats=repeats)
+    outcomes = [
+        Outcome(
+            figures={"events_per_s": rate, "bytes_per_event": 10.0},
+            digest=digest,
+            notes={"durability": "sync"},
+        )
+        for rate in rates
+    ]
+    return Result(job=job, outcomes=outcomes, expected_digest="d")
+
+
+def _document(*results: Result, **machine: str) -> Document:
+    run = Run("2026-01-01T00:00:00Z", "python -m benchmarks", {"revision": "abc"})
+    return Document({"cores": "2"} | machine, {"bulk": 1}, [run], list(results))
+
+
+def test_verdicts_follow_from_medians() -> None:
+    verdicts = {}
+    for ours in (100, 200, 400):
+        found = standings([_result("archive", 1, ours, 10**6), _result("sqlite", 100)])
+        verdicts[ours] = (found[0].value, found[0].verdict)
+    assert verdicts == {100: (1, "not met"), 200: (2, "met"), 400: (4, "aim met")}
+
+
+def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
+    found = {
+        standing.target.what: standing
+        for standing in standings([_result("archive", 1), _result("sqlite", 1)])
+    }
+    assert found["bytes per event / SQLite"].verdict == "not met"
+    assert found["full scan to events / SQLite"].verdict == "open"
+
+
+def test_every_target_refers_to_a_case_of_the_full_plan() -> None:
+    planned = {
+        (job.measure, job.case, job.contender)
+        for job in plan(FULL, scale_millions=100, yamcs=True, batches=True)
+    }
+    figures = [figure for target in TARGETS for figure in (target.figure, target.base) if figure is not None]
+    missing = {(f.measure, f.case, f.contender) for f in figures} - planned
+    assert not missing
+
+
+def test_the_text_has_medians_spreads_targets_and_notes() -> None:
+    text = to_text(_document(_result("archive", 90, 100, 120), _result("sqlite", 50)))
+    assert "100 ±15%" in text
+    assert "durability sync" in text
+    assert "ingest, batches of 10,000 / SQLite" in text
+    assert "All runs gave the right answers." in text
+
+
+def test_a_wrong_answer_is_said_in_the_last_line() -> None:
+    text = to_text(_document(_result("archive", 1), _result("sqlite", 10**9, digest="other")))
+    assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: sqlite"
+
+
+def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.plots import draw  # noqa: PLC0415  # matplotlib is optional
+
+    scaled = _result("archive", 1, measure="scale", case="2 million")
+    series = {"rate_millions": [1.0, 2.0], "events_per_s": [9.0, 8.0], "mark_millions": [1.0, 2.0]}
+    asked = {figure: [1.0, 1.0] for figure in ("newest_100_ms", "rare_source_ms", "open_ms")}
+    outcome = Outcome(figures={}, series=series | asked)
+    document = _document(_result("archive", 1, 2), Result(job=scaled.job, outcomes=[outcome]))
+    drawn = draw(document, tmp_path / "plots")
+    assert [path.name for path in drawn] == ["ingest-10000.png", "size.png", "scale.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
+    jobs = [
+        Job(measure="ingest", case="small", contender=contender, events=50, batch_events=50, repeats=2)
+        for contender in ("archive", "sqlite")
+    ]
+    said: list[str] = []
+    results = list(run_all(jobs, tmp_path, said.append))
+    assert all(result.right for result in results)
+    assert [len(result.outcomes) for result in results] == [1, 1, 2, 2]
+    assert [line.split()[1] for line in said if line.startswith("  ")] == ["archive", "sqlite"] * 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_says_why_and_the_others_go_on(tmp_path: Path) -> None:
+    jobs = [
+        Job(measure="ingest", case="x", contender=contender, events=1) for contender in ("nosuch", "sqlite")
+    ]
+    failed, good = run_all(jobs, tmp_path, lambda _: None)
+    assert "KeyError: 'nosuch'" in failed.failure
+    assert good.right
+    assert not failed.right
+    assert "KeyError: 'nosuch'" in to_text(_document(failed, good))
+
+
+def test_the_page_with_the_figures_is_that_of_the_results() -> None:
+    root = Path(__file__).parent.parent.parent
+    if not (root / RESULTS).exists():
+        pytest.skip("no results are committed")
+    assert (root / PAGE).read_text() == current(root), "run python -m benchmarks.page"
+
+
+def test_results_take_the_place_of_those_of_the_same_job_in_the_order_of_the_plan() -> None:
+    cases = list(dict.fromkeys(job.case for job in plan(QUICK, only=["ingest"])))
+    late, early = (_result("archive", 1, case=cases[place]) for place in (3, 0))
+    document = keep.merged(keep.merged(_document(), [late]), [early])
+    assert [result.job.case for result in document.results] == [cases[0], cases[3]]
+    again = keep.merged(document, [_result("archive", 7, case=cases[3])])
+    assert [result.values("events_per_s") for result in again.results] == [[1], [7]]
+
+
+def test_a_case_is_missing_until_all_its_contenders_have_every_run() -> None:
+    whole = [_result("archive", 1, 1, case="a", repeats=2), _result("sqlite", 1, 1, case="a", repeats=2)]
+    whole.append(_result("archive", 1, case="b"))
+    jobs = [result.job for result in whole]
+    assert keep.missing(_document(*whole), jobs) == []
+    assert keep.missing(_document(*whole[1:]), jobs) == jobs[:2]
+    cut = _result("archive", 1, case="a", repeats=2)
+    assert keep.missing(_document(cut, *whole[1:]), jobs) == jobs[:2]
+    wrong = _result("archive", 1, case="b", digest="other")
+    assert keep.missing(_document(*whole[:2], wrong), jobs) == jobs[2:]
+
+
+def test_results_of_another_machine_or_none_of_ours_are_refused(tmp_path: Path) -> None:
+    keep.write(_document(_result("archive", 1)), tmp_path)
+    assert len(keep.opened(tmp_path, _document()).runs) == 2
+    for other in (_document(cores="4"), _document(kernel="Linux")):
+        with pytest.raises(
+            keep.OtherResultsError, match=r"(cores was 2, is 4|kernel was not there, is Linux)"
+        ):
+            keep.opened(tmp_path, other)
+    (tmp_path / keep.FILE).write_text("{}")
+    with pytest.raises(keep.OtherResultsError, match="not what this harness writes"):
+        keep.opened(tmp_path, _document())
+
+
+def test_what_is_missing_is_measured_and_the_rest_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--quick",
+        "--events",
+        "300",
+        "--only",
+        "memory",
+        "--output",
+        str(tmp_path / "results" / "new"),
+    ]
+    measured: list[list[str]] = []
+
+    def measure(jobs: list[Job], *_: object) -> list[Result]:
+        measured.append([job.contender for job in jobs])
+        return [Result(job=job, outcomes=[Outcome(figures={"peak_mib": 1})]) for job in jobs]
+
+    monkeypatch.setattr(program, "run_all", measure)
+    for more in ([], ["--resume"], []):
+        assert program.main([*arguments, *more]) == 0
+    assert measured[1] == []
+    assert measured[0] == measured[2] != []
+    capsys.readouterr()
+    assert program.main([*arguments, "--events", "400"]) == 1
+    said = capsys.readouterr().err
+    assert "bulk was 300, is 400" in said
+
+
+def test_a_plan_names_measures_that_exist_and_keeps_the_jobs_of_a_case_together() -> None:
+    for sizes in (QUICK, FULL, FULL.scaled(FULL.bulk), QUICK.scaled(EVENTS_MIN)):
+        jobs = plan(sizes, scale_millions=100, yamcs=True, batches=True)
+        assert all(module(job.measure).reference for job in jobs)
+        assert all(job.events >= job.threads for job in jobs if job.batch_events == 1)
+        cases = [key for key, _ in groupby(jobs, key=lambda job: (job.measure, job.case))]
+        assert len(cases) == len(set(cases))
+        for _, group in groupby(jobs, key=lambda job: (job.measure, job.case)):
+            assert len({msgspec.structs.replace(job, contender="") for job in group}) == 1
+    assert FULL.scaled(FULL.bulk) == FULL
+    assert QUICK.scaled(EVENTS_MIN).rare_every < QUICK.scaled(EVENTS_MIN).bulk == EVENTS_MIN
+    assert {job.measure for job in plan(QUICK, only=["queries"])} == {"queries"}

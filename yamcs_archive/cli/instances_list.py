@@ -1,0 +1,37 @@
+"""``instances list``: list the instances of an archive."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from yamcs_archive.cli.remote import instances_at
+from yamcs_archive.cli.target import add_place_options, chosen_place, open_existing
+from yamcs_archive.cli.user_option import login_for, refuse_user
+
+EPILOG = """examples:
+  yamcs-archive instances list --data ops-data
+  yamcs-archive instances list --url http://127.0.0.1:8090
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = "List the instances, one a line, sorted."
+    parser.epilog = EPILOG
+    add_place_options(parser, instance=False)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the names."""
+    where = chosen_place(options)
+    if isinstance(where, Path):
+        refuse_user(options)
+        with open_existing(where, readonly=True) as archive:
+            names = archive.instances()
+    else:
+        names = instances_at(where, login_for(options, where))
+    for name in names:
+        print(name)
+    return 0
