@@ -1,6 +1,6 @@
 """The fast path: thousands of events at once between bytes and columns, by numpy and functions written in C.
 
-It changes no answer, so the folder may be deleted (tests/wire/test_without_columns.py). What it does not take
+It changes no answer, so the folder may be deleted (tests/http/test_without_columns.py). What it does not take
 (a rare field, the 2016 form, a fault) goes event by event through ``json``, ``protobuf`` and ``csv`` of the
 folder above, which hold the rules. Only :mod:`yamcs_archive.wire.fast_path` imports it.
 
