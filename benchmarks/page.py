@@ -16,39 +16,38 @@ PAGE = Path("docs/performance.md")
 _TEXT = """\
 # Performance
 
-Written by `python -m benchmarks.page` from `{results}`; do not edit. In a checkout, `make bench`
-repeats it (`make bench ARGS="--quick"` in two minutes, `ARGS=--help` for the options). What was run, and when
-it began:
+`python -m benchmarks.page` writes this page from `{results}`; do not edit it.
+In a checkout `make bench` repeats the run (`make bench ARGS="--quick"` in two minutes, `ARGS=--help` for
+the options). These commands ran, at these times:
 
 {runs}
 
-Each figure is the median of its runs, with half of their spread in percent where there were several. All
-contenders were given the same events (200 sources of very uneven activity, messages of about 85 characters)
-in the same run, each in a process of its own, in turns, on an empty directory. A rate counts until
-everything is synced and, for the archive, in the form in which it is kept; over HTTP too. A single append
-is the call that each contender has for one event; a batch of 1 is a batch. Bytes per event are those on the
-medium after each contender's own compaction (LMDB's compacting copy, VACUUM, compact_range). Files were in
-the page cache when questions were asked. A run whose full scan does not give back the right events is
-reported as wrong.
+Each figure is the median of its runs, with half of their spread in percent if there were several. All
+contenders got the same events (200 sources of very uneven activity, messages of about 85 characters) in the
+same run, each in a process of its own, in turns, on an empty directory. A rate counts until everything is
+synced and, for the archive, stored in its final form; over HTTP too. A single append is the call that each
+contender has for one event; a batch of 1 is a batch. Bytes per event are those on the disk after each
+contender's own compaction (LMDB's compacting copy, VACUUM, compact_range). Queries ran with the files in the
+page cache. A run whose full scan does not return the right events is reported as wrong.
 
-- **raw lmdb** is the limit: `putmulti` of pairs that were encoded before the clock started, with no
-  checks, no numbers and no other record of what came when; **raw lmdb append** also promises LMDB that keys
-  only rise. All others start from `Event` objects.
+- **raw lmdb** is the upper limit: `putmulti` of pairs that were encoded before the clock started, without
+  checks, without numbers and without any record of arrival order; **raw lmdb append** also promises LMDB
+  that keys only rise. All others start from `Event` objects.
 - **sqlite** is a table without rowid on the same key; **sqlite indexed** has indexes on source and severity.
-- **rocksdb** is rocksdict with zstd; a put overwrites, so it is spared the look-up of first-write-wins.
-- **yamcs**, where it took part, is a real server that does not sync before it answers.
-- Full runs have 1,000,000 events, but for batches of 100 (200,000), batches of 1 (5,000), single appends
-  (10,000), commits of one event each (50,000), POSTs (15,000 and as many to warm up) and messages of 1 MiB
-  (one in 1,000 of 200,000). Where several starts are listed above, a measure has the figures of the last
-  one that it took part in, so a ratio of two measures (a batch over HTTP and `append_many`, bytes of a
-  Yamcs server) may be of two starts; what contenders of one measure did is of one. Without a spread there
-  was one run; a goal that is met or missed by less than the spread may go the other way next time.
+- **rocksdb** is rocksdict with zstd; its put overwrites, so it needs no look-up for first-write-wins.
+- **yamcs**, if it took part, is a real server. It does not sync before it answers.
+- Full runs have 1,000,000 events, except for batches of 100 (200,000), batches of 1 (5,000), single appends
+  (10,000), commits of one event each (50,000), POSTs (15,000, and as many to warm up) and messages of 1 MiB
+  (one in 1,000 of 200,000). If several commands are listed above, a measure has the figures of the last one
+  that it took part in. So a ratio of two measures (a batch over HTTP and `append_many`, bytes of a Yamcs
+  server) may come from two commands; the contenders of one measure ran in one command. A figure without a
+  spread comes from one run; a goal that is met or missed by less than the spread may change sides next time.
 - Memory of a served archive (500 messages of 1 MiB): each load has a server of its own, which starts with
   some 32 MiB; clients read and send as fast as they can.
 - HTTP: the load generator is a process of its own on the same machine and takes a share of its cores.
 
-What was tried for the rows of the last table that are not met, and what limits each of them, is in
-[decisions.md](decisions.md#goals-not-reached).
+[measurements.md](measurements.md#goals-not-reached) has what was tried for each goal of the last table that
+was not reached, and what limits it.
 
 ```text
 {tables}```

@@ -12,43 +12,46 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 
 from yamcs_archive.cli.main import parser
 from yamcs_archive.cli.parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
+_WIDTH = 119
+"""Characters of a line of prose; tests/test_docs.py holds 120."""
 
 _HEAD = """# The command line
 
-Written by `python docs/reference.py` from the commands themselves; a test holds it.
+`python docs/reference.py` writes this page from the commands themselves, and a test holds it.
 
-Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 done; 1 it failed, and one line
-says why; 2 the command line is wrong or does not say enough; 130 interrupted with Ctrl-C. There are no
-colours. Where stdout is closed, or its reader is gone, a command that has something to print ends with 1,
-without a word. `python -m yamcs_archive` is the same command.
+Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 the command succeeded; 1 it failed,
+and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C interrupted it. There are no
+colours. If stdout is closed, or its reader is gone, a command that has something to print ends with 1,
+silently. `python -m yamcs_archive` is the same command.
 
-Options have the names below and no abbreviations. A value that begins with a dash is taken as it is, as
-in `--filter -wheel`, unless it is the name of an option of the command: then write `--filter=-f`.
+Options have the names below and no abbreviations. A value that begins with a dash is accepted, as in
+`--filter -wheel`, unless it is the name of an option of the command: then write `--filter=-f`.
 
-Where a command looks: `--data DIR` or `--url URL`, else `YAMCS_ARCHIVE_DATA`, else `YAMCS_ARCHIVE_URL`. A
+A command works on `--data DIR` or `--url URL`, else on `YAMCS_ARCHIVE_DATA`, else on `YAMCS_ARCHIVE_URL`. A
 leading `~` is the home directory.
 
-A URL has no user and no password in it, and is refused with one. For a server, or a proxy between, that
-asks for HTTP Basic give `--user NAME`; the password comes from `YAMCS_ARCHIVE_PASSWORD`, else the terminal
-is asked. It is kept in memory for that run, printed and stored nowhere, and sent to the scheme, host and
-port of that URL alone: a redirect to another place is an error. Over plain HTTP to another machine it is
-sent as well, and a line on stderr says so.
+A URL with a user or a password in it is refused. If a server, or a proxy in front of it, asks for HTTP
+Basic, give `--user NAME`. The password comes from `YAMCS_ARCHIVE_PASSWORD`; without that variable the
+command asks on the terminal. It is kept in memory for that run, is never printed or stored, and is sent only
+to the scheme, host and port of that URL: a redirect to another place is an error. Over plain HTTP to another
+machine it is sent too, and a line on stderr says so.
 
-| DATE | is |
+| DATE | meaning |
 |---|---|
 | `2026-11-23T12:00:00Z`, `2026-11-23T14:00:00.5+02:00` | that instant |
 | `2026-327T12:00:00Z` | the same with the day of the year |
 | `2026-11-23T12:00`, `2026-11-23`, `2026-327` | local time; a day is its first instant |
-| `1h`, `30m`, `2d`, `1w`, `45s`, `1h30m` | so long ago; a day is 24 hours |
+| `1h`, `30m`, `2d`, `1w`, `45s`, `1h30m` | that long ago; a day is 24 hours |
 | `1795435200`, `1795435200.25`, `@0` | Unix seconds: 10 digits, or any number after `@` |
 | `1795435200123`, `1795435200123456` | 13 digits: milliseconds, 16: microseconds; others are refused |
-| `now`, `today`, `yesterday`, `tomorrow` | now; first instants of local days |
-| `today UTC`, `yesterday UTC`, `tomorrow UTC` | midnights of UTC |
+| `now`, `today`, `yesterday`, `tomorrow` | this instant; the first instant of that local day |
+| `today UTC`, `yesterday UTC`, `tomorrow UTC` | midnight of that day in UTC |
 """
 
 
@@ -71,7 +74,8 @@ def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 def _section(command: argparse.ArgumentParser) -> Iterator[str]:
     yield f"## {command.prog}\n"
-    yield f"{command.description}\n"
+    lines = wrap(str(command.description), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    yield "\n".join(lines) + "\n"
     yield "| option | |\n|---|---|"
     for action in command._actions:
         if not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS:

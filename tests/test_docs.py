@@ -1,4 +1,4 @@
-"""The files that scripts of docs/ write, and the links of all pages: none may be stale."""
+"""The pages: generated files are current, links and paths lead somewhere, lines can be read."""
 
 import re
 import runpy
@@ -11,6 +11,9 @@ import pytest
 from tests.child import ROOT, WAIT_S
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINE_CHARACTERS_MAX = 120
+UNION_OF_BRANCHES = ROOT / "CHANGELOG.md"
+"""Not held to a width: lines are added to it side by side, and wrapping them anew would merge badly."""
 
 
 @pytest.mark.parametrize("script", ["docs/reference.py", "docs/openapi.py"])
@@ -47,3 +50,26 @@ def test_yaml_that_is_no_json_or_has_two_equal_keys_is_refused(right: str, wrong
 def test_a_link_of_a_page_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != UNION_OF_BRANCHES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_a_line_of_a_page_can_be_read_without_scrolling(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```text\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)  # tables of figures
+    lines = [line for line in prose.splitlines() if not line.startswith("|")]  # a row is one line
+    assert [line for line in lines if len(line) > LINE_CHARACTERS_MAX] == []
+
+
+def test_every_path_of_the_architecture_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = re.findall(r"`([\w/]+(?:/|\.py))`", page)
+    assert len(names) > 50
+    package = ROOT / "yamcs_archive"
+    missing = [name for name in names if not any((*ROOT.glob(name), *package.rglob(name)))]
+    assert missing == []
+    rooms = [*package.glob("*/__init__.py"), *package.glob("storage/*/__init__.py")]
+    assert [room.parent.name for room in rooms if f"{room.parent.name}/" not in page] == []

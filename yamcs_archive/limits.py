@@ -129,7 +129,8 @@ SEAL_AGE_US = 60_000_000
 """Age of a commit at which its rows are sealed: 60 s. What is late by less than that costs no rewriting."""
 
 LATE_SHARE = 8
-"""Late events are merged with the others of a block when they are one to so many; fewer stand beside them."""
+"""Events of a block for each late one at which the block is encoded anew; fewer late ones stay in its late
+part."""
 
 SEAL_ROWS_MAX = 8_192
 """Rows that one sealing step takes: callers wait for the writer no longer than this takes."""
@@ -181,14 +182,14 @@ ANSWERS_BYTES_MAX = 64 << 20
 """Bytes that large answers may hold together: one that is made, and some that are written."""
 
 ANSWER_WAIT_S = 2
-"""Seconds that a large answer waits for room; then it ends where it is. It is that long only where clients do
-not take theirs."""
+"""Seconds that a large answer waits for memory before it is cut short; reached only when other clients do not
+read their answers."""
 
 ANSWERS_WAITING_MAX = 32
 """Answers that wait so at once: each holds one of 64 threads for pages, and the others are for small ones."""
 
 BODY_WAIT_S = 10
-"""Seconds that a large body waits for room; it is that long only where others do not finish theirs."""
+"""Seconds that a large upload waits for memory before a 503; reached only when other uploads stall."""
 
 QUICK_BODY_BYTES_MAX = 64 << 10
 """Bytes of a body that an event loop reads itself: a fraction of a millisecond, for which

@@ -104,7 +104,7 @@ FORMS = {
         *(f"block: {column}" for column in ("types", "users", "extensions", "extra")),
         *(f"block: {column} nil" for column in ("types", "users", "extensions", "extra")),
     },
-    "A stretch": {
+    "A message chunk": {
         "block: one stretch",
         "block: several stretches",
         "block: messages in another order than events",

@@ -16,16 +16,15 @@ EPILOG = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Give space that is no longer used back to the file system: all is sealed, then a dense"
-        " copy takes the place of what is stored. Prints a line for each instance when it is done. The"
-        " directory must not be in use by a writer, and the medium needs room for the copy; others may read"
-        " meanwhile."
+        "Return unused space to the file system: seal all events, then replace the files by a dense copy."
+        " Prints a line for each instance. No writer may use the directory, and the disk needs room for"
+        " the copy; other processes may read meanwhile."
     )
     parser.epilog = EPILOG
     parser.add_argument(
         "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
     )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all that are there")
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
     parser.set_defaults(run=run)
 
 

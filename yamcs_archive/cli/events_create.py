@@ -25,24 +25,24 @@ _STDIN = "-"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
-    parser.description = "Store one event. Prints nothing when it is stored."
+    parser.description = "Store one event. Prints nothing on success."
     parser.epilog = EPILOG
     add_place_options(parser)
     parser.add_argument(
         "-m",
         "--message",
         metavar="TEXT",
-        help=f"the message; {_STDIN} reads it from stdin; without it stdin is read too, and where that is a"
-        " terminal $EDITOR opens",
+        help=f"the message; {_STDIN} reads it from stdin. Without this option the message is read from stdin"
+        " too, or written in $EDITOR if stdin is a terminal",
     )
     parser.add_argument(
-        "--date", type=parse_date, metavar="DATE", help=f"generation time, now if not given: {FORMS}"
+        "--date", type=parse_date, metavar="DATE", help=f"generation time; default: now; {FORMS}"
     )
     parser.add_argument(
         "--sequence-number",
         type=whole(SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
         metavar="N",
-        help="number; the source's next if not given",
+        help="sequence number; default: the source's next",
     )
     parser.add_argument(
         "--severity",
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_pair,
         help="further text by name; repeatable",
     )
-    parser.add_argument("--show", action="store_true", help="print the event as it was stored, as JSON")
+    parser.add_argument("--show", action="store_true", help="print the stored event as JSON")
     parser.set_defaults(run=run)
 
 

@@ -38,13 +38,13 @@ _SAY_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Store the events of a file: a JSON object a line, as events log --format jsonl prints"
-        " them and every answer of the API shows them, or maps of msgpack; compressed with gzip or not. Each"
-        " must have its time and its number, so that a file may be given again: what is stored already adds"
-        " nothing. A directory and an instance are made when they are absent. Who created an event is kept"
-        " in a directory, and not through a URL. Prints what became of the events; exit status 1 when some"
-        " conflict with events that are there. The first line that is no event ends it: those before it are"
-        " stored. A file of the name yamcs is given as ./yamcs."
+        "Store the events of a file: one JSON object per line, as events log --format jsonl and every"
+        " answer of the API show them, or maps of msgpack; compressed with gzip or not. Each must have its"
+        " time and its number, so a second run adds nothing. A missing directory or instance is created."
+        " An import into a directory keeps who created an event, one through a URL does not. Prints how"
+        " many events were stored, duplicate or refused. Exit status 1 if some conflict with stored"
+        " events. The first line that is not an event ends the import; the events before it are stored. If"
+        " a file is called yamcs, give it as ./yamcs."
     )
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
@@ -52,8 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help=f"what the file holds; default: what its name says ({', '.join(SUFFIXES)}, with .gz or not);"
-        " jsonl of the standard input",
+        help=f"format of the file; default: by its name ({', '.join(SUFFIXES)}, with .gz or not); jsonl for"
+        " the standard input",
     )
     parser.set_defaults(run=run)
 

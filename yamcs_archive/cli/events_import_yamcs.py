@@ -25,10 +25,10 @@ _SAY_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Store the events of a live Yamcs server (or a served archive), as its API streams them."
-        " An import that was cut off goes on where it was when it is given again; a whole one that is given"
-        " again adds what is new, late events too. Prints what became of the events; exit status 1 when some"
-        " conflict with events that are here, or cannot be kept."
+        "Store the events of a live Yamcs server (or a served archive), as its API streams them. Run an"
+        " interrupted import again, and it resumes; run a complete one again, and it adds the new events,"
+        " late ones too. Prints how many events were stored, duplicate or refused. Exit status 1 if some"
+        " conflict with stored events, or cannot be stored."
     )
     parser.epilog = EPILOG
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DIR",
         type=data_directory,
-        help="the archive, made when absent (or YAMCS_ARCHIVE_DATA)",
+        help="the archive, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
     add_user_option(parser)
     parser.add_argument(
@@ -44,16 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="origin",
         metavar="NAME",
         type=not_empty,
-        help="the server's instance; not needed where there is one",
+        help="the server's instance; may be omitted if it has only one",
     )
     parser.add_argument(
         "--instance",
         metavar="NAME",
         type=instance_name,
-        help="the instance here, made when absent; default: as there",
+        help="the instance here, created if missing; default: the same name",
     )
-    parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
-    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
+    parser.add_argument(
+        "-s", "--since", type=parse_date, metavar="DATE", help=f"events from this time on: {FORMS}"
+    )
+    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="events before this time")
     parser.set_defaults(run=run)
 
 

@@ -41,9 +41,9 @@ _ALL = "all"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Show events, oldest first. Reads beside a running server on the same directory. With"
-        " --after-cursor, and as they come with --follow, in the order in which they were stored, however"
-        " late their time."
+        "Show events, oldest first, also while a server runs on the same directory. With --after-cursor,"
+        " and while --follow waits for new ones, events come in the order in which they were stored,"
+        " however late their time."
     )
     parser.epilog = EPILOG
     add_place_options(parser)
@@ -53,22 +53,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--lines",
         type=_lines,
         metavar="N",
-        help=f"how many of the newest, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since or"
-        " --until",
+        help=f"number of events, the newest ones, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since"
+        " or --until",
     )
     amount.add_argument(
-        "--first", type=whole(0, LINES_MAX), metavar="N", help="how many of the oldest, since --since"
+        "--first",
+        type=whole(0, LINES_MAX),
+        metavar="N",
+        help="number of events, the oldest ones from --since on",
     )
-    parser.add_argument("-s", "--since", type=parse_date, metavar="DATE", help=f"from then on: {FORMS}")
-    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="before then")
-    parser.add_argument("--source", action="append", metavar="NAME", help="of this source only; repeatable")
+    parser.add_argument(
+        "-s", "--since", type=parse_date, metavar="DATE", help=f"events from this time on: {FORMS}"
+    )
+    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="events before this time")
+    parser.add_argument("--source", action="append", metavar="NAME", help="events of this source; repeatable")
     parser.add_argument(
         "--severity",
         choices=[name.lower() for name in Severity.__members__],
         type=str.lower,
-        help="of this severity and above",
+        help="events of this severity and above",
     )
-    parser.add_argument("--type", action="append", metavar="TEXT", help="of this type only; repeatable")
+    parser.add_argument("--type", action="append", metavar="TEXT", help="events of this type; repeatable")
     parser.add_argument(
         "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
     )
@@ -85,16 +90,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_following(parser: argparse.ArgumentParser) -> None:
     """Add the options of the order in which events were stored."""
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with events as they are stored")
+    parser.add_argument("-f", "--follow", action="store_true", help="then wait for new events and show them")
     parser.add_argument(
-        "--after-cursor", metavar="CURSOR", help="all that was stored after it, in that order"
+        "--after-cursor", metavar="CURSOR", help="all events stored after this cursor, in that order"
     )
     parser.add_argument(
         "--show-cursor",
         action="store_true",
-        help='print "-- cursor: CURSOR" at the end, to resume with --after-cursor: after what was stored when'
-        " this began, with --after-cursor or --follow after the last event shown; on stderr where the format"
-        " is not table",
+        help='print "-- cursor: CURSOR" at the end, to resume with --after-cursor. The cursor is after all'
+        " events stored when the command began; with --after-cursor or --follow it is after the last event"
+        " shown. On stderr if the format is not table",
     )
 
 

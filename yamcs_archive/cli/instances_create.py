@@ -16,8 +16,8 @@ EPILOG = """example:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Make an instance in a directory, which is made as well when it is absent. Does nothing when the"
-        " instance is there."
+        "Create an instance in a directory, and the directory if it is missing. Does nothing if the"
+        " instance exists."
     )
     parser.epilog = EPILOG
     parser.add_argument(

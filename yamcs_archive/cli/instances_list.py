@@ -17,7 +17,7 @@ EPILOG = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
-    parser.description = "List the instances, one a line, sorted."
+    parser.description = "List the instances, sorted, one per line."
     parser.epilog = EPILOG
     add_place_options(parser, instance=False)
     parser.set_defaults(run=run)

@@ -36,10 +36,10 @@ COMMANDS = (
     Command("events", "create", "store one event", "events_create"),
     Command("events", "log", "show events", "events_log"),
     Command("events", "import", "store the events of a file", "events_import_file"),
-    Command("events", "import yamcs", "take the history of a live Yamcs server", "events_import_yamcs"),
+    Command("events", "import yamcs", "import the history of a live Yamcs server", "events_import_yamcs"),
     Command("instances", "list", "list them", "instances_list"),
     Command("instances", "create", "make one", "instances_create"),
-    Command("", "compact", "give unused space back", "compact"),
+    Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
 )
 """All commands, in the order in which help lists them."""

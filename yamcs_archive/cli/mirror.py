@@ -34,10 +34,10 @@ _STOP_S = 5.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Keep a copy of an instance of a served archive, commit by commit: the same events, in"
-        " the order in which they were stored there. It goes on where it stands, whichever side was down, and"
-        " says on stderr how far it is behind. Nothing else may be appended to the copy. It stops where the"
-        " two differ, and where the source's history is another one."
+        "Keep a copy of an instance of a served archive, commit by commit: the same events, in the order"
+        " in which they were stored there. It resumes after either side was stopped, and says on stderr"
+        " how far it is behind. Nothing else may be appended to the copy. It stops if an event differs, or"
+        " if the source has another history."
     )
     parser.epilog = EPILOG
     parser.add_argument("url", type=url_argument, metavar="FROM-URL", help="the served archive")
@@ -45,21 +45,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DIR",
         type=data_directory,
-        help="the copy's directory, made when absent (or YAMCS_ARCHIVE_DATA)",
+        help="the copy's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
     add_user_option(parser)
     parser.add_argument(
         "--instance",
         metavar="NAME",
         type=instance_name,
-        help="the instance; may be left out where the source has only one",
+        help="the instance; may be omitted if the source has only one",
     )
     parser.add_argument("--once", action="store_true", help="end when the two are in step")
     parser.add_argument(
         "--resync",
         action="store_true",
-        help="where the two cannot be brought in step, keep what is here as an instance of another name, and"
-        " start anew",
+        help="if the copy cannot follow any longer, keep it as an instance of another name, and start a new"
+        " copy",
     )
     parser.set_defaults(run=run)
 

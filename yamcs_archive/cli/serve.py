@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DIR",
         type=data_directory,
-        help="the archive's directory, made when absent (or YAMCS_ARCHIVE_DATA)",
+        help="the archive's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
     parser.add_argument(
         "--instance",
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         type=instance_name,
-        help="an instance to serve, made when absent; repeatable; default: all that are there",
+        help="an instance to serve, created if missing; repeatable; default: all in the directory",
     )
     _add_process(parser)
     parser.add_argument(
@@ -65,16 +65,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=allowed_host,
         action="append",
         default=[],
-        help="a name that clients know the server by (ops.example; .example for all below it), beside that of"
-        " --host, localhost, addresses and the hosts of --cors-origin: requests for others are refused;"
+        help="another name of the server (ops.example; .example for all names below it), besides --host,"
+        " localhost, IP addresses and the hosts of --cors-origin; requests for any other name are refused;"
         " repeatable",
     )
     parser.add_argument(
         "--mirror-of",
         metavar="FROM-URL",
         type=url_argument,
-        help="follow the instances of a served archive, those that are named or all that it has at the start,"
-        " and serve the copies; they take no events of their own",
+        help="follow the instances of a served archive (those named by --instance, or all that it has at the"
+        " start) and serve the copies; the copies accept no events of their own",
     )
     add_user_option(parser)
     parser.set_defaults(run=run)
@@ -89,14 +89,14 @@ def _add_process(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=whole(0, PORT_MAX),
         default=Settings.port,
-        help="0 takes a free one; default: %(default)s",
+        help="port; 0 chooses a free one; default: %(default)s",
     )
     parser.add_argument(
         "--threads",
         type=whole(1, THREADS_MAX),
         default=Settings.threads,
         metavar="N",
-        help="pages of history that are read at once (with --wsgi: requests that wait for a commit at once);"
+        help="pages of history read at the same time (with --wsgi: requests served at the same time);"
         " default: %(default)s",
     )
     parser.add_argument(
@@ -116,8 +116,8 @@ def _add_process(parser: argparse.ArgumentParser) -> None:
         type=whole(MAP_BYTES_MIN, MAP_BYTES_MAX),
         default=Settings.map_bytes,
         metavar="N",
-        help="address space, no disk space, that is reserved for each instance at first; where there is less,"
-        " less is taken, and it grows; default: %(default)s, which is 64 GiB",
+        help="address space (not disk space) reserved for each instance at first; less if the system has"
+        " less; it grows when it is full; default: %(default)s, which is 64 GiB",
     )
 
 

@@ -135,7 +135,7 @@ def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True)
             "--instance",
             metavar="NAME",
             type=arguments.not_empty,
-            help="the instance (or YAMCS_ARCHIVE_INSTANCE); may be left out where there is only one",
+            help="the instance (or YAMCS_ARCHIVE_INSTANCE); may be omitted if there is only one",
         )
 
 

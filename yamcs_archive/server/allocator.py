@@ -3,7 +3,7 @@
 glibc keeps it in an arena for every few threads, of which a server has a hundred, and between blocks that are
 in use: with messages of 1 MiB that came to more than what was in use. And it takes from the system, and gives
 back, what every chunk of a stream is made of, page by page: half of a stream's time. A library leaves such
-settings to the program that it is in; the serving process is ours. docs/decisions.md has the measurements.
+settings to the program that it is in; the serving process is ours. docs/measurements.md has the measurements.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Settings:
     """Serve WSGI, without live updates, instead of ASGI."""
     threads: int = 64
     """Under WSGI, requests that wait for a commit at once. One commit serves all that wait, so more threads
-    make larger groups; docs/decisions.md has the measurement. Under ASGI, pages that are read at once."""
+    make larger groups; docs/measurements.md has the measurement. Under ASGI, pages that are read at once."""
     stop_wait_s: int = 20
     """Seconds that a stop waits for requests under way. A client that never ends its request would hold it
     for ever; service managers lose patience too (systemd after 90 s), and kill without closing anything."""

@@ -130,8 +130,9 @@ class _Hub:
         with self._guard:
             if self._stopping.is_set():
                 return False
-            # What was read so far, given out or not, lies before this; so it cannot be passed unseen. It is
-            # entered before the place is looked at, and the place moves before it is looked who is entered.
+            # Everything that the hub has read so far lies before this cursor, so the hub has not passed it.
+            # Register first, then read the hub's position. The hub advances its position before it reads the
+            # registrations, so one side always sees the other.
             subscription.begin = self._instance.cursor()
             self._early = (*self._early, subscription)
             self._let_in([one for one in self._early if one.begin == self._cursor])

@@ -16,7 +16,7 @@ import zstandard
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_FRAME_READ_BYTES_MAX
 
 LEVEL = 1
-"""zstd's level; docs/decisions.md has the measurement."""
+"""zstd's level; docs/measurements.md has the measurement."""
 _MATCH_BYTES_MIN = 7
 """The shortest repetition that is looked for: messages repeat whole phrases; likewise measured."""
 _HASH_BITS = 13
