@@ -1,8 +1,8 @@
-"""What a client says over a WebSocket, and what it is answered: the protocol of live updates; no I/O.
+"""The protocol of live updates over one WebSocket: frames of the client and their replies; no I/O.
 
 1. A frame that is none of the API's, or too large, ends the connection; everything else is answered with a
    reply, errors too.
-2. The answer to a subscription is in the queue before its first event.
+2. The reply to a subscription enters the queue before its first event.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 _FRAMES: dict[str, Frames] = {"json": JsonFrames(), "protobuf": ProtobufFrames()}
 _numbers = itertools.count(1)
-"""Of calls: one row for all connections, as a Yamcs server has."""
+"""Numbers of calls: one sequence for all connections, as on a Yamcs server."""
 
 
 def granted(subprotocols: Sequence[str]) -> str | None:
-    """Return the first subprotocol that is spoken here; None: JSON, and nothing is granted.
+    """Return the first subprotocol that is known here; None for none of them, which means JSON.
 
     >>> granted(["soap", "protobuf", "json"])
     'protobuf'
@@ -48,12 +48,12 @@ def granted(subprotocols: Sequence[str]) -> str | None:
 
 
 def frames_of(subprotocol: str | None) -> Frames:
-    """Return what reads and writes the frames of a subprotocol."""
+    """Return the frames of a subprotocol."""
     return _FRAMES[subprotocol or "json"]
 
 
 class Session:
-    """One WebSocket: its calls, and the queue that its answers and events go into."""
+    """One WebSocket: its calls, and the queue of its replies and events."""
 
     def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue) -> None:
         self._archive, self._hubs, self._queue = archive, hubs, queue

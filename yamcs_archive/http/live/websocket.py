@@ -1,8 +1,8 @@
 """The ASGI adapter of WebSockets: frames from and to an event loop. Holds no rules.
 
-One task reads frames, one writes them; whichever ends first ends the connection. Pings are answered by the
-server itself; a client that is gone without a word is noticed by the kernel, which probes connections
-(``server.listening``), and one that stops reading by the time that a frame takes.
+One task reads frames, one writes them; the first that ends, ends the connection. The server itself answers
+pings. The kernel notices a client that vanished, because it probes connections (``server.listening_socket``);
+a client that stops reading is noticed by the time that a frame takes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from yamcs_archive.limits import LIVE_SEND_S
 _FRAMES_AT_ONCE = 64
 _KIND = {str: "text", bytes: "bytes"}
 _FULL_S = 0.05
-"""How often it is looked whether there is room again; only while a client asks faster than it listens."""
+"""Seconds between checks for room; only while a client sends requests faster than it reads replies."""
 _SHORT_FRAME = 1 << 10
-"""Characters of a frame that the loop itself reads; a longer one may hold a filter that takes a while."""
+"""Characters of a frame that the loop itself reads; a longer one may have a filter that takes a while."""
 
 
 class Live:
