@@ -20,9 +20,10 @@ from tests.ways import NOW, WAYS, Batch, Shown, Told, Way
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import event_bytes, same_content
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import PROTOBUF, Head, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 OPTIONS = Options(maintenance=False, clock=lambda: NOW)
@@ -227,7 +228,7 @@ class Net:
             after = page[-1]
 
     def pages_over_http(self, limit: int, *, descending: bool) -> Iterator[EventKey]:
-        core, token, order = Core(self.archive), "", "desc" if descending else "asc"
+        core, token, order = Application(self.archive), "", "desc" if descending else "asc"
         while True:
             query = f"limit={limit}&order={order}&next={token}"
             call = core.begin(Head("GET", "/api/archive/sim/events", query, {"accept": PROTOBUF}))

@@ -19,12 +19,13 @@ import pytest
 from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import JSON, PROTOBUF, Head, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
 from yamcs_archive.results import AppendCounts, MirrorState
 from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.commits import SentCommit, decode_page, encode_page
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.framing import delimited
@@ -190,7 +191,7 @@ class Batch(_Library):
 
     def __init__(self, archive: Archive, folder: Path) -> None:
         super().__init__(archive, folder)
-        self._core = Core(archive)
+        self._core = Application(archive)
 
     def send(self, events: Sequence[Event], request_id: str) -> Told:
         status, found = self._posted(b"".join(map(self.element, events)), request_id)
@@ -214,9 +215,10 @@ class Batch(_Library):
             headers["idempotency-key"] = request_id
         call = self._core.begin(Head("POST", "/api/archive/sim/events:batch", "", headers))
         assert not isinstance(call, Response)
-        assert call.stream is not None
+        assert call.streams
         step = 60_000
-        answer = call.stream(body[at : at + step] for at in range(0, len(body), step))
+        answer = call.run(body[at : at + step] for at in range(0, len(body), step))
+        assert isinstance(answer, Response)
         return answer.status, msgspec.json.decode(whole(answer))
 
     def _read(self, found: dict[str, Any]) -> Told:

@@ -16,7 +16,7 @@ import jsonschema_rs
 import msgspec
 
 from tests.child import ROOT
-from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.wire.codec import JSON, PROTOBUF
 
 GZIP = b"\x1f\x8b"
 DOCUMENT: dict[str, Any] = msgspec.json.decode((ROOT / "yamcs_archive/http/openapi.json").read_bytes())

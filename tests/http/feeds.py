@@ -19,7 +19,7 @@ from waitress.server import create_server
 
 from tests.http.conforms import check
 from yamcs_archive import Archive
-from yamcs_archive.http.application import Core
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
@@ -69,8 +69,8 @@ def whole(response: Response) -> bytes:
         body.close()
 
 
-def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Core | None = None) -> Feed:
-    core = core or Core(archive, cors_origins=cors_origins)
+def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Application | None = None) -> Feed:
+    core = core or Application(archive, cors_origins=cors_origins)
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None

@@ -13,9 +13,9 @@ from tests.http.feeds import Answer, Feed, core_feed, socket_feed, waitress_serv
 from tests.wire.test_wire import BAD_JSON, BAD_PROTOBUF
 from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
-from yamcs_archive.http.messages import PROTOBUF
 from yamcs_archive.limits import BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.storage import failpoints
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

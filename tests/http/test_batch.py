@@ -14,7 +14,7 @@ from tests.http.feeds import Answer, Feed, wsgi_feed, wsgiref_server
 from tests.http.test_api import error_of
 from tests.wire.test_batch import delimited
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.messages import PROTOBUF
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 PATH = "/api/archive/sim/events:batch"

@@ -19,9 +19,11 @@ from tests.http.test_api import error_of
 from tests.storage.by_hand import change_meta
 from tests.storage.test_histories import unmarked
 from yamcs_archive import Archive, Event, Instance, Options, Severity
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import MSGPACK, PROTOBUF, Call, Head, Pending, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.wire.codec import MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -260,9 +262,9 @@ def test_what_was_pruned_behind_a_cursor_does_not_end_a_wait(archive: Archive, s
         waiting.result(timeout=PATIENCE_S)
 
 
-def poll(core: Core, query: str) -> Pending:
+def poll(core: Application, query: str) -> Pending[Response]:
     begun = core.begin(Head("GET", PATH, query))
-    assert isinstance(begun, Call)
+    assert isinstance(begun, Exchange)
     answer = begun.run(b"")
     assert isinstance(answer, Pending), answer
     return answer
@@ -281,7 +283,7 @@ def test_a_poll_answers_when_something_is_stored(send: Feed, sim: Instance) -> N
 
 
 def test_a_poll_holds_no_thread_and_finds_what_came_in_its_own_form(archive: Archive, sim: Instance) -> None:
-    core = Core(archive)
+    core = Application(archive)
     pending = poll(core, f"after={sim.cursor()}&wait=60&form=2016")
     assert not pending.future.done()
     sim.append(Event("first", generation_time=1))
@@ -305,12 +307,12 @@ def test_what_is_there_already_is_answered_at_once(send: Feed, sim: Instance) ->
 def test_more_polls_than_may_wait_are_a_503_and_places_are_given_back(
     archive: Archive, sim: Instance
 ) -> None:
-    core = Core(archive, polls_max=2)
+    core = Application(archive, polls_max=2)
     waiting = [poll(core, f"after={sim.cursor()}&wait=60") for _ in range(2)]
 
     def refused() -> bool:
         begun = core.begin(Head("GET", PATH, f"after={sim.cursor()}&wait=60"))
-        assert isinstance(begun, Call)
+        assert isinstance(begun, Exchange)
         answer = begun.run(b"")
         if isinstance(answer, Pending):
             answer.future.cancel()
@@ -349,20 +351,20 @@ def test_an_embedded_wsgi_application_has_the_bound_that_it_was_given(
 def test_when_serving_ends_every_poll_answers_what_there_is_and_no_more_may_come(
     archive: Archive, sim: Instance
 ) -> None:
-    core = Core(archive)
+    core = Application(archive)
     cursor = sim.cursor()
     waiting = [poll(core, f"after={cursor}&wait=300") for _ in range(3)]
     core.end_polls()
     assert [pending.wait().status for pending in waiting] == [200, 200, 200]
     begun = core.begin(Head("GET", PATH, f"after={cursor}&wait=300"))
-    assert isinstance(begun, Call)
+    assert isinstance(begun, Exchange)
     answer = begun.run(b"")
     assert isinstance(answer, Response)
     assert answer.status == 503
 
 
 def test_a_poll_over_an_archive_that_closes_is_a_503(archive: Archive, sim: Instance) -> None:
-    pending = poll(Core(archive), f"after={sim.cursor()}&wait=300")
+    pending = poll(Application(archive), f"after={sim.cursor()}&wait=300")
     archive.close()
     assert pending.wait().status == 503
 

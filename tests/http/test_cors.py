@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import fields
 from typing import NamedTuple
 
 import pytest
 
 from tests.http.feeds import Answer, Feed, asgi_feed, core_feed, socket_feed, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Event, Instance, InvalidInputError
-from yamcs_archive.http.application import Core
+from yamcs_archive.errors import UnavailableError
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.cors import Origins
-from yamcs_archive.http.messages import PROTOBUF, Call, Head, Pending, Response
+from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.wire.codec import PROTOBUF
 
 LISTED, OTHER = "https://ops.example", "https://elsewhere.example"
 ALLOWED = [LISTED, "http://LOCALHOST:9000", "https://with-port.example:443"]
@@ -186,24 +189,26 @@ def test_a_refusal_says_how_to_allow_it(core: Feed) -> None:
     assert (binary.status, binary.headers["content-type"]) == (403, PROTOBUF)
 
 
-def test_each_way_of_answering_a_call_carries_the_headers(archive: Archive, sim: Instance) -> None:
-    core = Core(archive, cors_origins=ALLOWED)
-    for target in (EVENTS, f"{EVENTS}:batch"):
-        call = core.begin(Head("POST", target, "", {"origin": LISTED}))
-        assert isinstance(call, Call)
-        found: dict[str, Response | Pending] = {}
-        for name in (field.name for field in fields(call)):
-            way = getattr(call, name)
-            if callable(way) and name != "give_up":  # which says that nobody waits for an answer
-                found[name] = {
-                    "run": lambda way=way: way(b'{"message": "m"}'),
-                    "cut_off": lambda way=way: way(1, 2),
-                    "stream": lambda way=way: way([b'{"message": "m"}']),
-                }.get(name, way)()
-        assert {"run", "too_large", "cut_off"} <= found.keys()
-        for name, answer in found.items():
-            response = answer if isinstance(answer, Response) else answer.wait()
-            assert ("access-control-allow-origin", LISTED) in response.headers, name
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda exchange: exchange.run(b'{"message": "m"}'),
+        lambda exchange: exchange.run(b"{"),
+        lambda exchange: exchange.run([b'{"message": "m"}']),
+        lambda exchange: exchange.refuse(CutOffError(1, 2)),
+        lambda exchange: exchange.refuse(BodyTooLargeError()),
+        lambda exchange: exchange.refuse(UnavailableError("no room")),
+    ],
+)
+@pytest.mark.parametrize("target", [EVENTS, f"{EVENTS}:batch"])
+def test_each_way_out_of_an_exchange_carries_the_headers(
+    archive: Archive, sim: Instance, target: str, answer: Callable[[Exchange], Response | Pending[Response]]
+) -> None:
+    exchange = Application(archive, cors_origins=ALLOWED).begin(Head("POST", target, "", {"origin": LISTED}))
+    assert isinstance(exchange, Exchange)
+    found = answer(exchange)
+    response = found if isinstance(found, Response) else found.wait()
+    assert ("access-control-allow-origin", LISTED) in response.headers
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from tests.http.history import EXPORT, HISTORY, LIST, as_query, second
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.limits import STREAMS_MAX
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 COUNT = f"{LIST}:count"
@@ -129,11 +131,11 @@ def test_one_that_cannot_be_counted_is_listed_without_a_number(
 
 def test_it_takes_a_streams_place_and_gives_it_back(archive: Archive, sim: Instance) -> None:
     sim.append_many(HISTORY)
-    core = Core(archive)
+    core = Application(archive)
 
     def ask(target: str) -> Response:
         begun = core.begin(Head("GET", target))
-        assert isinstance(begun, Call)
+        assert isinstance(begun, Exchange)
         answer = begun.run(b"")
         assert isinstance(answer, Response)
         return answer

@@ -11,8 +11,9 @@ import pytest
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import Feed, granian_server
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import Call, Head, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.limits import STREAMS_MAX
 from yamcs_archive.storage.read import query as query_module
 
@@ -84,8 +85,8 @@ def test_a_head_of_a_count_reads_no_history(
     monkeypatch.setattr(query_module, "matching_indexes", watched)
 
     def asked(method: str, query: str) -> Response:
-        call = Core(archive).begin(Head(method, f"{EVENTS}:count", query))
-        assert isinstance(call, Call)
+        call = Application(archive).begin(Head(method, f"{EVENTS}:count", query))
+        assert isinstance(call, Exchange)
         answer = call.run(b"")
         assert isinstance(answer, Response)
         return answer
@@ -101,11 +102,11 @@ def test_a_head_of_a_count_reads_no_history(
 def test_a_head_of_an_export_reads_nothing_and_takes_no_place_of_a_stream(
     archive: Archive, filled: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    core = Core(archive)
+    core = Application(archive)
 
     def begun(method: str) -> Response:
         call = core.begin(Head(method, EXPORT))
-        assert isinstance(call, Call)
+        assert isinstance(call, Exchange)
         answer = call.run(b"")
         assert isinstance(answer, Response)
         return answer

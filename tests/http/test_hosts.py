@@ -11,11 +11,13 @@ import websocket
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import core_feed, granian_server, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Instance, InvalidInputError
-from yamcs_archive.http.application import Core
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts, names_of
-from yamcs_archive.http.messages import PROTOBUF, Head
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.wsgi import create_app
+from yamcs_archive.wire.codec import PROTOBUF
 
 EVENTS = "/api/archive/sim/events"
 EVIL = "evil.example"
@@ -134,12 +136,13 @@ def test_a_page_whose_name_was_rebound_neither_writes_nor_listens(archive: Archi
         assert send("POST", EVENTS, '{"message": "m"}', rebound).status == 403
         assert send("GET", EVENTS, "", rebound).status == 403
     assert list(sim.events()) == []
-    core = Core(archive, live=True, allowed_hosts=["ops.example"])
+    core = Application(archive, live=True, allowed_hosts=["ops.example"])
     lower = {name.lower(): value for name, value in rebound.items()}
-    refused = core.refusal(Head("GET", "/api/websocket", "", lower))
-    assert refused is not None
+    refused = core.handshake(Head("GET", "/api/websocket", "", lower))
+    assert isinstance(refused, Response)
     assert refused.status == 403
-    assert core.refusal(Head("GET", "/api/websocket", "", {"host": "ops.example:1"})) is None
+    accepted = core.handshake(Head("GET", "/api/websocket", "", {"host": "ops.example:1"}))
+    assert isinstance(accepted, Exchange)
     with granian_server(archive) as port:
         with pytest.raises(websocket.WebSocketBadStatusException) as caught:
             websocket.create_connection(

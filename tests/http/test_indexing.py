@@ -13,7 +13,7 @@ from tests.http.feeds import Feed
 from tests.http.history import as_message, as_query, delimited, json_objects
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.messages import PROTOBUF
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.page_token import Mark, decode_mark, encode_mark
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

@@ -365,14 +365,14 @@ def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
             matches = self.matches
             self.matches = lambda event: go_on.wait(WAIT_S) and matches(event)  # type: ignore[misc]  # a final attribute
 
-    flush = send_queue.Outbox.flush
+    flush = send_queue.SendQueue.flush
 
-    def flushed(self: send_queue.Outbox) -> None:
+    def flushed(self: send_queue.SendQueue) -> None:
         waiting.append(self._bytes)
         flush(self)
 
     monkeypatch.setattr(session, "Filter", Held)
-    monkeypatch.setattr(send_queue.Outbox, "flush", flushed)
+    monkeypatch.setattr(send_queue.SendQueue, "flush", flushed)
     connection = connect()
     subscribe(connection, filter="step")
     text = "x" * (MESSAGE_BYTES_MAX - 10)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.http.conforms import DOCUMENT
 from tests.http.feeds import Feed, core_feed
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.http.media_types import media_type, preferred, qualities, reply_type, takes_gzip
-from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
+from yamcs_archive.http.media_types import answer_codec, media_type, preferred, qualities, takes_gzip
+from yamcs_archive.wire.codec import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 EVENTS = "/api/archive/sim/events"
@@ -112,9 +112,9 @@ def test_the_exchange_form_is_chosen_by_the_same_rule(core: Feed, name: str) -> 
 
 
 def test_without_accept_the_body_decides_and_a_get_has_none() -> None:
-    assert reply_type({"content-type": PROTOBUF}) == PROTOBUF
-    assert reply_type({"content-type": PROTOBUF}, posted=False) == JSON
-    assert reply_type({"content-type": PROTOBUF, "accept": "*/*"}) == JSON
+    assert answer_codec({"content-type": PROTOBUF}).media == PROTOBUF
+    assert answer_codec({"content-type": PROTOBUF}, posted=False).media == JSON
+    assert answer_codec({"content-type": PROTOBUF, "accept": "*/*"}).media == JSON
 
 
 @pytest.mark.parametrize(

@@ -21,18 +21,18 @@ from tests.http.conforms import DOCUMENT, check, parameters, resolved, validator
 from tests.http.feeds import Answer, Feed, core_feed
 from yamcs_archive import Archive, Event, Instance, errors, limits
 from yamcs_archive.event import SEVERITIES
-from yamcs_archive.http.application import Core
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.http.query import PARAMETERS, SELECTED
 from yamcs_archive.http.routes import PATHS
+from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.csv import DELIMITERS
 from yamcs_archive.wire.form import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
-NDJSON, CSV = "application/x-ndjson", "text/csv"
+NDJSON = "application/x-ndjson"
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
@@ -374,7 +374,7 @@ def refusals(archive: Archive, described: Described, media: str) -> Iterator[Ans
         yield described.send(feed, accept | head)
     yield described.send(feed, accept, instance="nosuch")
     yield described.send(feed, accept, b"{" * (limits.BODY_BYTES_MAX + 1))
-    yield described.send(core_feed(archive, core=Core(archive, live=True)), accept)
+    yield described.send(core_feed(archive, core=Application(archive, live=True)), accept)
     yield described.send(feed, accept)
     for error, doors in FAILING:
         with pytest.MonkeyPatch.context() as patch:

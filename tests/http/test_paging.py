@@ -14,7 +14,7 @@ from tests.http.feeds import Feed, core_feed
 from tests.http.history import LIST
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, EventKey, Instance
-from yamcs_archive.http.messages import PROTOBUF
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.page_token import decode_token, encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

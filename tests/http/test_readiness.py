@@ -15,9 +15,10 @@ from tests.http.feeds import Answer, core_feed
 from yamcs_archive import Archive, Instance
 from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.http import refusal_log
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import Call, Head, Response
-from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, Refusals
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, RefusalLog
 from yamcs_archive.limits import STREAMS_MAX
 from yamcs_archive.mirror.follower import begin_mirror
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
@@ -90,9 +91,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that spells are measured by, in seconds; and nothing happens by itself."""
     now = [1000.0]
-    made = Refusals.__init__
+    made = RefusalLog.__init__
     monkeypatch.setattr(
-        Refusals, "__init__", lambda self: made(self, now_s=lambda: now[0], after=lambda *_: None)
+        RefusalLog, "__init__", lambda self: made(self, now_s=lambda: now[0], after=lambda *_: None)
     )
     return now
 
@@ -130,9 +131,9 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    core = Core(archive)
+    core = Application(archive)
     send = core_feed(archive, core=core)
-    spells: Refusals = core._refusals
+    spells: RefusalLog = core.services.refusals
     with monkeypatch.context() as patch:
         failing(patch, OutOfSpaceError("/data", "no room"))
         for path in (EVENTS, f"{EVENTS}:batch", EVENTS):
@@ -164,7 +165,7 @@ def test_kinds_of_refusals_are_spells_of_their_own_and_mistakes_are_none(
 ) -> None:
     caplog.set_level(logging.WARNING)
     said: list[float] = []
-    spells = Refusals(now_s=lambda: 0.0, after=lambda wait_s, _: said.append(wait_s))
+    spells = RefusalLog(now_s=lambda: 0.0, after=lambda wait_s, _: said.append(wait_s))
     for kind in ("507 OutOfSpaceException", "503 OutcomeUnknownException", "507 OutOfSpaceException"):
         spells.note(kind, "why")
     assert len(logged(caplog)) == 2
@@ -183,11 +184,11 @@ def test_too_many_streams_are_a_spell_too(
     archive: Archive, sim: Instance, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    core = Core(archive)
+    core = Application(archive)
     opened: list[Any] = []
     for _ in range(STREAMS_MAX + 5):
         call = core.begin(Head("GET", "/api/archive/sim:exportEvents"))
-        assert isinstance(call, Call)
+        assert isinstance(call, Exchange)
         answer = call.run(b"")
         assert isinstance(answer, Response)
         opened.append(answer)
@@ -204,7 +205,7 @@ def test_a_spell_is_looked_after_without_a_further_request(caplog: pytest.LogCap
     caplog.set_level(logging.WARNING)
     calls: list[Callable[[], None]] = []
     now = [0.0]
-    spells = Refusals(now_s=lambda: now[0], after=lambda _, call: calls.append(call))
+    spells = RefusalLog(now_s=lambda: now[0], after=lambda _, call: calls.append(call))
     spells.note("507 OutOfSpaceException", "why")
     for _ in range(3):
         now[0] += QUIET_S - 1

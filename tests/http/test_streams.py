@@ -19,8 +19,9 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.messages import PROTOBUF, Call, Head, Response
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.limits import (
     BATCH_EVENTS_MAX,
@@ -32,6 +33,7 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.columns.vectors import vectors_of
 from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
@@ -127,11 +129,11 @@ def test_a_long_stream_is_whole_over_every_server(send: Feed, sim: Instance) -> 
     assert send("GET", f"{EXPORT}?columns=all").body.count(b"\n") == 5_001
 
 
-def opened(core: Core, method: str = "POST", target: str = STREAM, **headers: str) -> Response:
+def opened(core: Application, method: str = "POST", target: str = STREAM, **headers: str) -> Response:
     """The answer of the core, its body not read."""
     path, _, query = target.partition("?")
     call = core.begin(Head(method, path, query, headers))
-    assert isinstance(call, Call)
+    assert isinstance(call, Exchange)
     response = call.run(b"")
     assert isinstance(response, Response)
     return response
@@ -139,7 +141,7 @@ def opened(core: Core, method: str = "POST", target: str = STREAM, **headers: st
 
 def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archive, sim: Instance) -> None:
     sim.append_many(many(3 * BATCH_EVENTS_MAX))
-    chunks: Any = opened(Core(archive)).body
+    chunks: Any = opened(Application(archive)).body
     counts = [len(json_objects(chunk)) for chunk in chunks]
     assert max(counts) == BATCH_EVENTS_MAX
     assert sum(counts) == 3 * BATCH_EVENTS_MAX
@@ -147,7 +149,7 @@ def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archi
     large.append_many(many(20, "x" * MESSAGE_BYTES_MAX))
     large.settle()
     large.append_many(Event("x" * MESSAGE_BYTES_MAX, source="S", generation_time=n) for n in range(20, 40))
-    chunks = opened(Core(archive), target=STREAM.replace("sim", "large")).body
+    chunks = opened(Application(archive), target=STREAM.replace("sim", "large")).body
     sizes = [len(chunk) for chunk in chunks]
     assert sum(sizes) > 40 * MESSAGE_BYTES_MAX
     assert max(sizes) < READ_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
@@ -166,8 +168,8 @@ def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
             super().__init__(key, value)
 
     monkeypatch.setattr(range_reader, "Block", Noted)
-    call = Core(archive).begin(Head("POST", STREAM))
-    assert isinstance(call, Call)
+    call = Application(archive).begin(Head("POST", STREAM))
+    assert isinstance(call, Exchange)
     chunks: Any = call.run(b'{"q": "rare"}').body  # type: ignore[union-attr]  # a response
     for chunk in chunks:
         assert len(json_objects(chunk)) == 1
@@ -200,7 +202,7 @@ def test_a_stream_that_is_closed_ends_its_scan(
     archive: Archive, watched: list[str], chunks_read: int, encoding: str
 ) -> None:
     headers = {"accept-encoding": encoding}
-    chunks: Any = opened(Core(archive), **headers).body
+    chunks: Any = opened(Application(archive), **headers).body
     for _ in range(chunks_read):
         assert next(chunks)
     assert watched == []
@@ -252,7 +254,7 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
 ) -> None:
     method, target = request_
     monkeypatch.setattr(Instance, "event_vectors", lambda self, **asked: failing(2))
-    core = Core(archive)
+    core = Application(archive)
     chunks: Any = opened(core, method, target).body
     assert next(chunks)
     with pytest.raises(DamagedError):
@@ -273,7 +275,7 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
 
 def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Instance) -> None:
     sim.append_many(many(10))
-    core, send = Core(archive), core_feed(archive)
+    core, send = Application(archive), core_feed(archive)
     with ExitStack() as stack:
         bodies: list[Any] = []
         for n in range(STREAMS_MAX):
@@ -286,7 +288,7 @@ def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Ins
             assert dict(refused.headers)["retry-after"] == "1"
         assert opened(core, "GET", LIST).status == 200
         posted = core.begin(Head("POST", LIST))
-        assert isinstance(posted, Call)
+        assert isinstance(posted, Exchange)
         assert posted.run(b'{"message": "m"}').wait().status == 200  # type: ignore[union-attr]
         assert list(bodies[0])  # one that was read to its end makes room for another
         assert opened(core).status == 200  # and so does one that nobody keeps, like this
@@ -302,7 +304,7 @@ def test_a_stream_that_fails_makes_room_for_another(
     archive: Archive, sim: Instance, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(Instance, "event_vectors", lambda self, **asked: failing(1))
-    core = Core(archive)
+    core = Application(archive)
     for _ in range(2 * STREAMS_MAX):
         chunks: Any = opened(core).body
         with pytest.raises(DamagedError):
@@ -343,7 +345,7 @@ def test_small_answers_are_not_compressed(send: Feed, sim: Instance) -> None:
 def test_a_compressed_stream_can_be_read_as_it_comes(archive: Archive, sim: Instance) -> None:
     sim.append_many(many(2 * BATCH_EVENTS_MAX))  # of one block
     headers = {"accept-encoding": "gzip"}
-    chunks: Any = opened(Core(archive), **headers).body
+    chunks: Any = opened(Application(archive), **headers).body
     reader = zlib.decompressobj(wbits=31)
     assert len(json_objects(reader.decompress(next(chunks)))) == BATCH_EVENTS_MAX
     assert len(json_objects(reader.decompress(next(chunks)))) == BATCH_EVENTS_MAX

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from tests.http.feeds import Feed
 from tests.http.test_api import error_of
 from yamcs_archive import Instance
-from yamcs_archive.http.messages import PROTOBUF
+from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint

@@ -13,15 +13,13 @@ import pytest
 
 from tests.http.feeds import Exchange, Feed, core_feed, whole
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.errors import OutcomeUnknownError
-from yamcs_archive.http import errors, weighing
-from yamcs_archive.http.application import Core
+from yamcs_archive.errors import OutcomeUnknownError, UnavailableError
+from yamcs_archive.http import admission, errors, exchange
+from yamcs_archive.http.admission import AnswerBudget, BodyBudget, Lease
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.asgi_threads import Inflow
-from yamcs_archive.http.bodies import Bodies
-from yamcs_archive.http.handlers import append
-from yamcs_archive.http.messages import MSGPACK, Head, Response
-from yamcs_archive.http.weighing import Hold, Room
+from yamcs_archive.http.asgi_threads import RequestBody
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.limits import (
     ANSWERS_BYTES_MAX,
     ANSWERS_WAITING_MAX,
@@ -35,6 +33,8 @@ from yamcs_archive.limits import (
 )
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import commits
+from yamcs_archive.wire.codec import MSGPACK
+from yamcs_archive.wire.codecs import JSON_CODEC
 
 EVENTS = "/api/archive/sim/events"
 CHANGES = f"{EVENTS}:changes"
@@ -53,7 +53,7 @@ def large(sim: Instance) -> Instance:
     return sim
 
 
-def page(core: Core, target: str = f"{EVENTS}?order=asc", accept: str = JSON) -> Response:
+def page(core: Application, target: str = f"{EVENTS}?order=asc", accept: str = JSON) -> Response:
     path, _, query = target.partition("?")
     call = core.begin(Head("GET", path, query, {"accept": accept}))
     assert not isinstance(call, Response)
@@ -84,10 +84,10 @@ def shown(answer: Response) -> dict[str, Any]:
 @pytest.fixture
 def untaken(
     archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Core, list[Response]]]:
+) -> Iterator[tuple[Application, list[Response]]]:
     """A server with as many large answers that nobody takes as leave no room for another."""
-    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 0.05)
-    core = Core(archive)
+    monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
+    core = Application(archive)
     answers = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
     yield core, answers
     for answer in answers:
@@ -95,7 +95,7 @@ def untaken(
 
 
 def test_large_answers_that_nobody_takes_make_others_shorter_and_refuse_none(
-    untaken: tuple[Core, list[Response]],
+    untaken: tuple[Application, list[Response]],
 ) -> None:
     core, answers = untaken
     seen: list[int] = []
@@ -118,7 +118,7 @@ def test_large_answers_that_nobody_takes_make_others_shorter_and_refuse_none(
 
 
 def test_an_exchange_ends_with_a_whole_commit_where_there_is_no_room(
-    untaken: tuple[Core, list[Response]],
+    untaken: tuple[Application, list[Response]],
 ) -> None:
     core, _ = untaken
     cursor, numbers = "", []
@@ -130,7 +130,7 @@ def test_an_exchange_ends_with_a_whole_commit_where_there_is_no_room(
 
 
 def test_many_small_events_are_as_large_as_few_large_ones(
-    untaken: tuple[Core, list[Response]], sim: Instance
+    untaken: tuple[Application, list[Response]], sim: Instance
 ) -> None:
     core, _ = untaken
     cursor = sim.cursor()
@@ -141,7 +141,7 @@ def test_many_small_events_are_as_large_as_few_large_ones(
 
 
 def test_only_so_many_answers_wait_for_room() -> None:
-    room = Room(bytes_max=10)
+    room = AnswerBudget(bytes_max=10)
     assert room.take(10, wait_s=0)
     waiting = [threading.Thread(target=room.take, args=(5, PATIENCE_S)) for _ in range(ANSWERS_WAITING_MAX)]
     for each in waiting:
@@ -157,9 +157,9 @@ def test_only_so_many_answers_wait_for_room() -> None:
 
 
 def test_a_large_answer_waits_until_another_was_taken(
-    untaken: tuple[Core, list[Response]], monkeypatch: pytest.MonkeyPatch
+    untaken: tuple[Application, list[Response]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", PATIENCE_S)
+    monkeypatch.setattr(admission, "ANSWER_WAIT_S", PATIENCE_S)
     core, answers = untaken
     found: list[Response] = []
     waiting = threading.Thread(target=lambda: found.append(page(core)))
@@ -175,7 +175,7 @@ def test_a_large_answer_waits_until_another_was_taken(
 def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
     archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 5)
+    monkeypatch.setattr(admission, "ANSWER_WAIT_S", 5)
     app = create_asgi_app(archive)
 
     async def main() -> list[int]:
@@ -189,7 +189,7 @@ def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
 
 
 def test_room_is_given_to_who_waits_and_never_twice() -> None:
-    room = Room(bytes_max=10)
+    room = AnswerBudget(bytes_max=10)
     assert room.take(25, wait_s=0)  # alone, it may be larger than all that there is
     assert not room.take(1, wait_s=0.01)
     got = threading.Event()
@@ -257,17 +257,18 @@ def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> No
 
 def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
     async def main() -> None:
-        bodies = Bodies(bytes_max=10)
-        assert await bodies.enter(8)
+        bodies = BodyBudget(bytes_max=10)
+        await bodies.enter(8)
         large = asyncio.ensure_future(bodies.enter(9))
         small = asyncio.ensure_future(bodies.enter(2))  # would fit, but does not overtake
         left = asyncio.ensure_future(bodies.enter(1))
         await asyncio.sleep(0.01)
         assert not small.done()
         left.cancel()
-        assert not await bodies.enter(5, wait_s=0.01)
+        with pytest.raises(UnavailableError, match="10 bytes of bodies are under way"):
+            await bodies.enter(5, wait_s=0.01)
         large.cancel()
-        assert await small
+        await small
         await asyncio.wait([large, left])
         assert bodies.held == 10
         again = asyncio.ensure_future(bodies.enter(3))
@@ -293,7 +294,7 @@ def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int)
             await asyncio.sleep(0)
             return {"type": "http.request", **parts.pop(0)}
 
-        inflow = Inflow(lambda: most)
+        inflow = RequestBody(lambda: most)
         filling = asyncio.ensure_future(inflow.fill(receive, None))
         while len(parts) > 8:
             await asyncio.sleep(0)
@@ -318,7 +319,7 @@ def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
             left -= 1
             return {"type": "http.request", "body": b"x", "more_body": left > 0}
 
-        inflow = Inflow(lambda: 6_500)
+        inflow = RequestBody(lambda: 6_500)
         filling = asyncio.ensure_future(inflow.fill(receive, None))
         await asyncio.sleep(0)
         waiting = 10_000 - left
@@ -358,12 +359,12 @@ def test_a_large_conflict_is_written_on_a_thread(
         seen.append(threading.current_thread() is threading.main_thread())
         return real(*arguments)
 
-    monkeypatch.setattr(append, "error_reply", watched)
+    monkeypatch.setattr(exchange, "error_reply", watched)
     app, body = create_asgi_app(archive), small_conflict()
     sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
-    exchange = asyncio.run(sent.run())
-    assert exchange.started["status"] == 409
-    assert len(msgspec.json.decode(b"".join(exchange.chunks))["detail"]["stored"]["message"]) == size - 1
+    done = asyncio.run(sent.run())
+    assert done.started["status"] == 409
+    assert len(msgspec.json.decode(b"".join(done.chunks))["detail"]["stored"]["message"]) == size - 1
     assert seen == [in_loop]
 
 
@@ -378,19 +379,19 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
     else:
         done.set_exception(OutcomeUnknownError((event,), "sync failed"))
     monkeypatch.setattr(Instance, "submit", lambda *_, **__: done)
-    name = "_event_reply" if what == "stored" else "error_reply"
-    real, seen = getattr(append, name), []
+    holder, name = (JSON_CODEC, "event") if what == "stored" else (exchange, "error_reply")
+    real, seen = getattr(holder, name), []
 
-    def watched(*arguments: Any) -> Response:
+    def watched(*arguments: Any) -> Any:
         seen.append(threading.current_thread() is threading.main_thread())
-        return real(*arguments)  # type: ignore[no-any-return]
+        return real(*arguments)
 
-    monkeypatch.setattr(append, name, watched)
+    monkeypatch.setattr(holder, name, watched)
     app, body = create_asgi_app(archive), small_conflict()
     sent = Exchange(app, "POST", EVENTS, {"content-length": str(len(body))}, [body])
-    exchange = asyncio.run(sent.run())
-    assert exchange.started["status"] == (200 if what == "stored" else 503)
-    assert sum(map(len, exchange.chunks)) > MESSAGE_BYTES_MAX
+    answered = asyncio.run(sent.run())
+    assert answered.started["status"] == (200 if what == "stored" else 503)
+    assert sum(map(len, answered.chunks)) > MESSAGE_BYTES_MAX
     assert seen == [False]
 
 
@@ -398,9 +399,9 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
 def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(weighing, "ANSWER_WAIT_S", 0.05)
+    monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
     sim.append(stored_event(MESSAGE_BYTES_MAX))
-    core = Core(archive)
+    core = Application(archive)
 
     def conflict() -> Response:
         call = core.begin(Head("POST", path))
@@ -408,7 +409,7 @@ def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
         answer = call.run(small_conflict())
         return answer if isinstance(answer, Response) else answer.wait()
 
-    room = core._room
+    room = core.services.admission.answers
     answers = [conflict()]
     assert MESSAGE_BYTES_MAX <= room.held < 2 * MESSAGE_BYTES_MAX
     room.add(ANSWERS_BYTES_MAX)  # as if others held all that there is
@@ -421,12 +422,12 @@ def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
 
 @pytest.mark.parametrize("large", [LARGE_TEXT_BYTES, LARGE_TEXT_BYTES + 1])
 def test_what_is_known_to_be_large_waits_for_the_room_that_it_needs(large: int) -> None:
-    room = Room()
-    hold = Hold(room)
-    hold.makes(large)
+    room = AnswerBudget()
+    lease = Lease(room)
+    lease.reserve(large)
     assert room.held == (0 if large == LARGE_TEXT_BYTES else 10 * large)
-    hold.makes(8 * MESSAGE_BYTES_MAX)
-    hold.release()
-    hold.makes(8 * MESSAGE_BYTES_MAX)
+    lease.reserve(8 * MESSAGE_BYTES_MAX)
+    lease.release()
+    lease.reserve(8 * MESSAGE_BYTES_MAX)
     assert room.held == MAKING_BYTES  # however large it is
-    hold.release()
+    lease.release()

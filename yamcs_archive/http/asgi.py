@@ -1,24 +1,33 @@
-"""The ASGI adapter: from an event loop to the core and back. Holds no rules.
+"""The ASGI adapter: from an event loop to the application and back. Holds no rules.
 
 It awaits a pending answer, so an event that is being made durable holds no thread. What reads the medium runs
-on threads (``bridging``), a few chunks ahead where an answer is written as it is read.
+on threads (``asgi_threads``), a few chunks ahead if an answer is written as it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.asgi_threads import Calls, Inflow, Message, Outflow, Pools, Receive, Send
-from yamcs_archive.http.bodies import Bodies
-from yamcs_archive.http.errors import CutOffError
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.admission import BodyBudget
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.asgi_threads import (
+    LoopWaker,
+    Message,
+    Pools,
+    Receive,
+    RequestBody,
+    ResponseBody,
+    Send,
+)
+from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.live.websocket import Live
-from yamcs_archive.http.messages import Call, Head, Pending, Response, Work
+from yamcs_archive.http.messages import Head, Pending, Response, Work
 from yamcs_archive.http.routes import below
 from yamcs_archive.limits import (
     INFLOW_BYTES_MAX,
@@ -28,7 +37,7 @@ from yamcs_archive.limits import (
 
 PAGE_THREADS = 64
 _SHORT_S = 0.1
-"""From then on it is watched whether the client of an answer that is being made is still there."""
+"""Seconds that an answer is being made before its client is watched for leaving."""
 
 
 class AsgiApp:
@@ -42,26 +51,22 @@ class AsgiApp:
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self.core = Core(archive, cors_origins=cors_origins, allowed_hosts=allowed_hosts, live=True)
+        self.core = Application(archive, cors_origins=cors_origins, allowed_hosts=allowed_hosts, live=True)
         self.pools = Pools(page_threads)
         self._live = Live(archive, self.pools)
-        self.bodies = Bodies()
+        self.bodies = BodyBudget()
         self.batches = 0
-        """How many bodies come that are read as they come."""
-        self._calls: Calls | None = None
+        """Number of batches whose bodies are being received."""
+        self._waker: LoopWaker | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one request, or the server's own life."""
+        """Serve one request, one WebSocket, or the start and end of the server."""
         if scope["type"] == "http":
-            await _Exchange(self, receive, send).run(_head(scope))
+            await _RequestTask(self, receive, send).run(_head(scope))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            head = _head(scope)
-            refused = self.core.refusal(head)
-            await self._live.serve(
-                scope, refused, partial(self.core.refused, head), receive, send, calls=self.calls()
-            )
+            await self._live.serve(scope, self.core.handshake(_head(scope)), receive, send, self.waker())
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
 
@@ -80,18 +85,18 @@ class AsgiApp:
         self.core.end_polls()
 
     def end_live(self, wait_s: float) -> None:
-        """Close all WebSockets, and wait for so long until they are; on a thread, not in the event loop."""
+        """Close all WebSockets, and wait up to ``wait_s`` for that; on a thread, not in the event loop."""
         self._live.hubs.close(wait_s)
 
-    def inflow_bytes_max(self) -> int:
-        """Return how many bytes of a batch may wait to be read."""
+    def batch_queue_limit(self) -> int:
+        """Return the number of bytes of a batch that may wait to be read."""
         return min(INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX // max(1, self.batches))
 
-    def calls(self) -> Calls:
-        """Return what brings calls to the running loop."""
-        if self._calls is None or self._calls.loop is not asyncio.get_running_loop():
-            self._calls = Calls(asyncio.get_running_loop())
-        return self._calls
+    def waker(self) -> LoopWaker:
+        """Return the waker of the running loop."""
+        if self._waker is None or self._waker.loop is not asyncio.get_running_loop():
+            self._waker = LoopWaker(asyncio.get_running_loop())
+        return self._waker
 
 
 def create_asgi_app(
@@ -115,55 +120,52 @@ def create_asgi_app(
     return AsgiApp(archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
 
 
-class _Exchange:
-    """One request and its answer."""
+class _RequestTask:
+    """Carries one request through its exchange: receives the body, waits for the answer, sends it."""
 
     def __init__(self, app: AsgiApp, receive: Receive, send: Send) -> None:
         self._app, self._receive, self._send = app, receive, send
         self._leaving: asyncio.Task[None] | None = None
         self._held_bytes = 0
-        """Of the body."""
+        """Bytes of the body that the budget counts."""
 
     async def run(self, head: Head) -> None:
         begun = self._app.core.begin(head)
         try:
-            response = begun if isinstance(begun, Response) else await self._answer(head, begun)
+            response = begun if isinstance(begun, Response) else await self._answer(begun)
             self._let_go_of_body()
             if response is not None:  # else the client went away
                 await self._write(response)
         finally:
             self._let_go_of_body()
-            if isinstance(begun, Call):
-                begun.give_up()  # for who left: what is read on a thread would go on to its end
+            if isinstance(begun, Exchange):
+                begun.abandon()  # if the client left, what a thread reads would go on to its end
             if self._leaving is not None:
                 self._leaving.cancel()
 
-    async def _answer(self, head: Head, call: Call) -> Response | None:
-        length = head.headers.get("content-length")
-        said = int(length) if length else None  # the core has seen that it is a number
-        if call.stream is not None:
-            return await self._read_as_it_comes(call.stream, said)
-        # A request without either header has no body, so there is nothing to wait for.
-        whole = said is None and "transfer-encoding" not in head.headers
-        body = b"" if whole else await self._body(call, said)
-        if not isinstance(body, bytes):
-            return body
-        if call.work is Work.QUICK and len(body) <= QUICK_BODY_BYTES_MAX:
-            answer = call.run(body)
+    async def _answer(self, exchange: Exchange) -> Response | None:
+        if exchange.streams:
+            return await self._read_as_it_comes(exchange)
+        try:
+            body = await self._body(exchange)
+        except ArchiveError as error:
+            return exchange.refuse(error)
+        if exchange.work is Work.QUICK and len(body) <= QUICK_BODY_BYTES_MAX:
+            answer = exchange.run(body)
         else:
-            running = self._app.pools.run(call.work, call.run, body)
+            running = self._app.pools.run(exchange.work, exchange.run, body)
             if not await self._done(running):
                 return None
             answer = running.result()
-        del body  # so that it is not held while what it said is stored
-        if isinstance(answer, Pending) and answer.poll:  # for minutes, and of its body nothing is left
+        del body  # so that it is not held while its event is stored
+        if isinstance(answer, Pending) and answer.poll:  # for minutes, and nothing of its body is needed
             self._let_go_of_body()
         return answer if isinstance(answer, Response) else await self._wait(answer)
 
-    async def _done(self, running: asyncio.Future[Response | Pending]) -> bool:
-        """Wait for an answer that is made on a thread; False where the client goes away before."""
+    async def _done(self, running: asyncio.Future[Response | Pending[Response]]) -> bool:
+        """Wait for an answer that is made on a thread; False if the client goes away before."""
         try:
-            await asyncio.wait({running}, timeout=_SHORT_S)  # most are short: nobody is watched for them
+            await asyncio.wait({running}, timeout=_SHORT_S)  # most are short, and need no watch
             if not running.done():
                 either: set[asyncio.Future[Any]] = {running, self._left()}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -172,8 +174,8 @@ class _Exchange:
                 running.add_done_callback(_let_go)
         return running.done()
 
-    async def _wait(self, pending: Pending) -> Response | None:
-        ended = self._app.calls().end_of(pending.future)
+    async def _wait(self, pending: Pending[Response]) -> Response | None:
+        ended = self._app.waker().end_of(pending.future)
         if pending.work is Work.QUICK:
             await ended
             if pending.is_large(pending.future):
@@ -188,56 +190,57 @@ class _Exchange:
             return None
         return await self._app.pools.run(pending.work, pending.finish, pending.future)
 
-    async def _body(self, call: Call, said: int | None) -> bytes | Response:
-        """Read a whole body, never beyond the limit."""
-        if said is not None and said > QUICK_BODY_BYTES_MAX:
-            if not await self._app.bodies.enter(said):
-                return call.crowded()
-            self._held_bytes = said
+    async def _body(self, exchange: Exchange) -> bytes:
+        """Receive a whole body, never beyond the limit; an ArchiveError to refuse the request with."""
+        length = exchange.content_length
+        if length is None and "transfer-encoding" not in exchange.head.headers:
+            return b""  # a request without either header has no body, so there is nothing to wait for
+        if length is not None and length > QUICK_BODY_BYTES_MAX:
+            await self._app.bodies.enter(length)
+            self._held_bytes = length
         parts: list[bytes] = []
-        got = 0
+        received = 0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                # Gone, or still there, with chunks that are none: a server that got no answer would
-                # say that the fault is its own.
-                return call.cut_off(got, said)
+                # The client is gone; or it is still there, and its chunks are malformed: a server that got no
+                # answer would report a fault of its own.
+                raise CutOffError(received, length)
             part: bytes = message.get("body", b"")
-            got += len(part)
-            if got > call.body_bytes_max:
-                return call.too_large()
+            received += len(part)
+            if received > exchange.body_bytes_max:
+                raise BodyTooLargeError()
             if not message.get("more_body", False):
-                if said is not None and got < said:
-                    return call.cut_off(got, said)
+                if length is not None and received < length:
+                    raise CutOffError(received, length)
                 return b"".join((*parts, part))
             parts.append(part)
-            more = max(0, got - self._held_bytes)
-            if got > QUICK_BODY_BYTES_MAX and more:  # else it is small, and not counted
+            more = max(0, received - self._held_bytes)
+            if received > QUICK_BODY_BYTES_MAX and more:  # a small body is not counted
                 self._held_bytes += more
-                if not self._app.bodies.add(more):
-                    return call.crowded()
+                self._app.bodies.add(more)
 
     def _let_go_of_body(self) -> None:
         held, self._held_bytes = self._held_bytes, 0
         if held:
             self._app.bodies.leave(held)
 
-    async def _read_as_it_comes(
-        self, stream: Callable[[Iterable[bytes]], Response], said: int | None
-    ) -> Response:
+    async def _read_as_it_comes(self, exchange: Exchange) -> Response | None:
+        length = exchange.content_length
         self._app.batches += 1
-        inflow = Inflow(self._app.inflow_bytes_max)
-        filling = asyncio.ensure_future(inflow.fill(self._receive, said))
-        reading = self._app.pools.run_batch(stream, inflow)
+        body = RequestBody(self._app.batch_queue_limit)
+        receiving = asyncio.ensure_future(body.fill(self._receive, length))
+        reading = self._app.pools.run_batch(exchange.run, body)
         try:
-            return await reading
+            answer = await reading
         finally:
             self._app.batches -= 1
-            filling.cancel()
-            inflow.end(CutOffError(0, said))
+            receiving.cancel()
+            body.end(CutOffError(0, length))
+        return answer if isinstance(answer, Response) else await self._wait(answer)
 
     def _left(self) -> asyncio.Task[None]:
-        """Return what is done when the client goes away; only once the body was read."""
+        """Return a task that ends when the client goes away; to be used once the body was received."""
         if self._leaving is None:
             self._leaving = asyncio.ensure_future(_left(self._receive))
         return self._leaving
@@ -251,30 +254,30 @@ class _Exchange:
             await self._write_as_it_is_read(response.body)
 
     async def _write_as_it_is_read(self, chunks: Iterable[bytes]) -> None:
-        """Write chunks, the next ones being read meanwhile, until the end or until the client goes away.
+        """Write chunks while the next ones are made, until the end or until the client goes away.
 
         An error passes to the server, which closes the connection without the last chunk.
         """
-        outflow = Outflow(self._app.pools, chunks)
+        body = ResponseBody(self._app.pools, chunks)
         left = self._left()
-        left.add_done_callback(lambda _: outflow.close())
+        left.add_done_callback(lambda _: body.close())
         try:
-            while (chunk := await outflow.next()) is not None:
-                with suppress(OSError):  # the client goes away: some servers say it like this as well
+            while (chunk := await body.next()) is not None:
+                with suppress(OSError):  # the client goes away: some servers report it like this as well
                     await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             if not left.done():
                 await self._send({"type": "http.response.body", "body": b""})
         finally:
-            outflow.close()
+            body.close()
 
 
-def _let_go(made: asyncio.Future[Response | Pending]) -> None:
-    """End what an answer that nobody waits for has begun."""
+def _let_go(made: asyncio.Future[Response | Pending[Response]]) -> None:
+    """End what an answer has begun that nobody waits for."""
     if made.cancelled() or made.exception() is not None:
         return
     answer = made.result()
     if isinstance(answer, Pending):
-        if answer.poll:  # else it is an event, which is stored whoever hears of it
+        if answer.poll:  # an event is stored whether its client is there or not
             answer.future.cancel()
     elif close := getattr(answer.body, "close", None):
         close()

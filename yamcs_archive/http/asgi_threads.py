@@ -1,8 +1,8 @@
-"""Between an event loop and threads: what blocks runs elsewhere, and ends are brought back in few wakes.
+"""Between an event loop and threads: blocking work runs on threads, and few wakes bring the results back.
 
-1. Nothing here waits in the loop's thread.
-2. Threads are counted by what they are for: a page, a scan and a batch never take one from another, and
-   an event that is stored needs none.
+1. Nothing here blocks the loop's thread.
+2. Pages, scans and batches have threads of their own, so that none of them can take those of another; storing
+   an event needs none.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _Result = TypeVar("_Result")
 _PART_BYTES = 64
 """Bytes of memory of a part of a body beside its content: a client may send byte by byte."""
 _REFUSING_THREADS = 4
-"""Beside those for streams and for batches: whoever finds all in use is told so, on one of these."""
+"""Threads beside those for streams and for batches: on these a request that finds all in use is refused."""
 
 
 class Pools:
-    """Threads by what they are for. They begin when they are needed."""
+    """Threads for pages, for scans and for batches. They begin when they are needed."""
 
     def __init__(self, page_threads: int) -> None:
         self._pages = ThreadPoolExecutor(page_threads, "yamcs-archive-page")
@@ -45,7 +45,9 @@ class Pools:
         pool = self._scans if work is Work.LONG else self._pages
         return asyncio.wrap_future(pool.submit(call, *arguments))
 
-    def run_batch(self, call: Callable[[Iterator[bytes]], _Result], body: Inflow) -> asyncio.Future[_Result]:
+    def run_batch(
+        self, call: Callable[[Iterator[bytes]], _Result], body: RequestBody
+    ) -> asyncio.Future[_Result]:
         """Run a call that reads a body as it comes, for as long as that may take."""
         return asyncio.wrap_future(self._batches.submit(call, iter(body)))
 
@@ -55,30 +57,30 @@ class Pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Calls:
-    """Calls from any thread into an event loop: one wake for all that come while it is on its way.
+class LoopWaker:
+    """Makes calls in an event loop, from any thread: one wake for all calls that come before it arrives.
 
-    A commit ends the futures of a whole group one after another; a wake for each would cost a system call
-    each, and the loop would fight the committing thread for the interpreter's lock.
+    A commit completes the futures of a whole group one after another. A wake for each would cost a system
+    call, and the loop would compete with the committing thread for the interpreter's lock.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._calls: deque[Callable[[], object]] = deque()
-        self._on_its_way = False
+        self._is_waking = False
 
     def soon(self, call: Callable[[], object]) -> None:
         """Make a call in the loop; on any thread."""
-        # It is entered before the flag is looked at, and the loop takes the flag back before it looks for
-        # what was entered: so none is left behind.
+        # First the call is queued, then the flag is read; the loop clears the flag before it empties the
+        # queue. So no call is left in the queue.
         self._calls.append(call)
-        if not self._on_its_way:
-            self._on_its_way = True
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
+        if not self._is_waking:
+            self._is_waking = True
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
                 self.loop.call_soon_threadsafe(self._make)
 
     def end_of(self, future: Future[Any]) -> asyncio.Future[None]:
-        """Return what is done in the loop when the future is done, however it ended."""
+        """Return a future of the loop that is done when the other one is, however that ended."""
         waiter: asyncio.Future[None] = self.loop.create_future()
 
         def end() -> None:
@@ -89,19 +91,19 @@ class Calls:
         return waiter
 
     def _make(self) -> None:
-        self._on_its_way = False
+        self._is_waking = False
         while self._calls:
             self._calls.popleft()()
 
 
-class Inflow:
-    """A body on its way from an event loop, which fills it, to a thread, which reads it; little is held.
+class RequestBody:
+    """A body on its way from an event loop, which receives it, to a thread, which reads it; little is held.
 
-    ``held_max`` says how many bytes may wait: the fewer, the more bodies there are.
+    ``queue_limit`` returns the number of bytes that may wait: the more bodies there are, the fewer.
     """
 
-    def __init__(self, held_max: Callable[[], int]) -> None:
-        self._held_max = held_max
+    def __init__(self, queue_limit: Callable[[], int]) -> None:
+        self._queue_limit = queue_limit
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._guard = threading.Condition()
@@ -111,47 +113,48 @@ class Inflow:
         self._ended = False
         self._error: CutOffError | None = None
 
-    async def fill(self, receive: Receive, said: int | None) -> None:
-        """Take the body from the server, no faster than it is read; ``said`` is its Content-Length."""
-        got = 0
+    async def fill(self, receive: Receive, content_length: int | None) -> None:
+        """Receive the body from the server, no faster than it is read."""
+        received = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                self.end(CutOffError(got, said))
+                self.end(CutOffError(received, content_length))
                 return
             part = message.get("body", b"")
-            got += len(part)
+            received += len(part)
             with self._guard:
                 self._parts.append(part)
                 self._size += len(part) + _PART_BYTES
-                full = self._size > self._held_max()
+                full = self._size > self._queue_limit()
                 self._guard.notify()
             if not message.get("more_body", False):
-                self.end(CutOffError(got, said) if said is not None and got < said else None)
+                is_short = content_length is not None and received < content_length
+                self.end(CutOffError(received, content_length) if is_short else None)
                 return
             if full:
                 self._room.clear()
                 with self._guard:
-                    self._waiting = full = self._size > self._held_max()
+                    self._waiting = full = self._size > self._queue_limit()
                 if full:  # else it was emptied before the event was cleared
                     await self._room.wait()
 
     def end(self, error: CutOffError | None) -> None:
-        """Say that nothing more comes; the first word counts."""
+        """Note that nothing more comes; only the first call counts."""
         with self._guard:
             if not self._ended:
                 self._ended, self._error = True, error
                 self._guard.notify()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what has come, waiting for it; on one thread. Raises CutOffError where it ended too early."""
+        """Yield the parts as they come; on one thread. Raises CutOffError if the body ends too early."""
         while True:
             with self._guard:
                 while not (self._parts or self._ended):
                     self._guard.wait()
                 part = self._parts.popleft() if self._parts else None
                 self._size -= 0 if part is None else len(part) + _PART_BYTES
-                wakes = self._waiting and self._size <= self._held_max()
+                wakes = self._waiting and self._size <= self._queue_limit()
                 self._waiting = self._waiting and not wakes
             if part is None:
                 if self._error is not None:
@@ -164,15 +167,16 @@ class Inflow:
                 yield part
 
 
-class Outflow:
-    """Chunks that are read on a thread, a few ahead, for an event loop that writes them.
+class ResponseBody:
+    """Chunks of an answer that are made on a thread, a few ahead, for an event loop that writes them.
 
-    The thread goes on reading while the loop wakes and writes; it is given back where enough is ahead, so a
-    client that takes its time holds none.
+    The thread makes the next chunks while the loop wakes and writes. It ends when enough are ready, so that a
+    slow client holds no thread.
     """
 
     _AHEAD, _AHEAD_BYTES = 2, 1 << 20
-    """Chunks. One would let the thread wait for the loop after each; but of large ones it is enough."""
+    """Chunks that are made ahead, and bytes of one that is enough by itself. With one small chunk only, the
+    thread would wait for the loop after each."""
 
     def __init__(self, pools: Pools, chunks: Iterable[bytes]) -> None:
         self._pools, self._loop = pools, asyncio.get_running_loop()
@@ -184,7 +188,7 @@ class Outflow:
         self._error: Exception | None = None
 
     async def next(self) -> bytes | None:
-        """Return the next chunk; None at the end and once this is closed. Raises what the reading raised."""
+        """Return the next chunk, None at the end and once this is closed; raises what making it raised."""
         while True:
             self._arrived.clear()
             with self._guard:
@@ -206,11 +210,11 @@ class Outflow:
         try:
             self._pools.run(Work.LONG, self._read).add_done_callback(self._look)
         except RuntimeError:  # the threads have ended
-            self._reading = False  # so that to close this closes the chunks
+            self._reading = False  # so that close() closes the chunks
             raise
 
     def close(self) -> None:
-        """Let the reading end: at once, or where a chunk is being read, after that one. Idempotent."""
+        """Let the reading end, after the chunk that is being made. Idempotent."""
         with self._guard:
             self._closed = True
             self._ahead.clear()
@@ -220,7 +224,7 @@ class Outflow:
             self._close()
 
     def _look(self, reading: asyncio.Future[None]) -> None:
-        """Wake who waits for a reading that did not begin before the threads ended."""
+        """Wake the loop if the threads ended before the reading began."""
         if reading.cancelled():
             with self._guard:
                 self._reading, self._ended = False, True
@@ -228,7 +232,7 @@ class Outflow:
             self._arrived.set()
 
     def _read(self) -> None:
-        """Read until enough is ahead; on a thread."""
+        """Make chunks until enough are ahead; on a thread."""
         error: Exception | None = None
         try:
             for chunk in self._iterator:
@@ -236,7 +240,7 @@ class Outflow:
                     if self._closed:
                         break
                     self._ahead.append(chunk)
-                    # Said together with the chunk: whoever closes then closes the chunks as well.
+                    # Set together with the chunk, so that one of close() and this closes the chunks.
                     enough = len(self._ahead) >= self._AHEAD or len(chunk) >= self._AHEAD_BYTES
                     self._reading = not enough
                 self._wake()
@@ -252,7 +256,7 @@ class Outflow:
         self._wake()
 
     def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     def _close(self) -> None:

@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF
+from yamcs_archive.wire.codec import JSON, MSGPACK, BatchReader, ChangesWriter, Codec
+from yamcs_archive.wire.codecs import BATCH_READERS, CHANGES_WRITERS, CODECS, JSON_CODEC, codec_of
 
 _WORD = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _NAME = re.compile(rf"{_WORD}(/{_WORD})?")
@@ -37,8 +38,15 @@ def media_type(headers: Mapping[str, str]) -> str:
     ('application/protobuf', '')
     """
     text = headers.get("content-type", "")
-    if text in (JSON, PROTOBUF):  # most are
-        return text
+    return _media_type(text) if len(text) <= _KEPT_CHARACTERS_MAX else _media_type.__wrapped__(text)
+
+
+_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+"""Number of remembered values of a header, and characters of the longest: a client repeats the same ones."""
+
+
+@lru_cache(_KEPT)
+def _media_type(text: str) -> str:
     name = text.partition(";")[0].strip(" \t").lower()
     return _ALIASES.get(name, name) if _NAME.fullmatch(name) else ""
 
@@ -57,8 +65,6 @@ def qualities(text: str) -> dict[str, float]:
     return found
 
 
-_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Number of remembered lists, and the characters of the longest: a client sends the same ones each time."""
 _known = lru_cache(_KEPT)(qualities)
 
 
@@ -81,14 +87,14 @@ def _read(element: str) -> tuple[str, float]:
 
 
 def preferred(accept: str, others: tuple[str, ...]) -> str:
-    """Return which media type an Accept asks for: one of ``others``, or JSON.
+    """Return which media type an Accept asks for: JSON, or another one of ``others``.
 
     JSON's quality is that of its own name, else that of ``application/*``, else that of ``*/*``. Among others
     with equal quality the first wins.
 
-    >>> preferred("application/protobuf, */*;q=0.1", (PROTOBUF,))
+    >>> preferred("application/protobuf, */*;q=0.1", ("application/protobuf",))
     'application/protobuf'
-    >>> preferred("application/protobuf, */*", (PROTOBUF,))
+    >>> preferred("application/protobuf, */*", ("application/protobuf",))
     'application/json'
     """
     if len(accept) <= _KEPT_CHARACTERS_MAX:
@@ -106,18 +112,44 @@ def _preferred(accept: str, others: tuple[str, ...]) -> str:
     return chosen
 
 
-def reply_type(headers: Mapping[str, str], *, posted: bool = True) -> str:
-    """Return the media type of an answer, JSON or protobuf: by Accept, without it that of the body.
+_OTHERS, _OTHERS_OF_CHANGES = tuple(CODECS), tuple(CHANGES_WRITERS)
+
+
+def answer_codec(headers: Mapping[str, str], *, posted: bool = True) -> Codec:
+    """Return the codec of an answer: by Accept, without it that of the body.
 
     ``posted``: the request may have a body. The answer to a GET, which has none, depends on Accept alone.
 
-    >>> reply_type({"accept": "*/*"}), reply_type({"content-type": "application/protobuf"})
+    >>> answer_codec({"accept": "*/*"}).media, answer_codec({"content-type": "application/protobuf"}).media
     ('application/json', 'application/protobuf')
     """
     accept = headers.get("accept")
     if accept is not None:
-        return preferred(accept, (PROTOBUF,))
-    return PROTOBUF if posted and media_type(headers) == PROTOBUF else JSON
+        return CODECS[preferred(accept, _OTHERS)]
+    return body_codec(headers) if posted else JSON_CODEC
+
+
+def body_codec(headers: Mapping[str, str]) -> Codec:
+    """Return the codec of a request's body: JSON's for a media type that has none.
+
+    >>> body_codec({"content-type": "text/plain"}).media
+    'application/json'
+    """
+    return codec_of(media_type(headers))
+
+
+def batch_reader(headers: Mapping[str, str]) -> BatchReader:
+    """Return what reads the body of a batch: JSON's, line by line, for a media type that has none."""
+    return BATCH_READERS.get(media_type(headers), JSON_CODEC)
+
+
+def changes_writer(headers: Mapping[str, str]) -> ChangesWriter:
+    """Return what writes what was stored, by Accept: the exchange form may be asked for as well.
+
+    >>> changes_writer({"accept": "application/x-msgpack"}).media
+    'application/msgpack'
+    """
+    return CHANGES_WRITERS[preferred(headers.get("accept", ""), _OTHERS_OF_CHANGES)]
 
 
 def takes_gzip(headers: Mapping[str, str]) -> bool:

@@ -1,8 +1,9 @@
-"""What goes into the HTTP core and what comes out of it: plain values, no sockets, no server.
+"""What an application is given and what it answers: plain values, no sockets, no server.
 
 1. A request is a head, known before any byte of the body, and then the body.
-2. An answer is a :class:`Response`, or a :class:`Pending` one: a future and the function from its end to
-   the response. Who waits for it, a thread or an event loop, is the adapter's business.
+2. An answer is a :class:`Response`, or a :class:`Pending` one: a future, and the function that makes the
+   response once the future is done. The adapter decides whether a thread or an event loop waits for it.
+3. A handler may answer with a :class:`Failure` in place of a response.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
+from yamcs_archive.wire.form import Form
 
 Headers = tuple[tuple[str, str], ...]
 
 
 class Work(Enum):
-    """What a request asks of whoever runs it, so that an adapter can choose the place."""
+    """How much work an answer is, so that an adapter can choose where to do it."""
 
     QUICK = auto()
-    """Microseconds, and nothing is waited for: an event loop may run it itself."""
+    """Microseconds, without waiting for anything: an event loop may do it itself."""
     PAGE = auto()
-    """Something is read, and little of it."""
+    """Little is read."""
     LONG = auto()
     """All of history may be read."""
 
@@ -48,7 +49,7 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
-    """Kind and reason of a refusal of a request that has no fault; for the log."""
+    """For the log: kind and reason, where a request is refused through no fault of its own (503, 507)."""
 
     @property
     def reason(self) -> str:
@@ -79,43 +80,41 @@ class Response:
         return replace(self, body=b"")
 
 
-@dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
-class Pending:
-    """An answer that leaves when ``future`` is done, and not before: ``finish(future)`` makes it.
+def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> Response:
+    """Return a response with a body of that media type.
 
-    Where nobody is left to answer, cancel the future. ``work`` is what ``finish`` asks for.
+    >>> reply("text/plain", b"a").headers
+    (('content-type', 'text/plain'), ('content-length', '1'))
+    """
+    return Response(status, (("content-type", media), ("content-length", str(len(body))), *headers), body)
+
+
+class Failure(NamedTuple):
+    """An error to answer with, where the form of the events in its detail is known."""
+
+    error: BaseException
+    form: Form
+
+
+_Answer = TypeVar("_Answer", bound="Response | Failure")
+
+
+@dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
+class Pending(Generic[_Answer]):
+    """An answer that is made when ``future`` is done, and not before, by ``finish(future)``.
+
+    If nobody waits for it any longer, cancel the future. ``work`` is how much work ``finish`` is.
     """
 
     future: Future[Any]
-    finish: Callable[[Future[Any]], Response]
+    finish: Callable[[Future[Any]], _Answer]
     poll: bool = False
-    """It waits for what others do, perhaps for minutes, and not for the request's own commit."""
+    """It waits for others to store something, perhaps for minutes, and not for the request's own commit."""
     work: Work = Work.PAGE
     is_large: Callable[[Future[Any]], bool] = lambda _: False
-    """Says, once the future is done, whether making the answer of its result is no quick work after all."""
+    """Returns, once the future is done, whether making the answer is no quick work after all."""
 
-    def wait(self) -> Response:
-        """Block until the future is done and return the response."""
+    def wait(self) -> _Answer:
+        """Block until the future is done and return the answer."""
         self.future.exception()
         return self.finish(self.future)
-
-
-@dataclass(slots=True)
-class Call:
-    """A request whose head was accepted: read at most ``body_bytes_max`` bytes of body, then run it.
-
-    ``too_large`` answers for a body that turns out longer than that, ``cut_off`` for one that ends before
-    its Content-Length, ``crowded`` where too many bodies are held already. ``work`` is what ``run`` asks for.
-    Where ``stream`` is there, the body may have any length: give it the body's chunks as they come, with a
-    :class:`CutOffError` where they end too early. ``give_up`` says, on any thread, that nobody waits for an
-    answer any longer: what is read for it ends at once, or nearly.
-    """
-
-    body_bytes_max: int
-    run: Callable[[bytes], Response | Pending]
-    too_large: Callable[[], Response]
-    cut_off: Callable[[int, int | None], Response]
-    crowded: Callable[[], Response]
-    work: Work = Work.PAGE
-    stream: Callable[[Iterable[bytes]], Response] | None = None
-    give_up: Callable[[], None] = lambda: None

@@ -1,64 +1,61 @@
-"""Which events a request asks for: one value from a query string, a JSON object or a protobuf message.
+"""Which events a request asks for: one value from a query string or a body.
 
-1. What is not understood is refused by name and value; an empty parameter of a query string is none at all,
-   as for a Yamcs server, and unknown ones of a query string are passed over, as there.
+1. A bad value is refused with its name. As on a Yamcs server, an empty parameter of a query string counts as
+   none, and unknown parameters are ignored.
 2. Deviations from such a server, each towards a right answer: an unknown severity, a bad order, a limit of
    0 or less and a bad token are refused (docs/compatibility.md).
 """
 
 from __future__ import annotations
 
-import codecs
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
+from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
-from yamcs_archive.wire.json import decode_object
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.page_token import decode_token
-from yamcs_archive.wire.protobuf import from_timestamp
-from yamcs_archive.wire.protobuf_scan import check_known
 from yamcs_archive.wire.text_pattern import Pattern
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1
 
 
-class Selection(NamedTuple):
-    """What is asked for. Times are int microseconds since 1970."""
+class EventQuery(NamedTuple):
+    """Which events are asked for. Times are int microseconds since 1970."""
 
     start: int | None = None
     stop: int | None = None
     sources: frozenset[str] | None = None
     min_severity: Severity | None = None
     pattern: Pattern | None = None
-    """Of ``q``: what the message must contain."""
+    """Of the parameter ``q``: text that the message must contain."""
     filter: str | None = None
     descending: bool = False
     limit: int = PAGE_EVENTS_DEFAULT
     pos: int = 0
-    """Events that are passed over, before the first one of the page."""
+    """Number of events that are skipped before the first one of the page."""
     token: str | None = None
     form: Form = Form.TODAY
 
     def page(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Event]:
-        """Return the events of the page, and one more if there is one; none once it is given up.
+        """Return the events of the page, and one more if there is one; no more once given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
         after = None if self.token is None else decode_token(self.token, instance.name)
-        reads_all = self._closer is not None
+        reads_all = self._residual is not None
         found = instance.events(
             **self._asked(),
             descending=self.descending,
@@ -66,42 +63,42 @@ class Selection(NamedTuple):
             after_key=after,
             cancelled=given_up,
         )
-        if self._closer is not None:
-            matches = self._closer.matches
+        if self._residual is not None:
+            matches = self._residual.matches
             found = (event for event in found if matches(event.message))
         return islice(found, self.pos, self._last)
 
     @property
     def _last(self) -> int:
-        """The place of the event behind the page, which tells of more; no iterator counts further."""
+        """The index of the event after the page, which shows that there is more; an iterator's limit."""
         return min(self.pos + self.limit + 1, sys.maxsize)
 
     def batches(
         self, instance: Instance, given_up: Callable[[], bool] | None = None
     ) -> Iterator[EventVectors]:
-        """Return all events asked for, oldest first, as they are read together; none once it is given up.
+        """Return all events that match, oldest first, in batches as they are read; no more once given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
         found = instance.event_vectors(**self._asked(), cancelled=given_up)
-        if self._closer is None:
+        if self._residual is None:
             return found
-        matches = self._closer.matches
+        matches = self._residual.matches
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
     def count(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> int:
-        """Return the number of events that match; fewer, once it is given up.
+        """Return the number of events that match; fewer once given up.
 
         Raises InvalidInputError for a bad filter.
         """
-        if self._closer is None:
+        if self._residual is None:
             return instance.count(**self._asked(), cancelled=given_up)
         return sum(len(events.messages) for events in self.batches(instance, given_up))
 
     @property
     def count_reads(self) -> bool:
-        """Whether history must be read to count: for all but all events, and all of some sources."""
+        """False if nothing must be read to count: all events, or all of some sources."""
         decides = self.start, self.stop, self.min_severity, self.pattern, self.filter
         return any(one is not None for one in decides)
 
@@ -116,44 +113,45 @@ class Selection(NamedTuple):
         }
 
     @property
-    def _closer(self) -> Pattern | None:
-        """The pattern, where a plain text does not say all of it."""
+    def _residual(self) -> Pattern | None:
+        """The pattern that is still to be tried on events; None if the archive tries all of it."""
         return self.pattern if self.pattern is not None and self.pattern.plain is None else None
 
 
-def of_query(query: str) -> Selection:
-    """Return what a query string asks for; of repeated parameters the last counts, but each ``source``.
+def of_query(query: str) -> EventQuery:
+    """Return what a query string asks for; of repeated parameters the last counts, of ``source`` all.
 
     >>> of_query("source=A,B&source=C&limit=5&order=asc").limit
     5
     """
-    values, time = given_by_query(query)
-    given = Given({name: value for name, value in values.items() if name in PARAMETERS}, time)
-    return _selection(given)._replace(form=form_of(values.get("form")))
+    values, time = fields_of_query(query)
+    fields = Fields({name: value for name, value in values.items() if name in PARAMETERS}, time)
+    return _event_query(fields)._replace(form=form_of(values.get("form")))
 
 
-def of_query_unpaged(query: str) -> Selection:
-    """Return what a query string asks for where no page is: what would choose one is passed over.
+def of_query_unpaged(query: str) -> EventQuery:
+    """Return what a query string asks for on a route without pages: parameters of pages are ignored.
 
     >>> of_query_unpaged("source=A&limit=0").sources
     frozenset({'A'})
     """
-    values, time = given_by_query(query)
-    return _selection(Given({name: value for name, value in values.items() if name in SELECTED}, time))
+    values, time = fields_of_query(query)
+    return _event_query(Fields({name: value for name, value in values.items() if name in SELECTED}, time))
 
 
-def of_posted(body: bytes, message: Message, *, binary: bool) -> Selection:
-    """Return what a body asks for: a protobuf message, or a JSON object with the fields of that message.
+def of_posted(body: bytes, message: Message, codec: Codec) -> EventQuery:
+    """Return what a body asks for, which has the fields of ``message``.
 
+    >>> from yamcs_archive.wire.codecs import JSON_CODEC
     >>> from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-    >>> of_posted(b'{"source": ["A"], "severity": "watch"}', today.ListEventsRequest(), binary=False).sources
+    >>> of_posted(b'{"source": ["A"], "severity": "watch"}', today.ListEventsRequest(), JSON_CODEC).sources
     frozenset({'A'})
     """
-    return _selection(given_by_body(body, message, binary=binary))
+    return _event_query(fields_of_body(body, message, codec))
 
 
-class Given(NamedTuple):
-    """The fields of a request by name, as they came; ``time`` reads a time and is told its name."""
+class Fields(NamedTuple):
+    """The fields of a request by name, as they came; ``time`` reads a time, given its name."""
 
     values: Mapping[str, Any]
     time: Callable[[Any, str], int]
@@ -176,24 +174,24 @@ class Given(NamedTuple):
         return self.time(self.values[name], name) if name in self.values else None
 
     def sources(self) -> frozenset[str] | None:
-        """Return the sources that are named; None for none."""
+        """Return the names of sources; None if there are none."""
         return frozenset(as_text(source, "source") for source in self.values.get("source", ())) or None
 
 
-def given_by_query(query: str) -> Given:
-    """Return the parameters of a query string: the last of each that is not empty, but each ``source``.
+def fields_of_query(query: str) -> Fields:
+    """Return the parameters of a query string: the last value of each if it is not empty, of ``source`` all.
 
-    >>> given_by_query("source=A,B&source=C&limit=5&limit=").values
+    >>> fields_of_query("source=A,B&source=C&limit=5&limit=").values
     {'source': ['A', 'B', 'C']}
     """
     values = parameters(query)
     last: dict[str, Any] = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     last["source"] = [name for found in values.get("source", []) for name in found.split(",") if name]
-    return Given(last, parse_rfc3339)
+    return Fields(last, parse_rfc3339)
 
 
 def parameters(query: str) -> dict[str, list[str]]:
-    """Return the parameters of a query string; InvalidInputError for what is none."""
+    """Return the parameters of a query string, each with its values; InvalidInputError for a bad one."""
     if query.count("&") >= _PARAMETERS_MAX:
         rule = f"must have at most {_PARAMETERS_MAX} parameters; names of sources go in one, between commas"
         raise InvalidInputError("query", query, f"{rule}, or in the body of events:list")
@@ -205,54 +203,37 @@ def parameters(query: str) -> dict[str, list[str]]:
         ) from None
 
 
-def given_by_body(body: bytes, message: Message, *, binary: bool) -> Given:
-    """Return the fields of a body; an empty one has none, and so asks for everything; empty texts are none.
+def fields_of_body(body: bytes, message: Message, codec: Codec) -> Fields:
+    """Return the fields of a body, which are those of ``message``; an empty body asks for everything.
 
-    A field of a JSON object that the message does not have is refused by name.
+    Raises InvalidInputError for a body that cannot be read.
     """
-    if binary:
-        try:
-            message.ParseFromString(body)
-            check_known(body, message.DESCRIPTOR)
-            return Given({field.name: value for field, value in message.ListFields()}, from_timestamp)
-        except (DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
-    body = body.removeprefix(codecs.BOM_UTF8)  # some programs put it before every text
-    found = decode_object(body) if body.strip() else {}
-    known = [field.name for field in message.DESCRIPTOR.fields]
-    for name in found:
-        if name not in known:
-            raise InvalidInputError(name, found[name], f"is not one of {', '.join(known)}")
-    given = {name: value for name, value in found.items() if value is not None and value != ""}
-    as_text(given.get("instance", ""), "instance")  # and is left: the path says which instance
-    if not isinstance(given.get("source", []), list):
-        raise InvalidInputError("source", given["source"], "must be an array of names")
-    return Given(given, lambda value, name: parse_rfc3339(as_text(value, name), name))
+    return Fields(*codec.decode_request(body, message))
 
 
 SELECTED = frozenset(("start", "stop", "source", "severity", "q", "filter"))
-"""What a query string says of the events that are wanted."""
+"""Parameters of a query string that choose events."""
 
 PARAMETERS = SELECTED | {"order", "limit", "next", "pos", "form"}
-"""What a query string may say of a page of them."""
+"""Parameters of a query string that choose a page of events."""
 
 
-def _selection(given: Given) -> Selection:
-    """Return what fields that are given ask for."""
-    order, severity, wanted = given.text("order"), given.text("severity"), given.text("q")
+def _event_query(fields: Fields) -> EventQuery:
+    """Return what the fields of a request ask for."""
+    order, severity, wanted = fields.text("order"), fields.text("severity"), fields.text("q")
     if order not in (None, "asc", "desc"):
         raise InvalidInputError("order", order, "must be asc or desc")
-    return Selection(
-        start=given.instant("start"),
-        stop=given.instant("stop"),
-        sources=given.sources(),
+    return EventQuery(
+        start=fields.instant("start"),
+        stop=fields.instant("stop"),
+        sources=fields.sources(),
         min_severity=None if severity is None else Severity.parse(severity),
         pattern=None if wanted is None else Pattern.of(wanted),
-        filter=given.text("filter"),
+        filter=fields.text("filter"),
         descending=order != "asc",
-        limit=given.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
-        pos=given.integer("pos", 0, 0, _POS_MAX),
-        token=given.text("next"),
+        limit=fields.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
+        pos=fields.integer("pos", 0, 0, _POS_MAX),
+        token=fields.text("next"),
     )
 
 

@@ -1,25 +1,23 @@
-"""Whether a server is ready for what it serves: the archive is there, and events that may be stored can be.
+"""Whether a server is ready: the archive can be read, and written to if it is open for that.
 
 A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than one
-client. What only an append shows (a quota, a failing medium) is known from the latest appends of others.
+client. What only an append can show (a quota, a failing medium) is known from the latest appends of others.
 """
 
 from __future__ import annotations
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
-from yamcs_archive.http.refusal_log import Refusals
+from yamcs_archive.http.refusal_log import RefusalLog
 
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
-"""Refusals after which the next event will hardly be stored either."""
+"""Refusals after which the next event can hardly be stored either."""
 
 
-def unready(archive: Archive, refusals: Refusals | None = None) -> str | None:
-    """Return why an archive cannot do what it is served for, None if it can.
+def not_ready_reason(archive: Archive, refusals: RefusalLog | None = None) -> str | None:
+    """Return why an archive cannot be served, None if it can; a read-only one need not take events.
 
-    One that is open for reading need not take events.
-
-    >>> unready(Archive.open(directory)) is None
+    >>> not_ready_reason(Archive.open(directory)) is None
     True
     """
     if archive.closed:

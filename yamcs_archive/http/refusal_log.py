@@ -1,4 +1,4 @@
-"""Refusals of requests that have no fault (503 and 507): the log has a few lines for a spell of them.
+"""Logs refusals of requests through no fault of their own (503 and 507): a few lines for a spell of them.
 
 1. A spell is logged at once, with its first reason, then every minute with the number of its requests, and
    once more at its end. So a full disk shows in the log, and a thousand clients that try again do not
@@ -39,12 +39,12 @@ def _after(wait_s: float, call: Callable[[], None]) -> None:
     timer.start()
 
 
-class Refusals:
-    """The spells that go on, by kind of refusal. Safe to use from many threads.
+class RefusalLog:
+    """The spells of refusals that go on, by kind. Safe to use from many threads.
 
     ``after`` makes a call after some seconds; it is used only while there is a spell.
 
-    >>> refusals = Refusals(now_s=lambda: 0.0, after=lambda wait_s, call: None)
+    >>> refusals = RefusalLog(now_s=lambda: 0.0, after=lambda wait_s, call: None)
     >>> refusals.note("507 OutOfSpaceException", "no space")
     >>> refusals.why("507 OutOfSpaceException"), refusals.why("503 OutcomeUnknownException")
     ('no space', None)

@@ -5,40 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from google.protobuf.message import Message
+
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.media_types import media_type
-from yamcs_archive.http.messages import PROTOBUF, Head, Pending, Response, Work
-from yamcs_archive.http.refusal_log import Refusals
-from yamcs_archive.http.weighing import Hold
+from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.media_types import body_codec
+from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work, reply
+from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.instance import Instance
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.codec import Codec, FormMessage
 
 
 @dataclass(slots=True)
 class Request:
-    """A request with its body; ``form`` is what it turned out to be in, for the errors that follow."""
+    """A request with its body."""
 
     archive: Archive
     head: Head
     names: Mapping[str, str]
+    """Those in the path."""
     body: bytes
-    media: str
-    hold: Hold
-    """What the answer holds in memory beside others."""
-    chunks: Iterable[bytes] = ()
+    codec: Codec
+    """Writes the answer."""
+    lease: Lease
+    """What the answer holds in memory."""
+    chunks: Iterable[bytes]
     """The body of a route that streams, as it comes."""
-    form: Form = Form.TODAY
-    live: bool = False
+    live: bool
     """The server carries WebSockets."""
-    given_up: Callable[[], bool] | None = None
-    """Says True once nobody waits for the answer any longer: reading for it is to end."""
-    refusals: Refusals | None = None
-    """The refusals of other requests at present."""
+    given_up: Callable[[], bool]
+    """Returns True once nobody waits for the answer any longer: reading for it should end."""
+    refusals: RefusalLog
+    """The refusals of requests, this one's and others'."""
 
     @property
-    def binary(self) -> bool:
-        """True when the body is protobuf; everything else is read as JSON."""
-        return media_type(self.head.headers) == PROTOBUF
+    def body_codec(self) -> Codec:
+        """The codec of the body."""
+        return body_codec(self.head.headers)
 
     @property
     def head_only(self) -> bool:
@@ -49,13 +52,24 @@ class Request:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
         return self.archive.existing(self.names["instance"])
 
+    def answer(self, message: Message | FormMessage) -> Response:
+        """Return the answer with that message."""
+        codec = self.codec
+        if isinstance(message, FormMessage):
+            return reply(codec.media, codec.form_message(message))
+        return reply(codec.media, codec.message(message))
+
+
+Made = Response | Failure | Pending[Response] | Pending[Failure] | Pending[Response | Failure]
+"""What a handler may return."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method of one path."""
 
     method: str
-    handler: Callable[[Request], Response | Pending]
+    handler: Callable[[Request], Made]
     streams: bool = False
     """The body may have any length and is read as it comes."""
     unbounded: bool = False
@@ -63,4 +77,4 @@ class Route:
     forms: bool = False
     """The query string may choose the form of the answer."""
     work: Work = Work.PAGE
-    """What the handler asks of whoever runs it."""
+    """How much work the handler is."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from yamcs_archive.errors import shown
+from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers.append import create_event, create_events
 from yamcs_archive.http.handlers.changes import list_changes
 from yamcs_archive.http.handlers.event_index import list_event_index, stream_event_index
@@ -32,7 +34,7 @@ from yamcs_archive.http.handlers.server import (
     server_info,
     user_info,
 )
-from yamcs_archive.http.messages import Work
+from yamcs_archive.http.messages import Head, Work
 from yamcs_archive.http.request import Route
 
 WEBSOCKET = "/api/websocket"
@@ -83,7 +85,7 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
 
 
 _KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Number of remembered paths, and their characters at most: clients ask for few, again and again."""
+"""Number of remembered paths, and characters of the longest: clients ask for a few, again and again."""
 
 
 @lru_cache(_KEPT)
@@ -95,11 +97,36 @@ def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     return (), {}
 
 
-def below(mounted_at: str, path: str) -> str:
-    """Return the path within this application of a path of the server that it is mounted in.
+def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:
+    """Return the route of a head, that of the GET for a HEAD, and the names in its path; HttpError."""
+    routes, names = find(head.path)
+    if not routes:
+        text = f"no such path: {shown(head.path)} (see /api/openapi.json)"
+        raise HttpError(404, "NotFoundException", text)
+    method = "GET" if head.method == "HEAD" else head.method
+    for route in routes:
+        if route.method == method:
+            return route, names
+    allowed = allowed_methods(head.path)
+    text = f"{shown(head.method)} {shown(head.path)}: use {allowed}"
+    raise HttpError(405, "MethodNotAllowedException", text, (("allow", allowed),))
 
-    A mount ends at the end of a segment, with or without a slash after it. Some servers leave it in the path,
-    and some have removed it: a path that is served as it is, but not without the mount, is kept.
+
+def allowed_methods(path: str, *, but: Route | None = None) -> str:
+    """Return the methods of a path as headers list them, those of one route left out; HEAD wherever GET is.
+
+    >>> allowed_methods("/api/archive/sim/events")
+    'GET, HEAD, POST'
+    """
+    methods = {route.method for route in find(path)[0] if route is not but}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
+def below(mounted_at: str, path: str) -> str:
+    """Return the path within this application, given a path of the server that it is mounted in.
+
+    A mount ends at the end of a segment, with or without a slash after it. Some servers leave the mount in
+    the path, others remove it: a path that is served as it is, but not without the mount, is kept.
 
     >>> below("/mount/", "/mount/api"), below("/mount", "/mountain/api"), below("/api", "/api/instances")
     ('/api', '/mountain/api', '/api/instances')

@@ -1,8 +1,8 @@
-"""Answers of any length: events encoded together as they are read, in chunks of bounded size; no I/O.
+"""Answers of any length, in chunks of bounded size as they are read, and compression; no I/O.
 
-1. What fails before the first chunk is an answer like any other: nothing is sent until there is a chunk.
-   What fails later is raised to the server, which then must not end the answer cleanly.
-2. Who is done with the chunks closes them, at their end or before: that ends the scan.
+1. A failure before the first chunk is an answer like any other: nothing is sent until there is a chunk. A
+   later one is raised to the server, which then must not end the answer cleanly.
+2. The server closes the chunks, at their end or before it: that ends the scan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import replace
 from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.messages import Response
 from yamcs_archive.limits import GZIP_BYTES_MIN
-from yamcs_archive.wire.event_vectors import EventVectors
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -26,9 +25,9 @@ _GZIP_LEVEL = 1
 class Chunks:
     """The chunks of a body, to be closed; ``on_close`` is called once, whatever happens.
 
-    >>> said = []
-    >>> chunks = Chunks(iter([b"a", b"b"]), lambda: said.append("closed"))
-    >>> next(chunks), chunks.close(), said, list(chunks)
+    >>> events = []
+    >>> chunks = Chunks(iter([b"a", b"b"]), lambda: events.append("closed"))
+    >>> next(chunks), chunks.close(), events, list(chunks)
     (b'a', None, ['closed'], [])
     """
 
@@ -53,7 +52,7 @@ class Chunks:
             raise
 
     def close(self) -> None:
-        """End what makes the chunks; idempotent."""
+        """End the iterator that makes the chunks; idempotent."""
         parts, self._parts = self._parts, None
         if parts is None:
             return
@@ -68,7 +67,7 @@ class Chunks:
 
 
 def streamed(media: str, parts: Iterable[bytes], headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """Return a response that is written as it is read; what fails before its first chunk is raised.
+    """Return a response that is written as it is read; a failure before its first chunk is raised.
 
     >>> response = streamed("text/csv", iter([b"a", b"b"]))
     >>> b"".join(response.body)
@@ -85,18 +84,8 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def encoded(batches: Iterable[EventVectors], encode: Callable[[EventVectors], bytes]) -> Iterator[bytes]:
-    """Yield events as ``encode`` writes them, each batch as soon as it is there.
-
-    >>> list(encoded(["one", "two"], str.encode))
-    [b'one', b'two']
-    """
-    for events in batches:
-        yield encode(events)
-
-
 def compressed(response: Response, headers: Mapping[str, str]) -> Response:
-    """Return a response compressed, where its request's headers say that gzip is understood.
+    """Return a response compressed, if the headers of its request accept gzip and it is not small.
 
     >>> compressed(Response(200, (), b"a" * 2000), {"accept-encoding": "gzip"}).headers
     (('content-encoding', 'gzip'), ('content-length', '41'))
@@ -115,7 +104,7 @@ def compressed(response: Response, headers: Mapping[str, str]) -> Response:
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield chunks compressed, each of them whole as soon as it is there.
+    """Yield chunks compressed; each can be decompressed as soon as it comes.
 
     >>> import gzip
     >>> gzip.decompress(b"".join(gzipped(iter([b"one ", b"two"]))))

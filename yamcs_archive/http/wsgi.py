@@ -1,7 +1,7 @@
-"""The WSGI adapter: from environ to the core and back. Holds no rules.
+"""The WSGI adapter: from environ to the application and back. Holds no rules.
 
-It waits for a pending answer on the server's thread, so give the server as many threads as requests
-shall be committed together: one commit serves all that wait.
+It waits for a pending answer on the server's thread. One commit serves all requests that wait, so give the
+server as many threads as requests should be committed together.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.application import Core
-from yamcs_archive.http.errors import CutOffError
-from yamcs_archive.http.messages import Call, Head, Response
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.application import Application
+from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.routes import below
 from yamcs_archive.limits import THREAD_POLLS_MAX
 
@@ -42,7 +44,7 @@ class WsgiApp:
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self._core = Core(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+        self._core = Application(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
 
     def end_polls(self) -> None:
         """Let every answer that waits for something to be stored leave now: serving ends."""
@@ -62,11 +64,11 @@ class WsgiApp:
         begun = self._core.begin(_head(environ))
         if isinstance(begun, Response):
             return begun
-        if begun.stream is not None:
-            return begun.stream(_chunks(environ, None))
-        body = _body(environ, begun)
-        if isinstance(body, Response):
-            return body
+        chunks = _chunks(environ, begun)
+        try:
+            body = chunks if begun.streams else _whole(chunks, begun.body_bytes_max)
+        except ArchiveError as error:
+            return begun.refuse(error)
         answer = begun.run(body)
         return answer if isinstance(answer, Response) else answer.wait()
 
@@ -101,42 +103,39 @@ def _head(environ: WSGIEnvironment) -> Head:
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
-    # PEP 3333: the path's bytes stand in the text as latin-1.
+    # PEP 3333: the text has the path's bytes, as latin-1.
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     mounted_at = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     return Head(environ["REQUEST_METHOD"], below(mounted_at, path), environ.get("QUERY_STRING", ""), headers)
 
 
-def _body(environ: WSGIEnvironment, call: Call) -> bytes | Response:
-    """Read a whole body; never beyond the limit."""
+def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:
+    """Read a whole body, never beyond the limit; an ArchiveError to refuse the request with."""
     parts: list[bytes] = []
-    got = 0
-    try:
-        for part in _chunks(environ, call.body_bytes_max + 1):
-            parts.append(part)
-            got += len(part)
-            if got > call.body_bytes_max:
-                return call.too_large()
-    except CutOffError:
-        return call.cut_off(got, int(environ["CONTENT_LENGTH"]))
+    received = 0
+    for part in chunks:
+        parts.append(part)
+        received += len(part)
+        if received > bytes_max:
+            raise BodyTooLargeError()
     return b"".join(parts)
 
 
-def _chunks(environ: WSGIEnvironment, bytes_max: int | None) -> Iterator[bytes]:
-    """Yield the body as it comes: what Content-Length says, or to the end of a chunked one."""
+def _chunks(environ: WSGIEnvironment, exchange: Exchange) -> Iterator[bytes]:
+    """Yield the body as it comes: as long as Content-Length says, or to the end of a chunked one."""
     stream: Any = environ.get("wsgi.input")
-    said = environ.get("CONTENT_LENGTH")
-    wanted: int | None = bytes_max
-    if said:
-        wanted = int(said)  # the core has seen that it is a number
-    elif not (environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated")):
+    length = exchange.content_length
+    if length is None and not (environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated")):
         return
-    got = 0
-    while wanted is None or got < wanted:
-        part = stream.read(_READ_BYTES if wanted is None else min(_READ_BYTES, wanted - got))
+    limit = length
+    if limit is None and not exchange.streams:
+        limit = exchange.body_bytes_max + 1
+    received = 0
+    while limit is None or received < limit:
+        part = stream.read(_READ_BYTES if limit is None else min(_READ_BYTES, limit - received))
         if not part:
             break
-        got += len(part)
+        received += len(part)
         yield part
-    if said and got < int(said):
-        raise CutOffError(got, int(said))
+    if length is not None and received < length:
+        raise CutOffError(received, length)

@@ -297,12 +297,3 @@ def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
         for number, content in fields
         for part in (varint(number << 3 | LENGTH), varint(len(content)), content)
     )
-
-
-def encode_list(events: Iterable[Event], form: Form) -> bytes:
-    """Return the ``ListEventsResponse`` of a form; today's has every event under its old name too."""
-    encoded = [encode_event(event, form) for event in events]
-    fields = [(1, event) for event in encoded]
-    if form is Form.TODAY:
-        fields += [(3, event) for event in encoded]
-    return encode_fields(fields)

@@ -17,9 +17,12 @@ from google.protobuf.message import DecodeError, Message
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.wire import json, protobuf
+from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.json_codec import JsonCodec
 from yamcs_archive.wire.json_scalars import as_int32, as_text
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
+from yamcs_archive.wire.protobuf_codec import ProtobufCodec
 from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 Tail = Any
@@ -58,6 +61,10 @@ class Subscribed(NamedTuple):
 class Frames(Protocol):
     """Reads and writes the frames of one subprotocol."""
 
+    @property
+    def codec(self) -> Codec:
+        """Writes the errors within replies."""
+
     def read(self, frame: str | bytes) -> ClientFrame:
         """Return the request of a frame; raise MalformedError for what no client sends."""
 
@@ -89,6 +96,8 @@ class JsonFrames:
       }
     }
     """
+
+    codec: Codec = JsonCodec()
 
     def read(self, frame: str | bytes) -> ClientFrame:
         """Return the request of a frame; raise MalformedError for what no client sends."""
@@ -175,6 +184,8 @@ class ProtobufFrames:
     >>> ProtobufFrames().read(frame)
     ClientFrame(topic='state', id=8, call=None, instance='', filter=None)
     """
+
+    codec: Codec = ProtobufCodec()
 
     def read(self, frame: str | bytes) -> ClientFrame:
         """Return the request of a frame; raise MalformedError for what no client sends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 from yamcs_archive.columns import Columns
@@ -13,35 +13,40 @@ from yamcs_archive.errors import (
     OutcomeUnknownError,
     shown,
 )
-from yamcs_archive.event import Event, event_bytes
-from yamcs_archive.http.errors import HttpError, counts_message, counts_object, error_reply, reply
-from yamcs_archive.http.media_types import content_encoding, media_type
-from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Response, Work
+from yamcs_archive.event import event_bytes
+from yamcs_archive.http.errors import HttpError, counts_message
+from yamcs_archive.http.media_types import batch_reader, content_encoding
+from yamcs_archive.http.messages import Failure, Pending, Response, Work, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import QUICK_BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
-from yamcs_archive.wire import batch, fast_path, json, protobuf
+from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)
-"""Of an answer to a retry: what tells it from the first, whose body it has."""
+"""Of an answer to a retry: tells it from the first answer, which has the same body."""
 
 
-def create_event(request: Request) -> Response | Pending:
+def create_event(request: Request) -> Pending[Response | Failure] | Failure:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
-    request.form, event = _decoded(request)
-    media, form, hold = request.media, request.form, request.hold
+    form, event = request.body_codec.decode_event(request.body)
+    codec, lease = request.codec, request.lease
 
-    def finish(done: Future[Appended]) -> Response:
-        hold.makes(_text_bytes(done))
+    def finish(done: Future[Appended]) -> Response | Failure:
+        lease.reserve(_text_bytes(done))
         error = done.exception()
         if error is not None:
-            return error_reply(error, media, form)
-        return _event_reply(done.result(), media, form)
+            return Failure(error, form)
+        appended = done.result()
+        headers = _REPLAYED if appended.duplicate else ()
+        return reply(codec.media, codec.event(appended.event, form), headers=headers)
 
-    submitted = instance.submit(event, request_id=_request_id(request))
+    try:
+        submitted = instance.submit(event, request_id=_request_id(request))
+    except ArchiveError as error:
+        return Failure(error, form)
     return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
 
 
@@ -60,17 +65,8 @@ def _text_bytes(done: Future[Appended]) -> int:
     return sum(map(event_bytes, error.events[:1])) if isinstance(error, OutcomeUnknownError) else 0
 
 
-def _decoded(request: Request) -> tuple[Form, Event]:
-    body = request.body
-    decode = fast_path.decode_protobuf_event if request.binary else fast_path.decode_json_event
-    event = decode(body)
-    if event is not None:
-        return Form.TODAY, event
-    return protobuf.decode_event(body) if request.binary else json.decode_event(body)
-
-
 def _request_id(request: Request) -> str | None:
-    """Return what the header Idempotency-Key says, with or without quotes around it; None without one."""
+    """Return the header Idempotency-Key, with or without quotes around it; None if there is none."""
     text = request.head.headers.get("idempotency-key")
     if text is None:
         return None
@@ -83,14 +79,7 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def _event_reply(done: Appended, media: str, form: Form) -> Response:
-    headers = _REPLAYED if done.duplicate else ()
-    if media == PROTOBUF:
-        return reply(PROTOBUF, protobuf.encode_event(done.event, form), headers=headers)
-    return reply(JSON, json.encode(json.shown(done.event, form)), headers=headers)
-
-
-def create_events(request: Request) -> Response:
+def create_events(request: Request) -> Response | Failure:
     """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
     instance = request.instance()
     encoding = content_encoding(request.head.headers)
@@ -102,34 +91,31 @@ def create_events(request: Request) -> Response:
             (("accept-encoding", "gzip"),),
         )
     chunks = gunzipped(request.chunks) if encoding == "gzip" else request.chunks
-    parts = _BATCH_TYPES.get(media_type(request.head.headers), batch.from_ndjson)(chunks)
+    batch = _Batch(batch_reader(request.head.headers).decode_batch(chunks))
     try:
-        counts = instance.append_columns(_noting_form(request, parts), request_id=_request_id(request))
+        counts = instance.append_columns(iter(batch), request_id=_request_id(request))
     except ArchiveError as error:
         if isinstance(error.counts, AppendCounts):
-            request.hold.makes(_conflict_bytes(error.counts))
-        raise
-    request.hold.makes(_conflict_bytes(counts))
-    if request.media == PROTOBUF:
-        return reply(PROTOBUF, counts_message(counts, request.form))
-    return reply(JSON, json.encode(counts_object(counts, request.form)))
+            request.lease.reserve(_conflict_bytes(error.counts))
+        return Failure(error, batch.form)
+    request.lease.reserve(_conflict_bytes(counts))
+    return request.answer(counts_message(counts, batch.form))
+
+
+class _Batch:
+    """The events of a batch as they come; ``form`` is that of the first one, and so of the answer."""
+
+    def __init__(self, parts: Iterator[Part]) -> None:
+        self._parts = parts
+        self.form = Form.TODAY
+
+    def __iter__(self) -> Iterator[Columns[int | None]]:
+        for nth, part in enumerate(self._parts):
+            if not nth:
+                self.form = part.form
+            yield part.events
 
 
 def _conflict_bytes(counts: AppendCounts) -> int:
     """Return the bytes of text of the conflicts that an answer shows."""
     return sum(event_bytes(one.stored) + event_bytes(one.offered) for one in counts.conflicts)
-
-
-_BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Part]]] = {
-    PROTOBUF: batch.from_protobuf,
-    MSGPACK: batch.from_msgpack,
-}
-"""How the elements of a batch are told apart; everything else is newline-delimited JSON."""
-
-
-def _noting_form(request: Request, parts: Iterator[batch.Part]) -> Iterator[Columns[int | None]]:
-    """Yield the events; the form of the first one is the form of the answer."""
-    for nth, part in enumerate(parts):
-        if not nth:
-            request.form = part.form
-        yield part.events

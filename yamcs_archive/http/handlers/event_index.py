@@ -1,94 +1,78 @@
-"""The routes that say when each source was heard: the event index, page by page or as a stream."""
+"""The routes that answer when each source was heard: the event index, page by page or as a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+
+from google.protobuf.message import Message
 
 from yamcs_archive.event import Stretch
 from yamcs_archive.http import query
-from yamcs_archive.http.errors import reply
-from yamcs_archive.http.messages import JSON, PROTOBUF, Response
-from yamcs_archive.http.query import Given
+from yamcs_archive.http.messages import Response
+from yamcs_archive.http.query import Fields
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.streaming import streamed
 from yamcs_archive.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire import json
+from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.page_token import Mark, decode_mark, encode_mark
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-from yamcs_archive.wire.protobuf_scan import varint
 
 _INT32_MAX = 2**31 - 1
 _RECORDS = 500
-"""So many records are written at once."""
+"""Records that are written at once."""
 
 
 def list_event_index(request: Request) -> Response:
     """Answer a page of the index: for each source, the stretches of its events without a long pause."""
-    given = query.given_by_query(request.head.query)
+    fields = query.fields_of_query(request.head.query)
     instance = request.instance()
-    limit = given.integer("limit", INDEX_ENTRIES_DEFAULT, 1, INDEX_ENTRIES_MAX)
-    start, token = given.instant("start"), given.text("next")
+    limit = fields.integer("limit", INDEX_ENTRIES_DEFAULT, 1, INDEX_ENTRIES_MAX)
+    start, token = fields.instant("start"), fields.text("next")
     mark = None if token is None else decode_mark(token, instance.name)
     if mark is not None:
         start = mark.resume if start is None else max(start, mark.resume)
     found = instance.histogram(
         start=start,
-        stop=given.instant("stop"),
-        sources=given.sources(),
-        pause_us=_pause_us(given),
+        stop=fields.instant("stop"),
+        sources=fields.sources(),
+        pause_us=_pause_us(fields),
         cancelled=request.given_up,
     )
-    behind = (stretch for stretch in found if mark is None or (stretch.stop, stretch.source) > mark[1:])
-    entries = list(islice(behind, limit))
+    following = (stretch for stretch in found if mark is None or (stretch.stop, stretch.source) > mark[1:])
+    entries = list(islice(following, limit))
     token = None
-    if len(entries) == limit and (following := next(behind, None)) is not None:
-        resume = min(following.start, following.start if found.resume is None else found.resume)
+    if len(entries) == limit and (next_one := next(following, None)) is not None:
+        resume = min(next_one.start, next_one.start if found.resume is None else found.resume)
         token = encode_mark(instance.name, Mark(resume, entries[-1].stop, entries[-1].source))
-    groups: dict[str, list[Stretch]] = {}
+    return request.answer(_index(entries, token))
+
+
+def _pause_us(fields: Fields) -> int:
+    return 1000 * fields.integer("mergeTime", PAUSE_US_DEFAULT // 1000, 0, PAUSE_US_MAX // 1000)
+
+
+def _index(entries: Sequence[Stretch], token: str | None) -> today.IndexResponse:
+    groups: dict[str, list[today.IndexEntry]] = {}
     for entry in entries:
-        groups.setdefault(entry.source, []).append(entry)
-    if request.media == PROTOBUF:
-        return reply(PROTOBUF, _index_message(groups, token))
-    return reply(JSON, json.encode(_index_object(groups, token)))
-
-
-def _pause_us(given: Given) -> int:
-    return 1000 * given.integer("mergeTime", PAUSE_US_DEFAULT // 1000, 0, PAUSE_US_MAX // 1000)
-
-
-def _index_object(groups: dict[str, list[Stretch]], token: str | None) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    if groups:
-        document["group"] = [
-            {"id": {"name": name}, "entry": [_entry(entry) for entry in groups[name]]}
-            for name in sorted(groups)
-        ]
-    if token is not None:
-        document["continuationToken"] = token
-    return document
-
-
-def _index_message(groups: dict[str, list[Stretch]], token: str | None) -> bytes:
+        groups.setdefault(entry.source, []).append(_entry(entry))
     message = today.IndexResponse(continuationToken=token)
     for name in sorted(groups):
-        entries = [today.IndexEntry(**_entry(entry)) for entry in groups[name]]
-        message.group.add(id=today.NamedObjectId(name=name), entry=entries)
-    return bytes(message.SerializeToString())
+        message.group.add(id=today.NamedObjectId(name=name), entry=groups[name])
+    return message
 
 
-def _entry(stretch: Stretch) -> dict[str, Any]:
-    return {
-        "start": _with_fraction(stretch.start),
-        "stop": _with_fraction(stretch.stop),
-        "count": min(stretch.events, _INT32_MAX),  # as much as the message can hold
-    }
+def _entry(stretch: Stretch) -> today.IndexEntry:
+    return today.IndexEntry(
+        start=_with_fraction(stretch.start),
+        stop=_with_fraction(stretch.stop),
+        count=min(stretch.events, _INT32_MAX),  # the largest number that the message can hold
+    )
 
 
 def _with_fraction(time_us: int) -> str:
-    """Return a time as the index has it: with 3 fraction digits at least.
+    """Return a time as the index has it: with at least 3 fraction digits.
 
     >>> _with_fraction(0)
     '1970-01-01T00:00:00.000Z'
@@ -99,39 +83,26 @@ def _with_fraction(time_us: int) -> str:
 
 def stream_event_index(request: Request) -> Response:
     """Answer the whole index that the body asks for, record by record, as it is found."""
-    message = today.StreamEventIndexRequest()
-    given = query.given_by_body(request.body, message, binary=request.binary)
+    fields = query.fields_of_body(request.body, today.StreamEventIndexRequest(), request.body_codec)
     found = request.instance().histogram(
-        start=given.instant("start"),
-        stop=given.instant("stop"),
-        pause_us=_pause_us(given),
+        start=fields.instant("start"),
+        stop=fields.instant("stop"),
+        pause_us=_pause_us(fields),
         cancelled=request.given_up,
     )
-    encode = _record_message if request.media == PROTOBUF else _record_object
-    return streamed(request.media, _together(encode(stretch) for stretch in found))
+    return streamed(request.codec.media, _records(found, request.codec))
 
 
-def _together(records: Iterator[bytes]) -> Iterator[bytes]:
-    while chunk := b"".join(islice(records, _RECORDS)):
+def _records(found: Iterable[Stretch], codec: Codec) -> Iterator[bytes]:
+    stretches = iter(found)
+    while chunk := codec.records(map(_record, islice(stretches, _RECORDS))):
         yield chunk
 
 
-def _record_object(stretch: Stretch) -> bytes:
-    return json.encode(
-        {
-            "id": {"name": stretch.source},
-            "num": min(stretch.events, _INT32_MAX),
-            "first": format_rfc3339(stretch.start),
-            "last": format_rfc3339(stretch.stop),
-        }
-    )
-
-
-def _record_message(stretch: Stretch) -> bytes:
+def _record(stretch: Stretch) -> Message:
     record = today.ArchiveRecord(
         id=today.NamedObjectId(name=stretch.source), num=min(stretch.events, _INT32_MAX)
     )
     record.first.FromMicroseconds(stretch.start)
     record.last.FromMicroseconds(stretch.stop)
-    body: bytes = record.SerializeToString()
-    return varint(len(body)) + body
+    return record

@@ -19,7 +19,7 @@ from time import monotonic
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
 from yamcs_archive.event import event_bytes
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, Outbox
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import (
     LIVE_BYTES_MAX,
@@ -43,7 +43,7 @@ class Subscription:
     call: int
     instance: Instance
     filter: Filter | None
-    outbox: Outbox
+    queue: SendQueue
     seq: int = field(default=0)
     """Of the event that was put last."""
     begin: str = field(default="")
@@ -56,22 +56,22 @@ class Hubs:
     def __init__(self) -> None:
         self._guard = threading.Condition()
         self._hubs: dict[str, _Hub] = {}
-        self._open: set[Outbox] = set()
+        self._open: set[SendQueue] = set()
         self._closed = False
 
-    def enter(self, outbox: Outbox) -> None:
+    def enter(self, queue: SendQueue) -> None:
         """Note an open WebSocket. Raises UnavailableError where there are too many, or the end has come."""
         with self._guard:
             if self._closed:
                 raise UnavailableError(STOPS)
             if len(self._open) >= WEBSOCKETS_MAX:
                 raise UnavailableError(f"{WEBSOCKETS_MAX} WebSockets are open, the limit: try again later")
-            self._open.add(outbox)
+            self._open.add(queue)
 
-    def leave(self, outbox: Outbox) -> None:
+    def leave(self, queue: SendQueue) -> None:
         """Note that a WebSocket is gone."""
         with self._guard:
-            self._open.discard(outbox)
+            self._open.discard(queue)
             self._guard.notify_all()
 
     def subscribe(self, subscription: Subscription) -> None:
@@ -98,13 +98,13 @@ class Hubs:
             self._hubs.clear()
         for hub in hubs:
             hub.stop()
-        for outbox in opened:
-            outbox.close(GOING_AWAY, STOPS)
+        for queue in opened:
+            queue.close(GOING_AWAY, STOPS)
         with self._guard:
             self._guard.wait_for(lambda: not self._open, wait_s)
             late = list(self._open)
-        for outbox in late:
-            outbox.give_up()
+        for queue in late:
+            queue.give_up()
         with self._guard:
             self._guard.wait_for(lambda: not self._open, wait_s)
 
@@ -201,32 +201,32 @@ class _Hub:
         return True
 
     def _give_out(self, changes: Sequence[Change]) -> None:
-        touched: dict[Outbox, None] = {}
+        touched: dict[SendQueue, None] = {}
         for change in changes:
             tails: dict[Frames, Tail] = {}
             for subscription in self._subscriptions:
                 if subscription.filter is None or subscription.filter.matches(change.event):
-                    outbox = subscription.outbox
-                    tail = tails.get(outbox.frames)
+                    queue = subscription.queue
+                    tail = tails.get(queue.frames)
                     if tail is None:
-                        tail = tails[outbox.frames] = outbox.frames.tail(change.event)
+                        tail = tails[queue.frames] = queue.frames.tail(change.event)
                     subscription.seq += 1
-                    outbox.put_event(subscription.call, subscription.seq, tail)
-                    touched[outbox] = None
+                    queue.put_event(subscription.call, subscription.seq, tail)
+                    touched[queue] = None
             self._move(change.cursor)
-        for outbox in touched:
-            outbox.flush()
+        for queue in touched:
+            queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all of them together
-        for outbox in touched:
-            if outbox.full and not outbox.wait_for_room(until_s):
-                outbox.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has what follows")
+        for queue in touched:
+            if queue.full and not queue.wait_for_room(until_s):
+                queue.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has what follows")
 
     def _end(self, code: int, reason: str) -> None:
         with self._guard:
             self._stopping.set()
             subscriptions = (*self._subscriptions, *self._early)
         for subscription in subscriptions:
-            subscription.outbox.close(code, reason)
+            subscription.queue.close(code, reason)
 
 
 def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:

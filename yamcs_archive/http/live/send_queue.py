@@ -1,8 +1,8 @@
-"""What waits to be sent to one WebSocket: filled on any thread, emptied by an event loop; no I/O.
+"""The queue of frames to one WebSocket: filled on any thread, emptied by an event loop; no I/O.
 
-1. It is bounded: who fills it looks whether it is full, and waits or gives it up. What is put is a call, a
-   number and what all who get the event share, so that a thousand that wait for the same hold it once.
-2. Once it is closed nothing more goes in. What is in it goes out first, then the close.
+1. It is bounded: code that fills it checks whether it is full, and waits or closes it. An entry is a call, a
+   number and the part of the frame that all subscribers share, which is in memory once for a thousand queues.
+2. Nothing enters a closed queue. Its frames are sent first, then the close.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX
 from yamcs_archive.wire.websocket_frames import Frames, Tail
 
 _FRAME_BYTES = 120
-"""About so much memory a frame takes beside what it shares with others."""
+"""Bytes of memory that a frame takes beside the part that it shares, roughly."""
 _REASON_BYTES_MAX = 123
-"""A close frame holds no more (RFC 6455)."""
+"""Bytes of the reason in a close frame (RFC 6455)."""
 
 NORMAL, GOING_AWAY, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1009, 1011, 1013
 """Codes of closes."""
@@ -32,15 +32,15 @@ class Closing(NamedTuple):
     reason: str
 
 
-class Outbox:
-    """Frames on their way.
+class SendQueue:
+    """Frames that wait to be sent.
 
     ``wake`` is called, on any thread, when there is something to send, ``give_up`` when nothing shall be
     waited for any longer.
 
     >>> from yamcs_archive.wire.websocket_frames import JsonFrames
-    >>> outbox = Outbox(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
-    >>> outbox.put("{}"), outbox.flush(), outbox.take(10)
+    >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
+    >>> queue.put("{}"), queue.flush(), queue.take(10)
     wake
     (None, None, ['{}'])
     """
@@ -66,11 +66,11 @@ class Outbox:
                 self._bytes += len(tail) + _FRAME_BYTES
 
     def flush(self) -> None:
-        """Let what was put be sent."""
+        """Have the frames sent that were put."""
         self._wake()
 
     def close(self, code: int, reason: str) -> None:
-        """Let nothing more in, and close when all has gone out; the first word counts."""
+        """Accept no more frames, and close once all are sent; only the first call counts."""
         with self._room:
             if self.closing is None:
                 short = reason.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
@@ -80,14 +80,14 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        """True when whoever fills it should wait."""
+        """True if code that fills the queue should wait."""
         return self._bytes > LIVE_QUEUE_BYTES_MAX
 
     def wait_for_room(self, until_s: float) -> bool:
         """Wait until it is half empty, or closed; False when that takes longer than until a monotonic time.
 
-        Half, so that there is a pace that must be kept: whoever takes a frame now and then would else hold up
-        the others for ever.
+        Half, so that a client must keep a pace: one that takes a frame now and then would hold up the others
+        for ever.
         """
         with self._room:
             return self._room.wait_for(

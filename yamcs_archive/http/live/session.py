@@ -1,8 +1,8 @@
-"""What a client says over a WebSocket, and what it is answered: the protocol of live updates; no I/O.
+"""The protocol of live updates over one WebSocket: frames of the client and their replies; no I/O.
 
 1. A frame that is none of the API's, or too large, ends the connection; everything else is answered with a
    reply, errors too.
-2. The answer to a subscription is in the outbox before its first event.
+2. The reply to a subscription enters the queue before its first event.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.errors import HttpError, error_reply
 from yamcs_archive.http.live.hub import Hubs, Subscription
-from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, Outbox
-from yamcs_archive.http.messages import JSON, PROTOBUF
+from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
 from yamcs_archive.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.wire.websocket_frames import (
     CANCEL,
@@ -36,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 _FRAMES: dict[str, Frames] = {"json": JsonFrames(), "protobuf": ProtobufFrames()}
 _numbers = itertools.count(1)
-"""Of calls: one row for all connections, as a Yamcs server has."""
+"""Numbers of calls: one sequence for all connections, as on a Yamcs server."""
 
 
 def granted(subprotocols: Sequence[str]) -> str | None:
-    """Return the first subprotocol that is spoken here; None: JSON, and nothing is granted.
+    """Return the first subprotocol that is known here; None for none of them, which means JSON.
 
     >>> granted(["soap", "protobuf", "json"])
     'protobuf'
@@ -49,16 +48,15 @@ def granted(subprotocols: Sequence[str]) -> str | None:
 
 
 def frames_of(subprotocol: str | None) -> Frames:
-    """Return what reads and writes the frames of a subprotocol."""
+    """Return the frames of a subprotocol."""
     return _FRAMES[subprotocol or "json"]
 
 
 class Session:
-    """One WebSocket: its calls, and the outbox that its answers and events go into."""
+    """One WebSocket: its calls, and the queue of its replies and events."""
 
-    def __init__(self, archive: Archive, hubs: Hubs, outbox: Outbox) -> None:
-        self._archive, self._hubs, self._outbox = archive, hubs, outbox
-        self._media = PROTOBUF if isinstance(outbox.frames, ProtobufFrames) else JSON
+    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue) -> None:
+        self._archive, self._hubs, self._queue = archive, hubs, queue
         self._calls: dict[int, Subscription] = {}
         self._guard = threading.Lock()
         self._closed = False
@@ -69,27 +67,28 @@ class Session:
             self._take(frame)
         except Exception as error:
             _log.exception("a frame of a WebSocket")
-            self._outbox.close(FAILED, f"internal error: {type(error).__name__}")
+            self._queue.close(FAILED, f"internal error: {type(error).__name__}")
 
     def _take(self, frame: str | bytes) -> None:
         if len(frame) > WEBSOCKET_FRAME_BYTES_MAX or (
             isinstance(frame, str) and len(frame.encode(errors="replace")) > WEBSOCKET_FRAME_BYTES_MAX
         ):
             reason = f"Max frame length of {WEBSOCKET_FRAME_BYTES_MAX} has been exceeded."
-            self._outbox.close(TOO_BIG, reason)
+            self._queue.close(TOO_BIG, reason)
             return
         try:
-            asked = self._outbox.frames.read(frame)
+            asked = self._queue.frames.read(frame)
         except MalformedError:
-            self._outbox.close(NORMAL, "Bye")
+            self._queue.close(NORMAL, "Bye")
             return
         try:
             self._serve(asked)
         except ArchiveError as error:
-            body = error_reply(error, self._media).body
+            frames = self._queue.frames
+            body = error_reply(error, frames.codec).body
             if isinstance(body, bytes):  # as those of errors are
-                self._outbox.put(self._outbox.frames.reply(asked.id, None, body))
-        self._outbox.flush()
+                self._queue.put(frames.reply(asked.id, None, body))
+        self._queue.flush()
 
     def close(self) -> None:
         """End all calls: the client is gone. A frame may still be read meanwhile."""
@@ -107,7 +106,7 @@ class Session:
             if subscription is not None:
                 self._hubs.unsubscribe(subscription)
         elif asked.topic == STATE:
-            self._outbox.put(self._outbox.frames.state(_shown(one) for one in self._calls.values()))
+            self._queue.put(self._queue.frames.state(_shown(one) for one in self._calls.values()))
         else:
             raise HttpError(404, "NotFoundException", f"No topic '{asked.topic}'")
 
@@ -120,15 +119,15 @@ class Session:
             raise HttpError(400, "BadRequestException", text)
         instance = self._archive.existing(asked.instance)
         wanted = Filter(asked.filter) if asked.filter else None
-        subscription = Subscription(next(_numbers), instance, wanted, self._outbox)
+        subscription = Subscription(next(_numbers), instance, wanted, self._queue)
         with self._guard:
             if self._closed:
                 return
-            self._outbox.put(self._outbox.frames.reply(asked.id, subscription.call))
+            self._queue.put(self._queue.frames.reply(asked.id, subscription.call))
             try:
                 self._hubs.subscribe(subscription)
             except ArchiveError as error:
-                self._outbox.close(FAILED, str(error))  # what was answered already is not true
+                self._queue.close(FAILED, str(error))  # what was answered already is not true
                 return
             self._calls[subscription.call] = subscription
 

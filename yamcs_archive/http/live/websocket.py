@@ -1,22 +1,22 @@
 """The ASGI adapter of WebSockets: frames from and to an event loop. Holds no rules.
 
-One task reads frames, one writes them; whichever ends first ends the connection. Pings are answered by the
-server itself; a client that is gone without a word is noticed by the kernel, which probes connections
-(``server.listening``), and one that stops reading by the time that a frame takes.
+One task reads frames, one writes them; the first that ends, ends the connection. The server itself answers
+pings. The kernel notices a client that vanished, because it probes connections (``server.listening_socket``);
+a client that stops reading is noticed by the time that a frame takes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import UnavailableError
-from yamcs_archive.http.asgi_threads import Calls, Message, Pools, Receive, Send
+from yamcs_archive.http.asgi_threads import LoopWaker, Message, Pools, Receive, Send
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.live.hub import Hubs
-from yamcs_archive.http.live.send_queue import NORMAL, Outbox
+from yamcs_archive.http.live.send_queue import NORMAL, SendQueue
 from yamcs_archive.http.live.session import Session, frames_of, granted
 from yamcs_archive.http.messages import Response, Work
 from yamcs_archive.limits import LIVE_SEND_S
@@ -24,9 +24,9 @@ from yamcs_archive.limits import LIVE_SEND_S
 _FRAMES_AT_ONCE = 64
 _KIND = {str: "text", bytes: "bytes"}
 _FULL_S = 0.05
-"""How often it is looked whether there is room again; only while a client asks faster than it listens."""
+"""Seconds between checks for room; only while a client sends requests faster than it reads replies."""
 _SHORT_FRAME = 1 << 10
-"""Characters of a frame that the loop itself reads; a longer one may hold a filter that takes a while."""
+"""Characters of a frame that the loop itself reads; a longer one may have a filter that takes a while."""
 
 
 class Live:
@@ -39,35 +39,33 @@ class Live:
     async def serve(
         self,
         scope: Message,
-        refused: Response | None,
-        refuse: Callable[[UnavailableError], Response],
+        begun: Response | Exchange,
         receive: Receive,
         send: Send,
-        *,
-        calls: Calls,
+        waker: LoopWaker,
     ) -> None:
-        """Answer a handshake, and where it is not refused serve the WebSocket until one side closes it."""
+        """Answer a handshake and, if it is not refused, serve the WebSocket until one side closes it."""
         if (await receive())["type"] != "websocket.connect":
             return
         ready, given_up = asyncio.Event(), asyncio.Event()
         subprotocol = granted(scope.get("subprotocols") or [])
-        outbox = Outbox(
+        queue = SendQueue(
             frames_of(subprotocol),
-            wake=lambda: calls.soon(ready.set),
-            give_up=lambda: calls.soon(given_up.set),
+            wake=lambda: waker.soon(ready.set),
+            give_up=lambda: waker.soon(given_up.set),
         )
-        if refused is None:
+        if isinstance(begun, Exchange):
             try:
-                self.hubs.enter(outbox)
+                self.hubs.enter(queue)
             except UnavailableError as error:
-                refused = refuse(error)
-        if refused is not None:
-            await _refuse(refused, scope, send)
+                begun = begun.refuse(error)
+        if isinstance(begun, Response):
+            await _refuse(begun, scope, send)
             return
-        session = Session(self._archive, self.hubs, outbox)
+        session = Session(self._archive, self.hubs, queue)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
-            exchange = asyncio.ensure_future(self._exchange(session, outbox, ready, receive, send))
+            exchange = asyncio.ensure_future(self._exchange(session, queue, ready, receive, send))
             giving_up = asyncio.ensure_future(given_up.wait())
             try:
                 await asyncio.wait({exchange, giving_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,27 +74,27 @@ class Live:
                 giving_up.cancel()
                 await _ended(exchange)
         finally:
-            outbox.close(NORMAL, "Bye")
+            queue.close(NORMAL, "Bye")
             session.close()
-            self.hubs.leave(outbox)
+            self.hubs.leave(queue)
 
     async def _exchange(
-        self, session: Session, outbox: Outbox, ready: asyncio.Event, receive: Receive, send: Send
+        self, session: Session, queue: SendQueue, ready: asyncio.Event, receive: Receive, send: Send
     ) -> None:
-        reading = asyncio.ensure_future(self._read(session, outbox, receive))
-        writing = asyncio.ensure_future(_write(outbox, ready, send))
+        reading = asyncio.ensure_future(self._read(session, queue, receive))
+        writing = asyncio.ensure_future(_write(queue, ready, send))
         try:
             await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # A server may hold the connection for who reads, and could not close it meanwhile.
             await _ended(reading)
             await _ended(writing)
-        if outbox.closing is not None and not writing.cancelled() and writing.exception() is None:
+        if queue.closing is not None and not writing.cancelled() and writing.exception() is None:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LIVE_SEND_S):
-                    await send({"type": "websocket.close", **outbox.closing._asdict()})
+                    await send({"type": "websocket.close", **queue.closing._asdict()})
 
-    async def _read(self, session: Session, outbox: Outbox, receive: Receive) -> None:
+    async def _read(self, session: Session, queue: SendQueue, receive: Receive) -> None:
         """Take frames until the client is gone, none while there is much to send to it."""
         while (message := await receive())["type"] == "websocket.receive":
             text = message.get("text")
@@ -105,17 +103,17 @@ class Live:
                 session.received(frame)
             else:
                 await self._pools.run(Work.PAGE, session.received, frame)
-            while outbox.full and outbox.closing is None:
+            while queue.full and queue.closing is None:
                 await asyncio.sleep(_FULL_S)
 
 
-async def _write(outbox: Outbox, ready: asyncio.Event, send: Send) -> None:
+async def _write(queue: SendQueue, ready: asyncio.Event, send: Send) -> None:
     """Send frames as they come, until a close was asked for and all before it is sent."""
     while True:
         await ready.wait()
         ready.clear()
-        closing = outbox.closing  # before the last look: nothing goes in after it
-        while frames := outbox.take(_FRAMES_AT_ONCE):
+        closing = queue.closing  # before the last look: nothing goes in after it
+        while frames := queue.take(_FRAMES_AT_ONCE):
             for frame in frames:
                 async with asyncio.timeout(LIVE_SEND_S):
                     await send({"type": "websocket.send", _KIND[type(frame)]: frame})

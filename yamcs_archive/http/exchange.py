@@ -1,0 +1,238 @@
+"""One request, from its head to its answer: what every request and every answer goes through, once; no I/O.
+
+1. The adapter calls :meth:`Exchange.run` with the body, or :meth:`Exchange.refuse` where there is none to be
+   had; and :meth:`Exchange.abandon` when nobody waits for the answer any longer.
+2. No exception leaves ``run`` and ``refuse``: each becomes an answer in the media type of the request, and
+   events in it are in the request's form.
+3. Every answer leaves through ``_finish``: there it is compressed, held in the budget of answers until it is
+   written, and gets the headers that all answers have.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.errors import ArchiveError, ReadOnlyError, UnavailableError, shown
+from yamcs_archive.http.admission import Admission, Lease, Slots
+from yamcs_archive.http.cors import Origins
+from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply
+from yamcs_archive.http.media_types import answer_codec, content_encoding
+from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work
+from yamcs_archive.http.query import refuse_form
+from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.request import Made, Request, Route
+from yamcs_archive.http.routes import allowed_methods, route_of
+from yamcs_archive.http.streaming import Chunks, compressed
+from yamcs_archive.limits import BODY_BYTES_MAX
+from yamcs_archive.wire.form import Form
+
+_log = logging.getLogger(__name__)
+
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
+
+_LENGTH_DIGITS_MAX = 19
+"""Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all exchanges of an application share."""
+
+    archive: Archive
+    origins: Origins
+    admission: Admission
+    refusals: RefusalLog
+    live: bool
+    """The adapter carries WebSockets."""
+
+
+class Exchange:
+    """One request and its answer.
+
+    Once its head is accepted (:meth:`accept`), read at most ``body_bytes_max`` bytes of body and run it. If
+    ``streams`` is True the body may have any length: give its chunks to ``run`` as they come, with a
+    :class:`CutOffError` if they end too early.
+    """
+
+    __slots__ = (
+        *("codec", "content_length", "head", "streams", "work"),
+        *("_abandoned", "_headers", "_lease", "_names", "_pending", "_route", "_services", "_slots"),
+    )
+
+    body_bytes_max = BODY_BYTES_MAX
+
+    def __init__(self, services: Services, head: Head) -> None:
+        self.head = head
+        self.codec = answer_codec(head.headers, posted=head.method not in _WITHOUT_BODY)
+        self.content_length: int | None = None
+        self.streams = False
+        self.work = Work.PAGE
+        """How much work ``run`` is."""
+        self._services = services
+        self._headers = services.origins.headers(head)
+        self._route: Route
+        self._names: Mapping[str, str]
+        self._lease = Lease(services.admission.answers)
+        self._slots: Slots | None = None  # those in which it has a place
+        self._pending: Pending[Any]
+        self._abandoned = False
+
+    def accept(self) -> None:
+        """Look at the head, and raise an ArchiveError for everything that can be refused by it alone."""
+        head = self.head
+        self._route, self._names = route_of(head)
+        if (refusal := self._services.origins.refusal(head)) is not None:
+            raise forbidden(refusal)
+        self.content_length = _content_length(head.headers)
+        self.streams = self._route.streams
+        self.work = Work.LONG if self._route.streams or self._unbounded else self._route.work
+        if self.streams:
+            return
+        if self.content_length is not None and self.content_length > self.body_bytes_max:
+            raise BodyTooLargeError()
+        if (encoding := content_encoding(head.headers)) != "identity":
+            raise HttpError(
+                415,
+                "UnsupportedMediaTypeException",
+                f"content-encoding {shown(encoding)}: the body of this request must come uncompressed;"
+                " events:batch takes gzip",
+                (("accept-encoding", "identity"),),
+            )
+
+    @property
+    def _unbounded(self) -> bool:
+        """True if the answer may have any length; that of a HEAD has none."""
+        return self._route.unbounded and self.head.method != "HEAD"
+
+    def run(self, body: bytes | Iterable[bytes] = b"") -> Response | Pending[Response]:
+        """Answer the request: now, or when the future of a pending answer is done."""
+        services = self._services
+        try:
+            self._enter()
+        except UnavailableError as error:
+            return self.refuse(error)
+        request = Request(
+            services.archive,
+            self.head,
+            self._names,
+            body if isinstance(body, bytes) else b"",
+            self.codec,
+            self._lease,
+            [body] if isinstance(body, bytes) else body,
+            services.live,
+            self.is_abandoned,
+            services.refusals,
+        )
+        made = self._made(self._handle, request)
+        return self._wait(made) if isinstance(made, Pending) else self._finish(self._response(made))
+
+    def _enter(self) -> None:
+        """Take a place among the requests that may hold a thread for long; UnavailableError."""
+        admission = self._services.admission
+        slots = admission.batches if self.streams else admission.streams if self._unbounded else None
+        if slots is not None:
+            slots.enter()
+            self._slots = slots
+
+    def _handle(self, request: Request) -> Made:
+        if self._names and not self._route.forms:
+            refuse_form(self.head.query)
+        return self._route.handler(request)
+
+    def _made(self, make: Callable[[_Given], _Result], given: _Given) -> _Result | Failure:
+        """Return what a handler makes, and its error if it raises one."""
+        try:
+            return make(given)
+        except ArchiveError as error:
+            return Failure(error, Form.TODAY)
+        except Exception as error:
+            _log.exception("%s %s", self.head.method, self.head.path)
+            return Failure(error, Form.TODAY)
+        except BaseException:
+            self._release()
+            raise
+
+    def _response(self, made: Response | Failure) -> Response:
+        """Return the response of what a handler made."""
+        if isinstance(made, Response):
+            return made
+        response = error_reply(made.error, self.codec, made.form)
+        if isinstance(made.error, ReadOnlyError):  # every 405 must name what works
+            response.headers += (("allow", allowed_methods(self.head.path, but=self._route)),)
+        return response
+
+    def _wait(self, pending: Pending[Any]) -> Response | Pending[Response]:
+        """Return a pending answer as the adapter waits for it."""
+        self._pending, future = pending, pending.future
+        if pending.poll:
+            try:
+                future = self._services.admission.polls.admit(future)
+            except UnavailableError as error:
+                return self.refuse(error)
+        return Pending(future, self._complete, pending.poll, pending.work, pending.is_large)
+
+    def _complete(self, _: Future[Any]) -> Response:
+        """Make the answer that was waited for."""
+        return self._finish(self._response(self._made(self._pending.finish, self._pending.future)))
+
+    def refuse(self, error: ArchiveError) -> Response:
+        """Return the answer to a request that fails before it is run, or while its body is read."""
+        return self._finish(error_reply(error, self.codec))
+
+    def abandon(self) -> None:
+        """Note, on any thread, that nobody waits for the answer: what is read for it ends soon."""
+        self._abandoned = True
+
+    def is_abandoned(self) -> bool:
+        """Return whether nobody waits for the answer any longer."""
+        return self._abandoned
+
+    def finish(self, response: Response) -> Response:
+        """Return an answer that no handler made as it is sent."""
+        return self._finish(response)
+
+    def _finish(self, response: Response) -> Response:
+        """Return an answer as it is sent."""
+        try:
+            response = self._lease.kept(compressed(response, self.head.headers))
+        except BaseException:
+            self._release()
+            raise
+        slots = self._slots
+        if slots is not None:
+            if self.streams or isinstance(response.body, bytes):
+                slots.leave()
+            else:  # the client may read as slowly as it pleases
+                response = replace(response, body=Chunks(iter(response.body), slots.leave))
+        if response.refusal is not None:
+            self._services.refusals.note(*response.refusal)
+        if self.head.method == "HEAD":
+            response = response.without_body()
+        return response.with_headers(self._headers)
+
+    def _release(self) -> None:
+        """Give back what the exchange holds."""
+        self._lease.release()
+        if self._slots is not None:
+            self._slots.leave()
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS_MAX):
+        raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
+    return int(text)
+
+
+def forbidden(text: str) -> HttpError:
+    """Return the error of a request that a page may not send."""
+    return HttpError(403, "ForbiddenException", text)

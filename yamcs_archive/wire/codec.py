@@ -1,0 +1,109 @@
+"""What a codec is: the bodies of one media type, read and written; pure.
+
+1. A request chooses its codecs once, by its headers: one for its body, one for its answer. After that nothing
+   asks for a media type again.
+2. An answer is given to a codec as a protobuf message, or as a :class:`FormMessage` if it has events in it.
+   So each answer, and each detail of an error, is described once for all media types.
+3. Single events, pages and streams have methods of their own, because they are written most often
+   (:mod:`~yamcs_archive.wire.fast_path`).
+
+:mod:`~yamcs_archive.wire.codecs` has the table of all codecs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from google.protobuf.message import Message
+
+from yamcs_archive.event import Event
+from yamcs_archive.wire.batch import Part
+from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.event_vectors import EventVectors
+from yamcs_archive.wire.form import Form
+
+JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"
+
+RequestFields = tuple[Mapping[str, Any], Callable[[Any, str], int]]
+"""The fields of a request's body by name, and the function that reads a time of them, given its field."""
+
+
+class FormMessage(NamedTuple):
+    """A message that has events in it, which are written in one form of the API.
+
+    ``fields`` are those of the protobuf message ``type``, by name: events, numbers, texts, or lists of events
+    or of further mappings. JSON has them in this order.
+    """
+
+    type: type[Message]
+    fields: Mapping[str, Any]
+    form: Form = Form.TODAY
+    exact: bool = False
+    """In the 2016 form the texts of times have microseconds, so that the events can be sent back."""
+
+
+class Detail(NamedTuple):
+    """What an error's answer has beside its text: a message, and the URL of its type."""
+
+    type_url: str
+    message: FormMessage
+
+
+class BatchReader(Protocol):
+    """Reads the bodies of batches."""
+
+    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
+        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
+
+
+class ChangesWriter(Protocol):
+    """Writes what was stored after a cursor."""
+
+    @property
+    def media(self) -> str:
+        """The media type."""
+
+    @property
+    def whole_commits(self) -> bool:
+        """True if a page has whole commits, each with its time; else each event is a commit of its own."""
+
+    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form, /) -> bytes:
+        """Return a page of what was stored, and the cursor after it."""
+
+
+class Codec(BatchReader, ChangesWriter, Protocol):
+    """Reads and writes all bodies of the API in one media type."""
+
+    def decode_event(self, body: bytes) -> tuple[Form, Event]:
+        """Return the event of a create request and the form that it is in; InvalidInputError."""
+
+    def decode_request(self, body: bytes, message: Message) -> RequestFields:
+        """Return the fields of any other request, whose message is given empty; InvalidInputError.
+
+        An empty body has no fields. A field that the message does not have is refused.
+        """
+
+    def event(self, event: Event, form: Form) -> bytes:
+        """Return one stored event."""
+
+    def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
+        """Return a page of events, and the token of the next page if there is one."""
+
+    def stream(self, events: EventVectors) -> bytes:
+        """Return a part of a stream of events, in today's form."""
+
+    def records(self, messages: Iterable[Message]) -> bytes:
+        """Return a part of a stream of other messages."""
+
+    def message(self, message: Message) -> bytes:
+        """Return an answer without its empty lists."""
+
+    def message_with_lists(self, message: Message) -> bytes:
+        """Return an answer; in JSON its lists are there if they are empty, too."""
+
+    def form_message(self, message: FormMessage) -> bytes:
+        """Return an answer that has events in it."""
+
+    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
+        """Return the answer to a request that failed."""

@@ -1,0 +1,32 @@
+"""The codec of msgpack: batches, and the exchange form in which archives copy each other; pure.
+
+Other requests are not read in msgpack, nor are other answers written in it: JSON takes its place there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from yamcs_archive.wire.batch import Part, from_msgpack
+from yamcs_archive.wire.codec import MSGPACK
+from yamcs_archive.wire.commits import SentCommit, encode_page
+from yamcs_archive.wire.form import Form
+
+
+class ExchangeCodec:
+    """Batches and changes in msgpack.
+
+    >>> ExchangeCodec().changes([], "c", Form.TODAY)
+    b'\\x82\\xa6cursor\\xa1c\\xa7commits\\x90'
+    """
+
+    media = MSGPACK
+    whole_commits = True
+
+    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
+        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
+        return from_msgpack(chunks)
+
+    def changes(self, commits: Sequence[SentCommit], cursor: str, _form: Form) -> bytes:
+        """Return a page of what was stored, and the cursor after it; the form has no part in it."""
+        return encode_page(commits, cursor)

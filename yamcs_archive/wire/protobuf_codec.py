@@ -1,0 +1,123 @@
+"""The codec of protobuf: each body is one message, and those of streams and batches have their length before
+them; pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event
+from yamcs_archive.wire import fast_path, protobuf
+from yamcs_archive.wire.batch import Part, from_protobuf
+from yamcs_archive.wire.codec import PROTOBUF, Detail, FormMessage, RequestFields
+from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.event_vectors import EventVectors
+from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.protobuf_scan import check_known, varint
+
+
+class ProtobufCodec:
+    """Bodies in protobuf.
+
+    >>> ProtobufCodec().decode_event(today.CreateEventRequest(message="a").SerializeToString())[1].message
+    'a'
+    """
+
+    media = PROTOBUF
+    whole_commits = False
+
+    def decode_event(self, body: bytes) -> tuple[Form, Event]:
+        """Return the event of a create request and the form that it is in; InvalidInputError."""
+        event = fast_path.decode_protobuf_event(body)
+        return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
+
+    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
+        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
+        return from_protobuf(chunks)
+
+    def decode_request(self, body: bytes, message: Message) -> RequestFields:
+        """Return the fields of any other request; InvalidInputError."""
+        try:
+            message.ParseFromString(body)
+            check_known(body, message.DESCRIPTOR)
+            given = {field.name: value for field, value in message.ListFields()}
+        except (DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInputError("body", body[:20].hex(), f"cannot be parsed: {error}") from None
+        return given, protobuf.from_timestamp
+
+    def event(self, event: Event, form: Form) -> bytes:
+        """Return one stored event."""
+        return protobuf.encode_event(event, form)
+
+    def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
+        """Return a page of events, and the token of the next page if there is one."""
+        if form is Form.TODAY:
+            return fast_path.encode_protobuf_page(events, token)
+        fields = {"event": list(events), "continuationToken": token}
+        return self.form_message(FormMessage(today.ListEventsResponse, fields, form))
+
+    def stream(self, events: EventVectors) -> bytes:
+        """Return a part of a stream of events, in today's form."""
+        return fast_path.encode_protobuf_stream(events)
+
+    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
+        """Return a page of what was stored, and the cursor after it."""
+        events = [event for commit in commits for event in commit.events]
+        fields = {"events": events, "cursor": cursor}
+        return self.form_message(FormMessage(pb_changes.ChangesResponse, fields, form))
+
+    def records(self, messages: Iterable[Message]) -> bytes:
+        """Return a part of a stream of other messages."""
+        encoded: list[bytes] = [message.SerializeToString() for message in messages]
+        return b"".join(varint(len(one)) + one for one in encoded)
+
+    def message(self, message: Message) -> bytes:
+        """Return an answer."""
+        encoded: bytes = message.SerializeToString()
+        return encoded
+
+    message_with_lists = message  # an empty list takes no bytes
+
+    def form_message(self, message: FormMessage) -> bytes:
+        """Return an answer that has events in it."""
+        return _encoded(message.type.DESCRIPTOR, message.fields, message)
+
+    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
+        """Return the answer to a request that failed."""
+        message = today.ExceptionMessage(code=code, type=kind, msg=text)
+        if detail is not None:
+            value = self.form_message(detail.message)
+            message.detail.CopyFrom(AnyMessage(type_url=detail.type_url, value=value))
+        return self.message(message)
+
+
+def _encoded(kind: Any, fields: Mapping[str, Any], message: FormMessage) -> bytes:
+    """Return a message: first its events, then its plain fields, then the messages within it.
+
+    Events are encoded by the rules of their form, which keep the fields of extensions: protobuf's own classes
+    would not keep their order.
+    """
+    events: list[tuple[int, bytes]] = []
+    plain: dict[str, Any] = {}
+    nested: list[tuple[int, bytes]] = []
+    for name, value in fields.items():
+        field = kind.fields_by_name[name]
+        if not isinstance(value, Event | list):
+            plain[name] = value
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Event):
+                event = protobuf.encode_event(one, message.form, exact=message.exact)
+                events.append((field.number, event))
+            else:
+                nested.append((field.number, _encoded(field.message_type, one, message)))
+    others: bytes = GetMessageClass(kind)(**plain).SerializeToString()
+    return protobuf.encode_fields(events) + others + protobuf.encode_fields(nested)
