@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -17,6 +18,7 @@ from itertools import accumulate
 from operator import lt
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
@@ -33,6 +35,7 @@ from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.key_order import key_order
 from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.format.vectors import Vectors, vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
@@ -284,3 +287,36 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     times = np.full(len(names), TIME_MIN_US, np.int64)
     np.maximum.at(times, index, events.times)
     return dict(zip(names, zip(counts.tolist(), numbers.tolist(), times.tolist(), strict=True), strict=True))
+
+
+def update_sources(
+    group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]
+) -> set[str]:
+    """Put the source states that follow from a group into ``changed``; return the sources of refused events.
+
+    ``state`` gives the present state of a source: the changed one, if it is in ``changed``.
+    """
+    for source, (count, number, time) in group.tally().items():
+        old = state(source)
+        changed[source] = SourceState(
+            old.events + count,
+            number if old.greatest_number is None else max(number, old.greatest_number),
+            time if old.greatest_time is None else max(time, old.greatest_time),
+            old.duplicates,
+            old.conflicts,
+            old.expired,
+        )
+    refusing: set[str] = set()
+    for outcome in group.outcomes:
+        if not (outcome.duplicates or outcome.conflicts.positions or outcome.expired):
+            continue
+        for what, positions in (
+            ("duplicates", [position for position, _ in outcome.duplicates]),
+            ("conflicts", outcome.conflicts.positions),
+            ("expired", outcome.expired),
+        ):
+            for source, count in Counter(map(outcome.columns.source.__getitem__, positions)).items():
+                old = state(source)
+                changed[source] = msgspec.structs.replace(old, **{what: getattr(old, what) + count})
+                refusing.add(source)
+    return refusing

@@ -55,11 +55,11 @@ class WriteTransaction:
     """Rows and blocks, in the writer's transaction."""
 
     def __init__(
-        self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: WriterCache
+        self, environment: Environment, transaction: lmdb.Transaction[bytes], cache: WriterCache
     ) -> None:
         self._databases = environment.databases
         self._transaction = transaction
-        self._kept = kept
+        self._cache = cache
         self._rows = transaction.cursor(self._databases["rows"])
         self._summaries = transaction.cursor(self._databases["summaries"])
         self._around: Block | None = None
@@ -90,13 +90,13 @@ class WriteTransaction:
 
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
-        if self._kept.greatest is not None:
-            return self._kept.greatest
+        if self._cache.greatest is not None:
+            return self._cache.greatest
         row = self._rows.key() if self._rows.last() else None
         block = self.block_before(_BEYOND_ALL)
         keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
-        self._kept.greatest = max(keys, default=None)
-        return self._kept.greatest
+        self._cache.greatest = max(keys, default=None)
+        return self._cache.greatest
 
     def stored_among(self, keys: Keys) -> list[int]:
         """Return the places of the keys, which are in order, that are stored.
@@ -115,10 +115,10 @@ class WriteTransaction:
                 at = keys.size if following is None else keys.below(following)
                 continue
             stop = keys.below(block.last, or_equal=True)
-            times = self._kept.times(block.first)
+            times = self._cache.times(block.first)
             if times is None:
                 times = self.block(block.first).times
-                self._kept.keep_times(block.first, times)
+                self._cache.keep_times(block.first, times)
             asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
@@ -129,7 +129,7 @@ class WriteTransaction:
 
     def _maybe_rows(self, times: Int64s) -> Sequence[int]:
         """Return the places of the times that rows may have."""
-        rows = self._kept.rows
+        rows = self._cache.rows
         maybe = rows.may_have(times)
         if maybe is not None:
             return maybe
@@ -174,13 +174,13 @@ class WriteTransaction:
 
     def block(self, key: bytes) -> Block:
         """Return the block of that first key."""
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             value = self._transaction.get(key, db=self._databases["blocks"])
             if value is None:
                 raise DamagedError(f"blocks {key.hex()}", "there is a summary of it but no block")
             found = Block(key, value)
-            self._kept.keep(found)
+            self._cache.keep(found)
         return found
 
     def block_checksums(self, key: bytes) -> bytes | None:
@@ -206,10 +206,6 @@ class WriteTransaction:
             found.append(self._block_summary())
             placed = self._summaries.next()
         return found
-
-    def event(self, key: Key) -> Event:
-        """Return the event stored under ``key``."""
-        return self.events([key])[0]
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which come in order: of each block all at once."""
@@ -270,15 +266,15 @@ class WriteTransaction:
         taken, added = self._rows.putmulti(pairs, overwrite=False)
         if not taken == added == len(pairs):
             raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
-        self._kept.rows.put(key for key, _ in pairs)
+        self._cache.rows.put(key for key, _ in pairs)
 
     def keep(self, block: Block) -> None:
         """Keep a block that was just put, so that the next append need not read it back."""
-        self._kept.keep(block)
+        self._cache.keep(block)
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
         """Keep the times of a block that was just put, for what comes late."""
-        self._kept.keep_new_times(key, times)
+        self._cache.keep_new_times(key, times)
 
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
         """Replace records of requests, or delete those whose new value is None.
@@ -302,7 +298,7 @@ class WriteTransaction:
                 return False
             cursor.delete()
             at = cursor.key()  # of the next row, which is often the next to go
-        self._kept.rows.gone(len(keys))
+        self._cache.rows.gone(len(keys))
         return True
 
     def put_block(self, block: EncodedBlock) -> None:
@@ -321,7 +317,7 @@ class WriteTransaction:
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, summary), db=self._databases["summaries"])
-        self._kept.forget([block.key])
+        self._cache.forget([block.key])
         failpoint("block-put")
         group = self._group_around(block.key)
         if group is not None:
@@ -334,7 +330,7 @@ class WriteTransaction:
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
-        self._kept.forget([key])
+        self._cache.forget([key])
 
     def _group_around(self, key: bytes) -> ZoneMap | None:
         if not self._summaries.set_range(GROUP_LEVEL + key):

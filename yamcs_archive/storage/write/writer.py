@@ -38,7 +38,7 @@ from yamcs_archive.storage.format.columns import Columns, text_bytes
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
-from yamcs_archive.storage.write.committer import CommitFailed, Committer, HandOver
+from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
 from yamcs_archive.storage.write.idempotency import Pair
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
@@ -179,7 +179,8 @@ class Writer:
         All of it is one transaction. Raises ConflictError, and then nothing is stored, for an event that
         stands here otherwise; one that stands here as it is, and one below the horizon, is passed over.
         """
-        self._do(partial(self._committer.take_over, commits, noted))
+        batches = [Batch((columns,), time=time) for time, columns in commits]
+        self._do(partial(self._committer.take_over, batches, noted))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something between two groups, so that nobody commits meanwhile; wait for it.
@@ -352,7 +353,7 @@ class Writer:
         failpoint("group-taken")
         settled: BlockingResult[bool] | None = None
         try:
-            outcomes = self._committer.commit(group, alone=alone)
+            outcomes = self._committer.commit(_batch(group), alone=alone)
         except (HandOver, CommitFailed):
             raise
         except OutOfSpaceError as error:
@@ -388,3 +389,10 @@ class Writer:
             return self._enter_task(self._committer.invalidate)
         self._committer.invalidate()
         return None
+
+
+def _batch(group: Sequence[Submission]) -> Batch:
+    asked = [submission.asked for submission in group]
+    return Batch(
+        [submission.columns for submission in group], asked if asked.count(None) < len(asked) else ()
+    )
