@@ -29,7 +29,7 @@ from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.disk import directory
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
-from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write import committer, writer
 from yamcs_archive.storage.write.writer import Writer
 
 FUNCTIONS = (
@@ -355,7 +355,7 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
         failpoints.on_point = None
         submitted.set()
     assert called.wait(WAIT_S)
-    assert [(type(error), "call submit() in it" in str(error)) for error in errors] == [(RuntimeError, True)]
+    assert [(type(error), "call submit() instead" in str(error)) for error in errors] == [(RuntimeError, True)]
     ends(lambda: sim.append(Event("z")))
 
 
@@ -447,7 +447,7 @@ def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
 ) -> None:
     sim.append(Event("before"))
 
-    def die(self: Writer, group: object, **_: object) -> None:
+    def die(*_: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
     errors: list[BaseException] = []
@@ -461,7 +461,7 @@ def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
     with held_up(sim) as go_on:
         taken = sim.submit(Event("taken"))
         thread = threading.Thread(target=settle)
-        monkeypatch.setattr(Writer, "_serve", die)
+        monkeypatch.setattr(writer, "commit_group", die)
         go_on()
         with pytest.raises(OutcomeUnknownError, match="a fault of ours"):
             taken.result(WAIT_S)

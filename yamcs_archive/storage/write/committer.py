@@ -107,7 +107,7 @@ class Committer:
 
         Raises OutOfSpaceError, OutcomeUnknownError, and what else of :class:`ArchiveError` reading may raise.
         With ``alone``, for a thread that may be interrupted at any step, it makes one transaction and nothing
-        else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`settled`.
+        else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
@@ -122,7 +122,7 @@ class Committer:
                 if not isinstance(failure.error, lmdb.MapFullError):
                     if alone:
                         raise
-                    raise self.settled(failure) from failure.error
+                    raise self.outcome_after(failure) from failure.error
                 if alone:
                     raise HandOver from None
             except lmdb.Error as error:
@@ -326,7 +326,7 @@ class Committer:
             self._sources[source] = known
         return known
 
-    def settled(self, failure: CommitFailed) -> ArchiveError:
+    def outcome_after(self, failure: CommitFailed) -> ArchiveError:
         """Open the environment anew, and return the error for those who wait for the commit."""
         path = self._environment.path
         events: tuple[Event, ...] = tuple(
