@@ -355,7 +355,9 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
         failpoints.on_point = None
         submitted.set()
     assert called.wait(WAIT_S)
-    assert [(type(error), "call submit() instead" in str(error)) for error in errors] == [(RuntimeError, True)]
+    assert [(type(error), "call submit() instead" in str(error)) for error in errors] == [
+        (RuntimeError, True)
+    ]
     ends(lambda: sim.append(Event("z")))
 
 

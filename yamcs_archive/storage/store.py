@@ -41,9 +41,9 @@ from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
-    beside_head,
     changes,
     commits,
+    has_event_after,
     head_cursor,
     renewed,
     start_cursor,
@@ -380,11 +380,7 @@ class LmdbStore:
         environment = self._here()
         known = self._head()
         cursor = start_cursor(environment, self._meta, after)
-        # After a cursor before the head nothing may be left if it was pruned: only then events are read.
-        behind = beside_head(environment, cursor) < 0
-        if behind and (
-            self._meta.horizon is None or next(changes(environment, self._meta, cursor, 1), None) is not None
-        ):
+        if has_event_after(environment, self._meta, cursor):
             done: Future[None] = Future()
             done.set_result(None)
             return done
