@@ -10,18 +10,18 @@ __main__
     \\    | /   |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |       instance      <- with appending (many events), arguments (what else it is given) and
+        |       instance      <- with chunked_append (many events), arguments (what else it is given) and
         |          |             results (what it answers with)
         |          |
         |       storage       <- lmdb and zstd only here
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-     offered   accepted         <- many events as columns; what is given as an event, with exact types
+     offered   coercion         <- many events as columns; what is given as an event, with exact types
              |
           event   options
                \\  /
-    paths, times, scalars, limits, login, errors   <- login: who asks a served archive, and at which URL
+    paths, times, scalars, limits, credentials, errors   <- credentials: the user and URL of a served archive
 """
 
 import ast
@@ -35,32 +35,33 @@ from tests.child import ROOT, run
 
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "paths"}
-MODEL = LOWEST | {"accepted", "event", "options"}
+MODEL = LOWEST | {"coercion", "event", "options"}
 BELOW = {
     "errors": set[str](),
     "limits": set[str](),
     "scalars": set[str](),
     "times": {"errors", "limits", "scalars"},
     "paths": {"errors"},
-    "login": {"errors"},
+    "credentials": {"errors"},
     "event": LOWEST,
-    "accepted": LOWEST | {"event"},
+    "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "offered": LOWEST | {"event"},
     "filter": LOWEST | {"event"},
     "storage": MODEL | {"filter", "offered"},
     "results": LOWEST | {"event"},
-    "appending": MODEL | {"results", "storage", "offered"},
+    "chunked_append": MODEL | {"results", "storage", "offered"},
     "arguments": LOWEST,
-    "instance": MODEL | {"arguments", "results", "storage", "appending", "filter", "offered"},
+    "instance": MODEL | {"arguments", "results", "storage", "chunked_append", "filter", "offered"},
     "archive": MODEL | {"arguments", "storage", "instance"},
-    "wire": LOWEST | {"accepted", "event", "offered"},
-    "importers": LOWEST | {"event", "results", "appending", "instance", "wire", "login", "offered"},
-    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "login"},
-    "server": LOWEST | {"options", "archive", "http", "mirror", "login"},
-    "mirror": MODEL | {"results", "instance", "archive", "wire", "login"},
+    "wire": LOWEST | {"coercion", "event", "offered"},
+    "importers": LOWEST
+    | {"event", "results", "chunked_append", "instance", "wire", "credentials", "offered"},
+    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "offered", "credentials"},
+    "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
+    "mirror": MODEL | {"results", "instance", "archive", "wire", "credentials"},
     "cli": MODEL
-    | {"login", "filter", "offered", "results", "instance", "archive"}
+    | {"credentials", "filter", "offered", "results", "instance", "archive"}
     | {"wire", "server", "importers", "mirror"},
     "__init__": MODEL | {"filter", "results", "instance", "archive"},
     "__main__": {"cli"},
@@ -74,7 +75,7 @@ ONLY_IN = {
     "numpy": {"storage", "wire"},
     "msgpack": {"storage", "wire"},
     "google": {"wire", "http"},
-    "msgspec": {"accepted", "event", "storage", "wire", "cli"},
+    "msgspec": {"coercion", "event", "storage", "wire", "cli"},
     "granian": {"server"},
     "re2": {"filter"},
 }
@@ -131,15 +132,15 @@ def test_a_folder_of_storage_knows_only_the_ones_below() -> None:
 def test_the_picture_has_no_circle() -> None:
     order = [
         *LOWEST,
-        "login",
+        "credentials",
         "event",
-        "accepted",
+        "coercion",
         "options",
         "offered",
         "filter",
         "results",
         "storage",
-        "appending",
+        "chunked_append",
         "arguments",
         "instance",
         "archive",

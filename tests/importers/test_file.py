@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.cli.conftest import Run, data, run  # noqa: F401  # the fixtures
+from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from tests.strategies import stored_events
 from yamcs_archive import Archive, Event, Severity
@@ -113,7 +113,7 @@ def maps(events: Iterable[Event]) -> bytes:
     ],
 )
 def test_files_of_each_kind_fill_an_archive_that_is_made(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     name: str,
     body: Callable[[list[Event]], bytes],
@@ -131,7 +131,7 @@ def test_files_of_each_kind_fill_an_archive_that_is_made(
     assert run(*command_line, "--format", "msgpack" if "msgpack" in name else "jsonl").status == 0
 
 
-def test_the_kind_is_what_the_name_says_or_the_option(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_kind_is_what_the_name_says_or_the_option(run: Run, tmp_path: Path) -> None:
     assert [format_of(name) for name in ("a.gz", "a", "a.jsonl.bak", "A.MSGPACK")] == [
         None,
         None,
@@ -149,7 +149,7 @@ def test_the_kind_is_what_the_name_says_or_the_option(run: Run, tmp_path: Path) 
 
 
 def test_through_a_url_the_same_is_stored_but_who_created_it(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
 ) -> None:
     events = history(300)
@@ -201,7 +201,7 @@ class Breaking(BaseHTTPRequestHandler):
         pass
 
 
-def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(history(12_000)))
     with HTTPServer(("127.0.0.1", 0), Breaking) as server:
@@ -219,7 +219,7 @@ def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path:
     assert f"of the {12_000 - stored} events that were sent last, some or all may be stored" in ran.err
 
 
-def test_an_error_by_its_own_name_stays_one(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_an_error_by_its_own_name_stays_one(run: Run, tmp_path: Path) -> None:
     """A file may also hold requests of either form, if they bring their keys."""
     path = tmp_path / "a.jsonl"
     path.write_text(
@@ -250,7 +250,7 @@ BAD = [
 @pytest.mark.parametrize(("bad", "said"), BAD, ids=[said for _, said in BAD])
 @pytest.mark.parametrize("before", [0, 1, 64, 500])
 def test_a_bad_line_is_named_and_all_before_it_is_stored_and_counted(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     bad: bytes,
     said: str,
@@ -268,7 +268,7 @@ def test_a_bad_line_is_named_and_all_before_it_is_stored_and_counted(
     assert len(events_in(new)) == before if before else True
 
 
-def test_a_bad_line_behind_the_first_chunk_has_its_number(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bad_line_behind_the_first_chunk_has_its_number(run: Run, tmp_path: Path) -> None:
     path, new = tmp_path / "a.jsonl", tmp_path / "new"
     events = history(10_002)
     for before in (9_999, 10_000, 10_001):
@@ -282,7 +282,7 @@ def test_a_bad_line_behind_the_first_chunk_has_its_number(run: Run, tmp_path: Pa
     assert ran.out == "10003 read, 1 stored, 10001 duplicates, 1 conflicts, 0 expired\n"
 
 
-def test_a_bad_element_of_msgpack_is_named(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bad_element_of_msgpack_is_named(run: Run, tmp_path: Path) -> None:
     path, new = tmp_path / "a.msgpack", tmp_path / "new"
     fields: dict[str, Any] = {"message": "a", "seqNumber": 1}
     path.write_bytes(maps(history(20)) + msgpack.packb({**fields, "generationTime": "noon"}))
@@ -295,7 +295,7 @@ def test_a_bad_element_of_msgpack_is_named(run: Run, tmp_path: Path) -> None:  #
     assert (ran.status, "element 3 of" in ran.err, ran.out[:6]) == (1, True, "2 read")
 
 
-def test_an_array_is_told_what_a_file_must_hold(run: Run, data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_an_array_is_told_what_a_file_must_hold(run: Run, data: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(json.encode([json.shown(event, Form.TODAY) for event in history(2)]))
     ran = run("events", "import", path, "--data", data)
@@ -303,14 +303,14 @@ def test_an_array_is_told_what_a_file_must_hold(run: Run, data: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"\n \r\n", gzip.compress(b"", mtime=0)])
-def test_an_empty_file_makes_nothing(run: Run, tmp_path: Path, body: bytes) -> None:  # noqa: F811
+def test_an_empty_file_makes_nothing(run: Run, tmp_path: Path, body: bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(body)
     ran = run("events", "import", tmp_path / "a.jsonl", "--data", tmp_path / "new", "--instance", "sim")
     assert (ran.status, ran.out[:7], ran.err) == (0, "0 read,", "")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_torn_gzip_file_stores_what_is_whole_and_says_so(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_torn_gzip_file_stores_what_is_whole_and_says_so(run: Run, tmp_path: Path) -> None:
     whole = lines(history(2000))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(whole)[:-100])
     ran = run("events", "import", tmp_path / "a.jsonl.gz", "--data", tmp_path / "new", "--instance", "sim")
@@ -330,7 +330,7 @@ def test_a_torn_gzip_file_stores_what_is_whole_and_says_so(run: Run, tmp_path: P
     ],
 )
 def test_a_command_line_that_says_too_little_makes_nothing(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     options: tuple[object, ...],
     status: int,
@@ -342,7 +342,7 @@ def test_a_command_line_that_says_too_little_makes_nothing(
     assert not (tmp_path / "new" / "sim").exists()
 
 
-def test_where_there_is_one_instance_it_is_that_one(run: Run, data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_where_there_is_one_instance_it_is_that_one(run: Run, data: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(history(2)))
     assert run("events", "import", tmp_path / "a.jsonl", "--data", data).status == 0
     with Archive.open(data) as archive:
@@ -352,14 +352,14 @@ def test_where_there_is_one_instance_it_is_that_one(run: Run, data: Path, tmp_pa
     assert len(events_in(data, "other")) == len(events_in(data)) == 2
 
 
-def test_the_files_own_faults_are_one_line(run: Run, data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_files_own_faults_are_one_line(run: Run, data: Path, tmp_path: Path) -> None:
     ran = run("events", "import", tmp_path / "nosuch.jsonl", "--data", data)
     assert (ran.status, ran.out, ran.err.count("\n"), "nosuch.jsonl" in ran.err) == (1, "", 1, True)
 
 
 def test_a_file_named_as_the_other_command_is_given_with_its_folder(
-    run: Run,  # noqa: F811
-    data: Path,  # noqa: F811
+    run: Run,
+    data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -370,7 +370,7 @@ def test_a_file_named_as_the_other_command_is_given_with_its_folder(
 
 
 def test_a_medium_that_is_full_or_ctrl_c_leaves_what_was_stored_and_says_how_much(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

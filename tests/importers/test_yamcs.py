@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
+from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from tests.wire.test_shown import message
 from yamcs_archive import Archive, Event, Instance, Severity
@@ -308,7 +308,7 @@ def test_a_refusal_of_the_server_is_told_with_its_status(
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
 def test_the_command_takes_the_history_of_a_served_archive(
-    run: Run,  # noqa: F811
+    run: Run,
     tmp_path: Path,
     sources: int,
 ) -> None:
@@ -331,7 +331,7 @@ def test_the_command_takes_the_history_of_a_served_archive(
         assert list(here.instance("sim").events()) == expected
 
 
-def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -> None:
     with Archive.open(tmp_path / "there") as there, Archive.open(tmp_path / "here") as here:
         for archive, text in ((there, "theirs"), (here, "ours")):
             archive.instance("sim", create=True).append(event(1, text))
@@ -344,7 +344,7 @@ def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -
     assert "1 conflicts" in ran.out
 
 
-def test_the_command_says_what_is_missing(run: Run) -> None:  # noqa: F811
+def test_the_command_says_what_is_missing(run: Run) -> None:
     assert "use --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
     assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2
 
