@@ -39,7 +39,7 @@ EVENTS = (
     "limits.SEAL_ROWS_MAX",
     "storage.format.block._FEW",
     "storage.format.block._ONE_BY_ONE",
-    "storage.format.columns._PLAIN_EVENTS_MIN",
+    "storage.write.validation._COLUMN_EVENTS_MIN",
     "storage.maintain.compaction._CHECKED_AT_ONCE",
     "storage.maintain.compaction._FEW",
     "storage.write.key_lookup._COMPARED_AT_ONCE",
@@ -124,8 +124,8 @@ OTHERS = (
     "limits.SEQ_NUMBER_MAX",
     "limits.SEQ_NUMBER_MIN",
     "limits.SOURCE_BYTES_MAX",
-    "storage.format.columns.TABLE_TEXT_MAX",
-    "storage.format.columns._PLAIN_ATTACHED_MAX",
+    "columns.TABLE_TEXT_MAX",
+    "storage.write.validation._PLAIN_ATTACHED_MAX",
     "wire.columns.vectors.Memo._CHARACTERS_MAX",
     "limits.INSTANCE_NAME_MAX",
     # What a request may ask for, and how many requests and clients there may be at once.
@@ -194,7 +194,7 @@ OTHERS = (
     "archive._KEPT_STEM_MAX",
     # Fields, widths and marks of a format.
     "storage.format.checksum.CHECKSUM_BYTES",
-    "storage.format.columns._EVENT_OVERHEAD_BYTES",
+    "storage.write.submissions._EVENT_OVERHEAD_BYTES",
     "storage.format.commits._PACKED",
     "storage.format.commits.LINEAGE_BYTES",
     "storage.format.commits._SINGLE",
@@ -252,8 +252,8 @@ OTHERS = (
     "storage.disk.lmdb_open._PAGE_BYTES",
     "storage.disk.open_files._FOLDER",
     # What things take, in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
-    "storage.format.columns._INT_BYTES",
-    "storage.format.columns._PLACES_BYTES",
+    "columns._INT_BYTES",
+    "columns._SLOTS_BYTES",
     "storage.write.submissions._IDS_BYTES",
     "storage.write.submissions._SUBMISSION_BYTES",
     "storage.format.block_encoder._BEFORE_BYTES_MAX",
@@ -266,7 +266,7 @@ OTHERS = (
 
 ROOMS = (
     "limits",
-    "offered",
+    "columns",
     "chunked_append",
     "instance",
     "archive",

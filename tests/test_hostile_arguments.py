@@ -22,10 +22,10 @@ from yamcs_archive import (
     Severity,
     arguments,
 )
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.event import validate
 from yamcs_archive.limits import TIME_MAX_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import Commit, MirrorState
 
 
@@ -97,8 +97,8 @@ def event(name: str, value: Any) -> Event:
     return Event(**fields)
 
 
-def offered(size: int, name: str, column: Any) -> Offered:
-    return Offered.of([GOOD] * size)._replace(**{name: column})
+def offered(size: int, name: str, column: Any) -> Columns[int | None]:
+    return Columns.of([GOOD] * size)._replace(**{name: column})
 
 
 CALLS: dict[str, Call] = {
@@ -111,8 +111,8 @@ CALLS: dict[str, Call] = {
     "append_many of an iterator of": lambda sim, value: sim.append_many(iter([value])),
     "append_many of many": lambda sim, value: sim.append_many([GOOD] * 20 + [value]),
     "append_many request_id": lambda sim, value: sim.append_many([GOOD], request_id=value),
-    "append_offered": lambda sim, value: sim.append_offered(value),
-    "append_offered of": lambda sim, value: sim.append_offered([value]),
+    "append_columns": lambda sim, value: sim.append_columns(value),
+    "append_columns of": lambda sim, value: sim.append_columns([value]),
     "get": lambda sim, value: sim.get(value),
     "events cancelled": lambda sim, value: sim.events(cancelled=value),
     "events text": lambda sim, value: sim.events(text=value),
@@ -154,9 +154,9 @@ def appending(name: str) -> dict[str, Call]:
     return {
         f"append {name}": lambda sim, value: sim.append(event(name, value)),
         f"append_many {name}": lambda sim, value: sim.append_many([GOOD] * 20 + [event(name, value)]),
-        f"append_offered {name}": lambda sim, value: sim.append_offered([offered(1, name, value)]),
-        f"append_offered {name} of": lambda sim, value: sim.append_offered([offered(1, name, [value])]),
-        f"append_offered {name} of many": lambda sim, value: sim.append_offered(
+        f"append_columns {name}": lambda sim, value: sim.append_columns([offered(1, name, value)]),
+        f"append_columns {name} of": lambda sim, value: sim.append_columns([offered(1, name, [value])]),
+        f"append_columns {name} of many": lambda sim, value: sim.append_columns(
             [offered(20, name, [ordinary] * 19 + [value])]
         ),
     }
@@ -230,10 +230,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("append_many", 5, "events"),
     ("append_many", GOOD, "events"),
     ("append_many of", "a", "event"),
-    ("append_offered", 5, "parts"),
-    ("append_offered of", GOOD, "parts"),
-    ("append_offered source", [], "source"),
-    ("append_offered seq_number", array("d", [1.0]), "seq_number"),
+    ("append_columns", 5, "parts"),
+    ("append_columns of", GOOD, "parts"),
+    ("append_columns source", [], "source"),
+    ("append_columns seq_number", array("d", [1.0]), "seq_number"),
     ("events sources", "AOCS", "sources"),
     ("events sources", 5, "sources"),
     ("events sources", ["AOCS", None], "sources"),

@@ -16,10 +16,10 @@ import pytest
 from msgspec.structs import astuple, replace
 
 from yamcs_archive import Archive, Event, EventKey, Filter, Instance, InvalidInputError, Severity
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import BadTimeError, RequestIdError
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage.format.columns import prepare
+from yamcs_archive.storage.write.validation import prepare
 
 SIZES = [1, 2, 15, 16, 63, 64, 65, 300]
 """Around each number of events from which on they are looked at, or stored, in another way."""
@@ -110,7 +110,7 @@ def exact(events: list[Event]) -> bool:
 def test_they_are_taken_for_what_they_are(size: int) -> None:
     for field, value, plain in foreign():
         given, expected = among(size, field, value), among(size, field, plain)
-        for some in (given, Offered.of(given)):
+        for some in (given, Columns.of(given)):
             found = prepare(some, int).events()
             assert found == expected, (field, value)
             assert exact(found), (field, value)
@@ -141,7 +141,7 @@ def test_every_way_in_takes_them(sim: Instance, many: bool) -> None:
     assert sim.append_many(iter(odds), request_id="many").stored == size - 1
     assert sim.append_many(plains, request_id=Unit.AOCS).duplicates == size
     assert sim.append_many(plains, request_id="many").duplicates == size
-    assert sim.append_offered([Offered.of(odds)]).duplicates == size
+    assert sim.append_columns([Columns.of(odds)]).duplicates == size
     assert list(sim.events()) == plains
     sim.take_over([OddCommit(np.int64(5), tuple(odds), "c")], MirrorState(Text("u"), "s", np.str_("c")))
     assert list(sim.events()) == plains
@@ -182,7 +182,7 @@ def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> 
             prepare(among(size, field, value), int)
         assert (caught.value.field, caught.value.position) == (field, 0), value
         bad = replace(Event("a"), **{field: value})
-        for some in ([Event("good")] * (size - 1) + [bad], Offered.of([Event("good")] * (size - 1) + [bad])):
+        for some in ([Event("good")] * (size - 1) + [bad], Columns.of([Event("good")] * (size - 1) + [bad])):
             with pytest.raises(InvalidInputError) as caught:
                 prepare(some, int)
             assert (caught.value.field, caught.value.position) == (field, size - 1), value

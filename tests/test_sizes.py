@@ -35,7 +35,7 @@ FEW = [size for size in EVENTS if size <= 65]
 """By default each way gets these, of two sources; of those beyond, each goes one way."""
 COLUMNS = [
     1,
-    *around(["storage.format.columns._PLAIN_EVENTS_MIN", "storage.write.outcomes._VECTOR_EVENTS_MIN"]),
+    *around(["storage.write.validation._COLUMN_EVENTS_MIN", "storage.write.outcomes._VECTOR_EVENTS_MIN"]),
 ]
 """These, at which a batch is worked out by column, of one source and of many too."""
 SOME = [size for size in EVENTS if 65 < size <= 1001]

@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
-from yamcs_archive.offered import Offered, joined
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.storage.write.outcomes import Outcome, Refused, first_conflicts
 
@@ -76,19 +76,19 @@ def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
         yield events[start : start + CHUNK_EVENTS_MAX]
 
 
-def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
+def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | None]]:
     """Yield events that come many at once in chunks of 10,000, or of less where they have much text.
 
-    >>> parts = [Offered.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
+    >>> parts = [Columns.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
     >>> [chunk.size for chunk in gathered(parts)]
     [10000, 10000, 1000]
     """
-    held: list[Offered] = []
+    held: list[Columns[int | None]] = []
     events = size_bytes = 0
     try:
         for part in parts:
-            if not isinstance(part, Offered):
-                raise InvalidInputError("parts", part, "must be Offered: events as columns")
+            if not isinstance(part, Columns):
+                raise InvalidInputError("parts", part, "must be Columns: events as columns")
             part.check_form()
             start = 0
             while start < part.size:
@@ -104,15 +104,15 @@ def gathered(parts: Iterable[Offered]) -> Iterator[Offered]:
                     yield _taken(held)
     except Exception:
         if held:
-            yield joined(held)
+            yield Columns.concat(held)
         raise
     if held:
-        yield joined(held)
+        yield Columns.concat(held)
 
 
-def _taken(held: list[Offered]) -> Offered:
+def _taken(held: list[Columns[int | None]]) -> Columns[int | None]:
     """Return what is held as one, and hold it no longer: it is stored while more is gathered."""
-    found = joined(held)
+    found = Columns.concat(held)
     held.clear()
     return found
 

@@ -11,11 +11,11 @@ from typing import Protocol
 from yamcs_archive import arguments
 from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.coercion import plain_severity, validate_key
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ClosedError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import CHUNK_BYTES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     AppendCounts,
@@ -27,7 +27,6 @@ from yamcs_archive.results import (
     MirrorState,
     SourceStats,
 )
-from yamcs_archive.storage.format.columns import Columns, cut_by_size, prepare
 from yamcs_archive.storage.format.meta import Mirrored
 from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
 from yamcs_archive.storage.format.vectors import Vectors
@@ -35,6 +34,7 @@ from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.store import EventStore
 from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import Time, to_us
 
 
@@ -145,16 +145,20 @@ class Instance:
             events = arguments.several("events", events, "events")
         return self._append_chunks(chunks(events), request_id)
 
-    def append_offered(self, parts: Iterable[Offered], *, request_id: str | None = None) -> AppendCounts:
+    def append_columns(
+        self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
+    ) -> AppendCounts:
         """Do what :meth:`append_many` does, with events that come many at once, as columns.
 
-        >>> from yamcs_archive.offered import Offered
-        >>> sim.append_offered([Offered.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
+        >>> from yamcs_archive.columns import Columns
+        >>> sim.append_columns([Columns.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
         2
         """
-        return self._append_chunks(gathered(arguments.several("parts", parts, "Offered")), request_id)
+        return self._append_chunks(gathered(arguments.several("parts", parts, "Columns")), request_id)
 
-    def _append_chunks(self, supply: Iterable[list[Event] | Offered], request_id: str | None) -> AppendCounts:
+    def _append_chunks(
+        self, supply: Iterable[list[Event] | Columns[int | None]], request_id: str | None
+    ) -> AppendCounts:
         # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
         # threads that work with numpy hand the interpreter's lock to and fro.
         self._check_open()
@@ -172,7 +176,7 @@ class Instance:
         return tally.counts()
 
     def _append_chunk(
-        self, chunk: list[Event] | Offered, position: int, tally: Tally, request_id: str | None
+        self, chunk: list[Event] | Columns[int | None], position: int, tally: Tally, request_id: str | None
     ) -> int:
         """Store what begins at that position, and return how many events it is."""
         bad: InvalidInputError | None = None
@@ -191,7 +195,7 @@ class Instance:
                 columns = columns.cut(0, within)
                 ids = request_ids(_events(chunk)[:within], request_id, position)
         start = 0
-        for part in cut_by_size(columns, CHUNK_BYTES_MAX):
+        for part in columns.cut_by_size(CHUNK_BYTES_MAX):
             mine = ids and ids.cut(start, start + part.size)
             store = partial(self._store.append_now, part, _as_it_is, mine)
             tally.add(position + start, store, partial(self._store_first, part, mine))
@@ -201,7 +205,7 @@ class Instance:
             raise bad
         return start
 
-    def _store_first(self, columns: Columns, asked: RequestIds | None, count: int) -> Outcome:
+    def _store_first(self, columns: Columns[int], asked: RequestIds | None, count: int) -> Outcome:
         """Store the first so many events of a chunk."""
         return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 
@@ -597,8 +601,8 @@ def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
     return arguments.whole("time", made, TIME_MIN_US, TIME_MAX_US), events
 
 
-def _events(chunk: list[Event] | Offered) -> list[Event]:
-    return chunk.events() if isinstance(chunk, Offered) else chunk
+def _events(chunk: list[Event] | Columns[int | None]) -> list[Event]:
+    return chunk.events() if isinstance(chunk, Columns) else chunk
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:

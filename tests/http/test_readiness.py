@@ -83,7 +83,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     monkeypatch.setattr(Instance, "submit", fail)
-    monkeypatch.setattr(Instance, "append_offered", fail)
+    monkeypatch.setattr(Instance, "append_columns", fail)
 
 
 @pytest.fixture

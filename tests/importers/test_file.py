@@ -376,7 +376,7 @@ def test_a_medium_that_is_full_or_ctrl_c_leaves_what_was_stored_and_says_how_muc
 ) -> None:
     path, new = tmp_path / "a.jsonl", tmp_path / "new"
     path.write_bytes(lines(history(25_000)))
-    real, calls = Instance.append_offered, 0
+    real, calls = Instance.append_columns, 0
 
     def failing(error: BaseException) -> None:
         def append(self: Instance, *given: Any, **options: Any) -> Any:
@@ -386,7 +386,7 @@ def test_a_medium_that_is_full_or_ctrl_c_leaves_what_was_stored_and_says_how_muc
                 raise error
             return real(self, *given, **options)
 
-        monkeypatch.setattr(Instance, "append_offered", append)
+        monkeypatch.setattr(Instance, "append_columns", append)
 
     command_line = ("events", "import", path, "--data", new, "--instance", "sim")
     failing(OutOfSpaceError("/data", "full"))
@@ -399,6 +399,6 @@ def test_a_medium_that_is_full_or_ctrl_c_leaves_what_was_stored_and_says_how_muc
     second = run(*command_line)
     assert second.status == 130
     assert second.out == first.out.replace(f"{stored} stored, 0", f"0 stored, {stored}")
-    monkeypatch.setattr(Instance, "append_offered", real)
+    monkeypatch.setattr(Instance, "append_columns", real)
     left = 25_000 - stored
     assert run(*command_line).out.startswith(f"25000 read, {left} stored, {stored} duplicates, 0 conflicts")

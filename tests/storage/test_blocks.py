@@ -20,7 +20,6 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, message_chunks, messages
 from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_block, encode_late
-from yamcs_archive.storage.format.columns import prepare
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import (
     int64s,
@@ -46,6 +45,7 @@ from yamcs_archive.storage.format.zone_maps import (
 from yamcs_archive.storage.read.query import Query, block_events, places_of
 from yamcs_archive.storage.read.range_reader import Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
+from yamcs_archive.storage.write.validation import prepare
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
-from yamcs_archive.storage.format.columns import joined, prepare
+from yamcs_archive.columns import Columns
 from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.storage.write.validation import prepare
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
 
@@ -18,7 +19,7 @@ plain_events = stored_events.map(lambda event: replace(event, extra={}, extensio
 def test_columns_give_back_the_events(events: list[Event]) -> None:
     columns = prepare(events, int)
     assert columns.events() == events
-    assert joined([prepare(events[:7], int), prepare(events[7:], int)]).events() == events
+    assert Columns.concat([prepare(events[:7], int), prepare(events[7:], int)]).events() == events
     assert columns.take(range(len(events))).events() == events
     assert columns.take(range(0, len(events), 2)).events() == events[::2]
 

@@ -10,13 +10,10 @@ import pytest
 
 from tests.sizes import made
 from yamcs_archive import Event
-from yamcs_archive.offered import Offered
-from yamcs_archive.offered import joined as joined_offered
+from yamcs_archive.columns import Columns
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
-from yamcs_archive.storage.format.columns import cut_by_size, prepare, sizes, text_bytes
-from yamcs_archive.storage.format.columns import joined as joined_columns
 from yamcs_archive.storage.format.dictionary import dict_encode, joined_codes
 from yamcs_archive.storage.format.integers import (
     int64s,
@@ -32,7 +29,7 @@ from yamcs_archive.storage.format.vectors import joined, vectors
 from yamcs_archive.storage.write.cache import RowTimeIndex
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
 from yamcs_archive.storage.write.placement import split_into_blocks
-from yamcs_archive.storage.write.validation import are_messages, bounded
+from yamcs_archive.storage.write.validation import are_messages, bounded, prepare
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
 few = pytest.mark.parametrize("size", SIZES)
@@ -78,23 +75,23 @@ def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: 
 @few
 def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> None:
     events = complete(size)
-    columns, offered = prepare(events, int), Offered.of(events)
+    columns, offered = prepare(events, int), Columns.of(events)
     many = vectors(columns, commit=1)
     assert columns.events() == prepare(offered, int).events() == offered.events() == events
     assert list(many.events()) == list(many.in_key_order().events()) == events
     assert list(many.trimmed().stored_by(2).events()) == events
-    assert many.encoded_keys() == columns.encoded_keys() == [encode_key(*event.key) for event in events]
-    assert many.text_bytes() == sum(many.sizes()) <= sum(sizes(columns)) <= text_bytes(columns)
-    assert sum(part.size for part in cut_by_size(columns, 100)) == size
+    assert many.keys.encoded() == [encode_key(*event.key) for event in events]
+    assert many.text_bytes() == sum(many.sizes()) <= sum(columns.sizes()) <= columns.text_bytes
+    assert sum(part.size for part in columns.cut_by_size(100)) == size
     assert sum(part.size for part in split_into_blocks(many, Options(block_events_max=5))) == size
     for part in parts_of(events):
         places = list(range(size))[part]
         for found in (many.take(places), joined([many.take(places), many.cut(0, 0)])):
             assert list(found.events()) == list(found.trimmed().events()) == events[part]
         assert columns.take(places).events() == events[part]
-        assert joined_columns([columns.cut(0, 0), columns.take(places)]).events() == events[part]
-    assert joined([]).size == joined_columns([]).size == joined_offered([]).size == 0
-    assert joined_offered([offered, offered.cut(0, 0)]).events() == events
+        assert Columns.concat([columns.cut(0, 0), columns.take(places)]).events() == events[part]
+    assert joined([]).size == Columns.concat([]).size == Columns.concat([]).size == 0
+    assert Columns.concat([offered, offered.cut(0, 0)]).events() == events
 
 
 @few

@@ -18,14 +18,15 @@ from tests.golden.reader import read
 from tests.storage.test_damage import values
 from tests.test_golden import as_plain
 from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX, prepare
 from yamcs_archive.storage.format.vectors import Vectors, vectors
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 from yamcs_archive.storage.write.placement import split_into_blocks
+from yamcs_archive.storage.write.validation import prepare
 
 OPTIONS = Options(run_events_min=16, late_share=1, maintenance=False)
 MIB = 1 << 20

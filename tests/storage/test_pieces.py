@@ -19,7 +19,7 @@ from yamcs_archive.storage.format.zone_maps import (
     merged,
     pack_sources,
 )
-from yamcs_archive.storage.read.range_reader import _first_block, _last_block
+from yamcs_archive.storage.read.block_index import BlockIndex
 
 _block = st.tuples(st.integers(0, 2), st.sampled_from(["AOCS", "EPS", "EPS", "EPS"]))
 _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=5)
@@ -50,8 +50,6 @@ def test_groups_change_nothing_of_what_is_found(
                     for block in blocks
                     if block.first < upper and block.last >= lower and (ask is None or block.may_match(ask))
                 ]
-                found = [
-                    find(transaction.cursor(), lower, upper, ask, lambda _: None)
-                    for find in (_first_block, _last_block)
-                ]
+                index = BlockIndex(transaction.cursor())
+                found = [find(lower, upper, ask) for find in (index.first_match, index.last_match)]
                 assert found == ([there[0], there[-1]] if there else [None, None])

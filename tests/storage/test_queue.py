@@ -18,10 +18,10 @@ import pytest
 from yamcs_archive import Appended, Archive, Event, Options
 from yamcs_archive.event import event_bytes
 from yamcs_archive.limits import ATTACHED_BYTES_MAX, CHUNK_BYTES_MAX
-from yamcs_archive.storage.format.columns import cut_by_size, prepare
 from yamcs_archive.storage.format.requests import request_ids
 from yamcs_archive.storage.write import writer
 from yamcs_archive.storage.write.submissions import Submission, held_by
+from yamcs_archive.storage.write.validation import prepare
 
 BOUND_BYTES = 4 << 20
 
@@ -141,4 +141,4 @@ def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
 def test_chunks_are_cut_by_what_pairs_take() -> None:
     event = Event("a", extra={f"{n:05}": "" for n in range(ATTACHED_BYTES_MAX // 5)})
     assert sum(map(len, event.extra)) < CHUNK_BYTES_MAX < event_bytes(event)
-    assert [part.size for part in cut_by_size(prepare([event] * 3, int), CHUNK_BYTES_MAX)] == [1, 1, 1]
+    assert [part.size for part in prepare([event] * 3, int).cut_by_size(CHUNK_BYTES_MAX)] == [1, 1, 1]

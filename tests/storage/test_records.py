@@ -10,7 +10,6 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import Event, EventKey
 from yamcs_archive.errors import BadCursorError, DamagedError, FormatVersionError
 from yamcs_archive.storage.format.checksum import Checksummed
-from yamcs_archive.storage.format.columns import prepare
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     Cursor,
@@ -25,6 +24,7 @@ from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import Row, decode_row, decode_rows, encode_rows
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
+from yamcs_archive.storage.write.validation import prepare
 
 commit_numbers = st.integers(1, 2**64 - 1)
 counts = st.integers(0, 2**40)

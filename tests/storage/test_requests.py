@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from tests.child import run_in_fork
 from yamcs_archive import AppendCounts, Archive, ConflictError, Event, EventKey, Instance, Options
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError, InvalidInputError, RequestIdError, RequestIdsFullError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX, REQUEST_AGE_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import GROUP_COMMIT_POINTS
 from yamcs_archive.storage.format.meta import encode_meta
@@ -444,7 +444,7 @@ def check_position(sim: Instance, form: str, place: int) -> None:
 
     def append() -> AppendCounts:
         if form == "columns":
-            return sim.append_offered([Offered.of(events)], request_id="r")
+            return sim.append_columns([Columns.of(events)], request_id="r")
         return sim.append_many(events if form == "list" else iter(events), request_id="r")
 
     for stored in (place, 0):  # given again, those before it are found

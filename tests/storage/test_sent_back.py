@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from tests.wire.test_batch import delimited
 from yamcs_archive import Archive, ConflictError, Event, Instance, Severity
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import AS_SHOWN, SEVERITIES, same_content
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts
 from yamcs_archive.storage.format.requests import is_digest_of, request_ids
 from yamcs_archive.wire import batch, json, protobuf
@@ -31,8 +31,8 @@ from yamcs_archive.wire.form import Form
 Send = Callable[[Instance, Sequence[Event]], AppendCounts]
 
 
-def offered(parts: Iterable[batch.Part]) -> Iterable[Offered]:
-    return (part if isinstance(part, Offered) else Offered.of([event for _, event in part]) for part in parts)
+def offered(parts: Iterable[batch.Part]) -> Iterable[Columns[int | None]]:
+    return (part if isinstance(part, Columns) else Columns.of([event for _, event in part]) for part in parts)
 
 
 def lines(events: Iterable[Event]) -> bytes:
@@ -40,17 +40,17 @@ def lines(events: Iterable[Event]) -> bytes:
 
 
 def as_lines(instance: Instance, events: Sequence[Event]) -> AppendCounts:
-    return instance.append_offered(offered(batch.from_ndjson([lines(events)])))
+    return instance.append_columns(offered(batch.from_ndjson([lines(events)])))
 
 
 def as_maps(instance: Instance, events: Sequence[Event]) -> AppendCounts:
     body = b"".join(msgpack.packb(json.shown(event, Form.TODAY)) for event in events)
-    return instance.append_offered(offered(batch.from_msgpack([body])))
+    return instance.append_columns(offered(batch.from_msgpack([body])))
 
 
 def as_messages(instance: Instance, events: Sequence[Event]) -> AppendCounts:
     body = delimited(protobuf.encode_event(event, Form.TODAY) for event in events)
-    return instance.append_offered(offered(batch.from_protobuf([body])))
+    return instance.append_columns(offered(batch.from_protobuf([body])))
 
 
 def as_events(instance: Instance, events: Sequence[Event]) -> AppendCounts:
@@ -66,7 +66,7 @@ WAYS: dict[str, Send] = {
     "maps": as_maps,
     "messages": as_messages,
     "events": as_events,
-    "with ids": lambda instance, events: instance.append_offered(
+    "with ids": lambda instance, events: instance.append_columns(
         offered(batch.from_ndjson([lines(events)])), request_id=f"sent at {events[0].generation_time}"
     ),
 }

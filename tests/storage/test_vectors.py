@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.format.columns import prepare
 from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.key_order import key_order, place_among
-from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys
+from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys, key_order, place_among
 from yamcs_archive.storage.format.vectors import joined, vectors
+from yamcs_archive.storage.write.validation import prepare
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
 
@@ -32,7 +31,7 @@ def test_vectors_give_back_the_events(events: list[Event], data: st.DataObject) 
     assert list(found.take(places).events()) == [events[at] for at in places]
     assert list(found.cut(1, 4).events()) == events[1:4]
     assert [found.event(at) for at in range(len(events))] == events
-    assert found.encoded_keys() == [encode_key(*event.key) for event in events]
+    assert found.keys.encoded() == [encode_key(*event.key) for event in events]
     cut = data.draw(st.integers(1, len(events)))
     parts = [vectors(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
     assert list(joined(parts).events()) == events

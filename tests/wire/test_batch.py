@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yamcs_archive import InvalidInputError
+from yamcs_archive.columns import Columns
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.offered import Offered
 from yamcs_archive.wire import batch
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
@@ -215,10 +215,10 @@ def test_long_streams_become_columns_but_where_an_element_is_unusual() -> None:
     for read, bodies in many(40_000):
         usual = [event for _, event in elements(read([b"".join(bodies)]))]
         assert [event.seq_number for event in usual] == list(range(40_000))
-        assert {type(part) for part in read(pieces(b"".join(bodies), 70_001))} == {Offered}
+        assert {type(part) for part in read(pieces(b"".join(bodies), 70_001))} == {Columns}
         bodies[30_000] = UNUSUAL[read]
         parts = list(read(pieces(b"".join(bodies), 70_001)))
-        assert {type(part) for part in parts} == {Offered, list}
+        assert {type(part) for part in parts} == {Columns, list}
         events = [event for _, event in elements(parts)]
         assert (events[30_000].message, events[30_000].seq_number) == ("odd", 7)
         assert events[:30_000] + events[30_001:] == usual[:30_000] + usual[30_001:]

@@ -10,8 +10,8 @@ from tests.sizes import made
 from tests.storage.test_few import SIZES, complete, parts_of
 from tests.wire.test_batch import READERS, Reader, delimited, elements
 from yamcs_archive import Event
-from yamcs_archive.storage.format.columns import prepare
 from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.batch import from_msgpack, from_ndjson

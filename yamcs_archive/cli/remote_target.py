@@ -12,12 +12,12 @@ import msgspec
 from yamcs_archive.cli.errors import RemoteError
 from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.remote import ask, ask_for_messages
+from yamcs_archive.columns import Columns
 from yamcs_archive.credentials import Login
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.mirror.feed import Feed
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire.form import SHOWN_TODAY, Form
@@ -54,7 +54,7 @@ class RemotePlace:
         }
         return ask(self._url, self._path, body, self._login)
 
-    def store(self, events: Offered) -> AppendCounts:
+    def store(self, events: Columns[int | None]) -> AppendCounts:
         """POST the events as one batch. A refusal has the position of the event at fault, and the counts."""
         lines = b"\n".join(msgspec.json.encode(sent(event)) for event in events.events())
         try:

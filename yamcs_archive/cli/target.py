@@ -20,12 +20,12 @@ from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.remote import instances_at
 from yamcs_archive.cli.remote_target import RemotePlace
 from yamcs_archive.cli.user_option import add_user_option, login_for, refuse_user
+from yamcs_archive.columns import Columns
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
 from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.event import Event
 from yamcs_archive.instance import Instance
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json import shown
@@ -37,7 +37,7 @@ class Place(Protocol):
     def create(self, event: Event) -> Mapping[str, Any]:
         """Store an event and return it as stored."""
 
-    def store(self, events: Offered) -> AppendCounts:
+    def store(self, events: Columns[int | None]) -> AppendCounts:
         """Store many events, durably, and return what became of them."""
 
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
@@ -63,9 +63,9 @@ class LocalPlace:
         """See :class:`Place`."""
         return shown(self.instance.append(event).event, Form.TODAY)
 
-    def store(self, events: Offered) -> AppendCounts:
+    def store(self, events: Columns[int | None]) -> AppendCounts:
         """See :class:`Place`."""
-        return self.instance.append_offered([events])
+        return self.instance.append_columns([events])
 
     def log(self, wanted: LogRequest) -> Iterator[Mapping[str, Any]]:
         """See :class:`Place`. Holds one event at a time, however many there are."""

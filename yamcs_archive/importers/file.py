@@ -18,10 +18,10 @@ from itertools import chain
 from typing import BinaryIO
 
 from yamcs_archive.chunked_append import gathered
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import validate
 from yamcs_archive.importers.yamcs import Imported
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.wire import batch
 
@@ -98,7 +98,7 @@ class EventFile:
         self._parts = chain([first], self._parts)
         return True
 
-    def parts(self) -> Iterator[Offered]:
+    def parts(self) -> Iterator[Columns[int | None]]:
         """Yield the events, many at once; a bad element is an InvalidInputError after them."""
         return self._parts
 
@@ -109,11 +109,11 @@ class EventFile:
         return f"element {position + 1}"
 
 
-def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Offered]:
+def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events up to the first that has no key of its own."""
     before = 0
     for part in parts:
-        offered = part if isinstance(part, Offered) else Offered.of([event for _, event in part])
+        offered = part if isinstance(part, Columns) else Columns.of([event for _, event in part])
         at, field = _first_without_key(offered)
         if field:
             if at:
@@ -125,7 +125,7 @@ def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Offered]:
         before += offered.size
 
 
-def _first_without_key(offered: Offered) -> tuple[int, str]:
+def _first_without_key(offered: Columns[int | None]) -> tuple[int, str]:
     found = []
     for column, field in ((offered.generation_time, "generationTime"), (offered.seq_number, "seqNumber")):
         if type(column) is not array and None in column:
@@ -135,18 +135,18 @@ def _first_without_key(offered: Offered) -> tuple[int, str]:
 
 def import_events(
     file: EventFile,
-    store: Callable[[Offered], AppendCounts],
+    store: Callable[[Columns[int | None]], AppendCounts],
     done: Imported,
     say: Callable[[Imported], None] = lambda _: None,
 ) -> None:
     """Store the events of a file, and count in ``done`` what became of them, errors included.
 
     ``store`` stores some thousand events at once, durably, and may raise what
-    :meth:`~yamcs_archive.Instance.append_offered` raises; ``say`` is called after each call. Positions, those
+    :meth:`~yamcs_archive.Instance.append_columns` raises; ``say`` is called after each call. Positions, those
     of errors too, count the events of the file from 0. To import a file again is harmless.
 
     >>> file = EventFile([b'{"message": "a", "time": "1970-01-01T00:00:01Z", "sequenceNumber": 5}'], "jsonl")
-    >>> import_events(file, lambda part: sim.append_offered([part]), done := Imported())
+    >>> import_events(file, lambda part: sim.append_columns([part]), done := Imported())
     >>> done.stored, done.whole
     (1, True)
     """

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
     DamagedError,
@@ -30,7 +31,6 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, acquire, release
 from yamcs_archive.storage.disk.generations import Generations
-from yamcs_archive.storage.format.columns import Columns, prepare
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
@@ -61,6 +61,7 @@ from yamcs_archive.storage.read.metadata import (
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
 from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.storage.write.writer import Writer
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class EventStore(Protocol):
     """One instance's events, keyed by time, source and number; append-only, first write wins."""
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """Store prepared events; the future is done when they are durable.
 
@@ -89,7 +90,7 @@ class EventStore(Protocol):
         """
 
     def append_now(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """Store prepared events and wait until they are durable."""
 
@@ -210,7 +211,7 @@ class LmdbStore:
             release(environment, readonly=False)
 
     def append(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """See :class:`EventStore`. Raises ReadOnlyError, MirrorError, ClosedError and ForkedError at once."""
         return self._appending().submit(columns, answer, asked)
@@ -249,7 +250,7 @@ class LmdbStore:
         self._meta = self._meta._replace(mirrored=mirrored)
 
     def append_now(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
         return self._appending().commit(columns, answer, asked)

@@ -20,17 +20,17 @@ from typing import Any
 
 import msgpack
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.offered import Offered
 from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire.columns import decoder, protobuf_decoder
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.msgpack_time import unreadable_field
 
 Element = tuple[Form, Event]
-Part = Offered | list[Element]
+Part = Columns[int | None] | list[Element]
 """Some elements of a stream, one at least: as columns, which are of today's form, or one by one."""
 
 _OUTPUT_BYTES = 256 << 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
     ConflictError,
@@ -18,7 +19,6 @@ from yamcs_archive.http.media_types import content_encoding, media_type
 from yamcs_archive.http.messages import JSON, MSGPACK, PROTOBUF, Pending, Response, Work
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import QUICK_BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX
-from yamcs_archive.offered import Offered
 from yamcs_archive.results import AppendCounts, Appended
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire.columns import decoder
@@ -99,7 +99,7 @@ def create_events(request: Request) -> Response:
     chunks = batch.gunzipped(request.chunks) if encoding == "gzip" else request.chunks
     parts = _BATCH_TYPES.get(media_type(request.head.headers), batch.from_ndjson)(chunks)
     try:
-        counts = instance.append_offered(_noting_form(request, parts), request_id=_request_id(request))
+        counts = instance.append_columns(_noting_form(request, parts), request_id=_request_id(request))
     except ArchiveError as error:
         if isinstance(error.counts, AppendCounts):
             request.hold.makes(_conflict_bytes(error.counts))
@@ -122,10 +122,10 @@ _BATCH_TYPES: dict[str, Callable[[Iterable[bytes]], Iterator[batch.Part]]] = {
 """How the elements of a batch are told apart; everything else is newline-delimited JSON."""
 
 
-def _noting_form(request: Request, parts: Iterator[batch.Part]) -> Iterator[Offered]:
+def _noting_form(request: Request, parts: Iterator[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events; the form of the first one is the form of the answer."""
     form: Form | None = None
     for part in parts:
         if form is None:
-            request.form = form = Form.TODAY if isinstance(part, Offered) else part[0][0]
-        yield part if isinstance(part, Offered) else Offered.of([event for _, event in part])
+            request.form = form = Form.TODAY if isinstance(part, Columns) else part[0][0]
+        yield part if isinstance(part, Columns) else Columns.of([event for _, event in part])

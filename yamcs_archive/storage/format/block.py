@@ -28,11 +28,9 @@ from yamcs_archive.storage.format.block_encoder import (
     end_of,
 )
 from yamcs_archive.storage.format.block_part import BlockPart
-from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.key_order import key_order, place_among
-from yamcs_archive.storage.format.keys import decode_bound, encode_key
+from yamcs_archive.storage.format.keys import Key, decode_bound, encode_key, key_order, place_among
 from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.vectors import Vectors, joined, same
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
@@ -58,10 +56,10 @@ def encode_block(events: Vectors) -> EncodedBlock:
     """Return the block of events in strict key order.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.storage.format.vectors import vectors
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> block = encode_block(vectors(prepare(events, int), commit=1))
+    >>> block = encode_block(vectors(Columns.of(events), commit=1))
     >>> list(Block(block.key, block.value).events.events()) == events
     True
     """
@@ -138,9 +136,10 @@ def zone_map_of(block: Block) -> ZoneMap:
     """Return the summary of a block, whose own is lost.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> block = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
+    >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
+    >>> block = encode_block(vectors(Columns.of([event]), commit=1))
     >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
     True
     """

@@ -21,10 +21,10 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
-from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX
 from yamcs_archive.storage.format.compression import compare, compressed
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s, pack_integers
@@ -111,10 +111,10 @@ def fits(events: Vectors, text_bytes: int) -> bool:
     Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> large = [Event("m" * 1_000_000, seq_number=n) for n in range(4)]
-    >>> events = [vectors(prepare(large[:count], int), 1) for count in (2, 4)]
+    >>> large = [Event("m" * 1_000_000, generation_time=n, seq_number=n, reception_time=n) for n in range(4)]
+    >>> events = [vectors(Columns.of(large[:count]), 1) for count in (2, 4)]
     >>> [fits(each, each.text_bytes()) for each in events]
     [True, False]
     """

@@ -14,6 +14,9 @@ from yamcs_archive.errors import DamagedError
 
 CHECKSUM_BYTES = 4
 
+Pair = tuple[bytes, bytes]
+"""A key and its value, as they are stored."""
+
 
 class Checksummed:
     """Adds and checks the checksum of the values of one sub-database.

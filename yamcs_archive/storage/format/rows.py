@@ -17,13 +17,13 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed
-from yamcs_archive.storage.format.columns import Columns
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.keys import decode_key, decode_keys
+from yamcs_archive.storage.format.keys import decode_key, decode_keys, encode_key
 from yamcs_archive.storage.format.vectors import Vectors
 
 _CHECKSUMMED = Checksummed("rows")
@@ -55,19 +55,18 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(events: Columns | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
+def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
     """Return the pairs to put for complete events, all of one commit.
 
-    >>> from yamcs_archive.storage.format.columns import prepare
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
-    >>> [(key, value)] = encode_rows(prepare([event], int), commit=3)
+    >>> [(key, value)] = encode_rows(Columns.of([event]), commit=3)
     >>> decode_row(key, value) == Row(event, 3)
     True
     """
     start = _CHECKSUMMED.start
     pairs = []
     for key, delay, severity, message, kind, user, extensions, extra in zip(
-        events.encoded_keys(), *_fields(events), strict=True
+        _encoded_keys(events), *_fields(events), strict=True
     ):
         if extra:
             body = _encode((commit, delay, severity, message, kind, user, extensions, extra))
@@ -83,7 +82,13 @@ def encode_rows(events: Columns | Vectors, commit: int) -> list[tuple[bytes, byt
     return pairs
 
 
-def _fields(events: Columns | Vectors) -> tuple[Iterable[Any], ...]:
+def _encoded_keys(events: Columns[int] | Vectors) -> list[bytes]:
+    if isinstance(events, Vectors):
+        return events.keys.encoded()
+    return [encode_key(*key) for key in events.keys()]  # noqa: SIM118  # a method, not a mapping
+
+
+def _fields(events: Columns[int] | Vectors) -> tuple[Iterable[Any], ...]:
     """Return what a record holds beside the commit's number, field by field."""
     if isinstance(events, Columns):
         return (
@@ -132,9 +137,8 @@ def decode_row(key: bytes, value: bytes) -> Row:
 def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
     """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
 
-    >>> from yamcs_archive.storage.format.columns import prepare
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
-    >>> pairs = encode_rows(prepare([event], int), commit=3)
+    >>> pairs = encode_rows(Columns.of([event]), commit=3)
     >>> list(decode_rows(pairs).events()) == [event], decode_rows(pairs).commits.tolist()
     (True, [3])
     """

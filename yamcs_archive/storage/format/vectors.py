@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.columns import TABLE_TEXT_MAX, Columns
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.columns import TABLE_TEXT_MAX, Columns, Key
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode, joined_codes
 from yamcs_archive.storage.format.integers import Int64s, int64s
-from yamcs_archive.storage.format.key_order import Keys, key_order
+from yamcs_archive.storage.format.keys import Key, Keys, key_order
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
 _NUMBERS = ("times", "numbers", "received", "commits", "severities")
@@ -80,10 +80,6 @@ class Vectors(NamedTuple):
     def keys(self) -> Keys:
         """The keys of all events."""
         return Keys(self.times, self.sources, self.numbers)
-
-    def encoded_keys(self) -> list[bytes]:
-        """Return the key of each event in its stored form."""
-        return self.keys.encoded()
 
     def cut(self, start: int, stop: int) -> Vectors:
         """Return the events from ``start`` up to ``stop``."""
@@ -166,8 +162,8 @@ def same(one: Vectors, other: Vectors) -> bool:
     """Return whether two have the same events, in the same order and of the same commits.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> one, other = (vectors(prepare([Event(name, seq_number=1)], int), commit=1) for name in ("a", "b"))
+    >>> events = [Event(name, generation_time=1, seq_number=1, reception_time=1) for name in ("a", "b")]
+    >>> one, other = (vectors(Columns.of([event]), commit=1) for event in events)
     >>> same(one, one.trimmed()), same(one, other), same(one, one.stored_by(2))
     (True, False, False)
     """
@@ -198,13 +194,12 @@ def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
     return vectors.key(at)[1:]
 
 
-def vectors(columns: Columns, commit: int) -> Vectors:
+def vectors(columns: Columns[int], commit: int) -> Vectors:
     """Return complete events that one commit stores, as vectors.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
     >>> event = Event("a", generation_time=1, seq_number=2, reception_time=3)
-    >>> list(vectors(prepare([event], int), commit=4).events()) == [event]
+    >>> list(vectors(Columns.of([event]), commit=4).events()) == [event]
     True
     """
     numbers: Any = columns.seq_number
@@ -227,10 +222,8 @@ def joined(parts: Sequence[Vectors]) -> Vectors:
     """Return the events of all parts, one after another; there may be none.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> parts = [
-    ...     vectors(prepare([Event(name, source=name, seq_number=1)], int), commit=1) for name in ("a", "b")
-    ... ]
+    >>> events = [Event(name, name, generation_time=1, seq_number=1, reception_time=1) for name in ("a", "b")]
+    >>> parts = [vectors(Columns.of([event]), commit=1) for event in events]
     >>> joined(parts).sources.decoded(), joined(parts).messages
     (['a', 'b'], ['a', 'b'])
     """

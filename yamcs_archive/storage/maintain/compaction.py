@@ -38,7 +38,7 @@ from yamcs_archive.storage.disk.lmdb_open import (
 )
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
 _DATA = "data.mdb"  # LMDB's name for it
@@ -49,7 +49,6 @@ _FEW = 1_000
 """Values that a round carries when it is time for the last one."""
 _CHECKED_AT_ONCE = 1_000
 
-Pair = tuple[bytes, bytes]
 Change = tuple[str, bytes, bytes | None]
 """Sub-database, key, and the value to put; None deletes."""
 

@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import lmdb
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
@@ -43,16 +42,16 @@ from yamcs_archive.storage.format.block import (
     zone_map_of,
 )
 from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
 from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
-from yamcs_archive.storage.read.range_reader import Pair, fetch
+from yamcs_archive.storage.read.block_index import BlockIndex
+from yamcs_archive.storage.read.range_reader import fetch
 from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
 from yamcs_archive.storage.write.transaction import OverlapError, WriteTransaction
-
-_BEYOND_ALL = b"\xff" * 9
-
 
 _TOGETHER_BYTES = 2 << 20
 """About so much is encoded and put in together: an fsync for each block would cost as much as the rest."""
@@ -159,13 +158,14 @@ def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
 
 def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterator[Plan]:
     lower = b""
-    while lower < _BEYOND_ALL:
+    while lower < BEYOND_ALL:
         with environment.read() as transaction:
             rows = transaction.cursor(environment.databases["rows"])
             if not rows.set_range(lower or b"\0"):
                 return
             first = rows.key()
-            pair, upper = _neighbours(transaction.cursor(environment.databases["summaries"]), first)
+            index = BlockIndex(transaction.cursor(environment.databases["summaries"]))
+            pair, upper = index.pair_before(first), index.first_from(first) or BEYOND_ALL
             value = None
             if pair is not None:
                 value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
@@ -210,18 +210,6 @@ def _of_stretch(
         aim.damaged(error)
         behind = bisect_right(pairs, summary.last, key=_key)
         return list(_plan(pairs[behind:], None, options, aim))
-
-
-def _neighbours(summaries: lmdb.Cursor[bytes], key: bytes) -> tuple[Pair | None, bytes]:
-    """Return the summary of the block that a row belongs to, if any, and the next one's first key."""
-    following = _BEYOND_ALL
-    placed = summaries.set_range(BLOCK_LEVEL + key)
-    if placed and summaries.key()[:1] == BLOCK_LEVEL:
-        following = summaries.key()[1:]
-    placed = summaries.prev() if placed else summaries.last()
-    while placed and summaries.key()[:1] != BLOCK_LEVEL:
-        placed = summaries.prev()
-    return (summaries.item() if placed else None), following
 
 
 def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
@@ -340,7 +328,7 @@ def close_groups(stored: WriteTransaction) -> bool:
     A group is closed when twice its number of blocks stand behind the last closed one, so that the
     newest blocks, which still change, stay out of it.
     """
-    found = stored.blocks_behind_groups(2 * GROUP_BLOCKS_MAX)
+    found = stored.blocks_after_groups(2 * GROUP_BLOCKS_MAX)
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
     group = joined_summaries(found[:GROUP_BLOCKS_MAX])

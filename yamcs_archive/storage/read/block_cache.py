@@ -20,9 +20,10 @@ class BlockCache:
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.format.block import encode_block
-    >>> from yamcs_archive.storage.format.columns import prepare
+    >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> made = encode_block(vectors(prepare([Event("a", seq_number=1)], int), commit=1))
+    >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
+    >>> made = encode_block(vectors(Columns.of([event]), commit=1))
     >>> cache = BlockCache()
     >>> cache.open(made.key, made.value) is cache.open(made.key, made.value)
     True

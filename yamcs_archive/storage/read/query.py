@@ -19,19 +19,19 @@ from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.keys import encode_key, of_sources, time_bound
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, of_sources, time_bound
 from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.vectors import Vectors, joined
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
-from yamcs_archive.storage.read.range_reader import Pair, RangeReader, Slice
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
 _FEW = 4
 """So many sources are looked for in a block's table, so many codes in a column; of more, all are."""
 _TOGETHER_MIN = 64
 """Number of rows from which on they are decoded together, in half the time; 16 are faster one by one."""
-_BEFORE_ALL, _BEYOND_ALL = b"\0", b"\xff" * 9
 
 
 class Query(NamedTuple):
@@ -58,8 +58,8 @@ class Query(NamedTuple):
 
     def bounds(self, horizon: int | None) -> tuple[bytes, bytes]:
         """Return the least key that may be wanted, and the first one beyond."""
-        lower = _BEFORE_ALL if self.start is None else time_bound(self.start)
-        upper = _BEYOND_ALL if self.stop is None else time_bound(self.stop)
+        lower = BEFORE_ALL if self.start is None else time_bound(self.start)
+        upper = BEYOND_ALL if self.stop is None else time_bound(self.stop)
         if horizon is not None:
             lower = max(lower, time_bound(horizon))
         if self.after_key is not None:

@@ -17,29 +17,19 @@ from typing import NamedTuple
 
 import lmdb
 
-from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, checksums_of, zone_map_of
-from yamcs_archive.storage.format.zone_maps import (
-    BLOCK_LEVEL,
-    GROUP_LEVEL,
-    BlockFilter,
-    ZoneMap,
-    decode_if_matching,
-    decode_zone_map,
-)
+from yamcs_archive.storage.format.block import Block, checksums_of
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.zone_maps import BlockFilter
 from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
 """The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
 
 _TOGETHER, _SMALL_BYTES = 16, 4096
 """Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
-
-_BEYOND_ALL = b"\xff" * 9
-
-Pair = tuple[bytes, bytes]
 
 
 class Slice(NamedTuple):
@@ -93,9 +83,10 @@ class RangeReader:
     ) -> Slice:
         with self._environment.read() as transaction:
             databases = self._environment.databases
-            summaries = transaction.cursor(databases["summaries"])
-            blocks = partial(transaction.get, db=databases["blocks"])
-            summary = (_last_block if descending else _first_block)(summaries, lower, upper, ask, blocks)
+            stored = partial(stored_block, transaction, databases["blocks"])
+            cursor = transaction.cursor(databases["summaries"])
+            index = BlockIndex(cursor, lambda first: Block(first, stored(first)))
+            summary = (index.last_match if descending else index.first_match)(lower, upper, ask)
             if summary is not None:
                 if descending:
                     lower = max(lower, summary.first)
@@ -108,11 +99,7 @@ class RangeReader:
                 upper = pairs[-1][0] + b"\0"
             value = None
             if summary is not None and summary.first < upper and summary.last >= lower:
-                value = transaction.get(summary.first, db=databases["blocks"])
-                if value is None:
-                    raise DamagedError(
-                        f"blocks {summary.first.hex()}", "there is a summary of it but no block"
-                    )
+                value = stored(summary.first)
         block = None
         if summary is not None and value is not None:
             block = self._kept
@@ -120,114 +107,6 @@ class RangeReader:
                 block = self._kept = self._open(summary.first, value)
         whole = summary is not None and lower <= summary.first and summary.last < upper
         return Slice(lower, upper, pairs, block, whole)
-
-
-Blocks = Callable[[bytes], bytes | None]
-"""Returns the block with a first key."""
-
-
-def _first_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
-) -> ZoneMap | None:
-    """Return the first block that may hold something wanted with ``lower <= key < upper``."""
-    placed = cursor.set_range(BLOCK_LEVEL + lower)
-    if not placed or cursor.key() != BLOCK_LEVEL + lower:
-        # The block before may reach into the range.
-        if (cursor.prev() if placed else cursor.last()) and cursor.key()[:1] == BLOCK_LEVEL:
-            try:
-                before = decode_zone_map(*cursor.item())
-            except DamagedError as error:
-                before = _of_block(cursor.key(), blocks, error)
-            if before.last >= lower and (ask is None or before.may_match(ask)):
-                return before
-            placed = cursor.next()
-        else:
-            placed = cursor.set_range(BLOCK_LEVEL + lower)
-    beyond = b""
-    while placed and cursor.key()[:1] == BLOCK_LEVEL:
-        key, value = cursor.item()
-        first = key[1:]
-        if first >= upper:
-            return None
-        try:
-            summary = decode_if_matching(key, value, ask)
-        except DamagedError as error:
-            summary = _of_block(key, blocks, error)
-        if summary is not None:
-            return summary
-        if ask is not None and first >= beyond:
-            group, _, beyond = _group_of(cursor, first)
-            if group is not None and not group.may_match(ask):
-                placed = cursor.set_range(BLOCK_LEVEL + beyond)
-                continue
-            cursor.set_key(key)
-        placed = cursor.next()
-    return None
-
-
-def _last_block(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, ask: BlockFilter | None, blocks: Blocks
-) -> ZoneMap | None:
-    """Return the last block that may hold something wanted with ``lower <= key < upper``."""
-    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
-    begin = _BEYOND_ALL
-    while placed:
-        key, value = cursor.item()
-        if key[:1] != BLOCK_LEVEL:
-            break
-        try:
-            summary = decode_if_matching(key, value, ask)
-        except DamagedError as error:
-            summary = _of_block(key, blocks, error)
-        if summary is not None:
-            return summary if summary.last >= lower else None
-        first = key[1:]
-        if first <= lower:
-            return None
-        if ask is not None and first < begin:
-            group, begin, _ = _group_of(cursor, first)
-            if group is not None and not group.may_match(ask):
-                placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
-                continue
-            cursor.set_key(key)
-        placed = cursor.prev()
-    return None
-
-
-def _of_block(key: bytes, blocks: Blocks, error: DamagedError) -> ZoneMap:
-    """Return a summary that is damaged, made anew from its block; raise ``error`` if that is damaged too."""
-    first = key[len(BLOCK_LEVEL) :]
-    value = blocks(first)
-    if value is None:
-        raise error
-    try:
-        return zone_map_of(Block(first, value))
-    except DamagedError:
-        raise error from None
-
-
-def _group_of(cursor: lmdb.Cursor[bytes], key: bytes) -> tuple[ZoneMap | None, bytes, bytes]:
-    """Return the closed group that holds the block of that first key, or None; moves the cursor.
-
-    And the least first key of which the same is true, and the first beyond: the newest blocks, hundreds of
-    them, are in no group, and need not be looked up one by one.
-    """
-    beyond = _BEYOND_ALL
-    if not cursor.set_range(GROUP_LEVEL + key):
-        placed = cursor.last()
-    elif cursor.key() == GROUP_LEVEL + key:
-        placed = True
-    else:
-        beyond = cursor.key()[1:]
-        placed = cursor.prev()
-    if not placed or cursor.key()[:1] != GROUP_LEVEL:
-        return None, b"", beyond
-    try:
-        group = decode_zone_map(*cursor.item())
-    except DamagedError:  # without it a query is slower, but right
-        return None, cursor.key()[1:], beyond
-    end = group.last + b"\0"
-    return (group, group.first, end) if key < end else (None, end, beyond)
 
 
 def fetch(

@@ -22,9 +22,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.columns import Key
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import TIME_BYTES, decode_times
+from yamcs_archive.storage.format.keys import TIME_BYTES, Key, decode_times
 
 _BLOCKS_KEPT_MAX = 32
 """Decoded blocks in the cache: enough for the late events of a group, which cluster; about 100 MB at most."""

@@ -18,19 +18,20 @@ from typing import NamedTuple
 
 import lmdb
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.event import Event
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.columns import Columns
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.cache import WriterCache
-from yamcs_archive.storage.write.idempotency import IdempotencyKeys, Pair
+from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.transaction import WriteTransaction
@@ -43,7 +44,7 @@ when needed. If as many are ahead of the medium, by counts of refusals, these ar
 class Batch(NamedTuple):
     """Events that become one commit."""
 
-    submitted: Sequence[Columns]
+    submitted: Sequence[Columns[int]]
     """Those of each caller."""
     asked: Sequence[RequestIds | None] = ()
     """The ids of each caller's requests; empty if nobody gave one."""
@@ -263,7 +264,7 @@ class Committer:
     ) -> Group:
         """Return what a batch does; the records of its requests are added to ``requests``."""
 
-        def decided(submitted: Sequence[Columns]) -> Group:
+        def decided(submitted: Sequence[Columns[int]]) -> Group:
             return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
 
         if batch.asked:

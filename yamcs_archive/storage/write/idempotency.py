@@ -22,12 +22,13 @@ from typing import Any
 import lmdb
 from msgspec.structs import replace
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, DamagedError, RequestIdError, RequestIdsFullError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.limits import REQUEST_AGE_US, REQUESTS_SWEPT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.columns import Columns
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import decode_key, encode_key
 from yamcs_archive.storage.format.requests import (
     DIGEST_BYTES,
@@ -40,7 +41,6 @@ from yamcs_archive.storage.format.requests import (
 from yamcs_archive.storage.write.key_lookup import Existing
 from yamcs_archive.storage.write.outcomes import Group, Outcome
 
-Pair = tuple[bytes, bytes]
 """A key and its value."""
 Change = tuple[bytes, bytes, bytes | None]
 """A key, its value, and the new value; None deletes."""
@@ -66,15 +66,15 @@ class IdempotencyKeys:
 
     def decided(
         self,
-        submitted: Sequence[tuple[Columns, RequestIds | None]],
-        decide: Callable[[Sequence[Columns]], Group],
+        submitted: Sequence[tuple[Columns[int], RequestIds | None]],
+        decide: Callable[[Sequence[Columns[int]]], Group],
     ) -> tuple[Group, list[Pair]]:
         """Return what ``decide`` makes of the group, retries replaced, and the pairs to put for its ids.
 
         A caller whose ids cannot be taken gets its error as its outcome; the others go on.
         """
         refused: dict[int, ArchiveError] = {}
-        offered: list[Columns] = []
+        offered: list[Columns[int]] = []
         for place, (columns, asked) in enumerate(submitted):
             try:
                 offered.append(columns if asked is None else self._offered(columns, asked))
@@ -92,7 +92,7 @@ class IdempotencyKeys:
                 pairs += self._pairs(outcome, asked)
         return group, pairs
 
-    def _offered(self, columns: Columns, asked: RequestIds) -> Columns:
+    def _offered(self, columns: Columns[int], asked: RequestIds) -> Columns[int]:
         """Return the events to be appended: a stored one in the place of each that is a retry.
 
         Raises RequestIdError, with the position, for an id that was used for something else, and
@@ -117,7 +117,9 @@ class IdempotencyKeys:
         self._room -= fresh
         return _with(columns, dict(self._first_answers(retries, columns))) if retries else columns
 
-    def _first_answers(self, retries: dict[int, EventKey], columns: Columns) -> Iterator[tuple[int, Event]]:
+    def _first_answers(
+        self, retries: dict[int, EventKey], columns: Columns[int]
+    ) -> Iterator[tuple[int, Event]]:
         """Yield the stored event for each position; where it was pruned since, one that is found expired."""
         stored: dict[int, EventKey] = {}
         for position, key in sorted(retries.items(), key=itemgetter(1)):
@@ -142,7 +144,7 @@ class IdempotencyKeys:
         ]
 
 
-def _with(columns: Columns, events: dict[int, Event]) -> Columns:
+def _with(columns: Columns[int], events: dict[int, Event]) -> Columns[int]:
     parts: list[Any] = [list(column) for column in columns]
     for position, event in events.items():
         for part, name in zip(parts, Columns._fields, strict=True):

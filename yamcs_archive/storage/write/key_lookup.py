@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
-from yamcs_archive.storage.format.columns import Columns, Key
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.key_order import Keys, Places, place_among
+from yamcs_archive.storage.format.keys import Key, Keys, Places, place_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
 """After so many look-ups that found fewer events each than this, events are looked for all at once."""
@@ -54,7 +54,7 @@ class KeyLookup:
 
     def __init__(
         self,
-        keys: Columns | Keys,
+        keys: Columns[int] | Keys,
         times: Int64s,
         existing: Existing,
         refuse: Callable[[int, Event | int], None],

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
 from yamcs_archive.event import Event, event_bytes, same_content
 from yamcs_archive.limits import (
@@ -30,11 +31,9 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
-from yamcs_archive.storage.format.columns import Columns, joined
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
-from yamcs_archive.storage.format.key_order import key_order
-from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.keys import encode_key, key_order
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.format.vectors import Vectors, vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
@@ -98,7 +97,7 @@ class Conflicts:
 class Outcome:
     """What became of one caller's events."""
 
-    columns: Columns
+    columns: Columns[int]
     """As they were stored, or would have been: numbers filled in."""
     stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
@@ -114,7 +113,7 @@ class Group:
     """What a group does: the outcome for each caller, and what is to be written for them together."""
 
     outcomes: list[Outcome]
-    events: Columns | Vectors
+    events: Columns[int] | Vectors
     """The new events, in key order: vectors if there are many."""
     stretches: list[NewRun]
 
@@ -133,7 +132,7 @@ class Group:
 
 
 def decide(
-    submitted: Sequence[Columns],
+    submitted: Sequence[Columns[int]],
     existing: Existing,
     greatest_number: Callable[[str], int | None],
     horizon: int | None,
@@ -146,8 +145,8 @@ def decide(
     outcomes = _number(submitted, greatest_number, horizon)
     takers = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(takers, horizon)
-    columns = joined([outcome.columns for outcome in takers])
-    events: Columns | Vectors = columns
+    columns = Columns.concat([outcome.columns for outcome in takers])
+    events: Columns[int] | Vectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
         events = vectors(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
@@ -180,11 +179,11 @@ def decide(
     return _counted(takers, Group(outcomes, events, stretches))
 
 
-def _times(events: Columns | Vectors) -> Int64s:
+def _times(events: Columns[int] | Vectors) -> Int64s:
     return events.times if isinstance(events, Vectors) else int64s(events.generation_time)
 
 
-def _rising(events: Columns | Vectors) -> bool:
+def _rising(events: Columns[int] | Vectors) -> bool:
     if isinstance(events, Vectors):
         return bool((events.times[1:] > events.times[:-1]).all())
     times = events.generation_time
@@ -226,7 +225,7 @@ class _Arrivals:
 
 
 def _number(
-    submitted: Sequence[Columns], greatest_number: Callable[[str], int | None], horizon: int | None
+    submitted: Sequence[Columns[int]], greatest_number: Callable[[str], int | None], horizon: int | None
 ) -> list[Outcome]:
     """Return an outcome for each caller, with every number filled in."""
     if all(columns.numbered for columns in submitted):
@@ -259,11 +258,10 @@ def _number(
     return outcomes
 
 
-def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
+def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
     """Return for each source of a few complete events: how many, greatest number, greatest time.
 
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> tally(prepare([Event("a", seq_number=4, generation_time=9)], int))
+    >>> tally(Columns.of([Event("a", generation_time=9, seq_number=4, reception_time=9)]))
     {'User': (1, 4, 9)}
     """
     found: dict[str, tuple[int, int, int]] = {}
@@ -276,8 +274,8 @@ def tally(columns: Columns) -> dict[str, tuple[int, int, int]]:
 def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     """Return what :func:`tally` does, for many events; none may be left of them.
 
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> tally_vectors(vectors(prepare([Event("a", seq_number=4, generation_time=9)], int), commit=1))
+    >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
+    >>> tally_vectors(vectors(Columns.of([event]), commit=1))
     {'User': (1, 4, 9)}
     """
     names, index = events.sources.used()  # names of events that were refused may still be in the table

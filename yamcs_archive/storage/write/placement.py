@@ -49,12 +49,11 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
 
 def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
     # No stored key lies within the stretch, so it is between blocks if its first key is.
-    before = stored.block_before(first)
-    return before is None or before.last < first
+    return stored.index.around(first) is None
 
 
 def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options: Options) -> None:
-    before = stored.block_before(first)
+    before = stored.index.before(first)
     replaced = 0
     if (
         before is not None
@@ -92,9 +91,10 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     """Yield what goes into each block.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> events = vectors(prepare([Event("abc", seq_number=n) for n in range(5)], int), commit=1)
-    >>> [part.size for part in split_into_blocks(events, Options(block_events_max=2))]
+    >>> from yamcs_archive.columns import Columns
+    >>> events = [Event("abc", generation_time=n, seq_number=n, reception_time=n) for n in range(5)]
+    >>> many = vectors(Columns.of(events), commit=1)
+    >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """
     # Of one size where that fills them well enough, so that a long append's chunks leave no block for the

@@ -14,7 +14,7 @@ from itertools import chain
 from sys import getsizeof
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from yamcs_archive.storage.format.columns import Columns, held_bytes
+from yamcs_archive.columns import Columns
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.write.outcomes import Outcome
 
@@ -76,6 +76,8 @@ class BlockingResult(LocalResult[T]):
         return super().result()
 
 
+_EVENT_OVERHEAD_BYTES = 64
+"""Bytes that an event counts towards the bounds of a group, besides its text."""
 _IDS_BYTES = 2 * 8
 """Bytes of the references to an event's id and digest."""
 _SUBMISSION_BYTES = 2_400
@@ -85,7 +87,7 @@ _SUBMISSION_BYTES = 2_400
 class Submission(NamedTuple):
     """Events to be stored in one commit, and the result that their caller waits for."""
 
-    columns: Columns
+    columns: Columns[int]
     size_bytes: int
     """Bytes of text, for the bounds of a group."""
     answer: Callable[[Outcome], Any]
@@ -95,15 +97,24 @@ class Submission(NamedTuple):
     """Bytes of memory, for the bound of the queue."""
 
 
-def held_by(columns: Columns, asked: RequestIds | None) -> int:
+def group_bytes(columns: Columns[int]) -> int:
+    """Return what events count towards the bounds of a group, in bytes.
+
+    >>> from yamcs_archive import Event
+    >>> group_bytes(Columns.of([Event("abc"), Event("abc")])) >= 6
+    True
+    """
+    return columns.text_bytes + columns.size * _EVENT_OVERHEAD_BYTES
+
+
+def held_by(columns: Columns[int], asked: RequestIds | None) -> int:
     """Return about how many bytes of memory a submission takes while it waits.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.columns import prepare
-    >>> held_by(prepare([Event("a")], int), None) > 2_500
+    >>> held_by(Columns.of([Event("a")]), None) > 2_500
     True
     """
-    size = _SUBMISSION_BYTES + held_bytes(columns)
+    size = _SUBMISSION_BYTES + columns.memory_bytes
     if asked is not None:
         size += sum(map(getsizeof, chain(*asked))) + columns.size * _IDS_BYTES
     return size

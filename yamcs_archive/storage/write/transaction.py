@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
 
 import lmdb
 import numpy as np
@@ -18,8 +19,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of, zone_map_of
-from yamcs_archive.storage.format.columns import Key
+from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     commit_key,
@@ -28,8 +28,7 @@ from yamcs_archive.storage.format.commits import (
     encode_commit,
 )
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.key_order import Keys
-from yamcs_archive.storage.format.keys import decode_key, encode_key
+from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
@@ -39,9 +38,9 @@ from yamcs_archive.storage.format.zone_maps import (
     encode_zone_map,
     merged,
 )
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.cache import WriterCache
 
-_BEYOND_ALL = b"\xff" * 9
 _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
 """All rows are looked through for their times when there are no more of them for each key that is looked up,
 and their times, 8 bytes each, take 16 MB at the most."""
@@ -61,7 +60,7 @@ class WriteTransaction:
         self._transaction = transaction
         self._cache = cache
         self._rows = transaction.cursor(self._databases["rows"])
-        self._summaries = transaction.cursor(self._databases["summaries"])
+        self.index = BlockIndex(transaction.cursor(self._databases["summaries"]), self.block)
         self._around: Block | None = None
         """The block in which the last key was looked up: keys come in order, so the next may be there too."""
 
@@ -81,11 +80,11 @@ class WriteTransaction:
         around = self._around
         if around is not None and around.key_of(0) <= key <= around.key_of(-1):
             return around.key_of(around.place_of(key))
-        before = self.block_before(encoded + b"\0")
-        if before is not None and before.last >= encoded:
-            self._around = block = self.block(before.first)
+        found = self.index.around(encoded)
+        if found is not None:
+            self._around = block = self.block(found.first)
             return block.key_of(block.place_of(key))
-        following = self.first_block_from(encoded)
+        following = self.index.first_from(encoded)
         return None if following is None else decode_key(following)
 
     def greatest_key(self) -> Key | None:
@@ -93,7 +92,7 @@ class WriteTransaction:
         if self._cache.greatest is not None:
             return self._cache.greatest
         row = self._rows.key() if self._rows.last() else None
-        block = self.block_before(_BEYOND_ALL)
+        block = self.index.before(BEYOND_ALL)
         keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
         self._cache.greatest = max(keys, default=None)
         return self._cache.greatest
@@ -109,9 +108,9 @@ class WriteTransaction:
         at = 0
         while at < keys.size:
             lowest = encode_key(*keys.key(at))
-            block = self.block_before(lowest + b"\0")
-            if block is None or block.last < lowest:
-                following = self.first_block_from(lowest)
+            block = self.index.around(lowest)
+            if block is None:
+                following = self.index.first_from(lowest)
                 at = keys.size if following is None else keys.below(following)
                 continue
             stop = keys.below(block.last, or_equal=True)
@@ -139,35 +138,6 @@ class WriteTransaction:
         rows.learn(self._rows.iternext(values=False) if self._rows.first() else ())
         return self._maybe_rows(times)
 
-    def first_block_from(self, key: bytes) -> bytes | None:
-        """Return the first key of the first block that begins at ``key`` or behind it."""
-        if (
-            self._summaries.set_range(BLOCK_LEVEL + key)
-            and (found := self._summaries.key())[:1] == BLOCK_LEVEL
-        ):
-            return found[1:]
-        return None
-
-    def block_before(self, key: bytes) -> ZoneMap | None:
-        """Return the summary of the last block that begins below ``key``."""
-        placed = (
-            self._summaries.prev() if self._summaries.set_range(BLOCK_LEVEL + key) else self._summaries.last()
-        )
-        while placed and self._summaries.key()[:1] != BLOCK_LEVEL:  # beyond the last block stand the groups
-            placed = self._summaries.set_range(GROUP_LEVEL) and self._summaries.prev()
-        return self._block_summary() if placed else None
-
-    def _block_summary(self) -> ZoneMap:
-        """Return the summary of a block at which the cursor is; made from the block if it is damaged."""
-        key, value = self._summaries.item()
-        try:
-            return decode_zone_map(key, value)
-        except DamagedError as error:
-            try:
-                return zone_map_of(self.block(key[len(BLOCK_LEVEL) :]))
-            except DamagedError:
-                raise error from None
-
     def row_between(self, lower: bytes, upper: bytes) -> bool:
         """Say whether a row stands with ``lower < key < upper``."""
         return bool(self._rows.set_range(lower + b"\0")) and self._rows.key() < upper
@@ -176,10 +146,7 @@ class WriteTransaction:
         """Return the block of that first key."""
         found = self._cache.get(key)
         if found is None:
-            value = self._transaction.get(key, db=self._databases["blocks"])
-            if value is None:
-                raise DamagedError(f"blocks {key.hex()}", "there is a summary of it but no block")
-            found = Block(key, value)
+            found = Block(key, stored_block(self._transaction, self._databases["blocks"], key))
             self._cache.keep(found)
         return found
 
@@ -188,24 +155,19 @@ class WriteTransaction:
         value = self._transaction.get(key, db=self._databases["blocks"])
         return None if value is None else checksums_of(value)
 
-    def blocks_behind_groups(self, blocks_max: int) -> list[ZoneMap]:
-        """Return the summaries of the first blocks after the last closed group.
+    def blocks_after_groups(self, blocks_max: int) -> list[ZoneMap]:
+        """Return the zone maps of the first blocks after the last closed group.
 
-        Damaged groups after that one are deleted: they are made anew from their blocks.
+        Damaged groups after that one are deleted: they are made again from their blocks.
         """
-        behind = BLOCK_LEVEL
-        while self._summaries.last() and self._summaries.key()[:1] == GROUP_LEVEL:
+        end = b""
+        while (pair := self.index.last_group()) is not None:
             try:
-                behind += decode_zone_map(*self._summaries.item()).last + b"\0"
+                end = decode_zone_map(*pair).last + b"\0"
                 break
             except DamagedError:
-                self._summaries.delete()
-        found: list[ZoneMap] = []
-        placed = self._summaries.set_range(behind)
-        while placed and len(found) < blocks_max and self._summaries.key()[:1] == BLOCK_LEVEL:
-            found.append(self._block_summary())
-            placed = self._summaries.next()
-        return found
+                self.delete_group(pair[0])
+        return list(islice(self.index.blocks_from(end), blocks_max))
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which come in order: of each block all at once."""
@@ -214,13 +176,14 @@ class WriteTransaction:
         found = {key: decode_row(key, value).event for key, value in rows}
         left = [at for at, key in enumerate(encoded) if key not in found]
         while left:
-            before = self.block_before(encoded[left[0]] + b"\0")
-            inside = 0 if before is None else bisect_right(left, before.last, key=encoded.__getitem__)
-            block = self.block(before.first) if before is not None and inside else None
-            places = [-1] if block is None else block.places_of_keys([keys[at] for at in left[:inside]])
-            if block is None or -1 in places:
-                gone = encoded[left[max(0, places.index(-1))]]
-                raise DamagedError(f"key {gone.hex()}", "it was found a moment ago and is gone")
+            around = self.index.around(encoded[left[0]])
+            if around is None:
+                raise _gone(encoded[left[0]])
+            inside = bisect_right(left, around.last, key=encoded.__getitem__)
+            block = self.block(around.first)
+            places = block.places_of_keys([keys[at] for at in left[:inside]])
+            if -1 in places:
+                raise _gone(encoded[left[places.index(-1)]])
             events = block.take(places).events()
             found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
             del left[:inside]
@@ -233,14 +196,14 @@ class WriteTransaction:
         low, high = decode_key(before), decode_key(after)
         around = self._around
         if around is None or not around.key_of(0) <= low <= around.key_of(-1):
-            summary = self.block_before(before + b"\0")
+            found = self.index.around(before)
             around = None
-            if summary is not None and summary.last >= before:
-                around = self._around = self.block(summary.first)
+            if found is not None:
+                around = self._around = self.block(found.first)
         if around is not None and low < around.key_of(-1):
             place = around.place_of(low)
             return around.key_of(place + (around.key_of(place) == low)) >= high
-        following = self.first_block_from(before + b"\0")
+        following = self.index.first_from(before + b"\0")
         return following is None or following >= after
 
     def take_commits(self, first: int, last: int) -> list[CommitRecord]:
@@ -306,8 +269,8 @@ class WriteTransaction:
 
         Raises OverlapError when it would overlap another block; the transaction must end then.
         """
-        before = self.block_before(block.key)
-        following = self.first_block_from(block.key + b"\0")
+        before = self.index.before(block.key)
+        following = self.index.first_from(block.key + b"\0")
         if (before is not None and before.last >= block.key) or (
             following is not None and following <= block.zone_map.last
         ):
@@ -319,7 +282,7 @@ class WriteTransaction:
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, summary), db=self._databases["summaries"])
         self._cache.forget([block.key])
         failpoint("block-put")
-        group = self._group_around(block.key)
+        group, _, _ = self.index.group_of(block.key)
         if group is not None:
             widened = merged([group, summary])
             self._transaction.put(*encode_zone_map(GROUP_LEVEL, widened), db=self._databases["summaries"])
@@ -332,19 +295,6 @@ class WriteTransaction:
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self._cache.forget([key])
 
-    def _group_around(self, key: bytes) -> ZoneMap | None:
-        if not self._summaries.set_range(GROUP_LEVEL + key):
-            placed = self._summaries.last()
-        else:
-            placed = self._summaries.key() == GROUP_LEVEL + key or self._summaries.prev()
-        if not placed or self._summaries.key()[:1] != GROUP_LEVEL:
-            return None
-        try:
-            group = decode_zone_map(*self._summaries.item())
-        except DamagedError:  # nothing relies on it
-            return None
-        return group if group.last >= key else None
-
     def put_group(self, group: ZoneMap) -> None:
         """Put the summary of a closed group."""
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
@@ -352,3 +302,7 @@ class WriteTransaction:
     def delete_group(self, key: bytes) -> None:
         """Delete the record of a closed group; its blocks are in no group then."""
         self._transaction.delete(key, db=self._databases["summaries"])
+
+
+def _gone(key: bytes) -> DamagedError:
+    return DamagedError(f"key {key.hex()}", "it was found a moment ago and is gone")

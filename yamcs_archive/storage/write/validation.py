@@ -1,8 +1,10 @@
-"""Whether whole columns of events are plainly valid; pure.
+"""The check of events before they are stored; pure.
 
-1. To ask these of thousands of events at once, in C, takes a tenth of the time of
-   :func:`~yamcs_archive.event.validate` for each. No means only that a closer look is needed.
-2. What they say yes to, ``validate`` would take: exact types, so that nothing can change its mind later.
+1. :func:`prepare` checks by column where it can: thousands of events at once, in C, take a tenth of the time
+   of :func:`~yamcs_archive.event.validate` for each. If a column is not plainly valid, each event is checked,
+   and the error names the first bad one.
+2. What a check by column accepts, ``validate`` would accept. Types are exact, so that no value can change
+   after it was checked.
 """
 
 from __future__ import annotations
@@ -10,18 +12,35 @@ from __future__ import annotations
 import struct
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from yamcs_archive.limits import MESSAGE_BYTES_MAX
+from yamcs_archive.coercion import validated
+from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns, distinct
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity, validate
+from yamcs_archive.limits import (
+    ATTACHED_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    SEQ_NUMBER_MAX,
+    SEQ_NUMBER_MIN,
+    SOURCE_BYTES_MAX,
+    TIME_MAX_US,
+    TIME_MIN_US,
+)
 
+_COLUMN_EVENTS_MIN = 16
+"""Fewest events that are checked by column; fewer are faster one by one."""
+_PLAIN_ATTACHED_MAX = ATTACHED_BYTES_MAX // 4
+"""Longest type or user, in bytes, that is accepted by column."""
 _UTF8_BYTES_MAX = 4
 _MESSAGE_CHARACTERS = 4096
-"""Longer messages are looked at one by one, so that what is encoded together stays small."""
+"""Longest messages, in characters, that are encoded together, which bounds the memory that takes."""
 _TOGETHER = 1_000
+"""Messages that are encoded together."""
 _encoder = msgspec.msgpack.Encoder()
 _kept = threading.local()
 
@@ -37,12 +56,148 @@ class _ShortTexts(msgspec.Struct):
 
 
 _ROOM_BYTES_MAX = 1 << 20
+"""Largest buffer that a thread keeps for encoding messages, in bytes."""
 _TIMES_MIN, _ARRAY_HEAD_BYTES = 16, 3
-"""Number of times from which on they are checked together; msgpack's head of an array of 16 to 65,535 values
-is written before them."""
+"""Fewest times that are encoded together; and the bytes that msgpack writes before 16 to 65,535 values."""
 _UINT64_TAG = 0xCF
 _uint64 = np.dtype([("tag", "u1"), ("value", ">u8")])
 """A msgpack value of 2^32 to 2^64 - 1: what times in microseconds have been since 1970-01-01T01:11:35Z."""
+
+
+def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], int]) -> Columns[int]:
+    """Check events and return their columns, with sources and times filled in.
+
+    Times that are None become ``clock()`` (microseconds since 1970), an empty source ``User``. Raises
+    :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
+    ``position`` is the event's index.
+
+    >>> columns = prepare([Event("a"), Event("b", source="AOCS")], clock=lambda: 5)
+    >>> columns.source, columns.generation_time, columns.seq_number
+    (['User', 'AOCS'], [5, 5], [None, None])
+    """
+    if isinstance(events, Columns):
+        plain = _checked(events, clock) if events.size >= _COLUMN_EVENTS_MIN else None
+        if plain is not None:
+            return plain
+        events = events.events()
+    if len(events) == 1:
+        return _single(events[0], clock)
+    plain = _checked_by_column(events, clock)
+    if plain is not None:
+        return plain
+    try:
+        for event in events:
+            validate(event)
+    except InvalidInputError:  # named with its position, or taken with exact types
+        events = list(_validated(events))
+    columns = Columns.of(events)
+    now = clock()
+    return columns._replace(
+        extra=list(map(dict, columns.extra)),  # copies: what was checked must not change
+        source=[source or SOURCE_DEFAULT for source in columns.source],
+        generation_time=[now if time is None else time for time in columns.generation_time],
+        reception_time=[now if time is None else time for time in columns.reception_time],
+    )
+
+
+def _validated(events: Sequence[Event]) -> Iterator[Event]:
+    for position, event in enumerate(events):
+        try:
+            yield validated(event)
+        except InvalidInputError as error:
+            error.position = position
+            raise
+
+
+def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
+    """Return what :func:`prepare` does for one event, in a third of the time."""
+    try:
+        event = validated(event)
+    except InvalidInputError as error:
+        error.position = 0
+        raise
+    time, received = event.generation_time, event.reception_time
+    if time is None or received is None:
+        now = clock()
+        time, received = now if time is None else time, now if received is None else received
+    return Columns(
+        [event.message],
+        [event.source or SOURCE_DEFAULT],
+        [event.severity],
+        [event.type],
+        [time],
+        [event.seq_number],
+        [received],
+        [event.created_by],
+        [event.extensions],
+        [dict(event.extra)],
+    )
+
+
+def _checked_by_column(events: Sequence[Event], clock: Callable[[], int]) -> Columns[int] | None:
+    """Return the columns of many valid events, times filled in; None if each event must be checked.
+
+    One event takes longer this way than by :func:`validate`, a thousand take a tenth of it. Events that
+    have extra or extensions, which are few, are checked one by one.
+    """
+    if len(events) < _COLUMN_EVENTS_MIN or not all_of(events, Event):
+        return None
+    # Few events have more than these fields, so the others' columns are not read. Bytes and dicts that are
+    # no constants of ours, if only by type, are checked below.
+    try:
+        more = [
+            event
+            for event in events
+            if event.extensions is not NO_EXTENSIONS
+            or event.created_by is not None
+            or event.extra != NO_EXTRA
+        ]
+    except Exception:  # a foreign type may compare in its own way, as numpy's arrays do
+        return None
+    return _checked(Columns.of(events, bare=not more), clock, bare=not more)
+
+
+def _checked(
+    columns: Columns[int | None], clock: Callable[[], int], *, bare: bool = False
+) -> Columns[int] | None:
+    """Return the columns of valid events, times filled in; None if each event must be checked."""
+    try:
+        sources = set(columns.source)
+        attached = [] if bare else list(columns.attached())
+        valid = (
+            are_messages(columns.message)
+            and all_of(columns.severity, Severity)
+            # A set keeps one of several equal texts; the others may be of another type.
+            and all_of(columns.source, str)
+            and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
+            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _exact_texts(columns.type))
+            and (bare or all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _exact_texts(columns.created_by)))
+            and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
+        )
+        if attached:  # copies, because what was checked must not change in the caller's hands
+            columns = columns._replace(extra=list(map(dict, columns.extra)))
+        if "" in sources:
+            columns = columns._replace(source=[source or SOURCE_DEFAULT for source in columns.source])
+        now = clock()
+        filled: Columns[Any] = columns._replace(
+            generation_time=bounded(columns.generation_time, TIME_MIN_US, TIME_MAX_US, now),
+            seq_number=bounded(columns.seq_number, SEQ_NUMBER_MIN, SEQ_NUMBER_MAX, None),
+            reception_time=bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, now),
+        )
+        return filled if valid else None
+    except Exception:  # a foreign type may raise anything; validate() names the field and the event
+        return None
+
+
+def _exact_texts(column: list[str | None]) -> set[str]:
+    """Return the texts of a column; TypeError if one is not exactly a str."""
+    if column and column[0] is None and column.count(None) == len(column):
+        return set()
+    kinds = list(map(type, column))
+    texts = kinds.count(str)
+    if texts != len(column) and texts + kinds.count(type(None)) != len(column):
+        raise TypeError("not all are text")
+    return distinct(column)
 
 
 def all_of(column: Sequence[Any], kind: type) -> bool:
@@ -109,7 +264,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     if absent is not None and column.count(None) == len(column):
         return array("q", [absent]) * len(column)
     try:
-        found = column if type(column) is array and column.typecode == "q" else int64s(column)
+        found = column if type(column) is array and column.typecode == "q" else int_array(column)
     except ValueError:  # None, or something worse
         kinds = set(map(type, column))
         if type(None) not in kinds or not kinds <= {int, type(None)}:
@@ -117,7 +272,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
         if absent is None:
             bounded([value for value in column if value is not None], low, high, None)
             return column
-        found = int64s([absent if value is None else value for value in column])
+        found = int_array([absent if value is None else value for value in column])
     values = np.frombuffer(found, np.int64)
     if len(values) and not (low <= values.min() and values.max() <= high):
         raise ValueError(column)
@@ -129,12 +284,12 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     return found
 
 
-def int64s(column: Sequence[Any]) -> array[int]:
+def int_array(column: Sequence[Any]) -> array[int]:
     """Return ints as an array; ValueError when one of them is none, or beyond int64.
 
     Times, which msgpack writes in one width, by way of it: in a fifth of the time that ``array`` takes.
 
-    >>> int64s([5, -1]), int64s([1 << 40] * 20) == array("q", [1 << 40] * 20)
+    >>> int_array([5, -1]), int_array([1 << 40] * 20) == array("q", [1 << 40] * 20)
     (array('q', [5, -1]), True)
     """
     if len(column) >= _TIMES_MIN and type(column[0]) is int and column[0] >> 32 > 0:

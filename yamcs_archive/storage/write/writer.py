@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import lmdb
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
     ClosedError,
@@ -31,13 +32,12 @@ from yamcs_archive.limits import QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error
-from yamcs_archive.storage.format.columns import Columns, text_bytes
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group
-from yamcs_archive.storage.write.idempotency import Pair
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
     BlockingResult,
@@ -48,6 +48,7 @@ from yamcs_archive.storage.write.submissions import (
     complete,
     copied,
     fail,
+    group_bytes,
     held_by,
 )
 from yamcs_archive.storage.write.transaction import WriteTransaction
@@ -83,7 +84,7 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> Future[T]:
         """Queue prepared columns; the future gets what ``answer(outcome)`` returns or raises, once durable.
 
@@ -94,7 +95,7 @@ class Writer:
         """
         future: SafeFuture[T] = SafeFuture()
         held = held_by(columns, asked)
-        self._queue(Submission(columns, text_bytes(columns), answer, future, asked, held))
+        self._queue(Submission(columns, group_bytes(columns), answer, future, asked, held))
         return future
 
     def _queue(self, submission: Submission) -> None:
@@ -117,7 +118,9 @@ class Writer:
             self._waiting.append(submission)
             return True
 
-    def commit(self, columns: Columns, answer: Callable[[Outcome], T], asked: RequestIds | None = None) -> T:
+    def commit(
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
         When nobody else waits or commits, the caller's own thread makes the commit: to hand it over to
@@ -132,7 +135,7 @@ class Writer:
             return own.result()
         waiting: BlockingResult[T] = BlockingResult()
         held = held_by(columns, asked)
-        self._queue(Submission(columns, text_bytes(columns), answer, waiting, asked, held))
+        self._queue(Submission(columns, group_bytes(columns), answer, waiting, asked, held))
         return waiting.result()
 
     def _commit_alone(self, submission: Submission) -> bool:
@@ -170,7 +173,7 @@ class Writer:
         """
         return self._do(partial(self._committer.run_in_transaction, run))
 
-    def take_over(self, commits: Sequence[tuple[int, Columns]], noted: Pair) -> None:
+    def take_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> None:
         """Store commits of another archive, each as one commit with its time, and a fact of ``meta``.
 
         All of it is one transaction. Events that are stored already, and those below the horizon, are passed

@@ -19,10 +19,10 @@ import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.offered import NO_EXTENSIONS, NO_EXTRA, Offered
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.columns.moments import microseconds
 from yamcs_archive.wire.json import extensions_of
@@ -78,7 +78,7 @@ _UNUSUAL = (
 )
 
 
-def of_lines(lines: bytes, *, own: bool = False) -> Offered | None:
+def of_lines(lines: bytes, *, own: bool = False) -> Columns[int | None] | None:
     """Return the events of whole lines of JSON, or None when one of them needs a closer look.
 
     ``own`` is that of :func:`~yamcs_archive.wire.json.decode_event`.
@@ -138,7 +138,7 @@ def _between_objects(lines: bytes) -> int | None:
     return len(places)
 
 
-def of_maps(maps: bytes, count: int, *, own: bool = False) -> Offered | None:
+def of_maps(maps: bytes, count: int, *, own: bool = False) -> Columns[int | None] | None:
     """Return the events of so many msgpack maps, or None when they are not so many or need a closer look.
 
     >>> import msgpack
@@ -157,13 +157,13 @@ def of_maps(maps: bytes, count: int, *, own: bool = False) -> Offered | None:
         return None
 
 
-def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Offered:
+def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
     size = len(elements)
     given = [element.extensions for element in elements]
     extensions = [NO_EXTENSIONS] * size
     if given.count(None) < size:
         extensions = [NO_EXTENSIONS if text is None else extensions_of(text, own=own) for text in given]
-    return Offered(
+    return Columns(
         [element.message for element in elements],
         [element.source for element in elements],
         [_SHOWN_SEVERITIES[element.severity] for element in elements],
@@ -177,9 +177,9 @@ def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Offered:
     )
 
 
-def _offered(elements: Sequence[_Line]) -> Offered:
+def _offered(elements: Sequence[_Line]) -> Columns[int | None]:
     extra = [element.extra for element in elements]
-    return Offered.common(
+    return Columns.common(
         [element.message for element in elements],
         [element.source for element in elements],
         [SEVERITIES[element.severity] for element in elements],

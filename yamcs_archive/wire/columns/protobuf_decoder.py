@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.event import Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.offered import Offered
 from yamcs_archive.wire.protobuf_scan import LENGTH, VARINT
 
 _Ints = npt.NDArray[np.int64]
@@ -100,7 +100,7 @@ class _Walk:
             raise _UnusualError
 
 
-def of_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) -> Offered | None:
+def of_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) -> Columns[int | None] | None:
     """Return the events of the messages that stand at these places; None when one needs a closer look.
 
     >>> of_messages(bytes.fromhex("1a01613201531a0162320153"), [0, 6], [6, 12]).message
@@ -114,7 +114,7 @@ def of_messages(messages: bytes, starts: Sequence[int], stops: Sequence[int]) ->
         return None
 
 
-def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Offered:
+def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Columns[int | None]:
     raw = np.frombuffer(messages + bytes(_BEYOND_BYTES), np.uint8)
     walk = _Walk(raw, starts, stops)
     kinds, texts, severities = walk.text(_TYPE), walk.text(_MESSAGE), walk.text(_SEVERITY)
@@ -125,7 +125,7 @@ def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Offered:
         raise _UnusualError
     # Each byte as one character: only where one is not ASCII are there fewer characters than bytes.
     characters = messages.decode("latin-1")
-    return Offered.common(
+    return Columns.common(
         _texts(characters, texts),
         _texts(characters, sources),
         _severities(raw, severities),

@@ -1,0 +1,179 @@
+"""The zone maps of an instance in key order, through one cursor: which block holds a key, which come next.
+
+1. A damaged zone map is made again from its block. If that is damaged too, the zone map's error is raised.
+2. The blocks of a damaged group are examined one by one, which is slower, but right.
+3. An index lives as long as the transaction of its cursor. Each call moves the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import lmdb
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.format.block import Block, zone_map_of
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEYOND_ALL
+from yamcs_archive.storage.format.zone_maps import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    BlockFilter,
+    ZoneMap,
+    decode_if_matching,
+    decode_zone_map,
+)
+
+
+class BlockIndex:
+    """The blocks and the closed groups of blocks, by first key.
+
+    ``open_block`` is called where a zone map is damaged: it returns the block with a first key, or raises
+    DamagedError. Without it the zone map's error is raised.
+    """
+
+    def __init__(
+        self, cursor: lmdb.Cursor[bytes], open_block: Callable[[bytes], Block] | None = None
+    ) -> None:
+        self._cursor = cursor
+        self._open_block = open_block
+
+    def before(self, key: bytes) -> ZoneMap | None:
+        """Return the zone map of the last block that begins below ``key``."""
+        pair = self.pair_before(key)
+        return None if pair is None else self._decoded(pair)
+
+    def pair_before(self, key: bytes) -> Pair | None:
+        """Return the same as it is stored."""
+        cursor = self._cursor
+        placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + key) else cursor.last()
+        return cursor.item() if placed else None
+
+    def around(self, key: bytes) -> ZoneMap | None:
+        """Return the zone map of the block whose range holds ``key``."""
+        found = self.before(key + b"\0")
+        return None if found is None or found.last < key else found
+
+    def first_from(self, key: bytes) -> bytes | None:
+        """Return the first key of the first block that begins at ``key`` or after it."""
+        cursor = self._cursor
+        if cursor.set_range(BLOCK_LEVEL + key) and (found := cursor.key())[:1] == BLOCK_LEVEL:
+            return found[1:]
+        return None
+
+    def blocks_from(self, key: bytes) -> Iterator[ZoneMap]:
+        """Yield the zone maps of the blocks that begin at ``key`` or after it."""
+        cursor = self._cursor
+        placed = cursor.set_range(BLOCK_LEVEL + key)
+        while placed and cursor.key()[:1] == BLOCK_LEVEL:
+            yield self._decoded(cursor.item())
+            placed = cursor.next()
+
+    def first_match(self, lower: bytes, upper: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
+        """Return the first block that may hold something wanted with ``lower <= key < upper``."""
+        cursor = self._cursor
+        placed = cursor.set_range(BLOCK_LEVEL + lower)
+        if not placed or cursor.key() != BLOCK_LEVEL + lower:
+            # The block before may reach into the range.
+            if cursor.prev() if placed else cursor.last():
+                before = self._decoded(cursor.item())
+                if before.last >= lower and (wanted is None or before.may_match(wanted)):
+                    return before
+                placed = cursor.next()
+            else:
+                placed = cursor.set_range(BLOCK_LEVEL + lower)
+        beyond = b""
+        while placed and cursor.key()[:1] == BLOCK_LEVEL:
+            key, value = cursor.item()
+            first = key[1:]
+            if first >= upper:
+                return None
+            try:
+                found = decode_if_matching(key, value, wanted)
+            except DamagedError as error:
+                found = self._made_again(key, error)
+            if found is not None:
+                return found
+            if wanted is not None and first >= beyond:
+                group, _, beyond = self.group_of(first)
+                if group is not None and not group.may_match(wanted):
+                    placed = cursor.set_range(BLOCK_LEVEL + beyond)
+                    continue
+                cursor.set_key(key)
+            placed = cursor.next()
+        return None
+
+    def last_match(self, lower: bytes, upper: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
+        """Return the last block that may hold something wanted with ``lower <= key < upper``."""
+        cursor = self._cursor
+        placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
+        begin = BEYOND_ALL
+        while placed:
+            key, value = cursor.item()
+            try:
+                found = decode_if_matching(key, value, wanted)
+            except DamagedError as error:
+                found = self._made_again(key, error)
+            if found is not None:
+                return found if found.last >= lower else None
+            first = key[1:]
+            if first <= lower:
+                return None
+            if wanted is not None and first < begin:
+                group, begin, _ = self.group_of(first)
+                if group is not None and not group.may_match(wanted):
+                    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
+                    continue
+                cursor.set_key(key)
+            placed = cursor.prev()
+        return None
+
+    def group_of(self, key: bytes) -> tuple[ZoneMap | None, bytes, bytes]:
+        """Return the closed group whose range holds ``key``, or None, and the range in which that is so.
+
+        The range begins at the first key returned and ends before the second. The newest blocks, hundreds of
+        them, are in no group: with the range they need not be looked up one by one.
+        """
+        cursor, beyond = self._cursor, BEYOND_ALL
+        if not cursor.set_range(GROUP_LEVEL + key):
+            placed = cursor.last()
+        elif cursor.key() == GROUP_LEVEL + key:
+            placed = True
+        else:
+            beyond = cursor.key()[1:]
+            placed = cursor.prev()
+        if not placed or cursor.key()[:1] != GROUP_LEVEL:
+            return None, b"", beyond
+        try:
+            group = decode_zone_map(*cursor.item())
+        except DamagedError:
+            return None, cursor.key()[1:], beyond
+        end = group.last + b"\0"
+        return (group, group.first, end) if key < end else (None, end, beyond)
+
+    def last_group(self) -> Pair | None:
+        """Return the last closed group as it is stored."""
+        found = self._cursor.last() and self._cursor.key()[:1] == GROUP_LEVEL
+        return self._cursor.item() if found else None
+
+    def _decoded(self, pair: Pair) -> ZoneMap:
+        try:
+            return decode_zone_map(*pair)
+        except DamagedError as error:
+            return self._made_again(pair[0], error)
+
+    def _made_again(self, key: bytes, error: DamagedError) -> ZoneMap:
+        if self._open_block is None:
+            raise error
+        try:
+            return zone_map_of(self._open_block(key[len(BLOCK_LEVEL) :]))
+        except DamagedError:
+            raise error from None
+
+
+def stored_block(transaction: lmdb.Transaction[bytes], blocks: lmdb._Database, first: bytes) -> bytes:
+    """Return the bytes of a block that has a zone map, by its first key; DamagedError if it is not there."""
+    value = transaction.get(first, db=blocks)
+    if value is None:
+        raise DamagedError(f"blocks {first.hex()}", "there is a summary of it but no block")
+    return value
