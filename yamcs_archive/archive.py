@@ -121,23 +121,29 @@ class Archive:
     def instance(self, name: str, *, create: bool = False) -> Instance:
         """Return the instance of that name; with ``create`` it is made when there is none.
 
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
-        instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
-        longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
-        works once it does not), ClosedError, ForkedError. RuntimeError in a callback of ``submit()`` that
-        would have to open it while the archive is being closed, or an instance set aside: that waits for the
-        callback.
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` for any name that is not there, also for
+        one that no instance can have. With ``create`` it raises InvalidInputError for such a name, and
+        ReadOnlyError when the instance would have to be made in a read-only archive. Raises GoneError when
+        the directory is no longer at its path, OutOfSpaceError and UnavailableError where the system refuses
+        (the same call works once it does not), ClosedError, ForkedError. RuntimeError in a callback of
+        ``submit()`` that would have to open the instance while the archive is being closed, or an instance
+        set aside, because that waits for the callback.
 
-        >>> Archive.open(directory, readonly=True).instance("nosuch")
+        >>> Archive.open(directory, readonly=True).instance("../etc")
         Traceback (most recent call last):
           ...
-        yamcs_archive.errors.UnknownInstanceError: No instance named 'nosuch' (there are: none yet)
+        yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
         """
-        name = check_instance_name(name)
         self._check_usable()
-        found = self._instances.get(name)
+        found = self._instances.get(name) if type(name) is str else None
         if found is not None:
             return found
+        try:
+            name = check_instance_name(name)
+        except InvalidInputError:
+            if create:
+                raise
+            raise UnknownInstanceError(name, self._names()) from None
         in_callback = False
         try:
             self._refuse_within_callback()
@@ -173,26 +179,6 @@ class Archive:
             store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
-
-    def existing(self, name: str) -> Instance:
-        """Return the instance of that name, where any text may be asked for (a URL, a command line).
-
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` also for a name that none can have.
-
-        >>> Archive.open(directory, readonly=True).existing("../etc")
-        Traceback (most recent call last):
-          ...
-        yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
-        """
-        if not isinstance(name, str):
-            raise UnknownInstanceError(name, self.instances())
-        found = self._instances.get(name)
-        if found is not None and not self._closed:
-            return found
-        try:
-            return self.instance(name)
-        except InvalidInputError:
-            raise UnknownInstanceError(name, self.instances()) from None
 
     def set_aside(self, name: str) -> str:
         """Keep an instance under another name, with the time in it, so that its own is free; return it.

@@ -48,7 +48,7 @@ class Request:
 
     def instance(self) -> Instance:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
-        return self.archive.existing(self.names["instance"])
+        return self.archive.instance(self.names["instance"])
 
 
 @dataclass(frozen=True, slots=True)

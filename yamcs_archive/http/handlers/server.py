@@ -89,7 +89,7 @@ def get_instance(request: Request) -> Response:
 def _event_count(request: Request, name: str) -> int | None:
     """Return the number of events of an instance; None if it cannot be read: the others are listed."""
     try:
-        return request.archive.existing(name).count()
+        return request.archive.instance(name).count()
     except ArchiveError:
         return None
 
