@@ -17,7 +17,7 @@ __main__
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-      columns   coercion      <- many events as columns; what is given as an event, with exact types
+      columns   coercion      <- many events as columns (event_vectors: stored ones); what is given as an event
              |
           event   options
                \\  /
@@ -52,7 +52,7 @@ from tests.child import ROOT, run
 
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "paths"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns"}
+MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors"}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
@@ -76,6 +76,7 @@ BELOW = {
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},
+    "event_vectors": {"event"},
     "filter": LOWEST | {"event"},
     "storage": set[str](),
     "storage.failpoints": set[str](),
@@ -107,7 +108,7 @@ BELOW = {
 ONLY_IN = {
     "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain"},
     "zstandard": {"storage.format"},
-    "numpy": ENGINE | {"wire"},
+    "numpy": ENGINE | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
     "msgspec": ENGINE | {"coercion", "event", "wire", "cli"},
@@ -178,6 +179,7 @@ def test_the_picture_has_no_circle() -> None:
         "coercion",
         "options",
         "columns",
+        "event_vectors",
         "filter",
         "results",
         "storage",

@@ -38,6 +38,7 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.event import Event, EventKey, Severity, Stretch
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.filter.bounds import FilterBounds
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance import Instance
@@ -72,6 +73,7 @@ __all__ = [
     "DamagedError",
     "Event",
     "EventKey",
+    "EventVectors",
     "ExpiredError",
     "Filter",
     "FilterBounds",
