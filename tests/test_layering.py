@@ -17,7 +17,7 @@ __main__
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-      columns   coercion      <- many events as columns (event_vectors: stored ones); what is given as an event
+      columns   coercion      <- many events as columns (event_vectors: stored ones); values given as one
              |
           event   options
                \\  /

@@ -38,7 +38,7 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.event import Event, EventKey, Severity, Stretch
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.bounds import FilterBounds
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance import Instance
@@ -73,7 +73,6 @@ __all__ = [
     "DamagedError",
     "Event",
     "EventKey",
-    "EventVectors",
     "ExpiredError",
     "Filter",
     "FilterBounds",
@@ -101,6 +100,7 @@ __all__ = [
     "RequestIdsFullError",
     "Severity",
     "SourceStats",
+    "StoredVectors",
     "Stretch",
     "UnavailableError",
     "UnknownInstanceError",

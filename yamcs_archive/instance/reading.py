@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from yamcs_archive import arguments
 from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import Event, EventKey, Severity
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance.open_instance import OpenInstance
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
@@ -94,12 +94,12 @@ class Reading(OpenInstance):
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
-    ) -> Iterator[EventVectors]:
+    ) -> Iterator[StoredVectors]:
         """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
 
         Each item has the events that were read together: at least one, at most some thousand, or some MiB of
         text. This is the fastest way to pass all events on, to a file or over a network, because no event is
-        built. The fields are those of :class:`~yamcs_archive.EventVectors`.
+        built. The fields are those of :class:`~yamcs_archive.StoredVectors`.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
