@@ -25,7 +25,9 @@ __main__
 
 Within storage:
 
-    store                     <- what the library asks of an engine, and its form on LMDB
+    store                     <- the engine on LMDB
+      |
+    event_store               <- what the library asks of an engine
       |
     maintain                  <- what happens to stored events later
       |
@@ -61,6 +63,7 @@ STORAGE = [
     "storage.read",
     "storage.write",
     "storage.maintain",
+    "storage.event_store",
     "storage.store",
 ]
 """The folders and modules of the storage engine, lowest first."""
@@ -86,7 +89,8 @@ BELOW = {
     "storage.read": MODEL | {"filter", *STORAGE[:4]},
     "storage.write": MODEL | {*STORAGE[:5]},
     "storage.maintain": MODEL | {*STORAGE[:6]},
-    "storage.store": MODEL | {*STORAGE[:7]},
+    "storage.event_store": MODEL | {*STORAGE[:7]},
+    "storage.store": MODEL | {*STORAGE[:8]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE | {"results"},
     "arguments": LOWEST,

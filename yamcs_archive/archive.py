@@ -27,7 +27,6 @@ from yamcs_archive.instance import Instance
 from yamcs_archive.options import Options
 from yamcs_archive.paths import given_path
 from yamcs_archive.storage.disk.directory import (
-    WriterLock,
     check_instance_name,
     create_instance,
     instance_names,
@@ -36,6 +35,7 @@ from yamcs_archive.storage.disk.directory import (
     settle_instances,
 )
 from yamcs_archive.storage.disk.file_system import check_room
+from yamcs_archive.storage.disk.writer_lock import WriterLock
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
 from yamcs_archive.storage.store import LmdbStore
 

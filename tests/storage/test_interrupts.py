@@ -26,7 +26,7 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.disk import directory
+from yamcs_archive.storage.disk import writer_lock
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
 from yamcs_archive.storage.write import committer, writer
@@ -571,7 +571,7 @@ def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
         "sealing": store._maintenance._lock,  # type: ignore[attr-defined]
         "the gate's": store._environment._gate._lock,  # type: ignore[attr-defined]
         "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
-        "opening": directory._locks_guard,
+        "opening": writer_lock._locks_guard,
         "the archive's": archive._guard,
         "renewing": store._renewing,  # type: ignore[attr-defined]
     }

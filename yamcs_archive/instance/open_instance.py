@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from yamcs_archive.errors import ClosedError
 from yamcs_archive.options import Options
-from yamcs_archive.storage.store import EventStore
+from yamcs_archive.storage.event_store import EventStore
 
 
 class OpenInstance:
