@@ -60,7 +60,7 @@ class Options:
     rows_max: int = ROWS_MAX
     """Rows of an instance; beyond it the smallest keys are sealed, however young."""
     late_share: int = LATE_SHARE
-    """A block is rewritten once one in this number of its events is late; until then they are a part of it."""
+    """A block is rewritten once one in this many of its events is late; until then they are a part of it."""
     request_ids_max: int = REQUEST_IDS_MAX
     """Request ids of an instance, counted over 24 hours."""
     seal_age_us: int = SEAL_AGE_US
