@@ -82,8 +82,8 @@ class Archive:
         ``path`` may begin with ``~``. It leads to the same directory even when the process changes its
         current directory.
 
-        ``holder`` is told to others who try to write to it meanwhile, beside the process id: an
-        address, for instance.
+        ``holder``, an address for instance, is shown beside the process id to others that try to open the
+        archive for writing meanwhile.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
         NotAnArchiveError for a directory that holds something else or lies on a network file system,
@@ -181,9 +181,9 @@ class Archive:
             return self._instances[name]
 
     def set_aside(self, name: str) -> str:
-        """Keep an instance under another name, with the time in it, so that its own is free; return it.
+        """Rename an instance, adding the time to its name, so that its own name is free; return the new name.
 
-        Nothing of it is lost, and whoever holds it open finds it closed. Raises UnknownInstanceError,
+        None of its events is lost. If it is open here, it is closed. Raises UnknownInstanceError,
         ReadOnlyError, ClosedError, ForkedError.
 
         >>> archive = Archive.open(directory)
@@ -259,11 +259,11 @@ class Archive:
                 instance.check_writable()
 
     def close(self) -> None:
-        """Commit what was appended, stop the writers and give the directory free; idempotent.
+        """Commit everything that was submitted, stop the writers and unlock the directory; idempotent.
 
-        An interrupt ends the wait, and closing itself goes on; :meth:`open` waits for its end. Only one
-        at the very first step of this or of ``__exit__`` keeps it from beginning. If closing one instance
-        fails, the others are closed all the same. In both cases this may be called again.
+        An interrupt ends the wait, but closing continues, and :meth:`open` waits for its end. Only an
+        interrupt at the very first step of this or of ``__exit__`` keeps closing from beginning. If closing
+        one instance fails, the others are closed all the same. In both cases this may be called again.
 
         >>> archive = Archive.open(directory)
         >>> archive.close()

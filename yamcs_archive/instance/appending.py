@@ -29,9 +29,10 @@ class Appending(OpenInstance):
         """Store one event; on return it is fsynced.
 
         Numbers and times that are None are filled in. A retry of a stored event adds nothing and says so.
-        For events that bring no number of their own ``request_id`` (text of 1 to 200 bytes, which each user
-        chooses freely) does the same: given again within 24 hours, after a restart too, it adds nothing and
-        returns the event that was stored the first time. A request that was refused leaves its id free.
+        For events without a number of their own, ``request_id`` (any text of 1 to 200 bytes; each user has
+        ids of their own) makes a retry safe: given again within 24 hours, also after a restart, it adds
+        nothing and returns the event that was stored the first time. The id of a refused request can be used
+        again.
 
         Raises :class:`~yamcs_archive.errors.ConflictError` when another event has its key,
         RequestIdError when the id was used for another event, RequestIdsFullError when a million are kept,
@@ -56,8 +57,8 @@ class Appending(OpenInstance):
         """Hand over one event without waiting; the future is done when the event is durable.
 
         Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
-        of :meth:`append` come through the future. Its callbacks run on the thread that commits, so they
-        must not wait for another append: let them submit.
+        of :meth:`append` come through the future. Its callbacks run on the thread that commits, so append()
+        and settle() cannot be called there; call submit() instead.
 
         >>> sim.submit(Event("Wheel 3 nominal", source="AOCS")).result().event.seq_number
         0
@@ -67,7 +68,7 @@ class Appending(OpenInstance):
         return self._store.append(columns, _appended, request_ids((event,), request_id))
 
     def check_writable(self) -> None:
-        """Raise the error that an append would meet now, as far as it shows without one; this takes 10 us.
+        """Raise the error of an append made now, as far as it can be known without one; this takes 10 us.
 
         Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
         or below the limit of a file's size, GoneError when the file is no longer at its path, or the
@@ -81,16 +82,16 @@ class Appending(OpenInstance):
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in chunks that are each durable before the next one is handed over.
 
-        Takes 10,000 events or 2 MiB of text at a time, so memory stays bounded however many there are.
+        A chunk has up to 10,000 events or 2 MiB of text, so memory is bounded however many events there are.
         Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
-        position n has the id ``request_id/n``, so that giving the same events again completes what was cut
-        off, whatever they bring.
+        position n has the id ``request_id/n``, so that appending the same events again completes an append
+        that was cut off, also for events without numbers.
 
-        An event that breaks a rule ends it with InvalidInputError, as do the other errors of
-        :meth:`append`: the error's ``position`` is the event's index (for errors of a whole chunk, the
-        index of its first event). All events before that one were taken, none from there on, and the
-        error's ``counts`` says what became of them: give it again from there.
-        An error raised by ``events`` itself comes through after what came before it was stored.
+        An event that breaks a rule ends the append with InvalidInputError; the other errors of :meth:`append`
+        end it too. The error's ``position`` is the event's index (for an error of a whole chunk, the index of
+        its first event). All events before it were handled, none from it on, and the error's ``counts`` has
+        their numbers: append again from there. If ``events`` itself raises, the events before that are stored
+        first.
 
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
@@ -160,7 +161,7 @@ class Appending(OpenInstance):
         return start
 
     def _store_first(self, columns: Columns[int], asked: RequestIds | None, count: int) -> Outcome:
-        """Store the first so many events of a chunk."""
+        """Store the first ``count`` events of a chunk."""
         return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
 
 

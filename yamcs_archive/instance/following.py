@@ -36,12 +36,12 @@ class Following(OpenInstance):
     """Reads events in arrival order."""
 
     def changes(self, after: str | None = None) -> Iterator[Change]:
-        """Return an iterator over all events behind a cursor, in arrival order, each exactly once.
+        """Return an iterator over all events after a cursor, in arrival order, each exactly once.
 
-        Without ``after`` it starts at the oldest event left. It ends at the newest; call again with the
-        last cursor for what came meanwhile. A cursor stays valid across restarts,
-        sealing and compaction. It has a fingerprint of its commit: if the archive is put back to an older
-        state, and then has another commit or none in that place, the cursor is refused.
+        Without ``after`` it starts at the oldest event left. It ends at the newest; call it again with the
+        last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and compaction.
+        It has a fingerprint of its commit: if the archive is put back to an older state, and then has another
+        commit or none under that number, the cursor is refused.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -70,19 +70,19 @@ class Following(OpenInstance):
 
     @property
     def mirrored(self) -> MirrorState | None:
-        """What this instance is a copy of, and how far it has come; None for one of its own."""
+        """The served instance that this one is a copy of, and how far it has come; None if it is no copy."""
         self._check_open()
         found = self._store.mirrored
         return None if found is None else MirrorState(*found)
 
     def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
-        """Store commits of another archive, each as one here with its time, and note how far this one is.
+        """Store commits of another archive, each as one commit with its time, and how far this one has come.
 
-        It is one step, durable on return. From then on the instance is a mirror: whatever else appends is
-        refused with :class:`~yamcs_archive.errors.MirrorError`. Events that stand here as they are, and those
-        below this instance's own prune horizon, are passed over. Events must have their times and numbers.
+        It is one step, durable on return. From then on the instance is a mirror: any other append is refused
+        with :class:`~yamcs_archive.errors.MirrorError`. Events that are stored here already, and those below
+        this instance's own prune horizon, are passed over. Events must have their times and numbers.
 
-        Raises ConflictError, and nothing is stored, for an event that stands here and differs in any field;
+        Raises ConflictError for an event that is stored here and differs in any field (nothing is stored);
         InvalidInputError, OutOfSpaceError, ReadOnlyError, ClosedError, ForkedError.
 
         >>> event = Event("a", generation_time=0, seq_number=0, reception_time=1)
@@ -102,7 +102,7 @@ class Following(OpenInstance):
         self._store.take_over(taken, mirrored)
 
     def cursor(self) -> str:
-        """Return the cursor behind the newest event: ``changes`` after it yields what is stored from now on.
+        """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
 
         >>> list(sim.changes(after=sim.cursor()))
         []
@@ -125,10 +125,10 @@ class Following(OpenInstance):
     def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
         """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.
 
-        It is done also after ``timeout_s`` seconds and at close, so look what there is. Waiting holds no
-        thread, and it may be cancelled. Callbacks run on a thread that all who wait here share, never on the
-        one that commits: let them be short. Beside another process that writes, this one looks ten times a
-        second, as long as somebody waits.
+        It is also done after ``timeout_s`` seconds and at close, so check ``changes`` then. Waiting holds no
+        thread, and the future may be cancelled. Callbacks run on one thread for all futures of this instance,
+        never on the one that commits: keep them short. If another process writes, this one looks for new
+        events ten times a second while somebody waits.
 
         Raises BadCursorError, OtherHistoryError, CursorGoneError, ClosedError and ForkedError at once;
         where the medium can be read no longer, the error comes through the future.

@@ -52,10 +52,9 @@ class Reading(OpenInstance):
         Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
         ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
         (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
-        or parsed, ``limit`` counts the events that are yielded (None: no limit),
-        ``after_key`` goes on behind that key in the direction asked for. ``cancelled`` is for who may leave
-        while another thread looks for the next event: it is asked from time to time, and once it says True
-        the iterator ends.
+        or parsed, ``limit`` is the number of events that are yielded (None: no limit), and the iterator
+        begins after ``after_key`` in its direction. ``cancelled`` is called from time to time; once it
+        returns True the iterator ends, so that another thread can end a long search.
 
         No transaction is held between two events, so the iterator may be parked: it may also see what
         was appended meanwhile ahead of it, never the same event twice.

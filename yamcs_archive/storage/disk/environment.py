@@ -6,7 +6,7 @@ The rules of LMDB that this room keeps, so that no other has to:
    break the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
 2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
    A map grown by another process is adopted when a read transaction begins.
-3. Read transactions are short: whoever begins one ends it before it hands anything to its caller.
+3. Read transactions are short: a function that begins one ends it before it returns or yields.
 4. No LMDB exception leaves.
 5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
 6. A read transaction is in the generation in use. In the writer's process nobody else changes
@@ -139,7 +139,7 @@ class Environment:
                 self._open_anew()
 
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once closed, or ReplacedError."""
+        """Raise ForkedError in a forked child, ClosedError once this is closed, or ReplacedError."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
@@ -267,7 +267,7 @@ class Environment:
         self._gate.leave(reader)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off new readers, wait for those inside, and let in again at the end of the ``with`` statement.
+        """Hold off new readers and wait for present ones, until the end of the ``with`` statement.
 
         The caller has no read transaction of its own.
         """

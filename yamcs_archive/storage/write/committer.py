@@ -229,7 +229,7 @@ class Committer:
                 group = self._decided(batch, transaction, stored, state, requests)
                 groups.append(group)
                 self._unsaved |= update_sources(group, state, changed)
-                if group.stretches:
+                if group.new_runs:
                     head += 1
                     self._put(stored, group, head, batch.time)
             nothing_new = head == self._head and not requests and noted is None

@@ -1,4 +1,4 @@
-"""What the writer looks up and changes in one write transaction: rows and blocks as one order of keys.
+"""One write transaction: look-ups and changes of rows and blocks, which together make one order of keys.
 
 1. Only the writer's thread uses it. Decoded blocks are kept from one transaction to the next, because
    nobody else changes blocks; they are forgotten when a transaction fails.
@@ -42,8 +42,8 @@ from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.cache import WriterCache
 
 _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
-"""All rows are looked through for their times when there are no more of them for each key that is looked up,
-and their times, 8 bytes each, take 16 MB at the most."""
+"""The times of all rows are loaded if there are at most 64 rows for each key looked up, and at most 2 Mi rows
+(16 MB)."""
 
 
 class OverlapError(Exception):
@@ -98,7 +98,7 @@ class WriteTransaction:
         return self._cache.greatest
 
     def stored_among(self, keys: Keys) -> list[int]:
-        """Return the places of the keys, which are in order, that are stored.
+        """Return the indexes of those keys that are stored; the keys are in order.
 
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
@@ -127,7 +127,7 @@ class WriteTransaction:
         return sorted(found)
 
     def _maybe_rows(self, times: Int64s) -> Sequence[int]:
-        """Return the places of the times that rows may have."""
+        """Return the indexes of the times that rows may have."""
         rows = self._cache.rows
         maybe = rows.may_have(times)
         if maybe is not None:
@@ -190,7 +190,7 @@ class WriteTransaction:
         return [found[key] for key in encoded]
 
     def follows(self, before: bytes, after: bytes) -> bool:
-        """Say whether nothing is stored between two stored keys."""
+        """Return whether nothing is stored between two stored keys."""
         if self.row_between(before, after):
             return False
         low, high = decode_key(before), decode_key(after)
@@ -219,7 +219,7 @@ class WriteTransaction:
         return found
 
     def put_commits(self, record: CommitRecord) -> None:
-        """Put the record of one commit or several, whose place must be free."""
+        """Put the record of one commit or several, under a key that has none."""
         pair = encode_commit(record)
         if not self._transaction.put(*pair, overwrite=False, db=self._databases["commits"]):
             raise AssertionError(f"commit {record.first} is there already")
@@ -232,11 +232,11 @@ class WriteTransaction:
         self._cache.rows.put(key for key, _ in pairs)
 
     def keep(self, block: Block) -> None:
-        """Keep a block that was just put, so that the next append need not read it back."""
+        """Cache a block that was just put, so that the next append need not read it back."""
         self._cache.keep(block)
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
-        """Keep the times of a block that was just put, for what comes late."""
+        """Cache the times of a block that was just put, for late events."""
         self._cache.keep_new_times(key, times)
 
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
