@@ -94,7 +94,7 @@ def test_no_more_than_keys_is_decoded(sim: Instance, monkeypatch: pytest.MonkeyP
     sim.append_many(Event("m", source=f"S{n % 3}", generation_time=n) for n in range(5000))
     sim.settle()
     looked = property(lambda self: pytest.fail("the body was looked at"))
-    monkeypatch.setattr(BlockPart, "_body_columns", looked)
+    monkeypatch.setattr(BlockPart, "body_frame", looked)
     assert [stretch.events for stretch in sim.histogram()] == [1666, 1667, 1667]
 
 

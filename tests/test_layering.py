@@ -21,7 +21,7 @@ __main__
              |
           event   options
                \\  /
-    paths, times, scalars, limits, credentials, errors   <- credentials: who asks a served archive
+    paths, times, scalars, limits, credentials, errors   <- credentials: the user and URL of a served archive
 
 Within storage:
 

@@ -181,7 +181,7 @@ def test_promises_hold_at_every_number_of_sources(tmp_path: Path) -> None:
             events = made(most, sources, time=time)
             assert sim.append_many(list(events)).stored == most
             assert sim.append_many(list(events)).duplicates == most
-            for asked in {1, *around(["storage.read.query._FEW"]), sources}:
+            for asked in {1, *around(["storage.read.query._COMPARED_MAX"]), sources}:
                 named = {f"S{n}" for n in range(asked)}
                 found = sim.events(start=time, stop=time + SLOT_US, sources=named)
                 assert keys_of(list(found)) == [event.key for event in events if event.source in named]

@@ -75,13 +75,13 @@ def test_a_head_of_a_count_reads_no_history(
     archive: Archive, filled: Instance, monkeypatch: pytest.MonkeyPatch, query: str, length: bool
 ) -> None:
     read: list[Any] = []
-    real = query_module.places_of
+    real = query_module.matching_indexes
 
     def watched(*given: Any) -> Any:
         read.append(given)
         return real(*given)
 
-    monkeypatch.setattr(query_module, "places_of", watched)
+    monkeypatch.setattr(query_module, "matching_indexes", watched)
 
     def asked(method: str, query: str) -> Response:
         call = Core(archive).begin(Head(method, f"{EVENTS}:count", query))

@@ -12,7 +12,7 @@ from tests.child import start
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
-from yamcs_archive.storage.format import messages as messages_of_stretch
+from yamcs_archive.storage.format import messages as messages_of_chunk
 from yamcs_archive.storage.format.rows import Row, decode_row
 from yamcs_archive.storage.read import changes
 
@@ -193,14 +193,14 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     small.settle()
     monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that a look takes two events
     read: list[int] = []
-    unpack = messages_of_stretch.unpack_chunk
+    unpack = messages_of_chunk.unpack_chunk
 
     def counting(stretch: bytes) -> list[str]:
         found = unpack(stretch)
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(messages_of_stretch, "unpack_chunk", counting)
+    monkeypatch.setattr(messages_of_chunk, "unpack_chunk", counting)
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
     assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other

@@ -18,8 +18,8 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
-from yamcs_archive.storage.format import block_encoder, message_chunks, messages
-from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_block, encode_late
+from yamcs_archive.storage.format import block_encoder, messages, text_search
+from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_blocks, encode_late
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import (
     int64s,
@@ -30,8 +30,8 @@ from yamcs_archive.storage.format.integers import (
     unpack_integers,
 )
 from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.messages import TextMatcher
-from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.storage.format.text_search import TextMatcher
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     ZoneMap,
@@ -39,10 +39,9 @@ from yamcs_archive.storage.format.zone_maps import (
     decode_if_matching,
     decode_zone_map,
     encode_zone_map,
-    merged,
     pack_sources,
 )
-from yamcs_archive.storage.read.query import Query, block_events, places_of
+from yamcs_archive.storage.read.query import Query, block_events, matching_indexes
 from yamcs_archive.storage.read.range_reader import Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
@@ -58,13 +57,14 @@ def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
     """A block whose messages stand in several stretches, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
     with patch.object(messages, "CHUNK_MESSAGES", 7):
-        return encode_block(vectors(prepare(events, int), 0)._replace(commits=commits))
+        [block] = encode_blocks([Vectors.of(prepare(events, int), 0)._replace(commits=commits)])
+        return block
 
 
 def asked(block: Block, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
     """What a query takes of a block that is alone in a store."""
     whole = lower <= block.key and encode_key(*block.key_of(-1)) < upper
-    places = places_of(Slice(lower, upper, [], block, whole), query, query.sought)
+    places = matching_indexes(Slice(lower, upper, [], block, whole), query, query.matcher)
     return list(block_events(block, places, query))
 
 
@@ -103,7 +103,7 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
     opened = Block(block.key, block.value)
     assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
-    assert [opened.place_of(event.key) for event in events] == list(range(len(events)))
+    assert [opened.index_of(event.key) for event in events] == list(range(len(events)))
     assert opened.commits.tolist() == [1 + n % 3 for n in range(len(events))]
     summary = block.zone_map
     assert (block.key, summary.last) == (encode_key(*events[0].key), encode_key(*events[-1].key))
@@ -137,7 +137,7 @@ def with_late(events: list[Event], late: set[int]) -> tuple[EncodedBlock, list[E
     main = block_of([event for at, event in enumerate(events) if at not in late])
     if not late:
         return main, events
-    added = vectors(prepare([events[at] for at in sorted(late)], int), 9)
+    added = Vectors.of(prepare([events[at] for at in sorted(late)], int), 9)
     [block] = encode_late([(Block(main.key, main.value), main.value, main.zone_map)], [added])
     return block, events
 
@@ -154,10 +154,10 @@ def test_late_events_stand_in_their_place(
     opened.check_body()
     assert list(opened.events.events()) == events
     assert [opened.key_of(at) for at in range(opened.count)] == [tuple(event.key) for event in events]
-    assert opened.place_of(key) == sum(event.key < key for event in events)
+    assert opened.index_of(key) == sum(event.key < key for event in events)
     assert opened.severities.tolist() == [event.severity for event in events]
-    assert sorted(opened.places_of(1, 9)) == list(range(len(events)))
-    assert [events[at].key for at in opened.places_of(9, 9)] == [
+    assert sorted(opened.indexes_of_commits(1, 9)) == list(range(len(events)))
+    assert [events[at].key for at in opened.indexes_of_commits(9, 9)] == [
         event.key for event, commit in zip(events, opened.commits.tolist(), strict=True) if commit == 9
     ]
     summary = block.zone_map
@@ -228,7 +228,7 @@ def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(coun
     names = frozenset(f"source {n}" for n in range(count))
     summary = ZoneMap(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
     stored = decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary))
-    group = merged([stored, stored._replace(first=b"c", last=b"d")])
+    group = ZoneMap.merge([stored, stored._replace(first=b"c", last=b"d")])
     for found in (stored, group):
         assert all(found.may_match(block_filter(frozenset([name]), None)) for name in names)
         denied = [not found.may_match(block_filter(frozenset([f"other {n}"]), None)) for n in range(200)]
@@ -242,7 +242,9 @@ def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(coun
 def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, asked: int) -> None:
     """Few are searched for one by one, many are looked up together."""
     summary = ZoneMap(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
-    group = merged([summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))])
+    group = ZoneMap.merge(
+        [summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))]
+    )
     others = [f"other {n}" for n in range(asked)]
     there = ["source 0", f"source {count - 1}", f"source {count // 2}"]
     for found in (summary, group):
@@ -266,7 +268,7 @@ def test_blocks_are_cut_at_events_or_text_whichever_comes_first(
     options = Options(block_events_max=events_max, block_text_bytes_max=bytes_max)
     found = [
         (int(part.times[0]), int(part.times[-1]) + 1)
-        for part in split_into_blocks(vectors(prepare(events, int), 1), options)
+        for part in split_into_blocks(Vectors.of(prepare(events, int), 1), options)
     ]
     assert [place for start, stop in found for place in range(start, stop)] == list(range(len(events)))
     for start, stop in found:
@@ -297,7 +299,7 @@ def test_blocks_are_of_one_size_where_that_fills_three_quarters_of_each(
     events: int, sizes: list[int]
 ) -> None:
     many = [Event("m", generation_time=n, seq_number=n) for n in range(events)]
-    found = split_into_blocks(vectors(prepare(many, int), 1), Options(block_events_max=100))
+    found = split_into_blocks(Vectors.of(prepare(many, int), 1), Options(block_events_max=100))
     assert [part.size for part in found] == sizes
 
 
@@ -309,10 +311,10 @@ def test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes() -> No
         if (folded := each.casefold()) != each and any(part < "\x80" for part in folded)
     ]
     assert folding
-    assert [each for each in folding if messages.is_plain(each.encode())] == []
+    assert [each for each in folding if text_search.is_plain(each.encode())] == []
     texts = ["".join(characters[at : at + 256]) for at in range(0, len(characters), 256)]
-    suspect = [each for text in texts if not messages.is_plain(text.encode()) for each in text]
-    assert sum(not messages.is_plain(each.encode()) for each in suspect) < 600
+    suspect = [each for text in texts if not text_search.is_plain(text.encode()) for each in text]
+    assert sum(not text_search.is_plain(each.encode()) for each in suspect) < 600
 
 
 def test_unicode_that_folds_to_ascii_is_found() -> None:
@@ -338,10 +340,10 @@ def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
 def test_events_out_of_order_are_never_written(places: list[int]) -> None:
     events = [Event(f"{n}", generation_time=5, seq_number=n, reception_time=1) for n in range(2)]
     if places == [0]:
-        encode_block(vectors(prepare(events, int), 1).take(places))
+        encode_blocks([Vectors.of(prepare(events, int), 1).take(places)])
         return
     with pytest.raises(RuntimeError, match="not in the order of their keys"):
-        encode_block(vectors(prepare(events, int), 1).take(places))
+        encode_blocks([Vectors.of(prepare(events, int), 1).take(places)])
 
 
 @given(blocks_with_late, st.sets(st.integers(0, 29), min_size=1, max_size=6), st.booleans())
@@ -363,7 +365,7 @@ def test_events_built_one_by_one_are_those_built_by_column(
 def test_each_message_is_picked_out_of_a_long_stretch(sizes: list[int]) -> None:
     texts = ["x" * size for size in sizes]
     stretch = msgspec.json.encode(texts)
-    assert all(messages.pick(stretch, [at], len(texts)) == [text] for at, text in enumerate(texts))
+    assert all(messages.pick_messages(stretch, [at], len(texts)) == [text] for at, text in enumerate(texts))
 
 
 def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,7 +377,7 @@ def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.M
         read.append(raw_bytes)
         return decompressed(frame, raw_bytes)
 
-    monkeypatch.setattr(message_chunks, "decompressed", seen)
+    monkeypatch.setattr(messages, "decompressed", seen)
     assert list(Block(block.key, block.value).take([33]).events()) == [events[33]]
     assert len(read) == 1
     assert len(asked(Block(block.key, block.value), Query(text="69"))) == 1

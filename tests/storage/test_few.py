@@ -12,9 +12,9 @@ from tests.sizes import made
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
 from yamcs_archive.options import Options
-from yamcs_archive.storage.format.block import Block, encode_block, encode_blocks
+from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
-from yamcs_archive.storage.format.dictionary import dict_encode, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import (
     int64s,
     pack_integers,
@@ -23,9 +23,10 @@ from yamcs_archive.storage.format.integers import (
     unpack_integers,
 )
 from yamcs_archive.storage.format.keys import decode_keys, encode_key
-from yamcs_archive.storage.format.messages import Packer, TextMatcher, is_plain, pick, unpack_chunk
+from yamcs_archive.storage.format.messages import ChunkPacker, pick_messages, unpack_chunk
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
-from yamcs_archive.storage.format.vectors import joined, vectors
+from yamcs_archive.storage.format.text_search import TextMatcher, is_plain
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.cache import RowTimeIndex
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
 from yamcs_archive.storage.write.placement import split_into_blocks
@@ -52,19 +53,19 @@ def test_a_column_of_which_few_are_left_has_only_their_texts(of: int, sources: i
     whole = dict_encode(names)
     for part in parts_of(made(of, sources)):
         left = whole._replace(codes=whole.codes[part])
-        for found in (left.used(), left.used().in_order(), joined_codes([left, dict_encode([])]).used()):
+        for found in (left.used(), left.used().in_order(), DictColumn.concat([left, dict_encode([])]).used()):
             assert sorted(found.values) == sorted(set(names[part]))
             assert found.decoded() == names[part]
         assert left.used().in_order().values == sorted(set(names[part]))
         assert left.in_order().decoded() == left.decoded() == names[part]
-    assert joined_codes([]).decoded() == []
+    assert DictColumn.concat([]).decoded() == []
 
 
 @several_sources
 @few
 def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: int, sources: int) -> None:
     columns = prepare(list(made(size, sources)), lambda: 5)
-    many = vectors(columns, commit=1)
+    many = Vectors.of(columns, commit=1)
     for part in parts_of(made(size, sources)):
         places = list(range(size))[part]
         assert tally_vectors(many.take(places)) == tally(columns.take(places))
@@ -76,7 +77,7 @@ def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: 
 def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> None:
     events = complete(size)
     columns, offered = prepare(events, int), Columns.of(events)
-    many = vectors(columns, commit=1)
+    many = Vectors.of(columns, commit=1)
     assert columns.events() == prepare(offered, int).events() == offered.events() == events
     assert list(many.events()) == list(many.in_key_order().events()) == events
     assert list(many.trimmed().stored_by(2).events()) == events
@@ -86,11 +87,11 @@ def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> 
     assert sum(part.size for part in split_into_blocks(many, Options(block_events_max=5))) == size
     for part in parts_of(events):
         places = list(range(size))[part]
-        for found in (many.take(places), joined([many.take(places), many.cut(0, 0)])):
+        for found in (many.take(places), Vectors.concat([many.take(places), many.cut(0, 0)])):
             assert list(found.events()) == list(found.trimmed().events()) == events[part]
         assert columns.take(places).events() == events[part]
         assert Columns.concat([columns.cut(0, 0), columns.take(places)]).events() == events[part]
-    assert joined([]).size == Columns.concat([]).size == Columns.concat([]).size == 0
+    assert Vectors.concat([]).size == Columns.concat([]).size == Columns.concat([]).size == 0
     assert Columns.concat([offered, offered.cut(0, 0)]).events() == events
 
 
@@ -98,7 +99,7 @@ def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> 
 def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
     events = complete(size)
     columns = prepare(events, int)
-    many = vectors(columns, commit=3)
+    many = Vectors.of(columns, commit=3)
     pairs = encode_rows(columns, commit=3)
     assert encode_rows(many, commit=3) == pairs
     for part in parts_of(events):
@@ -111,14 +112,14 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
     assert not encode_parts([], [], MAIN)
     if not size:
         return  # a block has the key of its first event
-    made_block = encode_block(many)
+    [made_block] = encode_blocks([many])
     for part in parts_of(events):
         block = Block(made_block.key, made_block.value)
         places = list(range(size))[part]
         assert list(block.take(places).events()) == events[part]
         block = Block(made_block.key, made_block.value)
         assert list(block.some_events(places)) == events[part]
-        assert block.places_of_keys([event.key for event in events[part]]) == places
+        assert block.indexes_of_keys([event.key for event in events[part]]) == places
     assert len(block.containing(TextMatcher({"step 1"}))) == sum(
         "Step 1" in event.message for event in events
     )
@@ -136,11 +137,11 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
-    stretches = Packer().pack([f"Step {n}" for n in range(size)])
+    stretches = ChunkPacker().pack([f"Step {n}" for n in range(size)])
     assert [text for stretch in stretches for text in unpack_chunk(bytes(stretch))] == [
         f"Step {n}" for n in range(size)
     ]
-    assert pick(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
+    assert pick_messages(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
     assert is_plain(b"")
     assert all(is_plain(stretch) for stretch in stretches)
     assert are_messages([f"Step {n}" for n in range(size)])
@@ -148,7 +149,7 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
 
 @few
 def test_the_order_of_messages_and_sources_of_few(size: int) -> None:
-    many = vectors(prepare(list(made(size, 2)), lambda: 5), commit=1)
+    many = Vectors.of(prepare(list(made(size, 2)), lambda: 5), commit=1)
     assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.codes[at])
     kinds = kinds_of(many.types, many.severities)
     assert size <= 1 if kinds is None else len(kinds) == size

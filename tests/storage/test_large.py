@@ -22,7 +22,7 @@ from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.vectors import Vectors, vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 from yamcs_archive.storage.write.placement import split_into_blocks
@@ -91,7 +91,7 @@ def odd_events(draw: st.DrawFn) -> Vectors:
         )
         for n in range(draw(st.integers(1, 20)))
     ]
-    return vectors(prepare(events, int), commit=1)
+    return Vectors.of(prepare(events, int), commit=1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -119,7 +119,7 @@ def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int
 )
 def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, sizes: list[int]) -> None:
     """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
-    events = vectors(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
+    events = Vectors.of(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_text_bytes_max=200_000)))

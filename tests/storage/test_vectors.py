@@ -15,8 +15,8 @@ from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys, key_order, place_among
-from yamcs_archive.storage.format.vectors import joined, vectors
+from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys, index_among, key_order
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.validation import prepare
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
@@ -24,7 +24,7 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_eve
 
 @given(event_lists, st.data())
 def test_vectors_give_back_the_events(events: list[Event], data: st.DataObject) -> None:
-    found = vectors(prepare(events, int), commit=1)
+    found = Vectors.of(prepare(events, int), commit=1)
     assert list(found.events()) == events
     assert list(found.events(descending=True)) == events[::-1]
     places = data.draw(st.lists(st.integers(0, len(events) - 1)))
@@ -33,19 +33,19 @@ def test_vectors_give_back_the_events(events: list[Event], data: st.DataObject) 
     assert [found.event(at) for at in range(len(events))] == events
     assert found.keys.encoded() == [encode_key(*event.key) for event in events]
     cut = data.draw(st.integers(1, len(events)))
-    parts = [vectors(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
-    assert list(joined(parts).events()) == events
+    parts = [Vectors.of(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
+    assert list(Vectors.concat(parts).events()) == events
     assert sum(found.sizes()) == found.text_bytes()
 
 
 @given(event_lists)
 def test_vectors_in_key_order_are_sorted_and_found_by_key(events: list[Event]) -> None:
-    found = vectors(prepare(events, int), commit=1).in_key_order()
+    found = Vectors.of(prepare(events, int), commit=1).in_key_order()
     expected = sorted(events, key=lambda event: event.key)
     assert list(found.events()) == expected
     for event in events:
         first = next(place for place, other in enumerate(expected) if other.key == event.key)
-        assert place_among(found.times, event.key, found.key) == first
+        assert index_among(found.times, event.key, found.key) == first
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5))))

@@ -10,7 +10,7 @@ from tests.sizes import made
 from tests.storage.test_few import SIZES, complete, parts_of
 from tests.wire.test_batch import READERS, Reader, delimited, elements
 from yamcs_archive import Event
-from yamcs_archive.storage.format.vectors import vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
@@ -27,7 +27,7 @@ from yamcs_archive.wire.protobuf_scan import varint
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int) -> None:
     events = complete(size, sources)
-    many = vectors(prepare(events, int), commit=1)
+    many = Vectors.of(prepare(events, int), commit=1)
     for part in parts_of(events):
         left = events[part]
         lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]

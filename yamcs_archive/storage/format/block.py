@@ -1,10 +1,10 @@
-"""Compressed columnar blocks <-> events; bytes in, vectors out. No LMDB, no clock, no HTTP.
+"""Blocks <-> events: many events, compressed by column; bytes in, vectors out. No LMDB, no clock, no HTTP.
 
-A block is a run of events in key order. Nearly always it is one part; a few late events between its first
-and last key may stand in a second part behind it, because to encode everything anew for one event
-in a hundred would halve the rate of a stream in which a few come late.
+A block has events in key order. Nearly always it is one part; a few late events between its first and last
+key may be in a second part, its *late part*: to encode all events again for each late one would halve the
+rate of a stream in which one event in a hundred is late.
 
-Everything here is in the order of keys, whichever part it comes from.
+Here all columns are in key order, whichever part the events are in.
 """
 
 from __future__ import annotations
@@ -28,23 +28,30 @@ from yamcs_archive.storage.format.block_encoder import (
     end_of,
 )
 from yamcs_archive.storage.format.block_part import BlockPart
-from yamcs_archive.storage.format.dictionary import DictColumn, joined_codes
+from yamcs_archive.storage.format.block_pick import pick_events, pick_vectors
+from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import Key, decode_bound, encode_key, key_order, place_among
-from yamcs_archive.storage.format.messages import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors, joined, same
+from yamcs_archive.storage.format.keys import (
+    Indexes,
+    Key,
+    Keys,
+    decode_bound,
+    encode_key,
+    index_among,
+    key_order,
+)
+from yamcs_archive.storage.format.text_search import TextMatcher
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
-from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
 
-_FEW = 16
-"""One event in so many, or fewer, are taken out of the text of all one by one."""
-
+_PICKED_SHARE = 16
+"""Up to 1 in 16 events of a block are picked out of it; for more, all are decoded."""
 _ONE_BY_ONE = 4
-"""So many events are built one by one; more of them by column."""
+"""Most events that are built one by one; more are built by column."""
 
 
 class EncodedBlock(NamedTuple):
-    """An encoded block: what is put under ``key``, and its summary."""
+    """An encoded block: the value to put under ``key``, and its zone map."""
 
     key: bytes
     """The first event's key."""
@@ -52,46 +59,36 @@ class EncodedBlock(NamedTuple):
     zone_map: ZoneMap
 
 
-def encode_block(events: Vectors) -> EncodedBlock:
-    """Return the block of events in strict key order.
-
-    >>> from yamcs_archive import Event
-    >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> block = encode_block(vectors(Columns.of(events), commit=1))
-    >>> list(Block(block.key, block.value).events.events()) == events
-    True
-    """
-    return encode_blocks([events])[0]
-
-
 def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
-    ``compared`` is as :func:`~yamcs_archive.storage.format.block_encoder.encode_parts` has it.
+    ``compared`` is as for :func:`~yamcs_archive.storage.format.block_encoder.encode_parts`.
+
+    >>> from yamcs_archive.columns import Columns
+    >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
+    >>> [block] = encode_blocks([Vectors.of(Columns.of(events), commit=1)])
+    >>> list(Block(block.key, block.value).events.events()) == events
+    True
     """
-    keys = [encode_key(*run.key(0)) for run in runs]
+    zone_maps = list(map(zone_map_of, runs))
+    keys = [zone_map.first for zone_map in zone_maps]
     values = encode_parts(runs, keys, MAIN, compared)
-    return [EncodedBlock(*pair) for pair in zip(keys, values, map(_summary, runs), strict=True)]
+    return [EncodedBlock(*block) for block in zip(keys, values, zone_maps, strict=True)]
 
 
 def encode_late(
     blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[Vectors]
 ) -> list[EncodedBlock]:
-    """Return blocks, given with their bytes and summaries, that hold late events as well, in a second part.
+    """Return blocks, given with their bytes and zone maps, with new late parts.
 
-    ``late`` has for each block all that shall stand there, in key order, between its first and last key.
+    ``late`` has for each block all events of its late part, in key order, between its first and last key.
     """
     added = encode_parts(late, [block.key for block, _, _ in blocks], LATE)
     found = []
-    for (block, value, summary), part, events in zip(blocks, added, late, strict=True):
-        there = summary._replace(events=block.parts[0].count)
-        found.append(
-            EncodedBlock(
-                block.key, value[: end_of(value)] + part, joined_summaries([there, _summary(events)])
-            )
-        )
+    for (block, value, zone_map), part, events in zip(blocks, added, late, strict=True):
+        main = zone_map._replace(events=block.parts[0].count)
+        merged = ZoneMap.merge([main, zone_map_of(events)])
+        found.append(EncodedBlock(block.key, value[: end_of(value)] + part, merged))
     return found
 
 
@@ -104,7 +101,7 @@ def read_back(block: EncodedBlock, events: Vectors, part: int = 0) -> None:
         read = Block(block.key, block.value).parts[part].events
     except (DamagedError, IndexError) as error:
         raise RuntimeError(f"block {block.key.hex()} cannot be read back: {error}") from error
-    if not same(read, events):
+    if not read.same_as(events):
         raise RuntimeError(f"block {block.key.hex()} reads back as other events than it was made of")
 
 
@@ -120,52 +117,36 @@ def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     return bool(late) and BlockPart(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
 
 
-def _summary(events: Vectors) -> ZoneMap:
+def zone_map_of(events: Vectors | Block) -> ZoneMap:
+    """Return the zone map of events in key order, or of a block: of that only key columns are decoded.
+
+    >>> from yamcs_archive.columns import Columns
+    >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
+    >>> [block] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
+    >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
+    True
+    """
+    keys = events.keys
+    severities = np.flatnonzero(np.bincount(events.severities)).tolist()
     return ZoneMap(
-        encode_key(*events.key(0)),
-        encode_key(*events.key(-1)),
-        events.size,
+        encode_key(*keys.key(0)),
+        encode_key(*keys.key(-1)),
+        keys.size,
         pack_sources(events.sources.used().values),
-        _bits(events.severities),
+        sum(1 << code for code in severities),
         int(events.commits.min()),
         int(events.commits.max()),
     )
 
 
-def zone_map_of(block: Block) -> ZoneMap:
-    """Return the summary of a block, whose own is lost.
-
-    >>> from yamcs_archive import Event
-    >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import vectors
-    >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> block = encode_block(vectors(Columns.of([event]), commit=1))
-    >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
-    True
-    """
-    return ZoneMap(
-        block.key,
-        encode_key(*block.key_of(block.count - 1)),
-        block.count,
-        pack_sources(block.sources.values),
-        _bits(block.severities),
-        int(block.commits.min()),
-        int(block.commits.max()),
-    )
-
-
-def _bits(severities: npt.NDArray[np.uint8]) -> int:
-    return sum(1 << code for code in np.flatnonzero(np.bincount(severities)).tolist())
-
-
 def checksums_of(value: bytes) -> bytes:
-    """Return the checksums in a block's bytes, of all its parts: equal ones mean an equal block."""
+    """Return the checksums of all parts of a block: equal ones mean an equal block."""
     end = end_of(value)
     return value[:CHECKSUMS_BYTES] + value[end : end + CHECKSUMS_BYTES]
 
 
 class Block:
-    """A block as it was read: its columns are decoded when they are asked for.
+    """A block as it was read: its columns are decoded when they are used.
 
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
     """
@@ -181,9 +162,9 @@ class Block:
 
     @classmethod
     def known(cls, block: EncodedBlock, events: Vectors) -> Block:
-        """Return the open form of a block whose events are at hand, so that they need no decoding."""
+        """Return a block whose events are in memory already, so that they need no decoding."""
         found = cls(block.key, block.value)
-        # Cut out of many, and joined with more later: what the others had must not pile up in the tables.
+        # Cut out of many, and more are added later: dictionary values of the others must not pile up.
         found.events = events = events.trimmed()
         found.times, found.numbers, found.commits = events.times, events.numbers, events.commits
         found.sources, found.severities = events.sources, events.severities
@@ -195,8 +176,8 @@ class Block:
             part.check_body()
 
     @cached_property
-    def _order(self) -> npt.NDArray[np.intp] | None:
-        """The key order of the events of all parts; None where they are in order as they stand."""
+    def _order(self) -> Indexes | None:
+        """The key order of the events of both parts, one after the other; None for one part."""
         if len(self.parts) == 1:
             return None
         times, numbers = (
@@ -232,36 +213,48 @@ class Block:
 
     @cached_property
     def sources(self) -> DictColumn:
-        """The sources that occur, and each event's place among them."""
+        """Each event's source."""
         if len(self.parts) == 1:
             return self.parts[0].sources
-        found = joined_codes([part.sources for part in self.parts])
+        found = DictColumn.concat([part.sources for part in self.parts])
         return found._replace(codes=found.codes[self._order])
+
+    @property
+    def keys(self) -> Keys:
+        """The key of each event."""
+        return Keys(self.times, self.sources, self.numbers)
+
+    @cached_property
+    def events(self) -> Vectors:
+        """All events as vectors."""
+        if len(self.parts) == 1:
+            return self.parts[0].events
+        return Vectors.concat([part.events for part in self.parts]).in_key_order()
 
     def key_of(self, at: int) -> Key:
         """Return one event's key: time, source, number."""
         return int(self.times[at]), self.sources.values[self.sources.codes[at]], int(self.numbers[at])
 
-    def place_of(self, key: Key) -> int:
-        """Return how many of the events have a lesser key."""
-        return place_among(self.times, key, self.key_of)
+    def index_of(self, key: Key) -> int:
+        """Return the index of a key, or of the next greater one: how many events have a lesser key."""
+        return index_among(self.times, key, self.key_of)
 
-    def places_of_keys(self, keys: Sequence[Key]) -> list[int]:
-        """Return the place of each key, -1 where it is none of the block's; the faster for being many.
+    def indexes_of_keys(self, keys: Sequence[Key]) -> list[int]:
+        """Return the index of each key, -1 for a key that the block does not have; fast for many.
 
-        The times of all are looked for at once; only among events of one time each key is looked for.
+        Times are looked up all at once; keys one by one, only among events of equal times.
         """
         found = []
         lows: list[int] = self.times.searchsorted([time for time, _, _ in keys]).tolist()
         for low, key in zip(lows, keys, strict=True):
-            place = low
+            at = low
             if low < self.count and self.key_of(low) != key:
-                place = self.place_of(key)
-            found.append(place if place < self.count and self.key_of(place) == key else -1)
+                at = self.index_of(key)
+            found.append(at if at < self.count and self.key_of(at) == key else -1)
         return found
 
-    def place_of_bound(self, bound: bytes) -> int:
-        """Return how many of the events lie below a bound of a range of encoded keys."""
+    def index_of_bound(self, bound: bytes) -> int:
+        """Return how many events are below a bound of a range of encoded keys."""
         if bound <= self.key:
             return 0
         time, rest = decode_bound(bound)
@@ -272,35 +265,28 @@ class Block:
                 low += 1
         return low
 
-    def places_of(self, lowest: int, greatest: int) -> list[int]:
-        """Return the places of the events that the commits from ``lowest`` to ``greatest`` stored."""
+    def indexes_of_commits(self, lowest: int, greatest: int) -> list[int]:
+        """Return the indexes of the events that the commits from ``lowest`` to ``greatest`` stored."""
         found: list[int] = np.flatnonzero((lowest <= self.commits) & (self.commits <= greatest)).tolist()
         return found
 
-    def containing(self, sought: TextMatcher) -> list[int]:
-        """Return the places of the events whose messages contain what is sought, in their order."""
-        found = [part.containing(sought) for part in self.parts]
+    def containing(self, matcher: TextMatcher) -> list[int]:
+        """Return the indexes of the events whose messages contain the texts, in their order."""
+        found = [part.containing(matcher) for part in self.parts]
         if self._order is None:
             return found[0]
-        places = [*found[0], *(place + self.parts[0].count for place in found[1])]
-        return np.flatnonzero(np.isin(self._order, places)).tolist()
+        stored = [*found[0], *(index + self.parts[0].count for index in found[1])]
+        return np.flatnonzero(np.isin(self._order, stored)).tolist()
 
-    @cached_property
-    def events(self) -> Vectors:
-        """All events as vectors."""
-        if len(self.parts) == 1:
-            return self.parts[0].events
-        return joined([part.events for part in self.parts]).in_key_order()
+    def take(self, indexes: Sequence[int]) -> Vectors:
+        """Return the events at some indexes; if these are few, no other message is built."""
+        if len(self.parts) > 1 or len(indexes) * _PICKED_SHARE > self.count or "events" in vars(self):
+            return self.events.take(indexes)
+        return pick_vectors(self.parts[0], indexes)
 
-    def take(self, places: Sequence[int]) -> Vectors:
-        """Return the events at some places; where these are few, no other message is built for it."""
-        if len(self.parts) > 1 or len(places) * _FEW > self.count or "events" in self.__dict__:
-            return self.events.take(places)
-        return self.parts[0].take(places)
-
-    def some_events(self, places: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
-        """Yield the events at some places, in order, from the last one on if ``descending``."""
-        if len(places) <= _ONE_BY_ONE and len(self.parts) == 1 and "events" not in self.__dict__:
-            return iter(self.parts[0].few(places[::-1] if descending else places))
-        events = self.events if len(places) == self.count else self.take(places)
+    def some_events(self, indexes: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
+        """Yield the events at some indexes, in order, from the last one on if ``descending``."""
+        if len(indexes) <= _ONE_BY_ONE and len(self.parts) == 1 and "events" not in vars(self):
+            return iter(pick_events(self.parts[0], indexes[::-1] if descending else indexes))
+        events = self.events if len(indexes) == self.count else self.take(indexes)
         return events.events(descending=descending)

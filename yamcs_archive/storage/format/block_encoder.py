@@ -1,11 +1,11 @@
-"""Vectors -> parts of blocks: events in key order as frames behind a header; :mod:`block_part` reads them.
+"""Vectors -> block parts: events in key order, as a header and frames; :mod:`block_part` reads them.
 
-The *key frame* has what decides whether an event is wanted and when it came (times, sources, numbers,
-severities, commits); the *body frame* the rest but for messages, which stand behind it as *stretches*, a
-frame each. Duplicates, arrival order and skipping need the key frame only, a look at one event one stretch.
-
-A part is checked just before it is written: its events are in the order of their keys, and none of its
-frames is above the limit. :func:`fits` says beforehand whether they will be.
+1. The *key frame* has the columns that decide whether an event is wanted and when it arrived: times, sources,
+   numbers, severities, commits. The *body frame* has the others, without the messages, which follow it in
+   *chunks*, a frame each. So duplicates, arrival order and skipping need the key frame only, and reading one
+   event needs one chunk.
+2. A part is checked just before it is written: its events are in the order of their keys, and no frame is
+   above the limit. :func:`fits` says beforehand whether that will be so.
 """
 
 from __future__ import annotations
@@ -28,31 +28,32 @@ from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.compression import compare, compressed
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s, pack_integers
-from yamcs_archive.storage.format.messages import Packer
-from yamcs_archive.storage.format.vectors import Vectors, picked
+from yamcs_archive.storage.format.messages import ChunkPacker
+from yamcs_archive.storage.format.text_search import is_plain
+from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 HEADER = struct.Struct(">IIIIIIII")
-"""Two checksums, of keys and of the rest; count; bytes of key frame, of body frame and of all stretches;
-bytes of key frame and of body frame when decompressed."""
+"""Checksums of keys and of body; count; bytes of key frame, body frame and all chunks; bytes of key frame and
+body frame, decompressed."""
 SUM_BYTES = 4
 """Bytes of a checksum."""
 CHECKSUMS_BYTES = 2 * SUM_BYTES
 SMALL_TABLE_MAX = 256
-"""An index into a table of no more has a byte for each event."""
+"""Most values of a dictionary whose codes take a byte each."""
 _CHARACTER_BYTES_MAX = 6
-"""Most bytes of a character of text: four in UTF-8, six if a stretch escapes it, and msgpack's head of a text
+"""Most bytes of a character of text: four in UTF-8, six if a chunk escapes it, and msgpack's head of a text
 of one character."""
 _COLUMN_BYTES_MAX = 8
 """Bytes of an event in a column of integers."""
 _BEFORE_BYTES_MAX = 5
 """Bytes that msgpack writes before a text or a map."""
 _ELSE_BYTES_MAX = 256
-"""Bytes of a frame that come from no event and no text."""
+"""Most bytes of a frame that come from no event and no text."""
 _EVENT_BYTES_MAX = max(
     # In the key frame four columns, a severity and a source.
     4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
     # In the body frame three columns, the heads of extensions and extra, an empty name with an empty
-    # value, and two texts that text_bytes() does not count. A stretch has three bytes beside each message.
+    # value, and two texts that text_bytes() does not count. A chunk has three bytes beside each message.
     3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
 )
 _kept = threading.local()
@@ -63,7 +64,38 @@ class Kind(NamedTuple):
 
     name: str
     start: int
-    """What its checksums begin with, so that one kind is never taken for another."""
+    """The beginning of its checksums, so that one kind is never taken for another."""
+
+
+class KeyFrame(NamedTuple):
+    """The columns of a key frame, as they are packed."""
+
+    first_time: int
+    time_steps: bytes
+    sources: list[str]
+    source_codes: bytes
+    first_number: int
+    number_steps: bytes
+    """In the order of sources, then of keys."""
+    severities: bytes
+    commits: bytes
+
+
+class BodyFrame(NamedTuple):
+    """The columns of a body frame, as they are packed."""
+
+    absolute: bool
+    """True: reception times follow; False: delays, reception minus generation time."""
+    delays: bytes
+    types: tuple[list[str | None], bytes] | None
+    """Values and codes; None: no event has one."""
+    chunk_messages: int
+    chunks: list[tuple[int, int, bool, int]]
+    """Bytes, bytes decompressed, whether it is plain, checksum."""
+    users: tuple[list[str | None], bytes] | None
+    """As types."""
+    extensions: list[bytes] | None
+    extra: list[dict[str, str]] | None
 
 
 MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "late"))
@@ -77,21 +109,21 @@ def encode_parts(
     Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
     Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
     """
-    packer: Packer | None = getattr(_kept, "packer", None)
+    packer: ChunkPacker | None = getattr(_kept, "packer", None)
     if packer is None:
-        packer = _kept.packer = Packer()
+        packer = _kept.packer = ChunkPacker()
     packer.reuse()
     texts = [packer.pack(_messages_by_kind(each)) for each in events]
     keys_raw = [_key_frame(each, each.sources.used().in_order()) for each in events]
     packed = iter(compressed([*keys_raw, *chain.from_iterable(texts)]))
     key_frames = list(islice(packed, len(events)))
-    stretches = [list(islice(packed, len(each))) for each in texts]
-    # The body frame says how long the stretches became, so it is compressed behind them; it is small.
+    chunks = [list(islice(packed, len(each))) for each in texts]
+    # The body frame has the sizes of the compressed chunks, so it is compressed after them; it is small.
     starts = [crc32(key, kind.start) for key in keys]
-    bodies_raw = [_body_frame(*each) for each in zip(events, texts, stretches, starts, strict=True)]
+    bodies_raw = [_body_frame(*each) for each in zip(events, texts, chunks, starts, strict=True)]
     bodies = compressed(bodies_raw)
     for at in range(compared):
-        compare((key_frames[at], bodies[at], *stretches[at]), (keys_raw[at], bodies_raw[at], *texts[at]))
+        compare((key_frames[at], bodies[at], *chunks[at]), (keys_raw[at], bodies_raw[at], *texts[at]))
     return [
         assembled(key, each.size, raw, (*frames, b"".join(texts)), kind)
         for key, each, raw, frames, texts in zip(
@@ -99,7 +131,7 @@ def encode_parts(
             events,
             zip(keys_raw, bodies_raw, strict=True),
             zip(key_frames, bodies, strict=True),
-            stretches,
+            chunks,
             strict=True,
         )
     ]
@@ -112,9 +144,9 @@ def fits(events: Vectors, text_bytes: int) -> bool:
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import vectors
+    >>> from yamcs_archive.storage.format.vectors import Vectors
     >>> large = [Event("m" * 1_000_000, generation_time=n, seq_number=n, reception_time=n) for n in range(4)]
-    >>> events = [vectors(Columns.of(large[:count]), 1) for count in (2, 4)]
+    >>> events = [Vectors.of(Columns.of(large[:count]), 1) for count in (2, 4)]
     >>> [fits(each, each.text_bytes()) for each in events]
     [True, False]
     """
@@ -146,9 +178,9 @@ def _text_bytes(text: str) -> int:
 
 
 def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
-    """Return a part of compressed key frame, body frame and stretches; ``raw``: the two frames before."""
+    """Return a part made of its compressed frames: keys, body, chunks; ``raw`` has the first two before."""
     start = crc32(key, kind.start)
-    body_sum = crc32(packed[1], start)  # which has the checksums of the stretches
+    body_sum = crc32(packed[1], start)  # which has the checksums of the chunks
     # The first checksum covers the second, so that no key frame is ever taken for one of another body.
     covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[SUM_BYTES:]
     key_sum = crc32(packed[0], crc32(covered, start))
@@ -156,7 +188,7 @@ def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[byt
 
 
 def end_of(value: bytes | memoryview, at: int = 0) -> int:
-    """Return where the part that begins at a place ends, as its header says; nothing is checked."""
+    """Return the end of the part that begins at ``at``, as its header says; nothing is checked."""
     if len(value) < at + HEADER.size:
         return len(value)
     _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value, at)
@@ -167,23 +199,22 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
     numbers = events.numbers[by_source(sources)]
     deltas = np.diff(events.times)
     _check_order(events, deltas)
-    frame: bytes = msgpack.packb(
-        (
-            int(events.times[0]),
-            pack_integers(deltas),
-            sources.values,
-            _pack_index(sources),
-            int(numbers[0]),
-            pack_integers(np.diff(numbers)),
-            events.severities.tobytes(),
-            pack_integers(events.commits),
-        )
+    frame = KeyFrame(
+        int(events.times[0]),
+        pack_integers(deltas),
+        sources.values,
+        _pack_codes(sources),
+        int(numbers[0]),
+        pack_integers(np.diff(numbers)),
+        events.severities.tobytes(),
+        pack_integers(events.commits),
     )
-    return frame
+    packed: bytes = msgpack.packb(frame)
+    return packed
 
 
 def _check_order(events: Vectors, deltas: Int64s) -> None:
-    """Refuse to write what could not be found again: a fault of this program, never of its caller."""
+    """Refuse events that could not be found again: a fault of this program, never of its caller."""
     if (deltas > 0).all():
         return
     for at in np.flatnonzero(deltas <= 0).tolist():
@@ -192,44 +223,37 @@ def _check_order(events: Vectors, deltas: Int64s) -> None:
 
 
 def by_source(sources: DictColumn) -> npt.NDArray[np.intp]:
-    """Return the events source by source, in the order of their table; those of one in their order."""
+    """Return the indexes of the events source by source; those of one source stay in their order."""
     # numpy sorts small integers by radix, which is several times as fast.
     return np.argsort(sources.codes.astype(np.uint16), kind="stable")
 
 
 def _messages_by_kind(events: Vectors) -> list[str]:
-    order = _by_kind(events.types.used(), events.severities)
-    return events.messages if order is None else picked(events.messages, order)
-
-
-def _body_frame(events: Vectors, texts: Sequence[bytearray], stretches: Sequence[bytes], start: int) -> bytes:
-    # A bulk append gives all its events one reception time; live events come at a small delay each.
-    absolute = bool((events.received == events.received[0]).all())
-    frame: bytes = msgpack.packb(
-        (
-            absolute,
-            pack_integers(events.received if absolute else events.received - events.times),
-            _pack_texts(events.types),
-            messages.CHUNK_MESSAGES,
-            [
-                (len(stretch), len(text), messages.is_plain(text), crc32(stretch, start))
-                for stretch, text in zip(stretches, texts, strict=True)
-            ],
-            _pack_texts(events.users),
-            events.extensions,
-            events.extra,
-        )
+    """Return the messages by type and severity: those are alike, and zstd finds more in neighbours."""
+    kinds = kinds_of(events.types.used(), events.severities)
+    return (
+        events.messages if kinds is None else pick_values(events.messages, np.argsort(kinds, kind="stable"))
     )
-    return frame
 
 
-def _by_kind(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp] | None:
-    """Return the events by type and severity, else in their order; None when that is how they stand.
-
-    Messages of one type and severity are alike, and zstd finds more of what they share in neighbours.
-    """
-    kinds = kinds_of(types, severities)
-    return None if kinds is None else np.argsort(kinds, kind="stable")
+def _body_frame(events: Vectors, texts: Sequence[bytearray], chunks: Sequence[bytes], start: int) -> bytes:
+    # A bulk append gives all its events one reception time; live events arrive with a small delay each.
+    absolute = bool((events.received == events.received[0]).all())
+    frame = BodyFrame(
+        absolute,
+        pack_integers(events.received if absolute else events.received - events.times),
+        _pack_texts(events.types),
+        messages.CHUNK_MESSAGES,
+        [
+            (len(chunk), len(text), is_plain(text), crc32(chunk, start))
+            for chunk, text in zip(chunks, texts, strict=True)
+        ],
+        _pack_texts(events.users),
+        events.extensions,
+        events.extra,
+    )
+    packed: bytes = msgpack.packb(frame)
+    return packed
 
 
 def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
@@ -244,13 +268,13 @@ def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArra
     return kinds.astype(np.uint16) if len(types.values) * len(SEVERITIES) <= 1 << 16 else kinds
 
 
-def _pack_index(column: DictColumn) -> bytes:
+def _pack_codes(column: DictColumn) -> bytes:
     if len(column.values) <= SMALL_TABLE_MAX:
         return column.codes.astype(np.uint8).tobytes()
     return pack_integers(column.codes.astype(np.int64))
 
 
 def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
-    """Return a column of few different texts as a table and an index; None when all are None."""
+    """Return a dictionary column as values and packed codes; None when all values are None."""
     column = column.used()
-    return None if column.values == [None] else (column.values, _pack_index(column))
+    return None if column.values == [None] else (column.values, _pack_codes(column))

@@ -1,8 +1,8 @@
-"""Checksums of stored values: bytes in, bytes out; no LMDB, no knowledge of what is inside.
+"""Checksums of stored values: bytes in, bytes out; no LMDB, no knowledge of the content.
 
 1. Every value in every sub-database begins with a CRC-32 (zlib's polynomial, big-endian) over the
    sub-database's name, one NUL, the key, and the rest of the value. The name and the key are covered,
-   so a value that turns up under another key or in another place is found out too.
+   so a value under a wrong key or in a wrong database is detected, too.
 2. No byte of a value is interpreted before its checksum was found right.
 """
 
@@ -21,15 +21,15 @@ Pair = tuple[bytes, bytes]
 class Checksummed:
     """Adds and checks the checksum of the values of one sub-database.
 
-    >>> sealer = Checksummed("rows")
-    >>> sealer.unwrap(b"key", sealer.wrap(b"key", b"body"))
+    >>> rows = Checksummed("rows")
+    >>> rows.unwrap(b"key", rows.wrap(b"key", b"body"))
     b'body'
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.start = crc32(name.encode() + b"\0")
-        """Where every checksum of this sub-database begins."""
+        """The checksum of the name, from which every checksum of this sub-database goes on."""
 
     def wrap(self, key: bytes, body: bytes) -> bytes:
         """Return the value to store for ``body`` under ``key``."""

@@ -1,13 +1,12 @@
 """Arrival order: commit records and cursors <-> bytes; pure.
 
-1. A record says where the events of a commit are: *runs*, each the first and last key of a stretch that
-   was new and contiguous when it was written, or one key alone. Later commits may put events between
-   the two, so whoever walks a run takes only the events that carry the commit's number.
+1. A record says where the events of a commit are: *runs*, each the first and last key of new events between
+   which nothing else was stored, or one key alone. Later commits may store events between the two, so of a
+   run only the events with the commit's number count.
 2. The key is the commit's number as uint64 big-endian; numbers begin at 1 and have no gaps.
 3. The body is a msgpack array. One commit: [0, time in us since 1970, events, runs]. Several neighbours, as
    sealing packs them: [1, commits, first time, times as deltas, events, runs], times and events as columns
-   of integers, the runs those of all of them, joined where nothing else lies between. A run is a key, or an
-   array of two keys.
+   of integers, runs merged where nothing else lies between. A run is a key, or an array of two keys.
 4. A cursor is opaque to users: url-safe base64, without padding, of commit, position, the commit's
    fingerprint, lineage and a CRC-32 over the four. Position is the number of events of that commit, in key
    order, that have been seen. A cursor is refused, never misread. The number comes first because its first
@@ -32,7 +31,7 @@ import msgpack
 import msgspec
 
 from yamcs_archive.errors import BadCursorError
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
 _CHECKSUMMED = Checksummed("commits")
@@ -47,7 +46,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Run(NamedTuple):
-    """A stretch of keys, both ends included."""
+    """A range of keys, both ends included."""
 
     first: bytes
     last: bytes
@@ -87,7 +86,7 @@ def commit_number(key: bytes) -> int:
     return int.from_bytes(key, "big")
 
 
-def encode_commit(record: CommitRecord) -> tuple[bytes, bytes]:
+def encode_commit(record: CommitRecord) -> Pair:
     """Return the pair to put for a record.
 
     >>> one = CommitRecord(1, (0,), (3,), (Run(b"a", b"c"), Run(b"x", b"x")))

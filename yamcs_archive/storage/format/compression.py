@@ -1,9 +1,9 @@
 """Frames: zstd with the bounds that keep a small value from becoming a large one; pure.
 
-1. A frame is decompressed only up to the size that is said of it, and none may be said to have more than
-   the limit for reading. The caller has checked the checksum over the size that is claimed.
+1. A frame is decompressed only up to its claimed size, which may be no more than the limit for reading. The
+   caller has checked the checksum over that size.
 2. No frame is made of more than the limit for writing, which is below the one for reading.
-3. A context is not safe for two threads at once, and dear to make: each thread has its own.
+3. A context is not safe for two threads at once, and expensive to make: each thread has its own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_FRAME_READ_BYTES_M
 LEVEL = 1
 """zstd's level; docs/decisions.md has the measurement."""
 _MATCH_BYTES_MIN = 7
-"""The shortest repetition that is looked for: messages repeat whole phrases; likewise measured."""
+"""Shortest repetition that is looked for, in bytes: messages repeat whole phrases; measured, too."""
 _HASH_BITS = 13
-"""Of the table of what was seen: the level's 14 find nothing more in 90 KB, and take longer to clear."""
+"""Size of the match table: the level's 14 bits find nothing more in 90 KB, and take longer to clear."""
 _TOGETHER_MIN = 3
-"""Frames: fewer are compressed one by one, in the thread's context, as a call for several makes one anew."""
+"""Fewest frames that are compressed by one call, which makes a context; fewer use the thread's own."""
 _contexts = threading.local()
 
 
@@ -37,7 +37,7 @@ def _compressor() -> zstandard.ZstdCompressor:
 
 
 def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
-    """Return each as a frame. Raises RuntimeError for one above the limit, which the caller should have cut.
+    """Return each as a frame. Raises RuntimeError above the limit: the caller should have cut it.
 
     >>> [decompressed(frame, 3) for frame in compressed([b"abc", b"def"])]
     [b'abc', b'def']
@@ -47,13 +47,13 @@ def compressed(raw: Sequence[bytes | bytearray]) -> list[bytes]:
         raise RuntimeError(f"a frame of {largest} bytes is above the limit of {BLOCK_FRAME_BYTES_MAX}")
     if len(raw) < _TOGETHER_MIN:
         return list(map(_compressor().compress, raw))
-    # One call lets go of the interpreter's lock once.
+    # One call releases the interpreter's lock once.
     found = _compressor().multi_compress_to_buffer(list(raw), threads=1)
     return [found[at].tobytes() for at in range(len(raw))]
 
 
 def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:
-    """Return what a frame holds; ValueError unless it is ``raw_bytes``, within the limit."""
+    """Return the bytes of a frame; ValueError unless they are ``raw_bytes``, within the limit for reading."""
     if raw_bytes > BLOCK_FRAME_READ_BYTES_MAX:
         raise ValueError(
             f"it says that it has {raw_bytes} bytes, and at most {BLOCK_FRAME_READ_BYTES_MAX} are read"
@@ -70,7 +70,7 @@ def decompressed(frame: bytes | memoryview, raw_bytes: int) -> bytes:
 
 
 def compare(frames: Sequence[bytes], raw: Sequence[bytes | bytearray]) -> None:
-    """Raise RuntimeError unless each frame holds the bytes at its place in ``raw``.
+    """Raise RuntimeError unless each frame holds the bytes at the same index in ``raw``.
 
     >>> compare(compressed([b"abc"]), [b"abd"])
     Traceback (most recent call last):

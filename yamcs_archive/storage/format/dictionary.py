@@ -1,6 +1,6 @@
-"""Columns of few different texts, as a table and an index; pure.
+"""Dictionary encoding: a column of few distinct texts as a list of values and a code for each event; pure.
 
-A column may be empty, with a table: a batch of which nothing is new leaves the table of all that was offered.
+A column may be empty and still have values: of a batch in which nothing is new, all values are left.
 """
 
 from __future__ import annotations
@@ -13,11 +13,25 @@ import numpy.typing as npt
 
 
 class DictColumn(NamedTuple):
-    """A column of texts, or None, of which there are few different ones."""
+    """A column of texts, or None, of which few are distinct."""
 
     values: list[Any]
     codes: npt.NDArray[np.int32]
-    """Each event's place in the table."""
+    """The index of each event's value."""
+
+    @classmethod
+    def concat(cls, parts: Sequence[DictColumn]) -> DictColumn:
+        """Return the columns of all parts as one.
+
+        >>> DictColumn.concat([dict_encode(["a"]), dict_encode(["b", "a"])]).decoded()
+        ['a', 'b', 'a']
+        """
+        code: dict[Any, int] = {}
+        codes = [np.zeros(0, np.int32)]
+        for part in parts:
+            new = [code.setdefault(text, len(code)) for text in part.values]
+            codes.append(np.array(new, np.int32)[part.codes])
+        return cls(list(code), np.concatenate(codes))
 
     def decoded(self) -> list[Any]:
         """Return the column."""
@@ -27,64 +41,47 @@ class DictColumn(NamedTuple):
         return found
 
     def used(self) -> DictColumn:
-        """Return the same column without the table's entries that no event has.
+        """Return the same column without the values that no event has.
 
         >>> dict_encode(["a", "b"])._replace(codes=np.zeros(0, np.int32)).used().values
         []
         """
         if len(self.values) == 1 and len(self.codes):
             return self
-        places = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
-        if len(places) == len(self.values):
-            return self
-        return DictColumn([self.values[place] for place in places.tolist()], _mapped(self.codes, places))
+        kept = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
+        return self if len(kept) == len(self.values) else self._with_values(kept)
 
     def in_order(self) -> DictColumn:
-        """Return the same column with a sorted table."""
-        order = np.array(sorted(range(len(self.values)), key=self.values.__getitem__), np.int32)
-        return DictColumn([self.values[place] for place in order.tolist()], _mapped(self.codes, order))
+        """Return the same column with sorted values."""
+        order = sorted(range(len(self.values)), key=self.values.__getitem__)
+        return self._with_values(np.array(order, np.intp))
 
-
-def _mapped(index: npt.NDArray[np.int32], places: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Return an index into a table of the old one's entries at ``places``, which may be empty."""
-    new_place = np.empty(int(places.max(initial=-1)) + 1, np.int32)
-    new_place[places] = np.arange(len(places), dtype=np.int32)
-    return new_place[index]
+    def _with_values(self, kept: npt.NDArray[np.intp]) -> DictColumn:
+        """Return the same column with the values at these indexes only, in that order."""
+        new_code = np.empty(int(kept.max(initial=-1)) + 1, np.int32)
+        new_code[kept] = np.arange(len(kept), dtype=np.int32)
+        return DictColumn([self.values[index] for index in kept.tolist()], new_code[self.codes])
 
 
 def dict_encode(column: Sequence[Any]) -> DictColumn:
-    """Return a column as table and index.
+    """Return a column, encoded.
 
     >>> dict_encode(["b", None, "b"])
     DictColumn(values=['b', None], codes=array([0, 1, 0], dtype=int32))
     """
     if column and column[0] is None and column.count(None) == len(column):
         return DictColumn([None], np.zeros(len(column), np.int32))
-    place = _Places()
+    code = _Codes()
     try:  # as bytes: in half of the time that numpy takes to fetch ints
-        places = np.frombuffer(bytes(map(place.__getitem__, column)), np.uint8).astype(np.int32)
-    except ValueError:  # more than 256 of them
-        places = np.fromiter(map(place.__getitem__, column), np.int32, len(column))
-    return DictColumn(list(place), places)
+        codes = np.frombuffer(bytes(map(code.__getitem__, column)), np.uint8).astype(np.int32)
+    except ValueError:  # more than 256 distinct values
+        codes = np.fromiter(map(code.__getitem__, column), np.int32, len(column))
+    return DictColumn(list(code), codes)
 
 
-class _Places(dict[Any, int]):
-    """Gives each value that it is asked for a place, in the order in which they come."""
+class _Codes(dict[Any, int]):
+    """Gives each new value the next code."""
 
     def __missing__(self, value: Any) -> int:
-        self[value] = place = len(self)
-        return place
-
-
-def joined_codes(parts: Sequence[DictColumn]) -> DictColumn:
-    """Return columns one behind the other, as one.
-
-    >>> joined_codes([dict_encode(["a"]), dict_encode(["b", "a"])]).decoded()
-    ['a', 'b', 'a']
-    """
-    place: dict[Any, int] = {}
-    indexes = [np.zeros(0, np.int32)]
-    for part in parts:
-        places = [place.setdefault(text, len(place)) for text in part.values]
-        indexes.append(np.array(places, np.int32)[part.codes])
-    return DictColumn(list(place), np.concatenate(indexes))
+        self[value] = code = len(self)
+        return code

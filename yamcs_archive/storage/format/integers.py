@@ -4,9 +4,10 @@
    the value follows as int64 big-endian. Else the values follow as two's complement, split into planes:
    all lowest bytes, then all second bytes, and so on. The high planes of small numbers are runs of one
    byte, which zstd reduces to nothing; taking planes apart and together is a copy in C.
-2. With 128 added to the width, a divisor stands between the first byte and the rest, as int64 big-endian,
-   and the values are multiples of it: times in whole milliseconds need a third less.
+2. With 128 added to the width, a divisor follows the first byte, as int64 big-endian, and the values are
+   multiples of it: times in whole milliseconds need a third less.
 3. No length is trusted: a column that does not have exactly the bytes of its count is a ValueError.
+4. Some values, one value or a sum are read without the others being unpacked.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ _INT64 = struct.Struct(">q")
 _WIDTHS = (1, 2, 4, 8)
 _DIVIDED = 0x80
 _SAMPLE = 16
-"""Values that are looked at to guess a divisor; only a guess that all of them share is tried."""
+"""Values from which a divisor is guessed; it is used if it divides all values."""
 
 
 def int64s(values: Sequence[int]) -> Int64s:
     """Return integers as numpy holds them; an ``array("q")`` is shared, not copied.
 
-    Raises TypeError for what is no int, OverflowError beyond int64.
+    Raises TypeError for a value that is no int, OverflowError beyond int64.
 
     >>> int64s([1, 2]).tolist()
     [1, 2]
     """
-    # By way of an array, which takes a list twice as fast as numpy does.
+    # Through an array, which reads a list twice as fast as numpy does.
     return np.frombuffer(values if type(values) is array else array("q", values), np.int64)
 
 
@@ -80,7 +81,7 @@ def unpack_integers(packed: bytes, count: int) -> Int64s:
 
 
 def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s:
-    """Return the values at some places of a column of ``count``; ValueError as for :func:`unpack_integers`.
+    """Return the values at some indexes of a column of ``count``; ValueError as for :func:`unpack_integers`.
 
     >>> pick_integers(pack_integers([1, 300, -1]), 3, np.array([2, 1]))
     array([ -1, 300])
@@ -111,7 +112,7 @@ def integer_at(packed: bytes, count: int, at: int) -> int:
 def sum_integers(packed: bytes, count: int, first: int) -> int:
     """Return the sum of the ``first`` values of a column; ValueError as for :func:`unpack_integers`.
 
-    None is unpacked for it: the sums of the planes make that of the values.
+    The values are not unpacked: the sum is made of the sums of the planes.
 
     >>> sum_integers(pack_integers([1, 300, -1]), 3, 2), sum_integers(pack_integers([7, 7]), 2, 2)
     (301, 14)
@@ -126,7 +127,7 @@ def sum_integers(packed: bytes, count: int, first: int) -> int:
 
 
 def _planes(packed: bytes, count: int) -> tuple[int, int, npt.NDArray[np.uint8]]:
-    """Return a column's width, its divisor and its planes; for width 0 the value in the divisor's place."""
+    """Return a column's width, divisor and planes; for width 0 its value instead of the divisor."""
     width, divisor, start = _layout(packed, count)
     if not width:
         return 0, divisor, np.empty((0, count), np.uint8)
@@ -134,7 +135,7 @@ def _planes(packed: bytes, count: int) -> tuple[int, int, npt.NDArray[np.uint8]]
 
 
 def _layout(packed: bytes, count: int) -> tuple[int, int, int]:
-    """Return a column's width, its divisor, or for width 0 its value, and where its planes begin."""
+    """Return a column's width, its divisor (for width 0 its value), and the offset of its planes."""
     width, start, divisor = packed[0] if packed else -1, 1, 1
     if width == 0 and len(packed) == start + _INT64.size:
         return 0, int.from_bytes(packed[start:], "big", signed=True), len(packed)

@@ -1,12 +1,14 @@
-"""Event keys <-> bytes; pure.
+"""Event keys <-> bytes, one by one and many at once, and their order; pure.
 
-1. generation time as int64 big-endian with the sign bit flipped, the source's UTF-8 bytes, one NUL,
-   the number as int32 big-endian with the sign bit flipped.
+1. A stored key is the generation time as int64 big-endian with the sign bit flipped, the source's UTF-8
+   bytes, one NUL, the number as int32 big-endian with the sign bit flipped.
 2. LMDB compares keys as unsigned bytes. The flipped sign bits make that equal to the order of signed
    integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would
    file after every later one, where no scan looks. The NUL ends a source below every longer one that
    begins with it, and sources hold no NUL.
    Law: tests/storage/test_keys.py::test_byte_order_is_key_order
+3. Which events are new, and where they go, is decided by their keys alone (:class:`Keys`): the other columns
+   of late and scattered events are moved once, when that is known.
 """
 
 from __future__ import annotations
@@ -21,21 +23,22 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
 
-Places = npt.NDArray[np.intp]
-"""Places of events in a column."""
+Indexes = npt.NDArray[np.intp]
+"""Indexes of events in a column."""
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
 BEFORE_ALL, BEYOND_ALL = b"\0", b"\xff" * 9
 """Bounds of a range of encoded keys that holds all keys."""
 TIME_BYTES = 8
-"""Bytes of a key that are its time."""
+"""Bytes of a key before its source."""
 _TAIL_BYTES = 1 + 4
 """Bytes of a key after its source."""
 _KEY_BYTES_MIN = TIME_BYTES + 1 + _TAIL_BYTES  # a source has at least one byte
@@ -55,7 +58,7 @@ def encode_key(generation_time: int, source: str, seq_number: int) -> bytes:
 
 
 def decode_key(key: bytes) -> EventKey:
-    """Return the key of its stored form; :class:`DamagedError` for bytes that are none.
+    """Return the key of a stored form; :class:`DamagedError` for bytes that are none.
 
     >>> decode_key(encode_key(-5, "AOCS", -1))
     EventKey(generation_time=-5, source='AOCS', seq_number=-1)
@@ -84,9 +87,9 @@ def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[by
     True
     """
     time = (times.view(np.uint64) + np.uint64(_TIME_SIGN)).astype(">u8")
-    number = np.zeros((len(numbers), 5), np.uint8)  # behind the NUL that ends the source
+    number = np.zeros((len(numbers), 5), np.uint8)  # after the NUL that ends the source
     number[:, 1:] = (numbers + _NUMBER_SIGN).astype(">u4").view(np.uint8).reshape(-1, 4)
-    # Of a void type numpy makes bytes, all of them: in half of the time of a slice for each.
+    # numpy turns a void type into bytes, all at once: in half of the time of a slice for each.
     parts = time.view("V8").tolist(), sources, number.view("V5").reshape(-1).tolist()
     return [head + source + tail for head, source, tail in zip(*parts, strict=True)]
 
@@ -102,12 +105,12 @@ def decode_keys(keys: Sequence[bytes]) -> tuple[Int64s, list[bytes], Int64s]:
     sources = [key[8:-5] for key in keys]
     if len(tails) != 5 * len(keys) or tails[::5].any() or not all(sources):
         for key in keys:
-            decode_key(key)  # which says which one it is
+            decode_key(key)  # which names the damaged one
     numbers = np.ascontiguousarray(tails.reshape(-1, 5)[:, 1:]).view(">u4").reshape(-1).astype(np.int64)
     return decode_times(heads), sources, numbers - _NUMBER_SIGN
 
 
-def of_sources(pairs: list[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
+def of_sources(pairs: list[Pair], names: Container[bytes]) -> list[Pair]:
     """Return the pairs whose keys have one of these sources, given as UTF-8; no key is decoded.
 
     >>> of_sources([(encode_key(0, "A", 0), b""), (encode_key(0, "B", 0), b"value")], {b"B"})[0][1]
@@ -117,7 +120,7 @@ def of_sources(pairs: list[tuple[bytes, bytes]], names: Container[bytes]) -> lis
 
 
 def decode_times(heads: bytes) -> Int64s:
-    """Return the times of keys, given the first :data:`TIME_BYTES` bytes of each, one behind another.
+    """Return the times of keys, given the first :data:`TIME_BYTES` bytes of each in one string.
 
     >>> decode_times(time_bound(-5) + time_bound(7))
     array([-5,  7])
@@ -126,7 +129,7 @@ def decode_times(heads: bytes) -> Int64s:
 
 
 def decode_bound(bound: bytes) -> tuple[int, bytes]:
-    """Return the time of a bound of a range, and what stands behind it: nothing for a bound of times.
+    """Return the time of a bound of a range, and the bytes after it: none if it is a bound of times.
 
     >>> decode_bound(time_bound(5)), decode_bound(b"\\xff" * 9)[0] > 2**62
     ((5, b''), True)
@@ -135,7 +138,7 @@ def decode_bound(bound: bytes) -> tuple[int, bytes]:
 
 
 def time_bound(generation_time: int) -> bytes:
-    """Return the least byte string that is not below any key of that time: where a range begins or ends.
+    """Return the bound below all keys of that time and above all earlier ones.
 
     >>> time_bound(1) < encode_key(1, "A", -(2**31)) < time_bound(2)
     True
@@ -146,12 +149,13 @@ def time_bound(generation_time: int) -> bytes:
 class Keys(NamedTuple):
     """The keys of some events.
 
-    >>> from yamcs_archive.storage.format.dictionary import dict_encode
-    >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
-    >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
-    ((5, 'B', 7), (3, 'A', 0))
-    >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
-    [1, 2]
+        >>> from yamcs_archive.storage.format.checksum import Pair
+    from yamcs_archive.storage.format.dictionary import dict_encode
+        >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
+        >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
+        ((5, 'B', 7), (3, 'A', 0))
+        >>> [keys.below(keys.encoded()[1]), keys.below(keys.encoded()[1], or_equal=True)]
+        [1, 2]
     """
 
     times: Int64s
@@ -161,7 +165,7 @@ class Keys(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         return len(self.times)
 
     def key(self, at: int) -> Key:
@@ -171,36 +175,36 @@ class Keys(NamedTuple):
     def encoded(self) -> list[bytes]:
         """Return the key of each event in its stored form."""
         names = [name.encode() for name in self.sources.values]
-        return encode_keys(self.times, [names[place] for place in self.sources.codes.tolist()], self.numbers)
+        return encode_keys(self.times, [names[code] for code in self.sources.codes.tolist()], self.numbers)
 
     def below(self, encoded: bytes, *, or_equal: bool = False) -> int:
-        """Return how many of the keys, which are in order, lie below one, or below it or at it."""
+        """Return how many of the keys, which must be in order, are below ``encoded``, or equal to it."""
         time, source, number = decode_key(encoded)
         key: Key = time, source, number
         low, high = (int(self.times.searchsorted(time, side)) for side in ("left", "right"))
         find = bisect_right if or_equal else bisect_left
         return find(range(high), key, low, high, key=self.key)
 
-    def take(self, places: Places | slice) -> Keys:
-        """Return the keys of the events at ``places``, in that order."""
-        sources = self.sources._replace(codes=self.sources.codes[places])
-        return Keys(self.times[places], sources, self.numbers[places])
+    def take(self, indexes: Indexes | slice) -> Keys:
+        """Return the keys of the events at ``indexes``, in that order."""
+        sources = self.sources._replace(codes=self.sources.codes[indexes])
+        return Keys(self.times[indexes], sources, self.numbers[indexes])
 
 
-def place_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
-    """Return how many events, which are in key order, have a lesser key; ``key_of(place)`` gives each one's.
+def index_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
+    """Return how many events, which are in key order, have a lesser key; ``key_of(index)`` gives each key.
 
-    >>> place_among(np.array([1, 3, 3]), (3, "B", 0), [(1, "A", 0), (3, "A", 0), (3, "B", 0)].__getitem__)
+    >>> index_among(np.array([1, 3, 3]), (3, "B", 0), [(1, "A", 0), (3, "A", 0), (3, "B", 0)].__getitem__)
     2
     """
     low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
     return bisect_left(range(high), key, low, high, key=key_of)
 
 
-def key_order(times: Int64s, rest: Any) -> npt.NDArray[np.intp] | None:
-    """Return the order of keys, of which times decide but for few: then ``rest(place)`` does.
+def key_order(times: Int64s, rest: Callable[[int], Any]) -> Indexes | None:
+    """Return the indexes of events in key order, by time, and by ``rest(index)`` where times are equal.
 
-    Equal keys stay in the order in which they are; None when all are in order.
+    Equal keys stay in the order in which they are. None when all are in order.
 
     >>> key_order(np.array([5, 3, 5]), [2, 0, 1].__getitem__).tolist()
     [1, 2, 0]

@@ -1,51 +1,39 @@
-"""The messages of a block <-> stretches of text, each read and searched by itself; pure.
+"""The messages of a block part <-> chunks of text, each read and searched by itself; pure.
 
-1. A stretch is a JSON array of strings. Of what a few hundred messages can be kept in, it compresses best (as
-   well as with one byte between them) and is built and read in C at nearly the rate of msgpack.
-2. A search compares case-folded text. Where no character beyond ASCII folds to text with ASCII in it, as
-   ß and ﬁ do (a stretch says so), bytes with the bit of the letter case set are enough to pass over it.
+1. A chunk is a JSON array of strings. Of the forms for a few hundred messages this one compresses best (as
+   well as with one byte between them), and it is built and read in C at nearly the rate of msgpack.
+2. The part's body frame lists its chunks: bytes, bytes decompressed, whether it is plain, checksum.
+3. A few messages are cut out of their chunk, without the others being built, if nothing in it is escaped.
+4. A chunk that is not as it was listed is a ValueError.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from zlib import crc32
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-CHUNK_MESSAGES = 1_000
-"""Messages in a stretch: fewer compress less well, more make a look at one event dearer."""
-_CASE_BIT = 0x20
-_FOLDING_TO_ASCII = (
-    *(b"\xc3\x9f", b"\xc4\xb0", b"\xc5\x89", b"\xc5\xbf", b"\xc7\xb0"),
-    *(b"\xe1\xba", b"\xe2\x84\xaa", b"\xef\xac"),
-)
-"""What the characters beyond ASCII begin with, in UTF-8, that fold to text with ASCII in it.
+from yamcs_archive.storage.format.compression import decompressed
+from yamcs_archive.storage.format.text_search import TextMatcher
 
-Law: tests/storage/test_blocks.py::test_every_character_that_folds_to_ascii_is_known_by_its_first_bytes
-"""
-_LEAST_LEAD = min(begin[0] for begin in _FOLDING_TO_ASCII)
-_FREQUENT = b"zqxjkvbywgpfumcdlhrsnioate "
-"""Letters as text has them, the most frequent last; anything else is taken as rarer."""
-_CLUES_MAX = 8
-"""Bytes of a text that are compared: with three or four a place that has them all is nearly always a find."""
-_ROOM_KEPT_BYTES_MAX = 1 << 20
-_ROOMS_KEPT_MAX = 32
-_FEW, _LISTED_MAX = 2, 4096
-"""So many messages are looked for one by one in a stretch, by halves of it until no more bytes are left."""
-_Bytes = npt.NDArray[np.uint8]
-_Flags = npt.NDArray[np.bool_]
-_scratch = threading.local()
+CHUNK_MESSAGES = 1_000
+"""Messages in a chunk: fewer compress less well, more make reading one event dearer."""
+_BISECTED_MAX, _LISTED_BYTES_MAX = 2, 4096
+"""Up to 2 messages are located by bisecting the chunk down to 4 KiB; for more, all quotes are listed."""
+_BUILT_SHARE = 4
+"""All messages of a chunk are built if more than one in 4 is wanted."""
+_ROOM_KEPT_BYTES_MAX, _ROOMS_KEPT_MAX = 1 << 20, 32
+"""Largest buffer that a packer keeps, in bytes, and the number of them."""
 _decoder = msgspec.json.Decoder(list[str])
 
 
-class Packer:
-    """Makes stretches, in room that it keeps: to get new pages for each takes as long as to fill them.
+class ChunkPacker:
+    """Makes chunks, in buffers that it keeps: to get new pages for each takes as long as to fill them.
 
-    >>> Packer().pack(["Wheel", "°"]) == ['["Wheel","°"]'.encode()]
+    >>> ChunkPacker().pack(["Wheel", "°"]) == ['["Wheel","°"]'.encode()]
     True
     """
 
@@ -55,9 +43,9 @@ class Packer:
         self._used = 0
 
     def pack(self, messages: Sequence[str]) -> list[bytearray]:
-        """Return messages as stretches of :data:`STRETCH_MESSAGES`, of which the last may have fewer.
+        """Return messages as chunks of :data:`CHUNK_MESSAGES`; the last may have fewer.
 
-        What is returned is good until :meth:`reuse`.
+        What is returned is valid until :meth:`reuse`.
         """
         found = []
         for at in range(0, len(messages), CHUNK_MESSAGES):
@@ -70,51 +58,153 @@ class Packer:
         return found
 
     def reuse(self) -> None:
-        """Take back all room that was given out, and let go what was uncommonly much."""
+        """Take back all buffers, and drop those that are too large or too many."""
         self._rooms = [room for room in self._rooms if len(room) <= _ROOM_KEPT_BYTES_MAX][:_ROOMS_KEPT_MAX]
         self._used = 0
 
 
-def unpack_chunk(stretch: bytes) -> list[str]:
-    """Return the messages of a stretch; ValueError when it is none.
+class MessageChunks:
+    """The chunks of one part.
+
+    >>> from yamcs_archive.storage.format.compression import compressed
+    >>> [frame] = compressed([b'["a","b"]'])
+    >>> chunks = MessageChunks(memoryview(frame), [(len(frame), 9, True, crc32(frame))], 2, 2, start=0)
+    >>> chunks.all(), chunks.some([1]), chunks.containing(TextMatcher({"b"}))
+    (['a', 'b'], ['b'], [1])
+    """
+
+    def __init__(
+        self,
+        stored: memoryview,
+        listed: Sequence[tuple[int, int, bool, int]],
+        each: int,
+        count: int,
+        start: int,
+    ) -> None:
+        """Take the bytes of all chunks, which together have ``count`` messages, and ``each`` but the last.
+
+        Checksums begin with ``start``.
+        """
+        self._each, self._count, self._start = each, count, start
+        self._read: dict[int, list[str]] = {}
+        self._frames: list[tuple[memoryview, int, bool, int]] = []
+        at = 0
+        for packed_bytes, raw_bytes, plain, checksum in listed:
+            self._frames.append((stored[at : at + packed_bytes], raw_bytes, plain, checksum))
+            at += packed_bytes
+        if at != len(stored) or not (len(listed) - 1) * each < count <= len(listed) * each:
+            raise ValueError(f"{len(listed)} chunks are not those of {count} messages")
+
+    def check(self) -> None:
+        """Compare the checksums of all chunks; none is decompressed."""
+        for nth in range(len(self._frames)):
+            self._packed(nth)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Claimed bytes of the largest chunk, decompressed."""
+        return max(raw_bytes for _, raw_bytes, _, _ in self._frames)
+
+    def all(self) -> list[str]:
+        """Return all messages."""
+        found: list[str] = []
+        for nth in range(len(self._frames)):
+            found += self._unpacked(nth)
+        return found
+
+    def some(self, indexes: Sequence[int]) -> list[str]:
+        """Return the messages at ``indexes``; only their chunks are read."""
+        wanted: dict[int, dict[int, str]] = {}
+        for index in indexes:
+            wanted.setdefault(index // self._each, {})[index % self._each] = ""
+        for nth, texts in wanted.items():
+            texts.update(self._picked(nth, list(texts)))
+        return [wanted[index // self._each][index % self._each] for index in indexes]
+
+    def containing(self, matcher: TextMatcher) -> list[int]:
+        """Return the indexes of the messages that contain the texts."""
+        found: list[int] = []
+        for nth, (_, _, plain, _) in enumerate(self._frames):
+            chunk = self._chunk(nth)
+            if matcher.may_match(chunk, plain):
+                found += (nth * self._each + index for index in matcher.matches(self._unpacked(nth, chunk)))
+        return found
+
+    def _packed(self, nth: int) -> memoryview:
+        found, _, _, checksum = self._frames[nth]
+        if crc32(found, self._start) != checksum:
+            raise ValueError(f"the checksum of chunk {nth} is wrong")
+        return found
+
+    def _chunk(self, nth: int) -> bytes:
+        return decompressed(self._packed(nth), self._frames[nth][1])
+
+    def _size(self, nth: int) -> int:
+        return min(self._each, self._count - nth * self._each)
+
+    def _unpacked(self, nth: int, chunk: bytes | None = None) -> list[str]:
+        """Return the messages of a chunk, whose text may be at hand."""
+        found = self._read.get(nth)
+        if found is None:
+            found = unpack_chunk(self._chunk(nth) if chunk is None else chunk)
+            if len(found) != self._size(nth):
+                raise ValueError(f"chunk {nth} has {len(found)} messages")
+            self._read[nth] = found
+        return found
+
+    def _picked(self, nth: int, indexes: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Return some messages of a chunk, each with its index there."""
+        texts: Sequence[str] | None = None
+        chunk: bytes | None = None
+        if nth not in self._read and len(indexes) * _BUILT_SHARE <= self._size(nth):
+            chunk = self._chunk(nth)
+            texts = pick_messages(chunk, indexes, self._size(nth))
+        if texts is None:
+            unpacked = self._unpacked(nth, chunk)
+            texts = [unpacked[index] for index in indexes]
+        return zip(indexes, texts, strict=True)
+
+
+def unpack_chunk(chunk: bytes) -> list[str]:
+    """Return the messages of a chunk; ValueError for bytes that are none.
 
     >>> unpack_chunk(b'["a", ""]')
     ['a', '']
     """
     try:
-        return _decoder.decode(stretch)
+        return _decoder.decode(chunk)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
 
 
-def pick(stretch: bytes, places: Sequence[int], count: int) -> list[str] | None:
-    """Return some of the messages of a stretch of ``count``, or None where something in it is escaped.
+def pick_messages(chunk: bytes, indexes: Sequence[int], count: int) -> list[str] | None:
+    """Return some of the ``count`` messages of a chunk, or None where something in it is escaped.
 
-    ValueError when the stretch is none. Three times as fast as to build all messages.
+    ValueError for bytes that are no chunk. Three times as fast as building all messages.
 
-    >>> pick(b'["a","","c"]', [2, 1], 3), pick(b'["a\\\\b"]', [0], 1)
+    >>> pick_messages(b'["a","","c"]', [2, 1], 3), pick_messages(b'["a\\\\b"]', [0], 1)
     (['c', ''], None)
     """
-    if b"\\" in stretch:
+    if b"\\" in chunk:
         return None
-    quotes = np.frombuffer(stretch, np.uint8) == ord('"')
+    quotes = np.frombuffer(chunk, np.uint8) == ord('"')
     found = np.count_nonzero(quotes)
     if found != 2 * count:
         raise ValueError(f"{found} quotes are not those of {count} messages")
-    if len(places) > _FEW:
-        ends = np.flatnonzero(quotes).reshape(count, 2)[places].tolist()
+    if len(indexes) > _BISECTED_MAX:
+        ends = np.flatnonzero(quotes).reshape(count, 2)[indexes].tolist()
     else:
-        ends = [_pair_at(quotes, 2 * place) for place in places]
-    return [stretch[begin + 1 : end].decode() for begin, end in ends]
+        ends = [_pair_at(quotes, 2 * index) for index in indexes]
+    return [chunk[begin + 1 : end].decode() for begin, end in ends]
 
 
-def _pair_at(flags: _Flags, nth: int) -> list[int]:
-    """Return the places of the flag with ``nth`` before it and of the next one.
+def _pair_at(flags: npt.NDArray[np.bool_], nth: int) -> list[int]:
+    """Return the indexes of the flag with ``nth`` before it and of the next one.
 
-    By halves, because to count flags takes a fifth of the time of listing where they are.
+    By bisection, because to count flags takes a fifth of the time of listing where they are.
     """
     start, stop = 0, len(flags)
-    while stop - start > _LISTED_MAX:
+    while stop - start > _LISTED_BYTES_MAX:
         middle = (start + stop) // 2
         before = int(np.count_nonzero(flags[start:middle]))
         if nth + 1 < before:
@@ -125,98 +215,3 @@ def _pair_at(flags: _Flags, nth: int) -> list[int]:
             break  # one on either side
     found: list[int] = (np.flatnonzero(flags[start:stop])[nth : nth + 2] + start).tolist()
     return found
-
-
-def is_plain(stretch: bytes | bytearray) -> bool:
-    """Say whether no character beyond ASCII folds to text with ASCII in it.
-
-    >>> is_plain("Höhe".encode()), is_plain("Straße".encode())
-    (True, False)
-    """
-    greatest = int(np.frombuffer(stretch, np.uint8).max(initial=0))
-    return greatest < _LEAST_LEAD or not any(begin in stretch for begin in _FOLDING_TO_ASCII)
-
-
-class TextMatcher:
-    """Case-folded texts, all of which a message shall contain.
-
-    >>> sought = TextMatcher({"wheel", "3"})
-    >>> [sought.may_be_in(stretch, plain=True) for stretch in (b'["Wheel 3"]', b'["wheels"]')]
-    [True, False]
-    >>> sought.places(["Wheels", "WHEEL 3", "3 Wheels"])
-    [1, 2]
-    """
-
-    def __init__(self, folded: Iterable[str]) -> None:
-        self._texts = tuple(folded)
-        # What an ASCII text is a folding of is written in two ways, of which a bit makes one; what any other
-        # is, in several. Text is escaped as in a stretch, character by character, so that it is found there.
-        self._clues = [
-            _clues((np.frombuffer(msgspec.json.encode(text)[1:-1], np.uint8) | _CASE_BIT).tobytes())
-            for text in self._texts
-            if text and text.isascii()
-        ]
-
-    def may_be_in(self, stretch: bytes, plain: bool) -> bool:
-        """Say whether a message of a stretch may contain the texts: never falsely no."""
-        if not plain or not self._clues:
-            return True
-        rooms, size = _rooms(len(stretch)), len(stretch)
-        lowered = np.bitwise_or(np.frombuffer(stretch, np.uint8), _CASE_BIT, out=rooms.lowered[:size])
-        return all(_may_match(lowered, clues, rooms) for clues in self._clues)
-
-    def places(self, messages: Sequence[str]) -> list[int]:
-        """Return the places of the messages that contain the texts."""
-        return [
-            place
-            for place, folded in enumerate(map(str.casefold, messages))
-            if all(text in folded for text in self._texts)
-        ]
-
-
-class _Clues(NamedTuple):
-    """Bytes of a text, the rarest first, each with where it stands in the text."""
-
-    size: int
-    bytes_at: tuple[tuple[int, int], ...]
-
-
-def _clues(text: bytes) -> _Clues:
-    rarest = sorted(range(len(text)), key=lambda at: _FREQUENT.find(text[at]))[:_CLUES_MAX]
-    return _Clues(len(text), tuple((at, text[at]) for at in rarest))
-
-
-class _Rooms(NamedTuple):
-    """Room for some bytes and two flags of each."""
-
-    lowered: _Bytes
-    hits: _Flags
-    more: _Flags
-
-
-def _may_match(lowered: _Bytes, clues: _Clues, rooms: _Rooms) -> bool:
-    """Say whether there is a place from which each byte of the clues stands where it stands in their text.
-
-    A few comparisons of all bytes at once take half of the time of ``bytes.find``, or a quarter.
-    """
-    size = len(lowered) - clues.size + 1
-    if size <= 0:
-        return False
-    hits, more = rooms.hits[:size], rooms.more[:size]
-    for nth, (at, byte) in enumerate(clues.bytes_at):
-        np.equal(lowered[at : at + size], byte, out=more if nth else hits)
-        if nth:
-            np.logical_and(hits, more, out=hits)
-            if not hits[hits.argmax()]:  # the first that is set, if any is: sooner known than any()
-                return False
-    return bool(hits.any())
-
-
-def _rooms(size: int) -> _Rooms:
-    """Return room for so many bytes or more, this thread's own: new pages cost more."""
-    rooms: _Rooms | None = getattr(_scratch, "rooms", None)
-    if rooms is None or len(rooms.lowered) < size:
-        rooms = _Rooms(np.empty(size, np.uint8), np.empty(size, np.bool_), np.empty(size, np.bool_))
-        if size <= _ROOM_KEPT_BYTES_MAX:
-            _scratch.rooms = rooms
-    return rooms

@@ -1,4 +1,4 @@
-"""What an instance says about itself: format version, name, lineage, birth, prune horizon; pure.
+"""The facts of an instance <-> bytes: format version, name, lineage, creation, prune horizon; pure.
 
 Keys are the ASCII names below; each value's body is one msgpack value.
 """
@@ -11,22 +11,22 @@ from typing import NamedTuple
 import msgpack
 
 from yamcs_archive.errors import DamagedError, FormatVersionError
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 
 FORMAT_VERSION = 1
-"""Changes with every change of what is on the medium; see ``docs/format.md``."""
+"""Changes with every change of the stored bytes; see ``docs/format.md``."""
 
 _CHECKSUMMED = Checksummed("meta")
 
 
 class Mirrored(NamedTuple):
-    """What an instance is a copy of, and how far it has come."""
+    """The source of a mirror, and how far the mirror has followed it."""
 
     url: str
     instance: str
     cursor: str | None
-    """The source's cursor behind the last commit that is stored here; None before the first."""
+    """The source's cursor after the last commit that is stored here; None before the first."""
 
 
 class Meta(NamedTuple):
@@ -34,17 +34,17 @@ class Meta(NamedTuple):
 
     instance: str
     lineage: bytes
-    """Random; new at creation, restore and salvage, so that cursors of another history are found out."""
+    """Random; new at creation, restore and salvage, so that cursors of another history are recognised."""
     created: int
     horizon: int | None = None
-    """Events generated before it were pruned; None: nothing was."""
+    """Events with earlier generation times were pruned; None: none were."""
     horizon_commit: int = 0
     """The greatest commit number among the events below the horizon."""
     mirrored: Mirrored | None = None
-    """Set in a mirror, in the transaction of each commit that it takes over; absent in all others."""
+    """Set in a mirror, in the transaction of each commit that it takes over; None in all other instances."""
 
 
-def encode_meta(meta: Meta) -> list[tuple[bytes, bytes]]:
+def encode_meta(meta: Meta) -> list[Pair]:
     """Return the pairs to put.
 
     >>> meta = Meta("sim", b"8 random", 0)
@@ -57,17 +57,17 @@ def encode_meta(meta: Meta) -> list[tuple[bytes, bytes]]:
     return [_pair(name, value) for name, value in values.items()]
 
 
-def encode_mirrored(mirrored: Mirrored) -> tuple[bytes, bytes]:
-    """Return the pair to put beside what a mirror takes over."""
+def encode_mirrored(mirrored: Mirrored) -> Pair:
+    """Return the pair to put together with the events that a mirror takes over."""
     return _pair("mirrored", mirrored)
 
 
-def _pair(name: str, value: object) -> tuple[bytes, bytes]:
+def _pair(name: str, value: object) -> Pair:
     return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value))
 
 
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
-    """Return the facts; FormatVersionError for another format, DamagedError for what cannot be trusted."""
+    """Return the facts; FormatVersionError for another format, DamagedError if they cannot be trusted."""
     values = {}
     for key, value in pairs.items():
         values[key.decode("ascii", "replace")] = msgpack.unpackb(_CHECKSUMMED.unwrap(key, value))

@@ -1,10 +1,11 @@
-"""Request ids <-> bytes: what is kept of a request so that its retry gets the first answer again; pure.
+"""Request ids <-> bytes: records of requests, with which a retry gets the first answer again; pure.
 
-1. An id belongs to a user: two users never meet. The key is the user's name, one NUL and the id, in UTF-8.
-2. The body is a msgpack array: [time in us since 1970, digest of what was asked, keys of the events].
-3. The digest is over what the caller gave, before times and numbers were filled in, and leaves out what
-   makes no other event of it: reception time and user. ``extra`` counts as a map. An event that is sent
-   back as an answer showed it has a digest for each severity that it may have; the first one is kept.
+1. An id belongs to a user: equal ids of two users are two ids. The key is the user's name, one NUL and the
+   id, in UTF-8.
+2. The body is a msgpack array: [time in us since 1970, digest of the request, keys of the events].
+3. The digest covers what the caller gave, before times and numbers were filled in, without reception time and
+   user, which do not make another event. ``extra`` counts as a map. For an event that is sent back as an
+   answer showed it, there is a digest for each severity that it may have; the first one is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, SOURCE_DEFAULT, Event, Severity
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX, REQUEST_USER_BYTES_MAX
 from yamcs_archive.scalars import plain_text
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 
 _CHECKSUMMED = Checksummed("requests")
 DIGEST_BYTES = 16
@@ -29,7 +30,7 @@ _content = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class RequestRecord(NamedTuple):
-    """What is kept of a request: when it was answered (microseconds since 1970), and with which events."""
+    """A request that was answered: when (microseconds since 1970), its digest, and with which events."""
 
     time: int
     digest: bytes
@@ -38,11 +39,11 @@ class RequestRecord(NamedTuple):
 
 
 class RequestIds(NamedTuple):
-    """The ids of the events of one submission: for each its key in the store, and what was asked."""
+    """The ids of the events of one submission: for each its key in the store, and its digest."""
 
     keys: Sequence[bytes]
     digests: Sequence[bytes]
-    """One for each event, or several if it may have had several severities; the one to keep comes first."""
+    """One for each event, or one for each severity that it may have; the one to store comes first."""
 
     def cut(self, start: int, stop: int) -> RequestIds:
         """Return the ids of the events from ``start`` up to ``stop``.
@@ -56,11 +57,11 @@ class RequestIds(NamedTuple):
 def request_ids(
     events: Sequence[Event], request_id: str | None, first: int | None = None
 ) -> RequestIds | None:
-    """Return the ids of events that follow the rules of the event model; None where there is no id.
+    """Return the ids of valid events; None if the request has no id.
 
-    ``first`` is the position of the first of them in a request of several, each of which has the request's
-    id followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the
-    position among these events of the one that cannot have an id.
+    ``first``: the position of the first event in a request of several; each event's id is the request's id
+    followed by its position. Raises :class:`~yamcs_archive.errors.InvalidInputError`, with the position
+    among these events, for an event that cannot have an id.
 
     >>> request_ids([Event("a")], "boot-17").keys
     [b'\\x00boot-17']
@@ -82,7 +83,7 @@ def request_ids(
 
 
 def check_request_id(request_id: object) -> str:
-    """Return what can be the id of a request; :class:`~yamcs_archive.errors.InvalidInputError` otherwise.
+    """Return a request's id as text; :class:`~yamcs_archive.errors.InvalidInputError` if it cannot be one.
 
     >>> check_request_id("")
     Traceback (most recent call last):
@@ -116,7 +117,7 @@ def request_key(user: str, request_id: str) -> bytes:
 
 
 def digest(event: Event) -> bytes:
-    """Return the digest of what a request asks for; if that may be several things, one digest after another.
+    """Return the digest of an event in a request; if it may have several severities, all digests in a row.
 
     >>> digest(Event("a", extra={"x": "1", "y": "2"})) == digest(Event("a", extra={"y": "2", "x": "1"}))
     True
@@ -136,7 +137,7 @@ def digest(event: Event) -> bytes:
 
 
 def is_digest_of(kept: bytes, given: bytes) -> bool:
-    """Return whether the digest that is kept is one of those of a request.
+    """Return whether the stored digest is among those of a request.
 
     >>> kept = digest(Event("a"))
     >>> is_digest_of(kept, digest(Event("a"))), is_digest_of(kept, digest(Event("b")))
@@ -166,7 +167,7 @@ def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
     )
 
 
-def encode_record(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
+def encode_record(key: bytes, kept: RequestRecord) -> Pair:
     """Return the pair to put.
 
     >>> kept = RequestRecord(5, bytes(16), (b"key",))
@@ -177,7 +178,7 @@ def encode_record(key: bytes, kept: RequestRecord) -> tuple[bytes, bytes]:
 
 
 def decode_record(key: bytes, value: bytes) -> RequestRecord:
-    """Return what is kept; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+    """Return a record; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _CHECKSUMMED.unwrap(key, value)
     try:
         time, content, events = msgpack.unpackb(body)

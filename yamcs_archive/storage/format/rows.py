@@ -1,4 +1,4 @@
-"""One event's record <-> bytes: the form of young and of late events; pure.
+"""Rows <-> bytes: an event under its key, the form of young and of late events; pure.
 
 The body is a msgpack array, cut after its last value that is not the default:
 
@@ -20,7 +20,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import int64s
 from yamcs_archive.storage.format.keys import decode_key, decode_keys, encode_key
@@ -31,7 +31,7 @@ _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
 
 
 class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """What is stored of an event beside its key."""
+    """The fields of an event that are not in its key."""
 
     commit: int
     delay: int
@@ -43,7 +43,7 @@ class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
     extra: dict[str, str] | None = None
 
 
-# msgspec writes and reads msgpack in a third of the time that msgpack takes for such small records.
+# For such small records msgspec takes a third of the time of msgpack.
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Record).decode
 _decode_all = msgspec.msgpack.Decoder(list[_Record]).decode
 
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[tuple[bytes, bytes]]:
+def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[Pair]:
     """Return the pairs to put for complete events, all of one commit.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
@@ -89,7 +89,7 @@ def _encoded_keys(events: Columns[int] | Vectors) -> list[bytes]:
 
 
 def _fields(events: Columns[int] | Vectors) -> tuple[Iterable[Any], ...]:
-    """Return what a record holds beside the commit's number, field by field."""
+    """Return the fields of records but for the commit's number, column by column."""
     if isinstance(events, Columns):
         return (
             map(sub, events.reception_time, events.generation_time),
@@ -134,7 +134,7 @@ def decode_row(key: bytes, value: bytes) -> Row:
     return Row(event, record.commit)
 
 
-def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
+def decode_rows(pairs: Sequence[Pair]) -> Vectors:
     """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
@@ -153,7 +153,7 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
         records = _decode_all(b"".join((_ARRAY32, len(bodies).to_bytes(_ARRAY32_BYTES, "big"), *bodies)))
         severities = np.frombuffer(bytes([record.severity for record in records]), np.uint8)
         if severities.max(initial=0) >= len(SEVERITIES):
-            raise ValueError("a severity is none")
+            raise ValueError("a severity is no code")
         sources = dict_encode(names)
         extensions = [record.extensions for record in records]
         extra = [record.extra for record in records]
@@ -172,5 +172,5 @@ def decode_rows(pairs: Sequence[tuple[bytes, bytes]]) -> Vectors:
         )
     except (ValueError, TypeError, IndexError, OverflowError, msgspec.DecodeError) as error:
         for key, value in pairs:
-            decode_row(key, value)  # which says which one it is
+            decode_row(key, value)  # which names the damaged one
         raise DamagedError("rows", f"their records cannot be read: {error}") from None

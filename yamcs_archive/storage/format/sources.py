@@ -1,4 +1,4 @@
-"""What is known of each source <-> bytes: automatic numbers, the source list, counts; pure.
+"""The states of sources <-> bytes: for automatic numbers, the list of sources, and counts; pure.
 
 The body is a msgpack array: [events held, greatest number ever or nil, greatest generation time ever or
 nil, duplicates seen, conflicts seen, expired seen]. The key is the source's name in UTF-8.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 
 _CHECKSUMMED = Checksummed("sources")
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):
-    """The state of one source. ``greatest_*`` are over every event ever stored, pruned ones too."""
+    """The state of one source. ``greatest_*`` count every event ever stored, pruned ones too."""
 
     events: int = 0
     greatest_number: int | None = None
@@ -27,7 +27,7 @@ class SourceState(msgspec.Struct, array_like=True, gc=False):
 _decoder = msgspec.msgpack.Decoder(SourceState)
 
 
-def encode_source(name: str, state: SourceState) -> tuple[bytes, bytes]:
+def encode_source(name: str, state: SourceState) -> Pair:
     """Return the pair to put for a source.
 
     >>> decode_source(*encode_source("AOCS", SourceState(2, 15, 0))) == ("AOCS", SourceState(2, 15, 0))

@@ -1,9 +1,9 @@
-"""Events as vectors: what blocks are made from and decoded to; pure.
+"""Events as vectors: the form in which blocks are encoded and decoded; pure.
 
-1. One numpy vector for each field that is a number, a table and an index for each that is one of few
-   texts, plain lists for the rest. Whatever is done to thousands of events is one call for each field:
-   the interpreter's share of an event's way into a block is a few hundred nanoseconds.
-2. Events that are complete (each has its numbers and times) and their commits' numbers; of any order.
+1. A numpy vector for each field that is a number, dictionary encoding for texts of which few are distinct,
+   plain lists for the rest. Work on thousands of events is one call for each field, so the interpreter's
+   share of an event's way into a block is a few hundred nanoseconds.
+2. Events are complete (each has its number and times), with the numbers of their commits; in any order.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy.typing as npt
 
 from yamcs_archive.columns import TABLE_TEXT_MAX, Columns
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode, joined_codes
+from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
 from yamcs_archive.storage.format.integers import Int64s, int64s
-from yamcs_archive.storage.format.keys import Key, Keys, key_order
+from yamcs_archive.storage.format.keys import Indexes, Key, Keys, key_order
 
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
 _NUMBERS = ("times", "numbers", "received", "commits", "severities")
 _TEXTS = ("sources", "types", "users")
-_FEW = 8
-"""Of a list of so many more, values are picked one by one; else all at once, by numpy."""
+_PICKED_SHARE = 8
+"""Less than 1 in 8 values of a list are picked one by one, more all at once, by numpy."""
 
 
-def picked(values: list[Any], places: npt.NDArray[np.intp]) -> list[Any]:
-    """Return the values at some places, in that order.
+def pick_values(values: list[Any], indexes: Indexes) -> list[Any]:
+    """Return the values at some indexes, in that order.
 
-    >>> picked(["a", "b"], np.array([1, 0, 1]))
+    >>> pick_values(["a", "b"], np.array([1, 0, 1]))
     ['b', 'a', 'b']
     """
-    if len(places) * _FEW < len(values):
-        return [values[place] for place in places.tolist()]
-    found: list[Any] = np.array(values, dtype=object)[places].tolist()
+    if len(indexes) * _PICKED_SHARE < len(values):
+        return [values[index] for index in indexes.tolist()]
+    found: list[Any] = np.array(values, dtype=object)[indexes].tolist()
     return found
 
 
@@ -59,13 +59,63 @@ class Vectors(NamedTuple):
     extra: list[dict[str, str]] | None
     """None: no event has any."""
 
+    @classmethod
+    def of(cls, columns: Columns[int], commit: int) -> Vectors:
+        """Return the vectors of complete events that one commit stores.
+
+        >>> event = Event("a", generation_time=1, seq_number=2, reception_time=3)
+        >>> list(Vectors.of(Columns.of([event]), commit=4).events()) == [event]
+        True
+        """
+        numbers: Any = columns.seq_number
+        return cls(
+            int64s(columns.generation_time),
+            int64s(numbers),
+            int64s(columns.reception_time),
+            np.full(len(columns.message), commit, np.int64),
+            np.frombuffer(bytes(columns.severity), np.uint8),
+            dict_encode(columns.source),
+            dict_encode(columns.type),
+            dict_encode(columns.created_by),
+            columns.message,
+            columns.extensions if any(columns.extensions) else None,
+            columns.extra if any(columns.extra) else None,
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Vectors]) -> Vectors:
+        """Return the events of all parts, in the order of the parts; there may be none.
+
+        >>> events = [Event(name, name, generation_time=1, seq_number=1, reception_time=1) for name in "ab"]
+        >>> both = Vectors.concat([Vectors.of(Columns.of([event]), commit=1) for event in events])
+        >>> both.sources.decoded(), both.messages
+        (['a', 'b'], ['a', 'b'])
+        """
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.of(Columns.of([]), commit=0)
+        return cls(
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.received for part in parts]),
+            np.concatenate([part.commits for part in parts]),
+            np.concatenate([part.severities for part in parts]),
+            DictColumn.concat([part.sources for part in parts]),
+            DictColumn.concat([part.types for part in parts]),
+            DictColumn.concat([part.users for part in parts]),
+            [message for part in parts for message in part.messages],
+            _concat([(part.extensions, part.size) for part in parts], bytes),
+            _concat([(part.extra, part.size) for part in parts], dict),
+        )
+
     @property
     def size(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         return len(self.times)
 
     def trimmed(self) -> Vectors:
-        """Return the same events with nothing in the tables that none of them has."""
+        """Return the same events without dictionary values that none of them has."""
         return self._replace(sources=self.sources.used(), types=self.types.used(), users=self.users.used())
 
     def stored_by(self, commit: int) -> Vectors:
@@ -85,10 +135,12 @@ class Vectors(NamedTuple):
         """Return the events from ``start`` up to ``stop``."""
         return self._each(lambda column: column[start:stop])
 
-    def take(self, places: Sequence[int] | npt.NDArray[np.intp]) -> Vectors:
-        """Return the events at ``places``, in that order."""
-        order = np.asarray(places, np.intp)
-        return self._each(lambda column: picked(column, order) if isinstance(column, list) else column[order])
+    def take(self, indexes: Sequence[int] | Indexes) -> Vectors:
+        """Return the events at ``indexes``, in that order."""
+        order = np.asarray(indexes, np.intp)
+        return self._each(
+            lambda column: pick_values(column, order) if isinstance(column, list) else column[order]
+        )
 
     def _each(self, part: Any) -> Vectors:
         return Vectors._make(
@@ -110,7 +162,7 @@ class Vectors(NamedTuple):
         return next(self.take([at]).events())
 
     def events(self, *, descending: bool = False) -> Iterator[Event]:
-        """Yield the events one by one, from the last to the first if ``descending``."""
+        """Yield the events, from the last to the first if ``descending``."""
         fields: list[list[Any]] = [
             self.messages,
             self.sources.decoded(),
@@ -124,11 +176,27 @@ class Vectors(NamedTuple):
             fields += [
                 self.users.decoded(),
                 self.extensions or [b""] * self.size,
-                # Copies, because these may be encoded again while somebody has the event.
+                # Copies, because a caller may change the event's, and these may be encoded again.
                 list(map(dict, self.extra or [{}] * self.size)),
             ]
-        # What no event has is left to the defaults: to hand it over costs a third of a whole scan.
+        # A field that no event has is left to its default: to pass it would cost a third of a whole scan.
         return map(Event, *map(reversed, fields)) if descending else map(Event, *fields)
+
+    def same_as(self, other: Vectors) -> bool:
+        """Return whether the other has the same events, in the same order and of the same commits.
+
+        >>> events = [Event(name, generation_time=1, seq_number=1, reception_time=1) for name in "ab"]
+        >>> one, other = (Vectors.of(Columns.of([event]), commit=1) for event in events)
+        >>> one.same_as(one.trimmed()), one.same_as(other), one.same_as(one.stored_by(2))
+        (True, False, False)
+        """
+        return (
+            all(np.array_equal(getattr(self, name), getattr(other, name)) for name in _NUMBERS)
+            and all(_same_texts(getattr(self, name), getattr(other, name)) for name in _TEXTS)
+            and self.messages == other.messages
+            and (self.extensions or [b""] * self.size) == (other.extensions or [b""] * other.size)
+            and (self.extra or [{}] * self.size) == (other.extra or [{}] * other.size)
+        )
 
     def sizes(self) -> list[int]:
         """Return about how many bytes of text each event has; characters count as one."""
@@ -158,32 +226,10 @@ class Vectors(NamedTuple):
         return attached or _has_long_text(self.types) or _has_long_text(self.users)
 
 
-def same(one: Vectors, other: Vectors) -> bool:
-    """Return whether two have the same events, in the same order and of the same commits.
-
-    >>> from yamcs_archive import Event
-    >>> events = [Event(name, generation_time=1, seq_number=1, reception_time=1) for name in ("a", "b")]
-    >>> one, other = (vectors(Columns.of([event]), commit=1) for event in events)
-    >>> same(one, one.trimmed()), same(one, other), same(one, one.stored_by(2))
-    (True, False, False)
-    """
-    return (
-        all(_same_numbers(getattr(one, name), getattr(other, name)) for name in _NUMBERS)
-        and all(_same_texts(getattr(one, name), getattr(other, name)) for name in _TEXTS)
-        and one.messages == other.messages
-        and (one.extensions or [b""] * one.size) == (other.extensions or [b""] * other.size)
-        and (one.extra or [{}] * one.size) == (other.extra or [{}] * other.size)
-    )
-
-
-def _same_numbers(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    return np.array_equal(one, other)
-
-
 def _same_texts(one: DictColumn, other: DictColumn) -> bool:
-    place = {text: at for at, text in enumerate(one.values)}
-    there = np.array([place.get(text, -1) for text in other.values], np.int32)
-    return len(one.codes) == len(other.codes) and bool((there[other.codes] == one.codes).all())
+    code = {text: at for at, text in enumerate(one.values)}
+    codes = np.array([code.get(text, -1) for text in other.values], np.int32)
+    return len(one.codes) == len(other.codes) and bool((codes[other.codes] == one.codes).all())
 
 
 def _has_long_text(column: DictColumn) -> bool:
@@ -194,59 +240,7 @@ def _source_and_number(vectors: Vectors, at: int) -> tuple[str, int]:
     return vectors.key(at)[1:]
 
 
-def vectors(columns: Columns[int], commit: int) -> Vectors:
-    """Return complete events that one commit stores, as vectors.
-
-    >>> from yamcs_archive import Event
-    >>> event = Event("a", generation_time=1, seq_number=2, reception_time=3)
-    >>> list(vectors(Columns.of([event]), commit=4).events()) == [event]
-    True
-    """
-    numbers: Any = columns.seq_number
-    return Vectors(
-        int64s(columns.generation_time),
-        int64s(numbers),
-        int64s(columns.reception_time),
-        np.full(len(columns.message), commit, np.int64),
-        np.frombuffer(bytes(columns.severity), np.uint8),
-        dict_encode(columns.source),
-        dict_encode(columns.type),
-        dict_encode(columns.created_by),
-        columns.message,
-        columns.extensions if any(columns.extensions) else None,
-        columns.extra if any(columns.extra) else None,
-    )
-
-
-def joined(parts: Sequence[Vectors]) -> Vectors:
-    """Return the events of all parts, one after another; there may be none.
-
-    >>> from yamcs_archive import Event
-    >>> events = [Event(name, name, generation_time=1, seq_number=1, reception_time=1) for name in ("a", "b")]
-    >>> parts = [vectors(Columns.of([event]), commit=1) for event in events]
-    >>> joined(parts).sources.decoded(), joined(parts).messages
-    (['a', 'b'], ['a', 'b'])
-    """
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return vectors(Columns._make([] for _ in Columns._fields), commit=0)
-    return Vectors(
-        np.concatenate([part.times for part in parts]),
-        np.concatenate([part.numbers for part in parts]),
-        np.concatenate([part.received for part in parts]),
-        np.concatenate([part.commits for part in parts]),
-        np.concatenate([part.severities for part in parts]),
-        joined_codes([part.sources for part in parts]),
-        joined_codes([part.types for part in parts]),
-        joined_codes([part.users for part in parts]),
-        [message for part in parts for message in part.messages],
-        _joined_lists([(part.extensions, part.size) for part in parts], bytes),
-        _joined_lists([(part.extra, part.size) for part in parts], dict),
-    )
-
-
-def _joined_lists(parts: Sequence[tuple[list[Any] | None, int]], nothing: Any) -> list[Any] | None:
+def _concat(parts: Sequence[tuple[list[Any] | None, int]], nothing: Any) -> list[Any] | None:
     if all(part is None for part, _ in parts):
         return None
     return [value for part, size in parts for value in (part or (nothing() for _ in range(size)))]

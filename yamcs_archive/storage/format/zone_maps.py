@@ -1,11 +1,11 @@
-"""What a query may know of blocks without reading them <-> bytes; pure.
+"""Zone maps <-> bytes: what a query knows of a block without reading it; pure. On disk they are "summaries".
 
-1. Level 0 has one summary for each block, level 1 one for each closed group of neighbouring blocks. The
-   key is the level as a byte, then the first event's key.
+1. Level 0 has one zone map for each block, level 1 one for each closed group of neighbouring blocks. The key
+   is the level as a byte, then the first event's key.
 2. The body is a msgpack array [last key, events, sources, severities, lowest commit, greatest commit].
-   Sources are bytes, to be searched as they are: their names in order, a NUL before each and behind the
-   last, or beyond 16 of them a byte of 1 and the CRC-32 of each name, 4 bytes big-endian, in order.
-3. A summary may say that something is there which is not; never that something is not there which is.
+   Sources are bytes that are searched as they are: the names in order, with a NUL before each and after the
+   last, or beyond 16 names a byte of 1 and the CRC-32 of each name, 4 bytes big-endian, in order.
+3. A zone map may claim events that its block does not have, but never misses one that it has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import Severity
-from yamcs_archive.storage.format.checksum import Checksummed
+from yamcs_archive.storage.format.checksum import Checksummed, Pair
 
 _CHECKSUMMED = Checksummed("summaries")
 _NAMES_MAX = 16
@@ -28,14 +28,14 @@ _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
 _HASHED = b"\1"
 _SEARCHED_BYTES_MAX = 1 << 15
-"""Bytes of a summary times names, up to which it is searched for each name, which takes some 20 us."""
+"""Most bytes of a zone map, times names, for which it is searched for each name; that takes some 20 us."""
 _SEARCHED_MAX = 256
-"""Number of names up to which that is done; a summary has at least a hundred bytes."""
+"""Most names for which that is done; a zone map has at least a hundred bytes."""
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
 
 
 class BlockFilter(NamedTuple):
-    """What a query asks of a block, made once and put to every summary."""
+    """What a query wants of a block, made once and compared with every zone map."""
 
     sources: frozenset[bytes] | None
     """The wanted names; None: any source."""
@@ -46,16 +46,16 @@ class BlockFilter(NamedTuple):
     hashes: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
     """Hashes of the names, in order."""
     searched_names: tuple[bytes, ...] = ()
-    """Names as a summary has them, to be searched for one by one; empty if they are many."""
+    """Names as a zone map has them, to be searched for one by one; empty if they are many."""
     searched_hashes: tuple[bytes, ...] = ()
 
-    def searches(self, there: bytes) -> bool:
-        """Return whether it is best to search these bytes for each source."""
-        return 0 < len(self.searched_names) * len(there) <= _SEARCHED_BYTES_MAX
+    def searches(self, packed: bytes) -> bool:
+        """Return whether searching these bytes for each source is the fastest way."""
+        return 0 < len(self.searched_names) * len(packed) <= _SEARCHED_BYTES_MAX
 
 
 def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
-    """Return what summaries are asked for.
+    """Return a filter for blocks that may hold events of these sources and severities; None: any.
 
     >>> block_filter(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
     True
@@ -74,10 +74,10 @@ def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) 
 
 
 def commit_filter(lowest: int, greatest: int) -> BlockFilter:
-    """Return what summaries are asked for by who wants what those commits stored.
+    """Return a filter for blocks that may hold events of these commits.
 
-    >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
-    >>> [summary.may_match(commit_filter(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
+    >>> zone_map = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 4, 6)
+    >>> [zone_map.may_match(commit_filter(*bounds)) for bounds in ((1, 3), (1, 4), (5, 5), (7, 9))]
     [False, True, True, False]
     """
     return block_filter(None, None)._replace(commits=(lowest, greatest))
@@ -88,7 +88,7 @@ def _hash(name: str) -> bytes:
 
 
 def pack_sources(names: Iterable[str]) -> bytes:
-    """Return what a summary says of the sources of one or more events.
+    """Return the names of the sources of one or more events, as a zone map has them.
 
     >>> pack_sources(["EPS", "AOCS"])
     b'\\x00AOCS\\x00EPS\\x00'
@@ -100,9 +100,10 @@ def pack_sources(names: Iterable[str]) -> bytes:
 
 
 class ZoneMap(NamedTuple):
-    """The summary of a block or a group."""
+    """The zone map of a block or of a group."""
 
     first: bytes
+    """The first event's key, as it is stored."""
     last: bytes
     events: int
     sources: bytes
@@ -111,36 +112,58 @@ class ZoneMap(NamedTuple):
     lowest_commit: int
     greatest_commit: int
 
-    def may_match(self, ask: BlockFilter) -> bool:
-        """Say whether an event that is wanted may be there.
+    @classmethod
+    def merge(cls, parts: Iterable[ZoneMap]) -> ZoneMap:
+        """Return the zone map of neighbouring blocks or groups together; there must be at least one.
 
-        >>> summary = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
-        >>> [summary.may_match(block_filter(names, None)) for names in (frozenset(["EPS"]), None)]
+        >>> one = ZoneMap(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
+        >>> ZoneMap.merge([one, ZoneMap(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
+        (b'a', b'd', 3, b'\\x00A\\x00B\\x00')
+        """
+        parts = sorted(parts)
+        severities = 0
+        for part in parts:
+            severities |= part.severities
+        return cls(
+            parts[0].first,
+            max(part.last for part in parts),
+            sum(part.events for part in parts),
+            _merged_sources(part.sources for part in parts),
+            severities,
+            min(part.lowest_commit for part in parts),
+            max(part.greatest_commit for part in parts),
+        )
+
+    def may_match(self, wanted: BlockFilter) -> bool:
+        """Say whether the block may hold a wanted event.
+
+        >>> zone_map = ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1)
+        >>> [zone_map.may_match(block_filter(names, None)) for names in (frozenset(["EPS"]), None)]
         [False, True]
         """
-        if not self.severities & ask.severities:
+        if not self.severities & wanted.severities:
             return False
-        if ask.commits is not None:
-            lowest, greatest = ask.commits
+        if wanted.commits is not None:
+            lowest, greatest = wanted.commits
             if greatest < self.lowest_commit or self.greatest_commit < lowest:
                 return False
-        return ask.sources is None or _may_be_from(self.sources, ask)
+        return wanted.sources is None or _may_be_from(self.sources, wanted)
 
 
-def _may_be_from(sources: bytes, ask: BlockFilter) -> bool:
-    """Return whether one of the wanted sources may be among those of a summary."""
+def _may_be_from(sources: bytes, wanted: BlockFilter) -> bool:
+    """Return whether one of the wanted sources may be among those of a zone map."""
     if sources[:1] != _HASHED:
-        if ask.searches(sources):
-            return any(name in sources for name in ask.searched_names)
-        return not (ask.sources or frozenset()).isdisjoint(sources[1:-1].split(b"\0"))
-    if ask.searches(sources):
-        return any(_has_hash(sources, found) for found in ask.searched_hashes)
+        if wanted.searches(sources):
+            return any(name in sources for name in wanted.searched_names)
+        return not (wanted.sources or frozenset()).isdisjoint(sources[1:-1].split(b"\0"))
+    if wanted.searches(sources):
+        return any(_has_hash(sources, found) for found in wanted.searched_hashes)
     count = (len(sources) - len(_HASHED)) // _HASH_BYTES
-    there = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
+    stored = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
     # Both are in order: the shorter list is looked up in the longer one.
-    less, more = (there, ask.hashes) if len(there) < len(ask.hashes) else (ask.hashes, there)
-    places = np.minimum(more.searchsorted(less), len(more) - 1)
-    return bool((more[places] == less).any())
+    less, more = sorted((stored, wanted.hashes), key=len)
+    nearest = np.minimum(more.searchsorted(less), len(more) - 1)
+    return bool((more[nearest] == less).any())
 
 
 def _has_hash(sources: bytes, found: bytes) -> bool:
@@ -150,8 +173,8 @@ def _has_hash(sources: bytes, found: bytes) -> bool:
     return at >= 0
 
 
-def _joined_sources(parts: Iterable[bytes]) -> bytes:
-    """Return the sources of several summaries together."""
+def _merged_sources(parts: Iterable[bytes]) -> bytes:
+    """Return the sources of several zone maps together."""
     names: set[str] = set()
     hashes: set[bytes] = set()
     for part in set(parts):
@@ -164,71 +187,49 @@ def _joined_sources(parts: Iterable[bytes]) -> bytes:
     return _HASHED + b"".join(sorted(hashes.union(map(_hash, names))))
 
 
-def merged(summaries: Iterable[ZoneMap]) -> ZoneMap:
-    """Return the summary of neighbouring blocks or groups together; there must be one at least.
-
-    >>> one = ZoneMap(b"a", b"b", 1, pack_sources("A"), 1, 4, 5)
-    >>> merged([one, ZoneMap(b"c", b"d", 2, pack_sources("B"), 2, 1, 2)])[:4]
-    (b'a', b'd', 3, b'\\x00A\\x00B\\x00')
-    """
-    parts = sorted(summaries)
-    severities = 0
-    for part in parts:
-        severities |= part.severities
-    return ZoneMap(
-        parts[0].first,
-        max(part.last for part in parts),
-        sum(part.events for part in parts),
-        _joined_sources(part.sources for part in parts),
-        severities,
-        min(part.lowest_commit for part in parts),
-        max(part.greatest_commit for part in parts),
-    )
-
-
-def encode_zone_map(level: bytes, summary: ZoneMap) -> tuple[bytes, bytes]:
+def encode_zone_map(level: bytes, zone_map: ZoneMap) -> Pair:
     """Return the pair to put.
 
-    >>> summary = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
-    >>> decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary)) == summary
+    >>> zone_map = ZoneMap(b"a", b"b", 3, pack_sources(["AOCS", "EPS"]), 5, 1, 2)
+    >>> decode_zone_map(*encode_zone_map(BLOCK_LEVEL, zone_map)) == zone_map
     True
     """
-    key = level + summary.first
-    return key, _CHECKSUMMED.wrap(key, msgpack.packb(summary[1:]))
+    key = level + zone_map.first
+    return key, _CHECKSUMMED.wrap(key, msgpack.packb(zone_map[1:]))
 
 
-def decode_if_matching(key: bytes, value: bytes, ask: BlockFilter | None) -> ZoneMap | None:
-    """Return a summary, or None if it says that nothing wanted is there; None wants anything.
+def decode_if_matching(key: bytes, value: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
+    """Return a zone map, or None if its block has nothing that is wanted; ``wanted`` None: anything.
 
     Raises :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted.
 
-    >>> summary = encode_zone_map(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
-    >>> wanted = [block_filter(frozenset([name]), None) for name in ("AOCS", "EPS")]
-    >>> [decode_if_matching(*summary, each) is None for each in wanted]
+    >>> pair = encode_zone_map(BLOCK_LEVEL, ZoneMap(b"a", b"b", 1, pack_sources(["AOCS"]), 1, 1, 1))
+    >>> filters = [block_filter(frozenset([name]), None) for name in ("AOCS", "EPS")]
+    >>> [decode_if_matching(*pair, wanted) is None for wanted in filters]
     [False, True]
     """
     body = _CHECKSUMMED.unwrap(key, value)
-    # Most are passed over by their bytes: a summary without a wanted source is not decoded. If either has
-    # many names, decoding a summary costs less than searching it for each name.
-    if ask is not None and ask.searches(body) and not _names_any(body, ask):
+    # Most are passed over by their bytes: a zone map without a wanted source is not decoded. If either has
+    # many names, decoding it costs less than searching it for each name.
+    if wanted is not None and wanted.searches(body) and not _has_any(body, wanted):
         return None
     found = _decoded(key, body)
-    return found if ask is None or found.may_match(ask) else None
+    return found if wanted is None or found.may_match(wanted) else None
 
 
-def _names_any(body: bytes, ask: BlockFilter) -> bool:
-    # A loop, because a generator for any() costs more than all that it looks for.
-    for name in ask.searched_names:
+def _has_any(body: bytes, wanted: BlockFilter) -> bool:
+    # A loop, because a generator for any() costs more than the searches.
+    for name in wanted.searched_names:
         if name in body:
             return True
-    for found in ask.searched_hashes:  # noqa: SIM110
+    for found in wanted.searched_hashes:  # noqa: SIM110
         if found in body:
             return True
     return False
 
 
 def decode_zone_map(key: bytes, value: bytes) -> ZoneMap:
-    """Return a summary; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
+    """Return a zone map; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     return _decoded(key, _CHECKSUMMED.unwrap(key, value))
 
 

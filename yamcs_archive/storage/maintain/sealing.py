@@ -44,9 +44,8 @@ from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
-from yamcs_archive.storage.format.zone_maps import merged as joined_summaries
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.read.range_reader import fetch
 from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
@@ -245,7 +244,7 @@ def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: SealSco
 
 def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
     if found is not None:
-        events = joined([found.block.events, events]).in_key_order()
+        events = Vectors.concat([found.block.events, events]).in_key_order()
     return Plan(keys, found, list(split_into_blocks(events, options)))
 
 
@@ -257,7 +256,7 @@ def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope
     keys, events = _due(pairs, aim)
     if events is None:
         return
-    late = joined([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+    late = Vectors.concat([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
     text_bytes = late.text_bytes()
     if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
         yield _planned(keys, found, events, options)
@@ -330,7 +329,7 @@ def close_groups(stored: WriteTransaction) -> bool:
     found = stored.blocks_after_groups(2 * GROUP_BLOCKS_MAX)
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
-    group = joined_summaries(found[:GROUP_BLOCKS_MAX])
+    group = ZoneMap.merge(found[:GROUP_BLOCKS_MAX])
     failpoint("group-joined")
     stored.put_group(group)
     failpoint("group-put")

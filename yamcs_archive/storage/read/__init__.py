@@ -1,7 +1,8 @@
-"""Reading: by key, by arrival, and what is known of an instance without reading events.
+"""Reading: events by key and by arrival, and the facts of an instance.
 
-``range_reader`` gives rows and blocks of one slice of keys after the other; ``query``, ``histogram`` and
-``event_count`` are built on it. ``changes`` reads in order of arrival, and ``commit_watch`` waits for the
-next commit. ``metadata`` reads what an instance says of itself; ``block_cache`` keeps the blocks that were
-read last. Readers never wait for the writer, nor it for them. Start with ``range_reader`` and ``query``.
+``range_reader`` yields the rows and blocks of a range of keys, slice by slice; ``block_index`` finds its
+blocks by their zone maps, and ``block_cache`` keeps the blocks that were read last. ``query``, ``histogram``
+and ``changes`` (in order of arrival) are built on it. ``event_count`` and ``metadata`` read no events;
+``commit_watch`` waits for the next commit. Readers never wait for the writer, nor it for them. Start with
+``range_reader`` and ``query``.
 """

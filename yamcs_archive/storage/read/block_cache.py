@@ -19,11 +19,11 @@ class BlockCache:
     """Decoded blocks by key, the most recently used last. Safe to use from many threads.
 
     >>> from yamcs_archive import Event
-    >>> from yamcs_archive.storage.format.block import encode_block
+    >>> from yamcs_archive.storage.format.block import encode_blocks
     >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import vectors
+    >>> from yamcs_archive.storage.format.vectors import Vectors
     >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> made = encode_block(vectors(Columns.of([event]), commit=1))
+    >>> [made] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
     >>> cache = BlockCache()
     >>> cache.open(made.key, made.value) is cache.open(made.key, made.value)
     True

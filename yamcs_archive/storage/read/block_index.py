@@ -45,9 +45,7 @@ class BlockIndex:
 
     def pair_before(self, key: bytes) -> Pair | None:
         """Return the same as it is stored."""
-        cursor = self._cursor
-        placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + key) else cursor.last()
-        return cursor.item() if placed else None
+        return self._cursor.item() if self._seek_before(key) else None
 
     def around(self, key: bytes) -> ZoneMap | None:
         """Return the zone map of the block whose range holds ``key``."""
@@ -106,7 +104,7 @@ class BlockIndex:
     def last_match(self, lower: bytes, upper: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
         """Return the last block that may hold something wanted with ``lower <= key < upper``."""
         cursor = self._cursor
-        placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + upper) else cursor.last()
+        placed = self._seek_before(upper)
         begin = BEYOND_ALL
         while placed:
             key, value = cursor.item()
@@ -122,7 +120,7 @@ class BlockIndex:
             if wanted is not None and first < begin:
                 group, begin, _ = self.group_of(first)
                 if group is not None and not group.may_match(wanted):
-                    placed = cursor.prev() if cursor.set_range(BLOCK_LEVEL + begin) else cursor.last()
+                    placed = self._seek_before(begin)
                     continue
                 cursor.set_key(key)
             placed = cursor.prev()
@@ -155,6 +153,12 @@ class BlockIndex:
         """Return the last closed group as it is stored."""
         found = self._cursor.last() and self._cursor.key()[:1] == GROUP_LEVEL
         return self._cursor.item() if found else None
+
+    def _seek_before(self, key: bytes) -> bool:
+        """Move to the last block that begins below ``key``; groups, if there are any, come after all
+        blocks."""
+        cursor = self._cursor
+        return cursor.prev() if cursor.set_range(BLOCK_LEVEL + key) else cursor.last()
 
     def _decoded(self, pair: Pair) -> ZoneMap:
         try:

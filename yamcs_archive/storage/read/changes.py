@@ -1,8 +1,8 @@
 """Reading in arrival order: every stored event once, in commit order, however late its time.
 
-A cursor is (lineage, commit, position) and the fingerprint of the commit. The events of a commit come in key
-order, and position counts them, so nothing that later commits put between them moves a cursor. A cursor is of
-this history if its commit is the one that is stored here under its number.
+A cursor is lineage, commit, position, and the fingerprint of the commit. Position counts the events of the
+commit in key order, so events that later commits store between them do not move a cursor. A cursor belongs to
+this history if the commit that is stored here under its number has its fingerprint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from yamcs_archive.storage.format.commits import (
     CommitRecord,
     Cursor,
     Run,
-    commit_key,
     decode_commit,
     decode_cursor,
     encode_cursor,
@@ -32,12 +31,12 @@ from yamcs_archive.storage.format.keys import encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import commit_filter
-from yamcs_archive.storage.read.metadata import head_commit, newest_key
+from yamcs_archive.storage.read.metadata import head_commit, newest_key, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader
 
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
-    """Return the cursor behind the newest event."""
+    """Return the cursor after the newest event."""
     with environment.read() as transaction:
         newest = head_commit(environment, transaction)
     return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
@@ -71,10 +70,11 @@ def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> boo
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
-    """Return where to go on behind the cursor of that text; without one, at the oldest event left.
+    """Return the cursor of that text; without one, the cursor before the oldest event.
 
-    Raises BadCursorError for no cursor, OtherHistoryError for one of another lineage, of a commit that is
-    another one here, or of one beyond the head; CursorGoneError for one older than what was pruned.
+    Raises BadCursorError for text that is no cursor; OtherHistoryError if its lineage, or its commit's
+    fingerprint, is another one here, or if its commit is beyond the head; CursorGoneError if events after it
+    were pruned.
     """
     if after is None:
         return _beginning(meta)
@@ -123,9 +123,9 @@ def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
 
 
 def renewed(environment: Environment, meta: Meta, text: str) -> str:
-    """Return a cursor of the same place with a fingerprint, for one without.
+    """Return the same cursor with a fingerprint.
 
-    One with a fingerprint is returned as it is, unchecked. Raises as :func:`start_cursor` does.
+    If it has one it is returned unchecked. Raises as :func:`start_cursor` does.
     """
     if decode_cursor(text).fingerprint is not None:
         return text
@@ -160,9 +160,9 @@ def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> 
 def changes(
     environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
 ) -> Iterator[tuple[Event, Cursor]]:
-    """Yield the events behind a cursor in arrival order, each with the cursor behind it.
+    """Yield the events after a cursor in arrival order, each with the cursor after it.
 
-    Ends at the newest commit; call again with the last cursor for what came meanwhile.
+    Ends at the newest commit; call it again with the last cursor for later events.
     """
     seen = after.position
     for commit in _walk(environment, meta, after, batch_events_max):
@@ -175,8 +175,8 @@ def changes(
 def commits(
     environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
 ) -> Iterator[tuple[int, list[Event], Cursor]]:
-    """Yield the commits behind a cursor: when each was (microseconds since 1970), its events in key order,
-    and the cursor behind it. Of a commit that the cursor stands within, what is behind it.
+    """Yield the commits after a cursor: when each was (microseconds since 1970), its events in key order, and
+    the cursor after it. A commit that the cursor is within comes with its remaining events.
     """
     for commit in _walk(environment, meta, after, batch_events_max):
         events = list(commit.events)
@@ -192,12 +192,13 @@ class _Commit(NamedTuple):
     time: int
     fingerprint: int
     gone: int
-    """Events of it that were pruned: the first ones by key, so that those left keep their positions."""
+    """Number of its events that were pruned: the first ones by key, so that the others keep their
+    positions."""
     events: Iterable[Event]
 
 
 def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max: int) -> Iterator[_Commit]:
-    """Yield the commits from the one on that a cursor stands in."""
+    """Yield the commits from that of a cursor on."""
     number = max(after.commit, 1)
     reader = RangeReader(environment, batch_events_max)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
@@ -209,7 +210,7 @@ def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max:
 def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
     """Yield the commits of a record from ``number`` on, each with its events in key order."""
     if record.first == record.last:
-        # A commit of its own may be large: its events are read as they are asked for.
+        # A commit with a record of its own may be large: its events are read as they are used.
         runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
         events: Iterable[Event] = (event for run in runs for _, event in run)
         gone = 0
@@ -232,9 +233,9 @@ def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon:
 def _of_first_commits(
     reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
-    """Return the events of the commits from ``lowest`` on, and the last one that memory allows, by commit.
+    """Return the greatest commit up to which memory allows, and the events from ``lowest`` to it by commit.
 
-    They stand in the order of keys, so each look goes over all runs; for all but large events one is enough.
+    Events are stored in key order, so each call goes over all runs; unless events are large, one is enough.
     """
     greatest, size_bytes = record.last, 0
     found: dict[int, list[Event]] = {}
@@ -248,7 +249,7 @@ def _of_first_commits(
                 while size_bytes > READ_BYTES_MAX and len(found) > 1:
                     greatest = max(found) - 1
                     size_bytes -= sum(map(event_bytes, found.pop(greatest + 1)))
-                if greatest < before:  # so that blocks of what is given up are not read in vain
+                if greatest < before:  # blocks with events of dropped commits only are not read
                     begin = encode_key(*event.key) + b"\0"
                     break
             else:
@@ -260,21 +261,21 @@ def _in_run(
     reader: RangeReader, run: Run, horizon: bytes, lowest: int, greatest: int
 ) -> Iterator[tuple[int, Event]]:
     """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
-    ask = commit_filter(lowest, greatest)
-    for piece in reader.slices(max(run.first, horizon), run.last + b"\0", ask=ask):
+    wanted = commit_filter(lowest, greatest)
+    for slice_ in reader.slices(max(run.first, horizon), run.last + b"\0", wanted=wanted):
         rows = [
             (row.commit, row.event)
-            for key, value in piece.rows
+            for key, value in slice_.rows
             if lowest <= (row := decode_row(key, value)).commit <= greatest
         ]
-        block = piece.block
+        block = slice_.block
         if block is None:
             yield from rows
             continue
-        start, stop = block.place_of_bound(piece.lower), block.place_of_bound(piece.upper)
-        places = [place for place in block.places_of(lowest, greatest) if start <= place < stop]
-        events = block.events.take(places).events() if places else ()
-        found = [(int(block.commits[place]), event) for place, event in zip(places, events, strict=True)]
+        start, stop = block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper)
+        indexes = [index for index in block.indexes_of_commits(lowest, greatest) if start <= index < stop]
+        events = block.events.take(indexes).events() if indexes else ()
+        found = [(int(block.commits[index]), event) for index, event in zip(indexes, events, strict=True)]
         yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found
 
 
@@ -287,12 +288,8 @@ def _record(environment: Environment, number: int) -> CommitRecord | None:
 def _record_in(
     environment: Environment, transaction: lmdb.Transaction[bytes], number: int
 ) -> CommitRecord | None:
-    key = commit_key(number)
     cursor = transaction.cursor(environment.databases["commits"])
-    placed = cursor.set_range(key)
-    if not (placed and cursor.key() == key):
-        placed = cursor.prev() if placed else cursor.last()
-    if not placed:
+    if not seek_commit(cursor, number):
         return None
     record = decode_commit(*cursor.item())
     return record if record.first <= number <= record.last else None

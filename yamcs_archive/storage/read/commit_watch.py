@@ -1,11 +1,11 @@
-"""Waiting for what is stored next: futures that are done after a commit, on a thread of their own.
+"""Waiting for the next commit: futures that are done after it, on a thread of their own.
 
-1. Whoever commits only rings a bell, and only when somebody waits; callbacks of the futures run on this
-   room's thread, so nothing that they do can hold up a commit or end a writer.
-2. The thread begins with the first who waits. Where another process writes there is no bell, so it looks
-   at the medium from time to time, as long as somebody waits.
-3. A bell cannot be missed: a waiter is entered before the head is read, a commit moves the head before it
-   looks for waiters, and a ring during a look ends the wait after it.
+1. A commit only rings a bell, and only if there are waiters. Callbacks of the futures run on the watch's
+   thread, so they can neither delay a commit nor end the writer.
+2. The thread starts with the first waiter. If another process writes there is no bell, so the thread reads
+   the head from time to time, as long as there are waiters.
+3. No ring is missed: a waiter is registered before the head is read, a commit moves the head before it checks
+   for waiters, and a ring while the head is read ends the wait that follows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from yamcs_archive.storage.interrupts import SafeFuture, Signal
 _log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
-"""How often the medium is looked at when another process writes: a look takes some 30 us."""
+"""Seconds between two reads of the head when another process writes; each takes some 30 us."""
 
 
 class _Wait(NamedTuple):
@@ -34,7 +34,10 @@ class _Wait(NamedTuple):
 
 
 class CommitWatch:
-    """Those who wait for a commit behind one that they know. ``head`` tells the number of the newest."""
+    """Futures for the next commit after a known one. ``head`` returns the number of the newest commit.
+
+    ``look_s``: seconds between two reads of the head; None: each commit calls :meth:`notify`.
+    """
 
     def __init__(self, head: Callable[[], int], look_s: float | None = None) -> None:
         self._head = head
@@ -51,7 +54,7 @@ class CommitWatch:
             self._bell.tell()
 
     def after(self, commit: int, timeout_s: float | None) -> Future[None]:
-        """Return a future that is done once there is a commit behind that one, after a time, or at close.
+        """Return a future that is done after a later commit, after ``timeout_s`` seconds, or at close.
 
         It may be cancelled. Raises ClosedError.
         """
@@ -62,7 +65,7 @@ class CommitWatch:
                 raise ClosedError
             self._waiting[future] = _Wait(commit, until_s)
             if not self._started:
-                self._started = True  # first: two threads would take each other's rings
+                self._started = True  # first, because two threads would take each other's rings
                 try:
                     _thread.start_new_thread(self._run, ())  # as in uninterrupted()
                 except RuntimeError as error:
@@ -74,13 +77,13 @@ class CommitWatch:
         return future
 
     def close(self) -> None:
-        """Let nobody wait any longer; idempotent."""
+        """End all waits; idempotent."""
         with self._starting:
             self._closed = True
         self._bell.tell()
 
     def _forget(self, future: Future[None]) -> None:
-        # Within cancel() it runs on any thread; a step of a dict is whole.
+        # cancel() calls this on any thread; one operation of a dict is atomic.
         self._waiting.pop(future, None)
 
     def _run(self) -> None:
@@ -93,7 +96,7 @@ class CommitWatch:
                 self._bell.wait(pause_s)
 
     def _due(self) -> tuple[list[tuple[Future[None], BaseException | None]], float | None]:
-        """Return who has waited long enough, and how long to wait for the next one."""
+        """Return the futures that are done, and how long to wait for the next one."""
         waiting = self._waiting.copy()
         if not waiting:
             return [], None
@@ -101,7 +104,7 @@ class CommitWatch:
             return [(future, None) for future in waiting], None
         try:
             head = self._head()
-        except Exception as error:  # whoever waits must hear of it, once the medium cannot be read
+        except Exception as error:  # the waiters must get it: they cannot be told of a commit
             return [(future, error) for future in waiting], None
         now_s = time.monotonic()
         done: list[tuple[Future[None], BaseException | None]] = [

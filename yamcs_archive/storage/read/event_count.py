@@ -1,6 +1,6 @@
 """The number of events of an instance, without reading any: from the states of sources, and from commits.
 
-1. The state of a source has its number of events. To add up a hundred thousand states takes a tenth of a
+1. The state of a source has its number of events. Adding up a hundred thousand states takes a tenth of a
    second, so the sum is kept with the number of its commit, and the events of later commits are added.
 2. A sum of another history than the one that is stored now is dropped.
 """
@@ -14,13 +14,15 @@ import lmdb
 
 from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.commits import commit_key, decode_commit, fingerprint
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.commits import decode_commit, fingerprint
 from yamcs_archive.storage.format.sources import decode_source
+from yamcs_archive.storage.read.metadata import seek_commit
 
 _SOURCES_FEW = 500
-"""Number of sources up to which their states are added up each time, which takes half a millisecond."""
+"""Most sources whose states are added up each time, which takes half a millisecond."""
 _RECORDS_MAX = 500
-"""Number of records of commits up to which their events are added to a known sum; of more, all is summed."""
+"""Most commit records whose events are added to a known sum; after more, all states are added up."""
 
 
 class _Sum(NamedTuple):
@@ -37,13 +39,13 @@ class Counter:
         self._known: _Sum | None = None  # replaced, never changed
 
     def all(self, horizon: int | None) -> int:
-        """Return the number of events, those included that are pruned and not deleted yet."""
+        """Return the number of events, including pruned ones that are not deleted yet."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
             # Pruning deletes events without a commit, so a sum would not stay right.
             if horizon is not None or transaction.stat(sources)["entries"] <= _SOURCES_FEW:
                 return _added_up(transaction.cursor(sources))
-            found = self._gone_on(transaction) or self._begun(transaction, sources)
+            found = self._continued(transaction) or self._summed(transaction, sources)
         self._known = found
         return found.events
 
@@ -51,22 +53,18 @@ class Counter:
         """Return the number of events of these sources, likewise."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
-            # A name that no source can have is none to LMDB either.
+            # LMDB refuses keys that no source can have.
             keys = [key for name in names if 0 < len(key := name.encode()) <= SOURCE_BYTES_MAX]
             pairs = [(key, value) for key in keys if (value := transaction.get(key, db=sources)) is not None]
         return _added_up(pairs)
 
-    def _gone_on(self, transaction: lmdb.Transaction[bytes]) -> _Sum | None:
+    def _continued(self, transaction: lmdb.Transaction[bytes]) -> _Sum | None:
         """Return the known sum with the events of later commits; None if it cannot be used."""
         known = self._known
         if known is None:
             return None
         cursor = transaction.cursor(self._environment.databases["commits"])
-        key = commit_key(known.commit)
-        if not cursor.set_range(key):
-            cursor.last()
-        elif cursor.key() != key:
-            cursor.prev()
+        seek_commit(cursor, known.commit)
         events = known.events
         for records, pair in enumerate(cursor.iternext()):
             record = decode_commit(*pair)
@@ -84,7 +82,7 @@ class Counter:
             last = record
         return _Sum(last.last, fingerprint(last.last, last.times[-1], last.events[-1]), events)
 
-    def _begun(self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database) -> _Sum:
+    def _summed(self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database) -> _Sum:
         """Return the sum over all sources."""
         events = _added_up(transaction.cursor(sources))
         cursor = transaction.cursor(self._environment.databases["commits"])
@@ -94,5 +92,5 @@ class Counter:
         return _Sum(head.last, fingerprint(head.last, head.times[-1], head.events[-1]), events)
 
 
-def _added_up(pairs: Iterable[tuple[bytes, bytes]]) -> int:
+def _added_up(pairs: Iterable[Pair]) -> int:
     return sum([decode_source(key, value)[1].events for key, value in pairs])

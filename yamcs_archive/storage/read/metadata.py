@@ -1,4 +1,4 @@
-"""What is read from an instance before anything else: its facts, the head of its commits, its sources."""
+"""Reading the facts of an instance, the head of its commits, and its sources, without reading events."""
 
 from __future__ import annotations
 
@@ -11,21 +11,12 @@ import msgpack
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error
-from yamcs_archive.storage.format.commits import CommitRecord, commit_number, decode_commit
+from yamcs_archive.storage.format.commits import CommitRecord, commit_key, commit_number, decode_commit
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.sources import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import decode_zone_map
 
-__all__ = [
-    "fill_new",
-    "head_commit",
-    "head_number",
-    "newest_key",
-    "read_meta",
-    "read_sources",
-    "source_names",
-]
 _log = logging.getLogger(__name__)
 
 
@@ -55,11 +46,20 @@ def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) 
     return decode_commit(*cursor.item()) if cursor.last() else None
 
 
+def seek_commit(cursor: lmdb.Cursor[bytes], number: int) -> bool:
+    """Move to the commit record that begins at ``number``, or else to the last one before; False if none
+    does."""
+    key = commit_key(number)
+    if not cursor.set_range(key):
+        return cursor.last()
+    return cursor.key() == key or cursor.prev()
+
+
 def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) -> int:
     """Return the number of the newest commit, or 0; taken from the events if its record is damaged.
 
-    That reads all rows and summaries. Every commit stored an event, so the greatest number in them is that of
-    the newest.
+    For that all rows and zone maps are read. Every commit stored an event, so the greatest number that events
+    have is that of the newest commit.
     """
     try:
         newest = head_commit(environment, transaction)
@@ -89,8 +89,8 @@ def _commit_of_row(key: bytes, value: bytes) -> int:
 
 
 def source_names(environment: Environment) -> list[str]:
-    """Return the name of every source that ever had an event, in order, and those whose state is damaged: of
-    these nobody can tell."""
+    """Return the name of every source that ever had an event, in order, and of those whose state is
+    damaged."""
     with environment.read() as transaction:
         pairs = list(transaction.cursor(environment.databases["sources"]))
     names = []

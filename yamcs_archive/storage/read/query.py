@@ -1,7 +1,7 @@
-"""Reading in key order: what is wanted of each piece, rows and block merged, events built last.
+"""Reading in key order: of each slice, rows and block are merged, and only wanted events are built.
 
-The output is strictly monotonic by key: no event comes twice, and whatever is stored throughout the
-scan comes once, in whichever form it is when its piece is read.
+The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once, as a
+row or from a block, whichever it is when its slice is read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, of_sources, time_bound
-from yamcs_archive.storage.format.messages import TextMatcher
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined
+from yamcs_archive.storage.format.text_search import TextMatcher
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
-_FEW = 4
-"""So many sources are looked for in a block's table, so many codes in a column; of more, all are."""
+_COMPARED_MAX = 4
+"""Up to 4 wanted values are compared one by one; more go through a lookup table."""
 _TOGETHER_MIN = 64
-"""Number of rows from which on they are decoded together, in half the time; 16 are faster one by one."""
+"""Fewest rows that are decoded together, in half of the time; 16 are faster one by one."""
 
 
 class Query(NamedTuple):
@@ -46,18 +46,18 @@ class Query(NamedTuple):
     text: str | None = None
     """A case-folded text that the message contains, when case-folded itself."""
     matches: Callable[[Event], bool] | None = None
-    """What else must hold for an event."""
+    """A further condition."""
     texts: frozenset[str] = frozenset()
-    """Case-folded texts, each of which the message of any event contains for which ``matches`` holds."""
+    """Case-folded texts that the message of every event contains for which ``matches`` holds."""
     descending: bool = False
     limit: int | None = None
     after_key: EventKey | None = None
-    """Go on behind this key, in the direction of the scan."""
+    """Go on after this key, in the direction of the scan."""
     cancelled: Callable[[], bool] | None = None
     """Called before each slice is read: once it returns True, reading ends there."""
 
     def bounds(self, horizon: int | None) -> tuple[bytes, bytes]:
-        """Return the least key that may be wanted, and the first one beyond."""
+        """Return the bounds of the wanted keys: the first is included, the second is not."""
         lower = BEFORE_ALL if self.start is None else time_bound(self.start)
         upper = BEYOND_ALL if self.stop is None else time_bound(self.stop)
         if horizon is not None:
@@ -73,8 +73,8 @@ class Query(NamedTuple):
         return None if self.sources is None else frozenset(name.encode() for name in self.sources)
 
     @property
-    def sought(self) -> TextMatcher | None:
-        """What the message must contain, if anything."""
+    def matcher(self) -> TextMatcher | None:
+        """The texts that the message must contain, if any."""
         texts = self.texts if self.text is None else {*self.texts, self.text}
         return TextMatcher(texts) if texts else None
 
@@ -94,9 +94,9 @@ class Query(NamedTuple):
         )
 
     def narrowed(self, wanted: Filter, sources: Callable[[], Iterable[str]]) -> Query | None:
-        """Return what is asked for by this and by a filter; None where nothing can be.
+        """Return the query for what both this one and a filter want; None if nothing can match both.
 
-        ``sources`` gives the names of all sources that there are.
+        ``sources`` returns the names of all sources.
         """
         bounds = wanted.bounds
         if bounds.impossible:
@@ -121,86 +121,85 @@ def scan(
     environment: Environment, query: Query, horizon: int | None, rows_max: int, cache: BlockCache
 ) -> Iterator[Event]:
     """Yield the events that a query wants, in its order. With a limit, blocks are taken from the cache."""
-    pieces = _pieces(environment, query, horizon, rows_max, None if query.limit is None else cache)
-    found = chain.from_iterable(_merged(piece, places, query) for piece, places in pieces)
+    slices = _slices(environment, query, horizon, rows_max, None if query.limit is None else cache)
+    found = chain.from_iterable(_merged(slice_, indexes, query) for slice_, indexes in slices)
     return found if query.limit is None else islice(found, query.limit)
 
 
 def scan_vectors(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
 ) -> Iterator[Vectors]:
-    """Yield the same events as vectors, none of them empty: what was read together, in parts if it is much.
+    """Yield the same events as vectors: those of each slice, in parts of at most a batch, none of them empty.
 
-    What is the same for many events is then done once, and none is built; in key order, whatever the query
-    says, and its limit does not count.
+    No event is built. The order is always that of keys, and the query's limit is ignored.
     """
-    for piece, places in _pieces(environment, query, horizon, rows_max):
-        found = _vectors_of(piece, places, query)
+    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+        found = _vectors_of(slice_, indexes, query)
         if found is not None:
             for start in range(0, found.size, BATCH_EVENTS_MAX):
                 yield found.cut(start, start + BATCH_EVENTS_MAX)
 
 
 def count(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> int:
-    """Return the number of events that match a query; its limit is ignored. Ends early once it is given up.
+    """Return the number of events that match a query; its limit is ignored. Ends early once it is cancelled.
 
-    Only the columns that decide are decoded of a block: none if all of it matches.
+    Of a block only the columns that decide are decoded: none if all of it matches.
     """
     found = 0
     every = query.wants_every
-    for piece, places in _pieces(environment, query, horizon, rows_max):
-        found += len(piece.rows) if every else len(_rows_of(piece, query))
-        if piece.block is None or not places or query.matches is None:
-            found += len(places)
+    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+        found += len(slice_.rows) if every else len(_rows_of(slice_, query))
+        if slice_.block is None or not indexes or query.matches is None:
+            found += len(indexes)
         else:
-            found += _matching(piece.block.take(places), query.matches).size
+            found += _matching(slice_.block.take(indexes), query.matches).size
     return found
 
 
-def _vectors_of(piece: Slice, places: Sequence[int], query: Query) -> Vectors | None:
-    """Return the events of the block's places and those of the rows, in key order; None for none."""
+def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> Vectors | None:
+    """Return the wanted events of block and rows, in key order; None if there are none."""
     found = []
-    if piece.block is not None and places:
-        block = piece.block
-        events = block.events if len(places) == block.count else block.take(places)
+    if slice_.block is not None and indexes:
+        block = slice_.block
+        events = block.events if len(indexes) == block.count else block.take(indexes)
         found.append(events if query.matches is None else _matching(events, query.matches))
-    if piece.rows:
-        found.append(_row_vectors(piece.rows, query))
+    if slice_.rows:
+        found.append(_row_vectors(slice_.rows, query))
     if len(found) < 2:
         return found[0] if found else None
-    return joined(found).in_key_order()
+    return Vectors.concat(found).in_key_order()
 
 
 def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
     return events.take([at for at, event in enumerate(events.events()) if matches(event)])
 
 
-def _pieces(
+def _slices(
     environment: Environment,
     query: Query,
     horizon: int | None,
     rows_max: int,
     cache: BlockCache | None = None,
 ) -> Iterator[tuple[Slice, Sequence[int]]]:
-    """Yield the pieces, each with the places of what is wanted of its block."""
+    """Yield the slices, each with the indexes of the wanted events of its block."""
     lower, upper = query.bounds(horizon)
-    ask = None
+    wanted = None
     if query.sources is not None or query.min_severity is not None:
-        ask = block_filter(query.sources, query.min_severity)
+        wanted = block_filter(query.sources, query.min_severity)
     reader = RangeReader(environment, rows_max, query.cancelled, cache)
-    pieces = reader.slices(lower, upper, descending=query.descending, ask=ask)
-    sought, names = query.sought, query.names
-    for piece in pieces:
-        places = places_of(piece, query, sought)
-        if names is not None and piece.rows:
+    slices = reader.slices(lower, upper, descending=query.descending, wanted=wanted)
+    matcher, names = query.matcher, query.names
+    for slice_ in slices:
+        indexes = matching_indexes(slice_, query, matcher)
+        if names is not None and slice_.rows:
             # Only rows of wanted sources are decoded: the source is in their keys.
-            piece = piece._replace(rows=of_sources(piece.rows, names))  # noqa: PLW2901  # fewer rows
-        yield piece, places
+            slice_ = slice_._replace(rows=of_sources(slice_.rows, names))  # noqa: PLW2901  # fewer rows
+        yield slice_, indexes
 
 
-def _rows_of(piece: Slice, query: Query) -> list[Event]:
-    """Return what is wanted of a piece's rows."""
-    pairs = piece.rows
+def _rows_of(slice_: Slice, query: Query) -> list[Event]:
+    """Return the wanted events of a slice's rows."""
+    pairs = slice_.rows
     if len(pairs) >= _TOGETHER_MIN:
         return list(filter(query.wants, decode_rows(pairs).events()))
     return [event for key, value in pairs if query.wants(event := decode_row(key, value).event)]
@@ -219,12 +218,12 @@ def _row_vectors(pairs: Sequence[Pair], query: Query) -> Vectors:
     return found if query.matches is None else _matching(found, query.matches)
 
 
-def _merged(piece: Slice, places: Sequence[int], query: Query) -> Iterable[Event]:
-    """Return the events of the block's places and those of the rows, in the order that is wanted."""
-    rows = _rows_of(piece, query)
-    if piece.block is None or not places:
+def _merged(slice_: Slice, indexes: Sequence[int], query: Query) -> Iterable[Event]:
+    """Return the wanted events of block and rows, in the query's order."""
+    rows = _rows_of(slice_, query)
+    if slice_.block is None or not indexes:
         return rows
-    found = block_events(piece.block, places, query)
+    found = block_events(slice_.block, indexes, query)
     return merge(found, rows, key=_key, reverse=query.descending) if rows else found
 
 
@@ -232,47 +231,47 @@ def _key(event: Event) -> EventKey:
     return event.key
 
 
-def places_of(piece: Slice, query: Query, sought: TextMatcher | None) -> Sequence[int]:
-    """Return the places of what is wanted of a piece's block."""
-    block = piece.block
+def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -> Sequence[int]:
+    """Return the indexes of the wanted events of a slice's block."""
+    block = slice_.block
     if block is None:
         return ()
-    # Of most blocks a search needs no more than the bytes of the messages; but where key columns decide too,
-    # they leave few blocks to look through.
+    # In most blocks a search needs only the bytes of the messages. But where key columns decide too, they are
+    # decoded first: they leave few blocks to search.
     asks_keys = query.sources is not None or query.min_severity is not None
-    found = None if sought is None or asks_keys else block.containing(sought)
+    found = None if matcher is None or asks_keys else block.containing(matcher)
     if found is not None and not found:
         return ()
-    within = _within(block, piece)
+    within = _within(block, slice_)
     if found is not None:
-        return [place for place in found if place in within]
+        return [index for index in found if index in within]
     if not asks_keys or not within:
         return within
-    places = _of_keys(block, within, query)
-    if sought is not None and places:
-        among = set(block.containing(sought))
-        places = [place for place in places if place in among]
-    return places
+    indexes = _of_keys(block, within, query)
+    if matcher is not None and indexes:
+        among = set(block.containing(matcher))
+        indexes = [index for index in indexes if index in among]
+    return indexes
 
 
-def _within(block: Block, piece: Slice) -> range:
-    """Return the places of a piece's block that lie within the piece."""
-    if piece.whole:  # known without its times
+def _within(block: Block, slice_: Slice) -> range:
+    """Return the indexes of the block's events that are within the slice."""
+    if slice_.whole:  # known without decoding its times
         return range(block.count)
-    return range(block.place_of_bound(piece.lower), block.place_of_bound(piece.upper))
+    return range(block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper))
 
 
 def _of_keys(block: Block, within: range, query: Query) -> list[int]:
-    """Return the places at which a block's key columns are as a query wants them."""
+    """Return the indexes at which a block's key columns are as a query wants them."""
     cut = slice(within.start, within.stop)
     holds: Any = True
     if query.sources is not None:
-        table, places = block.sources.values, block.sources.codes[cut]
-        if len(query.sources) <= _FEW:
-            named = [table.index(source) for source in query.sources if source in table]
-            holds = _one_of(places, named, len(table))
+        values, codes = block.sources.values, block.sources.codes[cut]
+        if len(query.sources) <= _COMPARED_MAX:
+            wanted = [values.index(source) for source in query.sources if source in values]
+            holds = _one_of(codes, wanted, len(values))
         else:
-            holds = names_among(table, query.sources)[places]
+            holds = names_among(values, query.sources)[codes]
     if query.min_severity is not None:
         holds &= _one_of(block.severities[cut], _codes_from(query.min_severity), len(SEVERITIES))
     found: list[int] = (np.flatnonzero(holds) + within.start).tolist()
@@ -293,8 +292,8 @@ def _codes_from(least: Severity) -> list[int]:
 
 
 def _one_of(codes: npt.NDArray[Any], wanted: Sequence[int], count: int) -> npt.NDArray[np.bool_]:
-    """Say of each code, of which there are ``count`` different ones, whether it is one of those wanted."""
-    if not 1 <= len(wanted) <= _FEW:
+    """Say of each code, all below ``count``, whether it is a wanted one."""
+    if not 1 <= len(wanted) <= _COMPARED_MAX:
         there = np.zeros(count, np.bool_)
         there[list(wanted)] = True
         found: npt.NDArray[np.bool_] = there[codes]
@@ -305,11 +304,11 @@ def _one_of(codes: npt.NDArray[Any], wanted: Sequence[int], count: int) -> npt.N
     return holds
 
 
-def block_events(block: Block, places: Sequence[int], query: Query) -> Iterator[Event]:
-    """Yield the events at some places of a block, in the query's order, built one by one."""
+def block_events(block: Block, indexes: Sequence[int], query: Query) -> Iterator[Event]:
+    """Yield the events at some indexes of a block, in the query's order."""
     if query.limit is not None and query.matches is None:
-        places = places[-query.limit :] if query.descending and query.limit else places[: query.limit]
-    found = block.some_events(places, descending=query.descending)
+        indexes = indexes[-query.limit :] if query.descending and query.limit else indexes[: query.limit]
+    found = block.some_events(indexes, descending=query.descending)
     return found if query.matches is None else filter(query.matches, found)
 
 
@@ -318,5 +317,5 @@ def get(environment: Environment, key: EventKey, horizon: int | None, cache: Blo
     encoded = encode_key(*key)
     if horizon is not None and key.generation_time < horizon:
         return None
-    [piece] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
-    return next(iter(_merged(piece, places_of(piece, Query(), None), Query())), None)
+    [slice_] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
+    return next(iter(_merged(slice_, matching_indexes(slice_, Query(), None), Query())), None)

@@ -1,11 +1,11 @@
-"""Rows and blocks of a stretch of keys, side by side, one short read transaction at a time.
+"""Reading a range of keys, rows and blocks side by side, in slices of one short read transaction each.
 
-1. A piece is what one transaction saw of a stretch: its rows, and at most one block. Every stored event
-   of the stretch is in it, in one of the two forms, never in both: a crash or a seal moves events between
-   them within one transaction.
-2. The next piece begins where the last one ended, so pieces neither overlap nor leave a gap.
-3. Blocks that cannot hold what is wanted are passed over by their summaries, whole groups of them by
-   the group's; rows are never passed over. If a summary is damaged, the block itself says what it said.
+1. A slice is what one transaction saw of a part of the range: its rows, and at most one block. Every event
+   stored there is in the slice, in one of the two forms, never in both: sealing moves events between them
+   within one transaction.
+2. The next slice begins where the last one ended, so slices neither overlap nor leave a gap.
+3. Blocks that cannot hold a wanted event are passed over by their zone maps, whole groups of them by the
+   group's. Rows are never passed over.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
-"""The first piece has few rows, so that a page of a few events costs little; each one doubles it."""
+"""Most rows of the first slice, so that a page of a few events costs little; each slice doubles it."""
 
 _TOGETHER, _SMALL_BYTES = 16, 4096
-"""Rows that are read between two looks at their keys and sizes, when those before them were no larger."""
+"""Rows that are read at once, if those before them had at most 4 KiB each; after larger ones, one by one."""
 
 
 class Slice(NamedTuple):
-    """What is stored with ``lower <= key < upper``; the block's events may reach beyond on either side."""
+    """All events with ``lower <= key < upper``; the block may have others below and above."""
 
     lower: bytes
     upper: bytes
@@ -41,7 +41,7 @@ class Slice(NamedTuple):
     """In the direction of the scan."""
     block: Block | None
     whole: bool
-    """True: all events of the block are within."""
+    """True: all events of the block are within the bounds."""
 
 
 class RangeReader:
@@ -65,54 +65,61 @@ class RangeReader:
         self._kept: Block | None = None
 
     def slices(
-        self, lower: bytes, upper: bytes, *, descending: bool = False, ask: BlockFilter | None = None
+        self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
     ) -> Iterator[Slice]:
-        """Yield the pieces of ``lower <= key < upper``; no transaction is held between two of them."""
+        """Yield the slices of ``lower <= key < upper``; no transaction is held between two of them.
+
+        Blocks that have nothing ``wanted`` are passed over; None: any event is wanted.
+        """
         rows = min(_FIRST_ROWS, self._rows_max)
         while lower < upper and not (self._cancelled is not None and self._cancelled()):
-            piece = self._slice(lower, upper, descending, ask, rows)
-            yield piece
+            slice_ = self._slice(lower, upper, descending, wanted, rows)
+            yield slice_
             if descending:
-                upper = piece.lower
+                upper = slice_.lower
             else:
-                lower = piece.upper
+                lower = slice_.upper
             rows = min(2 * rows, self._rows_max)
 
     def _slice(
-        self, lower: bytes, upper: bytes, descending: bool, ask: BlockFilter | None, rows_max: int
+        self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
     ) -> Slice:
         with self._environment.read() as transaction:
             databases = self._environment.databases
             stored = partial(stored_block, transaction, databases["blocks"])
             cursor = transaction.cursor(databases["summaries"])
             index = BlockIndex(cursor, lambda first: Block(first, stored(first)))
-            summary = (index.last_match if descending else index.first_match)(lower, upper, ask)
-            if summary is not None:
+            zone_map = (index.last_match if descending else index.first_match)(lower, upper, wanted)
+            if zone_map is not None:
                 if descending:
-                    lower = max(lower, summary.first)
+                    lower = max(lower, zone_map.first)
                 else:
-                    upper = min(upper, summary.last + b"\0")
+                    upper = min(upper, zone_map.last + b"\0")
             pairs, more = fetch(transaction.cursor(databases["rows"]), lower, upper, descending, rows_max)
             if more and descending:
                 lower = pairs[-1][0]
             elif more:
                 upper = pairs[-1][0] + b"\0"
             value = None
-            if summary is not None and summary.first < upper and summary.last >= lower:
-                value = stored(summary.first)
+            if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
+                value = stored(zone_map.first)
         block = None
-        if summary is not None and value is not None:
+        if zone_map is not None and value is not None:
             block = self._kept
-            if block is None or block.key != summary.first or block.checksums != checksums_of(value):
-                block = self._kept = self._open(summary.first, value)
-        whole = summary is not None and lower <= summary.first and summary.last < upper
+            if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
+                block = self._kept = self._open(zone_map.first, value)
+        whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
         return Slice(lower, upper, pairs, block, whole)
 
 
 def fetch(
     cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, pairs_max: int
 ) -> tuple[list[Pair], bool]:
-    """Return the pairs with ``lower <= key < upper``, a batch at most, and whether there may be more."""
+    """Return the first pairs with ``lower <= key < upper``, and whether there may be more.
+
+    ``descending``: the last ones, from the greatest key on. They are at most ``pairs_max``, and about
+    READ_BYTES_MAX bytes.
+    """
     if descending:
         placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
         pairs = cursor.iterprev() if placed else iter(())

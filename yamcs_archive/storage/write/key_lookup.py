@@ -11,7 +11,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
 from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import Key, Keys, Places, place_among
+from yamcs_archive.storage.format.keys import Indexes, Key, Keys, index_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
 """Look-ups, and new events for each, below which the other events are looked up all together."""
@@ -68,7 +68,7 @@ class KeyLookup:
         self._new_count = 0
         self._runs: list[NewRun] = []
 
-    def run(self) -> tuple[Places, list[NewRun]]:
+    def run(self) -> tuple[Indexes, list[NewRun]]:
         """Return the indexes of the new events, and the runs that they make in their own order."""
         index = looked = 0
         while index < self._keys.size:
@@ -127,4 +127,4 @@ class KeyLookup:
                 self._refuse(place, event)
 
     def _place_of(self, key: Key) -> int:
-        return place_among(self._times, key, self._keys.key)
+        return index_among(self._times, key, self._keys.key)

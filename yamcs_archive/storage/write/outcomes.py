@@ -35,7 +35,7 @@ from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.keys import encode_key, key_order
 from yamcs_archive.storage.format.sources import SourceState
-from yamcs_archive.storage.format.vectors import Vectors, vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
@@ -148,7 +148,7 @@ def decide(
     columns = Columns.concat([outcome.columns for outcome in takers])
     events: Columns[int] | Vectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
-        events = vectors(columns, 0)
+        events = Vectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
         # Keys rise with times, so nothing is sorted; and if the next stored key is beyond the last one, the
         # first look-up is the only one.
@@ -156,8 +156,8 @@ def decide(
         if following is None or following > events.key(-1):
             return _counted(takers, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
     # The index of each event in order of arrival, in key order. The sort is stable, so that of equal keys the
-    # first to arrive comes first. Python orders text by code point, which is the order of UTF-8 bytes, so this
-    # is the order of the encoded keys.
+    # first to arrive comes first. Python orders text by code point, as UTF-8 bytes are ordered, so this is the
+    # order of the encoded keys.
     arrived = np.arange(columns.size)
     if arrivals.expired:
         arrived = np.delete(arrived, sorted(arrivals.expired))
@@ -275,7 +275,7 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     """Return what :func:`tally` does, for many events; none may be left of them.
 
     >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
-    >>> tally_vectors(vectors(Columns.of([event]), commit=1))
+    >>> tally_vectors(Vectors.of(Columns.of([event]), commit=1))
     {'User': (1, 4, 9)}
     """
     names, index = events.sources.used()  # names of events that were refused may still be in the table

@@ -24,7 +24,7 @@ from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.rows import encode_rows
-from yamcs_archive.storage.format.vectors import Vectors, joined, vectors
+from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.outcomes import Group
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -38,7 +38,7 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
             first = encode_key(*events.key(start))
             if _is_between_blocks(stored, first):
                 run = events.cut(start, stop)
-                run = run if isinstance(run, Vectors) else vectors(run, commit)
+                run = run if isinstance(run, Vectors) else Vectors.of(run, commit)
                 _put_blocks(first, run.stored_by(commit), stored, options)
                 continue
         rows.extend(range(start, stop))
@@ -67,7 +67,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
             partial = None
         if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size
-            events = joined([partial, events])
+            events = Vectors.concat([partial, events])
     parts = list(split_into_blocks(events, options))
     before_each = accumulate((part.size for part in parts), initial=0)
     blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
@@ -93,7 +93,7 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
     >>> events = [Event("abc", generation_time=n, seq_number=n, reception_time=n) for n in range(5)]
-    >>> many = vectors(Columns.of(events), commit=1)
+    >>> many = Vectors.of(Columns.of(events), commit=1)
     >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """

@@ -36,7 +36,6 @@ from yamcs_archive.storage.format.zone_maps import (
     ZoneMap,
     decode_zone_map,
     encode_zone_map,
-    merged,
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.cache import WriterCache
@@ -79,11 +78,11 @@ class WriteTransaction:
     def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
         around = self._around
         if around is not None and around.key_of(0) <= key <= around.key_of(-1):
-            return around.key_of(around.place_of(key))
+            return around.key_of(around.index_of(key))
         found = self.index.around(encoded)
         if found is not None:
             self._around = block = self.block(found.first)
-            return block.key_of(block.place_of(key))
+            return block.key_of(block.index_of(key))
         following = self.index.first_from(encoded)
         return None if following is None else decode_key(following)
 
@@ -121,7 +120,7 @@ class WriteTransaction:
             asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
-                places = self.block(block.first).places_of_keys([keys.key(place) for place in alike])
+                places = self.block(block.first).indexes_of_keys([keys.key(place) for place in alike])
                 found.update(place for place, there in zip(alike, places, strict=True) if there >= 0)
             at = stop
         return sorted(found)
@@ -181,7 +180,7 @@ class WriteTransaction:
                 raise _gone(encoded[left[0]])
             inside = bisect_right(left, around.last, key=encoded.__getitem__)
             block = self.block(around.first)
-            places = block.places_of_keys([keys[at] for at in left[:inside]])
+            places = block.indexes_of_keys([keys[at] for at in left[:inside]])
             if -1 in places:
                 raise _gone(encoded[left[places.index(-1)]])
             events = block.take(places).events()
@@ -201,7 +200,7 @@ class WriteTransaction:
             if found is not None:
                 around = self._around = self.block(found.first)
         if around is not None and low < around.key_of(-1):
-            place = around.place_of(low)
+            place = around.index_of(low)
             return around.key_of(place + (around.key_of(place) == low)) >= high
         following = self.index.first_from(before + b"\0")
         return following is None or following >= after
@@ -284,7 +283,7 @@ class WriteTransaction:
         failpoint("block-put")
         group, _, _ = self.index.group_of(block.key)
         if group is not None:
-            widened = merged([group, summary])
+            widened = ZoneMap.merge([group, summary])
             self._transaction.put(*encode_zone_map(GROUP_LEVEL, widened), db=self._databases["summaries"])
 
     def delete_block(self, key: bytes) -> None:

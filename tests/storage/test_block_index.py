@@ -16,7 +16,6 @@ from yamcs_archive.storage.format.zone_maps import (
     ZoneMap,
     block_filter,
     encode_zone_map,
-    merged,
     pack_sources,
 )
 from yamcs_archive.storage.read.block_index import BlockIndex
@@ -36,7 +35,7 @@ def test_groups_change_nothing_of_what_is_found(
             blocks.append(ZoneMap(b"%03d" % at, b"%03d" % (at + length), 1, pack_sources([source]), 2, 1, 1))
             at += length + 2
         if closed:
-            groups.append(merged(blocks[-len(run) :]))
+            groups.append(ZoneMap.merge(blocks[-len(run) :]))
     bounds = [b"%03d" % place for place in range(at + 1)]
     with TemporaryDirectory() as folder, lmdb.open(folder) as environment:
         with environment.begin(write=True) as transaction:
