@@ -155,7 +155,7 @@ def decide(
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
             return _counted(takers, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
-    # For each event in key order, its index in order of arrival. The sort is stable, so that of equal keys the
+    # For each event in key order its index in order of arrival. The sort is stable, so that of equal keys the
     # first to arrive comes first. Python orders text by code point, which is the order of its UTF-8 bytes; so
     # this is the order of the encoded keys.
     arrived = np.arange(columns.size)
