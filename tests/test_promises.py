@@ -226,7 +226,7 @@ def test_a_callback_that_waits_for_a_commit_is_told_instead_of_waiting_for_ever(
     sim.submit(Event("holds the writer")).add_done_callback(lambda _: hold.wait(60))
     sim.submit(Event("a")).add_done_callback(wait)
     hold.set()
-    assert "call submit() in it" in told.result(60)
+    assert "call submit() instead" in told.result(60)
 
 
 _PEAK = """
