@@ -235,6 +235,8 @@ def test_closing_while_threads_append_answers_each_of_them(tmp_path: Path) -> No
 def test_a_name_that_no_instance_can_have_is_refused(archive: Archive, name: str) -> None:
     with pytest.raises(InvalidInputError, match="instance"):
         archive.instance(name, create=True)
+    with pytest.raises(UnknownInstanceError, match="there are: none yet"):
+        archive.instance(name)
     assert archive.instances() == []
 
 

@@ -309,7 +309,7 @@ ARCHIVE_CALLS: dict[str, Callable[[Archive, Path, Any], object]] = {
     "open holder": lambda archive, path, value: Archive.open(path, holder=value).close(),
     "open options": lambda archive, path, value: Archive.open(path, options=value).close(),
     "instance": lambda archive, path, value: archive.instance(value),
-    "existing": lambda archive, path, value: archive.existing(value),
+    "instance create": lambda archive, path, value: archive.instance(value, create=True),
     "set_aside": lambda archive, path, value: archive.set_aside(value),
 }
 

@@ -19,7 +19,7 @@ __main__
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-      columns   coercion      <- many events as columns; what is given as an event, with exact types
+      columns   coercion      <- many events as columns (event_vectors: stored ones); values given as one
              |
           event   options
                \\  /
@@ -28,7 +28,9 @@ __main__
 
 Within storage:
 
-    store                     <- what the library asks of an engine, and its form on LMDB
+    store                     <- the engine on LMDB
+      |
+    event_store               <- what the library asks of an engine
       |
     maintain                  <- what happens to stored events later
       |
@@ -57,7 +59,7 @@ from tests.child import ROOT
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "paths"}
 NUMPY = {"signal_safe_numpy"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns"}
+MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors"}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
@@ -66,6 +68,7 @@ STORAGE = [
     "storage.read",
     "storage.write",
     "storage.maintain",
+    "storage.event_store",
     "storage.store",
 ]
 """The folders and modules of the storage engine, lowest first."""
@@ -82,6 +85,7 @@ BELOW = {
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},
+    "event_vectors": {"event"},
     "filter": LOWEST | {"event"},
     "storage": NUMPY,
     "storage.failpoints": set[str](),
@@ -91,13 +95,14 @@ BELOW = {
     "storage.read": MODEL | NUMPY | {"filter", *STORAGE[:4]},
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
-    "storage.store": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.event_store": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.store": MODEL | NUMPY | {*STORAGE[:8]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE | {"results"},
     "arguments": LOWEST,
     "instance": MODEL | ENGINE | {"arguments", "results", "chunked_append", "filter"},
     "archive": MODEL | ENGINE | {"arguments", "instance"},
-    "wire": LOWEST | NUMPY | {"coercion", "event", "columns"},
+    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns"},
     "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "results", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
@@ -114,7 +119,7 @@ BELOW = {
 ONLY_IN = {
     "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain"},
     "zstandard": {"storage.format"},
-    "numpy": ENGINE | NUMPY | {"wire"},
+    "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
     "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
@@ -186,6 +191,7 @@ def test_the_picture_has_no_circle() -> None:
         "coercion",
         "options",
         "columns",
+        "event_vectors",
         "filter",
         "results",
         "storage",

@@ -173,7 +173,7 @@ def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
         sim.append_many(
             [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
         )
-    kept = sim._store._writer._committer._kept._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
+    kept = sim._store._writer._committer._cache._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
     assert all(len(block.events.types.values) <= block.count for block in kept)
     assert any(block.count < 1_000 for block in kept)
 
@@ -226,7 +226,7 @@ def test_a_callback_that_waits_for_a_commit_is_told_instead_of_waiting_for_ever(
     sim.submit(Event("holds the writer")).add_done_callback(lambda _: hold.wait(60))
     sim.submit(Event("a")).add_done_callback(wait)
     hold.set()
-    assert "call submit() in it" in told.result(60)
+    assert "call submit() instead" in told.result(60)
 
 
 _PEAK = """

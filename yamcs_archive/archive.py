@@ -26,7 +26,6 @@ from yamcs_archive.errors import (
 from yamcs_archive.options import Options
 from yamcs_archive.paths import given_path
 from yamcs_archive.storage.disk.directory import (
-    WriterLock,
     check_instance_name,
     create_instance,
     instance_names,
@@ -35,6 +34,7 @@ from yamcs_archive.storage.disk.directory import (
     settle_instances,
 )
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
+from yamcs_archive.storage.disk.writer_lock import WriterLock
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Archive:
         ``path`` may begin with ``~``. It leads to the same directory even when the process changes its
         current directory.
 
-        ``holder`` is told to others who try to write to it meanwhile, beside the process id: an
-        address, for instance.
+        ``holder``, an address for instance, is shown beside the process id to others that try to open the
+        archive for writing meanwhile.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
         NotAnArchiveError for a directory that holds something else or lies on a network file system,
@@ -122,23 +122,29 @@ class Archive:
     def instance(self, name: str, *, create: bool = False) -> Instance:
         """Return the instance of that name; with ``create`` it is made when there is none.
 
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError`, InvalidInputError for a name that no
-        instance can have, ReadOnlyError when it would have to be made, GoneError when the directory is no
-        longer at its path, OutOfSpaceError and UnavailableError where the system refuses (then the same call
-        works once it does not), ClosedError, ForkedError. RuntimeError in a callback of ``submit()`` that
-        would have to open it while the archive is being closed, or an instance set aside: that waits for the
-        callback.
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` for any name that is not there, also for
+        one that no instance can have. With ``create`` it raises InvalidInputError for such a name, and
+        ReadOnlyError when the instance would have to be made in a read-only archive. Raises GoneError when
+        the directory is no longer at its path, OutOfSpaceError and UnavailableError where the system refuses
+        (the same call works once it does not), ClosedError, ForkedError. RuntimeError in a callback of
+        ``submit()`` that would have to open the instance while the archive is being closed, or an instance
+        set aside, because that waits for the callback.
 
-        >>> Archive.open(directory, readonly=True).instance("nosuch")
+        >>> Archive.open(directory, readonly=True).instance("../etc")
         Traceback (most recent call last):
           ...
-        yamcs_archive.errors.UnknownInstanceError: No instance named 'nosuch' (there are: none yet)
+        yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
         """
-        name = check_instance_name(name)
         self._check_usable()
-        found = self._instances.get(name)
+        found = self._instances.get(name) if type(name) is str else None
         if found is not None:
             return found
+        try:
+            name = check_instance_name(name)
+        except InvalidInputError:
+            if create:
+                raise
+            raise UnknownInstanceError(name, self._names()) from None
         in_callback = False
         try:
             self._refuse_within_callback()
@@ -181,30 +187,10 @@ class Archive:
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
 
-    def existing(self, name: str) -> Instance:
-        """Return the instance of that name, where any text may be asked for (a URL, a command line).
-
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` also for a name that none can have.
-
-        >>> Archive.open(directory, readonly=True).existing("../etc")
-        Traceback (most recent call last):
-          ...
-        yamcs_archive.errors.UnknownInstanceError: No instance named '../etc' (there are: none yet)
-        """
-        if not isinstance(name, str):
-            raise UnknownInstanceError(name, self.instances())
-        found = self._instances.get(name)
-        if found is not None and not self._closed:
-            return found
-        try:
-            return self.instance(name)
-        except InvalidInputError:
-            raise UnknownInstanceError(name, self.instances()) from None
-
     def set_aside(self, name: str) -> str:
-        """Keep an instance under another name, with the time in it, so that its own is free; return it.
+        """Rename an instance, adding the time to its name, so that its own name is free; return the new name.
 
-        Nothing of it is lost, and whoever holds it open finds it closed. Raises UnknownInstanceError,
+        None of its events is lost. If it is open here, it is closed. Raises UnknownInstanceError,
         ReadOnlyError, ClosedError, ForkedError.
 
         >>> archive = Archive.open(directory)
@@ -280,11 +266,11 @@ class Archive:
                 instance.check_writable()
 
     def close(self) -> None:
-        """Commit what was appended, stop the writers and give the directory free; idempotent.
+        """Commit everything that was submitted, stop the writers and unlock the directory; idempotent.
 
-        An interrupt ends the wait, and closing itself goes on; :meth:`open` waits for its end. Only one
-        at the very first step of this or of ``__exit__`` keeps it from beginning. If closing one instance
-        fails, the others are closed all the same. In both cases this may be called again.
+        An interrupt ends the wait, but closing continues, and :meth:`open` waits for its end. Only an
+        interrupt at the very first step of this or of ``__exit__`` keeps closing from beginning. If closing
+        one instance fails, the others are closed all the same. In both cases this may be called again.
 
         >>> archive = Archive.open(directory)
         >>> archive.close()

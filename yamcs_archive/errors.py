@@ -19,14 +19,14 @@
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
     ├── UnavailableError                   not now, through no fault of the caller
     │   ├── ServerUnavailableError         a served archive did not answer, or cannot now: .url, .status
-    │   ├── RequestIdsFullError            as many request ids are kept as may be
+    │   ├── RequestIdsFullError            the limit of request ids is reached
     │   ├── LockedError                    another process writes to this directory: .holder
     │   ├── ClosedError                    the archive is closed
     │   │   └── ReplacedError              another instance is in the place of the one that was read
     │   ├── GoneError                      what was opened is no longer at its path: .path, .reason
     │   ├── ForkedError                    opened before fork(), used in the child
     │   ├── OutOfSpaceError                the medium is full; nothing was stored
-    │   └── OutcomeUnknownError            the commit failed midway: .events, as they would stand
+    │   └── OutcomeUnknownError            the commit failed midway: .events, as they would be stored
     └── ArchiveDataError                   what is on the medium cannot be used
         ├── NotAnArchiveError              the directory holds something else, or a medium we refuse
         ├── FormatVersionError             written by a version with another format: .found, .known
@@ -277,7 +277,7 @@ class ServerUnavailableError(UnavailableError):
 
 
 class RequestIdsFullError(UnavailableError):
-    """As many request ids are kept as may be; those a day old are let go by and by. Nothing was stored."""
+    """The limit of request ids is reached; ids expire after a day. Nothing was stored."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -346,10 +346,10 @@ class OutOfSpaceError(UnavailableError):
 
 
 class OutcomeUnknownError(UnavailableError):
-    """Committing failed, or something behind it did, so the events may be stored or not.
+    """A commit failed, or a step after it, so the events may be stored or not.
 
-    ``events`` are the caller's events *as they would have been stored*, numbers and times filled
-    in: appending those again is safe, whichever way it went.
+    ``events`` are the caller's events *as they would have been stored*, with numbers and times filled
+    in: appending those again is safe in either case.
     """
 
     def __init__(self, events: tuple[Any, ...], reason: str) -> None:

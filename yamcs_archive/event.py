@@ -13,7 +13,7 @@ Form              Module                           Purpose
 ``Event``         this one                         one event: what users hold, and what the rules speak of
 ``Columns``       ``columns``                      many events on their way in: a list for each field
 ``Vectors``       ``storage.format.vectors``       many stored events: numpy vectors, and tables of the texts
-                                                   that repeat; ``wire.event_vectors`` is the part of it that
+                                                   that repeat; ``event_vectors`` is the part of it that
                                                    encoders need, which a page of ``Event`` is made into too
 parsed structs    ``wire``, ``storage.format``     what msgspec and protobuf parse into, private to a module
                                                    and gone when the function that decodes returns

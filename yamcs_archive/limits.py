@@ -1,4 +1,4 @@
-"""Every bound of the event model, the storage and the wire, each with its reason. Imports nothing.
+"""Every limit of the event model, the storage and the wire, with its unit and its reason. Imports nothing.
 
 Relations between them are held by ``tests/test_limits.py``.
 """
@@ -6,52 +6,52 @@ Relations between them are held by ``tests/test_limits.py``.
 from __future__ import annotations
 
 TIME_MIN_US = -62_135_596_800_000_000
-"""0001-01-01T00:00:00Z, the first instant that RFC 3339 and ``datetime`` can write, in microseconds."""
+"""Earliest time, in microseconds since 1970: 0001-01-01T00:00:00Z, the first that RFC 3339 can write."""
 
 TIME_MAX_US = 253_402_300_799_999_999
-"""9999-12-31T23:59:59.999999Z, the last one."""
+"""Latest time, in microseconds since 1970: 9999-12-31T23:59:59.999999Z."""
 
 SOURCE_BYTES_MAX = 255
-"""UTF-8 bytes of a source. Sources are part of the key, and LMDB's keys end at 511 bytes."""
+"""Longest source, in UTF-8 bytes. Sources are part of the key, and LMDB's keys have at most 511 bytes."""
 
 SEQ_NUMBER_MIN, SEQ_NUMBER_MAX = -(2**31), 2**31 - 1
-"""int32, as in both generations of the API."""
+"""Least and greatest sequence number: int32, as in both generations of the API."""
 
 MESSAGE_BYTES_MAX = 1 << 20
-"""UTF-8 bytes of a message: 1 MiB, sixteen times what a Yamcs server takes as a whole request."""
+"""Longest message, in UTF-8 bytes: 1 MiB, sixteen times a Yamcs server's limit of a whole request."""
 
 ATTACHED_BYTES_MAX = 256 << 10
-"""UTF-8 bytes of type, extra (names and values), created_by and extensions together: 256 KiB."""
+"""Total UTF-8 bytes of type, extra (names and values), created_by and extensions of an event: 256 KiB."""
 
 BODY_BYTES_MAX = 8 << 20
-"""Bytes of one request body, and of one element of a batch: 8 MiB. The largest legal event takes at most
-6 bytes of JSON for one byte of message (``\\u0000``) and so fits."""
+"""Largest request body, and largest element of a batch, in bytes: 8 MiB. The largest event fits: a byte of a
+message takes at most 6 bytes of JSON (``\\u0000``)."""
 
 INSTANCE_NAME_MAX = 128
-"""Characters of an instance's name: it is a directory's name, and file systems stop at 255 bytes."""
+"""Longest name of an instance, in characters: it is a directory's name, which may have 255 bytes."""
 
 GROUP_EVENTS_MAX = 20_000
-"""Events that one commit takes from the waiting callers; more would make each of them wait too long."""
+"""Events of one commit: with more of them, each waiting caller would wait too long."""
 
 GROUP_BYTES_MAX = 8 << 20
-"""Bytes of text that one commit takes from the waiting callers: bounds the writer's memory."""
+"""Bytes of text of one commit: bounds the writer's memory."""
 
 CHUNK_EVENTS_MAX = 10_000
-"""Events that ``append_many`` hands to the writer at a time: durable step by step, memory bounded."""
+"""Events of a chunk of ``append_many``, which is durable before the next chunk begins: bounds its memory."""
 
 CHUNK_BYTES_MAX = 2 << 20
-"""Bytes of text in such a chunk."""
+"""Bytes of text of such a chunk."""
 
 GATHERED_BYTES_MAX = 1 << 20
-"""Bytes of text after which what comes many at once, as a batch does, is stored: a server may have 32
-batches, each with a chunk of its own. Ten thousand events of the usual length have less."""
+"""Bytes of text of a chunk of a batch: a server may have 32 batches, each with a chunk of its own. Ten
+thousand events of the usual length have less."""
 
 QUEUED_BYTES_MAX = 32 << 20
-"""Bytes of memory of what waits for the writer, some 11,000 single events; beyond it callers wait before they
-queue more."""
+"""Bytes of memory of the writer's queue, some 11,000 single events. While it is full, callers wait before
+they add to it."""
 
 CONFLICTS_KEPT_MAX = 1_000
-"""Conflicts that ``append_many`` and a batch answer in full; the rest are counted."""
+"""Conflicts that an answer to ``append_many`` or a batch shows; further ones are only counted."""
 
 PAGE_EVENTS_MAX = 1_000
 """``limit`` of one page over HTTP, as on a Yamcs server (``maxPageSize``)."""
@@ -86,54 +86,54 @@ GZIP_BYTES_MIN = 1_024
 """Bytes of an answer from which on it is compressed for those who ask: less fits a packet as it is."""
 
 READ_EVENTS_MAX = 1_000
-"""Events that one read transaction fetches: it must stay short (an idle one makes the file grow)."""
+"""Events that one read transaction fetches. It must be short: while it is open the file may grow."""
 
 READ_BYTES_MAX = 2 << 20
-"""Bytes of records that one read transaction fetches, so that messages of 1 MiB do not pile up in memory."""
+"""Bytes of records that one read transaction fetches: bounds the memory of messages of 1 MiB."""
 
 READERS_MAX = 1_024
 """Reader slots of an LMDB environment. Its default of 126 runs out on busy servers (frappe/mail#559)."""
 
 MAP_BYTES_DEFAULT = 64 << 30
-"""Address space reserved for an instance at first: 64 GiB. It is not disk space, and it doubles when full."""
+"""Bytes of address space first reserved for an instance: 64 GiB, not disk space. It doubles when full."""
 
 BLOCK_EVENTS_MAX = 5_000
-"""Events in a full block: more compress little better and make each read of one event dearer."""
+"""Events in a full block. With more, it compresses little better, and reading one event takes longer."""
 
 BLOCK_TEXT_BYTES_MAX = 512 << 10
-"""Bytes of text in a full block, whichever comes first; one larger event makes a block of its own."""
+"""Bytes of text in a full block, if they are reached first. A larger event makes a block of its own."""
 
 RECENT_BLOCKS_MAX = 4
-"""Blocks that an open instance keeps decoded for pages and single events: some 2 MB each."""
+"""Decoded blocks in an open instance's block cache, for pages and single events: some 2 MB each."""
 
 BLOCK_EVENTS_LIMIT = 1 << 16
-"""Events that a block may say it holds before it is called damaged."""
+"""Largest count of events in a block's header; a block with a larger one is damaged."""
 
 BLOCK_FRAME_BYTES_MAX = 16 << 20
-"""Largest frame that is written, in bytes before it is compressed; more is cut into several."""
+"""Largest frame that is written, in bytes before compression; more bytes are cut into several frames."""
 
 BLOCK_FRAME_READ_BYTES_MAX = 1 << 30
 """Largest frame that is read, in bytes when decompressed, after its checksum was found right: 1 GiB. Versions
 before the first release wrote some above 16 MiB, of large late events; they are read, and cut anew."""
 
 RUN_EVENTS_MIN = 256
-"""New events in a row that are written as blocks at once; fewer become rows, and blocks when sealed."""
+"""Fewest new events in a run that are written as blocks at once; shorter runs become rows until sealed."""
 
 ROWS_MAX = 100_000
-"""Rows beyond which the smallest keys are sealed, however young: rows are dear on the medium."""
+"""Rows of an instance; beyond it the smallest keys are sealed, however young: rows take much space."""
 
 ROWS_BYTES_MAX = 64 << 20
-"""Bytes of pages of rows beyond which they are sealed likewise."""
+"""Bytes of pages of rows; beyond it rows are sealed likewise."""
 
 SEAL_AGE_US = 60_000_000
-"""Age of a commit at which its rows are sealed: 60 s. What is late by less than that costs no rewriting."""
+"""Age of a commit at which its rows are sealed, in microseconds: 60 s. Events late by less cost no
+rewriting."""
 
 LATE_SHARE = 8
-"""Events of a block for each late one at which the block is encoded anew; fewer late ones stay in its late
-part."""
+"""Rewrite a block once late events reach 1/8 of it; until then keep them in its late part."""
 
 SEAL_ROWS_MAX = 8_192
-"""Rows that one sealing step takes: callers wait for the writer no longer than this takes."""
+"""Rows of one sealing step, which callers may have to wait for."""
 
 BATCHES_MAX = 32
 """Batches that a server reads at once: each holds one of its 64 threads, however slowly it comes."""
@@ -225,29 +225,29 @@ LIVE_SEND_S = 30
 """Seconds in which a client must take one frame; else it has stopped reading."""
 
 CONFLICTS_KEPT_BYTES_MAX = 8 << 20
-"""Bytes of text of the conflicts that an answer shows: where they are large it shows fewer, one at least."""
+"""Bytes of text of the conflicts that an answer shows: of large ones it shows fewer, but at least one."""
 
 GROUP_BLOCKS_MAX = 256
-"""Blocks in a group of summaries: two levels of 256 cover a hundred million events in 190 looks."""
+"""Blocks of a group of zone maps: with two levels of 256 a query of 100 million events reads 190 of them."""
 
 CARRIED_VALUES_MAX = 10_000
 """Values that a compaction carries to the new generation in one transaction: bounds its memory."""
 
 CARRIED_BYTES_MAX = 16 << 20
-"""Bytes of them."""
+"""Bytes of such values."""
 
 PACK_COMMITS_MAX = 1_000
-"""Commits whose records are packed into one: 2.5 bytes a commit then, 63 as a record of its own."""
+"""Commits in a packed record: 2.5 bytes for each instead of 63 as a record of its own."""
 
 PACK_EVENTS_MAX = 8_192
-"""Events of the commits in such a record: whoever walks it holds that many at once."""
+"""Events of the commits in a packed record: a reader of it holds them all at once."""
 
 FILTER_CHARACTERS_MAX = 1 << 16
 """Characters of a filter: 64 Ki, as many bytes as a Yamcs server takes as a whole request."""
 
 FILTER_DEPTH_MAX = 64
-"""Parentheses of a filter that may be open at once: far above any that is written, and the interpreter's
-stack holds it several times over."""
+"""Deepest nesting of a filter's parentheses: far more than people write, and a fraction of the interpreter's
+stack."""
 
 FILTER_TERMS_MAX = 2_000
 """Terms of a filter: each may be tried on each event of a scan."""
@@ -260,17 +260,17 @@ FILTER_REGEX_BYTES_MAX = 1 << 20
 """Bytes that one regular expression may take in memory, its automaton included."""
 
 REQUEST_ID_BYTES_MAX = 200
-"""UTF-8 bytes of a request's id: a UUID takes 36. With a position behind it and the user's name before it, it
-is a key of LMDB's, which end at 511 bytes."""
+"""Longest request id, in UTF-8 bytes; a UUID has 36. With the user's name and a position it makes a key, and
+LMDB's keys have at most 511 bytes."""
 
 REQUEST_USER_BYTES_MAX = 255
-"""UTF-8 bytes of the name of a user whose requests have ids, for the same reason."""
+"""Longest user name of a request with an id, in UTF-8 bytes, for the same reason."""
 
 REQUEST_AGE_US = 86_400_000_000
-"""How long the answer to a request with an id is kept: 24 hours, in microseconds. Retries come in minutes."""
+"""Age at which a request id expires, in microseconds: 24 hours. Retries come within minutes."""
 
 REQUEST_IDS_MAX = 1_000_000
-"""Ids that are kept at once: some 80 MB. Beyond it requests with new ones are refused until some are old."""
+"""Request ids of an instance: some 80 MB. While there are as many, requests with new ids are refused."""
 
 REQUESTS_SWEPT_MAX = 10_000
-"""Ids that are looked at, and deleted if they are old, at once: the writer is held for some milliseconds."""
+"""Request ids checked for their age in one transaction, which holds the writer for some milliseconds."""

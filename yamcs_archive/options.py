@@ -1,4 +1,4 @@
-"""What may be chosen when an archive is opened: one frozen value, checked as a whole."""
+"""The options of opening an archive: one frozen value, checked as a whole."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""What is written must be readable: a block's text fits into a frame, with six bytes for a character that is
-escaped. Texts that a block has once do not count as text; with too many it is cut before it is full."""
+"""Greatest values, at which every block can still be read: its text fits into a frame, at six bytes for each
+escaped character. Types and users, which a block stores once, do not count as text; a block with too many of
+them is cut before it is full."""
 _MOST_OF_ANY = 2**63 - 1
-"""The largest size of LMDB and the largest count of Python."""
+"""Greatest value of any option: LMDB's largest size, and Python's largest count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,27 +46,27 @@ class Options:
     """
 
     map_bytes: int = MAP_BYTES_DEFAULT
-    """Address space reserved for an instance at first; it doubles when full. Not disk space."""
+    """Bytes of address space reserved for an instance at first; it doubles when full. Not disk space."""
     group_events_max: int = GROUP_EVENTS_MAX
-    """Events that one commit takes from the waiting callers."""
+    """Events of one commit."""
     read_events_max: int = READ_EVENTS_MAX
     """Events that one read transaction fetches."""
     block_events_max: int = BLOCK_EVENTS_MAX
-    """Events in a full block. Small ones in tests put block edges where the faults live."""
+    """Events in a full block. Tests use small blocks, because faults are found at their edges."""
     block_text_bytes_max: int = BLOCK_TEXT_BYTES_MAX
-    """Bytes of text in a full block, whichever comes first."""
+    """Bytes of text in a full block, if they are reached first."""
     run_events_min: int = RUN_EVENTS_MIN
-    """New events in a row that are written as blocks at once."""
+    """Fewest new events in a run that are written as blocks at once."""
     rows_max: int = ROWS_MAX
-    """Rows beyond which the smallest keys are sealed, however young."""
+    """Rows of an instance; beyond it the smallest keys are sealed, however young."""
     late_share: int = LATE_SHARE
-    """Late events are merged with the others of a block when they are one to so many."""
+    """A block is rewritten once one in this many of its events is late; until then they are a part of it."""
     request_ids_max: int = REQUEST_IDS_MAX
-    """Ids of requests that are kept at once."""
+    """Request ids of an instance, counted over 24 hours."""
     seal_age_us: int = SEAL_AGE_US
     """Age of a commit, in microseconds, at which its rows are sealed."""
     maintenance: bool = True
-    """Whether sealing runs by itself."""
+    """Whether rows are sealed in the background."""
     clock: Callable[[], int] = now_us
     """The archive's clock: microseconds since 1970, for times that an event does not bring."""
 

@@ -1,4 +1,4 @@
-"""What the library answers with: plain frozen values. Knows events, no storage."""
+"""The library's results: plain frozen values. Knows events, no storage."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from yamcs_archive.event import Event
 
 @dataclass(frozen=True)
 class Appended:
-    """What became of one appended event."""
+    """The result of appending one event."""
 
     event: Event
-    """As it is stored: numbers and times filled in."""
+    """The stored event, with its number and times filled in."""
     duplicate: bool
-    """True for a retry: the same event was stored before, and nothing was added."""
+    """True if the same event was stored before, so that nothing was added."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class AppendCounts:
-    """What became of many appended events; the four counts add up to how many there were."""
+    """The result of appending many events; the four counts add up to their number."""
 
     stored: int = 0
     duplicates: int = 0
@@ -37,12 +37,12 @@ class AppendCounts:
     """Older than the prune horizon, and so not stored anew."""
     conflict_count: int = 0
     conflicts: tuple[Conflict, ...] = ()
-    """The first 1,000 of them, by position; fewer, one at least, where their text exceeds 8 MiB."""
+    """The first 1,000 of them, by position; fewer, but at least one, if their text exceeds 8 MiB."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One stored event in arrival order; go on behind it with ``changes(after=change.cursor)``."""
+    """One stored event in arrival order; continue after it with ``changes(after=change.cursor)``."""
 
     event: Event
     cursor: str
@@ -50,7 +50,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Commit:
-    """What was stored at once; go on behind it with ``commits(after=commit.cursor)``."""
+    """Events that were stored together; continue after them with ``commits(after=commit.cursor)``."""
 
     time: int
     """When it was stored, microseconds since 1970."""
@@ -61,18 +61,18 @@ class Commit:
 
 @dataclass(frozen=True)
 class MirrorState:
-    """What an instance is a copy of, and how far it has come."""
+    """The served instance that an instance is a copy of, and how far the copy has come."""
 
     url: str
     """Of the served archive."""
     instance: str
     cursor: str | None
-    """The source's cursor behind the last commit that is stored here; None before the first."""
+    """The source's cursor after the last commit that is stored here; None before the first."""
 
 
 @dataclass(frozen=True)
 class CompactionResult:
-    """What a compaction gave back. Sizes are bytes that the files take on the medium."""
+    """The result of a compaction. Sizes are bytes that the files take on the medium."""
 
     before_bytes: int
     after_bytes: int
@@ -82,7 +82,7 @@ class CompactionResult:
 
 @dataclass(frozen=True)
 class SourceStats:
-    """What one source has in the archive, and what was refused from it."""
+    """The stored events of one source, and the refused ones, in numbers."""
 
     events: int
     greatest_number: int
@@ -95,7 +95,7 @@ class SourceStats:
 
 @dataclass(frozen=True)
 class InstanceStats:
-    """What an instance holds. Times are int microseconds since 1970; sizes are bytes."""
+    """The contents of an instance in numbers. Times are int microseconds since 1970; sizes are bytes."""
 
     name: str
     events: int
@@ -106,5 +106,5 @@ class InstanceStats:
     first_time: int | None
     last_time: int | None
     allocated_bytes: int
-    """What the files take on the medium, not their apparent size."""
+    """Bytes that the files take on the medium, not their apparent size."""
     sources: dict[str, SourceStats] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from yamcs_archive import Archive, ConflictError, Event, ExpiredError, Options, 
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage.disk.environment import acquire, release
+from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.sources import decode_source, encode_source

@@ -13,12 +13,11 @@ import msgspec
 import pytest
 
 from tests.http.feeds import Exchange, asgi_feed, granian_server
-from yamcs_archive import Archive, Event, Instance
+from yamcs_archive import Archive, Event, Instance, StoredVectors
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Work
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.wire.columns.vectors import vectors_of
 
 EVENTS = "/api/archive/sim/events"
@@ -126,12 +125,12 @@ class Watched:
         original = Instance.event_vectors
         watched = self
 
-        def event_vectors(instance: Instance, **asked: Any) -> Iterator[Vectors]:
+        def event_vectors(instance: Instance, **asked: Any) -> Iterator[StoredVectors]:
             return watched.through(original(instance, **asked))
 
         monkeypatch.setattr(Instance, "event_vectors", event_vectors)
 
-    def through(self, batches: Iterator[Vectors]) -> Iterator[Vectors]:
+    def through(self, batches: Iterator[StoredVectors]) -> Iterator[StoredVectors]:
         try:
             for events in batches:
                 if self.gate is not None:

@@ -19,6 +19,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.messages import Head, Response
@@ -35,7 +36,6 @@ from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.columns.vectors import vectors_of
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 
 EXPORTED = (

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from yamcs_archive import Options
-from yamcs_archive.storage.disk.environment import acquire, release
+from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.format.meta import encode_meta
 from yamcs_archive.storage.read.metadata import read_meta
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.child import start
+from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import BadCursorError, ClosedError, InvalidInputError, OtherHistoryError
-from yamcs_archive.storage import store
 from yamcs_archive.storage.format import messages as messages_of_chunk
+from yamcs_archive.storage.format.rows import Row, decode_row
 from yamcs_archive.storage.read import changes
 
 PATIENCE_S = 60
@@ -216,10 +217,38 @@ def test_whether_something_came_is_known_without_reading_it(
     def read(*_: object) -> None:
         raise AssertionError("events were read")
 
-    monkeypatch.setattr(store, "changes", read)
+    monkeypatch.setattr(changes, "changes", read)
     for behind in (cursor, *within[:-1]):
         assert sim.arrival(behind).done()
     assert not sim.arrival(within[-1]).done()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("horizon", [0, 5, 25, 100])
+def test_where_events_were_pruned_something_has_come_if_any_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, horizon: int
+) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        for commit in range(4):
+            sim.append_many(Event("m", generation_time=10 * commit + n) for n in range(3))
+        if packed:
+            sim.settle()
+        cursors = [sim.cursor(), *(change.cursor for change in sim.changes())]
+    change_meta(tmp_path / "a" / "sim", horizon=horizon, horizon_commit=0)
+    read: list[bytes] = []
+
+    def counting(key: bytes, value: bytes) -> Row:
+        read.append(key)
+        return decode_row(key, value)
+
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim")
+        left = [next(sim.changes(cursor), None) is not None for cursor in cursors]
+        monkeypatch.setattr(changes, "decode_row", counting)
+        assert [sim.arrival(cursor).done() for cursor in cursors] == left
+    assert sum(left) == (0 if horizon == 100 else 11)
+    assert packed or horizon == 100 or not read
 
 
 def test_what_is_left_of_the_newest_commit_is_told_at_once_where_its_record_is_packed(

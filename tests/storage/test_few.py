@@ -162,7 +162,7 @@ def test_a_group_of_nothing_does_nothing() -> None:
     nothing = prepare([], int)
     for submitted in ([], [nothing], [nothing, nothing]):
         group = decide(submitted, Nothing(), lambda _: None, None)  # type: ignore[arg-type]  # see there
-        assert (group.stretches, group.tally(), len(group.outcomes)) == ([], {}, len(submitted))
+        assert (group.new_runs, group.tally(), len(group.outcomes)) == ([], {}, len(submitted))
 
 
 @few

@@ -187,7 +187,7 @@ def test_the_archive_itself_says_that_its_directory_is_gone(path: Path, world: s
             archive.instances,
             lambda: archive.instance("new", create=True),
             lambda: archive.set_aside("sim"),
-            lambda: archive.existing("nosuch"),
+            lambda: archive.instance("no such"),
         ):
             with pytest.raises(ArchiveError):
                 action()

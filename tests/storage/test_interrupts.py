@@ -26,10 +26,10 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.disk import directory
+from yamcs_archive.storage.disk import writer_lock
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
-from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write import committer, writer
 from yamcs_archive.storage.write.writer import Writer
 
 FUNCTIONS = (
@@ -355,7 +355,9 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
         failpoints.on_point = None
         submitted.set()
     assert called.wait(WAIT_S)
-    assert [(type(error), "call submit() in it" in str(error)) for error in errors] == [(RuntimeError, True)]
+    assert [(type(error), "call submit() instead" in str(error)) for error in errors] == [
+        (RuntimeError, True)
+    ]
     ends(lambda: sim.append(Event("z")))
 
 
@@ -447,7 +449,7 @@ def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
 ) -> None:
     sim.append(Event("before"))
 
-    def die(self: Writer, group: object, **_: object) -> None:
+    def die(*_: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
     errors: list[BaseException] = []
@@ -461,7 +463,7 @@ def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
     with held_up(sim) as go_on:
         taken = sim.submit(Event("taken"))
         thread = threading.Thread(target=settle)
-        monkeypatch.setattr(Writer, "_serve", die)
+        monkeypatch.setattr(writer, "commit_group", die)
         go_on()
         with pytest.raises(OutcomeUnknownError, match="a fault of ours"):
             taken.result(WAIT_S)
@@ -569,7 +571,7 @@ def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
         "sealing": store._maintenance._lock,  # type: ignore[attr-defined]
         "the gate's": store._environment._gate._lock,  # type: ignore[attr-defined]
         "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
-        "opening": directory._locks_guard,
+        "opening": writer_lock._locks_guard,
         "the archive's": archive._guard,
         "renewing": store._renewing,  # type: ignore[attr-defined]
     }

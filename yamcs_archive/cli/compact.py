@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Compact one after the other; the first that fails ends it."""
     with open_existing(chosen_directory(options), holder="yamcs-archive compact") as archive:
         # All names are looked up before the first copy is made: a slip in the last shows at once.
-        for instance in [archive.existing(name) for name in options.instances or archive.instances()]:
+        for instance in [archive.instance(name) for name in options.instances or archive.instances()]:
             done = instance.compact()
             print(
                 f"{instance.name}: {done.before_bytes} bytes before, {done.after_bytes} after,"

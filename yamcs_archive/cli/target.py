@@ -95,7 +95,7 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
         return
     refuse_user(options)
     with open_existing(where, readonly=readonly) as archive:
-        yield archive.existing(name or only(archive.instances()))
+        yield archive.instance(name or only(archive.instances()))
 
 
 def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:

@@ -18,11 +18,11 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.codec import Codec
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.page_token import decode_token

@@ -50,7 +50,7 @@ class Request:
 
     def instance(self) -> Instance:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
-        return self.archive.existing(self.names["instance"])
+        return self.archive.instance(self.names["instance"])
 
     def answer(self, message: Message | FormMessage) -> Response:
         """Return the answer with that message."""

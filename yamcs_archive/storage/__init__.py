@@ -25,7 +25,8 @@ The way of an event:
 
 The folders are the layers. Each imports only those below it, and :mod:`failpoints` and :mod:`interrupts`:
 
-    store           what the library asks of an engine, and its form on LMDB
+    store           the engine on LMDB
+    event_store     what the library asks of an engine
     maintain/       what happens to stored events later
     write/          the one writer
     read/           the many readers

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, Protocol
 from google.protobuf.message import Message
 
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 
 JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"

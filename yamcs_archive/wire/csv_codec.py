@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import csv, fast_path
 from yamcs_archive.wire.codec import CSV
-from yamcs_archive.wire.event_vectors import EventVectors
 
 
 class CsvCodec:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.protobuf_scan import varint
 

@@ -10,12 +10,12 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire import fast_path, json
 from yamcs_archive.wire.batch import Part, from_ndjson
 from yamcs_archive.wire.codec import JSON, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_text
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes

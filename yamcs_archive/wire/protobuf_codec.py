@@ -13,11 +13,11 @@ from google.protobuf.message_factory import GetMessageClass
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import fast_path, protobuf
 from yamcs_archive.wire.batch import Part, from_protobuf
 from yamcs_archive.wire.codec import PROTOBUF, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

@@ -74,7 +74,7 @@ def _described(request: Request, name: str) -> today.YamcsInstance:
     message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
     message.missionTime.FromMilliseconds(now_us() // 1000)
     with suppress(ArchiveError):
-        message.eventCount = request.archive.existing(name).count()
+        message.eventCount = request.archive.instance(name).count()
     return message
 
 

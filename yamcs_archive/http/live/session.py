@@ -117,7 +117,7 @@ class Session:
         if len(self._calls) >= SUBSCRIPTIONS_MAX:
             text = f"{SUBSCRIPTIONS_MAX} subscriptions are open on this connection, the limit: cancel some"
             raise HttpError(400, "BadRequestException", text)
-        instance = self._archive.existing(asked.instance)
+        instance = self._archive.instance(asked.instance)
         wanted = Filter(asked.filter) if asked.filter else None
         subscription = Subscription(next(_numbers), instance, wanted, self._queue)
         with self._guard:

@@ -6,7 +6,7 @@ The rules of LMDB that this room keeps, so that no other has to:
    break the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
 2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
    A map grown by another process is adopted when a read transaction begins.
-3. Read transactions are short: whoever begins one ends it before it hands anything to its caller.
+3. Read transactions are short: a function that begins one ends it before it returns or yields.
 4. No LMDB exception leaves.
 5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
 6. A read transaction is in the generation in use. In the writer's process nobody else changes
@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
@@ -33,10 +31,9 @@ from yamcs_archive.errors import (
     ClosedError,
     DamagedError,
     ForkedError,
-    LockedError,
     ReplacedError,
 )
-from yamcs_archive.storage.disk.file_system import identity_of, in_our_words, os_errors_translated
+from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.disk.lmdb_open import (
     DATA,
@@ -84,7 +81,7 @@ class _Read:
 
 
 class Environment:
-    """The open LMDB environment of an instance, with every sub-database. Get one from :func:`acquire`."""
+    """The open LMDB environment of an instance, with every sub-database. Get one from :mod:`environments`."""
 
     def __init__(self, instance: Path, *, readonly: bool, map_bytes: int) -> None:
         self.generations = Generations(instance)
@@ -142,7 +139,7 @@ class Environment:
                 self._open_anew()
 
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once closed, or ReplacedError."""
+        """Raise ForkedError in a forked child, ClosedError once this is closed, or ReplacedError."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
@@ -270,7 +267,7 @@ class Environment:
         self._gate.leave(reader)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off new readers, wait for those inside, and let in again at the end of the ``with`` statement.
+        """Hold off new readers and wait for present ones, until the end of the ``with`` statement.
 
         The caller has no read transaction of its own.
         """
@@ -363,68 +360,3 @@ class Environment:
         with self.exclusive():
             if not self._closed:
                 self._close()
-
-
-_registry: dict[tuple[int, int], Environment] = {}
-_registry_lock = threading.Lock()
-
-
-def _new_lock_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
-    _registry_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock_in_child)
-
-
-def acquire(
-    instance: Path, *, readonly: bool, map_bytes: int, held: Callable[[], None] | None = None
-) -> Environment:
-    """Return this process's environment for an instance's folder; each call wants one :func:`release`.
-
-    A reader in the process that writes shares the writer's environment. ``held`` raises when the
-    writer's lock is lost. Raises LockedError if a writer is asked for and this process reads the directory
-    already.
-    """
-    with _registry_lock:
-        with os_errors_translated(instance):
-            identity = identity_of(instance)
-        found = _registry.get(identity)
-        if found is not None and found.foreign:
-            with suppress(lmdb.Error):
-                found.close()
-            del _registry[identity]
-            found = None
-        if found is not None and not found._writers and found.left:
-            # Another instance is at its path now: this one was set aside, and is opened by its new name.
-            found.end_unless_written()
-            del _registry[identity]
-            found = None
-        if found is None:
-            found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
-            _registry[found.place.identity] = found
-        elif found.readonly and not readonly:
-            raise LockedError(str(instance), "this process, which has it open read-only")
-        elif not readonly and not found._writers:
-            found._follow()  # another process may have compacted since this one's last writer was closed
-        if not readonly:
-            found.place.held = held
-        found._users += 1  # this module is the class's other half
-        found._writers += not readonly
-        return found
-
-
-def release(environment: Environment, *, readonly: bool) -> None:
-    """Give one reference back; the last one closes the environment."""
-    if environment.foreign:
-        return
-    with _registry_lock:
-        environment._users -= 1  # as in acquire()
-        environment._writers -= not readonly
-        if not readonly:
-            environment.place.held = None
-        if not environment._users:
-            for identity, registered in list(_registry.items()):
-                if registered is environment:
-                    del _registry[identity]
-            environment.close()

@@ -1,10 +1,10 @@
 """Packing: the records of many small commits become one.
 
-1. A commit of one event has a record of its own, which costs more than the event does in a block. Up to
-   a thousand neighbours are packed into one record, their runs joined where nothing else lies between.
-2. Records do not change once written, so what is found in a read transaction holds in the writer's. A
-   pack is put in one transaction: the records deleted, the packed one put under the first one's key.
-3. Whoever walks a pack holds its events, so there is a bound on them, and large commits stay alone.
+1. The record of a commit of one event takes more space than the event does in a block. Up to a thousand
+   neighbouring records are packed into one, and their runs are joined where no other event lies between.
+2. Records do not change once written, so those found in a read transaction are the same in the writer's. A
+   pack is put in one transaction: the records are deleted, the packed one is put under the first one's key.
+3. A reader of a pack holds all its events, so there is a bound on them, and large commits stay alone.
 4. A damaged record stays as it is; the records before and after it are packed without it.
 """
 
@@ -22,7 +22,7 @@ from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
 PACK_RECORDS_MIN = 32
-"""Fewer records than this are not worth a transaction, unless all is to be at rest."""
+"""Fewest records that are worth a transaction, unless everything is to be sealed."""
 
 
 class Pack(NamedTuple):

@@ -1,4 +1,4 @@
-"""Damage that maintenance meets: each damaged record is logged once, those met together in one line."""
+"""Damage found by maintenance: each damaged record is logged once, those found together in one line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from yamcs_archive.errors import DamagedError
 
 _log = logging.getLogger(__name__)
 _KNOWN_MAX = 1_000
-"""Number of damaged records that are remembered; on a medium with more of them the first say enough."""
+"""Damaged records that are remembered, and so logged: if a medium has more of them, these are enough."""
 
 
 class Damage:
-    """Gathers damage that maintenance leaves as it is.
+    """Collects damage, which maintenance leaves as it is.
 
     >>> damage = Damage()
     >>> for key in ("rows 01", "rows 02", "rows 01"):
     ...     damage.meet(DamagedError(key, "the checksum is wrong"))
-    >>> damage.tell(), damage.tell()
+    >>> damage.log(), damage.log()
     (2, 0)
     """
 
@@ -32,8 +32,8 @@ class Damage:
             self._known.add(text)
             self._new.append(error)
 
-    def tell(self) -> int:
-        """Log what was met since the last call, in one line; return the number of records."""
+    def log(self) -> int:
+        """Log the damage noted since the last call, in one line; return the number of records."""
         if not self._new:
             return 0
         (first, *others), self._new = self._new, []

@@ -1,15 +1,15 @@
-"""Maintenance that needs nobody: seals rows, closes groups and packs commits, on a thread of its own.
+"""Background maintenance: seals rows, closes groups, packs commit records and expires request ids.
 
-It looks every second, and takes at most a twentieth of the time. Rows are sealed when their commit is older
-than the sealing age, when there are more of them than may be, and when nothing was committed for as long,
-late ones too. Once all is at rest it does nothing until the next commit. Ids of requests that are a day old
-are deleted on the way. Ages are measured by a clock that nobody sets; those of ids, which outlive an opening,
-by the archive's clock.
-
-Damage is logged once, and so is what puts sealing off, for as long as it stays the same.
-
-Compaction runs when it is asked for, on another thread, so that Ctrl-C in whoever waits for it never
-comes in the middle of a step. One lock sees to it that sealing and compactions exclude one another.
+1. A thread wakes once a second and uses at most 5 % of the time. Once everything is sealed it does nothing
+   until the next commit.
+2. Rows are sealed when their commit is older than the sealing age, and when there are too many of them. When
+   nothing was committed for the sealing age, late rows are sealed too.
+3. Ages are measured by a monotonic clock. So each second's head is noted with its time on that clock: the
+   time in a commit's record is by the archive's clock, which may be set, or by another archive's. Request
+   ids outlive an opening, so their ages are by the archive's clock.
+4. Damage is logged once. A failure that puts sealing off is logged once for as long as it stays the same.
+5. A compaction runs when it is asked for, on a thread that gets no interrupt. One lock makes sealing and
+   compactions exclude one another.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from yamcs_archive.storage.write.writer import Writer
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _REST_SHARE = 20
-"""After a look that took a while, so many times as long passes before the next one."""
+"""Pause after a round of maintenance, as a multiple of the time that the round took."""
 
 
 class Maintenance:
-    """Looks after one instance until :meth:`close`."""
+    """Maintains one instance until :meth:`close`."""
 
     def __init__(self, environment: Environment, writer: Writer, options: Options, name: str) -> None:
         self._environment = environment
@@ -49,11 +49,11 @@ class Maintenance:
         self._stopping = threading.Event()
         self._looked: int | None = None
         self._elapsed = 0  # microseconds since the first look; it never goes back
-        # What was committed before this opening counts as old enough at once, whatever its time.
+        # Heads with the time at which they were first seen. Commits from before this opening are old enough.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
-        self._settled = 0  # the head when all was sealed that could be
-        self._renewed = False  # True once nothing is left that should be written anew
+        self._sealed_head = 0  # the head when every row was sealed that could be
+        self._repaired = False  # True once no block or zone map is left to be written anew
         # Rows that could not be sealed, and bytes of their pages, when there were last too many.
         self._left = (0, 0)
         self._damage = Damage()
@@ -65,56 +65,56 @@ class Maintenance:
             self._thread.start()
 
     def close(self) -> None:
-        """Stop after the step in hand; idempotent. A compaction is given up, unless it is nearly done."""
+        """Stop after the present step; idempotent. A compaction is abandoned, unless it is nearly done."""
         self._stopping.set()
         with self._lock:
-            pass  # its holder ends soon, and whoever waits for it finds that this is stopping
+            pass  # its holder ends soon, and a thread that waits for it finds that this is stopping
         if self._thread is not None:
             self._thread.join()
 
     def settle(self) -> None:
-        """Seal everything that is committed when this is called, late rows too, and close groups."""
+        """Seal everything that was committed before this call, late rows too, and close groups."""
         self._writer.refuse_within_callback()
         self._seal(self._writer.head, few=True)
 
     def compact(self) -> Compaction:
-        """Settle, then put a dense copy in the place of all that is stored; wait for it.
+        """Seal everything, then replace the generation by a dense copy; wait for it.
 
         Raises ClosedError when the instance is closed meanwhile. See
         :func:`~yamcs_archive.storage.maintain.compaction.compact` for what else.
         """
         self._writer.refuse_within_callback()
-        self._go_on()
+        self._check_running()
         return uninterrupted(partial(self._compact, Hold()))
 
-    def _compact(self, waited_for: Hold) -> Compaction:
+    def _compact(self, wait: Hold) -> Compaction:
         begun_s = time.monotonic()
         with self._lock:
-            self._go_on()
-            if not waited_for.held:  # the caller was interrupted before this began, and may have called again
+            self._check_running()
+            if not wait.held:  # the caller was interrupted before this began, and may have called again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
-            self._seal_held(self._writer.head, few=True)
-            self._go_on()
-            compact(self._environment, self._writer.run_exclusively, self._go_on)
+            self._seal_locked(self._writer.head, few=True)
+            self._check_running()
+            compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
         return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
 
-    def _go_on(self) -> None:
+    def _check_running(self) -> None:
         if self._stopping.is_set():
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Do what is due at ``now`` (microseconds of a clock with any origin): forget old request ids, seal.
+        """Do what is due at ``now``, in microseconds of a clock with any origin: expire request ids, seal.
 
-        A step back of that clock counts as no time.
+        If that clock goes back, no time has passed.
         """
         if self._looked is not None:
             self._elapsed += max(0, now - self._looked)
         self._looked, now = now, self._elapsed
-        self._forget_requests(now)
+        self._expire_requests(now)
         head = self._writer.head
-        if head == self._settled:
+        if head == self._sealed_head:
             return
         if head != self._seen[-1][1]:
             self._seen.append((now, head))
@@ -132,14 +132,16 @@ class Maintenance:
         if upto:
             whole = self._seal(upto, few=idle or too_many)
             if whole and idle:
-                self._settled = head
+                self._sealed_head = head
             if too_many and whole:
-                self._left = self._rows()  # damaged, or within a damaged block: as many are no reason to seal
+                self._left = (
+                    self._rows()
+                )  # damaged, or within a damaged block: so many do not call for sealing
 
-    def _forget_requests(self, steady: int) -> None:
+    def _expire_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
             self._writer.run_in_transaction(partial(_replace_requests, changes))
-        self._damage.tell()
+        self._damage.log()
 
     def _too_many_rows(self) -> bool:
         entries, size_bytes = self._rows()
@@ -154,20 +156,20 @@ class Maintenance:
 
     def _seal(self, upto_commit: int, *, few: bool) -> bool:
         with self._lock:
-            return self._seal_held(upto_commit, few=few)
+            return self._seal_locked(upto_commit, few=few)
 
-    def _seal_held(self, upto_commit: int, *, few: bool) -> bool:
-        """Seal, close groups and pack; False when something was left for the next time."""
+    def _seal_locked(self, upto_commit: int, *, few: bool) -> bool:
+        """Seal, close groups and pack; False if something was left for the next round."""
         try:
             return self._seal_all(upto_commit, few)
         finally:
-            self._damage.tell()
+            self._damage.log()
 
     def _seal_all(self, upto_commit: int, few: bool) -> bool:
         whole = True
         aim = sealing.SealScope(upto_commit, few, self._damage.meet)
-        if few and not self._renewed:
-            self._renewed = whole = self._renew(aim)
+        if few and not self._repaired:
+            self._repaired = whole = self._repair(aim)
         for steps in sealing.steps(self._environment, self._options, aim):
             whole &= self._put(steps)
             if self._stopping.is_set():
@@ -180,8 +182,8 @@ class Maintenance:
             self._damage.meet(error)
         return self._pack(upto_commit, 2 if few else commit_packing.PACK_RECORDS_MIN) and whole
 
-    def _renew(self, aim: sealing.SealScope) -> bool:
-        """Write anew what earlier versions wrote in another way, and damaged summaries."""
+    def _repair(self, aim: sealing.SealScope) -> bool:
+        """Write blocks of earlier versions and damaged zone maps anew; False if something was left."""
         whole = True
         if groups := repair.damaged_groups(self._environment, aim):
             self._writer.run_in_transaction(partial(_delete_groups, groups))
@@ -192,7 +194,7 @@ class Maintenance:
         return whole
 
     def _put(self, steps: list[sealing.Step]) -> bool:
-        """Store the steps, together if possible; False if one no longer fits: it waits for the next round."""
+        """Store the steps, together if possible; False if one no longer fits and waits for the next round."""
         try:
             if self._writer.run_in_transaction(partial(sealing.put_steps, steps)):
                 return True
@@ -213,7 +215,7 @@ class Maintenance:
                     self._writer.run_in_transaction(partial(commit_packing.put_pack, pack.first, pack.last))
                 except DamagedError as error:
                     self._damage.meet(error)
-            # A record that is full, or stands before one that is too large, is not looked at again.
+            # A record that is full, or is followed by one that is too large, is not looked at again.
             self._packed = pack.first if pack.open else pack.last + 1
             if self._stopping.is_set():
                 return False
@@ -235,7 +237,7 @@ class Maintenance:
             pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
 
     def _put_off(self, error: Exception) -> None:
-        """Log what is wrong, once for as long as it stays the same."""
+        """Log an error, once for as long as it stays the same."""
         trouble = repr(error)
         if trouble == self._trouble:
             return

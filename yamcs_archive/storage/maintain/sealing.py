@@ -1,22 +1,21 @@
-"""Sealing: rows become blocks. Planned outside the writer, put in by it.
+"""Sealing: rows become blocks. Planned outside the writer, stored by it.
 
-1. A step reads rows and a block in a read transaction, builds new blocks outside of it, and is put in by
-   the writer in one transaction: rows deleted, block replaced, blocks and summaries put. A crash
-   leaves either form, never both and never neither.
-2. The writer first sees that the rows and the block are still what the step was made from; else the
+1. A step reads rows and a block in a read transaction, builds new blocks outside of it, and is stored by
+   the writer in one transaction: the rows are deleted, the block is replaced, blocks and zone maps are put.
+   A crash leaves either form, never both and never neither.
+2. The writer first checks that the rows and the block are still those that the step was made from; else the
    step is dropped, and the next round plans anew.
 3. A row belongs to the last block that begins below it; before the first block, rows make blocks of
    their own. So a sealed stretch is cut at every block, and no two blocks overlap.
-4. Late rows within a block's range wait until the archive is idle, and then stand in the block as a part of
-   their own. All is encoded anew only when what is late is an eighth of the rest: doing that for
-   each would rewrite everything for one event in a hundred. Or when the late events have as much
-   text as fills a block: then all is cut anew.
-5. For the same reason rows wait for the block before them that is not full, until they are an eighth of it or
-   the archive is idle: else each look would write the newest block anew for a few events.
-6. A damaged block is left as it is, and the rows within its range beside it; so is a damaged row.
-   Everything else is sealed.
-7. A block is read back in full and compared with its events before it is handed over, because the rows and
-   the block that have them are deleted then. If it differs, they stay.
+4. Late rows within a block's range wait until the archive is idle, and then become its late part. The block
+   is encoded anew only once its late events are an eighth of the others, because one late event in a hundred
+   would otherwise rewrite everything; or once they have as much text as fills a block.
+5. For the same reason rows after a block that is not full wait until they are an eighth of it or the archive
+   is idle: otherwise each round would write the newest block anew for a few events.
+6. A damaged block is left as it is, with the rows within its range; so is a damaged row. Everything else is
+   sealed.
+7. A block is read back in full and compared with its events before the writer gets it, because the rows and
+   the block that have the events are then deleted. If it differs, they stay.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ from yamcs_archive.storage.write.placement import split_into_blocks, well_filled
 from yamcs_archive.storage.write.transaction import OverlapError, WriteTransaction
 
 _TOGETHER_BYTES = 2 << 20
-"""About so much is encoded and put in together: an fsync for each block would cost as much as the rest."""
+"""Bytes of text that are encoded and stored together: an fsync for each block would double the cost."""
 
 
 class Step(NamedTuple):
@@ -73,7 +72,7 @@ class Found(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A step whose blocks are not encoded yet: either runs of events, or what is late in a block."""
+    """A step whose blocks are not encoded yet: either runs of events, or the late events of a block."""
 
     rows: list[bytes]
     replaced: Found | None
@@ -84,14 +83,14 @@ class Plan(NamedTuple):
 
 
 class SealScope(NamedTuple):
-    """What shall be sealed."""
+    """Which rows are sealed."""
 
     upto_commit: int
     """Rows of commits up to this one."""
     include_partial: bool
-    """However few they are: late ones, and those that a block before them has room for."""
+    """Also few late rows, and few rows after a block that has room for them."""
     damaged: Callable[[DamagedError], None]
-    """Told of what cannot be read, and is passed over."""
+    """Called with the error of each record that cannot be read and is passed over."""
 
 
 def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:

@@ -42,17 +42,31 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
 
 
-def beside_head(environment: Environment, cursor: Cursor) -> int:
-    """Return -1 for a cursor before the newest event, 0 for the one just after it, 1 for one beyond that.
+def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> bool:
+    """Return whether an event is left after a cursor, as commit records tell.
 
-    Raises DamagedError if the newest record is needed to tell and is damaged.
+    The last key of a run is that of an event, so a run that ends above the horizon has an event left. Events
+    are read only where records cannot tell: within a packed record that was pruned in part, and where all of
+    the newest record was pruned.
     """
     with environment.read() as transaction:
-        if cursor.commit < newest_key(environment, transaction):
-            return -1
-        newest = head_commit(environment, transaction)
-    head = (newest.last, newest.events[-1]) if newest else (0, 0)
-    return (cursor.place > head) - (cursor.place < head)
+        earlier = cursor.commit < newest_key(environment, transaction)
+        if earlier and meta.horizon is None:
+            return True
+        newest = None
+        with suppress(*((DamagedError,) if earlier else ())):  # it is not needed for an earlier cursor
+            newest = head_commit(environment, transaction)
+    if not earlier and (newest is None or cursor.place >= (newest.last, newest.events[-1])):
+        return False
+    if meta.horizon is None:
+        return True
+    horizon = time_bound(meta.horizon)
+    if newest is not None and (cursor.commit < newest.first or newest.first == newest.last):
+        if any(run.last >= horizon for run in newest.runs):
+            return True
+    elif newest is not None and newest.runs[0].first >= horizon:
+        return True
+    return next(changes(environment, meta, cursor, 1), None) is not None
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:

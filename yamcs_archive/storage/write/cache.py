@@ -1,6 +1,17 @@
-"""What the writer keeps in memory of what is stored, from one transaction to the next; pure.
+"""What the writer carries in memory of the stored rows and blocks, from one transaction to the next; pure.
 
-Nobody else changes rows and blocks. After a transaction that failed all of it is forgotten.
+Only the writer changes rows and blocks, so what it carries stays true until it changes them itself:
+
+| cache | holds | when it is stale |
+|---|---|---|
+| ``get`` | decoded blocks, by first key | never: an entry is dropped when its block is put or deleted |
+| ``times`` | generation times of blocks | never: likewise |
+| ``rows`` | generation times of all rows | it may have times of deleted rows, never lacks one of a row |
+| ``greatest`` | the greatest stored key | never: each commit raises it, and nothing lowers it |
+
+After a transaction that did not commit, and when the environment is opened anew, all of it is dropped.
+The writer's other caches: the committer's source states, likewise; the readers' block cache is one of its own
+(:mod:`~yamcs_archive.storage.read.block_cache`), because readers must also notice what another process wrote.
 """
 
 from __future__ import annotations
@@ -15,18 +26,18 @@ from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import TIME_BYTES, Key, decode_times
 
 _BLOCKS_KEPT_MAX = 32
-"""Decoded blocks kept: enough for the late events of a group, which cluster; about 100 MB at the most."""
+"""Decoded blocks in the cache: enough for the late events of a group, which cluster; about 100 MB at most."""
 
 _TIMES_KEPT_MAX = 1024
-"""Blocks whose times are kept for events that are scattered among stored ones: 40 MB."""
+"""Blocks whose times are cached for events that are scattered among stored ones: 40 MB."""
 _NEW_TIMES_KEPT_MAX = 64
-"""Blocks whose times are kept from when they were put: 2.6 MB."""
+"""Blocks whose times are cached when they are put: 2.6 MB."""
 _ROWS_PUT_MAX = 1_000
-"""Times so often that rows may be put between two looks at their times; beyond it those are forgotten."""
+"""Row batches that may be written before the cached row times are used again; after that they are dropped."""
 
 
 class RowTimeIndex:
-    """The generation times of all rows, if they are known, and perhaps some of rows that are gone.
+    """The generation times of all rows, if they are known, and perhaps some of deleted rows.
 
     >>> from yamcs_archive.storage.format.keys import encode_key
     >>> rows = RowTimeIndex()
@@ -42,7 +53,7 @@ class RowTimeIndex:
         self._gone = 0
 
     def forget(self) -> None:
-        """Know them no longer."""
+        """Drop the times."""
         self._times, self._put, self._gone = None, [], 0
 
     def learn(self, keys: Iterable[bytes]) -> None:
@@ -58,13 +69,13 @@ class RowTimeIndex:
                 self.forget()
 
     def gone(self, count: int) -> None:
-        """Note that so many rows were deleted; when these are many, all is forgotten."""
+        """Note the number of rows that were deleted; once these are half of all, the times are dropped."""
         self._gone += count
         if self._times is not None and 2 * self._gone > len(self._times):
             self.forget()
 
     def may_have(self, times: Int64s) -> Sequence[int] | None:
-        """Return the places of the times that a row may have, none left out; None while that is not known."""
+        """Return the indices of the times that a row may have, none left out; None if that is not known."""
         if self._times is None:
             return None
         if self._put:
@@ -72,13 +83,13 @@ class RowTimeIndex:
             self._times, self._put = np.sort(np.concatenate(parts), kind="stable"), []
         if not len(self._times):
             return ()
-        places = np.minimum(self._times.searchsorted(times), len(self._times) - 1)
-        found: list[int] = np.flatnonzero(self._times[places] == times).tolist()
+        nearest = np.minimum(self._times.searchsorted(times), len(self._times) - 1)
+        found: list[int] = np.flatnonzero(self._times[nearest] == times).tolist()
         return found
 
 
 class WriterCache:
-    """Decoded blocks by key, the most recently used ones; times of blocks and of rows."""
+    """The caches of the table above. Blocks are the most recently used ones."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
@@ -86,17 +97,17 @@ class WriterCache:
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
         self.rows = RowTimeIndex()
         self.greatest: Key | None = None
-        """The greatest stored key, if it is known: beyond it nothing need be looked up."""
+        """The greatest stored key, or None if it is not known: for keys beyond it nothing is looked up."""
 
     def get(self, key: bytes) -> Block | None:
-        """Return the block if it is kept."""
+        """Return the block if it is cached."""
         found = self._blocks.get(key)
         if found is not None:
             self._blocks.move_to_end(key)
         return found
 
     def keep(self, block: Block) -> None:
-        """Keep a block, and let the one go that was not used for longest."""
+        """Cache a block, and drop the least recently used one."""
         self._blocks[block.key] = block
         if len(self._blocks) > _BLOCKS_KEPT_MAX:
             self._blocks.popitem(last=False)
@@ -107,24 +118,24 @@ class WriterCache:
             self.greatest = key
 
     def times(self, key: bytes) -> Int64s | None:
-        """Return the generation times of a block if they are kept."""
+        """Return the generation times of a block if they are cached."""
         found = self._times.get(key)
         return self._new_times.get(key) if found is None else found
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
-        """Keep the generation times of a block."""
+        """Cache the generation times of a block."""
         if len(self._times) >= _TIMES_KEPT_MAX:
             self._times.clear()
         self._times[key] = times
 
     def keep_new_times(self, key: bytes, times: Int64s) -> None:
-        """Keep the generation times of a block that was just put: what is late is mostly late by little."""
+        """Cache the generation times of a block that was just put: most late events are late by little."""
         self._new_times[key] = times
         if len(self._new_times) > _NEW_TIMES_KEPT_MAX:
             self._new_times.popitem(last=False)
 
     def forget(self, keys: Iterable[bytes] | None = None) -> None:
-        """Forget some blocks, or all."""
+        """Drop some blocks and their times, or everything."""
         if keys is None:
             self._blocks.clear()
             self._times.clear()

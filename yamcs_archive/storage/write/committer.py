@@ -1,11 +1,12 @@
-"""The transactions of an instance's one writer, and what it knows of the store from one to the next.
+"""The transactions of an instance's one writer, and the facts that it carries from one to the next.
 
-1. Nothing here is for more than one thread at a time: :mod:`writer` sees to that.
+1. Only one thread at a time uses it: :mod:`writer` sees to that.
 2. A group is committed in one LMDB transaction: events, source states and the commit's record together, so a
    crash leaves all of the group or nothing.
-3. What is known (head, source states) changes only after the transaction was committed.
-4. Out of space: nothing is stored, the next group is tried afresh. Any other failure, of a commit or of what
-   follows it: its outcome is unknown; the environment is opened anew and what is known is read back.
+3. The carried facts (head, source states) change only after the transaction was committed.
+4. Out of space: nothing is stored, and the next group is tried afresh. After any other failure, of a commit
+   or of a step that follows it, the outcome is unknown: the environment is opened anew and the facts are
+   read back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import lmdb
 
@@ -25,19 +27,29 @@ from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
+from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
-from yamcs_archive.storage.write.accounts import account
 from yamcs_archive.storage.write.cache import WriterCache
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
-from yamcs_archive.storage.write.outcomes import Group, Outcome, decide
+from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import write_events
-from yamcs_archive.storage.write.submissions import Submission
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _SOURCES_CACHED_MAX = 65_536
-"""Source states kept in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read
-again when needed. If as many are ahead of it, by counts of refusals, these are written without an event."""
+"""Source states in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read again
+when needed. If as many are ahead of the medium, by counts of refusals, these are written without an event."""
+
+
+class Batch(NamedTuple):
+    """Events that become one commit."""
+
+    submitted: Sequence[Columns[int]]
+    """Those of each caller."""
+    asked: Sequence[RequestIds | None] = ()
+    """The ids of each caller's requests; empty if nobody gave one."""
+    time: int | None = None
+    """When another archive committed them, microseconds since 1970. None: they are committed here, now."""
 
 
 class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
@@ -45,10 +57,10 @@ class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen 
 
 
 class CommitFailed(Exception):  # noqa: N818  # likewise
-    """The commit of that number raised, or what follows it: what is on the medium is not what is known."""
+    """The commit of groups, from that number on, or a step after it raised: the facts may no longer hold."""
 
-    def __init__(self, group: Group, number: int, error: Exception) -> None:
-        self.group, self.number, self.error = group, number, error
+    def __init__(self, groups: Sequence[Group], number: int, error: Exception) -> None:
+        self.groups, self.number, self.error = groups, number, error
 
 
 class Committer:
@@ -63,7 +75,7 @@ class Committer:
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
-        self._kept = WriterCache()
+        self._cache = WriterCache()
         self._load()
 
     @property
@@ -72,14 +84,14 @@ class Committer:
         return self._head
 
     def unsaved_sources(self) -> dict[str, SourceState]:
-        """Return the states whose counts of refused events are ahead of the medium; on any thread."""
+        """Return the states whose counts of refused events are ahead of the medium. For any thread."""
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
         return {source: state for source, state in states.items() if state is not None}
 
     def invalidate(self) -> bool:
-        """Read all that is known anew, for a failure may have come at any moment; return True.
+        """Read all facts back, because a failure may have come at any moment; return True.
 
-        At once: until then those who read would be told of a head and of counts that the medium is past.
+        At once: until then readers would get a head and counts that the medium is past.
         """
         self._stale = True
         with suppress(Exception):  # the next transaction tries again, and says what is wrong
@@ -89,38 +101,55 @@ class Committer:
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
         if self._unsaved:
-            self.commit([])
+            self.commit(Batch(()))
 
-    def commit(self, submissions: Sequence[Submission], *, alone: bool = False) -> list[Outcome]:
-        """Commit a group; return what became of each submission, in their order.
+    def commit(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
+        """Commit a group; return the outcome of each submission, in their order.
 
         Raises OutOfSpaceError, OutcomeUnknownError, and what else of :class:`ArchiveError` reading may raise.
-        ``alone``, on a thread that may be interrupted at any step, it makes one transaction and nothing else:
-        it raises HandOver where nothing is stored, and CommitFailed for :meth:`settled`.
+        With ``alone``, for a thread that may be interrupted at any step, it makes one transaction and nothing
+        else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
         self._refresh()
         while True:
             try:
-                return self._attempt(submissions).outcomes
+                return self._attempt((batch,))[0].outcomes
             except lmdb.MapFullError:
                 if alone:
                     raise HandOver from None
-                self._environment.grow()
             except CommitFailed as failure:
                 if not isinstance(failure.error, lmdb.MapFullError):
                     if alone:
                         raise
-                    raise self.settled(failure) from failure.error
+                    raise self.outcome_after(failure) from failure.error
                 if alone:
                     raise HandOver from None
-                self._environment.grow()
             except lmdb.Error as error:
                 raise archive_error(error, self._environment.path) from error
+            self._environment.grow()
+
+    def take_over(self, batches: Sequence[Batch], noted: Pair) -> bool:
+        """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
+        self._refresh()
+        while True:
+            try:
+                self._attempt(batches, noted)
+                return True
+            except lmdb.MapFullError:
+                pass
+            except CommitFailed as failure:
+                if not isinstance(failure.error, lmdb.MapFullError):
+                    self.invalidate()
+                    raise failure.error from failure.error.__cause__
+            except BaseException:
+                self.invalidate()
+                raise
+            self._environment.grow()
 
     def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
-        """Run something in a transaction; nothing is kept when it returns False or raises.
+        """Run something in a transaction, which is aborted when it returns False or raises.
 
         It may put events in another form, but store none, so that the head and the source states hold.
         """
@@ -128,38 +157,25 @@ class Committer:
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
-                kept = run(WriteTransaction(self._environment, transaction, self._kept))
-                if kept:
+                done = run(WriteTransaction(self._environment, transaction, self._cache))
+                if done:
                     failpoint("task-before-commit")
                     transaction.commit()
                     failpoint("task-after-commit")
                 else:
-                    self._kept.forget()
-                return kept
+                    self._cache.forget()
+                return done
             except lmdb.MapFullError:
-                self._kept.forget()
+                self._cache.forget()
             except BaseException:
-                self._kept.forget()
+                self._cache.forget()
                 raise
             finally:
                 transaction.abort()
             self._environment.grow()
 
-    def take_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> bool:
-        """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
-        self._refresh()
-        while True:
-            try:
-                self._attempt_taken_over(commits, noted)
-                return True
-            except lmdb.MapFullError:
-                self._environment.grow()
-            except BaseException:
-                self.invalidate()  # it may have come behind the commit
-                raise
-
     def run_exclusively(self, run: Callable[[], None]) -> bool:
-        """Run something that leaves the store as it is known; when it raises, all is read anew."""
+        """Run something after which the facts hold as before; when it raises, they are read back."""
         self._refresh()
         try:
             self.save_counts()  # opening anew would forget them
@@ -184,128 +200,122 @@ class Committer:
         self._tell_stored()  # after a failed commit it may be found stored
         self._sources.clear()
         self._unsaved.clear()
-        self._kept.forget()
+        self._cache.forget()
 
-    def _attempt(self, submissions: Sequence[Submission]) -> Group:
+    def _attempt(self, batches: Sequence[Batch], noted: Pair | None = None) -> list[Group]:
         self._attempting = True
         try:
-            group = self._transact(submissions)
+            groups = self._transact(batches, noted)
         except CommitFailed:
             self._stale = True
             raise
-        except Exception:  # nothing is stored, and what is known stays true
+        except Exception:  # nothing is stored, and the facts hold
             self._attempting = False
             raise
         self._attempting = False
-        return group
+        return groups
 
-    def _transact(self, submissions: Sequence[Submission]) -> Group:
-        databases, number = self._environment.databases, self._head + 1
+    def _transact(self, batches: Sequence[Batch], noted: Pair | None) -> list[Group]:
+        """Make a commit of each batch that has something new, all of them in one transaction."""
+        databases, head = self._environment.databases, self._head
         transaction = self._environment.lmdb.begin(write=True)
         try:
-            stored = WriteTransaction(self._environment, transaction, self._kept)
+            stored = WriteTransaction(self._environment, transaction, self._cache)
             changed: dict[str, SourceState] = {}
-
             state = partial(self._state, transaction, changed)
-
-            def decided(submitted: Sequence[Columns[int]]) -> Group:
-                return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
-
-            kept: list[Pair] = []
-            if any(submission.asked is not None for submission in submissions):
-                replays = IdempotencyKeys(
-                    transaction, databases["requests"], stored, self._horizon, self._options
-                )
-                group, kept = replays.decided(
-                    [(submission.columns, submission.asked) for submission in submissions], decided
-                )
-            else:
-                group = decided([submission.columns for submission in submissions])
-            failpoint("outcomes-known")
-            for source in account(group, state, changed):
-                self._unsaved.add(source)
-            if not group.stretches and not kept and submissions and len(self._unsaved) <= _SOURCES_CACHED_MAX:
-                # Nothing new: what the duplicates and conflicts met was fsynced by its own commit.
+            groups: list[Group] = []
+            requests: list[Pair] = []
+            for batch in batches:
+                group = self._decided(batch, transaction, stored, state, requests)
+                groups.append(group)
+                self._unsaved |= update_sources(group, state, changed)
+                if group.new_runs:
+                    head += 1
+                    self._put(stored, group, head, batch.time)
+            nothing_new = head == self._head and not requests and noted is None
+            if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
+                # What the duplicates and conflicts met was fsynced by its own commit.
                 self._environment.place.check_unless_recent()
                 self._remember(changed)
-                return group
-            if group.stretches:
-                self._put(stored, group, number)
+                return groups
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
-            if kept:
-                transaction.cursor(databases["requests"]).putmulti(kept)
+            if requests:
+                transaction.cursor(databases["requests"]).putmulti(requests)
+            if noted is not None:
+                transaction.put(*noted, db=databases["meta"])
             failpoint("before-commit")
-            try:
-                transaction.commit()
-                failpoint("after-commit")
-                self._environment.place.check_unless_recent()
-                self._note(group, number, changed)
-            except Exception as error:
-                # Not as it came: whoever asked would try again, and have what is stored here twice.
-                raise CommitFailed(group, number, error) from error
+            self._commit(transaction, groups, head, changed)
         except BaseException:
-            self._kept.forget()  # blocks may be kept that this transaction put and lost
+            self._cache.forget()  # it may have blocks that this transaction put and lost
             raise
         finally:
             transaction.abort()  # does nothing after a commit
+        return groups
+
+    def _decided(
+        self,
+        batch: Batch,
+        transaction: lmdb.Transaction[bytes],
+        stored: WriteTransaction,
+        state: Callable[[str], SourceState],
+        requests: list[Pair],
+    ) -> Group:
+        """Return what a batch does; the records of its requests are added to ``requests``."""
+
+        def decided(submitted: Sequence[Columns[int]]) -> Group:
+            return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
+
+        if batch.asked:
+            database = self._environment.databases["requests"]
+            keys = IdempotencyKeys(transaction, database, stored, self._horizon, self._options)
+            group, pairs = keys.decided(list(zip(batch.submitted, batch.asked, strict=True)), decided)
+            requests += pairs
+        else:
+            group = decided(batch.submitted)
+        if batch.time is not None:
+            _refuse_differences(group)
+        failpoint("outcomes-known")
         return group
 
-    def _note(self, group: Group, number: int, changed: dict[str, SourceState]) -> None:
-        """Know what was committed."""
-        if group.stretches:
-            self._head = number
+    def _put(self, stored: WriteTransaction, group: Group, number: int, time: int | None) -> None:
+        write_events(group, stored, number, self._options)
+        time = self._options.clock() if time is None else time
+        stored.put_commits(CommitRecord(number, (time,), (group.events.size,), group.runs))
+        self._cache.met(group.events.key(-1))
+
+    def _commit(
+        self,
+        transaction: lmdb.Transaction[bytes],
+        groups: list[Group],
+        head: int,
+        changed: dict[str, SourceState],
+    ) -> None:
+        number = self._head + 1
+        try:
+            transaction.commit()
+            failpoint("after-commit")
+            self._environment.place.check_unless_recent()
+            self._note(head, changed)
+        except Exception as error:
+            # Not as it came: the caller would take it for nothing stored, and append the events again.
+            raise CommitFailed(groups, number, error) from error
+
+    def _note(self, head: int, changed: dict[str, SourceState]) -> None:
+        """Take over the facts of what was committed."""
+        if head > self._head:
+            self._head = head
             self._tell_stored()
-            self._kept.met(group.events.key(-1))
         self._unsaved.clear()
         self._remember(changed)
 
     def _remember(self, changed: dict[str, SourceState]) -> None:
-        """Keep the changed states, up to the bound; those ahead of the medium are kept in any case."""
+        """Cache the changed states, up to the bound; those ahead of the medium stay in any case."""
         self._sources.update(changed)
         if len(self._sources) > _SOURCES_CACHED_MAX:
             ahead = self._unsaved & self._sources.keys()
             self._sources = {source: self._sources[source] for source in ahead}
-
-    def _put(self, stored: WriteTransaction, group: Group, number: int) -> None:
-        write_events(group, stored, number, self._options)
-        stored_at, events = self._options.clock(), group.events.size
-        stored.put_commits(CommitRecord(number, (stored_at,), (events,), group.runs))
-
-    def _attempt_taken_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> None:
-        databases, head = self._environment.databases, self._head
-        transaction = self._environment.lmdb.begin(write=True)
-        try:
-            stored = WriteTransaction(self._environment, transaction, self._kept)
-            changed: dict[str, SourceState] = {}
-            state = partial(self._state, transaction, changed)
-            for time_us, columns in commits:
-                group = decide([columns], stored, lambda source: state(source).greatest_number, self._horizon)
-                _refuse_differences(group)
-                account(group, state, changed)
-                if group.stretches:
-                    head += 1
-                    write_events(group, stored, head, self._options)
-                    stored.put_commits(CommitRecord(head, (time_us,), (group.events.size,), group.runs))
-                    self._kept.met(group.events.key(-1))
-            transaction.cursor(databases["sources"]).putmulti(
-                [encode_source(source, known) for source, known in changed.items()]
-            )
-            transaction.put(*noted, db=databases["meta"])
-            failpoint("before-commit")
-            transaction.commit()
-        except BaseException:
-            self._kept.forget()
-            raise
-        finally:
-            transaction.abort()  # does nothing after a commit
-        failpoint("after-commit")
-        self._environment.place.check_unless_recent()
-        self._head = head
-        self._unsaved.difference_update(changed)
-        self._remember(changed)
-        self._tell_stored()
 
     def _state(
         self, transaction: lmdb.Transaction[bytes], changed: dict[str, SourceState], source: str
@@ -317,11 +327,14 @@ class Committer:
             self._sources[source] = known
         return known
 
-    def settled(self, failure: CommitFailed) -> ArchiveError:
-        """Open the environment anew and say what those who wait shall be told."""
+    def outcome_after(self, failure: CommitFailed) -> ArchiveError:
+        """Open the environment anew, and return the error for those who wait for the commit."""
         path = self._environment.path
         events: tuple[Event, ...] = tuple(
-            event for outcome in failure.group.outcomes for event in outcome.columns.events()
+            event
+            for group in failure.groups
+            for outcome in group.outcomes
+            for event in outcome.columns.events()
         )
         reason = str(failure.error) or repr(failure.error)
         self._stale = True

@@ -14,9 +14,9 @@ from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import Indexes, Key, Keys, index_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
-"""After so many look-ups that found fewer events each than this, events are looked for all at once."""
+"""Look-ups, and new events for each, below which the other events are looked up all together."""
 _COMPARED_AT_ONCE = 64
-"""Stored events that are held at once to be compared with those offered: at most 64 MiB of messages."""
+"""Stored events in memory at once for comparison with the offered ones: at most 64 MiB of messages."""
 
 
 class Existing(Protocol):
@@ -29,7 +29,7 @@ class Existing(Protocol):
         """Return the greatest stored key, or None."""
 
     def stored_among(self, keys: Keys) -> list[int]:
-        """Return the places of the keys, which are in order, that are stored."""
+        """Return the indexes of those keys that are stored; the keys are in order."""
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which come in order."""
@@ -41,15 +41,15 @@ class NewRun(NamedTuple):
     start: int
     stop: int
     alone: bool
-    """True: nothing was stored between its keys before. False: nobody looked."""
+    """True: nothing was stored between its keys before. False: that was not checked."""
 
 
 class KeyLookup:
-    """Finds which events, given by their keys in order, are new, and the stretches that they make.
+    """Finds which events, given by their keys in order, are new, and the runs that they make.
 
-    One look-up finds the next stored key, so that all keys below it are new at once: a group beyond the
-    newest event costs one look-up, however large it is. Where look-ups give an event or two each, the
-    events are scattered among stored ones, and all of them are looked for at once instead.
+    One look-up finds the next stored key, and all keys below that are new: a group beyond the newest event
+    takes one look-up, however large it is. If each look-up finds an event or two, the events are scattered
+    among stored ones, and the rest are looked up together.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class KeyLookup:
         existing: Existing,
         refuse: Callable[[int, Event | int], None],
     ) -> None:
-        """``refuse(place, first)`` is told of each event that is not new, and of the stored event of its key,
-        or the place of the one that comes first in the group."""
+        """``refuse(index, first)`` is called for each event that is not new, with the stored event of its key
+        or the index of the first event of that key in the group."""
         self._keys, self._times, self._existing, self._refuse = keys, times, existing, refuse
         alike = np.flatnonzero(times[1:] == times[:-1]).tolist()
         self._repeated = [at + 1 for at in alike if keys.key(at) == keys.key(at + 1)]
         self._new: list[range] = []
         self._new_count = 0
-        self._stretches: list[NewRun] = []
+        self._runs: list[NewRun] = []
 
     def run(self) -> tuple[Indexes, list[NewRun]]:
-        """Return the places of the new events, and the stretches that they make in their own order."""
+        """Return the indexes of the new events, and the runs that they make in their own order."""
         index = looked = 0
         while index < self._keys.size:
             key = self._keys.key(index)
@@ -85,10 +85,10 @@ class KeyLookup:
             if looked == _LOOKS_MAX and index < _SCATTERED * looked and isinstance(self._keys, Keys):
                 index = self._take_scattered(index, self._keys)
         new = [np.arange(part.start, part.stop) for part in self._new]
-        return np.concatenate(new or [np.empty(0, np.intp)]), self._stretches
+        return np.concatenate(new or [np.empty(0, np.intp)]), self._runs
 
     def _take_scattered(self, index: int, keys: Keys) -> int:
-        """Take the events from ``index`` up to those beyond all that is stored; return where those begin."""
+        """Accept the events from ``index`` to the greatest stored key; return the first index beyond it."""
         greatest = self._existing.greatest_key()
         stop = keys.size if greatest is None else self._place_of(greatest)
         if stop > index:
@@ -97,7 +97,7 @@ class KeyLookup:
         return max(index, stop)
 
     def _take(self, start: int, stop: int, held: Sequence[int], *, alone: bool) -> None:
-        """Take the events from ``start`` to ``stop`` as one stretch, but those that are held already."""
+        """Accept the events from ``start`` to ``stop`` as one run, except those that are stored already."""
         begin = self._new_count
         first, last = (bisect_left(self._repeated, bound) for bound in (start, stop))
         index = start
@@ -111,7 +111,7 @@ class KeyLookup:
             self._refuse_held(held)
         self._add(range(index, stop))
         if self._new_count > begin:
-            self._stretches.append(NewRun(begin, self._new_count, alone))
+            self._runs.append(NewRun(begin, self._new_count, alone))
 
     def _add(self, part: range) -> None:
         if part:
@@ -119,7 +119,7 @@ class KeyLookup:
             self._new_count += len(part)
 
     def _refuse_held(self, places: Sequence[int]) -> None:
-        """Refuse the events at places whose keys are stored, some at a time: what is stored may be large."""
+        """Refuse the events whose keys are stored, some at a time, because stored events may be large."""
         for start in range(0, len(places), _COMPARED_AT_ONCE):
             part = places[start : start + _COMPARED_AT_ONCE]
             stored = self._existing.events([self._keys.key(place) for place in part])

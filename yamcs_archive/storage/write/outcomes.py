@@ -1,4 +1,4 @@
-"""What one group of appends does to the store: numbers, order, outcomes; pure but for the look-ups.
+"""The effect of one group of appends: numbers, order, outcomes and source states; pure but for look-ups.
 
 1. Callers in order of arrival, each one's events in its order: that order gives numbers and says which
    of two equal keys was first. The order on the medium is by key.
@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -17,6 +18,7 @@ from itertools import accumulate
 from operator import lt
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from yamcs_archive.columns import Columns
@@ -32,6 +34,7 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.keys import encode_key, key_order
+from yamcs_archive.storage.format.sources import SourceState
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
@@ -48,7 +51,7 @@ class Refused(NamedTuple):
 
 
 def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
-    """Return the first conflicts by position, as many as are shown.
+    """Return the first conflicts by position, as many as an answer shows.
 
     >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
     >>> [refused.position for refused in first_conflicts(large * 30)][:3]
@@ -66,7 +69,7 @@ def _position(refused: Refused) -> int:
 
 
 class Conflicts:
-    """The conflicts of one caller, met in any order: all are counted, the first ones kept."""
+    """The conflicts of one caller, found in any order: all are counted, the first by position are kept."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
@@ -74,7 +77,7 @@ class Conflicts:
         self._kept_bytes = 0
 
     def add(self, refused: Refused) -> None:
-        """Take one more."""
+        """Add a conflict."""
         self.positions.append(refused.position)
         self._kept.append(refused)
         self._kept_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
@@ -92,36 +95,36 @@ class Conflicts:
 
 @dataclass
 class Outcome:
-    """What became of one caller's events."""
+    """The outcome of one caller's events."""
 
     columns: Columns[int]
-    """As they were stored, or would have been: numbers filled in."""
+    """The events as they were stored, or would have been: numbers filled in."""
     stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
-    """Position and the event that was stored already."""
+    """Each one's position, and the stored event."""
     conflicts: Conflicts = field(default_factory=Conflicts)
     expired: list[int] = field(default_factory=list)
     error: ArchiveError | None = None
-    """Set when none of this caller's events was taken."""
+    """Set if none of this caller's events was stored."""
 
 
 @dataclass
 class Group:
-    """What a group does: the outcome for each caller, and what is to be written for them together."""
+    """The outcome for each caller, and the events to be written for all of them."""
 
     outcomes: list[Outcome]
     events: Columns[int] | Vectors
     """The new events, in key order: vectors if there are many."""
-    stretches: list[NewRun]
+    new_runs: list[NewRun]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
-        """Return for each source: how many new events, their greatest number and generation time."""
+        """Return for each source: count, greatest number and greatest generation time of its new events."""
         return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The stretches as a commit records them."""
-        return tuple(self._run(start, stop - 1) for start, stop, _ in self.stretches)
+        """The new runs as a commit records them."""
+        return tuple(self._run(start, stop - 1) for start, stop, _ in self.new_runs)
 
     def _run(self, first: int, last: int) -> Run:
         begin = encode_key(*self.events.key(first))
@@ -134,7 +137,7 @@ def decide(
     greatest_number: Callable[[str], int | None],
     horizon: int | None,
 ) -> Group:
-    """Work out what appending ``submitted`` does.
+    """Return the group for what is submitted.
 
     ``greatest_number`` gives the greatest number that a source ever had; ``horizon`` is the prune
     horizon in microseconds since 1970, or None.
@@ -147,14 +150,14 @@ def decide(
     if columns.size >= _VECTOR_EVENTS_MIN:
         events = Vectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
-        # Times that rise make keys that rise: nothing to sort, and if the next stored key lies
-        # beyond, nothing to look up but the first.
+        # Keys rise with times, so nothing is sorted; and if the next stored key is beyond the last one, the
+        # first look-up is the only one.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(takers, Group(outcomes, events, [NewRun(0, columns.size, alone=True)]))
-    # Where each event stands in what arrived, in key order. Stable, so that of equal keys the first to arrive
-    # comes first. Python orders text by code point, which is the order of UTF-8 bytes: this is the order of
-    # the encoded keys.
+            return _counted(takers, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
+    # For each event in key order its index in order of arrival. The sort is stable, so that of equal keys the
+    # first to arrive comes first. Python orders text by code point, which is the order of its UTF-8 bytes; so
+    # this is the order of the encoded keys.
     arrived = np.arange(columns.size)
     if arrivals.expired:
         arrived = np.delete(arrived, sorted(arrivals.expired))
@@ -169,11 +172,11 @@ def decide(
         arrivals.refuse(int(arrived[place]), first)
 
     keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
-    new, stretches = KeyLookup(keys, times, existing, refuse).run()
+    new, new_runs = KeyLookup(keys, times, existing, refuse).run()
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
-    return _counted(takers, Group(outcomes, events, stretches))
+    return _counted(takers, Group(outcomes, events, new_runs))
 
 
 def _times(events: Columns[int] | Vectors) -> Int64s:
@@ -195,7 +198,7 @@ def _counted(takers: list[Outcome], group: Group) -> Group:
 
 
 class _Arrivals:
-    """Which caller an index of the joined columns belongs to."""
+    """Finds the caller to whom an index of the joined columns belongs."""
 
     def __init__(self, outcomes: list[Outcome], horizon: int | None) -> None:
         self._outcomes = outcomes
@@ -211,7 +214,7 @@ class _Arrivals:
             start += len(outcome.columns.message)
 
     def refuse(self, index: int, stored: Event) -> None:
-        """Note that the event at ``index`` meets a stored one of its key."""
+        """Note that another event is stored under the key of the event at ``index``."""
         caller = bisect_left(self._starts, index + 1) - 1
         outcome, position = self._outcomes[caller], index - self._starts[caller]
         offered = outcome.columns.event(position)
@@ -256,7 +259,7 @@ def _number(
 
 
 def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
-    """Return for each source of a few complete events: how many, greatest number, greatest time.
+    """Return for each source of a few complete events: count, greatest number, greatest time.
 
     >>> tally(Columns.of([Event("a", generation_time=9, seq_number=4, reception_time=9)]))
     {'User': (1, 4, 9)}
@@ -282,3 +285,36 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
     times = np.full(len(names), TIME_MIN_US, np.int64)
     np.maximum.at(times, index, events.times)
     return dict(zip(names, zip(counts.tolist(), numbers.tolist(), times.tolist(), strict=True), strict=True))
+
+
+def update_sources(
+    group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]
+) -> set[str]:
+    """Put the source states that follow from a group into ``changed``; return the sources of refused events.
+
+    ``state`` gives the present state of a source: the changed one, if it is in ``changed``.
+    """
+    for source, (count, number, time) in group.tally().items():
+        old = state(source)
+        changed[source] = SourceState(
+            old.events + count,
+            number if old.greatest_number is None else max(number, old.greatest_number),
+            time if old.greatest_time is None else max(time, old.greatest_time),
+            old.duplicates,
+            old.conflicts,
+            old.expired,
+        )
+    refusing: set[str] = set()
+    for outcome in group.outcomes:
+        if not (outcome.duplicates or outcome.conflicts.positions or outcome.expired):
+            continue
+        for what, positions in (
+            ("duplicates", [position for position, _ in outcome.duplicates]),
+            ("conflicts", outcome.conflicts.positions),
+            ("expired", outcome.expired),
+        ):
+            for source, count in Counter(map(outcome.columns.source.__getitem__, positions)).items():
+                old = state(source)
+                changed[source] = msgspec.structs.replace(old, **{what: getattr(old, what) + count})
+                refusing.add(source)
+    return refusing

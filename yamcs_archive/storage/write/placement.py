@@ -1,10 +1,10 @@
 """Where new events go: as blocks at once, or as rows that are sealed later.
 
-1. A stretch of at least 256 new events that lies between two blocks, no row among them, becomes blocks at
-   once, wherever that is: history imported beside live events, or one event with a clock in 2099, must
-   not spoil the fast path. All else becomes rows.
-2. The block before such a stretch is filled up first, when it is not full and no row stands between: a
-   partial block, not rows, is what a bulk append leaves at its end.
+1. A run of at least 256 new events between two blocks, with no row among them, becomes blocks at once,
+   wherever that is: history imported beside live events, or one event with a clock in 2099, must not spoil
+   the fast path. All other events become rows.
+2. The block before such a run is filled up first, when it is not full and no row is stored between: a bulk
+   append leaves a partial block at its end, not rows.
 3. A block is full at the option's number of events or bytes of text, whichever comes first, and before a
    frame of it is above the limit; a larger event makes a block of its own.
 4. A block that replaces a partial block has events that were acknowledged before, so each of its frames is
@@ -33,7 +33,7 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
     """Put the new events of a group under their keys, as blocks or as rows."""
     rows: list[int] = []
     events = group.events
-    for start, stop, alone in group.stretches:
+    for start, stop, alone in group.new_runs:
         if alone and stop - start >= options.run_events_min:
             first = encode_key(*events.key(start))
             if _is_between_blocks(stored, first):
@@ -63,7 +63,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
         try:
             partial = stored.block(before.first).events
         except DamagedError:
-            # It stays as it is, for whoever can mend it; what comes must not wait for that.
+            # It stays as it is until somebody repairs it; new events must not wait for that.
             partial = None
         if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size

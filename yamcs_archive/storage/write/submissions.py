@@ -1,6 +1,6 @@
-"""What a writer is given to do, and how whoever asked gets the answer: a future, or what waits for less.
+"""Submissions and tasks for the writer, and the ways in which their callers get the answer.
 
-Each is answered once, whatever happens. What a callback of a future raises does not end the writer's thread.
+Each is answered once, whatever happens. An error in a callback of a future does not end the writer's thread.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _log = logging.getLogger(__name__)
 
 
 class LocalResult(Generic[T]):
-    """What a future is, for a caller that makes the commit itself: no lock, nobody else waits."""
+    """A one-shot result for a caller that commits on its own thread: no lock, because nobody else waits."""
 
     def __init__(self) -> None:
         self._answer: T | None = None
         self._error: BaseException | None = None
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Say that it is not cancelled: nobody could."""
+        """Return True: it cannot be cancelled."""
         return True
 
     def set_result(self, answer: T) -> None:
-        """Keep what :meth:`result` returns."""
+        """Set what :meth:`result` returns."""
         self._answer = answer
 
     def set_exception(self, error: BaseException) -> None:
-        """Keep what :meth:`result` raises."""
+        """Set what :meth:`result` raises."""
         self._error = error
 
     def result(self) -> T:
-        """Return or raise what was kept."""
+        """Return or raise what was set."""
         if self._error is not None:
             try:
                 raise self._error
@@ -53,7 +53,7 @@ class LocalResult(Generic[T]):
 
 
 class BlockingResult(LocalResult[T]):
-    """What a future is, for a caller that does nothing but wait: one lock instead of a condition's three."""
+    """A one-shot result for a caller that only blocks on it; one lock where a Future needs three."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,17 +61,17 @@ class BlockingResult(LocalResult[T]):
         self._done.acquire()
 
     def set_result(self, answer: T) -> None:
-        """Keep what :meth:`result` returns, and let it return."""
+        """Set what :meth:`result` returns, and let it return."""
         self._answer = answer
         self._done.release()
 
     def set_exception(self, error: BaseException) -> None:
-        """Keep what :meth:`result` raises, and let it raise."""
+        """Set what :meth:`result` raises, and let it raise."""
         self._error = error
         self._done.release()
 
     def result(self) -> T:
-        """Wait, then return or raise what was kept."""
+        """Wait, then return or raise what was set."""
         self._done.acquire()
         return super().result()
 
@@ -79,13 +79,13 @@ class BlockingResult(LocalResult[T]):
 _EVENT_OVERHEAD_BYTES = 64
 """Bytes that an event counts towards the bounds of a group, besides its text."""
 _IDS_BYTES = 2 * 8
-"""Bytes of the places of an event's id and digest."""
+"""Bytes of the references to an event's id and digest."""
 _SUBMISSION_BYTES = 2_400
 """Bytes of memory of a submission beside its events: ten columns, a future, its condition and lock."""
 
 
 class Submission(NamedTuple):
-    """Events to be stored in one commit, and who waits for it."""
+    """Events to be stored in one commit, and the result that their caller waits for."""
 
     columns: Columns[int]
     size_bytes: int
@@ -121,14 +121,14 @@ def held_by(columns: Columns[int], asked: RequestIds | None) -> int:
 
 
 class Task(NamedTuple):
-    """What is run between two commits, and who waits for it."""
+    """A function to run between two commits, and the result that its caller waits for."""
 
     run: Callable[[], bool]
     future: BlockingResult[bool]
 
 
 def answer(submission: Submission, outcome: Outcome) -> None:
-    """Answer whoever submitted, with the outcome or with what making the answer raises."""
+    """Answer a submission's caller with the outcome, or with the error of making the answer."""
     try:
         if outcome.error is not None:
             raise outcome.error
@@ -140,9 +140,9 @@ def answer(submission: Submission, outcome: Outcome) -> None:
 
 
 def begun(future: Future[Any] | LocalResult[Any]) -> bool:
-    """Mark a future as running, so that it cannot be cancelled; False if its caller has ended it.
+    """Mark a future as running, so that it cannot be cancelled; False if its caller ended it before.
 
-    Then its events are not stored.
+    The events of an ended future are not stored.
     """
     try:
         return future.set_running_or_notify_cancel()
@@ -152,7 +152,7 @@ def begun(future: Future[Any] | LocalResult[Any]) -> bool:
 
 
 def fail(group: Sequence[Submission], error: BaseException) -> None:
-    """Answer all who submitted with an error."""
+    """Answer every caller of a group with an error."""
     if len(group) == 1:
         complete(group[0].future, error=error)
         return
@@ -171,7 +171,7 @@ def copied(error: BaseException) -> BaseException:
 def complete(
     future: Future[Any] | LocalResult[Any], answer: Any = None, error: BaseException | None = None
 ) -> None:
-    """Give a future its end; what a callback of it raises does not end this thread."""
+    """Complete a future; an error in one of its callbacks does not end this thread."""
     try:
         if error is None:
             future.set_result(answer)

@@ -1,4 +1,4 @@
-"""What the writer looks up and changes in one write transaction: rows and blocks as one order of keys.
+"""One write transaction: look-ups and changes of rows and blocks, which together make one order of keys.
 
 1. Only the writer's thread uses it. Decoded blocks are kept from one transaction to the next, because
    nobody else changes blocks; they are forgotten when a transaction fails.
@@ -41,8 +41,8 @@ from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.cache import WriterCache
 
 _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
-"""All rows are looked through for their times when there are no more of them for each key that is looked up,
-and their times, 8 bytes each, take 16 MB at the most."""
+"""The times of all rows are loaded if there are at most 64 rows for each key looked up, and at most 2 Mi rows
+(16 MB)."""
 
 
 class OverlapError(Exception):
@@ -53,11 +53,11 @@ class WriteTransaction:
     """Rows and blocks, in the writer's transaction."""
 
     def __init__(
-        self, environment: Environment, transaction: lmdb.Transaction[bytes], kept: WriterCache
+        self, environment: Environment, transaction: lmdb.Transaction[bytes], cache: WriterCache
     ) -> None:
         self._databases = environment.databases
         self._transaction = transaction
-        self._kept = kept
+        self._cache = cache
         self._rows = transaction.cursor(self._databases["rows"])
         self.index = BlockIndex(transaction.cursor(self._databases["summaries"]), self.block)
         self._around: Block | None = None
@@ -88,16 +88,16 @@ class WriteTransaction:
 
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
-        if self._kept.greatest is not None:
-            return self._kept.greatest
+        if self._cache.greatest is not None:
+            return self._cache.greatest
         row = self._rows.key() if self._rows.last() else None
         block = self.index.before(BEYOND_ALL)
         keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
-        self._kept.greatest = max(keys, default=None)
-        return self._kept.greatest
+        self._cache.greatest = max(keys, default=None)
+        return self._cache.greatest
 
     def stored_among(self, keys: Keys) -> list[int]:
-        """Return the places of the keys, which are in order, that are stored.
+        """Return the indexes of those keys that are stored; the keys are in order.
 
         For many keys among many stored ones: each block that may hold some is looked at once.
         """
@@ -113,10 +113,10 @@ class WriteTransaction:
                 at = keys.size if following is None else keys.below(following)
                 continue
             stop = keys.below(block.last, or_equal=True)
-            times = self._kept.times(block.first)
+            times = self._cache.times(block.first)
             if times is None:
                 times = self.block(block.first).times
-                self._kept.keep_times(block.first, times)
+                self._cache.keep_times(block.first, times)
             asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
@@ -126,8 +126,8 @@ class WriteTransaction:
         return sorted(found)
 
     def _maybe_rows(self, times: Int64s) -> Sequence[int]:
-        """Return the places of the times that rows may have."""
-        rows = self._kept.rows
+        """Return the indexes of the times that rows may have."""
+        rows = self._cache.rows
         maybe = rows.may_have(times)
         if maybe is not None:
             return maybe
@@ -143,10 +143,10 @@ class WriteTransaction:
 
     def block(self, key: bytes) -> Block:
         """Return the block of that first key."""
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             found = Block(key, stored_block(self._transaction, self._databases["blocks"], key))
-            self._kept.keep(found)
+            self._cache.keep(found)
         return found
 
     def block_checksums(self, key: bytes) -> bytes | None:
@@ -167,10 +167,6 @@ class WriteTransaction:
             except DamagedError:
                 self.delete_group(pair[0])
         return list(islice(self.index.blocks_from(end), blocks_max))
-
-    def event(self, key: Key) -> Event:
-        """Return the event stored under ``key``."""
-        return self.events([key])[0]
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which come in order: of each block all at once."""
@@ -193,7 +189,7 @@ class WriteTransaction:
         return [found[key] for key in encoded]
 
     def follows(self, before: bytes, after: bytes) -> bool:
-        """Say whether nothing is stored between two stored keys."""
+        """Return whether nothing is stored between two stored keys."""
         if self.row_between(before, after):
             return False
         low, high = decode_key(before), decode_key(after)
@@ -222,7 +218,7 @@ class WriteTransaction:
         return found
 
     def put_commits(self, record: CommitRecord) -> None:
-        """Put the record of one commit or several, whose place must be free."""
+        """Put the record of one commit or several, under a key that has none."""
         pair = encode_commit(record)
         if not self._transaction.put(*pair, overwrite=False, db=self._databases["commits"]):
             raise AssertionError(f"commit {record.first} is there already")
@@ -232,15 +228,15 @@ class WriteTransaction:
         taken, added = self._rows.putmulti(pairs, overwrite=False)
         if not taken == added == len(pairs):
             raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
-        self._kept.rows.put(key for key, _ in pairs)
+        self._cache.rows.put(key for key, _ in pairs)
 
     def keep(self, block: Block) -> None:
-        """Keep a block that was just put, so that the next append need not read it back."""
-        self._kept.keep(block)
+        """Cache a block that was just put, so that the next append need not read it back."""
+        self._cache.keep(block)
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
-        """Keep the times of a block that was just put, for what comes late."""
-        self._kept.keep_new_times(key, times)
+        """Cache the times of a block that was just put, for late events."""
+        self._cache.keep_new_times(key, times)
 
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
         """Replace records of requests, or delete those whose new value is None.
@@ -264,7 +260,7 @@ class WriteTransaction:
                 return False
             cursor.delete()
             at = cursor.key()  # of the next row, which is often the next to go
-        self._kept.rows.gone(len(keys))
+        self._cache.rows.gone(len(keys))
         return True
 
     def put_block(self, block: EncodedBlock) -> None:
@@ -283,7 +279,7 @@ class WriteTransaction:
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, summary), db=self._databases["summaries"])
-        self._kept.forget([block.key])
+        self._cache.forget([block.key])
         failpoint("block-put")
         group, _, _ = self.index.group_of(block.key)
         if group is not None:
@@ -296,7 +292,7 @@ class WriteTransaction:
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
-        self._kept.forget([key])
+        self._cache.forget([key])
 
     def put_group(self, group: ZoneMap) -> None:
         """Put the summary of a closed group."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from yamcs_archive.event import SEVERITIES, Event
+from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
 from yamcs_archive.wire.columns.varints import varint_bytes, varints
@@ -27,7 +28,6 @@ from yamcs_archive.wire.columns.vectors import (
     rare,
     vectors_of,
 )
-from yamcs_archive.wire.event_vectors import EventVectors
 from yamcs_archive.wire.form import SHOWN_TODAY, Form
 from yamcs_archive.wire.protobuf_scan import varint
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import Event
-from yamcs_archive.wire.event_vectors import DictColumn, EventVectors
+from yamcs_archive.event_vectors import DictColumn, EventVectors
 
 _Made = TypeVar("_Made")
 

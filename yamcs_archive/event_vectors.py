@@ -7,7 +7,7 @@ different ones and, for each event, its place in the table. Which classes have t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from yamcs_archive.event import Event
@@ -79,3 +79,14 @@ class EventVectors(Protocol):
 
     def events(self) -> Iterator[Event]:
         """Yield all events."""
+
+
+class StoredVectors(EventVectors, Protocol):
+    """What :meth:`~yamcs_archive.Instance.event_vectors` yields: events field by field, and parts of them."""
+
+    @property
+    def size(self) -> int:
+        """The number of events."""
+
+    def take(self, places: Sequence[int], /) -> StoredVectors:
+        """Return the events at these indexes, in that order."""

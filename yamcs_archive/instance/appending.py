@@ -1,0 +1,185 @@
+"""The part of an instance that appends: one event, or many in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from functools import partial
+
+from yamcs_archive import arguments
+from yamcs_archive.chunked_append import Tally, chunks, gathered
+from yamcs_archive.columns import Columns
+from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
+from yamcs_archive.event import Event
+from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.limits import CHUNK_BYTES_MAX
+from yamcs_archive.results import (
+    AppendCounts,
+    Appended,
+)
+from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
+from yamcs_archive.storage.write.outcomes import Outcome
+from yamcs_archive.storage.write.validation import prepare
+
+
+class Appending(OpenInstance):
+    """Appends events, durably."""
+
+    def append(self, event: Event, *, request_id: str | None = None) -> Appended:
+        """Store one event; on return it is fsynced.
+
+        Numbers and times that are None are filled in. A retry of a stored event adds nothing and says so.
+        For events without a number of their own, ``request_id`` (any text of 1 to 200 bytes; each user has
+        ids of their own) makes a retry safe: given again within 24 hours, also after a restart, it adds
+        nothing and returns the event that was stored the first time. The id of a refused request can be used
+        again.
+
+        Raises :class:`~yamcs_archive.errors.ConflictError` when another event has its key,
+        RequestIdError when the id was used for another event, RequestIdsFullError when a million are kept,
+        InvalidInputError for what breaks a rule of the event model, ExpiredError below the prune horizon,
+        NumbersExhaustedError at the top of int32, OutOfSpaceError (nothing stored), OutcomeUnknownError
+        (retry with its ``events``), ReadOnlyError, ClosedError, ForkedError.
+
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS", generation_time=0))
+        >>> done.event.seq_number, done.duplicate
+        (0, False)
+        >>> sim.append(done.event).duplicate
+        True
+        >>> done = sim.append(Event("Boot"), request_id="boot-17")
+        >>> sim.append(Event("Boot"), request_id="boot-17") == Appended(done.event, duplicate=True)
+        True
+        """
+        self._check_open()
+        columns = prepare((event,), self._options.clock)
+        return self._store.append_now(columns, _appended, request_ids((event,), request_id))
+
+    def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
+        """Hand over one event without waiting; the future is done when the event is durable.
+
+        Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
+        of :meth:`append` come through the future. Its callbacks run on the thread that commits, so append()
+        and settle() cannot be called there; call submit() instead.
+
+        >>> sim.submit(Event("Wheel 3 nominal", source="AOCS")).result().event.seq_number
+        0
+        """
+        self._check_open()
+        columns = prepare((event,), self._options.clock)
+        return self._store.append(columns, _appended, request_ids((event,), request_id))
+
+    def check_writable(self) -> None:
+        """Raise the error of an append made now, as far as it can be known without one; this takes 10 us.
+
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
+        or below the limit of a file's size, GoneError when the file is no longer at its path, or the
+        archive's lock was removed, MirrorError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> sim.check_writable()
+        """
+        self._check_open()
+        self._store.check_writable()
+
+    def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
+        """Store events from any iterable, in chunks that are each durable before the next one is handed over.
+
+        A chunk has up to 10,000 events or 2 MiB of text, so memory is bounded however many events there are.
+        Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
+        position n has the id ``request_id/n``, so that appending the same events again completes an append
+        that was cut off, also for events without numbers.
+
+        An event that breaks a rule ends the append with InvalidInputError; the other errors of :meth:`append`
+        end it too. The error's ``position`` is the event's index (for an error of a whole chunk, the index of
+        its first event). All events before it were handled, none from it on, and the error's ``counts`` has
+        their numbers: append again from there. If ``events`` itself raises, the events before that are stored
+        first.
+
+        >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
+        3
+        """
+        if not isinstance(events, list):
+            events = arguments.several("events", events, "events")
+        return self._append_chunks(chunks(events), request_id)
+
+    def append_columns(
+        self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
+    ) -> AppendCounts:
+        """Do what :meth:`append_many` does, with events that come many at once, as columns.
+
+        >>> from yamcs_archive.columns import Columns
+        >>> sim.append_columns([Columns.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
+        2
+        """
+        return self._append_chunks(gathered(arguments.several("parts", parts, "Columns")), request_id)
+
+    def _append_chunks(
+        self, supply: Iterable[list[Event] | Columns[int | None]], request_id: str | None
+    ) -> AppendCounts:
+        # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
+        # threads that work with numpy hand the interpreter's lock to and fro.
+        self._check_open()
+        if request_id is not None:
+            request_id = check_request_id(request_id)
+        tally = Tally()
+        position = 0
+        try:
+            for chunk in supply:
+                position += self._append_chunk(chunk, position, tally, request_id)
+                del chunk  # so that it is not held while the next one is gathered
+        except ArchiveError as error:
+            error.counts = tally.counts()
+            raise
+        return tally.counts()
+
+    def _append_chunk(
+        self, chunk: list[Event] | Columns[int | None], position: int, tally: Tally, request_id: str | None
+    ) -> int:
+        """Store what begins at that position, and return how many events it is."""
+        bad: InvalidInputError | None = None
+        try:
+            columns = prepare(chunk, self._options.clock)
+        except InvalidInputError as error:
+            # What comes before the bad event is as good as earlier chunks.
+            bad, within = error, error.position or 0
+            columns = prepare(_events(chunk)[:within], self._options.clock)
+        ids = None
+        if request_id is not None:
+            try:
+                ids = request_ids(_events(chunk)[: columns.size], request_id, position)
+            except InvalidInputError as error:  # an event that may be stored, but cannot have an id
+                bad, within = error, error.position or 0
+                columns = columns.cut(0, within)
+                ids = request_ids(_events(chunk)[:within], request_id, position)
+        start = 0
+        for part in columns.cut_by_size(CHUNK_BYTES_MAX):
+            mine = ids and ids.cut(start, start + part.size)
+            store = partial(self._store.append_now, part, _as_it_is, mine)
+            tally.add(position + start, store, partial(self._store_first, part, mine))
+            start += part.size
+        if bad is not None:
+            bad.position = position + start
+            raise bad
+        return start
+
+    def _store_first(self, columns: Columns[int], asked: RequestIds | None, count: int) -> Outcome:
+        """Store the first ``count`` events of a chunk."""
+        return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
+
+
+def _events(chunk: list[Event] | Columns[int | None]) -> list[Event]:
+    return chunk.events() if isinstance(chunk, Columns) else chunk
+
+
+def _as_it_is(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _appended(outcome: Outcome) -> Appended:
+    """Turn the outcome of one event into what :meth:`Instance.append` returns or raises."""
+    if outcome.conflicts.positions:
+        refused = outcome.conflicts.first[0]
+        raise ConflictError(refused.stored, refused.offered)
+    if outcome.expired:
+        raise ExpiredError(outcome.columns.event(0))
+    if outcome.duplicates:
+        return Appended(outcome.duplicates[0][1], duplicate=True)
+    return Appended(outcome.columns.event(0), duplicate=False)

@@ -1,0 +1,164 @@
+"""The part of an instance that reads in arrival order, and keeps a copy in step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from yamcs_archive import arguments
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.event import Event
+from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
+from yamcs_archive.results import (
+    Change,
+    Commit,
+    MirrorState,
+)
+from yamcs_archive.storage.format.meta import Mirrored
+
+
+class CommitLike(Protocol):
+    """What :meth:`Instance.take_over` needs of a commit."""
+
+    @property
+    def time(self) -> int:
+        """When it was made, microseconds since 1970."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """In key order."""
+
+
+class Following(OpenInstance):
+    """Reads events in arrival order."""
+
+    def changes(self, after: str | None = None) -> Iterator[Change]:
+        """Return an iterator over all events after a cursor, in arrival order, each exactly once.
+
+        Without ``after`` it starts at the oldest event left. It ends at the newest; call it again with the
+        last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and compaction.
+        It has a fingerprint of its commit: if the archive is put back to an older state, and then has another
+        commit or none under that number, the cursor is refused.
+
+        Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
+
+        >>> _ = sim.append(Event("First", source="AOCS", generation_time=0))
+        >>> last = [change.cursor for change in sim.changes()][-1]
+        >>> _ = sim.append(Event("Late", source="AOCS", generation_time=-5))
+        >>> [change.event.message for change in sim.changes(after=last)]
+        ['Late']
+        """
+        self._check_open()
+        return (Change(event, cursor) for event, cursor in self._store.changes(after))
+
+    def commits(self, after: str | None = None) -> Iterator[Commit]:
+        """Return an iterator over what :meth:`changes` gives, commit by commit: for a copy in step.
+
+        One commit is held at a time: up to 20,000 events or 8 MiB of text. Raises as :meth:`changes` does.
+
+        >>> _ = sim.append_many([Event("First", generation_time=0), Event("Second", generation_time=1)])
+        >>> _ = sim.append(Event("Late", generation_time=-5))
+        >>> [[event.message for event in commit.events] for commit in sim.commits()]
+        [['First', 'Second'], ['Late']]
+        """
+        self._check_open()
+        found = self._store.commits(after)
+        return (Commit(time, tuple(events), cursor) for time, events, cursor in found)
+
+    @property
+    def mirrored(self) -> MirrorState | None:
+        """The served instance that this one is a copy of, and how far it has come; None if it is no copy."""
+        self._check_open()
+        found = self._store.mirrored
+        return None if found is None else MirrorState(*found)
+
+    def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
+        """Store commits of another archive, each as one commit with its time, and how far this one has come.
+
+        It is one step, durable on return. From then on the instance is a mirror: any other append is refused
+        with :class:`~yamcs_archive.errors.MirrorError`. Events that are stored here already, and those below
+        this instance's own prune horizon, are passed over. Events must have their times and numbers.
+
+        Raises ConflictError for an event that is stored here and differs in any field (nothing is stored);
+        InvalidInputError, OutOfSpaceError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> event = Event("a", generation_time=0, seq_number=0, reception_time=1)
+        >>> sim.take_over([Commit(2, (event,), "c")], MirrorState("http://127.0.0.1:8090", "simulator", "c"))
+        >>> next(sim.commits()).time, sim.mirrored.cursor
+        (2, 'c')
+        """
+        self._check_open()
+        if not isinstance(state, MirrorState):
+            raise InvalidInputError("state", state, "must be a MirrorState")
+        mirrored = Mirrored(
+            arguments.text("url", state.url),
+            arguments.text("instance", state.instance),
+            None if state.cursor is None else arguments.text("cursor", state.cursor),
+        )
+        taken = [_taken_over(commit) for commit in arguments.several("commits", commits, "commits")]
+        self._store.take_over(taken, mirrored)
+
+    def cursor(self) -> str:
+        """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
+
+        >>> list(sim.changes(after=sim.cursor()))
+        []
+        """
+        self._check_open()
+        return self._store.cursor()
+
+    def renewed(self, cursor: str) -> str:
+        """Return a cursor of the same place with a fingerprint of its commit, for one of an earlier version.
+
+        An old cursor does not show whether the archive was put back to an older state since it was given out.
+        A cursor with a fingerprint is returned as it is, unchecked. Raises as :meth:`changes` does.
+
+        >>> sim.renewed(sim.cursor()) == sim.cursor()
+        True
+        """
+        self._check_open()
+        return self._store.renewed(cursor)
+
+    def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
+        """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.
+
+        It is also done after ``timeout_s`` seconds and at close, so check ``changes`` then. Waiting holds no
+        thread, and the future may be cancelled. Callbacks run on one thread for all futures of this instance,
+        never on the one that commits: keep them short. If another process writes, this one looks for new
+        events ten times a second while somebody waits.
+
+        Raises BadCursorError, OtherHistoryError, CursorGoneError, ClosedError and ForkedError at once;
+        where the medium can be read no longer, the error comes through the future.
+
+        >>> cursor = sim.cursor()
+        >>> waiting = sim.arrival(cursor)
+        >>> waiting.done()
+        False
+        >>> _ = sim.append(Event("Wheel 3 nominal", source="AOCS"))
+        >>> waiting.result(timeout=60)
+        >>> [change.event.message for change in sim.changes(after=cursor)]
+        ['Wheel 3 nominal']
+        """
+        self._check_open()
+        if timeout_s is not None:
+            timeout_s = arguments.seconds("timeout_s", timeout_s, threading.TIMEOUT_MAX)
+        return self._store.arrival(after, timeout_s)
+
+
+def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+    """Return time and events of a commit to take over; InvalidInputError for a value that is no commit."""
+    try:
+        made, supply = commit.time, commit.events
+    except Exception:  # whatever it is
+        raise InvalidInputError("commits", commit, "must be commits, with time and events") from None
+    events = list(arguments.several("events", supply, "events"))
+    for event in events:
+        if type(event) is not Event:
+            raise InvalidInputError("event", event, "must be an Event")
+        event.key  # noqa: B018  # raises where it is not filled in
+        if event.reception_time is None:
+            raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
+    return arguments.whole("time", made, TIME_MIN_US, TIME_MAX_US), events

@@ -1,0 +1,239 @@
+"""The part of an instance that reads in key order, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from yamcs_archive import arguments
+from yamcs_archive.coercion import plain_severity, validate_key
+from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.results import (
+    InstanceStats,
+    SourceStats,
+)
+from yamcs_archive.storage.read.histogram import Histogram
+from yamcs_archive.storage.read.query import Query
+from yamcs_archive.times import Time, to_us
+
+
+class Reading(OpenInstance):
+    """Reads events in key order."""
+
+    def get(self, key: EventKey) -> Event | None:
+        """Return the event of that key, or None.
+
+        >>> done = sim.append(Event("Step 1", generation_time=1, seq_number=1))
+        >>> sim.get(EventKey(1, "User", 1)) == done.event
+        True
+        """
+        self._check_open()
+        return self._store.get(validate_key(key))
+
+    def events(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: Severity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
+        descending: bool = False,
+        limit: int | None = None,
+        after_key: EventKey | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
+
+        Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
+        ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
+        (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
+        or parsed, ``limit`` is the number of events that are yielded (None: no limit), and the iterator
+        begins after ``after_key`` in its direction. ``cancelled`` is called from time to time; once it
+        returns True the iterator ends, so that another thread can end a long search.
+
+        No transaction is held between two events, so the iterator may be parked: it may also see what
+        was appended meanwhile ahead of it, never the same event twice.
+
+        Raises BadTimeError for a naive datetime and for text that is no time, FilterError for a bad
+        filter, InvalidInputError for other bad arguments, all at once; ClosedError once the archive is
+        closed; DamagedError at the first record whose checksum is wrong.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
+        ['Step 2', 'Step 1']
+        >>> [event.message for event in sim.events(text="STEP 3")]
+        ['Step 3']
+        >>> [event.message for event in sim.events(filter='severity>=info "step 4"')]
+        ['Step 4']
+        """
+        query = self._query(
+            _query(start, stop, sources, cancelled)._replace(
+                descending=arguments.flag("descending", descending),
+                limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
+                after_key=None if after_key is None else validate_key(after_key),
+            ),
+            min_severity,
+            text,
+            filter,
+        )
+        return iter(()) if query is None else self._store.scan(query)
+
+    def event_vectors(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: Severity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[StoredVectors]:
+        """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
+
+        Each item has the events that were read together: at least one, at most some thousand, or some MiB of
+        text. This is the fastest way to pass all events on, to a file or over a network, because no event is
+        built. The fields are those of :class:`~yamcs_archive.StoredVectors`.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
+        [([0, 1], ['Step 0', 'Step 1'])]
+        """
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
+        return iter(()) if query is None else self._store.scan_vectors(query)
+
+    def count(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: Severity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
+        cancelled: Callable[[], bool] | None = None,
+    ) -> int:
+        """Return the number of events that :meth:`events` gives for the same arguments.
+
+        The number of all events, or of all events of some sources, is known without reading. Otherwise the
+        fields that decide are read: times, sources and severities take some nanoseconds an event, a text
+        more, a filter that needs whole events some microseconds. Once ``cancelled`` returns True, counting
+        ends.
+
+        Raises as :meth:`events` does.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
+        (5, 2, 1, 0)
+        """
+        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
+        return 0 if query is None else self._store.count(query)
+
+    def _query(
+        self, query: Query, min_severity: Severity | None, text: str | None, filter: str | Filter | None
+    ) -> Query | None:
+        """Return a query for what else is asked of an event; None where nothing can be found."""
+        self._check_open()
+        query = query._replace(
+            min_severity=None if min_severity is None else plain_severity(min_severity, "min_severity"),
+            text=None if text is None else arguments.text("text", text).casefold(),
+        )
+        if filter is None:
+            return query
+        wanted = filter if isinstance(filter, Filter) else Filter(filter)
+        return query.narrowed(wanted, self._store.sources)
+
+    def histogram(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        pause_us: int = PAUSE_US_DEFAULT,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Histogram:
+        """Return an iterator over when each source was heard: stretches of events without a long pause.
+
+        Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
+        between others of that source that lead from one to the other. ``start``, ``stop``, ``sources`` and
+        ``cancelled`` are as for :meth:`events`. Stretches come in the order of their last event, then of
+        source. They are exact, and only times and sources are read for them.
+
+        The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
+        has not yet given out; those that end no later than the last one given out are then to be passed over.
+
+        Raises BadTimeError and InvalidInputError at once; ClosedError, DamagedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n * 1_000_000) for n in (0, 1, 2, 60))
+        >>> [(stretch.start, stretch.stop, stretch.events) for stretch in sim.histogram()]
+        [(0, 2000000, 3), (60000000, 60000000, 1)]
+        """
+        self._check_open()
+        pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
+        return self._store.histogram(_query(start, stop, sources, cancelled), pause_us)
+
+    def sources(self) -> list[str]:
+        """Return the names of all sources that ever had an event here, sorted.
+
+        >>> _ = sim.append_many([Event("a", source="EPS"), Event("b", source="AOCS")])
+        >>> sim.sources()
+        ['AOCS', 'EPS']
+        """
+        self._check_open()
+        return self._store.sources()
+
+    def stats(self) -> InstanceStats:
+        """Return what the instance holds, in all and for each source.
+
+        Counts of duplicates, conflicts and expired events reach the medium with the next commit or at
+        close; a kill may lose those since then.
+
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS"))
+        >>> done = sim.append(done.event)
+        >>> sim.stats().events, sim.stats().sources["AOCS"].duplicates
+        (1, 1)
+        """
+        self._check_open()
+        summary = self._store.summary()
+        sources = {
+            name: SourceStats(
+                state.events,
+                state.greatest_number or 0,
+                state.greatest_time or 0,
+                state.duplicates,
+                state.conflicts,
+                state.expired,
+            )
+            for name, state in summary.sources.items()
+        }
+        return InstanceStats(
+            name=self.name,
+            events=sum(source.events for source in sources.values()),
+            duplicates=sum(source.duplicates for source in sources.values()),
+            conflicts=sum(source.conflicts for source in sources.values()),
+            expired=sum(source.expired for source in sources.values()),
+            created=summary.created,
+            first_time=summary.first.generation_time if summary.first else None,
+            last_time=summary.last.generation_time if summary.last else None,
+            allocated_bytes=summary.allocated_bytes,
+            sources=sources,
+        )
+
+
+def _query(
+    start: Time | None,
+    stop: Time | None,
+    sources: Iterable[str] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Query:
+    return Query(
+        start=None if start is None else to_us(start, "start"),
+        stop=None if stop is None else to_us(stop, "stop"),
+        sources=None if sources is None else arguments.names("sources", sources),
+        cancelled=arguments.callback("cancelled", cancelled),
+    )

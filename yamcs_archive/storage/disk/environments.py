@@ -1,0 +1,81 @@
+"""The open environments of this process: one for each instance, shared by reference counting."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import lmdb
+
+from yamcs_archive.errors import (
+    LockedError,
+)
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.file_system import identity_of, os_errors_translated
+
+_registry: dict[tuple[int, int], Environment] = {}
+_registry_lock = threading.Lock()
+
+
+def _new_lock_in_child() -> None:
+    global _registry_lock  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
+    _registry_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock_in_child)
+
+
+def acquire(
+    instance: Path, *, readonly: bool, map_bytes: int, held: Callable[[], None] | None = None
+) -> Environment:
+    """Return this process's environment for an instance's folder; each call wants one :func:`release`.
+
+    A reader in the process that writes shares the writer's environment. ``held`` raises when the
+    writer's lock is lost. Raises LockedError if a writer is asked for and this process reads the directory
+    already.
+    """
+    with _registry_lock:
+        with os_errors_translated(instance):
+            identity = identity_of(instance)
+        found = _registry.get(identity)
+        if found is not None and found.foreign:
+            with suppress(lmdb.Error):
+                found.close()
+            del _registry[identity]
+            found = None
+        if found is not None and not found._writers and found.left:
+            # Another instance is at its path now: this one was set aside, and is opened by its new name.
+            found.end_unless_written()
+            del _registry[identity]
+            found = None
+        if found is None:
+            found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
+            _registry[found.place.identity] = found
+        elif found.readonly and not readonly:
+            raise LockedError(str(instance), "this process, which has it open read-only")
+        elif not readonly and not found._writers:
+            found._follow()  # another process may have compacted since this one's last writer was closed
+        if not readonly:
+            found.place.held = held
+        found._users += 1  # this module is the class's other half
+        found._writers += not readonly
+        return found
+
+
+def release(environment: Environment, *, readonly: bool) -> None:
+    """Give one reference back; the last one closes the environment."""
+    if environment.foreign:
+        return
+    with _registry_lock:
+        environment._users -= 1  # as in acquire()
+        environment._writers -= not readonly
+        if not readonly:
+            environment.place.held = None
+        if not environment._users:
+            for identity, registered in list(_registry.items()):
+                if registered is environment:
+                    del _registry[identity]
+            environment.close()

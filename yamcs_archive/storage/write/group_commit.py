@@ -1,0 +1,93 @@
+"""A group of submissions: taken from the queue, committed together, each answered.
+
+1. No submission waits for ever: whatever goes wrong, each one gets its answer or an error.
+2. If the commit of a group failed before anything was stored, and not for want of space, each submission is
+   tried alone: one caller's key may meet a damaged record, and the others must not suffer for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.limits import GROUP_BYTES_MAX
+from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
+from yamcs_archive.storage.write.submissions import Submission, answer, complete, fail
+
+R = TypeVar("R")
+
+
+def fill_group(group: list[Submission], waiting: deque[Submission], events_max: int) -> None:
+    """Move submissions from the queue to an empty group, in order of arrival, up to a group's bounds.
+
+    Two requests with the same id are never in one group: a retry is answered once the outcome of its first
+    try is known.
+    """
+    events = size_bytes = 0
+    ids: set[bytes] = set()
+    while waiting:
+        submission = waiting[0]
+        events += submission.columns.size
+        size_bytes += submission.size_bytes
+        if group and (events > events_max or size_bytes > GROUP_BYTES_MAX):
+            return
+        if submission.asked is not None:
+            if not ids.isdisjoint(submission.asked.keys):
+                return
+            ids.update(submission.asked.keys)
+        group.append(waiting.popleft())
+
+
+def commit_group(
+    committer: Committer, group: Sequence[Submission], invalidate: Callable[[], R], *, alone: bool = False
+) -> R | None:
+    """Commit a group and answer each submission.
+
+    After a fault of ours, which may have come at any moment, ``invalidate`` is called before anybody is
+    answered, and what it returns is returned. With ``alone``, on a caller's own thread, this raises HandOver
+    and CommitFailed; and until a returned value says that the facts were read back, they may be wrong.
+    """
+    failpoint("group-taken")
+    recovery: R | None = None
+    try:
+        outcomes = committer.commit(_batch(group), alone=alone)
+    except (HandOver, CommitFailed):
+        raise
+    except OutOfSpaceError as error:
+        fail(group, error)
+    except OutcomeUnknownError as error:
+        remaining = iter(error.events)
+        for submission in group:
+            mine = tuple(islice(remaining, submission.columns.size))
+            complete(submission.future, error=OutcomeUnknownError(mine, error.reason))
+    except Exception as error:
+        if not isinstance(error, ArchiveError):
+            recovery = invalidate()
+        if len(group) == 1:
+            fail(group, error)
+        else:
+            # Nothing of the group is stored: from its commit on, no error comes but the two above.
+            for submission in group:
+                commit_group(committer, (submission,), invalidate)
+    except BaseException as error:  # Ctrl-C in a caller that commits for itself, for instance
+        recovery = invalidate()
+        fail(group, error)
+    else:
+        failpoint("before-answer")
+        for submission, outcome in zip(group, outcomes, strict=True):
+            answer(submission, outcome)
+    return recovery
+
+
+def _batch(group: Sequence[Submission]) -> Batch:
+    if len(group) == 1:  # nearly always: no lists are made
+        [one] = group
+        return Batch((one.columns,), () if one.asked is None else (one.asked,))
+    asked = [submission.asked for submission in group]
+    return Batch(
+        [submission.columns for submission in group], asked if asked.count(None) < len(asked) else ()
+    )
