@@ -59,7 +59,7 @@ EVENTS = (
     "storage.format.messages._BUILT_SHARE",
     "storage.format.vectors._PICKED_SHARE",
     "wire.columns.varints._FEW",
-    "wire.columns.vectors.Memo._ENTRIES_MAX",
+    "wire.columns.event_fields.Memo._ENTRIES_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code changes."""
 
@@ -68,7 +68,7 @@ MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "limits.EXCHANGE_EVENTS_MAX", "limit
 
 COMMITS = (
     "limits.PACK_COMMITS_MAX",
-    "storage.write.cache._ROWS_PUT_MAX",
+    "storage.write.writer_cache._ROWS_PUT_MAX",
     "storage.maintain.commit_packing.PACK_RECORDS_MIN",
     "storage.read.event_count._RECORDS_MAX",
     "storage.maintain.commit_packing._RECORDS_READ_MAX",
@@ -79,9 +79,9 @@ BLOCKS = (
     "limits.GROUP_BLOCKS_MAX",
     "limits.RECENT_BLOCKS_MAX",
     "storage.format.compression._TOGETHER_MIN",
-    "storage.write.cache._BLOCKS_KEPT_MAX",
-    "storage.write.cache._NEW_TIMES_KEPT_MAX",
-    "storage.write.cache._TIMES_KEPT_MAX",
+    "storage.write.writer_cache._BLOCKS_KEPT_MAX",
+    "storage.write.writer_cache._NEW_TIMES_KEPT_MAX",
+    "storage.write.writer_cache._TIMES_KEPT_MAX",
     "storage.maintain.repair._LOOKED_AT_ONCE",
 )
 """Numbers of blocks."""
@@ -128,7 +128,7 @@ OTHERS = (
     "limits.SOURCE_BYTES_MAX",
     "columns.TABLE_TEXT_MAX",
     "storage.write.validation._PLAIN_ATTACHED_MAX",
-    "wire.columns.vectors.Memo._CHARACTERS_MAX",
+    "wire.columns.event_fields.Memo._CHARACTERS_MAX",
     "limits.INSTANCE_NAME_MAX",
     # What a request may ask for, and how many requests and clients there may be at once.
     "limits.ANSWERS_WAITING_MAX",
@@ -258,7 +258,7 @@ OTHERS = (
     "storage.format.keys._TAIL_BYTES",
     "storage.disk.lmdb_open._MODE",
     "storage.disk.lmdb_open._PAGE_BYTES",
-    "storage.disk.open_files._FOLDER",
+    "storage.disk.file_identity._FOLDER",
     # What things take, in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
     "columns._INT_BYTES",
     "columns._SLOTS_BYTES",

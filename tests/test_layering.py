@@ -23,7 +23,7 @@ __main__
              |
           event   options
                \\  /
-    paths, times, scalars, limits, credentials, errors   <- credentials: the user and URL of a served archive
+    user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how storage and wire load numpy
 
 Within storage:
@@ -57,7 +57,7 @@ import pytest
 from tests.child import ROOT
 
 PACKAGE = ROOT / "yamcs_archive"
-LOWEST = {"errors", "limits", "scalars", "times", "paths"}
+LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
 NUMPY = {"signal_safe_numpy"}
 MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors"}
 STORAGE = [
@@ -78,7 +78,7 @@ BELOW = {
     "limits": set[str](),
     "scalars": set[str](),
     "times": {"errors", "limits", "scalars"},
-    "paths": {"errors"},
+    "user_paths": {"errors"},
     "signal_safe_numpy": set[str](),
     "credentials": {"errors"},
     "event": LOWEST,

@@ -10,8 +10,8 @@ import pytest
 from tests.child import run_in_fork
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import InvalidInputError, NotAnArchiveError, UnavailableError
-from yamcs_archive.paths import given_path
 from yamcs_archive.storage.disk import directory
+from yamcs_archive.user_paths import given_path
 
 
 def made(path: Path, *messages: str) -> None:

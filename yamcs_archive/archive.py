@@ -24,7 +24,6 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.options import Options
-from yamcs_archive.paths import given_path
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
     create_instance,
@@ -36,6 +35,7 @@ from yamcs_archive.storage.disk.directory import (
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.disk.writer_lock import WriterLock
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
+from yamcs_archive.user_paths import given_path
 
 if TYPE_CHECKING:
     from yamcs_archive.instance import Instance

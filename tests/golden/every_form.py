@@ -23,7 +23,7 @@ from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.sources import decode_source, encode_source
+from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.maintain import commit_packing, sealing
 
 _SEVERITIES = tuple(Severity)

@@ -18,7 +18,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Work
 from yamcs_archive.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, STREAMS_MAX
-from yamcs_archive.wire.columns.vectors import vectors_of
+from yamcs_archive.wire.columns.event_fields import vectors_of
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"

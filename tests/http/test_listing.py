@@ -25,8 +25,8 @@ from tests.http.test_api import error_of
 from yamcs_archive import Event, Instance
 from yamcs_archive.limits import PAGE_BYTES_MAX, PATTERN_CHARACTERS_MAX
 from yamcs_archive.wire import json
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import PROTOBUF
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 ASKED: tuple[tuple[dict[str, Any], str], ...] = (

@@ -34,9 +34,9 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import PROTOBUF
-from yamcs_archive.wire.columns.vectors import vectors_of
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.columns.event_fields import vectors_of
 
 EXPORTED = (
     ("T", 'with "quotes"'),

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from yamcs_archive.mirror.follower import Progress
-from yamcs_archive.mirror.progress import Sayer
+from yamcs_archive.mirror.progress_log import Sayer
 
 
 def test_only_what_changes_is_said_and_lag_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:

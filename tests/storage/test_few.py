@@ -27,10 +27,10 @@ from yamcs_archive.storage.format.messages import ChunkPacker, pick_messages, un
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher, is_plain
 from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.storage.write.cache import RowTimeIndex
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import are_messages, bounded, prepare
+from yamcs_archive.storage.write.writer_cache import RowTimeIndex
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
 few = pytest.mark.parametrize("size", SIZES)

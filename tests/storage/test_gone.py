@@ -27,7 +27,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.disk import file_system, open_files
+from yamcs_archive.storage.disk import file_identity, file_system
 
 QUIET = Options(maintenance=False, run_events_min=8, block_events_max=16)
 
@@ -40,7 +40,7 @@ def events(begin: int, count: int, source: str = "S") -> list[Event]:
 
 @pytest.fixture(autouse=True)
 def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "LOOK_S", 0.0)
+    monkeypatch.setattr(file_identity, "LOOK_S", 0.0)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_a_look_is_good_for_a_millisecond_and_no_longer(
 ) -> None:
     monkeypatch.undo()
     now_s = time.monotonic() + 1
-    monkeypatch.setattr(open_files, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(file_identity, "time", SimpleNamespace(monotonic=lambda: now_s))
     sim.append(Event("before"))
     undo = renamed(path / "sim")
     now_s += 0.0009

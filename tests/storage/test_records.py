@@ -23,7 +23,7 @@ from yamcs_archive.storage.format.commits import (
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import Row, decode_row, decode_rows, encode_rows
-from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
+from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.write.validation import prepare
 
 commit_numbers = st.integers(1, 2**64 - 1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.wire import csv, json, protobuf
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False, read_events_max=5)

@@ -11,8 +11,8 @@ from typing import TypeVar
 from yamcs_archive.archive import check_instance_name
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, shown
-from yamcs_archive.paths import given_path
 from yamcs_archive.server.settings import check_allowed_host, check_origin
+from yamcs_archive.user_paths import given_path
 
 T = TypeVar("T")
 

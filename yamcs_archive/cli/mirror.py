@@ -22,8 +22,8 @@ from yamcs_archive.mirror.follower import (
     connected,
     not_here,
 )
-from yamcs_archive.mirror.progress import Sayer
-from yamcs_archive.wire.form import Form
+from yamcs_archive.mirror.progress_log import Sayer
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

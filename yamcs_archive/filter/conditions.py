@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import SEVERITIES, Event, Severity
 from yamcs_archive.filter.bounds import ANYTHING, FilterBounds
-from yamcs_archive.filter.faults import BadValueError, UnknownFieldError
+from yamcs_archive.filter.comparison_errors import BadValueError, UnknownFieldError
 from yamcs_archive.filter.regex import Search, compile_search
 from yamcs_archive.times import parse_rfc3339
 
@@ -73,8 +73,8 @@ def contains(value: str) -> Condition:
 def compare(name: str, operation: str, value: str) -> Condition:
     """Return the condition ``name operation value``.
 
-    Raises the errors of :mod:`yamcs_archive.filter.faults` for an unknown field, a value that is not of its
-    type and a pattern that is not supported.
+    Raises the errors of :mod:`yamcs_archive.filter.comparison_errors` for an unknown field, a value that is
+    not of its type and a pattern that is not supported.
 
     >>> compare("SEVERITY", ">=", "watch").matches(Event("a"))
     False

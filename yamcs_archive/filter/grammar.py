@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import NoReturn
 
 from yamcs_archive.errors import FilterError
+from yamcs_archive.filter.comparison_errors import BadPatternError, BadValueError, UnknownFieldError
 from yamcs_archive.filter.condition_tree import Every, Node, Some, joined, negated
 from yamcs_archive.filter.conditions import Condition, compare, contains
-from yamcs_archive.filter.faults import BadPatternError, BadValueError, UnknownFieldError
 from yamcs_archive.filter.lexer import (
     BLANK,
     END,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from yamcs_archive.filter.faults import BadPatternError
+from yamcs_archive.filter.comparison_errors import BadPatternError
 from yamcs_archive.filter.java_regex_constructs import (
     ANCHORS,
     AT_END,
@@ -59,8 +59,8 @@ class Translation(NamedTuple):
 def translate(pattern: str) -> Translation:
     """Return the pattern in RE2's syntax.
 
-    Raises :class:`~yamcs_archive.filter.faults.BadPatternError` that names the construct which is not
-    supported or not understood.
+    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` that names the construct which is
+    not supported or not understood.
 
     >>> translate("^Wheel [0-9]+$").pattern == r"\\A" + "Wheel [0-9]+" + AT_END
     True

@@ -2,14 +2,14 @@
 
 1. Each function takes what it reads from a cursor, and returns what stands for it.
 2. What is not in a table here is refused by name, with
-   :class:`~yamcs_archive.filter.faults.BadPatternError`; nothing is passed on unread.
+   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`; nothing is passed on unread.
 """
 
 from __future__ import annotations
 
 import re
 
-from yamcs_archive.filter.faults import BadPatternError
+from yamcs_archive.filter.comparison_errors import BadPatternError
 
 LINE_ENDS = r"\n\r\x{85}\x{2028}\x{2029}"
 """What Java's dot leaves out, between brackets."""

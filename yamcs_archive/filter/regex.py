@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from yamcs_archive.filter.faults import BadPatternError
+from yamcs_archive.filter.comparison_errors import BadPatternError
 from yamcs_archive.filter.java_regex import translate
 from yamcs_archive.limits import FILTER_PROGRAM_MAX, FILTER_REGEX_BYTES_MAX
 
@@ -30,8 +30,8 @@ class Search(NamedTuple):
 def compile_search(pattern: str) -> Search:
     """Compile a pattern in Java's syntax.
 
-    Raises :class:`~yamcs_archive.filter.faults.BadPatternError` for what is not supported, not understood,
-    or too large once its repetitions are written out (``FILTER_PROGRAM_MAX``).
+    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` for what is not supported, not
+    understood, or too large once its repetitions are written out (``FILTER_PROGRAM_MAX``).
 
     >>> search = compile_search("(?i)wheel [0-9]$")
     >>> search.found("the WHEEL 3"), search.found("wheels")

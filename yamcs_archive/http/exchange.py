@@ -29,7 +29,7 @@ from yamcs_archive.http.request import Made, Request, Route
 from yamcs_archive.http.routes import allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.api_form import Form
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.api_form import Form
 
 Headers = tuple[tuple[str, str], ...]
 

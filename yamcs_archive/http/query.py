@@ -22,11 +22,11 @@ from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import Codec
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_integer, as_text
+from yamcs_archive.wire.message_pattern import Pattern
 from yamcs_archive.wire.page_token import decode_token
-from yamcs_archive.wire.text_pattern import Pattern
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1

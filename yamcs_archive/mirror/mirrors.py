@@ -21,7 +21,7 @@ from yamcs_archive.mirror.follower import (
     connected,
     not_here,
 )
-from yamcs_archive.mirror.progress import Sayer
+from yamcs_archive.mirror.progress_log import Sayer
 
 _log = logging.getLogger(__name__)
 _STOP_S_MAX = 5.0

@@ -16,7 +16,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.storage.format.meta import Mirrored
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.sources import SourceState
+from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.read.histogram import Histogram

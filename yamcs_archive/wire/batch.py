@@ -3,7 +3,7 @@
 1. Elements are decoded as their bytes come (:mod:`~yamcs_archive.wire.framing` says in which pieces).
 2. Each element is in either form of the API, by the rules of a single body; in msgpack by those of
    :mod:`~yamcs_archive.wire.msgpack`.
-3. A piece whose elements are all common ones is decoded at once (:mod:`~yamcs_archive.wire.fast_path`); the
+3. A piece whose elements are all common ones is decoded at once (:mod:`~yamcs_archive.wire.bulk`); the
    elements of any other one by one, by the rules.
 4. The error of an element has its position, from 0, and comes after all elements before it.
 
@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.wire import fast_path, json, msgpack, protobuf
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire import bulk, json, msgpack, protobuf
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.framing import delimited_bounds, pieces, whole_lines
 
 
@@ -49,7 +49,7 @@ def from_ndjson(
     decode = partial(json.decode_event, own=own)
     try:
         for lines in whole_lines(_without_bom(pieces(chunks))):
-            events = fast_path.decode_json_lines(lines, own=own)
+            events = bulk.decode_json_lines(lines, own=own)
             if events is not None:
                 position += events.size
                 del lines  # so that it is not held while its events are stored
@@ -85,7 +85,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
     position = 0
     try:
         for held, starts, stops in delimited_bounds(pieces(chunks)):
-            events = fast_path.decode_protobuf_messages(held, starts, stops)
+            events = bulk.decode_protobuf_messages(held, starts, stops)
             if events is not None:
                 yield Part(Form.TODAY, events)
             else:
@@ -97,7 +97,7 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _decode_message(body: bytes) -> tuple[Form, Event]:
-    event = fast_path.decode_protobuf_event(body)
+    event = bulk.decode_protobuf_event(body)
     return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
 
@@ -116,7 +116,7 @@ def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part
             held += piece
             count, stop, readable = msgpack.skip_elements(unpacker, piece, read)
             elements, held = held[: stop - read], held[stop - read :]
-            events = fast_path.decode_msgpack_maps(elements, count, own=own) if count else None
+            events = bulk.decode_msgpack_maps(elements, count, own=own) if count else None
             if events is not None:
                 del piece, elements  # as the lines above
                 yield Part(Form.TODAY, events)

@@ -5,7 +5,7 @@
 2. An answer is given to a codec as a protobuf message, or as a :class:`FormMessage` if it has events in it.
    So each answer, and each detail of an error, is described once for all media types.
 3. Single events, pages and streams have methods of their own, because they are written most often
-   (:mod:`~yamcs_archive.wire.fast_path`).
+   (:mod:`~yamcs_archive.wire.bulk`).
 
 :mod:`~yamcs_archive.wire.codecs` has the table of all codecs.
 """
@@ -19,9 +19,9 @@ from google.protobuf.message import Message
 
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.form import Form
 
 JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"
 

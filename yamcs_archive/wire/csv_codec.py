@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yamcs_archive.event_vectors import EventVectors
-from yamcs_archive.wire import csv, fast_path
+from yamcs_archive.wire import bulk, csv
 from yamcs_archive.wire.codec import CSV
 
 
@@ -29,5 +29,5 @@ class CsvCodec:
     def stream(self, events: EventVectors) -> bytes:
         """Return the lines of some events."""
         if self._columns is csv.PLAIN:
-            return fast_path.encode_csv_rows(events, self._delimiter)
+            return bulk.encode_csv_rows(events, self._delimiter)
         return b"".join(csv.lines(events.events(), self._columns, self._delimiter))

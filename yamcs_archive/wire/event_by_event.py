@@ -1,6 +1,6 @@
 """Many events <-> bytes, one event after another by the rules of ``json``, ``protobuf`` and ``csv``; pure.
 
-This is what :mod:`~yamcs_archive.wire.fast_path` offers where the folder ``columns`` is missing, and what the
+This is what :mod:`~yamcs_archive.wire.bulk` offers where the folder ``columns`` is missing, and what the
 tests hold the fast path against.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.form import Form
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_msgpack
 from yamcs_archive.wire.codec import MSGPACK
 from yamcs_archive.wire.commits import SentCommit, encode_page
-from yamcs_archive.wire.form import Form
 
 
 class ExchangeCodec:

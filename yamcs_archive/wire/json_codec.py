@@ -12,11 +12,11 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire import fast_path, json
+from yamcs_archive.wire import bulk, json
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_ndjson
 from yamcs_archive.wire.codec import JSON, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_text
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -34,7 +34,7 @@ class JsonCodec:
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
-        event = fast_path.decode_json_event(body)
+        event = bulk.decode_json_event(body)
         return json.decode_event(body) if event is None else (Form.TODAY, event)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
@@ -62,14 +62,14 @@ class JsonCodec:
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
         """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
-            return fast_path.encode_json_page(events, token)
+            return bulk.encode_json_page(events, token)
         page = {"event": list(events), "continuationToken": token}
         given = {name: value for name, value in page.items() if value}
         return self.form_message(FormMessage(today.ListEventsResponse, given, form))
 
     def stream(self, events: EventVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
-        return fast_path.encode_json_stream(events)
+        return bulk.encode_json_stream(events)
 
     def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
         """Return a page of what was stored, and the cursor after it."""

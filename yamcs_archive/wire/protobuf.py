@@ -24,7 +24,7 @@ from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.form import (
+from yamcs_archive.wire.api_form import (
     SHOWN_2016,
     SHOWN_TODAY,
     Form,

@@ -14,11 +14,11 @@ from google.protobuf.message_factory import GetMessageClass
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import EventVectors
-from yamcs_archive.wire import fast_path, protobuf
+from yamcs_archive.wire import bulk, protobuf
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_protobuf
 from yamcs_archive.wire.codec import PROTOBUF, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint
@@ -36,7 +36,7 @@ class ProtobufCodec:
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
-        event = fast_path.decode_protobuf_event(body)
+        event = bulk.decode_protobuf_event(body)
         return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
@@ -60,13 +60,13 @@ class ProtobufCodec:
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
         """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
-            return fast_path.encode_protobuf_page(events, token)
+            return bulk.encode_protobuf_page(events, token)
         fields = {"event": list(events), "continuationToken": token}
         return self.form_message(FormMessage(today.ListEventsResponse, fields, form))
 
     def stream(self, events: EventVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
-        return fast_path.encode_protobuf_stream(events)
+        return bulk.encode_protobuf_stream(events)
 
     def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
         """Return a page of what was stored, and the cursor after it."""

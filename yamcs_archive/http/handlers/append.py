@@ -20,8 +20,8 @@ from yamcs_archive.http.messages import Failure, Pending, Response, Work, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import QUICK_BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)

@@ -30,9 +30,9 @@ from yamcs_archive.limits import (
     PAGE_EVENTS_MAX,
     POLL_S_MAX,
 )
+from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import ChangesWriter
 from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.form import Form
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"

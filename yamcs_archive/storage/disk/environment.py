@@ -33,6 +33,7 @@ from yamcs_archive.errors import (
     ForkedError,
     ReplacedError,
 )
+from yamcs_archive.storage.disk.file_identity import OpenFiles
 from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.disk.lmdb_open import (
@@ -43,7 +44,6 @@ from yamcs_archive.storage.disk.lmdb_open import (
     no_address_space,
     open_generation,
 )
-from yamcs_archive.storage.disk.open_files import OpenFiles
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 
 _PARTS = (1, 2, 4, 8)

@@ -16,7 +16,7 @@ from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import decode_commit, fingerprint
-from yamcs_archive.storage.format.sources import decode_source
+from yamcs_archive.storage.format.source_states import decode_source
 from yamcs_archive.storage.read.metadata import seek_commit
 
 _SOURCES_FEW = 500

@@ -14,7 +14,7 @@ from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.format.commits import CommitRecord, commit_key, commit_number, decode_commit
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.rows import decode_row
-from yamcs_archive.storage.format.sources import SourceState, decode_source
+from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import decode_zone_map
 
 _log = logging.getLogger(__name__)

@@ -28,13 +28,13 @@ from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.sources import SourceState, decode_source, encode_source
+from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
-from yamcs_archive.storage.write.cache import WriterCache
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.write.writer_cache import WriterCache
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read again

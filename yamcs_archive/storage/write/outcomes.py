@@ -34,7 +34,7 @@ from yamcs_archive.limits import (
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.keys import encode_key, key_order
-from yamcs_archive.storage.format.sources import SourceState
+from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 

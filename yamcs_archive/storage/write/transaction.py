@@ -38,7 +38,7 @@ from yamcs_archive.storage.format.zone_maps import (
     encode_zone_map,
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
-from yamcs_archive.storage.write.cache import WriterCache
+from yamcs_archive.storage.write.writer_cache import WriterCache
 
 _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
 """The times of all rows are loaded if there are at most 64 rows for each key looked up, and at most 2 Mi rows

@@ -34,7 +34,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.sources import SourceState
+from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group

@@ -15,9 +15,8 @@ import msgspec
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
-from yamcs_archive.wire.columns.varints import varint_bytes, varints
-from yamcs_archive.wire.columns.vectors import (
+from yamcs_archive.wire.api_form import SHOWN_TODAY, Form
+from yamcs_archive.wire.columns.event_fields import (
     BytesColumn,
     Memo,
     bytes_column,
@@ -28,7 +27,8 @@ from yamcs_archive.wire.columns.vectors import (
     rare,
     vectors_of,
 )
-from yamcs_archive.wire.form import SHOWN_TODAY, Form
+from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
+from yamcs_archive.wire.columns.varints import varint_bytes, varints
 from yamcs_archive.wire.protobuf_scan import varint
 
 _encode_lines = msgspec.json.Encoder().encode_lines

@@ -1,4 +1,4 @@
-"""What is said of a copy: when it comes in step, when it is in trouble, from time to time while behind."""
+"""Log lines about a copy: it has caught up, it is in trouble, and from time to time how far behind it is."""
 
 from __future__ import annotations
 

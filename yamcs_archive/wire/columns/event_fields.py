@@ -1,4 +1,4 @@
-"""What the encoders are made of: events field by field, and columns of bytes that become one answer; pure.
+"""Events field by field, and columns of bytes that are joined into one answer: the encoder's tools; pure.
 
 What is written for many events is first a column of bytes for each field that is written. So whatever is
 done to thousands of events is one call for each field, not one for each event.

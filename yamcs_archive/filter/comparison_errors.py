@@ -1,4 +1,4 @@
-"""What can be wrong with one comparison, before it is known where in the filter it stands.
+"""Errors of one comparison, raised before its position in the filter is known.
 
 The rooms that judge fields, values and patterns raise these; :mod:`yamcs_archive.filter.grammar`, which
 knows the tokens, turns each into a :class:`~yamcs_archive.errors.FilterError`. They never leave this package.

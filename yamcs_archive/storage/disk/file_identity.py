@@ -1,4 +1,4 @@
-"""The place of an open instance: its folder, the file that is written, and whether both are still there.
+"""Whether the folder and the file of an open instance are still the ones at their paths.
 
 1. What was opened is known by device and inode, not by its name: folders are moved, removed and replaced
    while a program has them open, and nobody finds what it writes then.
