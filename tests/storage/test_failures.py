@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.child import run
+from tests.sizes import around
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Instance, Options
 from yamcs_archive.errors import (
@@ -356,3 +357,32 @@ def test_the_number_of_an_expired_event_is_not_counted_on_from(tmp_path: Path) -
             first = Event("numbered", source=f"S{time}", generation_time=time, seq_number=7)
             sim.append_many([first, Event("next", source=f"S{time}", generation_time=20)])
             assert [event.seq_number for event in sim.events(sources=[f"S{time}"])][-1] == number
+
+
+ORDERED_FROM = around(["storage.write.outcomes._VECTOR_EVENTS_MIN"])
+
+
+@pytest.mark.parametrize("size", [3, *ORDERED_FROM])
+def test_a_batch_that_begins_with_its_first_event_need_not_be_in_order(sim: Instance, size: int) -> None:
+    events = numbered(size)
+    mixed = [events[0], *reversed(events[1:])]
+    assert sim.append_many(mixed).stored == size
+    assert [event.seq_number for event in sim.events()] == list(range(size))
+
+
+@pytest.mark.parametrize("size", [3, *ORDERED_FROM])
+def test_an_event_twice_at_the_end_of_a_batch_in_order_is_stored_once(sim: Instance, size: int) -> None:
+    events = numbered(size - 1)
+    counts = sim.append_many([*events, events[-1]])
+    assert (counts.stored, counts.duplicates) == (size - 1, 1)
+    assert len(list(sim.events())) == size - 1
+
+
+def test_an_event_before_the_horizon_is_not_given_and_one_at_it_is(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        stored = [sim.append(Event("m", generation_time=time)).event for time in (9, 10, 11)]
+    change_meta(tmp_path / "a" / "sim", horizon=10, horizon_commit=0)
+    with Archive.open(tmp_path / "a") as archive:
+        found = [archive.instance("sim").get(event.key) for event in stored]
+        assert found == [None, *stored[1:]]
