@@ -324,7 +324,7 @@ CHANGES: Doors = [(Instance, name) for name in ("changes", "commits")]
 READS: Doors = [
     (Instance, name) for name in ("events", "event_vectors", "count", "histogram", "sources", "stats")
 ]
-OPENING: Doors = [(Archive, "existing"), (Archive, "instances")]
+OPENING: Doors = [(Archive, "instance"), (Archive, "instances")]
 SUBMIT: Doors = [(Instance, "submit")]
 STORING: Doors = [*SUBMIT, (Instance, "append_columns")]
 DAMAGE, CLOSED = errors.DamagedError("sim, block 5", "checksum"), errors.ClosedError()

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from yamcs_archive import arguments
-from yamcs_archive.client.answers import counts_in, error_of, event_in, object_of
+from yamcs_archive.client.answer_codec import check_media, counts_in, error_of, event_in, object_of
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
@@ -290,8 +290,7 @@ class RemoteInstance:
             raise error_of(
                 self._transport, answer, request.path, self.name, event=event, request_id=request_id
             )
-        if answer.media != request.accept:
-            raise self._transport.strange(f"it has {answer.media}, not {request.accept}")
+        check_media(self._transport, answer, request.accept)
         return answer
 
     def _storing(self, action: str, body: bytes, key: str | None, media: str = JSON) -> Request:

@@ -22,7 +22,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from yamcs_archive.chunked_append import chunks
-from yamcs_archive.client.answers import error_of
+from yamcs_archive.client.answer_codec import error_of
 from yamcs_archive.client.instance import quoted
 from yamcs_archive.client.transport import PROTOBUF, Request, Transport
 from yamcs_archive.credentials import Credentials, check_url

@@ -49,6 +49,12 @@ class Refusal(NamedTuple):
     detail: Mapping[str, Any]
 
 
+def check_media(transport: Transport, answer: Answer, accept: str) -> None:
+    """Raise ServerRefusedError if an answer has another media type than was asked for."""
+    if answer.media != accept:
+        raise transport.strange(f"it has {answer.media}, not {accept}")
+
+
 def object_of(transport: Transport, answer: Answer) -> Mapping[str, Any]:
     """Return the JSON object that an answer holds; ServerRefusedError if it holds another thing."""
     try:
