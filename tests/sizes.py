@@ -41,7 +41,7 @@ EVENTS = (
     "storage.format.block._ONE_BY_ONE",
     "storage.write.validation._COLUMN_EVENTS_MIN",
     "storage.maintain.compaction._CHECKED_AT_ONCE",
-    "storage.maintain.compaction._FEW",
+    "storage.maintain.compaction._LAST_ROUND_VALUES_MAX",
     "storage.write.key_lookup._COMPARED_AT_ONCE",
     "storage.write.key_lookup._LOOKS_MAX",
     "storage.write.key_lookup._SCATTERED",
@@ -82,7 +82,7 @@ BLOCKS = (
     "storage.write.writer_cache._BLOCKS_KEPT_MAX",
     "storage.write.writer_cache._NEW_TIMES_KEPT_MAX",
     "storage.write.writer_cache._TIMES_KEPT_MAX",
-    "storage.maintain.repair._LOOKED_AT_ONCE",
+    "storage.maintain.repair._BLOCKS_READ_MAX",
 )
 """Numbers of blocks."""
 

@@ -72,10 +72,10 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
     small.append_many(events(160))
     maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
     small.append(Event("late", source="L", generation_time=1))
-    maintenance._seal(maintenance._writer.head, few=False)
+    maintenance._seal(maintenance._writer.head, include_partial=False)
     assert entries(small)["rows"] == 1
     small.append(Event("late", source="L", generation_time=2))
-    maintenance._seal(maintenance._writer.head, few=False)
+    maintenance._seal(maintenance._writer.head, include_partial=False)
     assert entries(small)["rows"] == 0
     whole(small)
     assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]

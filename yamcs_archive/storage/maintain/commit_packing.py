@@ -1,11 +1,13 @@
-"""Packing: the records of many small commits become one.
+"""Packing: the records of many small commits are merged into one.
 
 1. The record of a commit of one event takes more space than the event does in a block. Up to a thousand
-   neighbouring records are packed into one, and their runs are joined where no other event lies between.
-2. Records do not change once written, so those found in a read transaction are the same in the writer's. A
-   pack is put in one transaction: the records are deleted, the packed one is put under the first one's key.
-3. A reader of a pack holds all its events, so there is a bound on them, and large commits stay alone.
-4. A damaged record stays as it is; the records before and after it are packed without it.
+   neighbouring records are packed into one, and their runs are joined if no other event is between them.
+2. Records never change after they are written, so the writer finds the same ones as an earlier read
+   transaction. A pack is stored in one transaction: the records are deleted, and the packed one is put under
+   the key of the first.
+3. A reader of a pack holds all its events in memory, so their number is bounded, and large commits are not
+   packed.
+4. A damaged record is left as it is; the records before and after it are packed without it.
 """
 
 from __future__ import annotations
@@ -22,26 +24,26 @@ from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
 PACK_RECORDS_MIN = 32
-"""Fewest records that are worth a transaction, unless everything is to be sealed."""
+"""Fewest records for which a transaction is worth its cost, unless everything is being sealed."""
 
 
 class Pack(NamedTuple):
-    """Neighbouring commits whose records can be one."""
+    """Neighbouring commits whose records can be merged."""
 
     first: int
     last: int
     records: int
     open: bool
-    """True: there may be room for the commits that follow."""
+    """True if the pack may have room for the commits that follow."""
 
 
 def packs(
     environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
 ) -> Iterator[Pack]:
-    """Yield the commits from ``begin`` to ``upto``, those together whose records can be one.
+    """Yield packs of the commits from ``begin`` to ``upto``.
 
-    ``begin`` must be the first commit of a record; ``damaged`` is called with the error of each
-    record that is left out.
+    ``begin`` must be the first commit of a record. ``damaged`` is called with the error of each record that
+    cannot be read; such a record is in no pack.
     """
     first, last, records, commits, events = begin, begin - 1, 0, 0, 0
     for record in _records(environment, begin, upto, damaged):
@@ -61,7 +63,7 @@ def packs(
 def _records(
     environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
 ) -> Iterator[CommitRecord]:
-    """Yield the records of the commits from ``begin`` to ``upto``, a short transaction at a time."""
+    """Yield the records of the commits from ``begin`` to ``upto``, read in short transactions."""
     while begin <= upto:
         with environment.read() as transaction:
             cursor = transaction.cursor(environment.databases["commits"])
@@ -90,8 +92,8 @@ def _records(
 
 
 def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
-    """Make one record of those from ``first`` to ``last``, in the writer's transaction."""
-    records = stored.take_commits(first, last)
+    """Merge the records from ``first`` to ``last``, in the writer's transaction."""
+    records = stored.pop_commits(first, last)
     failpoint("pack-records-deleted")
     stored.put_commits(
         CommitRecord(
@@ -108,12 +110,12 @@ def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
 def _follows(stored: WriteTransaction, before: bytes, after: bytes) -> bool:
     try:
         return stored.follows(before, after)
-    except DamagedError:  # two runs instead of one are as right, and only longer
+    except DamagedError:  # two runs instead of one are also correct, only longer
         return False
 
 
 def _joined(runs: list[Run], stored: WriteTransaction) -> tuple[Run, ...]:
-    """Return runs in key order as few as they can be."""
+    """Return runs in key order, joined where no other event is between them."""
     found = runs[:1]
     for run in runs[1:]:
         before = found[-1]

@@ -1,15 +1,15 @@
-"""Compaction: a dense copy of an instance takes the place of its generation, while others read and write.
+"""Compaction: a dense copy of an instance replaces its generation, while reads and writes go on.
 
-1. The copy is LMDB's own, of one moment. What has changed since is carried over value by value until
-   little is left, and the rest while nobody commits: then the two generations hold the same, and the
-   copy is put in use. What was acknowledged before is in both, what is acknowledged after in the new one.
-2. Values are carried as they stand, never decoded and placed anew: that keeps up with any writer. What
-   differs is found by walking both generations side by side, except for ``blocks``: whoever changes a
-   block changes its summary, and summaries are few.
-3. Nothing here is in use before every checksum of the copy was found right, read back from its file.
-4. Failing or dying anywhere leaves one generation in use and the rest as leftovers, which are removed
-   at once, or by the next opening. What is in use was fsynced, and so was the name that says so.
-5. The caller sees to it that nothing is sealed or packed meanwhile, and that one compaction runs at a time.
+1. LMDB makes the copy, of one moment. Values that changed later are carried over until few are left, and the
+   last ones while commits wait. Then both generations hold the same values, and the copy is put in use.
+   Events acknowledged before that are in both generations, events acknowledged later in the new one.
+2. Values are copied as bytes, never decoded and encoded, which is faster than any writer. Differences are
+   found by walking both generations side by side, except those of ``blocks``: each change of a block changes
+   its zone map too, and zone maps are small.
+3. The copy is put in use only after every checksum was read back from its file and found correct.
+4. A failure or a crash at any point leaves one generation in use. The other one is a leftover, which is
+   removed at once or at the next opening. The generation in use was fsynced, and so was ``CURRENT``.
+5. The caller makes sure that nothing is sealed or packed meanwhile, and that one compaction runs at a time.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
 _DATA = "data.mdb"  # LMDB's name for it
 _ROUNDS_MAX = 10
-"""Rounds of carrying beside the writer: each is much shorter than the one before it, unless commits come
-as fast as they are carried, and then they are made to wait for the last one."""
-_FEW = 1_000
-"""Values that a round carries when it is time for the last one."""
+"""Rounds that carry changes over while the writer goes on. Each is much shorter than the one before it,
+unless commits come as fast as they are carried over; then commits wait for the last round."""
+_LAST_ROUND_VALUES_MAX = 1_000
+"""Values carried over in a round after which the next round is the last."""
 _CHECKED_AT_ONCE = 1_000
 
 Change = tuple[str, bytes, bytes | None]
-"""Sub-database, key, and the value to put; None deletes."""
+"""A sub-database, a key, and the value to put, or None to delete the key."""
 
 
 class Compaction(NamedTuple):
-    """What a compaction did to the space on the medium."""
+    """The space on the medium before and after a compaction, and the time that it took."""
 
     before_bytes: int
     after_bytes: int
@@ -64,11 +64,11 @@ class Compaction(NamedTuple):
 def compact(
     environment: Environment, hold: Callable[[Callable[[], None]], None], go_on: Callable[[], None]
 ) -> None:
-    """Put a dense copy in the place of the generation in use.
+    """Replace the generation in use by a dense copy.
 
-    ``hold`` runs something while nobody commits, and has the environment opened anew when that raises;
-    ``go_on`` is asked now and then, and raises when this should end. Whatever raises, the archive is
-    as it was, or compacted.
+    ``hold`` calls a function while commits wait, and opens the environment anew when that raises. ``go_on``
+    is called now and then, and raises when the compaction should end. After any error the archive is either
+    unchanged or compacted.
     """
     generations = environment.generations
     generations.clear()
@@ -94,7 +94,7 @@ def _replace(
     _sync(path)
     failpoint("compact-synced")
     with environment.read():
-        # A map as large as the one copied: what the copy holds fits in it, and most of what will follow.
+        # A map as large as the copied one: the copy fits in it, and so do most later commits.
         map_bytes = environment.lmdb.info()["map_size"]
     copy = open_generation(path, readonly=False, map_bytes=map_bytes)
     try:
@@ -102,7 +102,7 @@ def _replace(
         failpoint("compact-checked")
         for _ in range(_ROUNDS_MAX):
             go_on()
-            if carry(environment, copy, path) <= _FEW:
+            if carry(environment, copy, path) <= _LAST_ROUND_VALUES_MAX:
                 break
         failpoint("compact-carried")
         hold(partial(_finish, environment, copy, path))
@@ -112,7 +112,7 @@ def _replace(
 
 
 def _finish(environment: Environment, copy: Opened, path: Path) -> None:
-    """Take over what is left and put the copy in use, while nobody commits."""
+    """Carry the last changes over and put the copy in use, while commits wait."""
     failpoint("compact-held")
     try:
         carry(environment, copy, path)
@@ -121,13 +121,13 @@ def _finish(environment: Environment, copy: Opened, path: Path) -> None:
         environment.generations.use(path)
         failpoint("compact-in-use")
     except BaseException:
-        copy.lmdb.close()  # at once: the environment may have to open this very generation
+        copy.lmdb.close()  # at once: the environment may have to open the same generation
         raise
     environment.move(path, copy)
 
 
 def _sync(path: Path) -> None:
-    """Make a copy durable, with the names that lead to it."""
+    """Make a copy durable, and its name in the instance's folder."""
     with os_errors_translated(path):
         descriptor = os.open(path / _DATA, os.O_RDONLY)
         try:
@@ -139,16 +139,16 @@ def _sync(path: Path) -> None:
 
 
 def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
-    """Find every checksum right, or raise DamagedError."""
+    """Check every checksum of a copy; raise DamagedError for the first wrong one."""
     try:
         for name, database in copy.databases.items():
-            sealer = Checksummed(name)
+            checksummed = Checksummed(name)
             with copy.lmdb.begin() as transaction:
                 for count, (key, value) in enumerate(transaction.cursor(database)):
                     if name == "blocks":
                         Block(key, value).check_body()
                     else:
-                        sealer.unwrap(key, value)
+                        checksummed.unwrap(key, value)
                     if count % _CHECKED_AT_ONCE == 0:
                         go_on()
     except lmdb.Error as error:
@@ -156,7 +156,7 @@ def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
 
 
 def _compare(environment: Environment, copy: Opened, path: Path) -> None:
-    """Raise DamagedError unless both generations have as many values of each kind."""
+    """Raise DamagedError unless both generations have the same number of values in each sub-database."""
     with environment.read() as there, copy.lmdb.begin() as here:
         for name in DATABASES:
             wanted = there.stat(environment.databases[name])["entries"]
@@ -166,30 +166,30 @@ def _compare(environment: Environment, copy: Opened, path: Path) -> None:
 
 
 def carry(environment: Environment, copy: Opened, path: Path) -> int:
-    """Make a copy what the generation in use is, where they differ; return how many values that took."""
+    """Carry over the values in which a copy differs from the generation in use; return their number."""
     carried = 0
     for name in DATABASES:
-        behind: bytes | None = None
+        after: bytes | None = None
         while name != "blocks":
-            changes, behind = _changes(environment, copy, path, name, behind)
+            changes, after = _changes(environment, copy, path, name, after)
             if changes:
                 _apply(changes, copy, path)
             carried += len(changes)
-            if behind is None:
+            if after is None:
                 break
     return carried
 
 
 def _changes(
-    environment: Environment, copy: Opened, path: Path, name: str, behind: bytes | None
+    environment: Environment, copy: Opened, path: Path, name: str, after: bytes | None
 ) -> tuple[list[Change], bytes | None]:
-    """Return changes that are due behind a key, and the key behind which there may be more."""
+    """Return the next changes after a key, and the key after which there may be more, or None."""
     changes: list[Change] = []
     size_bytes = 0
     try:
         with environment.read() as there, copy.lmdb.begin() as here:
-            wanted = _pairs(there.cursor(environment.databases[name]), behind)
-            for key, value in differences(wanted, _pairs(here.cursor(copy.databases[name]), behind)):
+            wanted = _pairs(there.cursor(environment.databases[name]), after)
+            for key, value in differences(wanted, _pairs(here.cursor(copy.databases[name]), after)):
                 changes.append((name, key, value))
                 size_bytes += len(value or b"")
                 if name == "summaries" and key[:1] == BLOCK_LEVEL:
@@ -204,20 +204,20 @@ def _changes(
     return changes, None
 
 
-def _pairs(cursor: lmdb.Cursor[bytes], behind: bytes | None) -> Iterator[Pair]:
-    if behind is None:
-        placed = cursor.first()
+def _pairs(cursor: lmdb.Cursor[bytes], after: bytes | None) -> Iterator[Pair]:
+    if after is None:
+        found = cursor.first()
     else:
-        placed = cursor.set_range(behind)
-        if placed and cursor.key() == behind:
-            placed = cursor.next()
-    return cursor.iternext() if placed else iter(())
+        found = cursor.set_range(after)
+        if found and cursor.key() == after:
+            found = cursor.next()
+    return cursor.iternext() if found else iter(())
 
 
 def differences(wanted: Iterator[Pair], found: Iterator[Pair]) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield what must be put (key, value) or deleted (key, None) to make ``found`` what is ``wanted``.
+    """Yield the changes that make ``found`` equal to ``wanted``: (key, value) to put, (key, None) to delete.
 
-    Both come in key order.
+    Both are in key order.
 
     >>> list(differences(iter([(b"a", b"1"), (b"b", b"2")]), iter([(b"b", b"old"), (b"c", b"3")])))
     [(b'a', b'1'), (b'b', b'2'), (b'c', None)]

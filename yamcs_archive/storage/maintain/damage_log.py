@@ -1,4 +1,4 @@
-"""Damage found by maintenance: each damaged record is logged once, those found together in one line."""
+"""The log of damage that maintenance finds: each record once, several found together in one line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from yamcs_archive.errors import DamagedError
 
 _log = logging.getLogger(__name__)
 _KNOWN_MAX = 1_000
-"""Damaged records that are remembered, and so logged: if a medium has more of them, these are enough."""
+"""Most damaged records that are remembered and logged: if a medium has more of them, these are enough."""
 
 
 class Damage:
-    """Collects damage, which maintenance leaves as it is.
+    """Collects the errors of damaged records, which maintenance leaves as they are.
 
     >>> damage = Damage()
     >>> for key in ("rows 01", "rows 02", "rows 01"):
@@ -26,14 +26,14 @@ class Damage:
         self._new: list[DamagedError] = []
 
     def meet(self, error: DamagedError) -> None:
-        """Note a damaged record, unless it is known already."""
+        """Remember a damaged record for the next line of the log, unless it is known already."""
         text = str(error)
         if text not in self._known and len(self._known) < _KNOWN_MAX:
             self._known.add(text)
             self._new.append(error)
 
     def log(self) -> int:
-        """Log the damage noted since the last call, in one line; return the number of records."""
+        """Log the damaged records found since the last call, in one line; return their number."""
         if not self._new:
             return 0
         (first, *others), self._new = self._new, []

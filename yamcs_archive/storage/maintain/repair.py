@@ -1,12 +1,12 @@
-"""What is written anew once after each opening: blocks with too large frames, and damaged summaries.
+"""Repair, once after each opening: blocks with too large frames and damaged zone maps are rewritten.
 
-1. Versions before the first release wrote, for large late events, blocks with larger frames than are written
-   today. They can be read up to the bound for reading, but reading one event decompresses the whole frame.
-   They are cut anew.
-2. A damaged summary is made anew from its block. A damaged group of summaries is deleted, and is closed again
-   later. A damaged block stays as it is.
-3. New blocks are stored as sealed ones are: read back first, in one transaction, and dropped if something
-   changed meanwhile.
+1. Versions before the first release wrote larger frames for large late events than later ones do. Such a
+   block can be read up to the bound for reading, but reading one event decompresses the whole frame. It is
+   split into new blocks.
+2. A damaged zone map is made anew from its block. A damaged zone map of a group is deleted; the group is
+   closed again later. A damaged block is left as it is.
+3. New blocks are stored as in sealing: they are read back first, put in one transaction, and dropped if the
+   old block changed meanwhile.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, dec
 from yamcs_archive.storage.maintain.sealing import Found, Plan, SealScope, Step, encoded
 from yamcs_archive.storage.write.placement import split_into_blocks
 
-_LOOKED_AT_ONCE = 1_000
-"""Blocks whose headers and summaries are looked at in one read transaction."""
+_DATABASES = ("blocks", "summaries")
+_BLOCKS_READ_MAX = 1_000
+"""Blocks whose headers and zone maps are read in one transaction."""
 
 
 class _Due(NamedTuple):
-    """A block that is to be written anew."""
+    """A block that must be rewritten."""
 
     key: bytes
     large: bool
+    """True if a frame is too large; False if the zone map is damaged or missing."""
 
 
 def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
-    """Yield the steps that write blocks anew, each alone, because it may hold very much."""
+    """Yield the steps that rewrite blocks, one at a time, because a step may be very large."""
     for due in _due(environment, aim):
         with environment.read() as transaction:
             value = transaction.get(due.key, db=environment.databases["blocks"])
@@ -42,12 +44,12 @@ def steps(environment: Environment, options: Options, aim: SealScope) -> Iterato
             continue
         try:
             block = Block(due.key, value)
-            summary = zone_map_of(block)
+            zone_map = zone_map_of(block)
             if due.large:
-                plan = Plan([], Found(block, value, summary), list(split_into_blocks(block.events, options)))
+                plan = Plan([], Found(block, value, zone_map), list(split_into_blocks(block.events, options)))
                 made = encoded([plan], aim)
             else:
-                made = [Step([], block, [EncodedBlock(due.key, value, summary)])]
+                made = [Step([], block, [EncodedBlock(due.key, value, zone_map)])]
         except DamagedError as error:
             aim.damaged(error)
         else:
@@ -55,7 +57,7 @@ def steps(environment: Environment, options: Options, aim: SealScope) -> Iterato
 
 
 def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
-    """Return the keys of the damaged groups."""
+    """Return the keys of the groups' zone maps that are damaged."""
     found: list[bytes] = []
     with environment.read() as transaction:
         cursor = transaction.cursor(environment.databases["summaries"])
@@ -69,43 +71,40 @@ def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
 
 
 def _due(environment: Environment, aim: SealScope) -> Iterator[_Due]:
-    behind: bytes | None = b""
-    while behind is not None:
-        # A transaction with buffers, within one that keeps the environment open: of a block only its headers
-        # are read, and the frame that lists the stretches of late events.
+    after: bytes | None = b""
+    while after is not None:
+        # The inner transaction gives buffers, so that only a block's headers and the frame that lists the
+        # message chunks of its late events are read; the outer one keeps the environment open.
         with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
-            blocks, summaries = (transaction.cursor(environment.databases[name]) for name in _LOOKED_AT)
-            found, behind = _of_some(blocks, summaries, behind, aim)
+            blocks, zone_maps = (transaction.cursor(environment.databases[name]) for name in _DATABASES)
+            found, after = _of_next(blocks, zone_maps, after, aim)
         yield from found
 
 
-_LOOKED_AT = ("blocks", "summaries")
-
-
-def _of_some(blocks: Any, summaries: Any, behind: bytes, aim: SealScope) -> tuple[list[_Due], bytes | None]:
-    """Return those among the next blocks, and the key after which there may be more."""
+def _of_next(blocks: Any, zone_maps: Any, after: bytes, aim: SealScope) -> tuple[list[_Due], bytes | None]:
+    """Return those among the blocks that come next after a key, and the key after which there may be more."""
     found: list[_Due] = []
-    placed = blocks.set_range(behind + b"\0")
-    for _ in range(_LOOKED_AT_ONCE):
-        if not placed:
+    found_block = blocks.set_range(after + b"\0")
+    for _ in range(_BLOCKS_READ_MAX):
+        if not found_block:
             return found, None
-        behind = bytes(blocks.key())
+        key = after = bytes(blocks.key())
         try:
-            if has_large_frames(behind, blocks.value()):
-                found.append(_Due(behind, large=True))
-            elif not _has_summary(summaries, BLOCK_LEVEL + behind, aim):
-                found.append(_Due(behind, large=False))
+            if has_large_frames(key, blocks.value()):
+                found.append(_Due(key, large=True))
+            elif not _has_zone_map(zone_maps, BLOCK_LEVEL + key, aim):
+                found.append(_Due(key, large=False))
         except DamagedError as error:
             aim.damaged(error)
-        placed = blocks.next()
-    return found, behind
+        found_block = blocks.next()
+    return found, after
 
 
-def _has_summary(summaries: Any, key: bytes, aim: SealScope) -> bool:
-    if not summaries.set_key(key):
+def _has_zone_map(zone_maps: Any, key: bytes, aim: SealScope) -> bool:
+    if not zone_maps.set_key(key):
         return False
     try:
-        decode_zone_map(key, bytes(summaries.value()))
+        decode_zone_map(key, bytes(zone_maps.value()))
     except DamagedError as error:
         aim.damaged(error)
         return False

@@ -1,15 +1,16 @@
 """Background maintenance: seals rows, closes groups, packs commit records and expires request ids.
 
-1. A thread wakes once a second and uses at most 5 % of the time. Once everything is sealed it does nothing
+1. A thread wakes once a second and uses at most 5 % of the time. After everything is sealed it does nothing
    until the next commit.
-2. Rows are sealed when their commit is older than the sealing age, and when there are too many of them. When
+2. Rows are sealed when their commit is older than the sealing age, or when there are too many rows. When
    nothing was committed for the sealing age, late rows are sealed too.
-3. Ages are measured by a monotonic clock. So each second's head is noted with its time on that clock: the
-   time in a commit's record is by the archive's clock, which may be set, or by another archive's. Request
-   ids outlive an opening, so their ages are by the archive's clock.
-4. Damage is logged once. A failure that puts sealing off is logged once for as long as it stays the same.
-5. A compaction runs when it is asked for, on a thread that gets no interrupt. One lock makes sealing and
-   compactions exclude one another.
+3. The age of a commit is measured by a monotonic clock, so each second the head is recorded with its time on
+   that clock. The time in a commit's record is not used: the archive's clock may be set, and a mirror's
+   records have the times of another archive. The age of a request id is measured by the archive's clock,
+   because ids outlive an opening.
+4. Damage is logged once. An error that delays sealing is logged again only after it has changed.
+5. A compaction runs on request, on a thread that gets no interrupt. One lock keeps sealing and compaction
+   from running at the same time.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ class Maintenance:
         self._options = options
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._looked: int | None = None
-        self._elapsed = 0  # microseconds since the first look; it never goes back
-        # Heads with the time at which they were first seen. Commits from before this opening are old enough.
+        self._last_now: int | None = None
+        self._elapsed = 0  # microseconds since the first round; it never goes back
+        # Heads and the times at which they were first seen. Commits of earlier openings count as old enough.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
-        self._sealed_head = 0  # the head when every row was sealed that could be
-        self._repaired = False  # True once no block or zone map is left to be written anew
-        # Rows that could not be sealed, and bytes of their pages, when there were last too many.
+        self._sealed_head = 0  # the head at the last time when no row was left that can be sealed
+        self._repaired = False  # True after all blocks and zone maps that need it were rewritten
+        # Rows that sealing left when there were last too many of them, and the bytes of their pages.
         self._left = (0, 0)
         self._damage = Damage()
-        self._trouble: str | None = None
+        self._last_error: str | None = None
         self._requests = RequestExpiry(environment, self._damage.meet)
         self._thread: threading.Thread | None = None
         if options.maintenance:
@@ -68,20 +69,20 @@ class Maintenance:
         """Stop after the present step; idempotent. A compaction is abandoned, unless it is nearly done."""
         self._stopping.set()
         with self._lock:
-            pass  # its holder ends soon, and a thread that waits for it finds that this is stopping
+            pass  # its holder ends soon, and the next one sees that maintenance is stopping
         if self._thread is not None:
             self._thread.join()
 
     def settle(self) -> None:
-        """Seal everything that was committed before this call, late rows too, and close groups."""
+        """Seal all rows that were committed before this call, including late ones, and close groups."""
         self._writer.refuse_within_callback()
-        self._seal(self._writer.head, few=True)
+        self._seal(self._writer.head, include_partial=True)
 
     def compact(self) -> Compaction:
-        """Seal everything, then replace the generation by a dense copy; wait for it.
+        """Seal everything, then replace the generation by a dense copy; return when that is done.
 
-        Raises ClosedError when the instance is closed meanwhile. See
-        :func:`~yamcs_archive.storage.maintain.compaction.compact` for what else.
+        Raises ClosedError if the instance is closed meanwhile, and the errors of
+        :func:`~yamcs_archive.storage.maintain.compaction.compact`.
         """
         self._writer.refuse_within_callback()
         self._check_running()
@@ -91,10 +92,10 @@ class Maintenance:
         begun_s = time.monotonic()
         with self._lock:
             self._check_running()
-            if not wait.held:  # the caller was interrupted before this began, and may have called again
+            if not wait.held:  # the caller was interrupted before this began, and may call again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
-            self._seal_locked(self._writer.head, few=True)
+            self._seal_locked(self._writer.head, include_partial=True)
             self._check_running()
             compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
@@ -105,13 +106,13 @@ class Maintenance:
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Do what is due at ``now``, in microseconds of a clock with any origin: expire request ids, seal.
+        """Run one round of maintenance: expire request ids, and seal the rows that are due.
 
-        If that clock goes back, no time has passed.
+        ``now`` is the time of any clock in microseconds. If it goes back, the elapsed time stays the same.
         """
-        if self._looked is not None:
-            self._elapsed += max(0, now - self._looked)
-        self._looked, now = now, self._elapsed
+        if self._last_now is not None:
+            self._elapsed += max(0, now - self._last_now)
+        self._last_now, now = now, self._elapsed
         self._expire_requests(now)
         head = self._writer.head
         if head == self._sealed_head:
@@ -130,13 +131,12 @@ class Maintenance:
         if too_many:
             upto = head
         if upto:
-            whole = self._seal(upto, few=idle or too_many)
+            whole = self._seal(upto, include_partial=idle or too_many)
             if whole and idle:
                 self._sealed_head = head
             if too_many and whole:
-                self._left = (
-                    self._rows()
-                )  # damaged, or within a damaged block: so many do not call for sealing
+                # These are damaged, or within a damaged block: they no longer count as too many.
+                self._left = self._rows()
 
     def _expire_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
@@ -149,26 +149,26 @@ class Maintenance:
         return entries - left > self._options.rows_max or size_bytes - left_bytes > ROWS_BYTES_MAX
 
     def _rows(self) -> tuple[int, int]:
-        """Return how many rows there are, and the bytes of their pages."""
+        """Return the number of rows, and the bytes of their pages."""
         with self._environment.read() as transaction:
             found = transaction.stat(self._environment.databases["rows"])
         return found["entries"], (found["leaf_pages"] + found["overflow_pages"]) * found["psize"]
 
-    def _seal(self, upto_commit: int, *, few: bool) -> bool:
+    def _seal(self, upto_commit: int, *, include_partial: bool) -> bool:
         with self._lock:
-            return self._seal_locked(upto_commit, few=few)
+            return self._seal_locked(upto_commit, include_partial=include_partial)
 
-    def _seal_locked(self, upto_commit: int, *, few: bool) -> bool:
-        """Seal, close groups and pack; False if something was left for the next round."""
+    def _seal_locked(self, upto_commit: int, *, include_partial: bool) -> bool:
+        """Seal, close groups and pack; return False if something was left for the next round."""
         try:
-            return self._seal_all(upto_commit, few)
+            return self._seal_all(upto_commit, include_partial)
         finally:
             self._damage.log()
 
-    def _seal_all(self, upto_commit: int, few: bool) -> bool:
+    def _seal_all(self, upto_commit: int, include_partial: bool) -> bool:
         whole = True
-        aim = sealing.SealScope(upto_commit, few, self._damage.meet)
-        if few and not self._repaired:
+        aim = sealing.SealScope(upto_commit, include_partial, self._damage.meet)
+        if include_partial and not self._repaired:
             self._repaired = whole = self._repair(aim)
         for steps in sealing.steps(self._environment, self._options, aim):
             whole &= self._put(steps)
@@ -178,12 +178,12 @@ class Maintenance:
             while self._writer.run_in_transaction(sealing.close_groups):
                 if self._stopping.is_set():
                     return False
-        except DamagedError as error:  # without groups a query is slower, and as right
+        except DamagedError as error:  # without groups queries are correct, only slower
             self._damage.meet(error)
-        return self._pack(upto_commit, 2 if few else commit_packing.PACK_RECORDS_MIN) and whole
+        return self._pack(upto_commit, 2 if include_partial else commit_packing.PACK_RECORDS_MIN) and whole
 
     def _repair(self, aim: sealing.SealScope) -> bool:
-        """Write blocks of earlier versions and damaged zone maps anew; False if something was left."""
+        """Rewrite blocks of earlier versions and damaged zone maps; return False if something was left."""
         whole = True
         if groups := repair.damaged_groups(self._environment, aim):
             self._writer.run_in_transaction(partial(_delete_groups, groups))
@@ -194,7 +194,7 @@ class Maintenance:
         return whole
 
     def _put(self, steps: list[sealing.Step]) -> bool:
-        """Store the steps, together if possible; False if one no longer fits and waits for the next round."""
+        """Store steps, together if possible; return False if one is stale and waits for the next round."""
         try:
             if self._writer.run_in_transaction(partial(sealing.put_steps, steps)):
                 return True
@@ -204,7 +204,7 @@ class Maintenance:
                 return True
         whole = len(steps) > 1
         if whole:
-            for step in steps:  # one by one: the others fit
+            for step in steps:  # one by one: the others are stored
                 whole &= self._put([step])
         return whole
 
@@ -215,7 +215,7 @@ class Maintenance:
                     self._writer.run_in_transaction(partial(commit_packing.put_pack, pack.first, pack.last))
                 except DamagedError as error:
                     self._damage.meet(error)
-            # A record that is full, or is followed by one that is too large, is not looked at again.
+            # A record that is full, or is followed by one that is too large, is not read again.
             self._packed = pack.first if pack.open else pack.last + 1
             if self._stopping.is_set():
                 return False
@@ -230,18 +230,18 @@ class Maintenance:
             except ArchiveError as error:
                 if not self._stopping.is_set():
                     self._put_off(error)
-            except Exception as error:  # a fault of ours must not end this thread: no rows would be sealed
+            except Exception as error:  # a bug must not end this thread: no row would be sealed any more
                 self._put_off(error)
             else:
-                self._trouble = None
+                self._last_error = None
             pause_s = max(_LOOK_S, _REST_SHARE * (time.monotonic() - begun_s))
 
     def _put_off(self, error: Exception) -> None:
-        """Log an error, once for as long as it stays the same."""
-        trouble = repr(error)
-        if trouble == self._trouble:
+        """Log an error, unless the last round ended with the same one."""
+        text = repr(error)
+        if text == self._last_error:
             return
-        self._trouble = trouble
+        self._last_error = text
         if isinstance(error, ArchiveError):
             _log.warning("sealing is put off, and tried again: %s", error)
         else:

@@ -1,21 +1,21 @@
-"""Sealing: rows become blocks. Planned outside the writer, stored by it.
+"""Sealing: rows become blocks. The steps are planned outside the writer, and stored by it.
 
-1. A step reads rows and a block in a read transaction, builds new blocks outside of it, and is stored by
-   the writer in one transaction: the rows are deleted, the block is replaced, blocks and zone maps are put.
-   A crash leaves either form, never both and never neither.
-2. The writer first checks that the rows and the block are still those that the step was made from; else the
-   step is dropped, and the next round plans anew.
-3. A row belongs to the last block that begins below it; before the first block, rows make blocks of
-   their own. So a sealed stretch is cut at every block, and no two blocks overlap.
+1. Rows and a block are read in a read transaction, new blocks are built outside of it, and the writer stores
+   the step in one transaction: it deletes the rows, replaces the block, and puts blocks and zone maps. A
+   crash leaves each event as a row or in a block, never both and never neither.
+2. The writer first checks that the rows and the block are still those from which the step was made. If not,
+   the step is dropped, and the next round plans anew.
+3. A row belongs to the last block whose first key is below it. Rows before the first block become new
+   blocks. So rows are planned in slices that end where a block begins, and no two blocks overlap.
 4. Late rows within a block's range wait until the archive is idle, and then become its late part. The block
-   is encoded anew only once its late events are an eighth of the others, because one late event in a hundred
-   would otherwise rewrite everything; or once they have as much text as fills a block.
-5. For the same reason rows after a block that is not full wait until they are an eighth of it or the archive
-   is idle: otherwise each round would write the newest block anew for a few events.
-6. A damaged block is left as it is, with the rows within its range; so is a damaged row. Everything else is
+   is rewritten only when its late events are an eighth of the others, or have enough text to fill a block:
+   otherwise one late event in a hundred would rewrite every block.
+5. For the same reason rows after a block that is not full wait until they are an eighth of it, or until the
+   archive is idle: otherwise each round would rewrite the newest block for a few events.
+6. A damaged block and the rows within its range are left as they are; so is a damaged row. All other rows are
    sealed.
-7. A block is read back in full and compared with its events before the writer gets it, because the rows and
-   the block that have the events are then deleted. If it differs, they stay.
+7. Each new block is read back in full and compared with its events before the writer gets it, because the
+   rows and the block that hold the events are deleted next. If the block differs, they are kept.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _TOGETHER_BYTES = 2 << 20
 
 
 class Step(NamedTuple):
-    """Rows that become blocks, together with a block that is replaced."""
+    """Rows that become blocks, and a block that is replaced, if any."""
 
     rows: list[bytes]
     replaced: Block | None
@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The block that rows belong to."""
+    """The block to which rows belong."""
 
     block: Block
     value: bytes
@@ -72,29 +72,29 @@ class Found(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A step whose blocks are not encoded yet: either runs of events, or the late events of a block."""
+    """A step before its blocks are encoded: either the events of each new block, or a block's late events."""
 
     rows: list[bytes]
     replaced: Found | None
     runs: list[Vectors]
     late: Vectors | None = None
     more: bool = False
-    """More rows of the same stretch follow: what is planned for them depends on this step."""
+    """True if more rows of the same slice follow, whose plan depends on this step."""
 
 
 class SealScope(NamedTuple):
     """Which rows are sealed."""
 
     upto_commit: int
-    """Rows of commits up to this one."""
+    """The last commit whose rows are sealed."""
     include_partial: bool
-    """Also few late rows, and few rows after a block that has room for them."""
+    """True to seal even a few late rows, and a few rows after a block that has room for them."""
     damaged: Callable[[DamagedError], None]
-    """Called with the error of each record that cannot be read and is passed over."""
+    """Called with the error of each record that cannot be read; the record is skipped."""
 
 
 def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
-    """Yield steps that seal rows, in key order, a few at a time."""
+    """Yield the steps that seal rows, in key order, in lists to be stored together."""
     together: list[Plan] = []
     size_bytes = 0
     for plan in _plans(environment, options, aim):
@@ -111,7 +111,7 @@ def steps(environment: Environment, options: Options, aim: SealScope) -> Iterato
 
 
 def encoded(plans: list[Plan], aim: SealScope) -> list[Step]:
-    """Return the steps of some plans, without those whose blocks cannot be read back."""
+    """Encode plans; return the steps, without those whose blocks cannot be read back."""
     try:
         return _made(plans)
     except (RuntimeError, DamagedError) as error:
@@ -119,7 +119,7 @@ def encoded(plans: list[Plan], aim: SealScope) -> list[Step]:
             return [step for plan in plans for step in encoded([plan], aim)]
         [plan] = plans
         first = plan.rows[0] if plan.replaced is None else plan.replaced.block.key
-        aim.damaged(DamagedError(f"blocks {first.hex()}", f"what is to be sealed there cannot be: {error}"))
+        aim.damaged(DamagedError(f"blocks {first.hex()}", f"its events cannot be sealed: {error}"))
         return []
 
 
@@ -134,13 +134,13 @@ def _made(plans: list[Plan]) -> list[Step]:
         made = list(islice(blocks, len(plan.runs)))
         if plan.late is not None:
             made.append(block := next(with_late))
-            read_back(block, plan.late, part=1)  # the first part is that of the stored block
+            read_back(block, plan.late, part=1)  # part 0 is the stored block's own
         steps.append(Step(plan.rows, None if plan.replaced is None else plan.replaced.block, made))
     return steps
 
 
 def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
-    """Yield the block of each run, read back; a few at a time, because one cut anew may hold very much."""
+    """Yield the block of each run, read back; a few at a time, because a rewritten block may be large."""
     together: list[Vectors] = []
     size_bytes = 0
     for run in (*runs, None):
@@ -167,18 +167,18 @@ def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterat
             value = None
             if pair is not None:
                 value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
-            summary = _summary(pair, value, aim)
-            if pair is not None and summary is None:  # the end of its block is not known
+            zone_map = _zone_map(pair, value, aim)
+            if pair is not None and zone_map is None:  # the end of its block is not known
                 lower = upper
                 continue
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
         lower = pairs[-1][0] + b"\0" if more else upper
-        for plan in _of_stretch(pairs, summary, value, options, aim):
+        for plan in _plans_of_slice(pairs, zone_map, value, options, aim):
             yield plan._replace(more=more)
 
 
-def _summary(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap | None:
-    """Return the summary of a block, if there is any; made from the block if it is damaged."""
+def _zone_map(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap | None:
+    """Return the zone map of a block, if any; a damaged one is made anew from the block."""
     if pair is None:
         return None
     try:
@@ -192,26 +192,26 @@ def _summary(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap 
             return None
 
 
-def _of_stretch(
-    pairs: list[Pair], summary: ZoneMap | None, value: bytes | None, options: Options, aim: SealScope
+def _plans_of_slice(
+    pairs: list[Pair], zone_map: ZoneMap | None, value: bytes | None, options: Options, aim: SealScope
 ) -> list[Plan]:
-    """Return the plans for rows that all belong to one block, or to none; damage is passed over."""
-    if summary is None:
-        return list(_stretch(pairs, None, options, aim))
+    """Return the plans for rows that all belong to one block, or to none; leave a damaged block as it is."""
+    if zone_map is None:
+        return list(_plans_beside(pairs, None, options, aim))
     try:
         if value is None:
-            raise DamagedError(f"blocks {summary.first.hex()}", "there is a summary of it but no block")
-        found = Found(Block(summary.first, value), value, summary)
+            raise DamagedError(f"blocks {zone_map.first.hex()}", "it has a zone map but is missing")
+        found = Found(Block(zone_map.first, value), value, zone_map)
         found.block.check_body()
-        return list(_stretch(pairs, found, options, aim))
+        return list(_plans_beside(pairs, found, options, aim))
     except DamagedError as error:
         aim.damaged(error)
-        behind = bisect_right(pairs, summary.last, key=_key)
-        return list(_plan(pairs[behind:], None, options, aim))
+        after = bisect_right(pairs, zone_map.last, key=_key)
+        return list(_plan(pairs[after:], None, options, aim))
 
 
-def _stretch(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plans for rows that all belong to one block, or to none."""
+def _plans_beside(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
+    """Yield the plans for rows that all belong to the block ``found``, which is sound, or to none."""
     if found is None:
         yield from _plan(pairs, None, options, aim)
         return
@@ -236,7 +236,7 @@ def _has_room(block: Block, options: Options) -> bool:
 
 
 def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plan that makes blocks of rows and of all that is in a block, if there is something to do."""
+    """Yield the plan that seals rows together with all events of a block, if a row is due."""
     keys, events = _due(pairs, aim)
     if events is not None:
         yield _planned(keys, found, events, options)
@@ -249,9 +249,10 @@ def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: O
 
 
 def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plan that stores rows beside a block's own events, if there are any.
+    """Yield the plan that adds rows to the late part of a block, if a row is due.
 
-    If these would have more text than a block, all is cut anew instead: a part is never cut.
+    If the late part would have more text than a block may have, the block is rewritten instead: a part is
+    never split.
     """
     keys, events = _due(pairs, aim)
     if events is None:
@@ -265,14 +266,14 @@ def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope
 
 
 def _due(pairs: list[Pair], aim: SealScope) -> tuple[list[bytes], Vectors | None]:
-    """Return the keys and the events of the rows that are due, or None where there are none."""
+    """Return the keys and the events of the rows that are due; None for the events if no row is."""
     if not pairs:
         return [], None
     try:
         events = decode_rows(pairs)
     except DamagedError as error:
         sound = [pair for pair in pairs if _is_sound(pair, aim)]
-        if len(sound) == len(pairs):  # no damaged row was found among them: all of them stay
+        if len(sound) == len(pairs):  # no row is damaged by itself: all of them are left
             aim.damaged(error)
             return [], None
         return _due(sound, aim)
@@ -296,12 +297,12 @@ def _key(pair: Pair) -> bytes:
 
 
 def put_steps(steps: list[Step], stored: WriteTransaction) -> bool:
-    """Put steps in; False when one of them no longer fits, and nothing may be kept."""
+    """Store steps; return False if one is stale: the transaction must then be aborted."""
     return all(put_step(step, stored) for step in steps)
 
 
 def put_step(step: Step, stored: WriteTransaction) -> bool:
-    """Put a step in, in the writer's transaction; False when it no longer fits, and nothing may be kept."""
+    """Store a step, in the writer's transaction; return False if it is stale: then that must be aborted."""
     failpoint("seal-begun")
     if step.replaced is not None:
         if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
@@ -321,10 +322,10 @@ def put_step(step: Step, stored: WriteTransaction) -> bool:
 
 
 def close_groups(stored: WriteTransaction) -> bool:
-    """Close the next group of blocks that is full; False when there is none.
+    """Close the next full group of blocks; return False if there is none.
 
-    A group is closed when twice its number of blocks stand behind the last closed one, so that the
-    newest blocks, which still change, stay out of it.
+    A group is closed when twice its number of blocks follow the last closed group, so that the newest
+    blocks, which still change, are in no group.
     """
     found = stored.blocks_after_groups(2 * GROUP_BLOCKS_MAX)
     if len(found) < 2 * GROUP_BLOCKS_MAX:

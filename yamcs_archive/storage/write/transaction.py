@@ -205,7 +205,7 @@ class WriteTransaction:
         following = self.index.first_from(before + b"\0")
         return following is None or following >= after
 
-    def take_commits(self, first: int, last: int) -> list[CommitRecord]:
+    def pop_commits(self, first: int, last: int) -> list[CommitRecord]:
         """Delete the records of the commits from ``first`` to ``last`` and return them."""
         cursor = self._transaction.cursor(self._databases["commits"])
         found: list[CommitRecord] = []
