@@ -172,8 +172,8 @@ class LmdbStore:
         self._appending().check_goes_on()
         self._environment.check_usable()
         self._environment.begin_writing()
-        self._environment.place.check()
-        self._environment.place.check_room()
+        self._environment.files.check()
+        self._environment.files.check_room()
 
     def _here(self) -> Environment:
         """Return the environment to read in; if another process writes, of the instance that is there now.

@@ -1,8 +1,8 @@
-"""Files and LMDB: the archive's directory, generations, the environment, and errors in our own words.
+"""Files and LMDB: the archive's directory, generations, the environment, and the translation of errors.
 
-``directory``, ``writer_lock`` and ``generations`` say which files there are, who may write, and how one
-generation replaces another. ``environment`` keeps the rules of LMDB so that no other module has to (with
-``lmdb_open`` and ``reader_gate``); ``environments`` opens one for each instance of a process.
-``file_system`` turns the system's errors into ours, and ``open_files`` notices when what is open is no
-longer at its path. Nothing here knows what is stored. Start with ``environment``.
+``directory`` defines the files, ``writer_lock`` gives one process the right to write, and ``generations``
+replaces one generation by another. ``environment`` follows the rules of LMDB so that no other module has to
+(with ``lmdb_open`` and ``reader_gate``); ``environments`` opens one for each instance of a process.
+``file_system`` turns the system's errors into this package's, and ``file_identity`` notices when an open file
+is no longer at its path. Nothing here knows the content of an environment. Start with ``environment``.
 """

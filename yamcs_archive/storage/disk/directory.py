@@ -1,14 +1,14 @@
 """The archive's directory: its marker, the lock of the one writer, instances and their generations.
 
-    DIR/ARCHIVE                 one line: what this directory is, and the version of its layout
-    DIR/archive.lock            locked by the one writing process; holds who it is
+    DIR/ARCHIVE                 one line: it marks the directory, and has the version of its layout
+    DIR/archive.lock            locked by the one writing process; has its process id and host
     DIR/INSTANCE/CURRENT        the name of the generation in use, replaced by rename
     DIR/INSTANCE/gen-1/         an LMDB environment: data.mdb, lock.mdb
 
-1. Nothing here knows what is inside an environment, nor how one generation follows another.
-2. Whatever must survive a power cut is fsynced: the file, then the folder that names it.
-3. An instance is made under a name that begins with a dot and renamed when it is whole, so a crash
-   leaves either all of it or a leftover that the next writer clears away.
+1. Nothing here knows the content of an environment, nor how one generation replaces another.
+2. A file that must survive a power cut is fsynced, and then the folder that has its name.
+3. An instance is made under a name that begins with a dot, and renamed when it is complete. So a crash leaves
+   either the whole instance or a leftover, which the next writer removes.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     )
 )
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-_HARMLESS = frozenset(("lost+found",))  # what a fresh file system's root holds
+_HARMLESS = frozenset(("lost+found",))  # the root of a new file system has it
 
 
 def check_instance_name(name: str) -> str:
-    """Return ``name`` as str if an instance may be called that: letters, digits, ``.``, ``_``, ``-``.
+    """Return ``name`` as a str if it is a valid name: letters, digits, ``.``, ``_`` and ``-``.
 
     >>> check_instance_name("simulator")
     'simulator'
@@ -78,7 +78,7 @@ def check_instance_name(name: str) -> str:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a folder durable."""
+    """Fsync a folder, so that the names in it are durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -87,13 +87,13 @@ def sync_directory(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a small file so that a crash leaves the old or the new text, whole."""
+    """Replace a small file durably; a crash leaves either the old or the new text."""
     draft_durably(path, text).replace(path)
     sync_directory(path.parent)
 
 
 def draft_durably(path: Path, text: str) -> Path:
-    """Write what a small file shall hold beside it, under the name that this returns."""
+    """Write the new text of a small file to a draft beside it, durably; return the draft's path."""
     draft = path.with_name(f".{path.name}.new")
     with draft.open("w") as file:
         file.write(text)
@@ -103,10 +103,10 @@ def draft_durably(path: Path, text: str) -> Path:
 
 
 def open_directory(path: Path, *, readonly: bool) -> None:
-    """Check that ``path`` is an archive's directory; make it one if it is absent or empty.
+    """Check that ``path`` is an archive's directory; unless ``readonly``, make one of an absent or empty path.
 
-    Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that holds something else,
-    an unknown layout, a network file system (LMDB's locks and map do not work there), or 32 bits.
+    Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that has other files, an unknown
+    layout, a network file system (LMDB's locks and map do not work there), or a 32-bit process.
     """
     if sys.maxsize < 2**32:
         raise NotAnArchiveError(str(path), "a 32-bit process cannot map an archive; use a 64-bit Python")
@@ -124,7 +124,9 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if not marker.exists():
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
-            with suppress(PermissionError):  # a folder of others, in a folder that only they may read
+            with suppress(
+                PermissionError
+            ):  # the parent belongs to another user, and only that user may read it
                 sync_directory(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
@@ -138,9 +140,9 @@ def open_directory(path: Path, *, readonly: bool) -> None:
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder and those above it that are absent, durably: each name in the folder that has it.
+    """Make a folder and its absent parents, and fsync the parent of each.
 
-    When this raises OSError, the folders that it made are removed: the next call would take them for durable.
+    If this raises, it removes the folders that it made: the next call would take them for durable.
     """
     absent: list[Path] = []
     while not path.exists():
@@ -154,13 +156,13 @@ def make_folders(path: Path) -> None:
             sync_directory(folder.parent)
     except BaseException:
         for folder in reversed(made):
-            with suppress(OSError):  # another process may have put something there
+            with suppress(OSError):  # another process may have put a file there
                 folder.rmdir()
         raise
 
 
 def _file_system(path: Path) -> str:
-    """Return the type of the file system that holds ``path``, or "" where the system does not say."""
+    """Return the type of the file system that has ``path``, or "" if the system does not tell it."""
     try:
         mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
     except OSError:
@@ -177,7 +179,7 @@ def _file_system(path: Path) -> str:
 
 
 def instance_names(directory: Path) -> list[str]:
-    """Return the names of the instances in an archive's directory, sorted; GoneError when it is gone."""
+    """Return the names of the instances in an archive's directory, sorted; GoneError if it is gone."""
     with os_errors_translated(directory):
         return sorted(
             entry.name
@@ -187,9 +189,9 @@ def instance_names(directory: Path) -> list[str]:
 
 
 def rename_instance(directory: Path, name: str, new_name: str) -> None:
-    """Give an instance that nobody has open another name, durably; InstanceExistsError when it is taken.
+    """Rename an instance that no program has open, durably; InstanceExistsError if the new name is in use.
 
-    When this raises, the instance has its old name, unless the medium refuses that too.
+    After an error the instance has its old name, unless the medium refused that too.
     """
     old, new = directory / name, directory / check_instance_name(new_name)
     with os_errors_translated(directory):
@@ -205,10 +207,10 @@ def rename_instance(directory: Path, name: str, new_name: str) -> None:
 
 
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
-    """Make an instance with an empty first generation, which ``fill`` fills; it gets the instance's folder.
+    """Make an instance with an empty first generation; ``fill(folder)`` is called to write its data.
 
-    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. An instance whose name could not be made
-    durable exists all the same: see :func:`settle_instances`.
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. If the last fsync fails, the instance exists,
+    but its name may not be durable: see :func:`settle_instances`.
     """
     final = directory / check_instance_name(name)
     draft = directory / f".{name}.new"
@@ -226,9 +228,9 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
 
 
 def settle_instances(directory: Path) -> None:
-    """Make the names of the instances durable: a crash or a failure may have left them in doubt.
+    """Make the names of the instances durable: after a crash or a failure they may not be.
 
-    Called before anything is acknowledged in one of them.
+    Call this before any event is acknowledged in one of them.
     """
     with os_errors_translated(directory):
         sync_directory(directory)

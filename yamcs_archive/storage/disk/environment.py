@@ -1,19 +1,20 @@
 """An instance's LMDB environment: read transactions, growth of the map, the change to another generation.
 
-The rules of LMDB that this room keeps, so that no other has to:
+This module follows these rules of LMDB, so that no other has to:
 
-1. One environment for each instance and process, shared by reference counting: a second one would
-   break the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
-2. The map is resized only while no transaction is live in this process; readers pass a gate for that.
-   A map grown by another process is adopted when a read transaction begins.
+1. A process has one environment for each instance, shared by reference counting: a second one would break
+   the first one's locks (py-lmdb#66). It is never used in a forked child (py-lmdb#346).
+2. The map is resized only while this process has no open transaction; a gate holds readers off for that.
+   When a read transaction begins and another process has grown the map, the new size is adopted.
 3. Read transactions are short: a function that begins one ends it before it returns or yields.
-4. No LMDB exception leaves.
-5. No writemap: with it a full disk is a SIGBUS that kills the process (py-lmdb#161).
-6. A read transaction is in the generation in use. In the writer's process nobody else changes
-   generations, and the gate holds readers off for the moment of the change. A process that only reads
-   begins its transaction, *then* looks at ``CURRENT``, and starts again in another generation if it
-   moved: in the other order it could miss what was acknowledged between the two.
-   ``lmdb``, ``databases`` and ``path`` are those of one generation: take them within the transaction.
+4. No exception of LMDB leaves this module.
+5. The map is never opened with ``writemap``: then a full disk would kill the process with SIGBUS
+   (py-lmdb#161).
+6. A read transaction is in the generation in use. In the writer's process no other process changes
+   generations, and the gate holds readers off during a change. A process that only reads begins its
+   transaction, *then* looks at ``CURRENT``, and begins again if that names another generation: in the other
+   order it could miss events that were acknowledged in between. ``lmdb``, ``databases`` and ``path`` belong
+   to one generation: read them within the transaction.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ from yamcs_archive.storage.disk.lmdb_open import (
 )
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 
-_PARTS = (1, 2, 4, 8)
-"""A map grows by its own size, or by the largest of these parts of it for which there is room."""
+_GROWTH_DIVISORS = (1, 2, 4, 8)
+"""Divisors: a map grows by its size divided by the first of these for which there is address space."""
 
 
 class _Read:
@@ -92,16 +93,16 @@ class Environment:
         self._closed = False
         self._replaced = False
         self._unmapped = False
-        """True while nothing is open, after opening anew failed: the next caller tries again."""
+        """True while nothing is open, after opening it anew failed; the next caller tries again."""
         self._map_bytes = map_bytes
         self._users = 0
         self.openings = 0
-        """Number of times that a generation was opened or changed: facts read before may be old."""
-        self.place = OpenFiles(instance)
+        """Number of openings and changes of generation: values read before the last may be stale."""
+        self.files = OpenFiles(instance)
         try:
             self._open()
         except BaseException:
-            self.place.close()
+            self.files.close()
             raise
 
     def _open(self) -> None:
@@ -113,13 +114,13 @@ class Environment:
                 if self.generations.current() == path:
                     raise
             else:
-                self._take(path, opened)
+                self._adopt_generation(path, opened)
                 return
 
-    def _take(self, path: Path, opened: Opened) -> None:
-        """Go on with what was opened; it is closed if its files are not at their path."""
+    def _adopt_generation(self, path: Path, opened: Opened) -> None:
+        """Use an opened generation from now on; close it if its file is not at its path."""
         try:
-            self.place.enter(os.path.join(path, DATA))
+            self.files.enter(os.path.join(path, DATA))
         except BaseException:
             opened.lmdb.close()
             raise
@@ -128,7 +129,7 @@ class Environment:
         self._unmapped = False
 
     def _open_anew(self) -> None:
-        """Close and open again, while nobody is inside; when this raises, the next caller tries again."""
+        """Close and open again, while no transaction is open; if this raises, the next caller tries again."""
         self._unmapped = True
         self.lmdb.close()
         self._open()
@@ -139,7 +140,7 @@ class Environment:
                 self._open_anew()
 
     def check_usable(self) -> None:
-        """Raise ForkedError in a forked child, ClosedError once this is closed, or ReplacedError."""
+        """Raise ForkedError in a forked child, and ClosedError or ReplacedError after this was closed."""
         if os.getpid() != self._pid:
             raise ForkedError
         if self._closed:
@@ -149,24 +150,24 @@ class Environment:
         return ReplacedError(str(self.generations.instance)) if self._replaced else ClosedError()
 
     def begin_writing(self) -> None:
-        """Make sure that the writer may begin a transaction: the map is open, and every file is at its path.
+        """Make sure that the writer may begin a transaction: the map is open, and each file is at its path.
 
-        Raises GoneError for a file that is not (the lock's too: another process may have locked a new one),
-        and what opening raises.
+        Raises GoneError for a file that is not, including the lock (another process may have locked a new
+        one), and the errors of opening.
         """
         if self._unmapped:
             self._open_if_unmapped()
-        self.place.check_unless_recent()
+        self.files.check_unless_recent()
 
     @property
     def left(self) -> bool:
-        """True if the instance's path leads elsewhere now, or did at an earlier look."""
-        return self._replaced or self.place.left
+        """True if the instance's path leads to another folder, or did when that was last checked."""
+        return self._replaced or self.files.left
 
     def end_unless_written(self) -> None:
-        """Close because another instance is in this one's place, unless this process writes to it.
+        """Close, because another instance is at this one's path, unless this process writes to it.
 
-        Reads raise ReplacedError from now on.
+        After that, reads raise ReplacedError.
         """
         with self.exclusive():
             if not self._writers:
@@ -180,7 +181,7 @@ class Environment:
     def _close(self) -> None:
         self._closed = True
         self.lmdb.close()
-        self.place.close()
+        self.files.close()
 
     @property
     def foreign(self) -> bool:
@@ -188,18 +189,20 @@ class Environment:
         return os.getpid() != self._pid
 
     def damaged(self, where: str, reason: str) -> DamagedError:
-        """Return the error for something in this environment that cannot be trusted."""
+        """Return the error for damaged data in this environment."""
         return DamagedError(f"{self.path}, {where}", reason)
 
     def read(self) -> _Read:
-        """A read transaction, for a ``with`` statement, whose frame holds it. End it soon: an idle one keeps
-        LMDB from reusing freed pages."""
+        """Return a read transaction for a ``with`` statement; it belongs to the frame of that statement.
+
+        End it soon: while it is open LMDB cannot reuse freed pages.
+        """
         self.check_usable()
         return _Read(self)
 
     def _begin(self, reader: Reader) -> lmdb.Transaction[bytes]:
         transaction = self._begin_here(reader)
-        # While this process writes, nobody else changes the generation, and it knows of its own changes.
+        # While this process writes, no other one changes the generation.
         while not self._writers and not self._still_here(transaction):
             self._leave(reader)
             self._follow()
@@ -207,26 +210,27 @@ class Environment:
         return transaction
 
     def _still_here(self, transaction: lmdb.Transaction[bytes]) -> bool:
-        """Say whether a transaction is in the generation in use; when it is not, it is ended."""
+        """Return whether a transaction is in the generation in use; if not, end it."""
         here = False
         try:
-            here = self.generations.is_current(self.place.file, self.place.file_identity)
+            here = self.generations.is_current(self.files.file, self.files.file_identity)
         finally:
             if not here:
                 transaction.abort()
         return here
 
     def _follow(self) -> None:
-        """Open the generation in use, if no other thread has done so; ReplacedError when it is of another
-        instance."""
+        """Open the generation in use, unless another thread did. Raises ReplacedError if the path leads to
+        another instance.
+        """
         with self.exclusive():
             if (
                 self._unmapped
                 or self._closed
-                or self.generations.is_current(self.place.file, self.place.file_identity)
+                or self.generations.is_current(self.files.file, self.files.file_identity)
             ):
                 return
-            if self.place.left:
+            if self.files.left:
                 self._end()
                 raise self._ended()
             left = self.lmdb
@@ -252,12 +256,12 @@ class Environment:
                 failure: lmdb.Error = error
                 if tries_left:
                     self._leave(reader)
-                    self._adopt()
+                    self._adopt_size()
             except lmdb.ReadersFullError as error:
                 failure = error
                 if tries_left:
                     self._leave(reader)
-                    self.lmdb.reader_check()  # slots of processes that were killed
+                    self.lmdb.reader_check()  # frees the slots of processes that were killed
             except lmdb.Error as error:
                 raise archive_error(error, self.path) from error
         raise archive_error(failure, self.path) from failure
@@ -267,32 +271,32 @@ class Environment:
         self._gate.leave(reader)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off new readers and wait for present ones, until the end of the ``with`` statement.
+        """For a ``with`` statement: hold off new readers until its end, and wait for present ones.
 
-        The caller has no read transaction of its own.
+        The caller must not have a read transaction.
         """
         return self._gate.exclusive()
 
-    def _adopt(self) -> None:
-        """Take the size that another process gave the map, or as much as there is address space for."""
+    def _adopt_size(self) -> None:
+        """Map the size that another process gave the map, or as much as the address space allows."""
         with self.exclusive():
             if self._closed or self._unmapped:
                 return
             try:
                 self.lmdb.set_mapsize(0)
             except lmdb.Error:
-                self._open_anew()  # py-lmdb closes what it cannot map
+                self._open_anew()  # py-lmdb has closed a map that it could not resize
 
     def grow(self) -> None:
-        """Double the map, or grow it by as much as there is address space for, an eighth at least.
+        """Double the map, or grow it by a half, a quarter or an eighth if the address space allows no more.
 
-        Only the writer calls it, without a transaction of its own. Raises
-        :class:`~yamcs_archive.errors.OutOfSpaceError` when there is none: then the map is as it was.
+        Only the writer calls this, without a transaction of its own. Raises
+        :class:`~yamcs_archive.errors.OutOfSpaceError` if even that is refused: then the size is unchanged.
         """
         with self.exclusive():
             map_bytes = self.lmdb.info()["map_size"]
-            for part in _PARTS:
-                more_bytes = map_bytes // part
+            for divisor in _GROWTH_DIVISORS:
+                more_bytes = map_bytes // divisor
                 if may_grow(more_bytes) and self._remap(map_bytes + more_bytes):
                     return
             if self._unmapped:
@@ -300,10 +304,10 @@ class Environment:
         raise no_address_space(self.path, 2 * map_bytes)
 
     def _remap(self, map_bytes: int) -> bool:
-        """Set the size of the map; False if that does not fit: then nothing is mapped."""
+        """Set the size of the map; return False if that is refused: then nothing is mapped."""
         if self._unmapped:
             return False
-        self._unmapped = True  # py-lmdb closes what it cannot map
+        self._unmapped = True  # py-lmdb closes a map that it cannot resize
         try:
             self.lmdb.set_mapsize(map_bytes)
         except lmdb.Error:
@@ -313,18 +317,19 @@ class Environment:
         return True
 
     def reopen(self) -> None:
-        """Close and open again in this process, after a commit, a sync or a change of generation that
-        failed midway. While it cannot be told durably which generation is in use, this raises."""
-        self.place.check_folder()
+        """Close and open again, after a commit, a sync or a change of generation failed midway.
+
+        Raises if the name of the generation in use cannot be made durable.
+        """
+        self.files.check_folder()
         self.generations.settle()
         with self.exclusive():
             self._open_anew()
 
     def copy(self, folder: Path) -> None:
-        """Write a copy without free pages into an empty folder; it is not fsynced.
+        """Write a copy without free pages into an empty folder, without fsync.
 
-        The copy is of one moment, and readers and the writer go on meanwhile; only a map that has to
-        grow waits for its end.
+        The copy is of one moment. Reads and writes go on meanwhile, but the map cannot grow before its end.
         """
         with self.read():
             try:
@@ -333,27 +338,27 @@ class Environment:
                 raise archive_error(error, folder) from error
 
     def move(self, path: Path, opened: Opened) -> None:
-        """Go on in another generation, which holds the same and is in use now. Only the writer calls it."""
+        """Use another generation with the same content, which is in use now. Only the writer calls this."""
         with self.exclusive():
             left = self.lmdb
-            self._take(path, opened)
+            self._adopt_generation(path, opened)
         left.close()
 
     def allocated_bytes(self) -> int:
-        """Return what the generation's files take on the medium."""
+        """Return the bytes that the generation's files occupy on the medium."""
         while True:
             path = self.path
             try:
                 return sum(file.stat().st_blocks * 512 for file in path.iterdir())
             except OSError as error:
-                with self.read():  # it may have been removed; this goes on in the one in use
+                with self.read():  # it may have been removed: reading opens the one in use
                     if self.path == path:
                         raise in_our_words(error, path) from error
 
     def close(self) -> None:
-        """Wait for readers and close; idempotent. In a forked child only this process's handles go."""
+        """Wait for readers and close; idempotent. In a forked child only the child's handles are closed."""
         if self.foreign:
-            # No other thread of the parent lives here, so the gate may be in any state: leave it be.
+            # No other thread of the parent runs here, so the gate may be in any state: it is not used.
             if not self._closed:
                 self._close()
             return

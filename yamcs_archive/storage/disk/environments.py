@@ -31,11 +31,10 @@ os.register_at_fork(after_in_child=_new_lock_in_child)
 def acquire(
     instance: Path, *, readonly: bool, map_bytes: int, held: Callable[[], None] | None = None
 ) -> Environment:
-    """Return this process's environment for an instance's folder; each call wants one :func:`release`.
+    """Return this process's environment for an instance's folder. Each call needs one :func:`release`.
 
-    A reader in the process that writes shares the writer's environment. ``held`` raises when the
-    writer's lock is lost. Raises LockedError if a writer is asked for and this process reads the directory
-    already.
+    A reader in the writing process shares the writer's environment. ``held`` is a function that raises if the
+    writer's lock is lost. Raises LockedError for a writer if this process has the directory open read-only.
     """
     with _registry_lock:
         with os_errors_translated(instance):
@@ -47,33 +46,33 @@ def acquire(
             del _registry[identity]
             found = None
         if found is not None and not found._writers and found.left:
-            # Another instance is at its path now: this one was set aside, and is opened by its new name.
+            # Another instance is at this path now: this one was renamed, and is opened under its new name.
             found.end_unless_written()
             del _registry[identity]
             found = None
         if found is None:
             found = Environment(instance, readonly=readonly, map_bytes=map_bytes)
-            _registry[found.place.identity] = found
+            _registry[found.files.identity] = found
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
         elif not readonly and not found._writers:
-            found._follow()  # another process may have compacted since this one's last writer was closed
+            found._follow()  # another process may have compacted after this one's last writer was closed
         if not readonly:
-            found.place.held = held
-        found._users += 1  # this module is the class's other half
+            found.files.held = held
+        found._users += 1  # this module is a friend of the class
         found._writers += not readonly
         return found
 
 
 def release(environment: Environment, *, readonly: bool) -> None:
-    """Give one reference back; the last one closes the environment."""
+    """Give one reference back; the last call closes the environment."""
     if environment.foreign:
         return
     with _registry_lock:
         environment._users -= 1  # as in acquire()
         environment._writers -= not readonly
         if not readonly:
-            environment.place.held = None
+            environment.files.held = None
         if not environment._users:
             for identity, registered in list(_registry.items()):
                 if registered is environment:

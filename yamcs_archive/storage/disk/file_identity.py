@@ -1,9 +1,9 @@
-"""Whether the folder and the file of an open instance are still the ones at their paths.
+"""The identity of an open instance's folder and file, to notice when others are at their paths.
 
-1. What was opened is known by device and inode, not by its name: folders are moved, removed and replaced
-   while a program has them open, and nobody finds what it writes then.
-2. While a file or folder is open no other one gets its identity. LMDB holds the file open, and this object
-   the folder; the identity of anything else that was removed proves nothing.
+1. An open file or folder is identified by device and inode, not by its name. It may be moved, removed or
+   replaced while a program has it open; events written to it after that would not be found again.
+2. The identity of a file or folder is not given to another one while it is open. LMDB keeps the file open,
+   and this object the folder. After a file was closed and removed, a newer one may have its identity.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from yamcs_archive.storage.disk.file_system import check_room, check_same, ident
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
-LOOK_S = 0.001
-"""Seconds between two looks, which take 0.5 % of a writer's time at most, however short its commits are."""
+CHECK_S = 0.001
+"""Seconds between two checks, so that they take 0.5 % of a writer's time at most."""
 
 
 class OpenFiles:
-    """The place of one open instance."""
+    """The folder and the file of one open instance."""
 
     def __init__(self, instance: Path) -> None:
         self._folder = os.fspath(instance)
-        self._looked_s = -1.0
+        self._checked_s = -1.0
         self.file = ""
-        """The file of the generation in use; empty before the first is opened."""
+        """Path of the file of the generation in use; empty before one is opened."""
         self.file_identity = (0, 0)
         self.held: Callable[[], None] | None = None
-        """Raises when this process has lost the writer's lock; None if it does not write."""
+        """A function that raises if this process has lost the writer's lock; None if it does not write."""
         with os_errors_translated(instance):
             self._descriptor = os.open(instance, _FOLDER)
             try:
@@ -42,43 +42,43 @@ class OpenFiles:
         self.identity = status.st_dev, status.st_ino
 
     def enter(self, file: str) -> None:
-        """Note the file that was opened. Raises GoneError if it is gone already."""
+        """Remember the file that was opened. Raises GoneError if it is already gone."""
         with os_errors_translated(Path(file)):
             self.file_identity = identity_of(file)
         self.file = file
-        self._looked_s = -1.0
+        self._checked_s = -1.0
 
     @property
     def left(self) -> bool:
-        """True when the instance's path leads to another folder than this, or to nothing."""
+        """True if the instance's path leads to another folder, or to none."""
         try:
             return identity_of(self._folder) != self.identity
         except OSError:
             return True
 
     def check_folder(self) -> None:
-        """Raise GoneError when the instance's path leads elsewhere."""
+        """Raise GoneError if the instance's path leads to another folder, or to none."""
         check_same(self._folder, self.identity)
 
     def check_unless_recent(self) -> None:
-        """Do what :meth:`check` does, unless it was done within the last millisecond.
+        """Call :meth:`check`, unless that was done within the last millisecond.
 
-        Called before a transaction begins and before it is acknowledged: the next program that opens the path
-        would not find what is stored in a file that was removed or moved.
+        The writer does this before a transaction begins and before it is acknowledged: the next program that
+        opens the path would not find events in a file that was removed or moved.
         """
         now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_S:
+        if now_s - self._checked_s >= CHECK_S:
             self.check()
-            self._looked_s = now_s
+            self._checked_s = now_s
 
     def check(self) -> None:
-        """Raise GoneError where the file, or the lock, is no longer at its path. It takes 5 us."""
+        """Raise GoneError if the file or the lock is no longer at its path. This takes 5 us."""
         if self.held is not None:
-            self.held()  # without the lock another process may have written since
+            self.held()  # without the lock another process may have written
         check_same(self.file, self.file_identity)
 
     def check_room(self) -> None:
-        """Raise OutOfSpaceError where the file can hardly grow."""
+        """Raise OutOfSpaceError if the file has too little room to grow."""
         check_room(self.file)
 
     def close(self) -> None:

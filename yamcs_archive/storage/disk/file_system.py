@@ -1,6 +1,7 @@
-"""The medium under an archive: its errors as ours, the identity of files, the room that is left.
+"""The file system under an archive: translation of its errors, identity of files, free space.
 
-Knows nothing of LMDB or of what the files hold. No OSError leaves a block of :func:`os_errors_translated`.
+This module knows nothing of LMDB or the content of files. No OSError leaves a block of
+:func:`os_errors_translated`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from yamcs_archive.errors import GoneError, OutOfSpaceError, UnavailableError
 
 NEARLY_FULL_BYTES = 2 << 20
-"""Free bytes of a file system, or bytes left below the process's limit of a file's size, under which it
-counts as full: the largest event, and the pages that its commit writes, might not fit."""
+"""Free bytes below which a file system counts as full, and likewise bytes left below the process's limit of a
+file's size: the largest event, with the pages that its commit writes, might not fit."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -30,7 +31,7 @@ _REMEDIES = {
 _NO_REMEDY = "try again, and look at the medium if it stays"
 
 Identity = tuple[int, int]
-"""Device and inode of what a path leads to."""
+"""Device and inode of a file or folder."""
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def os_errors_translated(path: Path) -> Iterator[None]:
 
 
 def in_our_words(error: OSError, path: Path) -> UnavailableError:
-    """Return this package's error for one of the system's; ``path`` is what was worked on.
+    """Return this package's error for an OSError; ``path`` is the file or folder that was used.
 
     >>> print(in_our_words(OSError(errno.EMFILE, "Too many open files"), Path("a/sim")))
     a/sim: Too many open files; raise the limit of open files (ulimit -n)
@@ -65,7 +66,7 @@ def in_our_words(error: OSError, path: Path) -> UnavailableError:
 
 
 def remedy(reason: str) -> str:
-    """Return what to do about what the system says.
+    """Return advice for an error text of the system.
 
     >>> remedy("somewhere: Too many open files")
     'raise the limit of open files (ulimit -n)'
@@ -74,13 +75,13 @@ def remedy(reason: str) -> str:
 
 
 def identity_of(path: Path | str) -> Identity:
-    """Return what a path leads to now. Raises OSError."""
+    """Return the identity of the file or folder at a path. Raises OSError."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 
 
 def check_same(path: str, identity: Identity) -> None:
-    """Raise GoneError unless a path leads to what it led to before. It takes 2 us.
+    """Raise GoneError unless the file or folder at a path has that identity. This takes 2 us.
 
     >>> check_same(os.fspath(directory), identity_of(directory))
     >>> check_same(os.fspath(directory), (0, 0))
@@ -97,7 +98,7 @@ def check_same(path: str, identity: Identity) -> None:
 
 
 def nearly_full(file: str) -> bool:
-    """Say whether a file can hardly grow: by its file system, or by this process's limit of a file's size.
+    """Return whether a file has too little room to grow, by its file system or the process's size limit.
 
     Raises OSError.
     """
@@ -105,13 +106,13 @@ def nearly_full(file: str) -> bool:
     size_max = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if size_max != resource.RLIM_INFINITY and os.stat(file).st_size + NEARLY_FULL_BYTES > size_max:
         return True
-    # What is kept back for the superuser is room for it.
+    # Only the superuser may use the blocks that are reserved for it.
     free = status.f_bfree if os.geteuid() == 0 else status.f_bavail
     return free * status.f_frsize < NEARLY_FULL_BYTES
 
 
 def check_room(file: str) -> None:
-    """Raise OutOfSpaceError where a file can hardly grow, GoneError where it cannot be found."""
+    """Raise OutOfSpaceError if a file has too little room to grow, GoneError if it cannot be found."""
     try:
         full = nearly_full(file)
     except OSError as error:

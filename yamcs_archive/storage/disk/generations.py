@@ -1,15 +1,16 @@
-"""The generations of an instance: which one is in use, and the change from one to the next.
+"""The generations of an instance: the one in use, and the change from one to the next.
 
     INSTANCE/CURRENT     one line, the name of the generation in use
     INSTANCE/gen-N/      a generation; while it is being removed its name is .gen-N.old
 
-1. One generation is in use: the one that ``CURRENT`` names. The file is replaced by rename, so whoever
-   reads it finds the old name or the new one, whole. Numbers rise from one generation to the next, so a
-   name that a reader remembers is never used again, unless the whole instance is another one.
-2. Before a generation is removed, the rename that put its successor in use is durable, and so are the
-   successor's files. What is committed meanwhile must be in both, or there must be nothing.
-3. What is not in use is a leftover of a crash, and the writer that opens the instance next removes it.
-4. Nothing here knows what is inside a generation. No OSError leaves.
+1. The generation that ``CURRENT`` names is in use. That file is replaced by rename, so a reader finds either
+   the old or the new name. Numbers rise from one generation to the next, so a name is never used again within
+   an instance.
+2. A generation is removed only after its successor's files are durable, and so is the rename that put it in
+   use. Commits made in between must be in both generations, or there must be none.
+3. A generation that is not in use is a leftover of a crash; the writer that opens the instance next removes
+   it.
+4. Nothing here knows the content of a generation. No OSError leaves this module.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ _REMOVED = re.compile(r"\.gen-[1-9][0-9]*\.old")
 _NAME_BYTES_MAX = 64
 
 _Stamp = tuple[int, int, int, int]
-"""Device, inode and times of a file: another file, or a replaced one, differs in them."""
+"""Device, inode and times of a file, by which a replaced file differs."""
 
 
 class Generations:
-    """The generations of one instance. Any number of readers may look; one writer at a time changes them."""
+    """The generations of one instance. Any number of readers may use it, and one writer may change it."""
 
     def __init__(self, instance: Path) -> None:
         self.instance = instance
         self._pointer = os.fspath(instance / CURRENT)
-        self._looked: tuple[Identity, _Stamp] | None = None
+        self._checked: tuple[Identity, _Stamp] | None = None
 
     def current(self) -> Path:
-        """Return the folder of the generation in use; NotAnArchiveError when ``CURRENT`` names none."""
+        """Return the folder of the generation in use; NotAnArchiveError if ``CURRENT`` names none."""
         name = self._name()
         while not self._is_there(name):
-            again = self._name()  # it may have been replaced and removed since it was read
+            again = self._name()  # it may have been replaced and removed after it was read
             if again == name:
                 raise NotAnArchiveError(
                     str(self.instance), f"its file {CURRENT} names {name!r}, which is no generation of it"
@@ -60,24 +61,25 @@ class Generations:
     def is_current(self, file: str, identity: Identity) -> bool:
         """Return whether the generation with that file, of that identity, is in use.
 
-        Readers ask before each transaction is used. The name alone would not tell: the first generation of
-        each instance has the same one, and an instance may be set aside and made anew. While ``CURRENT`` is
-        the file that was read last, as nearly always, this takes 2 us. The generation's file must be open,
-        or another file may have its identity by now. Raises GoneError if there is no ``CURRENT``.
+        A reader calls this after each transaction begins. The name alone is not enough: the first generation
+        of every instance has the same one, and an instance may be renamed and another made at its path. If
+        ``CURRENT`` did not change since the last call, as nearly always, this takes 2 us. The generation's
+        file must be open, because the identity of a closed file may be reused. Raises GoneError if there is
+        no ``CURRENT``.
         """
         try:
             status = os.stat(self._pointer)
         except OSError as error:
             raise in_our_words(error, self.instance) from error
         stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-        if self._looked == (identity, stamp):
+        if self._checked == (identity, stamp):
             return True
-        name = self._name()  # after the stamp: what replaces the file in between has another one
+        name = self._name()  # read after the stamp: a file that replaces it in between has another stamp
         with os_errors_translated(self.instance):
             folder, _ = os.path.split(file)
             here = os.path.basename(folder) == name and os.path.exists(file) and identity_of(file) == identity
         if here:
-            self._looked = identity, stamp
+            self._checked = identity, stamp
         return here
 
     def _name(self) -> str:
@@ -99,7 +101,7 @@ class Generations:
     def use(self, generation: Path) -> None:
         """Put a whole generation in use, durably.
 
-        When this raises, either one may be in use: :meth:`settle` and :meth:`current` tell which.
+        After an error either one may be in use: call :meth:`settle`, then :meth:`current`.
         """
         with os_errors_translated(self.instance):
             draft = draft_durably(self.instance / CURRENT, generation.name + "\n")
@@ -109,14 +111,14 @@ class Generations:
             sync_directory(self.instance)
 
     def settle(self) -> None:
-        """Make durable which generation is in use, after a crash or a failure may have left that open."""
+        """Make the name of the generation in use durable: after a crash or a failure it may not be."""
         with os_errors_translated(self.instance):
             sync_directory(self.instance)
 
     def clear(self) -> None:
-        """Remove what is not in use: generations before and after it, and drafts. Only the writer may.
+        """Remove the generations that are not in use, and drafts. Only the writer may do that.
 
-        What cannot be removed stays; the next call tries again.
+        If one cannot be removed, the next call tries again.
         """
         keep = self.current().name
         with os_errors_translated(self.instance):
@@ -126,13 +128,13 @@ class Generations:
             draft = self.instance / f".{CURRENT}.new"
             if not (others or removed or draft.exists()):
                 return
-            self.settle()  # rule 2: a crash may have come between the rename and its being durable
+            self.settle()  # rule 2: after a crash the rename may not be durable
             draft.unlink(missing_ok=True)
             for name in removed:
                 shutil.rmtree(self.instance / name, ignore_errors=True)
             for name in others:
-                # A reader that has just read the old name opens by path, and LMDB would make a lock file
-                # for it in a folder that is half gone. Under another name it is not found.
+                # A reader that has just read the old name opens the folder by path. In a folder that is
+                # half removed LMDB would make a lock file for it; a renamed folder is not found.
                 with suppress(OSError):
                     aside = (self.instance / name).rename(self.instance / f".{name}.old")
                     shutil.rmtree(aside, ignore_errors=True)

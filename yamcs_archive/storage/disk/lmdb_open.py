@@ -1,9 +1,9 @@
-"""Opening the LMDB environment in a generation's folder, and telling what LMDB says in our own words.
+"""Opening of the LMDB environment in a generation's folder, and translation of LMDB's errors.
 
 1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this
    package.
-2. The address space to reserve is a wish. If there is less, as under ``ulimit -v`` or beside thousands of
-   other maps, half of it is tried, then half of that. A map grows when it is full.
+2. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
+   half as much is reserved, or half of that, and so on. A map grows when it is full.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ DATA, LOCK = "data.mdb", "lock.mdb"
 _OPEN_TRIES = 5
 _OPEN_WAIT_S = 0.05
 _MODE = 0o666
-"""Rights of LMDB's files, less the umask: under 002 a group's readers may write to the lock file."""
+"""Permissions of LMDB's files, before the umask: under 002 a group's readers may write to the lock file."""
 _FREE_MAPS = 16
-"""Number of maps of a size for which there must be room before one is made: other instances, threads and
-reading need address space too, and a map grows when it is full."""
+"""Maps of the same size for which there must be address space before one is made: other instances, threads
+and reads need some too, and a map grows when it is full."""
 _LEFT_FREE_BYTES = 32 << 20
-"""Bytes of addresses that must stay free when a map grows, so that reading does not end in a MemoryError."""
+"""Bytes of address space that stay free when a map grows, so that reads do not raise MemoryError."""
 _MAP_SPARE_BYTES = 1 << 20
-"""Bytes of the least map beyond its file."""
+"""Bytes by which the smallest map is larger than its file."""
 _PAGE_BYTES = 1 << 12
 _SHORT_OF_MEMORY = os.strerror(errno.ENOMEM)
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
 
 def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
-    """Return this package's error for one of LMDB's."""
+    """Return this package's error for an error of LMDB."""
     text = str(error)
     if isinstance(error, lmdb.DiskError | lmdb.MapFullError) or os.strerror(errno.EFBIG) in text:
         return OutOfSpaceError(str(path), text)
-    if os.strerror(errno.EIO) in text and nearly_full(path):  # LMDB's word for a short write
+    if os.strerror(errno.EIO) in text and nearly_full(path):  # LMDB reports a short write as EIO
         return OutOfSpaceError(str(path), f"{text}, and the medium is full")
     if isinstance(error, _DAMAGE):
         return DamagedError(str(path), text)
@@ -63,7 +63,7 @@ def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
 
 
 def nearly_full(path: os.PathLike[str]) -> bool:
-    """Return whether a write to a generation may have failed for want of room, which LMDB may call EIO."""
+    """Return whether a write to a generation may have failed for lack of space, which LMDB may call EIO."""
     try:
         return file_system.nearly_full(os.path.join(path, DATA))
     except OSError:
@@ -78,7 +78,7 @@ class Opened(NamedTuple):
 
 
 def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
-    """Open the LMDB environment in a generation's folder; a writer makes it when there is none.
+    """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
     If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
     Raises OutOfSpaceError if that does not fit either.
@@ -129,10 +129,10 @@ def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
 
 
 def _least_map_bytes(path: Path) -> int:
-    """Return the bytes of the least map that holds what is stored and a little more, in whole pages."""
+    """Return the bytes of the smallest map that has room for the file and a little more, in whole pages."""
     try:
         file_bytes = (path / DATA).stat().st_size
-    except OSError:  # there is none yet
+    except OSError:  # there is no file yet
         file_bytes = 0
     return -(-(file_bytes + _MAP_SPARE_BYTES) // _PAGE_BYTES) * _PAGE_BYTES
 
@@ -143,7 +143,7 @@ def may_grow(more_bytes: int) -> bool:
 
 
 def is_free(size_bytes: int) -> bool:
-    """Return whether there is address space of that size; it is given back at once."""
+    """Return whether so much address space is free, by reserving it for a moment."""
     try:
         mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
     except (OSError, OverflowError):
@@ -152,7 +152,7 @@ def is_free(size_bytes: int) -> bool:
 
 
 def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
-    """Return the error for a map that finds no room in this process."""
+    """Return the error for a map that does not fit into this process's address space."""
     return OutOfSpaceError(
         str(path),
         f"no address space for a map of {map_bytes} bytes: raise the process's limit (ulimit -v), or reserve"
@@ -161,7 +161,7 @@ def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
 
 
 def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
-    """Return the error for an opening that LMDB refused; for missing rights it names the file."""
+    """Return the error for an opening that LMDB refused; for missing permissions it names the file."""
     if os.strerror(errno.EACCES) not in str(error):
         return archive_error(error, path)
     data, lock = os.path.join(path, DATA), os.path.join(path, LOCK)

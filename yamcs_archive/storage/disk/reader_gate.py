@@ -1,9 +1,9 @@
-"""The gate of an environment: many read at once, or one holds them all off for a moment.
+"""The gate of an environment: many threads read at once, or one thread holds them all off for a moment.
 
-1. A reader is entered first and looks at the gate then; the gate is shut first, and the readers are looked at
-   then. So one of the two always sees the other, and reading takes no lock.
-2. A reader and a shut gate belong to the frame of their ``with`` statement: see :mod:`interrupts`. A
-   reader that an interrupt left entered does not count, and its transaction is ended.
+1. A reader registers first, and then checks whether the gate is shut. The other thread shuts the gate first,
+   and then checks for readers. So one of the two always sees the other, and reading takes no lock.
+2. A registered reader and a shut gate belong to the frame of their ``with`` statement: see :mod:`interrupts`.
+   A reader that an interrupt left registered is not counted, and its transaction is ended.
 3. The thread that shuts the gate does not read meanwhile.
 """
 
@@ -17,12 +17,12 @@ import lmdb
 
 from yamcs_archive.storage.interrupts import Bell, Hold, ended
 
-_READERS_LOOKED_AT = 64
-"""Number of readers from which on those that an interrupt left are removed: they keep memory."""
+_READERS_CHECKED_MIN = 64
+"""Readers above which the ones left by interrupts are removed, because they use memory."""
 
 
 class Reader:
-    """A reader that is entered at a gate, with its transaction once it has one."""
+    """A reader that is registered at a gate, and its transaction after that has begun."""
 
     __slots__ = ("_frame", "transaction")
 
@@ -31,7 +31,7 @@ class Reader:
         self.transaction: lmdb.Transaction[bytes] | None = None
 
     def abandoned(self) -> bool:
-        """Return whether its frame has ended; then its transaction is ended too."""
+        """Return whether its frame has ended; if so, end its transaction."""
         if not ended(self._frame):
             return False
         if self.transaction is not None:
@@ -40,7 +40,7 @@ class Reader:
 
 
 class Gate:
-    """Knows its readers, and lets one thread hold all of them off."""
+    """The registered readers, and the thread that holds readers off, if any."""
 
     def __init__(self) -> None:
         self._readers: set[Reader] = set()
@@ -49,24 +49,24 @@ class Gate:
         self._bell = Bell()
 
     def enter(self, reader: Reader) -> None:
-        """Enter a reader, once nobody holds readers off. :meth:`leave` it afterwards."""
+        """Register a reader, after waiting for the gate to open. Call :meth:`leave` afterwards."""
         while True:
             self._readers.add(reader)
             if self._open():
                 break
             self.leave(reader)
             self._bell.wait_until(self._open)
-        if len(self._readers) >= _READERS_LOOKED_AT:
+        if len(self._readers) >= _READERS_CHECKED_MIN:
             self._empty()
 
     def leave(self, reader: Reader) -> None:
-        """Take a reader out; idempotent."""
+        """Remove a reader; idempotent."""
         self._readers.discard(reader)
         if self._shut is not None:
             self._bell.ring()
 
     def exclusive(self) -> _Exclusive:
-        """For a ``with`` statement: hold off new readers, wait for those inside; its end lets them in."""
+        """For a ``with`` statement: hold off new readers until its end, and wait for present ones."""
         return _Exclusive(self)
 
     def _open(self) -> bool:
@@ -74,7 +74,7 @@ class Gate:
         return shut is None or not shut.held
 
     def _empty(self) -> bool:
-        """Return whether nobody reads; readers that an interrupt left are taken out."""
+        """Return whether there is no reader, after removing those that an interrupt left."""
         for reader in tuple(self._readers):
             if reader.abandoned():
                 self._readers.discard(reader)

@@ -1,7 +1,7 @@
-"""The lock of an archive's one writing process, which says who holds it.
+"""The lock of an archive's one writing process, with a text that names its holder.
 
-1. A POSIX record lock excludes other processes, a table in memory the others of this process.
-2. The locked file must still be the one at the path: if it was removed, another process may have locked a new
+1. A POSIX record lock excludes other processes, and a table in memory other archives of this process.
+2. The locked file must be the one at the path: after it was removed, another process may have locked a new
    one and written.
 """
 
@@ -28,7 +28,7 @@ from yamcs_archive.storage.disk.file_system import (
 
 _LOCK = "archive.lock"
 _RELEASE_WAIT_S = 60.0
-"""The longest wait for an archive of this process that is being closed, in seconds."""
+"""Longest wait for another archive of this process that is being closed, in seconds."""
 _RELEASE_LOOK_S = 0.01
 
 _locks: dict[tuple[int, int], weakref.ref[WriterLock]] = {}  # by the identity of the directory
@@ -38,7 +38,7 @@ _locks_guard = threading.Lock()
 def _new_guard_in_child() -> None:
     global _locks_guard  # noqa: PLW0603  # the parent's may have been held at the moment of the fork
     _locks_guard = threading.Lock()
-    _locks.clear()  # they are the parent's
+    _locks.clear()  # these locks are the parent's
 
 
 os.register_at_fork(after_in_child=_new_guard_in_child)
@@ -47,37 +47,37 @@ os.register_at_fork(after_in_child=_new_guard_in_child)
 class WriterLock:
     """The right to write to an archive's directory: one process, one :class:`Archive` in it.
 
-    A POSIX record lock: gone with the process however it dies, and not inherited by a forked child, who
-    would keep it after its parent was killed. Within a process such locks do not exclude one another
-    (and closing any descriptor of the file drops them), hence the table beside it. The lock ends with this
-    object too: an interrupt may come before anybody can :meth:`release` it.
+    It is a POSIX record lock: the system releases it however the process dies, and a forked child does not
+    inherit it (a child would keep it after its parent was killed). Within a process such locks do not exclude
+    one another, and closing any descriptor of the file drops them, hence the table. The lock is also released
+    with this object, because an interrupt may come before its owner can call :meth:`release`.
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
-        """Take the lock; :class:`~yamcs_archive.errors.LockedError` names who has it.
+        """Acquire the lock; :class:`~yamcs_archive.errors.LockedError` names its present holder.
 
         Waits for an archive of this process that is being closed.
         """
         self.releasing = False
-        """True once it is certain that it will be released soon."""
+        """True when it is certain that the lock will be released soon."""
         self._file: io.FileIO | None = None
         self._path = os.fspath(directory / _LOCK)
         wait_until_s = time.monotonic() + _RELEASE_WAIT_S
         with os_errors_translated(directory):
             self._identity = identity_of(directory)
             try:
-                while not self._take(directory, patient=time.monotonic() < wait_until_s):
+                while not self._acquire(directory, patient=time.monotonic() < wait_until_s):
                     time.sleep(_RELEASE_LOOK_S)
-                self._tell(holder)
+                self._write_holder(holder)
             except BaseException:
-                self.release()  # otherwise this process could not open it again
+                self.release()  # otherwise this process could not open the archive again
                 raise
 
-    def _take(self, directory: Path, *, patient: bool) -> bool:
+    def _acquire(self, directory: Path, *, patient: bool) -> bool:
         with _locks_guard:
             other = self._other()
             if other is None:
-                # After an interrupt the file belongs to this object, with which it is closed, or to nobody.
+                # After an interrupt the file belongs to this object, or to none; either way it is closed.
                 self._file = _locked(directory)
                 self._file_identity = _file_identity(self._file)
                 _locks[self._identity] = weakref.ref(self)
@@ -90,22 +90,22 @@ class WriterLock:
         known = _locks.get(self._identity)
         return None if known is None else known()
 
-    def _tell(self, holder: str) -> None:
+    def _write_holder(self, holder: str) -> None:
         file = cast(io.FileIO, self._file)
-        who = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
+        text = f"process {os.getpid()} on {socket.gethostname()}{', ' + holder if holder else ''}\n"
         os.ftruncate(file.fileno(), 0)
-        os.pwrite(file.fileno(), who.encode(), 0)
+        os.pwrite(file.fileno(), text.encode(), 0)
 
     def check(self) -> None:
-        """Raise GoneError when the file that is locked is no longer at its path. It takes 2 us.
+        """Raise GoneError if the locked file is no longer at its path. This takes 2 us.
 
-        Another process may have made a new one since, locked it, and written. What is known here of the
-        archive may then be false, so nothing more may be written with this lock.
+        Another process may then have made and locked a new file, and written to the archive. Values cached in
+        this process may be stale, so nothing more may be written with this lock.
         """
         check_same(self._path, self._file_identity)
 
     def release(self) -> None:
-        """Give the lock back; idempotent, and nothing in a forked child, who does not have it."""
+        """Release the lock; idempotent. In a forked child, which does not have it, close the file alone."""
         file, self._file = self._file, None
         if file is not None:
             with _locks_guard:
@@ -115,7 +115,7 @@ class WriterLock:
 
     def __del__(self) -> None:
         if self._file is not None:
-            self._file.close()  # otherwise it is closed all the same, with a ResourceWarning
+            self._file.close()  # otherwise Python closes it with a ResourceWarning
 
 
 def _locked(directory: Path) -> io.FileIO:
@@ -137,7 +137,7 @@ def _locked(directory: Path) -> io.FileIO:
         except BaseException:
             file.close()
             raise
-        file.close()  # it was removed between the two steps
+        file.close()  # another process removed it between the two steps
 
 
 def _open_or_make(path: str, flags: int) -> int:

@@ -235,7 +235,7 @@ class Committer:
             nothing_new = head == self._head and not requests and noted is None
             if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
                 # What the duplicates and conflicts met was fsynced by its own commit.
-                self._environment.place.check_unless_recent()
+                self._environment.files.check_unless_recent()
                 self._remember(changed)
                 return groups
             saved = self._unsaved | changed.keys()
@@ -296,7 +296,7 @@ class Committer:
         try:
             transaction.commit()
             failpoint("after-commit")
-            self._environment.place.check_unless_recent()
+            self._environment.files.check_unless_recent()
             self._note(head, changed)
         except Exception as error:
             # Not as it came: the caller would take it for nothing stored, and append the events again.
