@@ -1,7 +1,7 @@
-"""Named points that the writing paths pass, so that a test can stop the process at each of them.
+"""Failpoints: named points in the writing code at which a test can stop the process.
 
-In a program nothing is registered and a point costs one comparison. In a test's child process
-:data:`on_point` kills, raises or waits.
+Normally :data:`on_point` is None, and a point costs one comparison. In a test's child process it is a
+function that kills the process, raises or waits.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ GROUP_COMMIT_POINTS = (
     "after-commit",
     "before-answer",
 )
-"""The points of a group commit, in the order in which it passes them."""
+"""The points of a group commit, in the order in which they are reached."""
 
 BLOCK_POINTS = ("block-half-put", "block-put")
-"""The points of putting a block, in a group commit or a sealing step: before its summary, and behind it."""
+"""The points of putting a block, in a group commit or a sealing step: before its zone map, and after it."""
 
 SEAL_POINTS = (
     "seal-begun",
@@ -36,8 +36,7 @@ SEAL_POINTS = (
 )
 """The points of sealing, of closing a group of blocks and of packing, likewise.
 
-Each of the three passes those that begin with "task", and so does whatever else is run in a transaction
-between two group commits."""
+Those that begin with "task" are reached by every task in a transaction between two group commits."""
 
 COMPACT_POINTS = (
     "compact-begun",
@@ -53,13 +52,13 @@ COMPACT_POINTS = (
     "compact-switched",
     "compact-cleared",
 )
-"""The points of a compaction, likewise. From "compact-held" to "compact-in-use" nobody commits."""
+"""The points of a compaction, likewise. From "compact-held" to "compact-in-use" all commits wait."""
 
 on_point: Callable[[str], None] | None = None
 
 
 def failpoint(point: str) -> None:
-    """Say that ``point`` is reached.
+    """Call :data:`on_point`, if it is set, with the name of a point.
 
     >>> failpoint("before-commit")
     """

@@ -1,16 +1,16 @@
-"""Holding and waiting that a KeyboardInterrupt may cut short at any step, without lasting for ever.
+"""Locks and waits that cannot last for ever after a KeyboardInterrupt at any point.
 
-An interrupt is raised on the main thread as a call returns, as a function begins or as a loop goes round: in
-a ``finally``, an ``__enter__`` or an ``__exit__`` written in Python too. So nothing can rely on code that
-undoes things; and ``threading.Condition``, ``Event`` and ``Semaphore``, which are written in Python, may keep
-their lock for ever. This is relied on instead:
+An interrupt is raised on the main thread when a call returns, a function begins or a loop repeats, even
+within a ``finally``, an ``__enter__`` or an ``__exit__`` that is written in Python. So cleanup code may not
+run, and ``threading.Condition``, ``Event`` and ``Semaphore``, which are written in Python, may keep their
+lock for ever. This module relies on the following instead:
 
-1. A right is held by a frame: see :class:`Hold`. Once that frame has ended the right is free, whatever ended
-   it, even while somebody keeps a traceback that refers to the frame.
-2. Bare locks, held for moments: ``with`` takes or returns a lock written in C within one step.
-3. A waiting thread is entered before it looks, and looks again after :data:`LOOK_AGAIN_S` seconds at the
-   latest: a wake-up that is lost to an interrupt only delays it.
-4. Work that must be done whole runs on a thread to which no interrupt comes: see :func:`uninterrupted`.
+1. A right belongs to a frame: see :class:`Hold`. When that frame has ended, for any reason, the right is
+   free, even if a traceback still refers to the frame.
+2. Plain locks are held only for moments: ``with`` acquires or releases a lock written in C within one step.
+3. A waiting thread registers before it checks its condition, and checks again after :data:`LOOK_AGAIN_S`
+   seconds at the latest: a wake-up that an interrupt loses only delays it.
+4. Work that must be completed runs on a thread that gets no interrupt: see :func:`uninterrupted`.
 
 Law: ``tests/storage/test_interrupts.py``.
 """
@@ -38,8 +38,8 @@ LOOK_AGAIN_S = 0.05
 def ended(frame: FrameType) -> bool:
     """Return whether a frame has ended; if it has, its local variables are cleared.
 
-    A frame in a traceback that is kept has ended like any other. Not for the frame of a generator that yields
-    while it has a right: the generator would be closed.
+    A frame to which a traceback refers has ended like any other. Do not use this for the frame of a generator
+    that yields while it has a right: the generator would be closed.
 
     >>> def frame():
     ...     return sys._getframe()
@@ -73,67 +73,67 @@ class Hold:
 
     @property
     def held(self) -> bool:
-        """True until it is ended or its frame has ended."""
+        """True until :meth:`end` is called or the frame has ended."""
         frame = self._frame
         return frame is not None and not ended(frame)
 
     def end(self) -> None:
         """Give the right back; idempotent."""
-        self._frame = cast(FrameType, None)  # or this and the frame would keep each other
+        self._frame = cast(FrameType, None)  # else this object and the frame would refer to each other
 
 
 class Signal:
-    """Wakes the one thread that waits for it; several calls of :meth:`tell` before it waits wake it once."""
+    """Wakes the one thread that waits for it. Several calls of :meth:`tell` before the wait wake it once."""
 
     def __init__(self) -> None:
-        self._untold = threading.Lock()
-        self._untold.acquire()
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
     def tell(self) -> None:
-        """Let the waiting thread go on, or not wait the next time."""
+        """Wake the waiting thread, or let its next wait return at once."""
         try:
-            self._untold.release()
+            self._lock.release()
         except RuntimeError:
-            return  # it was told already
+            return  # it was called before, and the thread has not waited since
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Return once :meth:`tell` was called, or after ``timeout_s`` seconds; None: no bound."""
-        self._untold.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+        """Wait for :meth:`tell`, for ``timeout_s`` seconds at most; None: without a limit."""
+        self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
 class Bell:
-    """Wakes all threads that wait for something to become true."""
+    """Wakes all threads that wait for a condition."""
 
     def __init__(self) -> None:
         self._waiting: deque[threading.Lock] = deque()
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Return once ``ready()`` is true; it is called at each ring, and without one every 0.05 s."""
+        """Wait until ``ready()`` is true; it is called at each ring, and every 0.05 s without one."""
         waiter: threading.Lock | None = None
         while not ready():
             if waiter is None:
                 waiter = threading.Lock()
                 waiter.acquire()
-                self._waiting.append(waiter)  # then look again: a ring before this found nobody
+                self._waiting.append(waiter)  # then check again: an earlier ring did not wake this thread
             elif waiter.acquire(timeout=LOOK_AGAIN_S):
                 waiter = None
 
     def ring(self) -> None:
-        """Let all waiting threads look again."""
+        """Let all waiting threads check their condition again."""
         for _ in range(len(self._waiting)):
             try:
                 self._waiting.popleft().release()
-            except IndexError:  # another thread rings too
+            except IndexError:  # another thread rings at the same time
                 return
 
 
 class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
-    """The condition that guards a future's state; ``with`` takes or returns it within one step."""
+    """The condition that guards a future's state; ``with`` acquires or releases it within one step."""
 
     _waiting: tuple[threading.Lock, ...] = ()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let others in until one of them notifies. The caller has entered, once."""
+        """Release the lock until another thread notifies. The caller must have acquired it once."""
         waiter = threading.Lock()
         waiter.acquire()
         self._waiting += (waiter,)
@@ -151,9 +151,9 @@ class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
 
 
 class SafeFuture(Future[T]):
-    """A future whose end cannot be held up by an interrupt in a thread that waits for it.
+    """A future that can be completed even after an interrupt in a thread that waits for it.
 
-    In a forked child, in which nobody ends it, waiting raises ForkedError.
+    In a forked child, in which no thread completes it, waiting raises ForkedError.
     """
 
     def __init__(self) -> None:
@@ -182,10 +182,10 @@ class SafeFuture(Future[T]):
 
 
 def uninterrupted(run: Callable[[], T]) -> T:
-    """Call ``run`` on a thread to which no KeyboardInterrupt comes; return or raise what it does.
+    """Call ``run`` on a thread that gets no KeyboardInterrupt; return its result or raise its error.
 
-    An interrupt ends the wait; ``run`` itself goes on to its end. Where the system has no thread left, and
-    while the interpreter ends, from Python 3.12 on, it runs on the caller's own thread.
+    An interrupt ends the wait, but not ``run``. If the system refuses another thread, or the interpreter is
+    ending (Python 3.12 and later), it runs on the caller's own thread.
 
     >>> uninterrupted(lambda: 1 + 1)
     2
@@ -200,14 +200,14 @@ def uninterrupted(run: Callable[[], T]) -> T:
         except BaseException as error:  # it must reach the caller
             errors.append(error)
         if sys.version_info < (3, 12):  # later versions do this themselves
-            # threading.current_thread() may have entered a dummy thread, which is never taken out.
+            # threading.current_thread() may have registered a dummy thread, which is never removed.
             threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
         done.tell()
 
-    # Not threading.Thread: an interrupt in start() could keep the lock that the new thread waits for.
+    # Not threading.Thread: an interrupt in start() could keep the lock for which the new thread waits.
     try:
         _thread.start_new_thread(work, ())
-    except RuntimeError:  # the system refuses another thread: rather here than not at all
+    except RuntimeError:  # the system refuses another thread
         return run()
     done.wait()
     if errors:

@@ -103,7 +103,7 @@ def draft_durably(path: Path, text: str) -> Path:
 
 
 def open_directory(path: Path, *, readonly: bool) -> None:
-    """Check that ``path`` is an archive's directory; unless ``readonly``, make one of an absent or empty path.
+    """Check that ``path`` is an archive's directory; if absent or empty, make it one, unless ``readonly``.
 
     Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that has other files, an unknown
     layout, a network file system (LMDB's locks and map do not work there), or a 32-bit process.

@@ -1,8 +1,8 @@
-"""A group of submissions: taken from the queue, committed together, each answered.
+"""Group commit: submissions are taken from the queue, committed together, and answered one by one.
 
-1. No submission waits for ever: whatever goes wrong, each one gets its answer or an error.
-2. If the commit of a group failed before anything was stored, and not for want of space, each submission is
-   tried alone: one caller's key may meet a damaged record, and the others must not suffer for it.
+1. No submission waits for ever: after any failure each one gets its answer or an error.
+2. If the commit of a group fails before anything is stored, and not for lack of space, each submission is
+   committed alone: a damaged record under one caller's key must not fail the others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ R = TypeVar("R")
 def fill_group(group: list[Submission], waiting: deque[Submission], events_max: int) -> None:
     """Move submissions from the queue to an empty group, in order of arrival, up to a group's bounds.
 
-    Two requests with the same id are never in one group: a retry is answered once the outcome of its first
-    try is known.
+    Two requests with the same id are never in one group: a retry is answered after the outcome of the first
+    attempt is known.
     """
     events = size_bytes = 0
     ids: set[bytes] = set()
@@ -47,9 +47,9 @@ def commit_group(
 ) -> R | None:
     """Commit a group and answer each submission.
 
-    After a fault of ours, which may have come at any moment, ``invalidate`` is called before anybody is
-    answered, and what it returns is returned. With ``alone``, on a caller's own thread, this raises HandOver
-    and CommitFailed; and until a returned value says that the facts were read back, they may be wrong.
+    After an unexpected error, which may come at any point, ``invalidate`` is called before any submission is
+    answered, and its result is returned. With ``alone``, on a caller's own thread, this also raises HandOver
+    and CommitFailed. When ``invalidate`` was called, cached state may be wrong until it has been read back.
     """
     failpoint("group-taken")
     recovery: R | None = None
@@ -70,10 +70,10 @@ def commit_group(
         if len(group) == 1:
             fail(group, error)
         else:
-            # Nothing of the group is stored: from its commit on, no error comes but the two above.
+            # Nothing of the group is stored: from its commit on, only the two errors above are raised.
             for submission in group:
                 commit_group(committer, (submission,), invalidate)
-    except BaseException as error:  # Ctrl-C in a caller that commits for itself, for instance
+    except BaseException as error:  # for example Ctrl-C in a caller that commits on its own thread
         recovery = invalidate()
         fail(group, error)
     else:

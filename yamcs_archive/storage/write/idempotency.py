@@ -1,15 +1,15 @@
-"""Retries of requests that have an id: found, answered as the first time, kept with the events' own commit.
+"""Idempotency keys: a retry of a request with an id gets the same answer as its first attempt.
 
-1. What is kept of a request goes into the transaction of its events: either both are there or neither.
-2. A request that stored nothing new is kept as well when it was a retry of a stored event. One that was
-   refused (conflict, expired) is not: it may be tried again, with the same id and another content too.
-3. A retry is given to the writer as the event that its first try stored. So it is found to be a duplicate
-   like any other, and takes no number.
-4. An id is kept for a day, and a million of them at most. Older ones count as unknown and are deleted by and
-   by; at the bound new ones are refused rather than old ones forgotten before their time.
-5. The age of ids is measured by the archive's clock, the only one that goes on while nothing is open. If it
-   was ahead and is set back, ids seem to come from the future. They get the time of the sweep that meets
-   them; otherwise they would be kept for as long as the clock was ahead.
+1. The record of a request is stored in the same transaction as its events: either both are stored or neither.
+2. A record is also stored if the event is a duplicate of a stored one. None is stored for a refused event
+   (conflict or expired), which may be sent again with the same id, even with other content.
+3. The event of a retry is replaced by the event that the first attempt stored. So it is found to be a
+   duplicate like any other, and gets no new number.
+4. An id is valid for a day, and a million ids are stored at most. Older ones count as unknown and are deleted
+   gradually. At the bound new ids are refused, because no id may be deleted before its time.
+5. The age of ids is measured by the archive's clock, the only one that goes on while nothing is open. If that
+   clock was ahead and is set back, some ids have times in the future. A sweep gives them the present time;
+   otherwise they would be valid for as long as the clock was ahead.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ from yamcs_archive.storage.format.requests import (
 from yamcs_archive.storage.write.key_lookup import Existing
 from yamcs_archive.storage.write.outcomes import Group, Outcome
 
-"""A key and its value."""
 Change = tuple[bytes, bytes, bytes | None]
-"""A key, its value, and the new value; None deletes."""
+"""A key, its value, and the new value, or None to delete the key."""
 _SWEEP_US = 600_000_000
-"""A sweep that has seen every id begins anew after 10 minutes."""
+"""Microseconds between the end of one sweep over all ids and the beginning of the next."""
 
 
 class IdempotencyKeys:
@@ -69,22 +68,22 @@ class IdempotencyKeys:
         submitted: Sequence[tuple[Columns[int], RequestIds | None]],
         decide: Callable[[Sequence[Columns[int]]], Group],
     ) -> tuple[Group, list[Pair]]:
-        """Return what ``decide`` makes of the group, retries replaced, and the pairs to put for its ids.
+        """Call ``decide`` with the group, retries replaced; return its result and the records to put.
 
-        A caller whose ids cannot be taken gets its error as its outcome; the others go on.
+        If a submission's ids are refused, its outcome is that error; the others are decided as usual.
         """
         refused: dict[int, ArchiveError] = {}
         offered: list[Columns[int]] = []
-        for place, (columns, asked) in enumerate(submitted):
+        for index, (columns, asked) in enumerate(submitted):
             try:
                 offered.append(columns if asked is None else self._offered(columns, asked))
             except (RequestIdError, RequestIdsFullError) as error:
-                refused[place] = error
+                refused[index] = error
         group = decide(offered)
-        taken = iter(group.outcomes)
+        decided = iter(group.outcomes)
         group.outcomes = [
-            Outcome(columns, error=refused[place]) if place in refused else next(taken)
-            for place, (columns, _) in enumerate(submitted)
+            Outcome(columns, error=refused[index]) if index in refused else next(decided)
+            for index, (columns, _) in enumerate(submitted)
         ]
         pairs: list[Pair] = []
         for outcome, (_, asked) in zip(group.outcomes, submitted, strict=True):
@@ -93,25 +92,25 @@ class IdempotencyKeys:
         return group, pairs
 
     def _offered(self, columns: Columns[int], asked: RequestIds) -> Columns[int]:
-        """Return the events to be appended: a stored one in the place of each that is a retry.
+        """Return the events to be appended: each retry is replaced by the event that is stored.
 
-        Raises RequestIdError, with the position, for an id that was used for something else, and
-        RequestIdsFullError when there is no room to keep the new ones.
+        Raises RequestIdError, with the position, for an id that was used with other content, and
+        RequestIdsFullError if the bound leaves too few ids for the new ones.
         """
         retries: dict[int, EventKey] = {}
         fresh = 0
         for position, (key, digest) in enumerate(zip(*asked, strict=True)):
             value = self._transaction.get(key, db=self._database)
-            kept = None if value is None else decode_record(key, value)
-            if kept is None or kept.time <= self._now - REQUEST_AGE_US:
-                fresh += kept is None
+            record = None if value is None else decode_record(key, value)
+            if record is None or record.time <= self._now - REQUEST_AGE_US:
+                fresh += record is None
                 continue
-            if not is_digest_of(kept.digest, digest):
+            if not is_digest_of(record.digest, digest):
                 error = RequestIdError(key.partition(b"\0")[2].decode())
                 error.position = position
                 raise error
             self._known.add(key)
-            retries[position] = decode_key(kept.events[0])
+            retries[position] = decode_key(record.events[0])
         if fresh > self._room:
             raise RequestIdsFullError
         self._room -= fresh
@@ -120,7 +119,7 @@ class IdempotencyKeys:
     def _first_answers(
         self, retries: dict[int, EventKey], columns: Columns[int]
     ) -> Iterator[tuple[int, Event]]:
-        """Yield the stored event for each position; where it was pruned since, one that is found expired."""
+        """Yield the stored event of each retry, or one that will be found expired if it has been pruned."""
         stored: dict[int, EventKey] = {}
         for position, key in sorted(retries.items(), key=itemgetter(1)):
             if self._horizon is not None and key.generation_time < self._horizon:
@@ -130,7 +129,7 @@ class IdempotencyKeys:
         yield from zip(stored, self._existing.events(list(stored.values())), strict=True)
 
     def _pairs(self, outcome: Outcome, asked: RequestIds) -> list[Pair]:
-        """Return what is to be kept of a submission: of each event that is stored, now or before."""
+        """Return the records of a submission: one for each event that is stored now, or was before."""
         refused = {*outcome.conflicts.positions, *outcome.expired}
         return [
             encode_record(
@@ -153,39 +152,39 @@ def _with(columns: Columns[int], events: dict[int, Event]) -> Columns[int]:
 
 
 class RequestExpiry:
-    """Finds ids that are a day old, looking at a bounded number of them at a time."""
+    """Finds ids that are a day old; each step reads a bounded number of them."""
 
     def __init__(self, environment: Environment, damaged: Callable[[DamagedError], None]) -> None:
         """``damaged`` is called with the error of each record that cannot be read."""
         self._environment = environment
         self._damaged = damaged
-        self._behind = b""
+        self._after = b""
         self._next: int | None = None
 
     def step(self, now: int, steady: int) -> list[Change]:
-        """Look at some ids at ``now``, microseconds since 1970; return what to delete or replace.
+        """Read the next ids at ``now``, microseconds since 1970; return the records to delete or replace.
 
-        ``steady``, in microseconds of a clock that never goes back, says when the next sweep begins.
+        ``steady``, in microseconds of a clock that never goes back, decides when the next sweep begins.
         """
         if self._next is not None and steady < self._next:
             return []
         with self._environment.read() as transaction:
             found = list(self._pairs(transaction.cursor(self._environment.databases["requests"])))
-        self._behind = found[-1][0] if found else b""
+        self._after = found[-1][0] if found else b""
         self._next = None if found else steady + _SWEEP_US
         return [change for pair in found for change in self._changes(*pair, now)]
 
     def _changes(self, key: bytes, value: bytes, now: int) -> Iterator[Change]:
         try:
-            kept = decode_record(key, value)
+            record = decode_record(key, value)
         except DamagedError as error:
             self._damaged(error)
             return
-        if kept.time <= now - REQUEST_AGE_US:
+        if record.time <= now - REQUEST_AGE_US:
             yield key, value, None
-        elif kept.time > now:
-            yield key, value, encode_record(key, kept._replace(time=now))[1]
+        elif record.time > now:
+            yield key, value, encode_record(key, record._replace(time=now))[1]
 
     def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
-        placed = cursor.set_range(self._behind + b"\0") if self._behind else cursor.first()
-        return islice(cursor.iternext(), REQUESTS_SWEPT_MAX) if placed else iter(())
+        found = cursor.set_range(self._after + b"\0") if self._after else cursor.first()
+        return islice(cursor.iternext(), REQUESTS_SWEPT_MAX) if found else iter(())

@@ -1,4 +1,4 @@
-"""Which events of a group are new: their keys looked up among those that are stored; pure but for that."""
+"""Finds the new events of a group by looking up their keys among the stored ones; otherwise pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import Indexes, Key, Keys, index_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
-"""Look-ups, and new events for each, below which the other events are looked up all together."""
+"""If 16 look-ups have found fewer than 4 new events each, the remaining events are looked up together."""
 _COMPARED_AT_ONCE = 64
-"""Stored events in memory at once for comparison with the offered ones: at most 64 MiB of messages."""
+"""Stored events that are read together to be compared with offered ones: 64 MiB of messages at most."""
 
 
 class Existing(Protocol):
-    """Where the stored keys are looked up."""
+    """The stored events, as the look-up needs them."""
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
@@ -36,20 +36,20 @@ class Existing(Protocol):
 
 
 class NewRun(NamedTuple):
-    """New events that a commit's record names by their first and last key."""
+    """A range of new events, which a commit's record gives by its first and last key."""
 
     start: int
     stop: int
     alone: bool
-    """True: nothing was stored between its keys before. False: that was not checked."""
+    """True if no event was stored between its keys before; False if that was not checked."""
 
 
 class KeyLookup:
-    """Finds which events, given by their keys in order, are new, and the runs that they make.
+    """Finds the new events among those whose keys are given in order, and the runs of new events.
 
-    One look-up finds the next stored key, and all keys below that are new: a group beyond the newest event
-    takes one look-up, however large it is. If each look-up finds an event or two, the events are scattered
-    among stored ones, and the rest are looked up together.
+    A look-up finds the next stored key; all keys of the group below it are new. So a group of any size after
+    the newest event takes one look-up. If each look-up finds only an event or two, the events are scattered
+    among stored ones, and the remaining ones are looked up together.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class KeyLookup:
         existing: Existing,
         refuse: Callable[[int, Event | int], None],
     ) -> None:
-        """``refuse(index, first)`` is called for each event that is not new, with the stored event of its key
-        or the index of the first event of that key in the group."""
+        """``refuse(index, first)`` is called for each event that is not new; ``first`` is the stored event of
+        its key, or the index of the group's first event of that key."""
         self._keys, self._times, self._existing, self._refuse = keys, times, existing, refuse
         alike = np.flatnonzero(times[1:] == times[:-1]).tolist()
         self._repeated = [at + 1 for at in alike if keys.key(at) == keys.key(at + 1)]
@@ -69,46 +69,46 @@ class KeyLookup:
         self._runs: list[NewRun] = []
 
     def run(self) -> tuple[Indexes, list[NewRun]]:
-        """Return the indexes of the new events, and the runs that they make in their own order."""
-        index = looked = 0
+        """Return the indexes of the new events, and their runs, which count the new events only."""
+        index = look_ups = 0
         while index < self._keys.size:
             key = self._keys.key(index)
             following = self._existing.next_key(key)
-            looked += 1
+            look_ups += 1
             if following == key:
-                self._refuse_held([index])
+                self._refuse_stored([index])
                 index += 1
             else:
-                stop = self._keys.size if following is None else self._place_of(following)
-                self._take(index, stop, [], alone=True)
+                stop = self._keys.size if following is None else self._index_of(following)
+                self._accept(index, stop, [], alone=True)
                 index = stop
-            if looked == _LOOKS_MAX and index < _SCATTERED * looked and isinstance(self._keys, Keys):
-                index = self._take_scattered(index, self._keys)
+            if look_ups == _LOOKS_MAX and index < _SCATTERED * look_ups and isinstance(self._keys, Keys):
+                index = self._accept_scattered(index, self._keys)
         new = [np.arange(part.start, part.stop) for part in self._new]
         return np.concatenate(new or [np.empty(0, np.intp)]), self._runs
 
-    def _take_scattered(self, index: int, keys: Keys) -> int:
-        """Accept the events from ``index`` to the greatest stored key; return the first index beyond it."""
+    def _accept_scattered(self, index: int, keys: Keys) -> int:
+        """Accept the new events from ``index`` to the greatest stored key; return the index after them."""
         greatest = self._existing.greatest_key()
-        stop = keys.size if greatest is None else self._place_of(greatest)
+        stop = keys.size if greatest is None else self._index_of(greatest)
         if stop > index:
-            held = self._existing.stored_among(keys.take(slice(index, stop)))
-            self._take(index, stop, [index + place for place in held], alone=False)
+            stored = self._existing.stored_among(keys.take(slice(index, stop)))
+            self._accept(index, stop, [index + offset for offset in stored], alone=False)
         return max(index, stop)
 
-    def _take(self, start: int, stop: int, held: Sequence[int], *, alone: bool) -> None:
+    def _accept(self, start: int, stop: int, stored: Sequence[int], *, alone: bool) -> None:
         """Accept the events from ``start`` to ``stop`` as one run, except those that are stored already."""
         begin = self._new_count
         first, last = (bisect_left(self._repeated, bound) for bound in (start, stop))
         index = start
-        if held or first < last:
-            there = set(held)
+        if stored or first < last:
+            there = set(stored)
             for here in sorted(there.union(self._repeated[first:last])):
                 self._add(range(index, here))
                 index = here + 1
                 if here not in there:
                     self._refuse(here, self._new[-1][-1])
-            self._refuse_held(held)
+            self._refuse_stored(stored)
         self._add(range(index, stop))
         if self._new_count > begin:
             self._runs.append(NewRun(begin, self._new_count, alone))
@@ -118,13 +118,13 @@ class KeyLookup:
             self._new.append(part)
             self._new_count += len(part)
 
-    def _refuse_held(self, places: Sequence[int]) -> None:
-        """Refuse the events whose keys are stored, some at a time, because stored events may be large."""
-        for start in range(0, len(places), _COMPARED_AT_ONCE):
-            part = places[start : start + _COMPARED_AT_ONCE]
-            stored = self._existing.events([self._keys.key(place) for place in part])
-            for place, event in zip(part, stored, strict=True):
-                self._refuse(place, event)
+    def _refuse_stored(self, indexes: Sequence[int]) -> None:
+        """Refuse the events whose keys are stored, a few at a time, because stored events may be large."""
+        for start in range(0, len(indexes), _COMPARED_AT_ONCE):
+            part = indexes[start : start + _COMPARED_AT_ONCE]
+            stored = self._existing.events([self._keys.key(index) for index in part])
+            for index, event in zip(part, stored, strict=True):
+                self._refuse(index, event)
 
-    def _place_of(self, key: Key) -> int:
+    def _index_of(self, key: Key) -> int:
         return index_among(self._times, key, self._keys.key)

@@ -1,10 +1,10 @@
-"""The effect of one group of appends: numbers, order, outcomes and source states; pure but for look-ups.
+"""The effect of one group of appends: numbers, order, outcomes and source states; pure except for look-ups.
 
-1. Callers in order of arrival, each one's events in its order: that order gives numbers and says which
-   of two equal keys was first. The order on the medium is by key.
-2. First write wins. A key that is there already, in the store or earlier in the group, makes its event a
-   duplicate (same content) or a conflict; neither changes anything.
-3. Nothing here writes or commits, so a group can be worked out again after a failed transaction.
+1. Events are numbered in the order of arrival: by caller, and in each caller's own order. The first of two
+   events with the same key in that order is stored. On the medium events are in key order.
+2. The first write wins. An event whose key is already in the store, or earlier in the group, is a duplicate
+   (same content) or a conflict; neither changes the stored event.
+3. Nothing here writes or commits, so a group can be decided again after a failed transaction.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
-"""Fewer events than this are faster one by one."""
+"""Fewest events that are processed as vectors; fewer are faster one by one."""
 
 
 class Refused(NamedTuple):
-    """An event that was not stored, at its position in the caller's sequence."""
+    """An event that was not stored, with its position in the caller's sequence."""
 
     position: int
     stored: Event
@@ -69,28 +69,31 @@ def _position(refused: Refused) -> int:
 
 
 class Conflicts:
-    """The conflicts of one caller, found in any order: all are counted, the first by position are kept."""
+    """The conflicts of one caller, added in any order: all positions, and the first conflicts by position."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self._kept: list[Refused] = []
-        self._kept_bytes = 0
+        self._candidates: list[Refused] = []
+        self._candidates_bytes = 0
 
     def add(self, refused: Refused) -> None:
         """Add a conflict."""
         self.positions.append(refused.position)
-        self._kept.append(refused)
-        self._kept_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
-        if len(self._kept) > 2 * CONFLICTS_KEPT_MAX or self._kept_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX:
-            self._kept = self.first
-            self._kept_bytes = sum(
-                event_bytes(each.stored) + event_bytes(each.offered) for each in self._kept
+        self._candidates.append(refused)
+        self._candidates_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        if (
+            len(self._candidates) > 2 * CONFLICTS_KEPT_MAX
+            or self._candidates_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX
+        ):
+            self._candidates = self.first
+            self._candidates_bytes = sum(
+                event_bytes(each.stored) + event_bytes(each.offered) for each in self._candidates
             )
 
     @property
     def first(self) -> list[Refused]:
-        """The first ones by position."""
-        return first_conflicts(self._kept)
+        """The first conflicts by position, as many as an answer shows."""
+        return first_conflicts(self._candidates)
 
 
 @dataclass
@@ -98,27 +101,28 @@ class Outcome:
     """The outcome of one caller's events."""
 
     columns: Columns[int]
-    """The events as they were stored, or would have been: numbers filled in."""
+    """The events as they were stored or would have been, with their numbers."""
     stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
-    """Each one's position, and the stored event."""
+    """The position of each duplicate, and the stored event."""
     conflicts: Conflicts = field(default_factory=Conflicts)
     expired: list[int] = field(default_factory=list)
+    """The positions of events before the prune horizon."""
     error: ArchiveError | None = None
     """Set if none of this caller's events was stored."""
 
 
 @dataclass
 class Group:
-    """The outcome for each caller, and the events to be written for all of them."""
+    """The outcome of each caller, and the new events of all of them."""
 
     outcomes: list[Outcome]
     events: Columns[int] | Vectors
-    """The new events, in key order: vectors if there are many."""
+    """The new events, in key order; vectors if there are many."""
     new_runs: list[NewRun]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
-        """Return for each source: count, greatest number and greatest generation time of its new events."""
+        """Return for each source the count, greatest number and greatest time of its new events."""
         return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
 
     @property
@@ -137,27 +141,27 @@ def decide(
     greatest_number: Callable[[str], int | None],
     horizon: int | None,
 ) -> Group:
-    """Return the group for what is submitted.
+    """Decide the outcome of all submitted events.
 
-    ``greatest_number`` gives the greatest number that a source ever had; ``horizon`` is the prune
+    ``greatest_number`` returns the greatest number that a source ever had; ``horizon`` is the prune
     horizon in microseconds since 1970, or None.
     """
     outcomes = _number(submitted, greatest_number, horizon)
-    takers = [outcome for outcome in outcomes if outcome.error is None]
-    arrivals = _Arrivals(takers, horizon)
-    columns = Columns.concat([outcome.columns for outcome in takers])
+    accepted = [outcome for outcome in outcomes if outcome.error is None]
+    arrivals = _Arrivals(accepted, horizon)
+    columns = Columns.concat([outcome.columns for outcome in accepted])
     events: Columns[int] | Vectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
         events = Vectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
-        # Keys rise with times, so nothing is sorted; and if the next stored key is beyond the last one, the
-        # first look-up is the only one.
+        # Times rise, and so do the keys: nothing is sorted. If the next stored key is above the last key too,
+        # no other look-up is needed.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(takers, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
-    # For each event in key order its index in order of arrival. The sort is stable, so that of equal keys the
-    # first to arrive comes first. Python orders text by code point, which is the order of its UTF-8 bytes; so
-    # this is the order of the encoded keys.
+            return _counted(accepted, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
+    # For each event, in key order, its index in the order of arrival. The sort is stable, so of equal keys
+    # the first to arrive comes first. Python orders text by code point, which is the order of its UTF-8
+    # bytes; so this is the order of the encoded keys.
     arrived = np.arange(columns.size)
     if arrivals.expired:
         arrived = np.delete(arrived, sorted(arrivals.expired))
@@ -166,17 +170,17 @@ def decide(
     if order is not None:
         arrived, times = arrived[order], times[order]
 
-    def refuse(place: int, first: Event | int) -> None:
+    def refuse(index: int, first: Event | int) -> None:
         if isinstance(first, int):
             first = columns.event(int(arrived[first]))
-        arrivals.refuse(int(arrived[place]), first)
+        arrivals.refuse(int(arrived[index]), first)
 
     keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
     new, new_runs = KeyLookup(keys, times, existing, refuse).run()
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
-    return _counted(takers, Group(outcomes, events, new_runs))
+    return _counted(accepted, Group(outcomes, events, new_runs))
 
 
 def _times(events: Columns[int] | Vectors) -> Int64s:
@@ -190,15 +194,15 @@ def _rising(events: Columns[int] | Vectors) -> bool:
     return all(map(lt, times, times[1:]))
 
 
-def _counted(takers: list[Outcome], group: Group) -> Group:
-    for outcome in takers:
+def _counted(accepted: list[Outcome], group: Group) -> Group:
+    for outcome in accepted:
         refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
         outcome.stored = outcome.columns.size - refused
     return group
 
 
 class _Arrivals:
-    """Finds the caller to whom an index of the joined columns belongs."""
+    """Finds the caller of an event by its index in the joined columns."""
 
     def __init__(self, outcomes: list[Outcome], horizon: int | None) -> None:
         self._outcomes = outcomes
@@ -214,7 +218,7 @@ class _Arrivals:
             start += len(outcome.columns.message)
 
     def refuse(self, index: int, stored: Event) -> None:
-        """Note that another event is stored under the key of the event at ``index``."""
+        """Record that another event is stored under the key of the event at ``index``."""
         caller = bisect_left(self._starts, index + 1) - 1
         outcome, position = self._outcomes[caller], index - self._starts[caller]
         offered = outcome.columns.event(position)
@@ -227,13 +231,13 @@ class _Arrivals:
 def _number(
     submitted: Sequence[Columns[int]], greatest_number: Callable[[str], int | None], horizon: int | None
 ) -> list[Outcome]:
-    """Return an outcome for each caller, with every number filled in."""
+    """Return an outcome for each caller, with all numbers assigned."""
     if all(columns.numbered for columns in submitted):
         return [Outcome(columns) for columns in submitted]
     greatest: dict[str, int] = {}
     outcomes = []
     for columns in submitted:
-        mine: dict[str, int] = {}  # merged only if all of this caller's events can be numbered
+        mine: dict[str, int] = {}  # merged below, if all of this caller's events can be numbered
         numbers: list[int | None] = []
         error = None
         for position, (source, number, time) in enumerate(
@@ -259,7 +263,7 @@ def _number(
 
 
 def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
-    """Return for each source of a few complete events: count, greatest number, greatest time.
+    """Return, for each source of some complete events, their count, greatest number and greatest time.
 
     >>> tally(Columns.of([Event("a", generation_time=9, seq_number=4, reception_time=9)]))
     {'User': (1, 4, 9)}
@@ -272,7 +276,7 @@ def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
 
 
 def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
-    """Return what :func:`tally` does, for many events; none may be left of them.
+    """Return the same as :func:`tally`, for many events or none.
 
     >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
     >>> tally_vectors(Vectors.of(Columns.of([event]), commit=1))
@@ -290,9 +294,9 @@ def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
 def update_sources(
     group: Group, state: Callable[[str], SourceState], changed: dict[str, SourceState]
 ) -> set[str]:
-    """Put the source states that follow from a group into ``changed``; return the sources of refused events.
+    """Put the source states after a group into ``changed``; return the sources of refused events.
 
-    ``state`` gives the present state of a source: the changed one, if it is in ``changed``.
+    ``state`` returns the present state of a source: the one in ``changed``, if there is one.
     """
     for source, (count, number, time) in group.tally().items():
         old = state(source)
@@ -308,13 +312,15 @@ def update_sources(
     for outcome in group.outcomes:
         if not (outcome.duplicates or outcome.conflicts.positions or outcome.expired):
             continue
-        for what, positions in (
+        for outcome_name, positions in (
             ("duplicates", [position for position, _ in outcome.duplicates]),
             ("conflicts", outcome.conflicts.positions),
             ("expired", outcome.expired),
         ):
             for source, count in Counter(map(outcome.columns.source.__getitem__, positions)).items():
                 old = state(source)
-                changed[source] = msgspec.structs.replace(old, **{what: getattr(old, what) + count})
+                changed[source] = msgspec.structs.replace(
+                    old, **{outcome_name: getattr(old, outcome_name) + count}
+                )
                 refusing.add(source)
     return refusing

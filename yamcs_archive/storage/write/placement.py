@@ -1,14 +1,14 @@
-"""Where new events go: as blocks at once, or as rows that are sealed later.
+"""Placement of new events: in blocks at once, or as rows that are sealed later.
 
-1. A run of at least 256 new events between two blocks, with no row among them, becomes blocks at once,
-   wherever that is: history imported beside live events, or one event with a clock in 2099, must not spoil
-   the fast path. All other events become rows.
-2. The block before such a run is filled up first, when it is not full and no row is stored between: a bulk
-   append leaves a partial block at its end, not rows.
-3. A block is full at the option's number of events or bytes of text, whichever comes first, and before a
-   frame of it is above the limit; a larger event makes a block of its own.
+1. A run of at least 256 new events between two blocks, with no row among them, becomes blocks at once, at any
+   time in the archive: the fast path must also work for history imported beside live events, and after one
+   event from a clock in 2099. All other events become rows.
+2. The block before such a run is filled up first, if it is not full and no row is between it and the run. So
+   a bulk append leaves a partial block at its end, not rows.
+3. A block is full at the option's number of events or bytes of text, whichever is reached first, and before
+   any of its frames exceeds the limit. A larger event gets a block of its own.
 4. A block that replaces a partial block has events that were acknowledged before, so each of its frames is
-   decompressed again and compared with what it was made of. For new blocks the bounds are checked.
+   decompressed and compared with its source. Of other new blocks only the bounds are checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from yamcs_archive.storage.write.transaction import WriteTransaction
 
 
 def write_events(group: Group, stored: WriteTransaction, commit: int, options: Options) -> None:
-    """Put the new events of a group under their keys, as blocks or as rows."""
+    """Store the new events of a group, as blocks or as rows."""
     rows: list[int] = []
     events = group.events
     for start, stop, alone in group.new_runs:
@@ -48,7 +48,7 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
 
 
 def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
-    # No stored key lies within the stretch, so it is between blocks if its first key is.
+    # No stored key is within the run, so it is between blocks if its first key is.
     return stored.index.around(first) is None
 
 
@@ -63,7 +63,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
         try:
             partial = stored.block(before.first).events
         except DamagedError:
-            # It stays as it is until somebody repairs it; new events must not wait for that.
+            # It is left as it is; new events must not fail because of it.
             partial = None
         if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size
@@ -79,7 +79,7 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
 
 
 def well_filled(bound: int) -> int:
-    """Return how much makes a block full enough to be left as it is: three quarters of its bound.
+    """Return the size from which on a block is not filled up further: three quarters of its bound.
 
     >>> well_filled(5000), well_filled(1)
     (3750, 1)
@@ -88,7 +88,7 @@ def well_filled(bound: int) -> int:
 
 
 def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
-    """Yield what goes into each block.
+    """Yield the events of each block.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
@@ -97,8 +97,8 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
     >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """
-    # Of one size where that fills them well enough, so that a long append's chunks leave no block for the
-    # next one to fill up: a fifth of all events would be encoded twice.
+    # The blocks get equal sizes if that fills them well enough. Then no chunk of a long append leaves a block
+    # for the next chunk to fill up, which would encode a fifth of all events twice.
     start = 0
     while start < events.size:
         left = events.size - start
@@ -112,8 +112,8 @@ def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
             reached = list(accumulate(part.sizes()))
             part = part.cut(0, max(1, bisect_right(reached, options.block_text_bytes_max)))
             text_bytes = reached[part.size - 1]
-        # With default options none comes near: it takes tens of thousands of types and users, which
-        # do not count as text.
+        # With default options no block comes near the limit: that takes tens of thousands of types and users,
+        # which do not count as text.
         while part.size > 1 and not fits(part, text_bytes):
             part = part.cut(0, part.size // 2)
         yield part

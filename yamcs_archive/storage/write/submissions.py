@@ -1,6 +1,6 @@
-"""Submissions and tasks for the writer, and the ways in which their callers get the answer.
+"""Submissions and tasks for the writer, and the results for which their callers wait.
 
-Each is answered once, whatever happens. An error in a callback of a future does not end the writer's thread.
+Each is answered exactly once. An error in a callback of a future does not end the writer's thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalResult(Generic[T]):
-    """A one-shot result for a caller that commits on its own thread: no lock, because nobody else waits."""
+    """A one-shot result for a caller that commits on its own thread; no lock, as no other thread waits."""
 
     def __init__(self) -> None:
         self._answer: T | None = None
@@ -35,20 +35,20 @@ class LocalResult(Generic[T]):
         return True
 
     def set_result(self, answer: T) -> None:
-        """Set what :meth:`result` returns."""
+        """Set the answer."""
         self._answer = answer
 
     def set_exception(self, error: BaseException) -> None:
-        """Set what :meth:`result` raises."""
+        """Set the error."""
         self._error = error
 
     def result(self) -> T:
-        """Return or raise what was set."""
+        """Return the answer or raise the error."""
         if self._error is not None:
             try:
                 raise self._error
             finally:
-                self._error = None  # its traceback leads back here
+                self._error = None  # its traceback refers to this frame: a cycle
         return cast(T, self._answer)
 
 
@@ -61,44 +61,44 @@ class BlockingResult(LocalResult[T]):
         self._done.acquire()
 
     def set_result(self, answer: T) -> None:
-        """Set what :meth:`result` returns, and let it return."""
+        """Set the answer, and wake the caller."""
         self._answer = answer
         self._done.release()
 
     def set_exception(self, error: BaseException) -> None:
-        """Set what :meth:`result` raises, and let it raise."""
+        """Set the error, and wake the caller."""
         self._error = error
         self._done.release()
 
     def result(self) -> T:
-        """Wait, then return or raise what was set."""
+        """Wait, then return the answer or raise the error."""
         self._done.acquire()
         return super().result()
 
 
 _EVENT_OVERHEAD_BYTES = 64
-"""Bytes that an event counts towards the bounds of a group, besides its text."""
+"""Bytes that an event adds to a group's size, besides its text."""
 _IDS_BYTES = 2 * 8
-"""Bytes of the references to an event's id and digest."""
+"""Bytes of the two references to an event's id and digest."""
 _SUBMISSION_BYTES = 2_400
-"""Bytes of memory of a submission beside its events: ten columns, a future, its condition and lock."""
+"""Bytes of memory of a submission without its events: ten columns, a future, its condition and lock."""
 
 
 class Submission(NamedTuple):
-    """Events to be stored in one commit, and the result that their caller waits for."""
+    """Events to be stored in one commit, and the result for which their caller waits."""
 
     columns: Columns[int]
     size_bytes: int
-    """Bytes of text, for the bounds of a group."""
+    """Bytes that it adds to a group's size."""
     answer: Callable[[Outcome], Any]
     future: Future[Any] | LocalResult[Any]
     asked: RequestIds | None = None
     held_bytes: int = 0
-    """Bytes of memory, for the bound of the queue."""
+    """Bytes of memory that it adds to the queue's size."""
 
 
 def group_bytes(columns: Columns[int]) -> int:
-    """Return what events count towards the bounds of a group, in bytes.
+    """Return the bytes that events add to a group's size.
 
     >>> from yamcs_archive import Event
     >>> group_bytes(Columns.of([Event("abc"), Event("abc")])) >= 6
@@ -108,7 +108,7 @@ def group_bytes(columns: Columns[int]) -> int:
 
 
 def held_by(columns: Columns[int], asked: RequestIds | None) -> int:
-    """Return about how many bytes of memory a submission takes while it waits.
+    """Return the approximate bytes of memory of a waiting submission.
 
     >>> from yamcs_archive import Event
     >>> held_by(Columns.of([Event("a")]), None) > 2_500
@@ -121,26 +121,26 @@ def held_by(columns: Columns[int], asked: RequestIds | None) -> int:
 
 
 class Task(NamedTuple):
-    """A function to run between two commits, and the result that its caller waits for."""
+    """A function to run between two commits, and the result for which its caller waits."""
 
     run: Callable[[], bool]
     future: BlockingResult[bool]
 
 
 def answer(submission: Submission, outcome: Outcome) -> None:
-    """Answer a submission's caller with the outcome, or with the error of making the answer."""
+    """Answer a submission with its outcome, or with the error that was raised while making the answer."""
     try:
         if outcome.error is not None:
             raise outcome.error
         answer = submission.answer(outcome)
-    except BaseException as error:  # whatever it is, the caller must get it
+    except BaseException as error:  # the caller must get any error
         complete(submission.future, error=error)
     else:
         complete(submission.future, answer)
 
 
 def begun(future: Future[Any] | LocalResult[Any]) -> bool:
-    """Mark a future as running, so that it cannot be cancelled; False if its caller ended it before.
+    """Mark a future as running, so that it cannot be cancelled; return False if its caller already ended it.
 
     The events of an ended future are not stored.
     """
@@ -152,7 +152,7 @@ def begun(future: Future[Any] | LocalResult[Any]) -> bool:
 
 
 def fail(group: Sequence[Submission], error: BaseException) -> None:
-    """Answer every caller of a group with an error."""
+    """Answer every submission of a group with an error."""
     if len(group) == 1:
         complete(group[0].future, error=error)
         return
@@ -178,7 +178,7 @@ def complete(
         else:
             future.set_exception(error)
     except BaseException as fault:
-        # concurrent.futures itself catches what is an Exception. Ctrl-C comes to the main thread alone.
+        # concurrent.futures itself catches each Exception. Ctrl-C is raised only on the main thread.
         if threading.current_thread() is threading.main_thread():
             raise
         _log.error("a callback of submit() raised %r", fault)

@@ -1,9 +1,9 @@
-"""One write transaction: look-ups and changes of rows and blocks, which together make one order of keys.
+"""One write transaction: look-ups and changes of rows and blocks, which together are in one order of keys.
 
-1. Only the writer's thread uses it. Decoded blocks are kept from one transaction to the next, because
-   nobody else changes blocks; they are forgotten when a transaction fails.
-2. Blocks never overlap: a block is put only where no other block's range begins or reaches, or in the
-   place of those that it replaces.
+1. Only the writer's thread uses it. Decoded blocks are cached from one transaction to the next, because only
+   the writer changes blocks; the cache is dropped when a transaction fails.
+2. Blocks never overlap: a block is put only if its range overlaps no other block's, or after the blocks that
+   it replaces were deleted.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
 
 
 class OverlapError(Exception):
-    """A block would overlap another one: the store has changed since the block was made."""
+    """A block would overlap another one: the store has changed after the block was made."""
 
 
 class WriteTransaction:
-    """Rows and blocks, in the writer's transaction."""
+    """The rows and blocks of an instance, within a transaction of its writer."""
 
     def __init__(
         self, environment: Environment, transaction: lmdb.Transaction[bytes], cache: WriterCache
@@ -61,7 +61,7 @@ class WriteTransaction:
         self._rows = transaction.cursor(self._databases["rows"])
         self.index = BlockIndex(transaction.cursor(self._databases["summaries"]), self.block)
         self._around: Block | None = None
-        """The block in which the last key was looked up: keys come in order, so the next may be there too."""
+        """The block in which the last key was looked up. Keys come in order, so the next may be in it too."""
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
@@ -99,11 +99,11 @@ class WriteTransaction:
     def stored_among(self, keys: Keys) -> list[int]:
         """Return the indexes of those keys that are stored; the keys are in order.
 
-        For many keys among many stored ones: each block that may hold some is looked at once.
+        Meant for many keys among many stored ones: each block that may have some of them is read once.
         """
-        # Not by getmulti(), which would hold all values, and that of a key as often as it is asked for.
-        there = self._rows.set_key
-        found = {place for place in self._maybe_rows(keys.times) if there(encode_key(*keys.key(place)))}
+        # Not with getmulti(): it would hold all values in memory, and that of a repeated key several times.
+        is_row = self._rows.set_key
+        found = {index for index in self._maybe_rows(keys.times) if is_row(encode_key(*keys.key(index)))}
         at = 0
         while at < keys.size:
             lowest = encode_key(*keys.key(at))
@@ -120,13 +120,13 @@ class WriteTransaction:
             asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
-                places = self.block(block.first).indexes_of_keys([keys.key(place) for place in alike])
-                found.update(place for place, there in zip(alike, places, strict=True) if there >= 0)
+                in_block = self.block(block.first).indexes_of_keys([keys.key(index) for index in alike])
+                found.update(index for index, there in zip(alike, in_block, strict=True) if there >= 0)
             at = stop
         return sorted(found)
 
     def _maybe_rows(self, times: Int64s) -> Sequence[int]:
-        """Return the indexes of the times that rows may have."""
+        """Return the indexes of those times that rows may have."""
         rows = self._cache.rows
         maybe = rows.may_have(times)
         if maybe is not None:
@@ -138,11 +138,11 @@ class WriteTransaction:
         return self._maybe_rows(times)
 
     def row_between(self, lower: bytes, upper: bytes) -> bool:
-        """Say whether a row stands with ``lower < key < upper``."""
+        """Return whether a row is stored with ``lower < key < upper``."""
         return bool(self._rows.set_range(lower + b"\0")) and self._rows.key() < upper
 
     def block(self, key: bytes) -> Block:
-        """Return the block of that first key."""
+        """Return the block whose first key is ``key``."""
         found = self._cache.get(key)
         if found is None:
             found = Block(key, stored_block(self._transaction, self._databases["blocks"], key))
@@ -150,14 +150,14 @@ class WriteTransaction:
         return found
 
     def block_checksums(self, key: bytes) -> bytes | None:
-        """Return the checksums of the block of that first key, or None."""
+        """Return the checksums of the block whose first key is ``key``, or None if there is none."""
         value = self._transaction.get(key, db=self._databases["blocks"])
         return None if value is None else checksums_of(value)
 
     def blocks_after_groups(self, blocks_max: int) -> list[ZoneMap]:
         """Return the zone maps of the first blocks after the last closed group.
 
-        Damaged groups after that one are deleted: they are made again from their blocks.
+        Damaged groups after that one are deleted; they are closed again from their blocks.
         """
         end = b""
         while (pair := self.index.last_group()) is not None:
@@ -169,7 +169,7 @@ class WriteTransaction:
         return list(islice(self.index.blocks_from(end), blocks_max))
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
-        """Return the events stored under ``keys``, which come in order: of each block all at once."""
+        """Return the events stored under ``keys``, which are in order; each block is read once."""
         encoded = [encode_key(*key) for key in keys]
         rows = self._rows.getmulti(dict.fromkeys(encoded))
         found = {key: decode_row(key, value).event for key, value in rows}
@@ -180,16 +180,16 @@ class WriteTransaction:
                 raise _gone(encoded[left[0]])
             inside = bisect_right(left, around.last, key=encoded.__getitem__)
             block = self.block(around.first)
-            places = block.indexes_of_keys([keys[at] for at in left[:inside]])
-            if -1 in places:
-                raise _gone(encoded[left[places.index(-1)]])
-            events = block.take(places).events()
+            indexes = block.indexes_of_keys([keys[at] for at in left[:inside]])
+            if -1 in indexes:
+                raise _gone(encoded[left[indexes.index(-1)]])
+            events = block.take(indexes).events()
             found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
             del left[:inside]
         return [found[key] for key in encoded]
 
     def follows(self, before: bytes, after: bytes) -> bool:
-        """Return whether nothing is stored between two stored keys."""
+        """Return whether no event is stored between two stored keys."""
         if self.row_between(before, after):
             return False
         low, high = decode_key(before), decode_key(after)
@@ -200,8 +200,8 @@ class WriteTransaction:
             if found is not None:
                 around = self._around = self.block(found.first)
         if around is not None and low < around.key_of(-1):
-            place = around.index_of(low)
-            return around.key_of(place + (around.key_of(place) == low)) >= high
+            index = around.index_of(low)
+            return around.key_of(index + (around.key_of(index) == low)) >= high
         following = self.index.first_from(before + b"\0")
         return following is None or following >= after
 
@@ -209,29 +209,29 @@ class WriteTransaction:
         """Delete the records of the commits from ``first`` to ``last`` and return them."""
         cursor = self._transaction.cursor(self._databases["commits"])
         found: list[CommitRecord] = []
-        placed = cursor.set_key(commit_key(first))
-        while placed and commit_number(cursor.key()) <= last:  # the records after it may be damaged
+        more = cursor.set_key(commit_key(first))
+        while more and commit_number(cursor.key()) <= last:  # later records may be damaged
             found.append(decode_commit(*cursor.item()))
-            placed = cursor.delete() and bool(cursor.key())  # which moves to the next one
+            more = cursor.delete() and bool(cursor.key())  # deleting moves to the next one
         if not found or found[-1].last != last:
             raise DamagedError(f"commits {first} to {last}", "their records do not follow one another")
         return found
 
     def put_commits(self, record: CommitRecord) -> None:
-        """Put the record of one commit or several, under a key that has none."""
+        """Put the record of one or more commits, under a key that has none."""
         pair = encode_commit(record)
         if not self._transaction.put(*pair, overwrite=False, db=self._databases["commits"]):
             raise AssertionError(f"commit {record.first} is there already")
 
     def put_rows(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Put new rows, in key order."""
-        taken, added = self._rows.putmulti(pairs, overwrite=False)
-        if not taken == added == len(pairs):
-            raise AssertionError(f"{len(pairs)} new rows, {taken} taken, {added} added")
+        consumed, added = self._rows.putmulti(pairs, overwrite=False)
+        if not consumed == added == len(pairs):
+            raise AssertionError(f"{len(pairs)} new rows, {consumed} consumed, {added} added")
         self._cache.rows.put(key for key, _ in pairs)
 
     def keep(self, block: Block) -> None:
-        """Cache a block that was just put, so that the next append need not read it back."""
+        """Cache a block that was just put, so that the next append does not read it back."""
         self._cache.keep(block)
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
@@ -241,32 +241,32 @@ class WriteTransaction:
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
         """Replace records of requests, or delete those whose new value is None.
 
-        Only those that are unchanged: an old id may be in use again.
+        Records that have changed meanwhile are left as they are: an expired id may be in use again.
         """
         database = self._databases["requests"]
-        for key, value, instead in changes:
+        for key, value, new_value in changes:
             if self._transaction.get(key, db=database) != value:
                 continue
-            if instead is None:
+            if new_value is None:
                 self._transaction.delete(key, db=database)
             else:
-                self._transaction.put(key, instead, db=database)
+                self._transaction.put(key, new_value, db=database)
 
     def delete_rows(self, keys: Sequence[bytes]) -> bool:
-        """Delete rows, given in key order; False when one is not there."""
+        """Delete rows, given in key order; return False if one is missing."""
         cursor, at = self._transaction.cursor(self._databases["rows"]), b""
         for key in keys:
             if at != key and not cursor.set_key(key):
                 return False
             cursor.delete()
-            at = cursor.key()  # of the next row, which is often the next to go
+            at = cursor.key()  # of the next row, which often is the next to delete
         self._cache.rows.gone(len(keys))
         return True
 
     def put_block(self, block: EncodedBlock) -> None:
-        """Put a block and its summary, in the place of the one with the same first key if there is one.
+        """Put a block and its zone map; a block with the same first key is replaced.
 
-        Raises OverlapError when it would overlap another block; the transaction must end then.
+        Raises OverlapError if it would overlap another block; the transaction must then be aborted.
         """
         before = self.index.before(block.key)
         following = self.index.first_from(block.key + b"\0")
@@ -274,20 +274,20 @@ class WriteTransaction:
             following is not None and following <= block.zone_map.last
         ):
             raise OverlapError(block.key.hex())
-        summary = block.zone_map
+        zone_map = block.zone_map
         self._around = None
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
-        self._transaction.put(*encode_zone_map(BLOCK_LEVEL, summary), db=self._databases["summaries"])
+        self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=self._databases["summaries"])
         self._cache.forget([block.key])
         failpoint("block-put")
         group, _, _ = self.index.group_of(block.key)
         if group is not None:
-            widened = ZoneMap.merge([group, summary])
+            widened = ZoneMap.merge([group, zone_map])
             self._transaction.put(*encode_zone_map(GROUP_LEVEL, widened), db=self._databases["summaries"])
 
     def delete_block(self, key: bytes) -> None:
-        """Delete a block and its summary. A group that held it may go on saying so: that is allowed."""
+        """Delete a block and its zone map. The zone map of its group may still cover it: that is allowed."""
         self._around = None
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
@@ -295,11 +295,11 @@ class WriteTransaction:
         self._cache.forget([key])
 
     def put_group(self, group: ZoneMap) -> None:
-        """Put the summary of a closed group."""
+        """Put the zone map of a closed group."""
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
     def delete_group(self, key: bytes) -> None:
-        """Delete the record of a closed group; its blocks are in no group then."""
+        """Delete the zone map of a closed group; after that its blocks are in no group."""
         self._transaction.delete(key, db=self._databases["summaries"])
 
 

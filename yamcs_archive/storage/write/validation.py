@@ -1,10 +1,10 @@
 """The check of events before they are stored; pure.
 
-1. :func:`prepare` checks by column where it can: thousands of events at once, in C, take a tenth of the time
-   of :func:`~yamcs_archive.event.validate` for each. If a column is not plainly valid, each event is checked,
-   and the error names the first bad one.
-2. What a check by column accepts, ``validate`` would accept. Types are exact, so that no value can change
-   after it was checked.
+1. :func:`prepare` checks by column if possible: thousands of events are checked at once, in C, in a tenth of
+   the time that :func:`~yamcs_archive.event.validate` takes for all of them. If a column is not plainly
+   valid, each event is checked alone, and the error names the first bad one.
+2. The check by column accepts only events that ``validate`` accepts too. It accepts exact types only, so that
+   no value can change after it was checked.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ from yamcs_archive.limits import (
 _COLUMN_EVENTS_MIN = 16
 """Fewest events that are checked by column; fewer are faster one by one."""
 _PLAIN_ATTACHED_MAX = ATTACHED_BYTES_MAX // 4
-"""Longest type or user, in bytes, that is accepted by column."""
+"""Longest type or user that the check by column accepts, in bytes."""
 _UTF8_BYTES_MAX = 4
 _MESSAGE_CHARACTERS = 4096
-"""Longest messages, in characters, that are encoded together, which bounds the memory that takes."""
+"""Longest message that is encoded together with others, in characters; this bounds the memory used."""
 _TOGETHER = 1_000
-"""Messages that are encoded together."""
+"""Messages encoded together."""
 _encoder = msgspec.msgpack.Encoder()
-_kept = threading.local()
+_scratch = threading.local()
 
 
 class _ShortTexts(msgspec.Struct):
     """Messages that are checked together.
 
-    A type of its own: msgspec hashes a list's type in Python, where it swallows a KeyboardInterrupt, and that
-    takes longer than checking a few messages.
+    This is a type of its own because msgspec hashes a list's type in Python: that swallows a
+    KeyboardInterrupt, and takes longer than checking a few messages.
     """
 
     texts: list[Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARACTERS)]]
 
 
-_ROOM_BYTES_MAX = 1 << 20
-"""Largest buffer that a thread keeps for encoding messages, in bytes."""
+_BUFFER_BYTES_MAX = 1 << 20
+"""Largest buffer for encoding messages that is reused by a thread, in bytes."""
 _TIMES_MIN, _ARRAY_HEAD_BYTES = 16, 3
-"""Fewest times that are encoded together; and the bytes that msgpack writes before 16 to 65,535 values."""
+"""Fewest times that are encoded together, and the bytes that msgpack writes before 16 to 65,535 values."""
 _UINT64_TAG = 0xCF
 _uint64 = np.dtype([("tag", "u1"), ("value", ">u8")])
-"""A msgpack value of 2^32 to 2^64 - 1: what times in microseconds have been since 1970-01-01T01:11:35Z."""
+"""A msgpack value of 2^32 to 2^64 - 1, as all times after 1970-01-01T01:11:35Z are in microseconds."""
 
 
 def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], int]) -> Columns[int]:
@@ -88,12 +88,14 @@ def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], i
     try:
         for event in events:
             validate(event)
-    except InvalidInputError:  # named with its position, or taken with exact types
+    except (
+        InvalidInputError
+    ):  # either raised again with the position, or the values are converted to exact types
         events = list(_validated(events))
     columns = Columns.of(events)
     now = clock()
     return columns._replace(
-        extra=list(map(dict, columns.extra)),  # copies: what was checked must not change
+        extra=list(map(dict, columns.extra)),  # copies, because checked values must not change
         source=[source or SOURCE_DEFAULT for source in columns.source],
         generation_time=[now if time is None else time for time in columns.generation_time],
         reception_time=[now if time is None else time for time in columns.reception_time],
@@ -110,7 +112,7 @@ def _validated(events: Sequence[Event]) -> Iterator[Event]:
 
 
 def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
-    """Return what :func:`prepare` does for one event, in a third of the time."""
+    """Return the same as :func:`prepare` for one event, in a third of the time."""
     try:
         event = validated(event)
     except InvalidInputError as error:
@@ -137,13 +139,13 @@ def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
 def _checked_by_column(events: Sequence[Event], clock: Callable[[], int]) -> Columns[int] | None:
     """Return the columns of many valid events, times filled in; None if each event must be checked.
 
-    One event takes longer this way than by :func:`validate`, a thousand take a tenth of it. Events that
-    have extra or extensions, which are few, are checked one by one.
+    For one event this is slower than :func:`validate`, for a thousand it takes a tenth of the time. The few
+    events that have extra or extensions are checked one by one.
     """
     if len(events) < _COLUMN_EVENTS_MIN or not all_of(events, Event):
         return None
-    # Few events have more than these fields, so the others' columns are not read. Bytes and dicts that are
-    # no constants of ours, if only by type, are checked below.
+    # Few events set these three fields, and if none does their columns are not read. Values other than the
+    # constants, even if only the type differs, are checked below.
     try:
         more = [
             event
@@ -174,7 +176,7 @@ def _checked(
             and (bare or all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _exact_texts(columns.created_by)))
             and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
         )
-        if attached:  # copies, because what was checked must not change in the caller's hands
+        if attached:  # copies, because the caller must not change checked values
             columns = columns._replace(extra=list(map(dict, columns.extra)))
         if "" in sources:
             columns = columns._replace(source=[source or SOURCE_DEFAULT for source in columns.source])
@@ -185,7 +187,7 @@ def _checked(
             reception_time=bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, now),
         )
         return filled if valid else None
-    except Exception:  # a foreign type may raise anything; validate() names the field and the event
+    except Exception:  # a foreign type may raise any error; validate() names the field and the event
         return None
 
 
@@ -201,41 +203,41 @@ def _exact_texts(column: list[str | None]) -> set[str]:
 
 
 def all_of(column: Sequence[Any], kind: type) -> bool:
-    """Return whether all have exactly that type.
+    """Return whether all values have exactly that type.
 
     >>> all_of(["a", "b"], str), all_of([1, True], int)
     (True, False)
     """
-    return list(map(type, column)).count(kind) == len(column)  # in two thirds of the time of a set
+    return list(map(type, column)).count(kind) == len(column)  # takes two thirds of the time of a set
 
 
 def are_messages(column: list[Any]) -> bool:
-    """Say whether all are messages: text that is not too long and can be encoded.
+    """Return whether all values are valid messages: text that is not too long and can be encoded.
 
     >>> are_messages(["a", "°"]), are_messages(["a", b"b"]), are_messages(["\\ud800"])
     (True, False, False)
     """
-    if not all_of(column, str):  # msgspec takes members of a StrEnum for their values
+    if not all_of(column, str):  # msgspec would accept members of a StrEnum
         return False
     try:
         msgspec.convert({"texts": column}, _ShortTexts)
     except msgspec.ValidationError:
         return all(len(text.encode()) <= MESSAGE_BYTES_MAX for text in column)
-    room: bytearray | None = getattr(_kept, "room", None)
-    if room is None:
-        room = _kept.room = bytearray()
+    buffer: bytearray | None = getattr(_scratch, "buffer", None)
+    if buffer is None:
+        buffer = _scratch.buffer = bytearray()
     try:
         for start in range(0, len(column), _TOGETHER):
-            _encoder.encode_into(column[start : start + _TOGETHER], room)
+            _encoder.encode_into(column[start : start + _TOGETHER], buffer)
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    if len(room) > _ROOM_BYTES_MAX:
-        del _kept.room
+    if len(buffer) > _BUFFER_BYTES_MAX:
+        del _scratch.buffer
     return True
 
 
 def is_text(value: object, bytes_max: int) -> bool:
-    """Say whether it is text without NUL that can be encoded and is plainly short enough.
+    """Return whether a value is text without NUL that can be encoded and is certainly short enough.
 
     >>> is_text("AOCS", 255), is_text("A\\0", 255), is_text("A" * 255, 255)
     (True, False, False)
@@ -256,7 +258,7 @@ def _can_be_encoded(text: str) -> bool:
 
 
 def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> Sequence[Any]:
-    """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``; else ValueError.
+    """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``, or raise ValueError.
 
     >>> bounded([1, None], 0, 5, 3), bounded([None, 1], 0, 5, None)
     (array('q', [1, 3]), [None, 1])
@@ -265,7 +267,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
         return array("q", [absent]) * len(column)
     try:
         found = column if type(column) is array and column.typecode == "q" else int_array(column)
-    except ValueError:  # None, or something worse
+    except ValueError:  # a value is None, or invalid
         kinds = set(map(type, column))
         if type(None) not in kinds or not kinds <= {int, type(None)}:
             raise ValueError(kinds) from None
@@ -276,7 +278,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
     values = np.frombuffer(found, np.int64)
     if len(values) and not (low <= values.min() and values.max() <= high):
         raise ValueError(column)
-    # True and False pass for 1 and 0, so these are checked; a number of another type became an int.
+    # True and False were accepted as 1 and 0, so these are checked; numbers of other types became ints.
     if found is not column and any(
         type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0).tolist()
     ):
@@ -285,9 +287,9 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
 
 
 def int_array(column: Sequence[Any]) -> array[int]:
-    """Return ints as an array; ValueError when one of them is none, or beyond int64.
+    """Return ints as an array; raise ValueError if a value is not an int, or exceeds int64.
 
-    Times, which msgpack writes in one width, by way of it: in a fifth of the time that ``array`` takes.
+    Times are converted through msgpack, which writes them in one width: a fifth of the time of ``array``.
 
     >>> int_array([5, -1]), int_array([1 << 40] * 20) == array("q", [1 << 40] * 20)
     (array('q', [5, -1]), True)

@@ -1,17 +1,17 @@
-"""What the writer carries in memory of the stored rows and blocks, from one transaction to the next; pure.
+"""The writer's cache of stored rows and blocks, from one transaction to the next; pure.
 
-Only the writer changes rows and blocks, so what it carries stays true until it changes them itself:
+Only the writer changes rows and blocks, so cached data stays valid until the writer changes them itself:
 
 | cache | holds | when it is stale |
 |---|---|---|
 | ``get`` | decoded blocks, by first key | never: an entry is dropped when its block is put or deleted |
 | ``times`` | generation times of blocks | never: likewise |
-| ``rows`` | generation times of all rows | it may have times of deleted rows, never lacks one of a row |
-| ``greatest`` | the greatest stored key | never: each commit raises it, and nothing lowers it |
+| ``rows`` | generation times of all rows | it may have times of deleted rows, but has those of all rows |
+| ``greatest`` | the greatest stored key | never: each commit may raise it, and nothing lowers it |
 
-After a transaction that did not commit, and when the environment is opened anew, all of it is dropped.
-The writer's other caches: the committer's source states, likewise; the readers' block cache is one of its own
-(:mod:`~yamcs_archive.storage.read.block_cache`), because readers must also notice what another process wrote.
+After a transaction that did not commit, and when the environment is opened anew, everything is dropped. So is
+the other cache of the writer, the committer's source states. The readers have a block cache of their own
+(:mod:`~yamcs_archive.storage.read.block_cache`), because they must also notice commits of another process.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import TIME_BYTES, Key, decode_times
 
-_BLOCKS_KEPT_MAX = 32
-"""Decoded blocks in the cache: enough for the late events of a group, which cluster; about 100 MB at most."""
+_BLOCKS_CACHED_MAX = 32
+"""Decoded blocks in the cache: enough for the late events of a group, which cluster; some 100 MB at most."""
 
-_TIMES_KEPT_MAX = 1024
+_TIMES_CACHED_MAX = 1024
 """Blocks whose times are cached for events that are scattered among stored ones: 40 MB."""
-_NEW_TIMES_KEPT_MAX = 64
+_NEW_TIMES_CACHED_MAX = 64
 """Blocks whose times are cached when they are put: 2.6 MB."""
 _ROWS_PUT_MAX = 1_000
-"""Row batches that may be written before the cached row times are used again; after that they are dropped."""
+"""Row batches that may be written before the cached row times are used again; after more they are dropped."""
 
 
 class RowTimeIndex:
-    """The generation times of all rows, if they are known, and perhaps some of deleted rows.
+    """The generation times of all rows, if they are loaded, and perhaps of some deleted rows.
 
     >>> from yamcs_archive.storage.format.keys import encode_key
     >>> rows = RowTimeIndex()
@@ -57,25 +57,25 @@ class RowTimeIndex:
         self._times, self._put, self._gone = None, [], 0
 
     def learn(self, keys: Iterable[bytes]) -> None:
-        """Take in the keys of all rows, in order."""
+        """Load the times from the keys of all rows, which are in order."""
         self.forget()
         self._times = decode_times(b"".join([key[:TIME_BYTES] for key in keys]))
 
     def put(self, keys: Iterable[bytes]) -> None:
-        """Take in the keys of new rows."""
+        """Add the times of new rows, given by their keys."""
         if self._times is not None:
             self._put.append(b"".join([key[:TIME_BYTES] for key in keys]))
             if len(self._put) > _ROWS_PUT_MAX:
                 self.forget()
 
     def gone(self, count: int) -> None:
-        """Note the number of rows that were deleted; once these are half of all, the times are dropped."""
+        """Count deleted rows; if they are more than half of all, the times are dropped."""
         self._gone += count
         if self._times is not None and 2 * self._gone > len(self._times):
             self.forget()
 
     def may_have(self, times: Int64s) -> Sequence[int] | None:
-        """Return the indices of the times that a row may have, none left out; None if that is not known."""
+        """Return the indexes of all times that a row may have; None if the times are not loaded."""
         if self._times is None:
             return None
         if self._put:
@@ -89,7 +89,7 @@ class RowTimeIndex:
 
 
 class WriterCache:
-    """The caches of the table above. Blocks are the most recently used ones."""
+    """The caches of the table above. Of decoded blocks, the most recently used ones are cached."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
@@ -97,7 +97,7 @@ class WriterCache:
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
         self.rows = RowTimeIndex()
         self.greatest: Key | None = None
-        """The greatest stored key, or None if it is not known: for keys beyond it nothing is looked up."""
+        """The greatest stored key, or None if it is not known. Keys above it are not looked up."""
 
     def get(self, key: bytes) -> Block | None:
         """Return the block if it is cached."""
@@ -107,13 +107,13 @@ class WriterCache:
         return found
 
     def keep(self, block: Block) -> None:
-        """Cache a block, and drop the least recently used one."""
+        """Cache a block; drop the least recently used one if there are too many."""
         self._blocks[block.key] = block
-        if len(self._blocks) > _BLOCKS_KEPT_MAX:
+        if len(self._blocks) > _BLOCKS_CACHED_MAX:
             self._blocks.popitem(last=False)
 
     def met(self, key: Key) -> None:
-        """Note that a key is stored now."""
+        """Raise the greatest key, after an event was stored under ``key``."""
         if self.greatest is not None and key > self.greatest:
             self.greatest = key
 
@@ -124,14 +124,14 @@ class WriterCache:
 
     def keep_times(self, key: bytes, times: Int64s) -> None:
         """Cache the generation times of a block."""
-        if len(self._times) >= _TIMES_KEPT_MAX:
+        if len(self._times) >= _TIMES_CACHED_MAX:
             self._times.clear()
         self._times[key] = times
 
     def keep_new_times(self, key: bytes, times: Int64s) -> None:
-        """Cache the generation times of a block that was just put: most late events are late by little."""
+        """Cache the generation times of a block that was just put: most late events are a little late."""
         self._new_times[key] = times
-        if len(self._new_times) > _NEW_TIMES_KEPT_MAX:
+        if len(self._new_times) > _NEW_TIMES_CACHED_MAX:
             self._new_times.popitem(last=False)
 
     def forget(self, keys: Iterable[bytes] | None = None) -> None:
