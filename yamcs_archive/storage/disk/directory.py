@@ -103,7 +103,7 @@ def draft_durably(path: Path, text: str) -> Path:
 
 
 def open_directory(path: Path, *, readonly: bool) -> None:
-    """Check that ``path`` is an archive's directory; if absent or empty, make it one, unless ``readonly``.
+    """Check that ``path`` is an archive's directory; unless ``readonly``, an absent or empty one is made.
 
     Raises :class:`~yamcs_archive.errors.NotAnArchiveError` for a directory that has other files, an unknown
     layout, a network file system (LMDB's locks and map do not work there), or a 32-bit process.
@@ -124,9 +124,7 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if not marker.exists():
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
-            with suppress(
-                PermissionError
-            ):  # the parent belongs to another user, and only that user may read it
+            with suppress(PermissionError):  # this user may not be able to read the parent folder
                 sync_directory(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:

@@ -10,8 +10,8 @@ This module follows these rules of LMDB, so that no other has to:
 4. No exception of LMDB leaves this module.
 5. The map is never opened with ``writemap``: then a full disk would kill the process with SIGBUS
    (py-lmdb#161).
-6. A read transaction is in the generation in use. In the writer's process no other process changes
-   generations, and the gate holds readers off during a change. A process that only reads begins its
+6. A read transaction is in the generation in use. While a process writes, no other one changes
+   generations, and the gate holds its readers off during a change. A process that only reads begins its
    transaction, *then* looks at ``CURRENT``, and begins again if that names another generation: in the other
    order it could miss events that were acknowledged in between. ``lmdb``, ``databases`` and ``path`` belong
    to one generation: read them within the transaction.
@@ -97,7 +97,7 @@ class Environment:
         self._map_bytes = map_bytes
         self._users = 0
         self.openings = 0
-        """Number of openings and changes of generation: values read before the last may be stale."""
+        """Number of openings and changes of generation: values read before the last one may be stale."""
         self.files = OpenFiles(instance)
         try:
             self._open()
@@ -202,7 +202,7 @@ class Environment:
 
     def _begin(self, reader: Reader) -> lmdb.Transaction[bytes]:
         transaction = self._begin_here(reader)
-        # While this process writes, no other one changes the generation.
+        # While this process writes, no other one changes generations, and its own changes are known.
         while not self._writers and not self._still_here(transaction):
             self._leave(reader)
             self._follow()
@@ -220,8 +220,9 @@ class Environment:
         return here
 
     def _follow(self) -> None:
-        """Open the generation in use, unless another thread did. Raises ReplacedError if the path leads to
-        another instance.
+        """Open the generation in use, unless another thread did.
+
+        Raises ReplacedError if the path leads to another instance.
         """
         with self.exclusive():
             if (

@@ -17,7 +17,7 @@ from yamcs_archive.storage.disk.file_system import check_room, check_same, ident
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
-CHECK_S = 0.001
+LOOK_S = 0.001
 """Seconds between two checks, so that they take 0.5 % of a writer's time at most."""
 
 
@@ -67,7 +67,7 @@ class OpenFiles:
         opens the path would not find events in a file that was removed or moved.
         """
         now_s = time.monotonic()
-        if now_s - self._checked_s >= CHECK_S:
+        if now_s - self._checked_s >= LOOK_S:
             self.check()
             self._checked_s = now_s
 

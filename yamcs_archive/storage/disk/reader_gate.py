@@ -18,7 +18,7 @@ import lmdb
 from yamcs_archive.storage.interrupts import Bell, Hold, ended
 
 _READERS_CHECKED_MIN = 64
-"""Readers above which the ones left by interrupts are removed, because they use memory."""
+"""Fewest registered readers at which those that interrupts left are removed, because they use memory."""
 
 
 class Reader:

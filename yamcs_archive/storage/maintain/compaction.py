@@ -1,11 +1,11 @@
 """Compaction: a dense copy of an instance replaces its generation, while reads and writes go on.
 
-1. LMDB makes the copy, of one moment. Values that changed later are carried over until few are left, and the
-   last ones while commits wait. Then both generations hold the same values, and the copy is put in use.
-   Events acknowledged before that are in both generations, events acknowledged later in the new one.
-2. Values are copied as bytes, never decoded and encoded, which is faster than any writer. Differences are
-   found by walking both generations side by side, except those of ``blocks``: each change of a block changes
-   its zone map too, and zone maps are small.
+1. LMDB makes the copy, which is of one moment. Values that changed later are carried over until few are left,
+   and the last ones while commits wait. Then both generations have the same values, and the copy is put in
+   use. Events acknowledged before that are in both generations, events acknowledged later in the new one.
+2. Values are carried over as bytes, not decoded and encoded again, so this keeps up with any writer.
+   Differences are found by walking both generations side by side, except in ``blocks``: each change of a
+   block also changes its zone map, and there are few zone maps.
 3. The copy is put in use only after every checksum was read back from its file and found correct.
 4. A failure or a crash at any point leaves one generation in use. The other one is a leftover, which is
    removed at once or at the next opening. The generation in use was fsynced, and so was ``CURRENT``.
@@ -41,7 +41,7 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
-_DATA = "data.mdb"  # LMDB's name for it
+_DATA = "data.mdb"  # LMDB's name for its file
 _ROUNDS_MAX = 10
 """Rounds that carry changes over while the writer goes on. Each is much shorter than the one before it,
 unless commits come as fast as they are carried over; then commits wait for the last round."""

@@ -82,7 +82,7 @@ def _due(environment: Environment, aim: SealScope) -> Iterator[_Due]:
 
 
 def _of_next(blocks: Any, zone_maps: Any, after: bytes, aim: SealScope) -> tuple[list[_Due], bytes | None]:
-    """Return those among the blocks that come next after a key, and the key after which there may be more."""
+    """Return the due ones of the next blocks after a key, and the key after which there may be more."""
     found: list[_Due] = []
     found_block = blocks.set_range(after + b"\0")
     for _ in range(_BLOCKS_READ_MAX):

@@ -297,12 +297,12 @@ def _key(pair: Pair) -> bytes:
 
 
 def put_steps(steps: list[Step], stored: WriteTransaction) -> bool:
-    """Store steps; return False if one is stale: the transaction must then be aborted."""
+    """Store steps, in the writer's transaction; return False if one is stale: then it must be aborted."""
     return all(put_step(step, stored) for step in steps)
 
 
 def put_step(step: Step, stored: WriteTransaction) -> bool:
-    """Store a step, in the writer's transaction; return False if it is stale: then that must be aborted."""
+    """Store a step; return False if it is stale: the transaction must then be aborted."""
     failpoint("seal-begun")
     if step.replaced is not None:
         if stored.block_checksums(step.replaced.key) != step.replaced.checksums:
