@@ -108,8 +108,8 @@ class Maintenance:
     def look(self, now: int) -> None:
         """Run one round of maintenance: expire request ids, and seal the rows that are due.
 
-        ``now`` is the time of a clock with any origin, in microseconds. If it goes back, the elapsed time stays
-        the same.
+        ``now`` is the time of a clock with any origin, in microseconds. If it goes back, the elapsed time
+        stays the same.
         """
         if self._last_now is not None:
             self._elapsed += max(0, now - self._last_now)

@@ -200,7 +200,7 @@ def _plans_of_slice(
         return list(_plans_beside(pairs, None, options, aim))
     try:
         if value is None:
-            raise DamagedError(f"blocks {zone_map.first.hex()}", "it has a zone map but is missing")
+            raise DamagedError(f"blocks {zone_map.first.hex()}", "there is a zone map of it but no block")
         found = Found(Block(zone_map.first, value), value, zone_map)
         found.block.check_body()
         return list(_plans_beside(pairs, found, options, aim))

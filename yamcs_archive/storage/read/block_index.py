@@ -179,5 +179,5 @@ def stored_block(transaction: lmdb.Transaction[bytes], blocks: lmdb._Database, f
     """Return the bytes of a block that has a zone map, by its first key; DamagedError if it is not there."""
     value = transaction.get(first, db=blocks)
     if value is None:
-        raise DamagedError(f"blocks {first.hex()}", "it has a zone map but is missing")
+        raise DamagedError(f"blocks {first.hex()}", "there is a zone map of it but no block")
     return value
