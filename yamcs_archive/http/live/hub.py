@@ -19,15 +19,15 @@ from time import monotonic
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
 from yamcs_archive.event import event_bytes
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
-from yamcs_archive.instance import Instance
-from yamcs_archive.limits import (
+from yamcs_archive.http.limits import (
     LIVE_BYTES_MAX,
     LIVE_EVENTS_MAX,
     LIVE_PATIENCE_S,
     LIVE_PAUSE_S,
     WEBSOCKETS_MAX,
 )
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
+from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
 from yamcs_archive.wire.websocket_frames import Frames, Tail
 
