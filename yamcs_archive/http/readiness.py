@@ -1,5 +1,6 @@
 """Readiness of a server: the archive can be read, and can be written to unless it is open read-only.
- A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than
+
+A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than
 one client. Faults that only an append shows (a quota, a failing medium) are known from the latest refused
 requests.
 """
