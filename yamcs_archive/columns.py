@@ -1,8 +1,8 @@
 """Many events as columns: one sequence for each field of an event; pure.
 
-1. The columns are in the order of the fields of :class:`~yamcs_archive.event.Event`, so that ``map(Event,
-   *columns)`` builds events in C. Columns are processed as a whole, by functions written in C: a Python
-   statement for each event would take longer than the event's share of a durable commit.
+1. The columns are in the order of the fields of :class:`~yamcs_archive.event.Event`, so that
+   ``map(Event, *columns)`` builds events in C. Columns are processed as a whole, by functions written in C: a
+   Python statement for each event would take longer than the event's share of a durable commit.
 2. Columns as a caller makes them (``Columns[int | None]``) are unchecked, and their times may be None.
    :func:`~yamcs_archive.storage.write.validation.prepare` checks them and fills in the times; only its
    results (``Columns[int]``) are stored. Automatic numbers stay None until the writer assigns them.

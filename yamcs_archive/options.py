@@ -24,9 +24,9 @@ from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""Greatest values of these options. At them every block can still be read, because its text fits into a frame
-at six bytes for each escaped character. Types and users, which a block stores once, do not count as text; a
-block with too many of them is cut before it is full."""
+"""Greatest values of these options. With them every block can still be read, because its text fits into a
+frame at six bytes for each escaped character. Types and users, which a block stores once, do not count as
+text; a block with too many of them is cut before it is full."""
 _MOST_OF_ANY = 2**63 - 1
 """Greatest value of any option: LMDB's largest size, and Python's largest count."""
 

@@ -120,7 +120,7 @@ LIVE_EVENTS_MAX = 256
 queue exceeds its limit."""
 
 LIVE_BYTES_MAX = 1 << 20
-"""Text after which no further event is sent with these, in bytes: a quarter of what a queue holds."""
+"""Text after which no further event is sent with these, in bytes: a quarter of a queue's limit."""
 
 LIVE_PAUSE_S = 0.005
 """Pause between two reads of new events, in seconds: the events that come meanwhile are read and sent

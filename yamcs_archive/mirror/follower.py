@@ -1,7 +1,7 @@
 """A copy that follows a served instance: the same events, in the same commits, in the same order.
 
-1. A page of the source's commits is stored in one commit together with the source's cursor after it. So the
-   copy continues from its last page after a crash of either side at any time.
+1. A page of the source's commits is stored in one transaction together with the source's cursor after it. So
+   the copy continues from its last page after a crash of either side at any time.
 2. A copy is begun only in an empty instance, and continues only with the same source and the same history.
    Otherwise it stops and keeps its events: a human decides.
 3. After a fault that may pass, it tries again, at longer intervals each time.

@@ -55,4 +55,4 @@ def _where(progress: Progress) -> str:
     if progress.time is None:
         return "behind"
     lag_s = max(0.0, time.time() - progress.time / 1_000_000)
-    return f"at what was stored there at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"
+    return f"at the state of the source at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"
