@@ -55,7 +55,7 @@ class SqliteArchive:
         """Return itself under the type that the core asks for."""
         return cast(Archive, self)
 
-    def existing(self, _: str) -> _Table:
+    def instance(self, _: str) -> _Table:
         """Return the table, whatever the instance is called."""
         return self._table
 

@@ -58,4 +58,4 @@ def test_without_the_folder_every_answer_is_the_same(tmp_path: Path) -> None:
 
 def test_one_module_knows_the_folder() -> None:
     others = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "wire" / "columns"]
-    assert [path.name for path in others if f"{COLUMNS}." in path.read_text()] == ["fast_path.py"]
+    assert [path.name for path in others if f"{COLUMNS}." in path.read_text()] == ["bulk.py"]
