@@ -27,7 +27,7 @@ from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 OPTIONS = Options(maintenance=False, clock=lambda: NOW)
-PAGES = around(["limits.PAGE_EVENTS_DEFAULT", "limits.PAGE_EVENTS_MAX"])
+PAGES = around(["http.limits.PAGE_EVENTS_DEFAULT", "limits.PAGE_EVENTS_MAX"])
 ORDERS = ("rising", "equal", "mixed")
 SLOT_US = 1 << 20
 """Between the first times of two batches: more than the largest has."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from yamcs_archive import limits, options
+from yamcs_archive.http import limits as http_limits
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.times import to_datetime
@@ -30,8 +31,13 @@ def test_a_chunk_fits_a_group_and_a_group_the_queue() -> None:
 
 
 def test_the_largest_answers_fit_the_room_one_at_a_time() -> None:
-    assert limits.LARGE_TEXT_BYTES < limits.PAGE_BYTES_MAX < limits.MAKING_BYTES < limits.ANSWERS_BYTES_MAX
-    assert limits.QUICK_BODY_BYTES_MAX < limits.BODY_BYTES_MAX < limits.BODIES_BYTES_MAX
+    assert (
+        http_limits.LARGE_TEXT_BYTES
+        < http_limits.PAGE_BYTES_MAX
+        < http_limits.MAKING_BYTES
+        < http_limits.ANSWERS_BYTES_MAX
+    )
+    assert http_limits.QUICK_BODY_BYTES_MAX < limits.BODY_BYTES_MAX < http_limits.BODIES_BYTES_MAX
     assert limits.GATHERED_BYTES_MAX <= limits.CHUNK_BYTES_MAX
 
 
@@ -45,7 +51,7 @@ def test_the_id_of_a_request_fits_a_key() -> None:
 
 
 def test_what_may_hold_threads_for_long_leaves_some_of_a_servers_for_all_else() -> None:
-    held = limits.BATCHES_MAX + limits.STREAMS_MAX + limits.THREAD_POLLS_MAX
+    held = http_limits.BATCHES_MAX + http_limits.STREAMS_MAX + http_limits.THREAD_POLLS_MAX
     assert held <= Settings.threads - Settings.threads // 8
 
 

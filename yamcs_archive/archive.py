@@ -1,4 +1,4 @@
-"""The archive: a directory of instances. What the library's users open first."""
+"""The archive: a directory of instances, which the library's users open first."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "check_instance_name"]
 _KEPT_STEM_MAX = 96
-"""Characters of a name that are kept in front of a time, below the limit of names."""
+"""Characters of a name that are kept before a time, so that both are within the limit of names."""
 
 
 class Archive:
-    """A directory that holds instances, each one stream of events. Safe to use from many threads.
+    """A directory of instances, each of which is a stream of events. Safe to use from many threads.
 
-    One process at a time may write to it; others open it with ``readonly=True``, beside the writer.
+    One process at a time may write to it; others may open it meanwhile with ``readonly=True``.
 
     >>> with Archive.open(directory) as archive:
     ...     sim = archive.instance("simulator", create=True)
@@ -66,7 +66,7 @@ class Archive:
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
-        self._ending: tuple[Instance, ...] = ()  # whose writers are waited for by whoever has the guard
+        self._ending: tuple[Instance, ...] = ()  # the holder of the guard waits for their writers
         self._closed = False
 
     @classmethod
@@ -83,14 +83,14 @@ class Archive:
         ``path`` may begin with ``~``. It leads to the same directory even when the process changes its
         current directory.
 
-        ``holder``, an address for instance, is shown beside the process id to others that try to open the
+        ``holder``, an address for instance, is shown with the process id to others that try to open the
         archive for writing meanwhile.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
         NotAnArchiveError for a directory that holds something else or lies on a network file system,
         FormatVersionError when an instance was written by a newer version, OutOfSpaceError and
-        UnavailableError (no right to it, too many open files) where the system refuses: then nothing is
-        locked, and the same call works once it does not. InvalidInputError for a value that is no path.
+        UnavailableError (no right to it, too many open files) if the system refuses: then nothing is locked,
+        and the same call works once the cause is gone. InvalidInputError for a value that is no path.
 
         >>> Archive.open(directory, readonly=True).readonly
         True
@@ -111,7 +111,7 @@ class Archive:
 
     @property
     def readonly(self) -> bool:
-        """True when it was opened for reading only."""
+        """True if it was opened for reading only."""
         return self._lock is None
 
     @property
@@ -125,8 +125,8 @@ class Archive:
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError` for any name that is not there, also for
         one that no instance can have. With ``create`` it raises InvalidInputError for such a name, and
         ReadOnlyError when the instance would have to be made in a read-only archive. Raises GoneError when
-        the directory is no longer at its path, OutOfSpaceError and UnavailableError where the system refuses
-        (the same call works once it does not), ClosedError, ForkedError. RuntimeError in a callback of
+        the directory is no longer at its path, OutOfSpaceError and UnavailableError if the system refuses
+        (the same call works once the cause is gone), ClosedError, ForkedError. RuntimeError in a callback of
         ``submit()`` that would have to open the instance while the archive is being closed, or an instance
         set aside, because that waits for the callback.
 
@@ -154,8 +154,8 @@ class Archive:
 
     def _open_instance(self, name: str, *, create: bool, in_callback: bool) -> Instance:
         # Loaded with the first instance, because numpy and the engine take most of the time of an import. A
-        # program that only names Archive, or uses one over HTTP, needs neither.
-        with os_errors_translated(self.path):  # there may be no open file left to load them
+        # program that only imports Archive, or uses an archive over HTTP, needs neither.
+        with os_errors_translated(self.path):  # loading them opens files, of which too many may be open
             from yamcs_archive.instance import Instance  # noqa: PLC0415
             from yamcs_archive.storage.store import LmdbStore  # noqa: PLC0415
 
@@ -238,16 +238,16 @@ class Archive:
 
     def _names(self) -> list[str]:
         if self._lock is not None:
-            self._lock.check()  # there may be another archive at the path, in which nothing may be written
+            self._lock.check()  # another archive may be at the path now, and must not be written to
         return instance_names(self.path)
 
     def check_writable(self) -> None:
-        """Raise the error that an append would meet now, as far as it shows without one; this takes 20 us.
+        """Raise the error that an append would meet now, as far as it can be known without one; takes 20 us.
 
         Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
         or below the process's limit of a file's size, GoneError when the directory or an open instance is no
         longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. An instance that
-        is a copy of a served one raises nothing here; see
+        is a copy of a served one raises no error here; see
         :meth:`Instance.check_writable <yamcs_archive.Instance.check_writable>`.
 
         >>> Archive.open(directory).check_writable()
@@ -269,8 +269,8 @@ class Archive:
         """Commit everything that was submitted, stop the writers and unlock the directory; idempotent.
 
         An interrupt ends the wait, but closing continues, and :meth:`open` waits for its end. Only an
-        interrupt at the very first step of this or of ``__exit__`` keeps closing from beginning. If closing
-        one instance fails, the others are closed all the same. In both cases this may be called again.
+        interrupt at the very first step of this method or of ``__exit__`` prevents closing. If closing one
+        instance fails, the others are closed all the same. In both cases this method may be called again.
 
         >>> archive = Archive.open(directory)
         >>> archive.close()
@@ -293,11 +293,11 @@ class Archive:
             raise failed
 
     def _close_beside(self) -> None:
-        with suppress(RuntimeError):  # there is no thread to be had: it ended where it was interrupted
+        with suppress(RuntimeError):  # no thread can be started: closing ended where it was interrupted
             _thread.start_new_thread(self._try_to_close, ())
 
     def _try_to_close(self) -> BaseException | None:
-        """Close; return what went wrong."""
+        """Close; return the error, if any."""
         try:
             self._close()
         except BaseException as error:
@@ -321,7 +321,7 @@ class Archive:
             self._closed = True
 
     def _close_in_child(self) -> None:
-        """Let go of this process's handles; the parent's threads and locks are not here."""
+        """Close this process's handles; it has none of the parent's threads and locks."""
         self._closed = True
         for instance in self._instances.values():
             instance._close()
@@ -354,12 +354,13 @@ class Archive:
 
 
 _archives_in_use: set[Archive] = set()
-"""Strong references: while instances are open there are writers, also when an archive's last name is gone."""
+"""Strong references: open instances have writers, even if the program has no reference to the archive
+left."""
 
 
 @atexit.register
 def _close_forgotten() -> None:
-    """Close what the program left open, so that its writers end before the interpreter does."""
+    """Close the archives left open by the program, so that their writers end before the interpreter does."""
     for archive in list(_archives_in_use):
         if archive._pid == os.getpid():
             archive.close()

@@ -1,7 +1,7 @@
-"""Arguments of the library's functions, other than events: checked at once, returned with exact types; pure.
+"""Checks the arguments of the library's functions, except events, and returns them with exact types; pure.
 
-Each error names the field and the value. So no caller gets an error of Python's own, or an error that comes
-only with the first event.
+Each error names the field and the value, and is raised by the call itself. So no caller gets one of Python's
+own errors, or an error only with the first event.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def whole(field: str, value: object, low: int, high: int) -> int:
 
 
 def flag(field: str, value: object) -> bool:
-    """Return a bool, or the one that numpy has for it.
+    """Return a bool, which may be given as numpy's.
 
     >>> flag("descending", True)
     True
@@ -84,14 +84,14 @@ def names(field: str, values: object) -> frozenset[str]:
     listed = list(several(field, values, "names"))
     try:
         if list(map(type, listed)).count(str) == len(listed) and "".join(listed).encode() is not None:
-            return frozenset(listed)  # thousands take a millisecond so
-    except UnicodeEncodeError:  # one of them; text() names it
+            return frozenset(listed)  # thousands take a millisecond this way
+    except UnicodeEncodeError:  # one of them is bad; text() names it
         pass
     return frozenset(text(field, name) for name in listed)
 
 
 def several(field: str, values: object, what: str) -> Iterable[Any]:
-    """Return an iterator over ``values``; the error says ``what`` they should be.
+    """Return an iterator over ``values``; ``what`` names their kind in the error.
 
     >>> several("events", 5, "events")
     Traceback (most recent call last):
@@ -99,7 +99,7 @@ def several(field: str, values: object, what: str) -> Iterable[Any]:
     yamcs_archive.errors.InvalidInputError: events 5: must be an iterable of events
     """
     try:
-        return iter(values)  # type: ignore[call-overload,no-any-return]  # iter() raises if it is not
+        return iter(values)  # type: ignore[call-overload,no-any-return]  # iter() raises for other types
     except TypeError:
         raise InvalidInputError(field, values, f"must be an iterable of {what}") from None
 
@@ -122,7 +122,7 @@ def seconds(field: str, value: object, high: float) -> float:
     0.5
     """
     try:
-        found = None if isinstance(value, (bool, str, bytes)) else float(value)  # type: ignore[arg-type]  # it says whether it is one
+        found = None if isinstance(value, (bool, str, bytes)) else float(value)  # type: ignore[arg-type]  # or it raises
     except Exception:  # a foreign type may raise anything
         found = None
     if found is None or not 0 <= found <= high:

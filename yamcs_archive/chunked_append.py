@@ -1,4 +1,4 @@
-"""Many events in chunks: how they are cut, and how what became of them adds up; no I/O."""
+"""Appends of many events: cuts them into chunks, and adds up the outcomes of the chunks; no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.storage.write.outcomes import Outcome, Refused, first_conflicts
 
 _STEP_EVENTS = 32
-"""Events taken from an iterable between two looks at the chunk's size: at most 32 MiB of messages."""
+"""Events taken from an iterable between two checks of the chunk's size: at most 32 MiB of messages."""
 
 
 class Tally:
@@ -26,10 +26,10 @@ class Tally:
         self._conflicts: list[Refused] = []
 
     def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
-        """Take what became of the chunk that began at ``start``; its error gets position and counts.
+        """Add the outcome of the chunk that began at ``start``; complete its error with position and counts.
 
-        A chunk that fails because of one of its events is not stored at all: then ``store_first`` stores
-        so many of its first events, those before that one.
+        A chunk that fails because of one of its events is not stored at all: then ``store_first`` stores the
+        given number of its first events, those before the faulty one.
         """
         try:
             outcome = result()
@@ -65,9 +65,10 @@ class Tally:
 
 
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists of up to 10,000 events, or about 2 MiB of text where they come one by one.
+    """Yield the events in lists of up to 10,000 events, or about 2 MiB of text if they come one by one.
 
-    Those that are all there already take no more memory together: their columns are cut by size.
+    A list is cut by number only, because all its events are in memory already: their columns are cut by size
+    later.
     """
     if not isinstance(events, list):
         yield from _gathered(events)
@@ -77,7 +78,7 @@ def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | None]]:
-    """Yield events that come many at once in chunks of 10,000, or of less where they have much text.
+    """Yield events that come many at once in chunks of 10,000, or of fewer if they have much text.
 
     >>> parts = [Columns.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
     >>> [chunk.size for chunk in gathered(parts)]
@@ -97,7 +98,7 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
                 start += more.size
                 held.append(more)
                 events += more.size
-                with suppress(Exception):  # what has no length is refused once it is to be stored
+                with suppress(Exception):  # a value without a length is refused when it is to be stored
                     size_bytes += more.text_bytes
                 if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
                     events = size_bytes = 0
@@ -111,7 +112,7 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
 
 
 def _taken(held: list[Columns[int | None]]) -> Columns[int | None]:
-    """Return what is held as one, and hold it no longer: it is stored while more is gathered."""
+    """Return the held events as one chunk, and clear the list: the chunk is stored while more events come."""
     found = Columns.concat(held)
     held.clear()
     return found
@@ -125,7 +126,7 @@ def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
     try:
         while True:
             seen = len(chunk)
-            chunk += islice(supply, _STEP_EVENTS)  # keeps what came before, should the supply fail
+            chunk += islice(supply, _STEP_EVENTS)  # keeps the earlier events if the supply fails
             if len(chunk) == seen:
                 break
             with suppress(Exception):  # likewise

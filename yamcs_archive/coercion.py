@@ -1,9 +1,8 @@
-"""Events and keys as callers give them -> with exact types, and checked; pure.
+"""Converts events and keys from callers to exact types, and checks them; pure.
 
-1. Fields that plainly are ints, texts or severities (:mod:`~yamcs_archive.scalars`) are taken as such, by
-   every way in, and however many events come at once.
-2. Events of exact types, which nearly all have, are checked as they are. Only refused ones are looked at more
-   closely.
+1. Fields that plainly are ints, texts or severities (:mod:`~yamcs_archive.scalars`) are accepted as such, by
+   every way in and in batches of any size.
+2. Nearly all events have fields of exact types, and are checked as they are. Only refused ones are converted.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PLAIN_FIELDS: tuple[tuple[Callable[[object], object], tuple[str, ...]], ...] = 
 
 
 def plain_severity(value: object, field: str = "severity") -> Severity:
-    """Return a severity that is given as one, or as its number; an error names ``field``.
+    """Return the severity for a severity or its number; an error names ``field``.
 
     >>> plain_severity(2), plain_severity(Severity.INFO)
     (<Severity.WARNING: 2>, <Severity.INFO: 0>)
@@ -40,7 +39,7 @@ def plain_severity(value: object, field: str = "severity") -> Severity:
 
 
 def plain_event(event: Event) -> Event:
-    """Return the event with an exact int, str or Severity wherever a field plainly is one; it checks nothing.
+    """Return the event with an exact int, str or Severity for each field that plainly is one; checks nothing.
 
     >>> from enum import StrEnum
     >>> class Unit(StrEnum):
@@ -57,7 +56,7 @@ def plain_event(event: Event) -> Event:
             if (exact := plain(value)) is not value:
                 found[name] = exact
     if type(event.severity) is not Severity:
-        with suppress(InvalidInputError):  # the check that follows names it, with the event as it was given
+        with suppress(InvalidInputError):  # the check that follows reports it, with the value that was given
             found["severity"] = plain_severity(event.severity)
     if type(event.extra) is dict and set(map(type, chain(event.extra, event.extra.values()))) - {str}:
         found["extra"] = {plain_text(name): plain_text(value) for name, value in event.extra.items()}
@@ -65,7 +64,7 @@ def plain_event(event: Event) -> Event:
 
 
 def validated(event: Event) -> Event:
-    """Return the event as it is to be stored, except its times and number; raises as :func:`validate` does.
+    """Return the event as it will be stored, except its times and number; raises as :func:`validate` does.
 
     >>> validated(Event("Boot", severity=2)).severity
     <Severity.WARNING: 2>
@@ -82,7 +81,7 @@ def validated(event: Event) -> Event:
 
 
 def validate_key(key: EventKey) -> EventKey:
-    """Return ``key``, if it could be the key of an event, with exact types; raises as :func:`validate` does.
+    """Return ``key`` with exact types if an event could have it; raises as :func:`validate` does.
 
     >>> validate_key(EventKey(0, "AOCS", 1))
     EventKey(generation_time=0, source='AOCS', seq_number=1)

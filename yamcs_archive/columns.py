@@ -1,13 +1,13 @@
 """Many events as columns: one sequence for each field of an event; pure.
 
 1. The columns are in the order of the fields of :class:`~yamcs_archive.event.Event`, so that
-   ``map(Event, *columns)`` builds events in C. Work is done by column, with functions written in C: a Python
-   statement for each event would cost more than the event's share of a durable commit.
+   ``map(Event, *columns)`` builds events in C. Columns are processed as a whole, by functions written in C: a
+   Python statement for each event would take longer than the event's share of a durable commit.
 2. Columns as a caller makes them (``Columns[int | None]``) are unchecked, and their times may be None.
    :func:`~yamcs_archive.storage.write.validation.prepare` checks them and fills in the times; only its
    results (``Columns[int]``) are stored. Automatic numbers stay None until the writer assigns them.
-3. A column of ints without None may be an ``array("q")``: checking bounds makes one, and numpy reads it in
-   place.
+3. A column of ints without None may be an ``array("q")``: the check of bounds makes one, and numpy reads it
+   in place.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity, event_bytes, extra_bytes
 
 NO_EXTENSIONS, NO_EXTRA = b"", dict[str, str]()
-"""The values of an event without extensions and extra; never changed. Comparing identities is fastest."""
+"""The values of an event without extensions and extra; never changed, and fastest to compare by identity."""
 TABLE_TEXT_MAX = 64
-"""Longest type or user, in characters, that budgets ignore: a block stores each distinct one once."""
+"""Longest type or user that budgets ignore, in characters: a block stores each distinct one once."""
 _SLOTS_BYTES, _INT_BYTES = 10 * 8, 32
-"""Bytes of memory of an event's references in its ten columns, and of an int object."""
+"""Memory of an event's references in its ten columns, and of an int object, in bytes."""
 
 Time_co = TypeVar("Time_co", bound=int | None, covariant=True)
 
@@ -66,7 +66,7 @@ class Columns(NamedTuple, Generic[Time_co]):
         seq_number: Sequence[int | None],
         extra: list[dict[str, str]] | None = None,
     ) -> Columns[int | None]:
-        """Return events that have no more than these fields; ``extra`` None: none has any.
+        """Return events that have these fields only; ``extra`` None: no event has any.
 
         >>> Columns.common(["a"], ["S"], [Severity.INFO], [None], generation_time=[5], seq_number=[7]).extra
         [{}]
@@ -79,7 +79,7 @@ class Columns(NamedTuple, Generic[Time_co]):
 
     @classmethod
     def of(cls, events: Sequence[Event], *, bare: bool = False) -> Columns[Any]:
-        """Return the columns of events as they are; ``bare``: none has user, extensions or extra."""
+        """Return the columns of events as they are; ``bare``: no event has a user, extensions or extra."""
         # A comprehension for each field: four times as fast as msgspec's astuple and zip, which builds
         # and takes apart a tuple for each event.
         return Columns(
@@ -113,7 +113,7 @@ class Columns(NamedTuple, Generic[Time_co]):
 
     @property
     def numbered(self) -> bool:
-        """True when each event has its number."""
+        """True if each event has its number."""
         return type(self.seq_number) is array or None not in self.seq_number
 
     def check_form(self) -> None:
@@ -145,12 +145,12 @@ class Columns(NamedTuple, Generic[Time_co]):
         return list(map(Event, *columns))
 
     def key(self, index: int) -> tuple[Time_co, str, int]:
-        """Return the key of one event, once it is numbered: time, source, number."""
+        """Return the key of one event, which must be numbered: time, source, number."""
         number: Any = self.seq_number[index]
         return self.generation_time[index], self.source[index], number
 
     def keys(self) -> list[tuple[Time_co, str, int]]:
-        """Return the key of each event, once all are numbered: time, source, number."""
+        """Return the key of each event, which must all be numbered: time, source, number."""
         columns: tuple[Sequence[Time_co], list[str], Any] = self.generation_time, self.source, self.seq_number
         return list(zip(*columns, strict=True))
 
@@ -169,7 +169,7 @@ class Columns(NamedTuple, Generic[Time_co]):
         )
 
     def attached(self) -> Iterator[int]:
-        """Yield the indexes of events that have extensions or extra, or something that is neither."""
+        """Yield the indexes of events that have extensions or extra, or an invalid value for either."""
         size = self.size
         if self.extensions.count(NO_EXTENSIONS) == size and self.extra.count(NO_EXTRA) == size:
             return iter(())
@@ -177,7 +177,7 @@ class Columns(NamedTuple, Generic[Time_co]):
         return (at for at, (extensions, extra) in enumerate(both) if extensions != b"" or extra != {})
 
     def has_attached(self) -> bool:
-        """Say whether events have more than their messages that counts: extra, extensions, long texts.
+        """Return whether budgets count more texts of the events than messages: extra, extensions, long texts.
 
         >>> Columns.of([Event("abc", type="short")]).has_attached()
         False
@@ -188,7 +188,7 @@ class Columns(NamedTuple, Generic[Time_co]):
         return any(len(text) > TABLE_TEXT_MAX for column in texts for text in column)
 
     def sizes(self) -> list[int]:
-        """Return about how many bytes of text each event has, as ``event_bytes`` counts, without its source.
+        """Return the approximate bytes of text of each event, as ``event_bytes`` counts, without its source.
 
         >>> Columns.of([Event("abc"), Event("a", type="b" * 100)]).sizes()
         [3, 101]
@@ -204,7 +204,7 @@ class Columns(NamedTuple, Generic[Time_co]):
 
     @property
     def text_bytes(self) -> int:
-        """About the number of bytes of text of all events, for budgets; characters count as one.
+        """The approximate bytes of text of all events, for budgets; each character counts as one.
 
         >>> from yamcs_archive.event import EXTRA_PAIR_BYTES
         >>> Columns.of([Event("abc", extra={"a": "bc"})] * 2).text_bytes == 2 * (6 + EXTRA_PAIR_BYTES)
@@ -216,7 +216,7 @@ class Columns(NamedTuple, Generic[Time_co]):
 
     @property
     def memory_bytes(self) -> int:
-        """About the number of bytes of memory of the events: texts as Python objects, and their columns.
+        """The approximate bytes of memory of the events: their texts as Python objects, and their columns.
 
         >>> few, many = [Columns.of([Event("a") for _ in range(size)]) for size in (1, 1000)]
         >>> few.memory_bytes > 200, many.memory_bytes > 100 * 1000

@@ -1,6 +1,6 @@
-"""Credentials for a served archive (HTTP Basic, bearer tokens), and URLs, which have none.
+"""Credentials for a served archive (HTTP Basic, bearer tokens), and checks of URLs, which must contain none.
 
-A password or a token is no part of a URL, nor of any text: URLs are stored, shown and logged.
+URLs are stored, shown and logged, so a password or a token must never be part of a URL, or of any text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 def without_user(text: str) -> str:
-    """Return a URL to be shown, without anything in it that may be a user or a password.
+    """Return a URL without anything that may be a user or a password, so that it can be shown.
 
     >>> without_user("http://ada:secret@ops.example")
     'http://…@ops.example'
@@ -32,8 +32,8 @@ def without_user(text: str) -> str:
 def check_url(text: str, name: str = "url") -> str:
     """Return ``text`` if it is the URL of a served archive, without a user, a query and a fragment.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` that names ``name``, and shows nothing that
-    may be a password.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError`, which names ``name`` and never shows anything
+    that may be a password.
 
     >>> check_url("https://ops.example/archive/")
     'https://ops.example/archive/'
@@ -49,10 +49,10 @@ def check_url(text: str, name: str = "url") -> str:
             rule = "has a user in it; give the URL without, and --user NAME"
             raise InvalidInputError(name, value, rule)
         whole = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")  # as looking up the name does
+        (parts.hostname or "").encode("idna")  # as the lookup of the name does
     except InvalidInputError:
         raise
-    except ValueError:  # brackets, a port or a name that are none
+    except ValueError:  # invalid brackets, an invalid port or name
         whole = False
     if not whole or any(character.isspace() or not character.isprintable() for character in text):
         raise InvalidInputError(name, value, _NOT_A_URL)
@@ -64,7 +64,7 @@ def check_url(text: str, name: str = "url") -> str:
 
 
 def is_open(url: str) -> bool:
-    """Return whether a request to a URL can be read on the way: plain HTTP to another machine.
+    """Return whether others can read a request to a URL on its way: plain HTTP to another machine.
 
     >>> is_open("http://ops.example"), is_open("https://ops.example"), is_open("http://[::1]:8090")
     (True, False, False)
@@ -73,7 +73,7 @@ def is_open(url: str) -> bool:
 
 
 def is_local(url: str) -> bool:
-    """Return whether a URL is of this machine.
+    """Return whether a URL leads to this machine.
 
     >>> is_local("http://[::1]:8090"), is_local("https://localhost"), is_local("http://ops.example")
     (True, True, False)
@@ -89,8 +89,8 @@ def is_local(url: str) -> bool:
 class Login:
     """A user and a password, for HTTP Basic (RFC 7617, in UTF-8).
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for values that cannot be sent;
-    it shows no password.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for values that cannot be sent; the error never
+    shows the password.
 
     >>> login = Login("ada", "secret")
     >>> login, login.header
@@ -101,7 +101,7 @@ class Login:
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if ":" in self.user:  # what follows is likely the password
+        if ":" in self.user:  # the text after it is probably the password
             raise InvalidInputError("user", self.user.partition(":")[0] + ":…", "must be a name without ':'")
         if not self.user:
             raise InvalidInputError("user", self.user, "must not be empty")
@@ -119,9 +119,10 @@ class Login:
 
 @dataclass(frozen=True)
 class Token:
-    """A bearer token (RFC 6750), as an identity provider or a proxy gives out.
+    """A bearer token (RFC 6750), from an identity provider or a proxy.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for one that cannot be sent; it shows none.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for a token that cannot be sent; the error never
+    shows it.
 
     >>> token = Token("c2VjcmV0")
     >>> token, token.header
@@ -141,13 +142,13 @@ class Token:
 
 
 Credentials = Login | Token
-"""Who asks a server."""
+"""Credentials for requests to a server."""
 
 
 def advice(status: int, credentials: Credentials | None, words: str = "") -> str:
-    """Return what to do about a refusal, to be put after its text; "" if no credentials would change it.
+    """Return advice on a refusal, to be added to its text; "" if other credentials would not help.
 
-    ``words`` are the server's own for a 403: if it has some they say why.
+    ``words`` is the server's own text for a 403: if there is one, it gives the reason.
 
     >>> advice(401, None), advice(404, None)
     ('; it asks for a user and a password: give --user NAME, or user= and password= in Python', '')

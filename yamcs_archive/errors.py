@@ -11,28 +11,28 @@
     │   ├── RequestIdError                 a request's id was used for something else: .request_id
     │   ├── NumbersExhaustedError          a source's automatic numbers are used up: .source
     │   ├── OtherHistoryError              a cursor of another lineage, or of a commit that is gone
-    │   ├── CursorGoneError                a cursor older than what was pruned: .oldest
+    │   ├── CursorGoneError                a cursor before the pruned events: .oldest
     │   ├── InstanceExistsError            an instance of that name is already there
     │   └── ReadOnlyError                  opened for reading, asked to write
     │       └── MirrorError                a copy of another archive: .source
-    ├── ServerRefusedError                 a server said no, or is no archive: .url, .status, .kind, .detail
+    ├── ServerRefusedError                 a server refused, or is no archive: .url, .status, .kind, .detail
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
     ├── UnavailableError                   not now, through no fault of the caller
     │   ├── ServerUnavailableError         a served archive did not answer, or cannot now: .url, .status
     │   ├── RequestIdsFullError            the limit of request ids is reached
     │   ├── LockedError                    another process writes to this directory: .holder
     │   ├── ClosedError                    the archive is closed
-    │   │   └── ReplacedError              another instance is in the place of the one that was read
-    │   ├── GoneError                      what was opened is no longer at its path: .path, .reason
+    │   │   └── ReplacedError              another instance has replaced the one that was read
+    │   ├── GoneError                      an opened file is no longer at its path: .path, .reason
     │   ├── ForkedError                    opened before fork(), used in the child
     │   ├── OutOfSpaceError                the medium is full; nothing was stored
     │   └── OutcomeUnknownError            the commit failed midway: .events, as they would be stored
-    └── ArchiveDataError                   what is on the medium cannot be used
+    └── ArchiveDataError                   the stored data cannot be used
         ├── NotAnArchiveError              the directory holds something else, or a medium we refuse
         ├── FormatVersionError             written by a version with another format: .found, .known
         └── DamagedError                   a checksum or an invariant does not hold: .where
 
-Each error carries its facts as attributes, survives pickling, and its text ends with what to do.
+Each error has its facts as attributes and can be pickled, and its text ends with advice.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from typing import Any
 class ArchiveError(Exception):
     """Base of every error of this package.
 
-    ``position`` and ``counts`` are set where many events were given at once: the index of the event
-    at fault, and what was durably stored before it.
+    ``position`` and ``counts`` are set if many events were given at once: the index of the event at fault,
+    and the counts of the outcomes that are durable.
 
     >>> issubclass(ConflictError, ArchiveError)
     True
@@ -68,7 +68,7 @@ def _rebuild(kind: type[ArchiveError], args: tuple[Any, ...], facts: dict[str, A
 
 
 def shown(value: object, length_max: int = 80) -> str:
-    """Return ``value`` as it stands in an error text: its repr, cut at ``length_max`` characters.
+    """Return ``value`` as it is shown in an error text: its repr, cut at ``length_max`` characters.
 
     >>> shown("a" * 100, 10)
     "'aaaaaaaaa… (102 characters)"
@@ -85,8 +85,8 @@ def shown(value: object, length_max: int = 80) -> str:
 class InvalidInputError(ArchiveError, ValueError):
     """A value that the caller gave breaks a rule; nothing was stored.
 
-    ``field`` names the value in the caller's terms, ``value`` is what was given, ``rule`` says what
-    would be right.
+    ``field`` names the value in the caller's terms, ``value`` is the value, and ``rule`` states which values
+    are valid.
 
     >>> print(InvalidInputError("limit", 0, "must be 1 to 1000"))
     limit 0: must be 1 to 1000
@@ -106,11 +106,11 @@ class BadTimeError(InvalidInputError):
 
 
 class FilterError(InvalidInputError):
-    """A filter that cannot be read; nothing was looked for.
+    """A filter that cannot be parsed; nothing was read.
 
-    ``problem`` is what a Yamcs server says of it, ``reason`` what is wrong in particular. ``line`` and
-    ``column``, from 1, are where the fault is. ``span`` (first line and column, last line and column) is
-    the stretch that a Yamcs server marks: for a syntax error the last token that was in order.
+    ``problem`` is the text of a Yamcs server for the fault, ``reason`` a more precise one. ``line`` and
+    ``column``, from 1, give the position of the fault. ``span`` (first line and column, last line and column)
+    is the stretch that a Yamcs server marks: for a syntax error, the last correct token.
 
     >>> problem, reason = "Field not found 'foo'", "there are source and type"
     >>> error = FilterError("foo=1", problem, reason, (1, 1), (1, 1, 1, 3))
@@ -124,7 +124,7 @@ class FilterError(InvalidInputError):
         super().__init__("filter", text, f"{problem}: {reason}")
         self.problem, self.reason, self.span = problem, reason, tuple(span)
         self.line, self.column = place
-        # Where it is says more than the text, which may be long.
+        # The position says more than the filter, which may be long.
         self.args = (f"filter, line {self.line}, column {self.column}: {self.rule}",)
 
 
@@ -137,7 +137,7 @@ class RefusedError(ArchiveError):
 
 
 class ConflictError(RefusedError):
-    """An event with this key is stored already, with other content; the stored one stays.
+    """An event with this key is stored already, with other content; the stored one is kept.
 
     ``stored`` and ``offered`` are the two :class:`~yamcs_archive.event.Event` values.
     """
@@ -151,7 +151,7 @@ class ConflictError(RefusedError):
 
 
 class ExpiredError(RefusedError):
-    """The event is older than the instance's prune horizon, so it is not stored anew."""
+    """The event is older than the instance's prune horizon, so it is not stored."""
 
     def __init__(self, offered: Any) -> None:
         super().__init__(
@@ -187,7 +187,7 @@ class OtherHistoryError(RefusedError):
     """The cursor is of another history: the archive was created anew, restored or salvaged since.
 
     Or its files were put back to an older state: then ``commit`` is the number of the cursor's commit, which
-    is missing here or is another one. Otherwise it is None.
+    is missing here or has other events. Otherwise it is None.
 
     >>> print(OtherHistoryError(100))
     this archive has another history since commit 100 or before (it was put back ...); start again ...
@@ -205,7 +205,7 @@ class OtherHistoryError(RefusedError):
 
 
 class CursorGoneError(RefusedError):
-    """The cursor points before what was pruned; ``oldest`` is the oldest cursor that works."""
+    """The cursor is before events that were pruned; ``oldest`` is the oldest cursor that works."""
 
     def __init__(self, oldest: str) -> None:
         super().__init__(f"events after this cursor were pruned; the oldest cursor that works is {oldest}")
@@ -229,7 +229,7 @@ class ReadOnlyError(RefusedError):
 
 
 class MirrorError(ReadOnlyError):
-    """The instance is a copy of a served one, which alone may be appended to; ``source`` is its URL."""
+    """The instance is a copy of a served one, and appends go there; ``source`` is the URL of that one."""
 
     def __init__(self, source: str) -> None:
         RefusedError.__init__(self, f"this instance is a mirror of {source}: append there")
@@ -237,9 +237,9 @@ class MirrorError(ReadOnlyError):
 
 
 class ServerRefusedError(ArchiveError):
-    """A server refused, for a reason that no other error here stands for, or it is no served archive.
+    """A server refused, for a reason without an error of its own here, or it is no served archive.
 
-    ``status``, ``kind`` and ``text`` say why, in the words of its API; ``detail`` is what else it says.
+    ``status``, ``kind`` and ``text`` give the reason, as its API does; ``detail`` has any further facts.
 
     >>> print(ServerRefusedError("http://ops:8090", 403, "ForbiddenException", "not from this host"))
     http://ops:8090 answered 403 ForbiddenException: not from this host
@@ -262,13 +262,14 @@ class UnknownInstanceError(ArchiveError, LookupError):
 
 
 class UnavailableError(ArchiveError):
-    """The archive cannot do it now, through no fault of the caller's value."""
+    """The archive cannot do this now, through no fault of the caller."""
 
 
 class ServerUnavailableError(UnavailableError):
     """A served archive did not answer, its answer broke off, or it cannot answer for the moment.
 
-    ``status`` is that of its answer; None if there was none: then a request that stores may have stored.
+    ``status`` is that of its answer; None if there was none: then a request to store events may have stored
+    them.
     """
 
     def __init__(self, url: str, text: str, status: int | None = None) -> None:
@@ -286,7 +287,7 @@ class RequestIdsFullError(UnavailableError):
 
 
 class LockedError(UnavailableError):
-    """Another process, or another open archive of this one, writes to the directory; ``holder`` says who."""
+    """Another process, or another open archive of this one, writes to the directory; ``holder`` names it."""
 
     def __init__(self, path: str, holder: str) -> None:
         super().__init__(f"{path} is in use by {holder}; stop that one first, or open the archive read-only")
@@ -301,9 +302,9 @@ class ClosedError(UnavailableError):
 
 
 class ReplacedError(ClosedError):
-    """Another instance is in the place of the one that was read, or it was put back from elsewhere.
+    """Another instance has replaced the one that was read, or the files were put back from elsewhere.
 
-    What was under way ends with this error; what is begun now reads the instance that is there.
+    Calls under way end with this error; later calls read the instance that is there now.
     """
 
     def __init__(self, path: str) -> None:
@@ -316,10 +317,10 @@ class ReplacedError(ClosedError):
 
 
 class GoneError(UnavailableError):
-    """A file or folder that was opened is no longer at its path: removed, moved or replaced; ``reason`` says.
+    """An opened file or folder is no longer at its path: removed, moved or replaced; ``reason`` says which.
 
-    Nothing is acknowledged then, because the next program that opens the path would not find it. Once it is
-    back at its path, everything goes on; otherwise close the archive and open it again.
+    No event is acknowledged then, because the next program that opens the path would not find it. Once the
+    file is back at its path, appends work again; otherwise close the archive and open it again.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -348,8 +349,8 @@ class OutOfSpaceError(UnavailableError):
 class OutcomeUnknownError(UnavailableError):
     """A commit failed, or a step after it, so the events may be stored or not.
 
-    ``events`` are the caller's events *as they would have been stored*, with numbers and times filled
-    in: appending those again is safe in either case.
+    ``events`` are the caller's events *as they would have been stored*, with numbers and times filled in: it
+    is safe to append these again in either case.
     """
 
     def __init__(self, events: tuple[Any, ...], reason: str) -> None:
@@ -361,7 +362,7 @@ class OutcomeUnknownError(UnavailableError):
 
 
 class ArchiveDataError(ArchiveError):
-    """What is on the medium cannot be used."""
+    """The stored data cannot be used."""
 
 
 class NotAnArchiveError(ArchiveDataError):

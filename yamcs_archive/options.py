@@ -24,16 +24,16 @@ from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
 _MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""Greatest values, at which every block can still be read: its text fits into a frame, at six bytes for each
-escaped character. Types and users, which a block stores once, do not count as text; a block with too many of
-them is cut before it is full."""
+"""Greatest values of these options. With them every block can still be read, because its text fits into a
+frame at six bytes for each escaped character. Types and users, which a block stores once, do not count as
+text; a block with too many of them is cut before it is full."""
 _MOST_OF_ANY = 2**63 - 1
 """Greatest value of any option: LMDB's largest size, and Python's largest count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Choices of one opening; none of them changes what is on the medium.
+    """Options of one opening; none of them changes the stored data.
 
     Raises :class:`~yamcs_archive.errors.InvalidInputError` that lists every fault at once.
 
@@ -48,27 +48,28 @@ class Options:
     map_bytes: int = MAP_BYTES_DEFAULT
     """Bytes of address space reserved for an instance at first; it doubles when full. Not disk space."""
     group_events_max: int = GROUP_EVENTS_MAX
-    """Events of one commit."""
+    """Largest number of events in one commit."""
     read_events_max: int = READ_EVENTS_MAX
-    """Events that one read transaction fetches."""
+    """Largest number of events that one read transaction fetches."""
     block_events_max: int = BLOCK_EVENTS_MAX
-    """Events in a full block. Tests use small blocks, because faults are found at their edges."""
+    """Number of events in a full block. Tests use small blocks, because faults are found at their edges."""
     block_text_bytes_max: int = BLOCK_TEXT_BYTES_MAX
-    """Bytes of text in a full block, if they are reached first."""
+    """Bytes of text at which a block is full, even with fewer events."""
     run_events_min: int = RUN_EVENTS_MIN
     """Fewest new events in a run that are written as blocks at once."""
     rows_max: int = ROWS_MAX
-    """Rows of an instance; beyond it the smallest keys are sealed, however young."""
+    """Largest number of rows of an instance; beyond it the smallest keys are sealed, however young."""
     late_share: int = LATE_SHARE
-    """A block is rewritten once one in this many of its events is late; until then they are a part of it."""
+    """A block is rewritten once one in this many of its events is late; until then the late events are stored
+    in its late part."""
     request_ids_max: int = REQUEST_IDS_MAX
-    """Request ids of an instance, counted over 24 hours."""
+    """Largest number of request ids of an instance within 24 hours."""
     seal_age_us: int = SEAL_AGE_US
     """Age of a commit, in microseconds, at which its rows are sealed."""
     maintenance: bool = True
     """Whether rows are sealed in the background."""
     clock: Callable[[], int] = now_us
-    """The archive's clock: microseconds since 1970, for times that an event does not bring."""
+    """The archive's clock, in microseconds since 1970, for events that come without a time."""
 
     def __post_init__(self) -> None:
         faults, others = [], []

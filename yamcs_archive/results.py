@@ -1,4 +1,4 @@
-"""The library's results: plain frozen values. Knows events, no storage."""
+"""The library's results: plain frozen values. Imports events, and no storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Appended:
     event: Event
     """The stored event, with its number and times filled in."""
     duplicate: bool
-    """True if the same event was stored before, so that nothing was added."""
+    """True if the same event was stored already, so that nothing was added."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Conflict:
     """An event that was refused because another one has its key."""
 
     position: int
-    """Its index in what was appended, from 0."""
+    """Its index among the appended events, from 0."""
     stored: Event
     offered: Event
 
@@ -34,10 +34,10 @@ class AppendCounts:
     stored: int = 0
     duplicates: int = 0
     expired: int = 0
-    """Older than the prune horizon, and so not stored anew."""
+    """Events older than the prune horizon, which are not stored."""
     conflict_count: int = 0
     conflicts: tuple[Conflict, ...] = ()
-    """The first 1,000 of them, by position; fewer, but at least one, if their text exceeds 8 MiB."""
+    """The first 1,000 conflicts, by position; fewer, but at least one, if their text exceeds 8 MiB."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Commit:
     """Events that were stored together; continue after them with ``commits(after=commit.cursor)``."""
 
     time: int
-    """When it was stored, microseconds since 1970."""
+    """When the commit was made, in microseconds since 1970."""
     events: tuple[Event, ...]
     """In key order."""
     cursor: str
@@ -61,10 +61,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class MirrorState:
-    """The served instance that an instance is a copy of, and how far the copy has come."""
+    """The served instance of which an instance is a copy, and the progress of the copy."""
 
     url: str
-    """Of the served archive."""
+    """The URL of the served archive."""
     instance: str
     cursor: str | None
     """The source's cursor after the last commit that is stored here; None before the first."""
@@ -82,12 +82,12 @@ class CompactionResult:
 
 @dataclass(frozen=True)
 class SourceStats:
-    """The stored events of one source, and the refused ones, in numbers."""
+    """The numbers of stored and refused events of one source."""
 
     events: int
     greatest_number: int
     greatest_time: int
-    """The newest generation time, microseconds since 1970."""
+    """The newest generation time, in microseconds since 1970."""
     duplicates: int
     conflicts: int
     expired: int

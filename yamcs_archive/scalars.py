@@ -1,10 +1,10 @@
-"""Values whose meaning is plain -> exact int and str. Imports nothing.
+"""Converts values that plainly are integers or texts to exact int and str. Imports nothing.
 
-1. An integer of another type counts as an int: numpy's scalars, members of an IntEnum, whatever Python itself
+1. An integer of another type counts as an int: numpy's scalars, members of an IntEnum, any type that Python
    accepts as an index. A subclass of str counts as its text, and an enum member as its value.
-2. True and False are no numbers, a float is no integer: they are returned as they are, and refused by
-   the check that follows.
-3. What is returned has an exact type, so its methods cannot make it another value after the check.
+2. True and False are no numbers, and a float is no integer: they are returned unchanged, and refused by the
+   check that follows.
+3. A converted value has an exact type, so its methods cannot change its value after the check.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def plain_int(value: object) -> object:
     if isinstance(found, bool):
         return value
     try:
-        return operator.index(found)  # type: ignore[arg-type]  # index() raises if it is not
+        return operator.index(found)  # type: ignore[arg-type]  # index() raises for other types
     except Exception:  # a foreign type may raise anything
         return value
 

@@ -1,8 +1,8 @@
-"""Instants: int microseconds since 1970-01-01T00:00:00Z <-> RFC 3339 text and aware datetimes.
+"""Converts instants between int microseconds since 1970-01-01T00:00:00Z, RFC 3339 text and aware datetimes.
 
-1. Inside the package an instant is an int of microseconds; text and datetimes live at its edges.
-2. Nothing wraps or rounds in silence: outside the years 0001 to 9999 is an error, digits finer than a
-   microsecond are cut off, as a Yamcs server cuts what is finer than it can store.
+1. Inside the package an instant is an int of microseconds; text and datetimes occur only in its interfaces.
+2. No value wraps or is rounded: a time outside of the years 0001 to 9999 is an error, and digits finer than a
+   microsecond are cut off, as a Yamcs server cuts off the digits that it cannot store.
 3. No leap seconds: second 60 is the following second (POSIX time).
 """
 
@@ -18,7 +18,7 @@ from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.scalars import plain_int, plain_text
 
 Time = datetime | str | int
-"""What the library takes as an instant: an aware datetime, RFC 3339 text, or int microseconds since 1970."""
+"""An instant as the library accepts it: an aware datetime, RFC 3339 text, or int microseconds since 1970."""
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,8 +42,8 @@ def now_us() -> int:
 def parse_rfc3339(text: str, field: str = "time") -> int:
     """Return the microseconds since 1970 of an RFC 3339 date-time.
 
-    Any offset and any number of fraction digits are taken; a missing offset, a date alone, blanks,
-    lower case and impossible dates are a :class:`BadTimeError` that names ``field``.
+    Any offset and any number of fraction digits are accepted. A missing offset, a date alone, blanks, lower
+    case and impossible dates raise :class:`BadTimeError`, which names ``field``.
 
     >>> parse_rfc3339("1970-01-01T01:00:00.5+01:00")
     500000
@@ -104,8 +104,8 @@ def to_us(value: Time, field: str = "time") -> int:
     Digits finer than a microsecond, which pandas' Timestamp has, are cut off. Integers and texts of other
     types, such as numpy's, count as int and str.
 
-    Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for what lies
-    outside the years 0001 to 9999, and for any other type (a float could not hold a microsecond).
+    Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for a time outside of
+    the years 0001 to 9999, and for any other type (a float is not exact to the microsecond).
 
     >>> to_us("1970-01-01T00:00:01Z"), to_us(5)
     (1000000, 5)
@@ -132,8 +132,8 @@ def _of_datetime(value: datetime, field: str) -> int:
         raise BadTimeError(field, value, "must be an aware datetime; give it a tzinfo, as datetime.UTC")
     try:
         delta = value - _EPOCH_UTC
-    except (OverflowError, ValueError):  # a subclass may know years that datetime does not
+    except (OverflowError, ValueError):  # a subclass may have years that datetime has not
         raise BadTimeError(field, value, _RANGE_RULE) from None
-    # A subclass, as pandas' Timestamp, may have a delta of its own, with nanoseconds beside these: what is
-    # finer is cut off, before 1970 too.
+    # A subclass, such as pandas' Timestamp, may have a delta of its own that also has nanoseconds: they are
+    # cut off, before 1970 too.
     return delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds

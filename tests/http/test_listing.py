@@ -23,7 +23,8 @@ from tests.http.history import (
 )
 from tests.http.test_api import error_of
 from yamcs_archive import Event, Instance
-from yamcs_archive.limits import PAGE_BYTES_MAX, PATTERN_CHARACTERS_MAX
+from yamcs_archive.http.limits import PAGE_BYTES_MAX
+from yamcs_archive.limits import PATTERN_CHARACTERS_MAX
 from yamcs_archive.wire import json
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import PROTOBUF

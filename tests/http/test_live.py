@@ -19,8 +19,9 @@ from websocket import ABNF, WebSocket
 
 from tests.http.feeds import asgi_feed, granian_server, wsgi_feed
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
+from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX, SUBSCRIPTIONS_MAX
 from yamcs_archive.http.live import hub, send_queue, session
-from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX, MESSAGE_BYTES_MAX, SUBSCRIPTIONS_MAX
+from yamcs_archive.limits import MESSAGE_BYTES_MAX
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

@@ -21,6 +21,7 @@ from tests.http.conforms import DOCUMENT, check, parameters, resolved, validator
 from tests.http.feeds import Answer, Feed, core_feed
 from yamcs_archive import Archive, Event, Instance, errors, limits
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.http import limits as http_limits
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.query import PARAMETERS, SELECTED
@@ -155,15 +156,15 @@ BOUNDS = {
     "schemas/BatchCounts2016/properties/conflicts maxItems": limits.CONFLICTS_KEPT_MAX,
     "schemas/PageLimit minimum": 1,
     "schemas/PageLimit maximum": limits.PAGE_EVENTS_MAX,
-    "schemas/PageLimit default": limits.PAGE_EVENTS_DEFAULT,
+    "schemas/PageLimit default": http_limits.PAGE_EVENTS_DEFAULT,
     "schemas/Position minimum": 0,
     "schemas/Position maximum": 2**63 - 1,
     "schemas/MergeTime minimum": 0,
     "schemas/MergeTime maximum": limits.PAUSE_US_MAX // 1000,
     "schemas/MergeTime default": limits.PAUSE_US_DEFAULT // 1000,
     "schemas/IndexLimit minimum": 1,
-    "schemas/IndexLimit maximum": limits.INDEX_ENTRIES_MAX,
-    "schemas/IndexLimit default": limits.INDEX_ENTRIES_DEFAULT,
+    "schemas/IndexLimit maximum": http_limits.INDEX_ENTRIES_MAX,
+    "schemas/IndexLimit default": http_limits.INDEX_ENTRIES_DEFAULT,
     "schemas/EventIndexEntry/properties/count minimum": 1,
     "parameters/instance/schema maxLength": limits.INSTANCE_NAME_MAX,
     "parameters/idempotencyKey/schema maxLength": limits.REQUEST_ID_BYTES_MAX,
@@ -195,8 +196,8 @@ def test_every_bound_is_that_of_the_limits_and_is_written_once() -> None:
         f"up to {limits.SOURCE_BYTES_MAX} bytes of UTF-8",
         f"up to {limits.ATTACHED_BYTES_MAX >> 10} KiB",
         f"The first {limits.CONFLICTS_KEPT_MAX} conflicts",
-        f"up to {limits.EXCHANGE_EVENTS_MAX}, by default {limits.EXCHANGE_EVENTS_DEFAULT}",
-        f"after {limits.CHANGES_BYTES_MAX >> 20} MiB of text",
+        f"up to {http_limits.EXCHANGE_EVENTS_MAX}, by default {http_limits.EXCHANGE_EVENTS_DEFAULT}",
+        f"after {http_limits.CHANGES_BYTES_MAX >> 20} MiB of text",
         f"body is larger than {limits.BODY_BYTES_MAX >> 20} MiB",
         f"Elements of up to {limits.BODY_BYTES_MAX >> 20} MiB",
         f"for {limits.REQUEST_AGE_US // 3_600_000_000} hours",

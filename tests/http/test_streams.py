@@ -22,15 +22,10 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.limits import GZIP_BYTES_MIN, STREAMS_MAX
 from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.wsgi import create_app
-from yamcs_archive.limits import (
-    BATCH_EVENTS_MAX,
-    GZIP_BYTES_MIN,
-    MESSAGE_BYTES_MAX,
-    READ_BYTES_MAX,
-    STREAMS_MAX,
-)
+from yamcs_archive.limits import BATCH_EVENTS_MAX, MESSAGE_BYTES_MAX, READ_BYTES_MAX
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json

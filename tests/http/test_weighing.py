@@ -19,18 +19,17 @@ from yamcs_archive.http.admission import AnswerBudget, BodyBudget, Lease
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.asgi_threads import RequestBody
-from yamcs_archive.http.messages import Head, Response
-from yamcs_archive.limits import (
+from yamcs_archive.http.limits import (
     ANSWERS_BYTES_MAX,
     ANSWERS_WAITING_MAX,
     BODIES_BYTES_MAX,
-    BODY_BYTES_MAX,
     LARGE_ANSWER_BYTES,
     LARGE_TEXT_BYTES,
     MAKING_BYTES,
-    MESSAGE_BYTES_MAX,
     QUICK_BODY_BYTES_MAX,
 )
+from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.limits import BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import commits
 from yamcs_archive.wire.codec import MSGPACK

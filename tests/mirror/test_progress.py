@@ -22,7 +22,7 @@ def test_only_what_changes_is_said_and_lag_from_time_to_time(monkeypatch: pytest
         sayer(Progress("sim", events, 60_000_000 if events else None, behind, trouble))
         return [line.removeprefix("sim: ") for line in said]
 
-    lagging = "events taken over, at what was stored there at 1970-01-01T00:01:00Z, 40 s ago"
+    lagging = "events taken over, at the state of the source at 1970-01-01T00:01:00Z, 40 s ago"
     assert tell(10, behind=True) == [f"10 {lagging}"]
     assert tell(20, behind=True) == []
     assert tell(99, behind=True, after_s=10) == [f"99 {lagging}"]

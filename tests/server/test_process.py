@@ -16,7 +16,7 @@ import websocket
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
-from yamcs_archive.limits import BATCHES_MAX
+from yamcs_archive.http.limits import BATCHES_MAX
 
 Options = tuple[str, ...]
 

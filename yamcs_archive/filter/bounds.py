@@ -1,8 +1,9 @@
-"""What must hold for an event that a filter matches: so that storage need not look at the others.
+"""Bounds of a filter: conditions that every matching event meets, by which storage skips other events.
 
-1. Bounds are conservative: whatever matches satisfies them, whatever satisfies them may match or not.
-2. They combine without looking at events: all of several (every one holds), some of several (one holds).
-3. They speak of stored events, whose times and numbers are filled in.
+1. Bounds are conservative: an event that matches always meets them, an event that meets them need not match.
+2. Bounds are combined without events: :func:`every` for terms that must all hold, :func:`some` for
+   alternatives.
+3. They concern stored events, whose times and numbers are filled in.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from yamcs_archive.event import SEVERITIES, Event, Severity
 _T = TypeVar("_T")
 
 _TEXTS_MAX = 16
-"""Texts that are kept to skip by: each is looked for in every block, and a few of them decide."""
+"""Largest number of texts in the bounds: each is searched for in every block, and a few suffice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterBounds:
-    """What must hold for any stored event that a filter matches; None and an empty set ask for nothing.
+    """Conditions that a stored event meets if a filter matches it; None and empty ``texts`` ask for nothing.
 
     >>> FilterBounds(severities=frozenset({Severity.SEVERE, Severity.ERROR})).min_severity
     <Severity.SEVERE: 5>
@@ -30,17 +31,17 @@ class FilterBounds:
     severities: frozenset[Severity] | None = None
     """The event has one of these."""
     sources: frozenset[str] | None = None
-    """The event's source, case-folded, is one of these; :meth:`may_be_from` knows more."""
+    """The event's source, case-folded, is one of these; :meth:`may_be_from` also applies ``source_test``."""
     start_us: int | None = None
-    """The least generation time, included: microseconds since 1970 (UTC)."""
+    """The least generation time that can match, in microseconds since 1970 (UTC)."""
     stop_us: int | None = None
-    """The first generation time that cannot match."""
+    """The first later generation time that cannot match, in microseconds since 1970 (UTC)."""
     texts: frozenset[str] = frozenset()
     """The message, case-folded, contains each of these case-folded texts."""
     words: frozenset[str] = frozenset()
-    """Message, source or type, case-folded, contains each of these case-folded texts."""
+    """Each of these case-folded texts is in the message, source or type, case-folded."""
     source_test: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
-    """Says of a source whether an event of it can match."""
+    """Returns whether an event of a source can match."""
 
     @property
     def min_severity(self) -> Severity | None:
@@ -58,7 +59,7 @@ class FilterBounds:
         )
 
     def may_be_from(self, source: str) -> bool:
-        """Say whether an event of this source can match, as far as its source tells.
+        """Return whether an event of this source can match, judged by its source alone.
 
         >>> FilterBounds(sources=frozenset({"gnc"})).may_be_from("GNC")
         True
@@ -68,7 +69,7 @@ class FilterBounds:
         return self.source_test is None or self.source_test(source)
 
     def admits(self, event: Event) -> bool:
-        """Say whether an event satisfies these bounds: what they mean, in one place.
+        """Return whether an event meets these bounds: their meaning, in one place.
 
         >>> FilterBounds(start_us=5).admits(Event("a", generation_time=4))
         False
@@ -87,11 +88,11 @@ class FilterBounds:
 
 
 ANYTHING = FilterBounds()
-"""Asks for nothing."""
+"""The bounds that every event meets."""
 
 
 def every(parts: Sequence[FilterBounds]) -> FilterBounds:
-    """Return the bounds of what satisfies all of these.
+    """Return the bounds of the events that meet all of these.
 
     >>> every([FilterBounds(start_us=1), FilterBounds(start_us=3, stop_us=9)])
     FilterBounds(severities=None, sources=None, start_us=3, stop_us=9, texts=frozenset(), words=frozenset())
@@ -109,7 +110,7 @@ def every(parts: Sequence[FilterBounds]) -> FilterBounds:
 
 
 def some(parts: Sequence[FilterBounds]) -> FilterBounds:
-    """Return the bounds of what satisfies at least one of these.
+    """Return the bounds of the events that meet at least one of these.
 
     >>> either = some([FilterBounds(start_us=1), FilterBounds(start_us=3, stop_us=9)])
     >>> either.start_us, either.stop_us
@@ -138,7 +139,7 @@ def _some_source(parts: list[FilterBounds]) -> Callable[[str], bool] | None:
     if any(part.sources is None and part.source_test is None for part in parts):
         return None
     if all(part.source_test is None for part in parts):
-        return None  # the joined sources say it all
+        return None  # the joined sources suffice
     return lambda source: any(part.may_be_from(source) for part in parts)
 
 
@@ -157,7 +158,7 @@ def _longest(texts: frozenset[str]) -> frozenset[str]:
 
 
 def _shared(sets: list[frozenset[str]]) -> frozenset[str]:
-    """Return the texts that lie within a text of every set."""
+    """Return the texts that are part of a text of every set."""
     shared = sets[0]
     for texts in sets[1:]:
         if not shared:

@@ -1,4 +1,4 @@
-"""The public door of the filter language: text in, predicate and bounds out."""
+"""The public interface of the filter language: from a text to a predicate and bounds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from yamcs_archive.scalars import plain_text
 
 
 class Filter:
-    """A filter expression, parsed once and compiled to one function; ``docs/filter.md`` has the language.
+    """A filter expression, parsed once and compiled to a function; ``docs/filter.md`` describes the language.
 
     Filters never change, may be used by any number of threads at once, compare by their text and pickle.
 
-    Raises :class:`~yamcs_archive.errors.FilterError`, with line and column, for what is not a filter.
+    Raises :class:`~yamcs_archive.errors.FilterError`, with line and column, for a text that is no filter.
 
     >>> wanted = Filter('severity>=watch source=gnc "over speed"')
     >>> wanted.matches(Event("Wheel 3 over speed", source="GNC", severity=Severity.WARNING))
@@ -29,13 +29,13 @@ class Filter:
     __slots__ = ("bounds", "matches", "text")
 
     text: Final[str]
-    """The expression as it was given."""
+    """The expression as given."""
     matches: Final[Predicate]
-    """``matches(event)`` says whether an event is wanted. It never raises for an :class:`Event` whose fields
-    are of their types, stored or not. (The compiled function itself: a method around it would cost as much
-    as a simple comparison.)"""
+    """``matches(event)`` returns whether the filter matches an event. It never raises for an :class:`Event`
+    whose fields are of their types, stored or not. (This is the compiled function itself: a method around it
+    would cost as much as a simple comparison.)"""
     bounds: Final[FilterBounds]
-    """What must hold for any stored event that matches, so that storage can skip what cannot."""
+    """Conditions that every matching stored event meets, so that storage can skip other events."""
 
     def __init__(self, text: str) -> None:
         exact: Any = plain_text(text)

@@ -1,7 +1,7 @@
-"""What a filter says, as a tree of conditions: all of, some of. Negation is carried down to the conditions.
+"""A filter as a tree of conditions, ``Every`` and ``Some``. Negation is applied to the conditions themselves.
 
 1. A part is never of its parent's own kind, and never alone: parentheses leave no trace.
-2. Trees are as deep as the parentheses of the filter at most, twice, so recursion over them is safe.
+2. A tree is at most twice as deep as the filter's parentheses, so recursion over it is safe.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Node = Condition | Every | Some
 
 
 def joined(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
-    """Return one node for several, flat.
+    """Return one node for several; parts of its own kind are merged into it.
 
     >>> from yamcs_archive.filter.conditions import contains
     >>> a, b, c = (contains(word) for word in "abc")
@@ -49,7 +49,7 @@ def joined(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
 
 
 def negated(node: Node) -> Node:
-    """Return the opposite: not all of them is some of their opposites, and the other way round."""
+    """Return the negation: ``Every`` becomes ``Some`` of the negated parts, and the other way round."""
     if isinstance(node, Condition):
         return node.negation()
     kind = Some if isinstance(node, Every) else Every
@@ -74,7 +74,7 @@ def _either(one: Predicate, other: Predicate) -> Predicate:
 
 
 def _many(parts: tuple[Predicate, ...], *, until: bool) -> Predicate:
-    """Return what tries the parts until one says ``until``."""
+    """Return a predicate that tries the parts until one returns ``until``."""
 
     def matches(event: Event) -> bool:
         for part in parts:
@@ -86,7 +86,7 @@ def _many(parts: tuple[Predicate, ...], *, until: bool) -> Predicate:
 
 
 def bounds(node: Node) -> FilterBounds:
-    """Return what must hold for every event that a tree matches."""
+    """Return the bounds that every event meets which a tree matches."""
     if isinstance(node, Condition):
         return node.bounds
     combine: Callable[[list[FilterBounds]], FilterBounds] = every if isinstance(node, Every) else some

@@ -1,9 +1,9 @@
-"""Fields and comparisons -> conditions: what one term of a filter asks of an event.
+"""Conditions: a field and a comparison, as one term of a filter states them for an event.
 
-1. A condition never raises: each kind of field says what an unset value answers. Negation is the plain
-   opposite, so each operator but ``:`` on text has another one that says it, and bounds stay exact.
-2. Names of fields, and text, are compared case-folded, as the whole of Unicode does; patterns are not.
-3. Severities, numbers and times know no parts: ``:`` and ``=~`` mean ``=``, ``!~`` means ``!=``.
+1. A condition never raises: each kind of field defines the result for an unset value. The negation is the
+   exact opposite, so each operator except ``:`` on text has an opposite operator, and bounds stay exact.
+2. Names of fields, and texts, are compared case-folded, in all of Unicode; patterns are not.
+3. Severities, numbers and times have no parts: ``:`` and ``=~`` mean ``=``, ``!~`` means ``!=``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from yamcs_archive.filter.regex import Search, compile_search
 from yamcs_archive.times import parse_rfc3339
 
 Predicate = Callable[[Event], bool]
-"""Says whether an event is wanted."""
+"""Returns whether an event matches."""
 
 OPPOSITES = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "=~": "!~", "!~": "=~"}
-"""Of each operator the one that holds exactly where it does not; ``:`` on text has none."""
+"""The opposite of each operator, which holds exactly when that one does not; ``:`` on text has none."""
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -42,17 +42,17 @@ _NAMES = "message, source, type, severity, seqNumber, generationTime, receptionT
 
 
 class Condition(NamedTuple):
-    """What one term asks of an event, and of all events that satisfy it."""
+    """One term of a filter, compiled: its predicate, and the bounds of the events that match."""
 
     matches: Predicate
     bounds: FilterBounds
     negation: Callable[[], Condition]
     steps: int = 0
-    """Size of the program of its pattern, for the bound on all of a filter."""
+    """Steps in the program of its pattern, for the limit on a whole filter."""
 
 
 def contains(value: str) -> Condition:
-    """Return the condition of a term without operator: message, source or type holds the text.
+    """Return the condition of a term without operator: message, source or type contains the text.
 
     >>> contains("wheel").matches(Event("Wheel 3"))
     True
@@ -112,7 +112,7 @@ def _with_opposite(matches: Predicate, bounds: FilterBounds) -> Condition:
 
 
 def _extra(wanted: str) -> Callable[[Event], str | None]:
-    """Return what reads one key of ``extra``: the key as written, else the first in another letter case."""
+    """Return a reader of one key of ``extra``: the key as written, else the first in another letter case."""
     folded = wanted.casefold()
 
     def read(event: Event) -> str | None:
@@ -154,7 +154,7 @@ def _text(read: Callable[[Event], str | None], operation: str, value: str, key: 
 
 
 def _text_test(operation: str, value: str, search: Search | None) -> Callable[[str | None], bool]:
-    """Return what a comparison says of a text, or of None; ``value`` is case-folded."""
+    """Return the test of a text, or of None, by a comparison; ``value`` is case-folded."""
     if search is not None:
         found = search.found
         if operation == "=~":
@@ -162,7 +162,7 @@ def _text_test(operation: str, value: str, search: Search | None) -> Callable[[s
         return lambda text: text is None or not found(text)
     if operation == ":":
         return lambda text: text is not None and value in text.casefold()
-    # ``null`` stands for unset in = and != alone, and for a field with this very text as well.
+    # ``null`` means unset with = and != only; there it also means a field with exactly this text.
     unset = value == "null"
     if operation == "=":
         return lambda text: unset if text is None else text.casefold() == value
@@ -182,7 +182,7 @@ def _message_bounds(operation: str, value: str, search: Search | None) -> Filter
 
 def _severity(operation: str, value: str) -> Condition:
     holds = _ORDERS[operation]
-    if value.casefold() == "null":  # before all: no event is without a severity
+    if value.casefold() == "null":  # less than all: every event has a severity
         wanted = SEVERITIES if operation in ("!=", ">", ">=") else ()
     else:
         try:
@@ -193,7 +193,7 @@ def _severity(operation: str, value: str) -> Condition:
     everything = len(wanted) == len(SEVERITIES)
     answers = tuple(severity in wanted for severity in SEVERITIES)
     return Condition(
-        lambda event: answers[event.severity],  # a quarter of what looking it up in a set costs
+        lambda event: answers[event.severity],  # takes a quarter of the time of a set
         ANYTHING if everything else FilterBounds(severities=frozenset(wanted)),
         lambda: _severity(OPPOSITES[operation], value),
     )
@@ -206,7 +206,7 @@ def _ordered(
     parse: Callable[[str], float | int],
     bound: Callable[[str, Any], FilterBounds] | None = None,
 ) -> Condition:
-    """Return a comparison of numbers or times; unset is less than any."""
+    """Return a comparison of numbers or times; an unset one is less than all others."""
     holds = _ORDERS[operation]
     bounds = ANYTHING
     if text.casefold() == "null":

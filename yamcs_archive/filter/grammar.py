@@ -1,16 +1,17 @@
-"""Tokens -> tree: the grammar, and where a fault is.
+"""The grammar: from tokens to a tree, and the position of a fault.
 
-    query      = [blank] [every] [blank] end          blank alone: everything matches
+    query      = [blank] [every] [blank] end          only blanks: everything matches
     every      = some *( blank ["AND" blank] some )
     some       = unary *( blank "OR" blank unary )    OR binds tighter than AND
     unary      = *( "NOT" [blank] ) [ "-" ] ( "(" [blank] every [blank] ")" | comparison )
     comparison = term [ [blank] operator [blank] term ]
-    term       = word | quoted                        no "-" behind a NOT
+    term       = word | quoted                        no "-" after a NOT
 
-1. A comparison is judged (field, value, pattern) as soon as it is read, so faults come from left to right.
-2. A syntax error marks the last token that was in order, as a Yamcs server does; the text of the error says
-   what is wrong with the one behind it. If there is none before it, that one is marked.
-3. Depth, length and number of terms are bounded, so that no text of anybody's exhausts stack or time.
+1. A comparison is checked (field, value, pattern) as soon as it is read, so the leftmost fault is reported
+   first.
+2. A syntax error marks the last correct token, as a Yamcs server does; the text of the error describes the
+   fault of the token after it. If no token comes before the faulty one, the faulty one is marked.
+3. Depth, length and number of terms are bounded, so that no text exhausts the stack or takes too long.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _TERMS = (WORD, QUOTED)
 
 
 def parse(text: str) -> Node | None:
-    """Return the tree of a filter; None when it is blank, and so matches everything.
+    """Return the tree of a filter; None if it is blank, so that it matches everything.
 
     Raises :class:`~yamcs_archive.errors.FilterError` with line and column.
 
@@ -152,7 +153,7 @@ class _Parser:
         """Take the operator of a comparison, if there is one."""
         if self._peek().kind == OPERATOR:
             if self._peek(1).kind not in (BLANK, *_TERMS):
-                # Not taken, so that the field's name is what is marked.
+                # The operator is not taken, so that the name of the field is marked.
                 self._fail(self._peek(1), "a value is needed here, in quotes unless it is a word")
             return self._next().value
         if self._peek().kind == BLANK and self._peek(1).kind == OPERATOR:

@@ -1,12 +1,12 @@
-"""Regular expressions as Java writes them -> the same in RE2's syntax, construct by construct.
+"""Translates regular expressions from Java's syntax to RE2's, construct by construct.
 
-A Yamcs server takes ``java.util.regex``. What of it can be matched in one pass over the text is rewritten
-here so that it means the same; what cannot (look-around, back-references, possessive and atomic groups),
-and what the two engines would read differently, is refused by name.
+A Yamcs server accepts ``java.util.regex``. Constructs that can be matched in one pass over the text are
+rewritten with the same meaning. Constructs that cannot (look-around, back-references, possessive and atomic
+groups), and those that the two engines would read differently, are refused by name.
 
 1. Nothing reaches the engine that was not understood here: every construct is in one of the tables.
-2. One pass from left to right with a stack of flags: no pattern is too deep or too long to be judged.
-3. No engine and no event is known here; :mod:`yamcs_archive.filter.regex` has the engine.
+2. A pattern is translated in one pass from left to right with a stack of flags, however deep or long it is.
+3. This module imports no engine and no events; :mod:`yamcs_archive.filter.regex` has the engine.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _REFUSED_GROUPS = {
     "?>": "atomic group (?>…)",
 }
 _COUNT_MAX = 1000
-"""The engine's own; it reads a number far beyond as plain text."""
+"""Largest number of repetitions, the engine's own limit; it reads a much larger number as plain text."""
 _QUANTIFIER = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}", re.ASCII)
 _GROUP_FLAGS = re.compile(r"\?([A-Za-z]*)(?:-([A-Za-z]*))?([:)])")
 _GROUP_NAME = re.compile(r"\?<[A-Za-z][A-Za-z0-9]*>")
 
 
 class Flags(NamedTuple):
-    """The flags that are on: letter case, the dot, the anchors."""
+    """The flags that are set: ignore case (i), the dot matches line ends (s), anchors match at lines (m)."""
 
     i: bool = False
     s: bool = False
@@ -50,7 +50,7 @@ class Flags(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A pattern in RE2's syntax, and case-folded texts that lie in all that it matches, when case-folded."""
+    """A pattern in RE2's syntax, and case-folded texts that every match contains, when it is case-folded."""
 
     pattern: str
     texts: frozenset[str]
@@ -149,16 +149,16 @@ class _Translator:
         if not self._repeatable:
             raise BadPatternError(f"{quantifier} repeats nothing")
         if self._repeated:
-            raise BadPatternError(f"{quantifier} stands behind another repetition; put that one into (?:…)")
+            raise BadPatternError(f"{quantifier} follows another repetition; put that one into (?:…)")
         if self._run:
-            self._run.pop()  # it may come no time at all
+            self._run.pop()  # it may occur zero times
         self._end_run()
         self._cursor.place += len(quantifier)
         if self._cursor.sees("+"):
             raise BadPatternError(f"possessive repetition {quantifier}+ is not supported")
         self._out.append(quantifier)
         if self._cursor.sees("?"):
-            self._out.append(self._cursor.take())  # reluctant: finds the same events
+            self._out.append(self._cursor.take())  # reluctant: matches the same events
         self._repeated = True
 
     def _open(self) -> None:

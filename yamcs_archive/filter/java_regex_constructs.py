@@ -1,8 +1,8 @@
-"""The pieces of Java's regular expressions, one by one: escapes, properties, classes -> RE2's syntax.
+"""Translates the constructs of Java's regular expressions to RE2's syntax: escapes, properties, classes.
 
-1. Each function takes what it reads from a cursor, and returns what stands for it.
-2. What is not in a table here is refused by name, with
-   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`; nothing is passed on unread.
+1. Each function reads one construct from a cursor, and returns its translation.
+2. A construct that is in no table here is refused by name, with
+   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`; none is passed on unread.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import re
 from yamcs_archive.filter.comparison_errors import BadPatternError
 
 LINE_ENDS = r"\n\r\x{85}\x{2028}\x{2029}"
-"""What Java's dot leaves out, between brackets."""
+"""The characters that Java's dot does not match, as written between brackets."""
 AT_END = rf"(?:(?:\r\n|[{LINE_ENDS}])?\z)"
-"""``$`` and ``\\Z``: the end, or before a last line end. RE2 cannot look, so the line end is consumed."""
+"""``$`` and ``\\Z``: the end, or before a last line end. RE2 has no look-ahead, so the line end is
+consumed."""
 _HORIZONTAL = r"\x{09}\x{20}\x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}"
 _VERTICAL = rf"\x{{0B}}\x{{0C}}{LINE_ENDS}"
 _SPACES = r"\x{09}-\x{0D}\x{20}"
@@ -26,10 +27,10 @@ ESCAPED_CLASSES = {
     "h": _HORIZONTAL,
     "v": _VERTICAL,
 }
-"""Of a letter behind a backslash: what stands between the brackets. Capitals are the complements."""
+"""The classes of letters after a backslash, as written between brackets. Capitals are their complements."""
 _COMPLEMENTS_IN_BRACKETS = {"D": r"\D", "W": r"\W", "S": r"\x{00}-\x{08}\x{0E}-\x{1F}\x{21}-\x{10FFFF}"}
 ANCHORS = {"A": r"\A", "z": r"\z", "Z": AT_END, "b": r"\b", "B": r"\B", "R": rf"(?:\r\n|[{_VERTICAL}])"}
-"""Of a letter behind a backslash: what is no class, and stands outside of brackets only."""
+"""The translations of letters after a backslash that are no classes, and allowed outside of brackets only."""
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _ASCII_PROPERTIES = {
     "Lower": "a-z",
@@ -62,7 +63,7 @@ _NEVER_CLOSED = r"a class [ is never closed; the character itself is \["
 
 
 class Cursor:
-    """A text, and how far it was read.
+    """A text, and the place up to which it was read.
 
     >>> cursor = Cursor("abc")
     >>> cursor.take(2), cursor.sees("c"), cursor.next, cursor.take(2), cursor.ended
@@ -83,18 +84,18 @@ class Cursor:
         return self.source[self.place : self.place + 1]
 
     def sees(self, text: str) -> bool:
-        """Say whether this text comes next."""
+        """Return whether this text comes next."""
         return self.source.startswith(text, self.place)
 
     def take(self, length: int = 1) -> str:
-        """Return the next characters, fewer at the end, and go on behind them."""
+        """Return the next characters, fewer at the end, and move past them."""
         taken = self.source[self.place : self.place + length]
         self.place += len(taken)
         return taken
 
 
 def literal(character: str) -> str:
-    r"""Return one character as it stands for itself, within brackets and without.
+    r"""Return one character as it is written to mean itself, within brackets and without.
 
     >>> literal("a"), literal("."), literal("é")
     ('a', '\\x{2E}', 'é')
@@ -107,7 +108,7 @@ def literal(character: str) -> str:
 
 
 def escaped_character(cursor: Cursor) -> str:
-    """Take what follows a backslash, and return the one character that it stands for.
+    """Read an escape after its backslash, and return the one character that it means.
 
     >>> escaped_character(Cursor("x{416}")), escaped_character(Cursor("."))
     ('Ж', '.')
@@ -143,7 +144,7 @@ def escaped_character(cursor: Cursor) -> str:
 
 
 def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
-    r"""Take what follows ``\p`` or ``\P``, and return a class; ``bare``: what stands for it between brackets.
+    r"""Read a property after ``\p`` or ``\P``, and return its class; ``bare``: as written between brackets.
 
     >>> property_class(Cursor("{IsGreek}"), negated=True, bare=False)
     '\\P{Greek}'
@@ -168,7 +169,7 @@ def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
 
 
 def brackets(cursor: Cursor) -> str:
-    r"""Take what follows an opening bracket to the closing one, and return what stands between the two.
+    r"""Read a class after its opening bracket, and return the translation of all between the brackets.
 
     >>> brackets(Cursor("^a-c.]"))
     '^a-c\\x{2E}'

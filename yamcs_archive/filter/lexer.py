@@ -1,9 +1,9 @@
-"""Text of a filter -> tokens, one at a time, and where they stand.
+"""The lexer: from the text of a filter to tokens, one at a time, with their positions.
 
 1. A token is read only when the grammar asks for it, so that a fault further left is reported first.
-2. Blanks are tokens: the grammar wants one between two terms. A run of blanks and comments is one token.
-3. Lines and columns start at 1, a tab reaches to the next multiple of 8, and CR, LF and CR LF end a line:
-   as a Yamcs server counts them, so that editors mark the same stretch.
+2. Blanks are tokens: the grammar needs one between two terms. A run of blanks and comments is one token.
+3. Lines and columns are counted as by a Yamcs server, so that editors mark the same stretch: they start at 1,
+   a tab reaches to the next multiple of 8, and CR, LF and CR LF end a line.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 from typing import NamedTuple
 
 WORD, QUOTED, OPERATOR, BLANK, END = "word", "quoted", "operator", "blank", "end"
-"""Kinds of token; a keyword, a parenthesis and the minus are a kind of their own each, named as written."""
+"""Kinds of token; each keyword, each parenthesis and the minus is also a kind, named as it is written."""
 
 KEYWORDS = frozenset({"AND", "OR", "NOT"})
 """In capitals only, and only as whole words: ``or`` and ``ORION`` are search words."""
 
-# Possessive, so that a quote that is never closed costs one pass.
+# Possessive, so that a quotation mark that is never closed costs one pass.
 _TOKEN = re.compile(
     r"""
     (?P<blank>    (?: [ \t\r\n]++ | --[^\r\n]*+ )++ )
@@ -48,11 +48,11 @@ class Token(NamedTuple):
     begin: int
     end: int
     value: str
-    """What it says: a quoted text without its quotes and escapes, anything else as written."""
+    """The content of a quoted text, without its quotes and escapes; any other token as written."""
 
 
 class LexicalFaultError(Exception):
-    """No token begins at ``begin``; ``place`` is the character at which that became certain."""
+    """No token begins at ``begin``; ``place`` is the character at which this became certain."""
 
     def __init__(self, begin: int, place: int, reason: str) -> None:
         super().__init__(reason)
@@ -83,12 +83,12 @@ def _fault(text: str, begin: int) -> LexicalFaultError:
     if text[begin] == '"':
         return LexicalFaultError(begin, len(text), "this quotation mark is never closed")
     if text[begin] == "!":
-        return LexicalFaultError(begin, begin + 1, "! stands only in != and !~")
-    return LexicalFaultError(begin, begin, f"{text[begin]!a} must stand within quotation marks")
+        return LexicalFaultError(begin, begin + 1, "! is only allowed in != and !~")
+    return LexicalFaultError(begin, begin, f"{text[begin]!a} must be within quotation marks")
 
 
 def position(text: str, place: int) -> tuple[int, int]:
-    """Return line and column of a place; the end of the text is one column behind its last character.
+    """Return line and column of a place; the end of the text is one column after its last character.
 
     >>> position("a\\n\\tb", 3), position("ab", 2)
     ((2, 9), (1, 3))
@@ -107,7 +107,7 @@ def position(text: str, place: int) -> tuple[int, int]:
 
 
 def span(text: str, token: Token) -> Span:
-    """Return where a token stands; of a run of blanks and comments, its first blanks.
+    """Return the stretch of a token; for a run of blanks and comments, that of its first blanks.
 
     >>> span("a foo=1", Token(WORD, 2, 5, "foo"))
     Span(begin_line=1, begin_column=3, end_line=1, end_column=5)
@@ -118,10 +118,10 @@ def span(text: str, token: Token) -> Span:
 
 
 def fault_span(text: str, place: int) -> Span:
-    """Return the one point that a lexical fault has.
+    """Return the position of a lexical fault, which is a single character.
 
-    A Yamcs server names the column behind when the character is the text's last one, and column 0 when
-    the text ends with its line; so does this.
+    As on a Yamcs server, it is the column after the character if that is the last of the text, and column 0
+    if the text ends with a line end.
 
     >>> fault_span("a/b", 1), fault_span("a/", 1)
     (Span(begin_line=1, begin_column=2, end_line=1, end_column=2), Span(begin_line=1, begin_column=3, ...

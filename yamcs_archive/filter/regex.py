@@ -1,9 +1,10 @@
-"""Patterns -> searches, by an engine that does not backtrack. The only room that knows RE2.
+"""Compiles patterns to searches, with an engine that does not backtrack. The only module that imports RE2.
 
-1. Time is linear in the text whatever the pattern: a backtracking engine would hold a thread for ever
-   with ``(x+x+)+y``. How many steps a character takes is bounded by the program's size, and that by us.
+1. The time is linear in the text for every pattern: a backtracking engine would hold a thread for ever with
+   ``(x+x+)+y``. The size of the program bounds the steps for a character, and ``FILTER_PROGRAM_MAX`` bounds
+   the size.
 2. The engine releases the interpreter's lock while it searches.
-3. Only texts that UTF-8 can hold are stored; a lone surrogate in any other one matches nothing.
+3. Stored texts are valid UTF-8. In any other text, a lone surrogate matches nothing.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ class Search(NamedTuple):
     """A compiled pattern."""
 
     found: Callable[[str], bool]
-    """Says whether a text holds a match."""
+    """Returns whether a text contains a match."""
     texts: frozenset[str]
-    """Case-folded texts that lie in every text that holds a match, when case-folded."""
+    """Case-folded texts that every text with a match contains, when it is case-folded."""
     size: int
-    """Steps of its program: what it costs at most, for each byte of a text."""
+    """Steps of its program: its largest cost for each byte of a text."""
 
 
 def compile_search(pattern: str) -> Search:
     """Compile a pattern in Java's syntax.
 
-    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` for what is not supported, not
-    understood, or too large once its repetitions are written out (``FILTER_PROGRAM_MAX``).
+    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` for a pattern that is not
+    supported, not understood, or too large once its repetitions are expanded (``FILTER_PROGRAM_MAX``).
 
     >>> search = compile_search("(?i)wheel [0-9]$")
     >>> search.found("the WHEEL 3"), search.found("wheels")
     (True, False)
     """
-    import re2  # noqa: PLC0415  # a shared library, loaded only where a filter has a pattern
+    import re2  # noqa: PLC0415  # a shared library, loaded only for a filter with a pattern
 
     translation = translate(pattern)
     options = re2.Options()
@@ -54,11 +55,11 @@ def compile_search(pattern: str) -> Search:
     if size > FILTER_PROGRAM_MAX:
         raise BadPatternError(f"too large: {size} steps, and {FILTER_PROGRAM_MAX} are allowed")
     find = compiled.search
-    # Looking for a text costs a seventh of starting the engine, and mostly settles it.
+    # Searching for a text takes a seventh of the time of starting the engine, and mostly decides.
     needed = max(translation.texts, key=len, default="")
 
     def found(text: str) -> bool:
-        # Bytes: for text the engine's wrapper would also translate the places of the match.
+        # Bytes, because for text the engine's wrapper would also translate the positions of the match.
         return needed in text.casefold() and find(text.encode(errors="surrogatepass")) is not None
 
     return Search(found, translation.texts, size)

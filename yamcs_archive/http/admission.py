@@ -24,9 +24,7 @@ from time import monotonic
 from typing import Any
 
 from yamcs_archive.errors import UnavailableError
-from yamcs_archive.http.messages import Response
-from yamcs_archive.http.streaming import Chunks
-from yamcs_archive.limits import (
+from yamcs_archive.http.limits import (
     ANSWER_WAIT_S,
     ANSWERS_BYTES_MAX,
     ANSWERS_WAITING_MAX,
@@ -39,6 +37,8 @@ from yamcs_archive.limits import (
     PAGE_BYTES_MAX,
     STREAMS_MAX,
 )
+from yamcs_archive.http.messages import Response
+from yamcs_archive.http.streaming import Chunks
 
 _WRITTEN_BYTES = 256 << 10
 """Bytes of a large answer that are written at a time: what waits for its client is that and little more."""

@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from yamcs_archive.http.errors import CutOffError
+from yamcs_archive.http.limits import BATCHES_MAX, STREAMS_MAX
 from yamcs_archive.http.messages import Work
-from yamcs_archive.limits import BATCHES_MAX, STREAMS_MAX
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -1,10 +1,10 @@
-"""Which pages in a browser may talk to the archive: those of its own address, and an allow-list of origins.
+"""Cross-origin rules: pages of the server's own address and of listed origins may use the archive.
 
 1. Without a list no header is added: browsers hide every answer from pages of other origins.
-2. A browser hides the answer only. What takes effect all the same, a POST or a WebSocket, is refused to pages
-   of origins that are not on the list; programs that are no browsers send no ``Origin``.
-3. With a list every answer depends on the ``Origin`` of its request, and says so to caches, those to other
-   origins and the errors too; in the one header that says what it depends on.
+2. A browser only hides the answer: a POST or a WebSocket would still take effect. So both are refused to
+   pages of origins that are not on the list. Programs other than browsers send no ``Origin``.
+3. With a list, every answer depends on the ``Origin`` of its request, and tells caches so in its one ``Vary``
+   header. That includes errors, and answers to pages of other origins.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idemp
 _METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
 """Methods that may be sent to a path that is not served: the page must be able to read the 404."""
 _ANSWER_HEADERS = "allow, content-disposition, retry-after"
-"""Beyond those that a browser shows to every page."""
+"""Headers that listed pages may read, in addition to those that a browser shows to every page."""
 _PREFLIGHT_S = "3600"
-"""How long a browser may keep the answer of a preflight; they keep none for much longer than this."""
+"""Seconds for which a browser may keep the answer to a preflight; no browser keeps it much longer."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _VARY = (("vary", "Accept, Accept-Encoding"),)
-"""What each answer, errors included, depends on beside its path and query: one header for all."""
+"""The request headers on which every answer depends, errors included: one header for all answers."""
 _VARY_BY_ORIGIN = (("vary", "Accept, Accept-Encoding, Origin"),)
 
 
 class Origins:
-    """The allow-list. Raises InvalidInputError for what is no origin, and for ``*``.
+    """The allow-list. Raises InvalidInputError for a value that is no origin, and for ``*``.
 
     >>> origins = Origins(["https://ops.example", "http://localhost:9000"])
     >>> origins.foreign({"origin": "http://localhost:9000"}) is None
@@ -45,10 +45,10 @@ class Origins:
         self._allowed = frozenset(_checked(origin) for origin in allowed)
 
     def foreign(self, headers: Mapping[str, str]) -> str | None:
-        """Return the origin of the page that asks, when it is neither this server's own nor on the list.
+        """Return the origin of the page that sent the request, if it is neither the server's own nor listed.
 
-        Own is what has the authority that the request was sent to; which scheme it came by is not known
-        behind something that ends TLS.
+        An origin is the server's own if its host and port are those of the ``Host`` header. The scheme is not
+        compared, because the server does not know it when a proxy ends TLS.
         """
         origin = headers.get("origin")
         if origin is None or self._admitted(headers):
@@ -57,7 +57,7 @@ class Origins:
         return None if own and own == headers.get("host", "").lower() else origin
 
     def refusal(self, head: Head) -> str | None:
-        """Return why the head's request is refused, None when it is not: rule 2."""
+        """Return why a request is refused, None if it is not: rule 2."""
         if head.method in _SAFE or (origin := self.foreign(head.headers)) is None:
             return None
         return (
@@ -66,7 +66,7 @@ class Origins:
         )
 
     def preflight(self, head: Head, methods: str) -> Response | None:
-        """Return the answer when a browser asks, for a page on the list, what may be sent; else None.
+        """Return the answer to a preflight for a page of a listed origin; None for any other request.
 
         ``methods`` are those of the path. If it has none, all are allowed: a browser reports any other answer
         to a preflight as a network failure, which pages take for a server that is down. The 404 that follows
@@ -85,7 +85,7 @@ class Origins:
         )
 
     def headers(self, head: Head) -> tuple[tuple[str, str], ...]:
-        """Return the headers that every answer to this request has beside its own."""
+        """Return the headers that every answer to this request has, in addition to its own."""
         if not self._allowed:
             return _VARY
         if not self._admitted(head.headers):
@@ -93,8 +93,8 @@ class Origins:
         return (
             *_VARY_BY_ORIGIN,
             ("access-control-allow-origin", head.headers["origin"]),
-            # No cookie is looked at here, but pages that ask with credentials (Grafana's, with a login of a
-            # proxy between) are shown the answer only with this.
+            # The archive reads no cookies. But if a page asks with credentials (as Grafana's does, for the
+            # login of a proxy between), the browser shows it the answer only with this header.
             ("access-control-allow-credentials", "true"),
             ("access-control-expose-headers", _ANSWER_HEADERS),
         )

@@ -2,7 +2,7 @@
 
 A page in a browser can have its own name point to this server's address (DNS rebinding). The browser then
 takes the server for the page's own, and sends the page's requests without asking. Only the name in ``Host``
-shows it.
+reveals it.
 
 1. An IP address cannot be rebound, ``localhost`` and names that end with ``.localhost`` are this machine
    (RFC 6761, 6.3), and every browser sends ``Host``. So these, and a request without ``Host``, are accepted.
@@ -22,11 +22,11 @@ from yamcs_archive.errors import InvalidInputError, shown
 _HOST = re.compile(r"(\[[^\[\]@/]*\]|[^\[\]:@/,\s]*)(:[0-9]{0,5})?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 _NAME_CHARACTERS_MAX = 253
-"""Characters of a name in the DNS (RFC 1035, 2.3.4)."""
+"""Longest name in the DNS, in characters (RFC 1035, 2.3.4)."""
 _HOST_CHARACTERS_MAX = 300
-"""Characters of a header that is looked at: a name, a port, and some room."""
+"""Longest ``Host`` header that is examined, in characters: a name, a port, and some room."""
 _KEPT_HOSTS = 256
-"""Number of answers that are remembered: clients have one name for the server, or a few."""
+"""Number of results that are remembered: clients use one name for the server, or a few."""
 
 
 class Hosts:

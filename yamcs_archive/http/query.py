@@ -19,8 +19,9 @@ from google.protobuf.message import Message
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
 from yamcs_archive.instance import Instance
-from yamcs_archive.limits import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX
+from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import Codec

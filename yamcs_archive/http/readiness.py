@@ -1,7 +1,8 @@
-"""Whether a server is ready: the archive can be read, and written to if it is open for that.
+"""Readiness of a server: the archive can be read, and can be written to unless it is open read-only.
 
-A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than one
-client. What only an append can show (a quota, a failing medium) is known from the latest appends of others.
+A probe costs a few system calls and writes nothing, because probes come every few seconds, from more than
+one client. Faults that only an append shows (a quota, a failing medium) are known from the latest refused
+requests.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.refusal_log import RefusalLog
 
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
-"""Refusals after which the next event can hardly be stored either."""
+"""Refusals after which the next event can probably not be stored either."""
 
 
 def not_ready_reason(archive: Archive, refusals: RefusalLog | None = None) -> str | None:

@@ -1,10 +1,12 @@
-"""Logs refusals of requests through no fault of their own (503 and 507): a few lines for a spell of them.
+"""Logs requests that are refused through no fault of the client (503 and 507): a few lines for each spell.
+
+A spell is a series of refusals of one kind without a long pause.
 
 1. A spell is logged at once, with its first reason, then every minute with the number of its requests, and
    once more at its end. So a full disk shows in the log, and a thousand clients that try again do not
    fill it.
-2. It ends after ten seconds without a refusal. An event that is stored in between does not end it: on a full
-   disk small events may fit where large ones do not.
+2. A spell ends after ten seconds without a refusal. An event that is stored in between does not end it: on a
+   full disk, small events may fit when large ones do not.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 QUIET_S = 10.0
 """Seconds without a refusal after which a spell is over."""
 INTERVAL_S = 60.0
-"""Seconds between two lines about a spell that goes on."""
+"""Seconds between two lines about a spell that continues."""
 
 
 @dataclass(slots=True)
@@ -40,9 +42,9 @@ def _after(wait_s: float, call: Callable[[], None]) -> None:
 
 
 class RefusalLog:
-    """The spells of refusals that go on, by kind. Safe to use from many threads.
+    """The current spells of refusals, by kind. Safe to use from many threads.
 
-    ``after`` makes a call after some seconds; it is used only while there is a spell.
+    ``after`` schedules a call after some seconds; it is used only while there is a spell.
 
     >>> refusals = RefusalLog(now_s=lambda: 0.0, after=lambda wait_s, call: None)
     >>> refusals.note("507 OutOfSpaceException", "no space")
@@ -77,12 +79,12 @@ class RefusalLog:
             self._after(QUIET_S, self.look)
 
     def why(self, kind: str) -> str | None:
-        """Return why requests are refused so at present; None if they are not."""
+        """Return why requests are refused with this kind at present; None if they are not."""
         spell = self._spells.get(kind)
         return spell.why if spell is not None and self._now_s() - spell.last_s < QUIET_S else None
 
     def look(self) -> None:
-        """Log the spells that are over, and at intervals those that go on."""
+        """Log the spells that have ended, and at intervals those that continue."""
         now_s = self._now_s()
         lines: list[tuple[str, _Spell, str]] = []
         with self._guard:
@@ -100,7 +102,7 @@ class RefusalLog:
             self._after(QUIET_S, self.look)
 
     def end(self) -> None:
-        """Log the spells that go on, and note nothing further: serving ends and refuses later requests."""
+        """Log the current spells, and count no further refusals: serving ends and refuses later requests."""
         with self._guard:
             self._ended = True
             spells, self._spells = self._spells, {}

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from yamcs_archive.http.limits import GZIP_BYTES_MIN
 from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.messages import Response
-from yamcs_archive.limits import GZIP_BYTES_MIN
 
 _log = logging.getLogger(__name__)
 _GZIP = 31

@@ -14,9 +14,9 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.limits import THREAD_POLLS_MAX
 from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.routes import below
-from yamcs_archive.limits import THREAD_POLLS_MAX
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

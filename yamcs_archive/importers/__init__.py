@@ -1,1 +1,1 @@
-"""Ways in for histories that are kept elsewhere: from another server to events that are stored here."""
+"""Importers: store the events of another server, or of a file, in an instance."""

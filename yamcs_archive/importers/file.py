@@ -1,11 +1,12 @@
-"""A file of events: lines as ``events log --format jsonl`` prints them, or msgpack; may be imported again.
+"""Imports a file of events: lines as printed by ``events log --format jsonl``, or msgpack; may be repeated.
 
-1. Elements are what ``events:batch`` takes, but each has its time and its number: without them it would be
-   stored once more when the file is given again.
-2. Who created an event is kept, and its extensions as they are: a file comes from the owner of the archive.
-3. All before a bad element is stored and counted, nothing from there on; the error has its line.
-4. Knows no archive and no URL: :func:`import_events` gets a function that stores. Another format is one more
-   reader.
+1. Elements are as in ``events:batch``, but each must have its time and its number: without them an event
+   would be stored again each time that the file is imported.
+2. The creator and the extensions of an event are stored as given, because a file comes from the owner of the
+   archive.
+3. All events before a bad element are stored and counted, none after it; the error gives its line.
+4. This module imports no archive and no client: :func:`import_events` gets a function that stores. A new
+   format needs only a reader.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _READ_BYTES = 256 << 10
 _GZIP = b"\x1f\x8b"
 _SHOWN_MAX = 10
 FORMATS = ("jsonl", "msgpack")
-"""What a file may hold: a JSON object a line, or maps of msgpack one after another."""
+"""The formats of a file: one JSON object in each line, or maps of msgpack one after another."""
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".msgpack": "msgpack"}
 """The format of a file, by the end of its name."""
 _OWN_KEY = (
@@ -40,7 +41,7 @@ _OWN_KEY = (
 
 
 def format_of(name: str) -> str | None:
-    """Return the format that a file's name says, compressed or not; None if it says nothing.
+    """Return the format that a file's name indicates, compressed or not; None if it indicates none.
 
     >>> format_of("pass-17.JSONL.gz"), format_of("events.csv")
     ('jsonl', None)
@@ -63,7 +64,7 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
 
 
 class EventFile:
-    """The events of a file, as they are read, with the place of each.
+    """The events of a file, as they are read, with the position of each.
 
     >>> line = b'{"message": "a", "generationTime": "1970-01-01T00:00:01Z", "seqNumber": 5}'
     >>> file = EventFile([line, b"\\n\\n", line], "jsonl")
@@ -85,8 +86,8 @@ class EventFile:
     def begin(self) -> bool:
         """Read up to the first event and check it; False if there is none.
 
-        Raises :class:`~yamcs_archive.errors.InvalidInputError` with its position. So nothing is made for a
-        file that has no events.
+        Raises :class:`~yamcs_archive.errors.InvalidInputError`, with its position, if it is not valid. Called
+        before an instance is made, so that none is made for a file without events.
         """
         first = next(self._parts, None)
         if first is None:
@@ -100,7 +101,7 @@ class EventFile:
         return True
 
     def parts(self) -> Iterator[Columns[int | None]]:
-        """Yield the events, many at once; a bad element is an InvalidInputError after them."""
+        """Yield the events, many at once; after those before a bad element, raise InvalidInputError."""
         return self._parts
 
     def place(self, position: int) -> str:
@@ -139,11 +140,11 @@ def import_events(
     done: Imported,
     say: Callable[[Imported], None] = lambda _: None,
 ) -> None:
-    """Store the events of a file, and count in ``done`` what became of them, errors included.
+    """Store the events of a file, and count their outcomes in ``done``, also when an error ends the import.
 
-    ``store`` stores some thousand events at once, durably, and may raise what
-    :meth:`~yamcs_archive.Instance.append_columns` raises; ``say`` is called after each call. Positions, those
-    of errors too, count the events of the file from 0. To import a file again is harmless.
+    ``store`` stores some thousand events at once, durably, and may raise the errors of
+    :meth:`~yamcs_archive.Instance.append_columns`; ``say`` is called after each of its calls. Positions, also
+    those of errors, count the events of the file from 0. Importing a file again adds nothing.
 
     >>> file = EventFile([b'{"message": "a", "time": "1970-01-01T00:00:01Z", "sequenceNumber": 5}'], "jsonl")
     >>> import_events(file, lambda part: sim.append_columns([part]), done := Imported())

@@ -1,13 +1,14 @@
-"""The history of a live Yamcs server, event by event, into an instance; to be repeated without harm.
+"""Imports the history of a live Yamcs server into an instance, event by event; repeating it adds nothing.
 
-1. The server's stream comes in the order of time, and what was stored of it is known by time: an import that
-   was cut off goes on at the time that it had reached. Events that are read twice are duplicates here.
-2. Every event of the stream is stored, met as a duplicate or a conflict, or refused and shown. None goes
-   missing without a word, and a stream that breaks off is never taken for its end.
-3. Where an import stands is noted after what it tells of is durable. A note that is lost costs reading again.
-4. An import goes on only if the server still has the event that it reached. Otherwise the server's history is
-   another one (it was put back, or replaced), and what it has before that time was not read: then the import
-   begins anew.
+1. The server streams its events in the order of time, so an interrupted import continues at the time that it
+   had reached. Events that are read twice are duplicates here.
+2. Every event of the stream is stored, counted as a duplicate or a conflict, or refused and shown. None is
+   dropped silently, and a stream that breaks off is never mistaken for a complete one.
+3. The progress is noted in a file after the events before it are durable. If the file is lost, events are
+   read again.
+4. An import continues only if the server still has the event that it reached. Otherwise the server has
+   another history (its files were put back, or replaced), of which the events before that time were not read:
+   then the import begins anew.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
 
 NOTE = "import.json"
-"""The file in an instance's folder that says where an unfinished import stands."""
+"""Name of the file in an instance's folder that has the progress of an unfinished import."""
 _READ_S = 120.0
 _TRIES = 5
 _SHOWN_MAX = 10
 
 
-class _OtherHistory(Exception):  # noqa: N818  # a message between two functions, never seen outside
+class _OtherHistory(Exception):  # noqa: N818  # passes between two functions, and never leaves them
     """The server does not have the event that was read last."""
 
 
@@ -49,8 +50,8 @@ class _OtherHistory(Exception):  # noqa: N818  # a message between two functions
 class History:
     """A history to be read: the server's URL, its instance, and the times (microseconds since 1970).
 
-    ``credentials`` are for a server that asks for some; they are written nowhere. The URL is noted, so a URL
-    with a user in it is an InvalidInputError.
+    ``credentials`` are for a server that asks for some; they are never written to a file. The URL is, so a
+    URL that contains a user raises InvalidInputError.
     """
 
     url: str
@@ -63,21 +64,22 @@ class History:
         check_url(self.url)
 
     def probe(self) -> None:
-        """Ask for no events, to see that the server would stream some. Raises as :meth:`messages` does."""
+        """Ask for no events, to check that the server can stream some. Raises as :meth:`messages` does."""
         for _ in self._stream(0, 0):
             pass
 
     def messages(self, start: int | None) -> Iterator[bytes]:
         """Yield the events from ``start`` on, as the server's messages.
 
-        Raises :class:`~yamcs_archive.errors.ServerUnavailableError` if there is no answer or it breaks off;
-        ServerRefusedError or another error if the server says no: asking again would not help.
+        Raises :class:`~yamcs_archive.errors.ServerUnavailableError` if there is no answer or it breaks off.
+        Raises ServerRefusedError or another error if the server refuses, so that asking again would not help.
         """
         return self._stream(start, self.stop)
 
     def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
         path = f"/api/stream-archive/{quoted(self.instance)}:streamEvents"
-        # Not tried again there: the import counts its tries, by what they brought.
+        # The transport does not try again, because the import counts its tries, and which of them got new
+        # events.
         transport = Transport(self.url, self.credentials, retries=0, read_s=_READ_S)
         request = Request("POST", path, stream_request(start, stop), PROTOBUF, PROTOBUF)
         with closing(transport), transport.stream(request) as (answer, pieces):
@@ -92,7 +94,7 @@ class History:
 
 @dataclass
 class Imported:
-    """What became of the events that were read."""
+    """The outcomes of the events that were read."""
 
     read: int = 0
     stored: int = 0
@@ -103,17 +105,17 @@ class Imported:
     """The first 10; ``position`` counts the events that were read and not refused."""
     refused_count: int = 0
     refused: list[str] = field(default_factory=list)
-    """Why the first 10 were refused, each with what it is about."""
+    """The reasons for the first 10 that were refused, each with its message's position."""
     reached: int | None = None
     """The generation time of the last event that is durable; microseconds since 1970."""
     last: tuple[str | None, int | None] | None = None
     """Source and number of that event; None if they are not known."""
     restarts: int = 0
-    """Number of times that it began anew, because the server no longer had that event."""
+    """Number of times that the import began anew because the server no longer had that event."""
 
     @property
     def whole(self) -> bool:
-        """True when everything that was read is stored here now.
+        """True if all events that were read are stored here now.
 
         >>> Imported(read=2, stored=1, duplicates=1).whole, Imported(read=1, conflict_count=1).whole
         (True, False)
@@ -128,13 +130,13 @@ def import_history(
     say: Callable[[Imported], None],
     wait: Callable[[float], None] = time.sleep,
 ) -> Imported:
-    """Store a history in an instance; return what became of it.
+    """Store a history in an instance; return the outcomes of its events.
 
-    ``folder`` is where the note of an unfinished import is kept, ``say`` is called after each durable step.
-    A connection that breaks is made again, at most five times in a row without something new: the events of
-    the time that was reached come again each time, and are not new. If the server's history became another
-    one, reading begins anew, at most as often. Raises what :meth:`History.messages` and
-    :meth:`~yamcs_archive.Instance.append_many` raise; calling it again goes on.
+    ``folder`` is for the progress file of an unfinished import, ``say`` is called after each durable step. A
+    connection that breaks is made again, until five tries in a row have got no new events. (Each try gets the
+    events of the time that was reached again; these are not new.) If the server has another history, reading
+    begins anew, at most five times. Raises the errors of :meth:`History.messages` and
+    :meth:`~yamcs_archive.Instance.append_many`; a later call continues.
     """
     note = _Note(folder / NOTE, history)
     done = Imported()
@@ -170,7 +172,7 @@ def import_history(
 
 
 def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
-    """Yield the events that can be stored; the others are counted and told."""
+    """Yield the events that can be stored; count the others, with their reasons."""
     for position, message in enumerate(messages):
         try:
             event = decode_shown(message)
@@ -187,7 +189,7 @@ def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
 def _checked(
     events: Iterator[Event], reached: int | None, last: tuple[str | None, int | None] | None
 ) -> Iterator[Event]:
-    """Yield the events; raise _OtherHistory if the one that was reached is not among the first of them."""
+    """Yield the events; raise _OtherHistory if the event that was reached is not among the first."""
     met = reached is None or last is None
     for event in events:
         if not met:
@@ -216,7 +218,7 @@ def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
 
 
 class _Note:
-    """Where an import of one history stands, in a file; one of another history counts as none."""
+    """The progress of an import of one history, in a file; a file of another history counts as none."""
 
     def __init__(self, path: Path, history: History) -> None:
         self._path = path
@@ -228,32 +230,32 @@ class _Note:
         }
 
     def reached(self) -> tuple[int | None, tuple[str | None, int | None] | None]:
-        """Return the time that was reached, and the event's source and number; None for each unknown one."""
+        """Return the time that was reached, and that event's source and number; None if unknown."""
         try:
             found = json.loads(self._path.read_bytes())
             if {name: found[name] for name in self._about} == self._about:
                 last = found.get("last")  # not noted by earlier versions
                 return int(found["reached"]), None if last is None else (last[0], last[1])
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-            pass  # without it everything is read again
+            pass  # without the file everything is read again
         return None, None
 
     def write(self, reached: int | None, last: tuple[str | None, int | None] | None) -> None:
-        """Note a time and an event; for people the time in RFC 3339 too."""
+        """Write a time and an event to the file; the time also in RFC 3339, for people."""
         if reached is None:
             return
         about = {**self._about, "reached": reached, "time": format_rfc3339(reached), "last": last}
         text = json.dumps(about, indent=2)
         draft = self._path.with_suffix(".part")
-        with suppress(OSError):  # rule 3; a fault of the medium shows when the events are committed
+        with suppress(OSError):  # rule 3; the next commit reports a fault of the medium
             draft.write_text(text + "\n", encoding="utf-8")
             os.replace(draft, self._path)
 
     def remove(self) -> None:
-        """The import is finished: the next one begins at the beginning, for late events may have come.
+        """Remove the file after the import: the next one begins at the beginning, to find late events.
 
-        Durably: if a power cut brought the note back, the next import would pass them over. Raises
-        UnavailableError when it cannot be removed.
+        The removal is durable: if a power cut brought the file back, the next import would skip late events.
+        Raises UnavailableError if the file cannot be removed.
         """
         try:
             self._path.unlink()

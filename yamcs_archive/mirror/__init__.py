@@ -1,1 +1,1 @@
-"""Archives in step: the changes of a served archive, and a copy that follows them."""
+"""Mirrors: copies of served instances that follow their changes."""

@@ -1,10 +1,10 @@
 """A copy that follows a served instance: the same events, in the same commits, in the same order.
 
-1. A page of the source's commits is stored in one step together with the source's cursor behind it: whichever
-   side dies, and whenever, the copy goes on where it stands.
-2. A copy is begun only in an instance that is empty, and goes on only with the source and the history that it
-   has. Where it cannot, it stops, and what is there stays: a human decides.
-3. What may pass by itself is waited for, longer each time.
+1. A page of the source's commits is stored in one transaction together with the source's cursor after it. So
+   the copy continues from its last page after a crash of either side at any time.
+2. A copy is begun only in an empty instance, and continues only with the same source and the same history.
+   Otherwise it stops and keeps its events: a human decides.
+3. After a fault that may pass, it tries again, at longer intervals each time.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
 
 _WAIT_S = 30
-"""How long the source is asked to wait for something new."""
+"""Seconds that the source is asked to wait for new commits."""
 _PAUSE_S, _PAUSE_S_MAX = 0.5, 15.0
 
 
 class OutOfStepError(ArchiveError):
-    """Copy and source cannot be brought in step; ``conflict`` has both events where two differ."""
+    """The copy cannot follow the source; ``conflict`` has both events if two of one key differ."""
 
     def __init__(self, reason: str, conflict: ConflictError | None = None) -> None:
-        super().__init__(f"{reason}; what is here stays as it is")
+        super().__init__(f"{reason}; the instance here is not changed")
         self.conflict = conflict
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a copy has come."""
+    """The progress of a copy."""
 
     instance: str
     events: int
-    """Taken over since this began."""
+    """Events that were taken over since the follower began."""
     time: int | None
-    """When the last commit that was taken over was made at the source, microseconds since 1970."""
+    """Time of the last commit that was taken over, at the source, in microseconds since 1970."""
     behind: bool
-    """Whether the source may have more than it answered with; else the two are in step."""
+    """Whether the source may have more commits than it answered with; otherwise the two are in step."""
     trouble: str | None = None
-    """Why it waits, when it does."""
+    """The reason why it waits, if it does."""
 
 
 def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
-    """Make an empty instance a mirror, or go on with one; return where it stands.
+    """Make an empty instance a mirror, or continue one; return its state.
 
-    From here on nothing else may be appended. Raises :class:`OutOfStepError` for a mirror of another source,
-    and for an instance that has events of its own.
+    From here on, nothing else may be appended to it. Raises :class:`OutOfStepError` for a mirror of another
+    source, and for an instance that has events of its own.
     """
     state = instance.mirrored
     if state is None:
@@ -80,7 +80,7 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
 
 
 def not_here(data: Path, names: Sequence[str]) -> list[str]:
-    """Return the names of which the archive in a directory has no instance; makes nothing.
+    """Return those of the names that are no instance of the archive in a directory; makes nothing.
 
     >>> from pathlib import Path
     >>> not_here(Path("nosuch"), ["simulator"])
@@ -89,20 +89,20 @@ def not_here(data: Path, names: Sequence[str]) -> list[str]:
     try:
         with Archive.open(data, readonly=True) as archive:
             return sorted(set(names).difference(archive.instances()))
-    except NotAnArchiveError:  # if it cannot become one, opening it for writing says so
+    except NotAnArchiveError:  # if it cannot become one, opening it for writing raises
         return sorted(set(names))
 
 
 def connected(url: str, credentials: Credentials | None) -> Client:
-    """Return a client for a source: what may pass by itself is waited for here, and not tried again there."""
+    """Return a client for a source that does not try again: the follower does, at longer intervals."""
     return Client(url, credentials=credentials, retries=0)
 
 
 def check_source(url: str, names: Sequence[str], credentials: Credentials | None = None) -> None:
-    """Raise if those instances cannot be copied. Called before any copy is made: it would be one of nothing.
+    """Raise if those instances cannot be copied. Called before a copy is made, which would stay empty.
 
-    InvalidInputError for a name that the source does not have, ServerRefusedError if it serves no changes, as
-    a Yamcs server does not, ServerUnavailableError if it does not answer.
+    Raises InvalidInputError for a name that the source does not have, ServerRefusedError if it serves no
+    changes (as a Yamcs server does not), ServerUnavailableError if it does not answer.
     """
     if not names:
         return
@@ -119,7 +119,7 @@ def check_source(url: str, names: Sequence[str], credentials: Credentials | None
 def await_source(
     url: str, name: str, say: Callable[[Progress], None], credentials: Credentials | None = None
 ) -> None:
-    """Do what :func:`check_source` does; ask a source that does not answer again, at longer intervals."""
+    """Check as :func:`check_source` does; ask a source that does not answer again, at longer intervals."""
     pause_s = _PAUSE_S
     while True:
         try:
@@ -132,12 +132,12 @@ def await_source(
 
 
 class Follower:
-    """Takes over what a source has and gets, into an instance that :func:`begin_mirror` has seen."""
+    """Takes over the commits of a source, and then its new ones, into an instance of :func:`begin_mirror`."""
 
     def __init__(
         self, source: RemoteInstance, instance: Instance, state: MirrorState, say: Callable[[Progress], None]
     ) -> None:
-        """``source`` is of a client of its own: a stop ends what that is doing."""
+        """``source`` has a client of its own, because :meth:`stop` ends all requests of that client."""
         self._source, self._instance, self._state, self._say = source, instance, state, say
         self._stopping = threading.Event()
         self._events = 0
@@ -151,8 +151,8 @@ class Follower:
     def run(self, *, once: bool = False) -> None:
         """Follow until :meth:`stop`, or with ``once`` until the two are in step.
 
-        Raises OutOfStepError, UnknownInstanceError, ServerRefusedError, and what the copy's medium raises;
-        not for a source that does not answer, which is asked again.
+        Raises OutOfStepError, UnknownInstanceError, ServerRefusedError, and the errors of the copy's medium.
+        A source that does not answer is asked again.
         """
         try:
             self._run(once)
@@ -177,7 +177,7 @@ class Follower:
                 return
 
     def _take(self, wait_s: float) -> bool:
-        """Take one page over; return whether there may be more."""
+        """Take over one page; return whether there may be more."""
         try:
             page = self._source.page(self._state.cursor, wait_s=wait_s)
             if not page.commits:
@@ -197,7 +197,7 @@ class Follower:
         return True
 
     def _renew(self, cursor: str) -> None:
-        """Note the source's new cursor for the same place: one of an earlier version has no fingerprint."""
+        """Store the source's new cursor for the same place: one of an earlier version has no fingerprint."""
         if self._state.cursor is not None and cursor != self._state.cursor:
             state = MirrorState(self._state.url, self._state.instance, cursor)
             self._instance.take_over([], state)
@@ -208,7 +208,7 @@ class Follower:
 
 
 def _other_history(error: OtherHistoryError, url: str) -> str:
-    """Return what it means that the source refuses the cursor that it gave out."""
+    """Return the reason why the source refuses a cursor that it gave out."""
     since = (
         ": it was restored or made anew"
         if error.commit is None

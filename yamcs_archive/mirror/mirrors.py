@@ -1,6 +1,6 @@
-"""The copies that a server follows beside serving them, each on a thread of its own.
+"""The mirrors of a server, which serves them and lets each follow its source on a thread of its own.
 
-One that cannot go on says why, and what is there is served on; the others follow on.
+A mirror that cannot continue reports the reason, and its events are still served. The others continue.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from yamcs_archive.mirror.progress_log import Sayer
 
 _log = logging.getLogger(__name__)
 _STOP_S_MAX = 5.0
-"""How long a stop waits for a follower: for the step in hand, which is durable or not at all."""
+"""Seconds that a stop waits for a follower to finish its page, which is stored as a whole or not at all."""
 
 
 def check_wanted(data: Path, url: str, wanted: Sequence[str], credentials: Credentials | None = None) -> None:
     """Raise if the wanted instances, or all that the source has, cannot be copies of it; makes nothing.
 
-    InvalidInputError for a name that is new here and that the source does not have, ServerRefusedError if it
-    is no archive of this project, ServerUnavailableError if it does not answer and a name is new here.
+    Raises InvalidInputError for a name that is new here and that the source does not have, ServerRefusedError
+    if it is no archive of this project, ServerUnavailableError if it does not answer and a name is new here.
     """
     names = list(wanted)
     if not names:
@@ -40,12 +40,12 @@ def check_wanted(data: Path, url: str, wanted: Sequence[str], credentials: Crede
             try:
                 names = client.instances()
             except ServerUnavailableError:
-                return  # those that are here go on
+                return  # the copies that are here continue
     check_source(url, not_here(data, names), credentials)
 
 
 class Mirrors:
-    """Copies of the instances of one served archive, which is asked with ``credentials`` if it wants some."""
+    """Copies of the instances of one served archive; ``credentials`` are for one that asks for some."""
 
     def __init__(
         self, archive: Archive, url: str, say: Callable[[str], None], credentials: Credentials | None = None
@@ -58,8 +58,8 @@ class Mirrors:
     def begin(self, wanted: Sequence[str]) -> list[str]:
         """Make mirrors of the instances of those names, or of all that the source has; return the names.
 
-        While the source does not answer, all are those that are copies of it already. Raises OutOfStepError
-        for an instance that is none and has events. Call :func:`check_wanted` before.
+        If the source does not answer, "all" means the instances that are its copies already. Raises
+        OutOfStepError for an instance that is no copy of it and has events. Call :func:`check_wanted` before.
         """
         for name in wanted or self._known():
             instance = self._archive.instance(name, create=True)
@@ -77,12 +77,12 @@ class Mirrors:
         return [thread.name.removeprefix("archive-mirror-") for thread in self._threads]
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow the source."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Follow no longer; what was taken over is durable."""
+        """Stop following; the events that were taken over are durable."""
         for follower in self._followers:
             follower.stop()
         for thread in self._threads:
@@ -102,7 +102,7 @@ class Mirrors:
         try:
             follower.run()
         except ClosedError:
-            pass  # a stop that did not wait any longer
+            pass  # a stop that no longer waited for this thread
         except OutOfStepError as error:
             self._say(
                 f"{name} is followed no longer: {error}; to start anew beside it, stop this server and run:"

@@ -12,7 +12,7 @@ _SAY_EVERY_S = 10.0
 
 
 class Sayer:
-    """Turns progress into lines, few of them.
+    """Turns progress into a few lines of log.
 
     >>> sayer = Sayer(print)
     >>> sayer(Progress("sim", 5, 0, behind=False))
@@ -24,16 +24,16 @@ class Sayer:
         self._say = say
         self._said: str | None = None
         self._quiet_since_s = 0.0
-        """When it was said last, or came to be behind, by the monotonic clock."""
+        """Monotonic time of the last line, or of the moment at which the copy fell behind."""
         self._behind = False
 
     def __call__(self, progress: Progress) -> None:
-        """Say it, if it is worth a line."""
+        """Write a line about the progress if it is worth one."""
         now_s = time.monotonic()
         if progress.trouble is not None:
             state = "trouble"
         elif progress.behind:
-            # A page as it comes is no lag: it is in step again in a moment.
+            # A single new page is no lag: the copy is in step again in a moment.
             if self._said == "in step" and not self._behind:
                 self._quiet_since_s = now_s
             late = self._said is None or now_s - self._quiet_since_s >= _SAY_EVERY_S
@@ -55,4 +55,4 @@ def _where(progress: Progress) -> str:
     if progress.time is None:
         return "behind"
     lag_s = max(0.0, time.time() - progress.time / 1_000_000)
-    return f"at what was stored there at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"
+    return f"at the state of the source at {format_rfc3339(progress.time)}, {lag_s:.0f} s ago"

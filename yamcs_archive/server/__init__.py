@@ -1,1 +1,1 @@
-"""The standalone process: an archive behind a real server. The only room that knows granian."""
+"""The standalone process: an archive, served over HTTP by granian. The only package that imports granian."""

@@ -1,12 +1,12 @@
-"""granian, with its worker as a thread of this process, on a socket of ours. All that is granian's is here.
+"""granian, with its worker as a thread of this process, on our own socket. Only this module imports granian.
 
-granian runs its workers as children, and such a child goes on answering after the process that was
-started is killed with SIGKILL. Its other form, workers as threads, is meant for free-threaded Python, where
-several of them run side by side. With one worker it serves under the interpreter's lock as well, and
-whatever ends the process ends the server, the writer and the locks with it.
+By default granian runs its workers as child processes, and a child goes on answering after its parent is
+killed with SIGKILL. Its other form, workers as threads, is meant for free-threaded Python, where several of
+them run in parallel. A single worker also works under the interpreter's lock; then the end of the process,
+for any reason, ends the server, the writer and the locks with it.
 
-An ASGI application gets an event loop of its own, in that thread. The four overrides below are not granian's
-public doors, so setup.cfg holds its minor version, and ``tests/server`` holds what they are for.
+An ASGI application gets an event loop of its own, in that thread. The four methods overridden below are not
+in granian's public interface, so setup.cfg pins its minor version, and ``tests/server`` checks their effects.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 
 class ServerFailedError(ArchiveError):
-    """The server's thread ended though nobody asked it to."""
+    """The server's thread ended without a request to stop."""
 
 
 class ThreadServer(MTServer):
     """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
 
-    ``threads`` is how many requests are in a WSGI application at once; an ASGI application has its own.
-    ``stopping`` is called when it stops, before the requests under way are waited for.
+    ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
+    threads of its own. ``stopping`` is called when the server stops, before it waits for the requests under
+    way.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class ThreadServer(MTServer):
             self.serve(target_loader=lambda: self._app, wrap_loader=False)
         except SystemExit:
             raise ServerFailedError(
-                "the server's thread ended unexpectedly; what was acknowledged is stored"
+                "the server's thread ended unexpectedly; acknowledged events are stored"
             ) from None
 
     def stop(self) -> None:
@@ -81,15 +82,15 @@ class ThreadServer(MTServer):
         return self.interrupt_signal
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
-        """Begin to serve. granian's own would take the process's signals, which are not its business here."""
+        """Begin to serve. granian's own method would also take over the process's signals."""
         self._init_shared_socket()
         self._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
 
     def _check_gil(self) -> None:
-        pass  # one worker is right with the lock too: see the head of this file
+        pass  # one worker works under the lock too: see the head of this file
 
     def _init_shared_socket(self) -> None:
-        # The worker closes the descriptor when it stops, so it must be nobody else's.
+        # The worker closes the descriptor when it stops, so nothing else may own it.
         make: Any = SocketHolder
         self._shd: Any = make(self._listening.detach(), False, BACKLOG_CONNECTIONS)
 

@@ -1,8 +1,9 @@
-"""The listening socket: taken by this process alone, before a request can come and for as long as they may.
+"""The listening socket: owned by this process alone, from before the first request until after the last.
 
 1. It is bound without SO_REUSEPORT. Two servers that share a port would each get a part of the events;
    here the kernel refuses the second one, at the latest when it begins to listen.
-2. It listens only when the archive is open: until then the kernel refuses, and nobody waits in vain.
+2. It listens only when the archive is open: until then the kernel refuses connections, and no client waits in
+   vain.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 from yamcs_archive.errors import ArchiveError
 
 BACKLOG_CONNECTIONS = 1024
-"""Connections that the kernel may hold ready for the server: a burst of clients that reconnect at once."""
+"""Largest number of connections that wait to be accepted: for many clients that reconnect at once."""
 
 
 class AddressError(ArchiveError):
@@ -55,10 +56,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _watch(bound: socket.socket) -> None:
-    """Let the kernel find out who is gone without a word, on every connection that is taken.
+    """Make the kernel detect clients that disappeared silently, on every accepted connection.
 
-    It asks after a minute of silence, and three times more; what was sent and never received ends a
-    connection after two minutes.
+    It probes after a minute of silence, and three times more. Data that the client does not acknowledge for
+    two minutes ends the connection.
     """
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
@@ -72,7 +73,7 @@ def _watch(bound: socket.socket) -> None:
 
 
 def listen(bound: socket.socket) -> None:
-    """Take connections from now on; AddressError when another process was faster on this address."""
+    """Accept connections from now on; AddressError if another process already listens on this address."""
     try:
         bound.listen(BACKLOG_CONNECTIONS)
         bound.setblocking(False)

@@ -1,9 +1,9 @@
 """Serve an archive over HTTP from one process, until SIGTERM, SIGINT or SIGHUP.
 
-1. The address and the archive are this process's before it listens, and it listens before it says so.
-2. The start-up line is said when a request was answered, not before.
-3. It stops in this order: accept no more, answer what was accepted, commit, close the archive, end.
-4. Whatever kills the process kills the server with it: there is no other process.
+1. The process owns the address and the archive before it listens, and listens before it says so.
+2. It prints the start-up line only after it has answered a request.
+3. It stops in this order: accept no more requests, answer the accepted ones, commit, close the archive, end.
+4. The server ends with the process, for any reason: there is no other process.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from yamcs_archive.server.settings import Settings
 
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
-"""How long a stop waits for WebSockets to take their close; whoever does not read is not waited for."""
+"""Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve until a signal, then answer what was accepted, and close the archive. In the main thread only.
+    """Serve until a signal, then answer the accepted requests and close the archive. In the main thread only.
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
-    :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and what opening the archive raises
-    (LockedError names the process that serves the directory already).
+    :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and the errors of opening the archive
+    (LockedError names the process that already serves the directory).
     """
-    # Held back in every thread that begins from here on, and taken by one that waits for nothing else. A
-    # handler would run in the main thread only when that wakes, and a signal that comes in the moment
-    # before it falls asleep does not wake it: under load one stop in a hundred was never noticed.
+    # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
+    # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
+    # does not wake it: under load one stop in a hundred was never noticed.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         _serve(settings, say)
@@ -72,7 +72,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 app = create_asgi_app(archive, settings.threads, cors_origins=origins, allowed_hosts=hosts)
 
             def stopping() -> None:
-                app.end_polls()  # they would wait on for minutes
+                app.end_polls()  # they would wait for minutes
                 _limit(settings.stop_wait_s, archive)
                 if mirrors is not None:
                     mirrors.stop()
@@ -103,10 +103,10 @@ def _complain(line: str) -> None:
 
 
 def freeze() -> None:
-    """Leave what is there, the program itself above all, out of every later look for garbage.
+    """Exclude all objects that exist now, the program itself above all, from later garbage collections.
 
-    A full look took 26 to 33 ms, in which nothing is answered, and there was one in some 2,500 requests: with
-    64 connections that is the slowest hundredth of them.
+    A full collection took 26 to 33 ms, in which nothing is answered, and came once in some 2,500 requests:
+    with 64 connections those were the slowest hundredth of all requests.
     """
     gc.collect()
     gc.freeze()
@@ -120,8 +120,8 @@ def _stop_at_signal(server: ThreadServer) -> None:
 def leave() -> None:
     """End the process at once, after a graceful stop: everything is answered, committed and closed.
 
-    The server's threads may still be on their way out, and one that asks for the interpreter's lock
-    while the interpreter is taken down aborts the process. There is nothing left to take down.
+    The server's threads may still be ending, and a thread that asks for the interpreter's lock while the
+    interpreter shuts down aborts the process. There is nothing left to shut down.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -129,7 +129,7 @@ def leave() -> None:
 
 
 def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
-    """Make those that are wanted and absent, open all, and return the names; damage shows here, not later."""
+    """Make the absent instances of ``wanted``, open all, and return their names; damage shows here."""
     for name in wanted:
         archive.instance(name, create=True)
     names = archive.instances()
@@ -141,7 +141,7 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
 
 
 class _Opening(threading.Thread):
-    """Asks the server for its health once, as a client would, and says the line when it answers."""
+    """Asks the server for its health once, as a client would, and prints the line when it answers."""
 
     def __init__(self, url: str, server: ThreadServer, say: Callable[[str], None], line: str) -> None:
         super().__init__(name="yamcs-archive-opening", daemon=True)
@@ -149,21 +149,21 @@ class _Opening(threading.Thread):
         self.failure: Exception | None = None
 
     def run(self) -> None:
-        # Whoever listens on all addresses answers on loopback too.
+        # A server that listens on all addresses answers on loopback too.
         url = self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{url}/healthz", timeout=_START_S_MAX):
                 self._say(self._line)
         except Exception as error:
-            # Of whatever kind: a process that cannot be reached must not stay, holding the lock.
+            # Any error at all: a process that cannot be reached must not go on holding the lock.
             if not self._server.stopped:  # else it was told to stop before it could answer
                 self.failure = error
                 self._server.stop()
 
 
 def _limit(stop_wait_s: int, archive: Archive) -> None:
-    """See to it that the process ends in time, with a closed archive, whoever holds a request open."""
+    """Make the process end in time, with a closed archive, even if clients hold requests open."""
 
     def end() -> None:
         archive.close()

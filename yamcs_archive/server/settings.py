@@ -1,4 +1,4 @@
-"""What is served, and where: one frozen value. Knows no server, so that the command line can read it."""
+"""The settings of a serving process: one frozen value. Imports no server, so the command line can read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PORT_MAX = 65535
 THREADS_MAX = 1024
 STOP_WAIT_S_MAX = 3600
 MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
-"""Bytes: a map of less than 1 MiB grows at once; 64 TiB are half of all that a process can address."""
+"""Least and greatest ``map_bytes``: a map of less than 1 MiB grows at once, and 64 TiB are half of the
+address space of a process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,33 +37,35 @@ class Settings:
     data: Path
     """The archive's directory, made when absent."""
     instances: Sequence[str] = ()
-    """Made when absent; none means all that are there."""
+    """Instances to serve, made when absent; without any, all that the archive has are served."""
     host: str = "127.0.0.1"
     port: int = 8090
-    """0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
     wsgi: bool = False
     """Serve WSGI, without live updates, instead of ASGI."""
     threads: int = 64
-    """Under WSGI, requests that wait for a commit at once. One commit serves all that wait, so more threads
-    make larger groups; docs/measurements.md has the measurement. Under ASGI, pages that are read at once."""
+    """Under WSGI, the number of requests that may wait for a commit at once. One commit stores the events of
+    all that wait, so more threads make larger groups; docs/measurements.md has the measurement. Under ASGI,
+    the number of pages that are read at once."""
     stop_wait_s: int = 20
-    """Seconds that a stop waits for requests under way. A client that never ends its request would hold it
-    for ever; service managers lose patience too (systemd after 90 s), and kill without closing anything."""
+    """Seconds that a stop waits for requests under way. Otherwise a client that never ends its request could
+    delay the stop for ever, and a service manager would kill the process (systemd after 90 s) with nothing
+    closed."""
 
     cors_origins: Sequence[str] = ()
-    """Origins whose pages may use it from a browser, as ``https://ops.example``."""
+    """Origins whose pages may use the server from a browser, as ``https://ops.example``."""
 
     allowed_hosts: Sequence[str] = ()
-    """Names that clients know it by, beside ``host``, ``localhost`` and IP addresses: ``ops.example``, or
-    ``.example`` for all below it."""
+    """Names by which clients reach the server, in addition to ``host``, ``localhost`` and IP addresses:
+    ``ops.example``, or ``.example`` for all names below it."""
 
     mirror_of: str | None = None
-    """The URL of a served archive whose instances are followed here, and served as copies."""
+    """The URL of a served archive whose instances this server copies, follows and serves."""
 
     mirror_login: Login | None = field(default=None, repr=False)
     """User and password, if the source asks for them; kept in memory only."""
     map_bytes: int = MAP_BYTES_DEFAULT
-    """Bytes of addresses reserved for each instance at first: less if there are fewer, later more."""
+    """Address space first reserved for each instance, in bytes: less if the system has less, later more."""
 
     def __post_init__(self) -> None:
         bounds = (
@@ -86,7 +89,7 @@ class Settings:
 
 
 def check_origin(origin: str) -> str:
-    """Return ``origin`` if pages of it can be admitted; InvalidInputError else.
+    """Return ``origin`` if its pages can be allowed; otherwise raise InvalidInputError.
 
     >>> check_origin("https://ops.example")
     'https://ops.example'
@@ -96,7 +99,7 @@ def check_origin(origin: str) -> str:
 
 
 def check_allowed_host(name: str) -> str:
-    """Return ``name`` if requests for it can be admitted; InvalidInputError else.
+    """Return ``name`` if requests for it can be allowed; otherwise raise InvalidInputError.
 
     >>> check_allowed_host(".ops.example")
     '.ops.example'

@@ -18,18 +18,17 @@ from yamcs_archive.errors import BadCursorError, InvalidInputError
 from yamcs_archive.event import event_bytes
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
-from yamcs_archive.http.media_types import changes_writer
-from yamcs_archive.http.messages import Pending, Response, reply
-from yamcs_archive.http.request import Request
-from yamcs_archive.instance import Instance
-from yamcs_archive.limits import (
+from yamcs_archive.http.limits import (
     CHANGES_BYTES_MAX,
     EXCHANGE_EVENTS_DEFAULT,
     EXCHANGE_EVENTS_MAX,
     PAGE_EVENTS_DEFAULT,
-    PAGE_EVENTS_MAX,
-    POLL_S_MAX,
 )
+from yamcs_archive.http.media_types import changes_writer
+from yamcs_archive.http.messages import Pending, Response, reply
+from yamcs_archive.http.request import Request
+from yamcs_archive.instance import Instance
+from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import ChangesWriter
 from yamcs_archive.wire.commits import SentCommit

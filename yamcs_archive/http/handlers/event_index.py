@@ -9,11 +9,12 @@ from google.protobuf.message import Message
 
 from yamcs_archive.event import Stretch
 from yamcs_archive.http import query
+from yamcs_archive.http.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
 from yamcs_archive.http.messages import Response
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.streaming import streamed
-from yamcs_archive.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX, PAUSE_US_DEFAULT, PAUSE_US_MAX
+from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.page_token import Mark, decode_mark, encode_mark

@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.limits import PAGE_BYTES_MAX
 from yamcs_archive.http.messages import Response, reply
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.streaming import streamed
-from yamcs_archive.limits import PAGE_BYTES_MAX
 from yamcs_archive.wire.csv_codec import CsvCodec
 from yamcs_archive.wire.page_token import encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

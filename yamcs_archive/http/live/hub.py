@@ -1,10 +1,10 @@
-"""Live updates: what is stored, given out to whoever subscribed, in the order of commits; no sockets.
+"""Live updates: sends stored events to subscribers, in the order of commits; no sockets.
 
-1. Events come from the archive itself, behind a cursor: after their commit, each once, late ones too. Whoever
-   commits has no part in it, and where nobody subscribes nothing runs.
-2. An event is written once for each subprotocol. Filters are tried for each subscription.
-3. A slow client is waited for, with the archive as the queue, up to a limit; then it is cut off and told
-   the cursor behind the last event that it was sent, with which ``events:changes`` goes on.
+1. Events are read from the archive, after a cursor: each once, after its commit, late events too. The writer
+   takes no part in it, and nothing runs without a subscription.
+2. An event is encoded once for each subprotocol. Filters are tried for each subscription.
+3. A hub waits for a slow client up to a limit, with the archive as the queue. Then it disconnects the client,
+   and gives it the cursor after the last event that it was sent, with which ``events:changes`` continues.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from time import monotonic
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
 from yamcs_archive.event import event_bytes
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
-from yamcs_archive.instance import Instance
-from yamcs_archive.limits import (
+from yamcs_archive.http.limits import (
     LIVE_BYTES_MAX,
     LIVE_EVENTS_MAX,
     LIVE_PATIENCE_S,
     LIVE_PAUSE_S,
     WEBSOCKETS_MAX,
 )
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
+from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
 from yamcs_archive.wire.websocket_frames import Frames, Tail
 
@@ -45,13 +45,13 @@ class Subscription:
     filter: Filter | None
     queue: SendQueue
     seq: int = field(default=0)
-    """Of the event that was put last."""
+    """Sequence number of the last event that was put into the queue."""
     begin: str = field(default="")
-    """The cursor behind what was stored before it was made, which is not for it."""
+    """The cursor after the last event that was stored before the subscription, which gets only later ones."""
 
 
 class Hubs:
-    """A hub for each instance that somebody subscribed to, and the WebSockets that are open."""
+    """A hub for each instance that has subscriptions, and the open WebSockets."""
 
     def __init__(self) -> None:
         self._guard = threading.Condition()
@@ -60,7 +60,7 @@ class Hubs:
         self._closed = False
 
     def enter(self, queue: SendQueue) -> None:
-        """Note an open WebSocket. Raises UnavailableError where there are too many, or the end has come."""
+        """Note an open WebSocket. Raises UnavailableError if there are too many, or the server stops."""
         with self._guard:
             if self._closed:
                 raise UnavailableError(STOPS)
@@ -69,13 +69,13 @@ class Hubs:
             self._open.add(queue)
 
     def leave(self, queue: SendQueue) -> None:
-        """Note that a WebSocket is gone."""
+        """Note that a WebSocket is closed."""
         with self._guard:
             self._open.discard(queue)
             self._guard.notify_all()
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Give out to a subscription what is stored from now on. Raises what reading the archive raises."""
+        """Send a subscription the events stored from now on. Raises the errors of reading the archive."""
         instance = subscription.instance
         with self._guard:
             hub = self._hubs.get(instance.name)
@@ -84,14 +84,14 @@ class Hubs:
                 hub.start()
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Give out no more; what was put may still be on its way."""
+        """Send a subscription no more events; those in its queue may still be sent."""
         with self._guard:
             hub = self._hubs.get(subscription.instance.name)
             if hub is not None and hub.remove(subscription):
                 del self._hubs[subscription.instance.name]
 
     def close(self, wait_s: float = 0) -> None:
-        """Let every WebSocket close, and give up those that have not after so long; idempotent."""
+        """Close every WebSocket, and give up those that are still open after ``wait_s``; idempotent."""
         with self._guard:
             self._closed = True
             hubs, opened = list(self._hubs.values()), list(self._open)
@@ -110,15 +110,16 @@ class Hubs:
 
 
 class _Hub:
-    """Reads one instance behind a cursor, on a thread of its own, as long as there are subscriptions."""
+    """Reads one instance after a cursor, on a thread of its own, as long as there are subscriptions."""
 
     def __init__(self, instance: Instance, first: Subscription) -> None:
         self._instance = instance
         self._cursor = instance.cursor()
         self._guard = threading.Lock()
-        self._subscriptions: tuple[Subscription, ...] = (first,)  # replaced, never changed, as the next
+        # These two tuples are replaced, never changed.
+        self._subscriptions: tuple[Subscription, ...] = (first,)
         self._early: tuple[Subscription, ...] = ()
-        """Those made while there was something still to be given out, until what they begin behind is."""
+        """Subscriptions made while the hub still had earlier events to send, until it has sent these."""
         self._stopping = threading.Event()
         self._waiting: Future[None] | None = None
 
@@ -126,7 +127,7 @@ class _Hub:
         threading.Thread(target=self._run, name=f"archive-live-{self._instance.name}", daemon=True).start()
 
     def add(self, subscription: Subscription) -> bool:
-        """Take one more; False where it has ended."""
+        """Add a subscription; False if the hub has ended."""
         with self._guard:
             if self._stopping.is_set():
                 return False
@@ -139,19 +140,19 @@ class _Hub:
             return True
 
     def _let_in(self, those: Sequence[Subscription]) -> None:
-        """Give out to some of those that were early from now on; within the guard."""
+        """Send events to some of the early subscriptions from now on; called within the guard."""
         self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in those))
         self._early = tuple(one for one in self._early if one not in those)
 
     def _move(self, cursor: str) -> None:
-        """Note that all before a cursor is given out."""
+        """Note that all events before a cursor are sent."""
         self._cursor = cursor
         if self._early:
             with self._guard:
                 self._let_in([one for one in self._early if one.begin == cursor])
 
     def remove(self, subscription: Subscription) -> bool:
-        """Leave one out; True when it was the last, and the hub ends."""
+        """Remove a subscription; True if it was the last, so that the hub ends."""
         with self._guard:
             self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
             self._early = tuple(one for one in self._early if one is not subscription)
@@ -175,7 +176,7 @@ class _Hub:
                     if self._stopping.is_set():
                         return
                     self._give_out(changes)
-                with self._guard:  # where what they begin behind was pruned, it was not met
+                with self._guard:  # if the event before their cursor was pruned, it was not met
                     self._let_in(early)
                 if self._stopping.wait(LIVE_PAUSE_S):
                     return
@@ -188,7 +189,7 @@ class _Hub:
             self._end(FAILED, f"internal error: {type(error).__name__}")
 
     def _wait(self) -> bool:
-        """Wait for something new; False when it shall stop."""
+        """Wait for new events; False if the hub is to stop."""
         waiting = self._instance.arrival(self._cursor)
         with self._guard:
             self._waiting = waiting
@@ -216,10 +217,12 @@ class _Hub:
             self._move(change.cursor)
         for queue in touched:
             queue.flush()
-        until_s = monotonic() + LIVE_PATIENCE_S  # for all of them together
+        until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
         for queue in touched:
             if queue.full and not queue.wait_for_room(until_s):
-                queue.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has what follows")
+                queue.close(
+                    TRY_LATER, f"too slow: events:changes?after={self._cursor} has the events that follow"
+                )
 
     def _end(self, code: int, reason: str) -> None:
         with self._guard:
@@ -230,9 +233,10 @@ class _Hub:
 
 
 def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:
-    """Yield what is behind a cursor, some events at a time, each with the cursor behind it.
+    """Yield the events after a cursor, some at a time, each with the cursor after it.
 
-    Few where they are large: all of them wait for the same clients before it is seen who is slow.
+    Large events come a few at a time, because all of them are put into the queues before full queues are
+    waited for.
     """
     some: list[Change] = []
     size_bytes = 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from yamcs_archive.limits import LIVE_QUEUE_BYTES_MAX
+from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX
 from yamcs_archive.wire.websocket_frames import Frames, Tail
 
 _FRAME_BYTES = 120

@@ -16,9 +16,9 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
-from yamcs_archive.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.wire.websocket_frames import (
     CANCEL,
     EVENTS,

@@ -15,11 +15,11 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.asgi_threads import LoopWaker, Message, Pools, Receive, Send
 from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.limits import LIVE_SEND_S
 from yamcs_archive.http.live.hub import Hubs
 from yamcs_archive.http.live.send_queue import NORMAL, SendQueue
 from yamcs_archive.http.live.session import Session, frames_of, granted
 from yamcs_archive.http.messages import Response, Work
-from yamcs_archive.limits import LIVE_SEND_S
 
 _FRAMES_AT_ONCE = 64
 _KIND = {str: "text", bytes: "bytes"}

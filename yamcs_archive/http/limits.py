@@ -1,0 +1,135 @@
+"""Limits of the server alone, each with its unit and one reason. Imports nothing.
+
+By default a server has 64 threads for pages, batches and streams. Some of these limits divide the threads,
+the others bound the memory.
+"""
+
+from __future__ import annotations
+
+# Pages and other answers
+
+PAGE_EVENTS_DEFAULT = 100
+"""``limit`` of a page when none is given, in events, as on a Yamcs server."""
+
+PAGE_BYTES_MAX = 4 << 20
+"""Largest text of one page, in bytes: a page of large events has fewer of them, at least one, and a token for
+the rest."""
+
+INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX = 1_000, 10_000
+"""Default and largest ``limit`` of a page of ``event-index``, in stretches: that of a Yamcs server, and as
+many as make an answer of 1 MB."""
+
+CHANGES_BYTES_MAX = 4 << 20
+"""Text after which an answer of ``events:changes`` takes no further event or commit, in bytes: it bounds the
+memory."""
+
+EXCHANGE_EVENTS_DEFAULT = 20_000
+"""Number of events after which an answer in the exchange form takes no further commit when no limit is given:
+as many as a commit has at most, so that the answer has at most twice as many."""
+
+EXCHANGE_EVENTS_MAX = 100_000
+"""Largest ``limit`` of an answer in the exchange form, in events: it bounds the memory."""
+
+GZIP_BYTES_MIN = 1_024
+"""Smallest answer that is compressed on request, in bytes: a smaller one fits into a packet as it is."""
+
+# Requests that hold a thread, or wait
+
+STREAMS_MAX = 8
+"""Largest number of answers of any length that are written at once. Each may hold one of the 64 threads as
+long as its client likes; batches, streams and polls together leave an eighth of the threads. Two cores write
+no more events a second in eight streams than in two."""
+
+BATCHES_MAX = 32
+"""Largest number of batches that are read at once: each holds one of the 64 threads, however slowly it
+comes."""
+
+POLLS_MAX = 4_096
+"""Largest number of answers that wait for new events without a thread: each takes some KB of memory."""
+
+THREAD_POLLS_MAX = 16
+"""Largest number of answers that wait for new events with a thread each: with the batches they take three
+quarters of the 64."""
+
+# Memory of bodies
+
+QUICK_BODY_BYTES_MAX = 64 << 10
+"""Largest body that an event loop reads itself, in bytes: that takes a fraction of a millisecond, in which
+all other requests wait."""
+
+BODIES_BYTES_MAX = 32 << 20
+"""Largest size of the larger bodies of single requests together, until they are answered, in bytes: 4 of the
+largest, or 32 messages of 1 MiB. Further bodies wait unread."""
+
+BODY_WAIT_S = 10
+"""Longest time that a large upload waits for memory before a 503, in seconds: it is reached only when other
+uploads stall."""
+
+INFLOW_BYTES_MAX = 2 << 20
+"""Largest part of one batch, in bytes, that waits between the event loop, which receives it, and the thread
+that reads it: it bounds the memory."""
+
+INFLOWS_BYTES_MAX = 8 << 20
+"""Largest size of these parts of all batches together, in bytes. The batches share it equally; only the
+message that came last may exceed a share."""
+
+# Memory of large answers
+
+LARGE_TEXT_BYTES = 256 << 10
+"""Text above which an answer counts as large and waits until there is room to make it, in bytes: a thousand
+events of three times the usual length have less."""
+
+LARGE_ANSWER_BYTES = 1 << 20
+"""Size from which a finished answer counts against the budget until its client has read it, in bytes."""
+
+MAKING_BYTES = 40 << 20
+"""Memory that is reserved for making a large answer, in bytes. A page of 4 MiB in JSON takes less
+(docs/performance.md, one page, in addition to some 32 MiB of an idle server); a page of nothing but escapes
+takes more."""
+
+ANSWERS_BYTES_MAX = 64 << 20
+"""Largest memory of all large answers together, in bytes: room for one that is made, and some that are
+written."""
+
+ANSWER_WAIT_S = 2
+"""Longest time that a large answer waits for memory before it is cut short, in seconds: it is reached only
+when other clients do not read their answers."""
+
+ANSWERS_WAITING_MAX = 32
+"""Largest number of answers that wait for memory at once: each holds one of the 64 threads, and small answers
+need the others."""
+
+# Live updates
+
+WEBSOCKETS_MAX = 1_000
+"""Largest number of open WebSockets: each may have a queue in memory."""
+
+WEBSOCKET_FRAME_BYTES_MAX = 1 << 16
+"""Largest frame from a client, in bytes, as on a Yamcs server: the largest filter fits, with a little
+more."""
+
+SUBSCRIPTIONS_MAX = 100
+"""Largest number of subscriptions of one WebSocket: the filter of each is tried on every event."""
+
+LIVE_QUEUE_BYTES_MAX = 4 << 20
+"""Size of one WebSocket's queue above which the others wait for it, in bytes: it bounds the memory. An event
+in several queues is in memory once."""
+
+LIVE_EVENTS_MAX = 256
+"""Largest number of events that are sent to all queues before full queues are waited for: it bounds how far a
+queue exceeds its limit."""
+
+LIVE_BYTES_MAX = 1 << 20
+"""Text after which no further event is sent with these, in bytes: a quarter of a queue's limit."""
+
+LIVE_PAUSE_S = 0.005
+"""Pause between two reads of new events, in seconds: the events that come meanwhile are read and sent
+together."""
+
+LIVE_PATIENCE_S = 10
+"""Longest time that live updates wait until a full queue is half empty, in seconds: a slower client is
+disconnected, so that it does not hold up the others. That is some 800 events a second."""
+
+LIVE_SEND_S = 30
+"""Longest time that a client may take to accept one frame, in seconds: after it, the client has stopped
+reading."""
