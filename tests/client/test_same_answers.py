@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from yamcs_archive import (
     Severity,
     UnknownInstanceError,
 )
+from yamcs_archive.client.transport import Transport
 from yamcs_archive.errors import ArchiveError, BadCursorError, FilterError, RequestIdError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX, PATTERN_CHARACTERS_MAX, TIME_MAX_US, TIME_MIN_US
 
@@ -337,3 +339,24 @@ def test_following_waits_for_what_comes(pair: tuple[Instance, RemoteInstance]) -
     assert list(there.changes(cursor, wait_s=0.01)) == []
     there.append(Event("late", generation_time=-5))
     assert [change.event.message for change in there.changes(cursor, wait_s=60)] == ["late"]
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_after_an_interrupt_within_an_answer_the_next_call_gets_its_own(
+    pair: tuple[Instance, RemoteInstance], monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    _, there = pair
+    there.append_many(Event("m" * 5_000, source="S", generation_time=n, seq_number=n) for n in range(300))
+    whole = Transport._pieces
+
+    def interrupted(transport: Transport, response: Any) -> Iterator[bytes]:
+        yield from islice(whole(transport, response), pieces)
+        raise KeyboardInterrupt
+
+    for call in (there.cursor, there.count, lambda: list(there.events()), lambda: list(there.changes())):
+        expected = call()
+        with monkeypatch.context() as patch:
+            patch.setattr(Transport, "_pieces", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+        assert (there.count(), call()) == (300, expected)

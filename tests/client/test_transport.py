@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run, run  # noqa: F401  # the fixture
+from tests.cli.conftest import Run
 from tests.client.scripted import answer, scripted
 from tests.http.feeds import granian_at
 from yamcs_archive import (
@@ -315,7 +315,7 @@ def test_no_proxy_is_used_for_hosts_that_are_excepted(monkeypatch: pytest.Monkey
 
 
 def test_all_commands_use_the_same_proxy(
-    run: Run,  # noqa: F811
+    run: Run,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
