@@ -3,7 +3,7 @@
 The same WSGI server, the same decoding and the same answers; only the store differs. What a handler does
 with an archive is here done with a table: each event is committed on its own, synced, before its answer.
 
-Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs granian (the extra ``server``).
+Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs uvicorn (the extra ``server``).
 """
 
 from __future__ import annotations

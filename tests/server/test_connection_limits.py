@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import websocket
 
 from tests.http.feeds import uvicorn_server
-from yamcs_archive import Archive
+from yamcs_archive import Archive, Instance
 from yamcs_archive.http import limits
 from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX
 from yamcs_archive.server import connection_limits
@@ -162,3 +163,19 @@ def test_a_malformed_head_is_a_400(raw: socket.socket) -> None:
     raw.sendall(b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n")
     assert status_of(raw) == 400
     assert is_at_end(raw)
+
+
+def test_a_websocket_is_pinged_and_need_not_answer(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yamcs_archive.server.http_server.WEBSOCKET_PING_S", 0.1)
+    with uvicorn_server(archive) as port:
+        connection = websocket.create_connection(f"ws://127.0.0.1:{port}/api/websocket", timeout=30)
+        try:
+            for _ in range(5):  # recv_frame, unlike recv, does not answer
+                frame = connection.recv_frame()  # type: ignore[no-untyped-call]
+                assert frame.opcode == websocket.ABNF.OPCODE_PING
+            connection.send('{"type": "state"}')
+            assert '"state"' in str(connection.recv())
+        finally:
+            connection.shutdown()  # type: ignore[no-untyped-call]

@@ -43,8 +43,7 @@ HEAD_LINES_MAX = 128
 """Largest number of headers of a request: browsers and proxies send up to some 40."""
 
 HEAD_S_MAX = 30
-"""Longest time from the first byte of a head to its end, and from the connection to the first head, in
-seconds."""
+"""Longest time for a head, in seconds: from its first byte to its end; the first one from the connection."""
 
 IDLE_S_MAX = 75
 """Longest time that a connection is kept without a request, in seconds: a client that polls once a minute
@@ -150,6 +149,9 @@ together."""
 LIVE_PATIENCE_S = 10
 """Longest time that live updates wait until a full queue is half empty, in seconds: a slower client is
 disconnected, so that it does not hold up the others. That is some 800 events a second."""
+
+WEBSOCKET_PING_S = 20
+"""Time between two pings to a client, in seconds: proxies cut a connection that is silent for a minute."""
 
 LIVE_SEND_S = 30
 """Longest time that a client may take to accept one frame, in seconds: after it, the client has stopped

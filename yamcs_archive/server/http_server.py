@@ -16,7 +16,7 @@ import uvicorn
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
-from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX
+from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX, WEBSOCKET_PING_S
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
 from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
 from yamcs_archive.server.wsgi_bridge import WsgiBridge
@@ -53,6 +53,8 @@ class HttpServer:
                 ws=BoundedWebSocket if is_asgi else "none",
                 ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
+                ws_ping_interval=WEBSOCKET_PING_S,
+                ws_ping_timeout=None,  # a script may read nothing for a while
                 lifespan="on" if is_asgi else "off",
                 backlog=BACKLOG_CONNECTIONS,
                 timeout_keep_alive=IDLE_S_MAX,
