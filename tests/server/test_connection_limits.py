@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import websocket
@@ -12,7 +13,7 @@ import websocket
 from tests.http.feeds import uvicorn_server
 from yamcs_archive import Archive, Instance
 from yamcs_archive.http import limits
-from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX
+from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX, WEBSOCKET_MESSAGE_BYTES_MAX
 from yamcs_archive.server import connection_limits
 
 LINE = b"GET /healthz HTTP/1.1\r\n"
@@ -163,6 +164,37 @@ def test_a_malformed_head_is_a_400(raw: socket.socket) -> None:
     raw.sendall(b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n")
     assert status_of(raw) == 400
     assert is_at_end(raw)
+
+
+def test_a_websocket_frame_beyond_all_bounds_ends_the_connection(archive: Archive, port: int) -> None:
+    url = f"ws://127.0.0.1:{port}/api/websocket"
+    for size in (WEBSOCKET_MESSAGE_BYTES_MAX + 1, 16 * WEBSOCKET_MESSAGE_BYTES_MAX):
+        connection = websocket.create_connection(url, timeout=30)
+        try:
+            with suppress(OSError):  # it may end before all is sent
+                connection.send("x" * size)
+            with suppress(OSError):
+                opcode, frame = connection.recv_data_frame(True)
+                assert (opcode, frame.data[:2]) == (websocket.ABNF.OPCODE_CLOSE, b"\x03\xf1")
+        finally:
+            connection.shutdown()  # type: ignore[no-untyped-call]
+    connection = websocket.create_connection(url, timeout=30)
+    connection.send('{"type": "state"}')
+    assert '"state"' in str(connection.recv())
+    connection.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "order", [("Upgrade", "keep-alive"), ("keep-alive", "Upgrade"), ("keep-alive, Upgrade",)]
+)
+def test_a_handshake_may_have_two_connection_headers(raw: socket.socket, order: tuple[str, ...]) -> None:
+    raw.sendall(
+        b"GET /api/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        + b"".join(b"Connection: %s\r\n" % value.encode() for value in order)
+        + END
+    )
+    assert status_of(raw) == 101
 
 
 def test_a_websocket_is_pinged_and_need_not_answer(

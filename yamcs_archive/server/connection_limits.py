@@ -1,4 +1,4 @@
-"""HTTP/1.1 and WebSockets as uvicorn speaks them, with the limits that it does not have.
+"""HTTP/1.1 and WebSockets as uvicorn speaks them, with what it lacks: limits above all.
 
 Without them, a client that sends a head without end would fill the memory, one that sends nothing would hold
 its connection for ever, and one that reads nothing would hold up a stop.
@@ -60,6 +60,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_head()
         if len(self.headers) > HEAD_LINES_MAX:
             raise ValueError("too many headers")  # the parser stops, and send_400_response is called
+        if self.parser.should_upgrade():
+            self._join_connection_headers()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -68,6 +70,12 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse_head()
         else:
             super().send_400_response(msg)
+
+    def _join_connection_headers(self) -> None:
+        # The official client sends two in the handshake of its WebSocket, and uvicorn looks at the last one.
+        values = [value for name, value in self.headers if name == b"connection"]
+        self.headers[:] = [header for header in self.headers if header[0] != b"connection"]
+        self.headers.append((b"connection", b", ".join(values)))
 
     def _refuse_head(self) -> None:
         self._end_head()
