@@ -19,7 +19,7 @@ from benchmarks.timing import percentile
 
 _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
-_PACKAGES = ("granian", "lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "zstandard")
+_PACKAGES = ("lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "uvicorn", "zstandard")
 _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
 """The modules of the harness that only show what was measured."""
 _IN_MEMORY = ("tmpfs", "ramfs")

@@ -3,7 +3,7 @@
 The same WSGI server, the same decoding and the same answers; only the store differs. What a handler does
 with an archive is here done with a table: each event is committed on its own, synced, before its answer.
 
-Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs granian (the extra ``server``).
+Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs uvicorn (the extra ``server``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.server.granian_thread import ThreadServer
+from yamcs_archive.server.http_server import HttpServer
 from yamcs_archive.server.listening_socket import bind, listen
 from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
@@ -71,7 +71,7 @@ def _serve(directory: Path, port: int) -> None:
         archive = SqliteArchive(directory)
         listen(listening)
         freeze()
-        ThreadServer(listening, create_asgi_app(archive.as_archive()), stopping=lambda: None).run()
+        HttpServer(listening, create_asgi_app(archive.as_archive()), stopping=lambda: None).run()
         archive.close()
     leave()
 

@@ -151,6 +151,9 @@ OTHERS = (
     "http.limits.THREAD_POLLS_MAX",
     "http.limits.WEBSOCKETS_MAX",
     "http.limits.WEBSOCKET_FRAME_BYTES_MAX",
+    "http.limits.WEBSOCKET_MESSAGE_BYTES_MAX",
+    "http.limits.HEAD_BYTES_MAX",
+    "http.limits.HEAD_LINES_MAX",
     "limits.BODY_BYTES_MAX",
     "wire.msgpack.HELD_BYTES_MAX",
     # What a server, a queue, a map or a file of an archive may hold.

@@ -16,13 +16,13 @@ import pytest
 
 import benchmarks
 import yamcs_archive
-from tests.http.feeds import granian_at
+from tests.http.feeds import uvicorn_at
 from yamcs_archive import Archive, Client
 
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-_OPTIONAL = ("granian", "matplotlib", "rocksdict")
+_OPTIONAL = ("uvicorn", "matplotlib", "rocksdict")
 """Packages that parts of the harness need."""
 
 
@@ -65,7 +65,7 @@ def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, t
             _names(example)
         ):
             archive.instance("simulator", create=True)
-            url = f"http://127.0.0.1:{held.enter_context(granian_at(archive, 0))}"
+            url = f"http://127.0.0.1:{held.enter_context(uvicorn_at(archive, 0))}"
             client = held.enter_context(Client(url))
             example.globs.update(Client=Client, client=client, url=url, sim=client.instance("simulator"))
         report: list[str] = []

@@ -3,7 +3,7 @@
 (benchmarks)                  <- above all, and not installed
 __main__
    |
-  cli ------ server           <- ways in and out; granian only in server
+  cli ------ server           <- ways in and out; uvicorn only in server
    |   \\       |
    |importers http            <- importers: histories that are kept elsewhere
    | mirror     |             <- mirror: a copy that follows a served archive
@@ -123,7 +123,7 @@ ONLY_IN = {
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
     "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
-    "granian": {"server"},
+    "uvicorn": {"server"},
     "re2": {"filter"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""

@@ -30,7 +30,7 @@ EMBEDDED = tuple(_PLACES)
 """The contenders that live in the caller's process."""
 
 
-_SERVER = "granian"
+_SERVER = "uvicorn"
 
 
 def missing_package(job: Job) -> str | None:

@@ -19,7 +19,7 @@ from benchmarks.differential.cases import cases
 from benchmarks.differential.exchange import Answer, Case, normal, send
 from benchmarks.differential.rules import judge
 
-NEEDED = {"granian": "granian", "websocket": "websocket-client"}
+NEEDED = {"uvicorn": "uvicorn", "websocket": "websocket-client"}
 """Modules that are imported late, by this archive's server and by `live`, with their names for pip."""
 _SHOWN = 1_000
 """Characters of an answer that is shown."""

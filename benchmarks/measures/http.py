@@ -45,7 +45,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _server(job: Job) -> str:
-    return f"granian, WSGI, {Settings.threads} threads" if job.wsgi else "granian, ASGI"
+    return f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:

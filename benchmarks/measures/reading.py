@@ -45,7 +45,7 @@ def run(job: Job, directory: Path) -> Outcome:
             yamcs.compact(port)
             return _asked(job, port, yamcs.INSTANCE, yamcs.versions())
     with serving("archive", directory / "data") as port:
-        return _asked(job, port, INSTANCE, {"server": "granian, ASGI"})
+        return _asked(job, port, INSTANCE, {"server": "uvicorn, ASGI"})
 
 
 def reference(job: Job) -> str:

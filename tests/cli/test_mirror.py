@@ -20,7 +20,7 @@ import pytest
 from tests.child import ROOT
 from tests.cli.conftest import Run
 from tests.client.scripted import answer, scripted
-from tests.http.feeds import granian_server
+from tests.http.feeds import uvicorn_server
 from tests.server.at_hand import at_hand
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
@@ -334,7 +334,7 @@ def test_ctrl_c_while_the_thread_is_started_leaves_none_that_follows(
             followers.append(thread)
             raise KeyboardInterrupt
 
-    with Archive.open(data) as archive, granian_server(archive) as port:
+    with Archive.open(data) as archive, uvicorn_server(archive) as port:
         monkeypatch.setattr(threading.Thread, "start", start)
         status = main(["mirror", f"http://127.0.0.1:{port}", "--data", str(tmp_path / "copy")])
         monkeypatch.undo()

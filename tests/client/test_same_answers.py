@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.http.feeds import granian_at
+from tests.http.feeds import uvicorn_at
 from yamcs_archive import (
     Archive,
     Client,
@@ -73,7 +73,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, R
         sim.append_many(
             [Event("first", generation_time=TIME_MIN_US), Event("last", generation_time=TIME_MAX_US)]
         )
-        with granian_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with uvicorn_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
             yield sim, client.instance("sim")
 
 
@@ -205,7 +205,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Instance, RemoteInstance]]:
     with Archive.open(tmp_path / "archive") as archive:
         here = archive.instance("here", create=True)
         archive.instance("there", create=True)
-        with granian_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with uvicorn_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
             yield here, client.instance("there")
 
 

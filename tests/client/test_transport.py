@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.client.scripted import answer, scripted
-from tests.http.feeds import granian_at
+from tests.http.feeds import uvicorn_at
 from yamcs_archive import (
     Archive,
     Client,
@@ -410,7 +410,7 @@ def test_a_server_that_has_no_such_route_is_an_old_one_or_another() -> None:
 def test_any_number_of_threads_may_ask(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "archive") as archive:
         archive.instance("sim", create=True)
-        with granian_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with uvicorn_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
             sim = client.instance("sim")
 
             def ask(thread: int) -> None:

@@ -10,19 +10,19 @@ import pytest
 from tests.http.feeds import (
     Feed,
     asgi_feed,
+    bridge_server,
     core_feed,
-    granian_server,
     socket_feed,
+    uvicorn_server,
     waitress_server,
     wsgi_feed,
-    wsgiref_server,
 )
 from yamcs_archive import Archive, Instance
 
-SERVERS = {"wsgiref": wsgiref_server, "waitress": waitress_server, "granian": granian_server}
+SERVERS = {"waitress": waitress_server, "uvicorn": uvicorn_server, "uvicorn WSGI": bridge_server}
 
 
-@pytest.fixture(params=["core", "wsgi", "wsgiref", "waitress", "asgi", "granian"])
+@pytest.fixture(params=["core", "wsgi", "asgi", *SERVERS])
 def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Iterator[Feed]:
     """Send a request to an archive with the instance ``sim``, one way after another."""
     with ExitStack() as stack:

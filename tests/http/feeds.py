@@ -8,7 +8,7 @@ import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.validate import validator
@@ -23,7 +23,10 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.messages import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
-from yamcs_archive.server.granian_thread import ThreadServer
+from yamcs_archive.server.http_server import HttpServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 from yamcs_archive.server.listening_socket import bind, listen
 
 
@@ -297,14 +300,19 @@ def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Itera
         wasyncore.close_all(channels)
 
 
-def granian_server(archive: Archive) -> AbstractContextManager[int]:
-    """Serve ASGI with granian on a free port of loopback."""
-    return granian_at(archive, 0)
+def uvicorn_server(archive: Archive) -> AbstractContextManager[int]:
+    """Serve ASGI with uvicorn on a free port of loopback."""
+    return uvicorn_at(archive, 0)
+
+
+def bridge_server(archive: Archive) -> AbstractContextManager[int]:
+    """Serve WSGI with uvicorn on a free port of loopback."""
+    return uvicorn_at(archive, 0, create_app(archive))
 
 
 @contextmanager
-def granian_at(archive: Archive, port: int) -> Iterator[int]:
-    """Serve ASGI with granian on a port of loopback; 0 is a free one."""
+def uvicorn_at(archive: Archive, port: int, wsgi: WSGIApplication | None = None) -> Iterator[int]:
+    """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     listen(listening)
@@ -314,7 +322,7 @@ def granian_at(archive: Archive, port: int) -> Iterator[int]:
         app.end_polls()
         app.end_live(1)
 
-    server = ThreadServer(listening, app, stopping)
+    server = HttpServer(listening, app if wsgi is None else wsgi, stopping, threads=8)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.http.feeds import Exchange, asgi_feed, granian_server
+from tests.http.feeds import Exchange, asgi_feed, uvicorn_server
 from yamcs_archive import Archive, Event, Instance, StoredVectors
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
@@ -216,7 +216,7 @@ def test_a_client_that_leaves_while_there_is_nothing_to_send_ends_the_reading(
             time.sleep(0.001)
 
     monkeypatch.setattr(Instance, door, finds_nothing_more)
-    with granian_server(archive) as port:
+    with uvicorn_server(archive) as port:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
             assert looking.wait(60)
@@ -238,7 +238,7 @@ def test_over_a_socket_an_answer_that_breaks_off_has_no_last_chunk(
     archive: Archive, long: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched(monkeypatch)
-    with granian_server(archive) as port:
+    with uvicorn_server(archive) as port:
         whole = _raw(port)
         watched.read, watched.fail_at = 0, 2000
         broken = _raw(port)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.http.conforms import DOCUMENT
-from tests.http.feeds import Feed, granian_server
+from tests.http.feeds import Feed, uvicorn_server
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
@@ -130,7 +130,7 @@ def test_a_head_of_an_export_reads_nothing_and_takes_no_place_of_a_stream(
 
 
 def test_a_head_of_the_websocket_asks_for_the_upgrade(archive: Archive, sim: Instance) -> None:
-    with granian_server(archive) as port:
+    with uvicorn_server(archive) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         for method in ("HEAD", "HEAD", "GET"):  # on one connection: nothing of a body is left on it
             connection.request(method, "/api/websocket")

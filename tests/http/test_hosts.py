@@ -9,7 +9,7 @@ import pytest
 import websocket
 
 from tests.http.conforms import DOCUMENT
-from tests.http.feeds import core_feed, granian_server, waitress_server, wsgi_feed
+from tests.http.feeds import bridge_server, core_feed, uvicorn_server, waitress_server, wsgi_feed
 from yamcs_archive import Archive, Instance, InvalidInputError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
@@ -143,7 +143,7 @@ def test_a_page_whose_name_was_rebound_neither_writes_nor_listens(archive: Archi
     assert refused.status == 403
     accepted = core.handshake(Head("GET", "/api/websocket", "", {"host": "ops.example:1"}))
     assert isinstance(accepted, Exchange)
-    with granian_server(archive) as port:
+    with uvicorn_server(archive) as port:
         with pytest.raises(websocket.WebSocketBadStatusException) as caught:
             websocket.create_connection(
                 f"ws://127.0.0.1:{port}/api/websocket", timeout=30, host=f"{EVIL}:{port}"
@@ -167,7 +167,9 @@ def status_of(port: int, lines: Sequence[str]) -> int:
         return int(connection.recv(100).split()[1])
 
 
-@pytest.mark.parametrize("server", [granian_server, waitress_server], ids=["granian", "waitress"])
+@pytest.mark.parametrize(
+    "server", [uvicorn_server, bridge_server, waitress_server], ids=["ASGI", "WSGI", "waitress"]
+)
 def test_what_servers_make_of_strange_heads_opens_no_way_in(archive: Archive, server: object) -> None:
     assert callable(server)
     with server(archive) as port:

@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: what is asked and answered, over granian and without a socket."""
+"""Live updates over a WebSocket: what is asked and answered, over uvicorn and without a socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from msgspec.structs import replace
 from websocket import ABNF, WebSocket
 
-from tests.http.feeds import asgi_feed, granian_server, wsgi_feed
+from tests.http.feeds import asgi_feed, uvicorn_server, wsgi_feed
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
 from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX, SUBSCRIPTIONS_MAX
 from yamcs_archive.http.live import hub, send_queue, session
@@ -35,7 +35,7 @@ REQUEST = "type.googleapis.com/yamcs.protobuf.events.SubscribeEventsRequest"
 @pytest.fixture
 def port(archive: Archive, sim: Instance) -> Iterator[int]:
     """Serve the archive with the instance ``sim``."""
-    with granian_server(archive) as port:
+    with uvicorn_server(archive) as port:
         yield port
 
 

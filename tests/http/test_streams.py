@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.feeds import Feed, core_feed, granian_server, waitress_server, wsgi_feed
+from tests.http.feeds import Feed, bridge_server, core_feed, uvicorn_server, waitress_server, wsgi_feed
 from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_objects
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
@@ -208,7 +208,11 @@ def test_a_stream_that_is_closed_ends_its_scan(
 
 
 def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, watched: list[str]) -> None:
-    servers: tuple[Callable[[Archive], AbstractContextManager[int]], ...] = (waitress_server, granian_server)
+    servers: tuple[Callable[[Archive], AbstractContextManager[int]], ...] = (
+        waitress_server,
+        uvicorn_server,
+        bridge_server,
+    )
     for ended, server in enumerate(servers, 1):
         with server(archive) as port:
             with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
@@ -256,7 +260,7 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
         list(chunks)
     with pytest.raises(DamagedError):
         wsgi_feed(archive)(method, target)
-    for server in (waitress_server, granian_server):
+    for server in (waitress_server, uvicorn_server, bridge_server):
         with server(archive) as port:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             connection.request(method, target, headers={"Accept-Encoding": encoding})

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.http.feeds import granian_at
+from tests.http.feeds import uvicorn_at
 from yamcs_archive import Archive
 
 
@@ -32,4 +32,4 @@ def at_hand(data: Path, port: int = 0) -> Iterator[AtHand]:
     with ExitStack() as held:
         archive = held.enter_context(Archive.open(data))
         archive.instance("sim", create=True)
-        yield AtHand(held.enter_context(granian_at(archive, port)), held)
+        yield AtHand(held.enter_context(uvicorn_at(archive, port)), held)

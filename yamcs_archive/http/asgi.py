@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from yamcs_archive.archive import Archive
@@ -21,8 +20,9 @@ from yamcs_archive.http.asgi_threads import (
     Pools,
     Receive,
     RequestBody,
-    ResponseBody,
     Send,
+    client_left,
+    write_chunks,
 )
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.exchange import Exchange
@@ -238,7 +238,7 @@ class _RequestTask:
     def _left(self) -> asyncio.Task[None]:
         """Return a task that ends when the client goes away; to be used once the body was received."""
         if self._leaving is None:
-            self._leaving = asyncio.ensure_future(_left(self._receive))
+            self._leaving = asyncio.ensure_future(client_left(self._receive))
         return self._leaving
 
     async def _write(self, response: Response) -> None:
@@ -247,24 +247,7 @@ class _RequestTask:
         if isinstance(response.body, bytes):
             await self._send({"type": "http.response.body", "body": response.body})
         else:
-            await self._write_as_it_is_read(response.body)
-
-    async def _write_as_it_is_read(self, chunks: Iterable[bytes]) -> None:
-        """Write chunks while the next ones are made, until the end or until the client goes away.
-
-        An error passes to the server, which closes the connection without the last chunk.
-        """
-        body = ResponseBody(self._app.pools, chunks)
-        left = self._left()
-        left.add_done_callback(lambda _: body.close())
-        try:
-            while (chunk := await body.next()) is not None:
-                with suppress(OSError):  # the client goes away: some servers report it like this as well
-                    await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if not left.done():
-                await self._send({"type": "http.response.body", "body": b""})
-        finally:
-            body.close()
+            await write_chunks(self._app.pools, response.body, self._left(), self._send)
 
 
 def _let_go(made: asyncio.Future[Response | Pending[Response]]) -> None:
@@ -277,11 +260,6 @@ def _let_go(made: asyncio.Future[Response | Pending[Response]]) -> None:
             answer.future.cancel()
     elif close := getattr(answer.body, "close", None):
         close()
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _head(scope: Message) -> Head:

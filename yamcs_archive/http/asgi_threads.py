@@ -263,3 +263,26 @@ class ResponseBody:
         close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client goes away; to be called once the body was received."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def write_chunks(pools: Pools, chunks: Iterable[bytes], left: asyncio.Task[None], send: Send) -> None:
+    """Write chunks while the next ones are made, until the end or until ``left`` ends: the client went away.
+
+    An error passes to the server, which closes the connection without the last chunk.
+    """
+    body = ResponseBody(pools, chunks)
+    left.add_done_callback(lambda _: body.close())
+    try:
+        while (chunk := await body.next()) is not None:
+            with suppress(OSError):  # the client goes away: some servers report it like this as well
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not left.done():
+            await send({"type": "http.response.body", "body": b""})
+    finally:
+        body.close()

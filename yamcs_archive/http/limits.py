@@ -33,6 +33,22 @@ EXCHANGE_EVENTS_MAX = 100_000
 GZIP_BYTES_MIN = 1_024
 """Smallest answer that is compressed on request, in bytes: a smaller one fits into a packet as it is."""
 
+# Heads of requests, and connections
+
+HEAD_BYTES_MAX = 512 << 10
+"""Largest head of a request, in bytes, from its first line to its last header: a URL with the longest filter
+fits."""
+
+HEAD_LINES_MAX = 128
+"""Largest number of headers of a request: browsers and proxies send up to some 40."""
+
+HEAD_S_MAX = 30
+"""Longest time for a head, in seconds: from its first byte to its end; the first one from the connection."""
+
+IDLE_S_MAX = 75
+"""Longest time that a connection is kept without a request, in seconds: a client that polls once a minute
+keeps its connection."""
+
 # Requests that hold a thread, or wait
 
 STREAMS_MAX = 8
@@ -108,6 +124,10 @@ WEBSOCKET_FRAME_BYTES_MAX = 1 << 16
 """Largest frame from a client, in bytes, as on a Yamcs server: the largest filter fits, with a little
 more."""
 
+WEBSOCKET_MESSAGE_BYTES_MAX = 1 << 20
+"""Largest frame that is received at all, in bytes: up to here the answer says what the limit is, beyond it
+the connection ends."""
+
 SUBSCRIPTIONS_MAX = 100
 """Largest number of subscriptions of one WebSocket: the filter of each is tried on every event."""
 
@@ -129,6 +149,9 @@ together."""
 LIVE_PATIENCE_S = 10
 """Longest time that live updates wait until a full queue is half empty, in seconds: a slower client is
 disconnected, so that it does not hold up the others. That is some 800 events a second."""
+
+WEBSOCKET_PING_S = 20
+"""Time between two pings to a client, in seconds: proxies cut a connection that is silent for a minute."""
 
 LIVE_SEND_S = 30
 """Longest time that a client may take to accept one frame, in seconds: after it, the client has stopped

@@ -1,1 +1,1 @@
-"""The standalone process: an archive, served over HTTP by granian. The only package that imports granian."""
+"""The standalone process: an archive, served over HTTP by uvicorn. The only package that imports uvicorn."""

@@ -24,7 +24,7 @@ from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
-from yamcs_archive.server.granian_thread import ServerFailedError, ThreadServer
+from yamcs_archive.server.http_server import HttpServer, ServerFailedError
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
 
@@ -38,7 +38,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until a signal, then answer the accepted requests and close the archive. In the main thread only.
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
-    :class:`~yamcs_archive.server.granian_thread.ServerFailedError`, and the errors of opening the archive
+    :class:`~yamcs_archive.server.http_server.ServerFailedError`, and the errors of opening the archive
     (LockedError names the process that already serves the directory).
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
@@ -79,7 +79,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 if isinstance(app, AsgiApp):
                     app.end_live(_CLOSE_S)
 
-            server = ThreadServer(listening, app, stopping, threads=settings.threads)
+            server = HttpServer(listening, app, stopping, threads=settings.threads)
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             opening = _Opening(url, server, say, line)
@@ -112,7 +112,7 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _stop_at_signal(server: ThreadServer) -> None:
+def _stop_at_signal(server: HttpServer) -> None:
     signal.sigwait(_STOP_SIGNALS)
     server.stop()
 
@@ -143,7 +143,7 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
 class _Opening(threading.Thread):
     """Asks the server for its health once, as a client would, and prints the line when it answers."""
 
-    def __init__(self, url: str, server: ThreadServer, say: Callable[[str], None], line: str) -> None:
+    def __init__(self, url: str, server: HttpServer, say: Callable[[str], None], line: str) -> None:
         super().__init__(name="yamcs-archive-opening", daemon=True)
         self._url, self._server, self._say, self._line = url, server, say, line
         self.failure: Exception | None = None

@@ -16,7 +16,7 @@ from yamcs_archive.limits import BODY_BYTES_MAX
 _OUTPUT_BYTES = 256 << 10
 _PIECE_BYTES_MIN, _PIECE_BYTES_MAX = 256 << 10, 512 << 10
 """Bytes that are decoded together: a call for few elements costs more than they do; and where one is
-uncommon, all of them are decoded one by one. Chunks of such a size, like granian's, need not be copied."""
+uncommon, all of them are decoded one by one. Chunks of such a size need not be copied."""
 _VARINT_BYTES_MAX = 10
 
 

@@ -1,8 +1,8 @@
 """The ASGI adapter of WebSockets: frames from and to an event loop. Holds no rules.
 
-One task reads frames, one writes them; the first that ends, ends the connection. The server itself answers
-pings. The kernel notices a client that vanished, because it probes connections (``server.listening_socket``);
-a client that stops reading is noticed by the time that a frame takes.
+One task reads frames, one writes them; the first that ends, ends the connection. The server itself sends and
+answers pings. The kernel notices a client that vanished, because it probes connections
+(``server.listening_socket``); a client that stops reading is noticed by the time that a frame takes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Live:
             try:
                 await asyncio.wait({exchange, giving_up}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                # Nothing may be on its way when the server ends: granian's threads would abort the process.
+                # Nothing may be on its way when the server ends.
                 giving_up.cancel()
                 await _ended(exchange)
         finally:
@@ -86,7 +86,7 @@ class Live:
         try:
             await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # A server may hold the connection for who reads, and could not close it meanwhile.
+            # Some servers cannot close a connection while a frame is waited for.
             await _ended(reading)
             await _ended(writing)
         if queue.closing is not None and not writing.cancelled() and writing.exception() is None:

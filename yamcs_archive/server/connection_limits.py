@@ -1,0 +1,107 @@
+"""HTTP/1.1 and WebSockets as uvicorn speaks them, with what it lacks: limits above all.
+
+Without them, a client that sends a head without end would fill the memory, one that sends nothing would hold
+its connection for ever, and one that reads nothing would hold up a stop.
+
+uvicorn takes the class of a connection as a setting, but does not promise the methods of its own classes, so
+setup.cfg pins its minor version, and ``tests/server/test_connection_limits.py`` checks their effects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX, HEAD_S_MAX
+
+_TOO_LARGE = f"A request has at most {HEAD_LINES_MAX} headers, and {HEAD_BYTES_MAX} bytes before its body.\n"
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """A connection for requests. A head that is too large is a 431; one that takes too long ends it."""
+
+    _in_head = False
+    _head_bytes = 0
+    """Bytes received since the head began, until it ended."""
+    _head_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first head; the wait for a later one is uvicorn's to limit."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._limit_head_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; refuse a head that goes on for too long."""
+        super().data_received(data)
+        if not self._in_head:
+            return
+        # Only a head that comes in several parts gets here.
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX or len(self.headers) > HEAD_LINES_MAX:
+            self._refuse_head()
+        elif self._head_deadline is None:
+            self._limit_head_time()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """End a head, and begin to answer the request."""
+        self._end_head()
+        if len(self.headers) > HEAD_LINES_MAX:
+            raise ValueError("too many headers")  # the parser stops, and send_400_response is called
+        if self.parser.should_upgrade():
+            self._join_connection_headers()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that is malformed."""
+        if self.headers is not None and len(self.headers) > HEAD_LINES_MAX:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
+
+    def _join_connection_headers(self) -> None:
+        # The official client sends two in the handshake of its WebSocket, and uvicorn looks at the last one.
+        values = [value for name, value in self.headers if name == b"connection"]
+        self.headers[:] = [header for header in self.headers if header[0] != b"connection"]
+        self.headers.append((b"connection", b", ".join(values)))
+
+    def _refuse_head(self) -> None:
+        self._end_head()
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"
+            b"content-type: text/plain; charset=utf-8\r\n"
+            + f"content-length: {len(_TOO_LARGE)}\r\n\r\n{_TOO_LARGE}".encode()
+        )
+        self.transport.close()
+
+    def _limit_head_time(self) -> None:
+        self._head_deadline = self.loop.call_later(HEAD_S_MAX, self.transport.close)
+
+    def _end_head(self) -> None:
+        self._in_head = False
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket. A stop ends it at once if its client does not read."""
+
+    def shutdown(self) -> None:
+        """End the connection: the server stops, and the application has closed it before."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # what is not sent yet waits for a client that reads nothing
+        else:
+            super().shutdown()

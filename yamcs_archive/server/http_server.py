@@ -1,0 +1,94 @@
+"""uvicorn, on our own socket, until it is told to stop. Only this package imports uvicorn.
+
+Its event loop runs in the thread that calls :meth:`HttpServer.run`, not in a process of its own: the end of
+the process, for any reason, ends the server, the writer and the locks with it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.asgi import AsgiApp
+from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX, WEBSOCKET_PING_S
+from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
+from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
+from yamcs_archive.server.wsgi_bridge import WsgiBridge
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class ServerFailedError(ArchiveError):
+    """The server ended without a request to stop."""
+
+
+class HttpServer:
+    """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
+
+    ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
+    threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
+    before the server accepts no more connections and waits for the requests under way.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        app: AsgiApp | WSGIApplication,
+        stopping: Callable[[], None],
+        threads: int = 1,
+    ) -> None:
+        is_asgi = isinstance(app, AsgiApp)
+        served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                served,
+                http=BoundedHttp,
+                ws=BoundedWebSocket if is_asgi else "none",
+                ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+                ws_per_message_deflate=False,
+                ws_ping_interval=WEBSOCKET_PING_S,
+                ws_ping_timeout=None,  # a script may read nothing for a while
+                lifespan="on" if is_asgi else "off",
+                backlog=BACKLOG_CONNECTIONS,
+                timeout_keep_alive=IDLE_S_MAX,
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                log_level="critical",  # the application logs its own errors, and what a client sends is none
+            )
+        )
+        self._listening = listening
+        self._stopping = stopping
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`, and return when every accepted request was answered.
+
+        Raises :class:`ServerFailedError`.
+        """
+        with suppress(SystemExit):  # uvicorn's, when the application does not start
+            self._server.run(sockets=[self._listening])
+        if not self._stopped:
+            raise ServerFailedError("the server ended unexpectedly; acknowledged events are stored")
+
+    def stop(self) -> None:
+        """Make :meth:`run` return; from any thread, at any time, more than once."""
+        with self._guard:
+            if not self._stopped:
+                self._stopped = True
+                self._stopping()
+                self._server.should_exit = True
+
+    @property
+    def stopped(self) -> bool:
+        """True once it was told to stop."""
+        return self._stopped
