@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import processes
 from benchmarks.contenders.archive import INSTANCE
@@ -24,48 +27,77 @@ def serving(store: str, directory: Path, *, wsgi: bool = False) -> Iterator[int]
     ``wsgi`` is for the archive.
     Raises RuntimeError when the server does not come up.
     """
-    port = free_port()
     if store == "archive":
-        command = archive_command(directory, port, INSTANCE, wsgi=wsgi)
+        command = archive_command(directory, INSTANCE, wsgi=wsgi)
     else:
-        command = processes.command("benchmarks.sqlite_archive", directory, port)
-    with running(command, port):
-        yield port
+        command = processes.command("benchmarks.sqlite_archive", directory)
+    with running(command) as server:
+        yield server.port
 
 
-def archive_command(directory: Path, port: int, *instances: str, wsgi: bool = False) -> list[str]:
+def archive_command(directory: Path, *instances: str, wsgi: bool = False) -> list[str]:
     """Return the project's own command that serves the archive which the contender keeps in a directory.
 
-    >>> archive_command(Path("data"), 80, "bench")[-4:]
-    ['--port', '80', '--instance', 'bench']
+    >>> archive_command(Path("data"), "bench")[-4:]
+    ['--port', '0', '--instance', 'bench']
     """
-    command = processes.command("yamcs_archive", "serve", "--data", directory / "archive", "--port", port)
+    command = processes.command("yamcs_archive", "serve", "--data", directory / "archive", "--port", 0)
     for name in instances:
         command += ["--instance", name]
     return [*command, "--wsgi"] if wsgi else command
 
 
+class Running(NamedTuple):
+    """A server that takes connections."""
+
+    pid: int
+    port: int
+
+
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[int]:
-    """Run a server until the block ends; it begins once the port takes connections. Yield its process id."""
+def running(command: list[str], port: int | None = None) -> Iterator[Running]:
+    """Run a server until the block ends; the block begins once the server takes connections.
+
+    Without a port the server chooses one, and prints its URL in its first line: a port that is free now may
+    be that of another program a moment later.
+    """
+    printed = subprocess.PIPE if port is None else subprocess.DEVNULL
     server = subprocess.Popen(
-        command, cwd=processes.ROOT, env=processes.environment(), stdout=subprocess.DEVNULL
+        command, cwd=processes.ROOT, env=processes.environment(), stdout=printed, text=True
     )
     try:
-        give_up = time.monotonic() + _START_S_MAX
-        while not _listens(port):
-            if server.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError(f"{command} does not serve (exit status {server.returncode})")
-            time.sleep(0.02)
-        yield server.pid
+        yield Running(server.pid, _port_of(server) if port is None else _listening(server, port))
     finally:
         server.send_signal(signal.SIGTERM)
+        if server.stdout is not None:
+            server.stdout.close()
         try:
             server.wait(_STOP_S_MAX)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
             raise
+
+
+def _port_of(server: subprocess.Popen[str]) -> int:
+    """Return the port in the first line that a server prints."""
+    assert server.stdout is not None
+    ready, _, _ = select.select([server.stdout], [], [], _START_S_MAX)
+    line = server.stdout.readline() if ready else ""
+    found = re.search(r"https?://[^ /]+:(\d+)", line)
+    if found is None:
+        raise RuntimeError(f"{server.args!r} does not serve (it printed {line!r})")
+    return int(found[1])
+
+
+def _listening(server: subprocess.Popen[str], port: int) -> int:
+    """Return the port once it takes connections."""
+    give_up = time.monotonic() + _START_S_MAX
+    while not _listens(port):
+        if server.poll() is not None or time.monotonic() > give_up:
+            raise RuntimeError(f"{server.args!r} does not serve (exit status {server.returncode})")
+        time.sleep(0.02)
+    return port
 
 
 def free_port() -> int:

@@ -3,7 +3,8 @@
 The same WSGI server, the same decoding and the same answers; only the store differs. What a handler does
 with an archive is here done with a table: each event is committed on its own, synced, before its answer.
 
-Run as ``python -m benchmarks.sqlite_archive DIRECTORY PORT``; needs uvicorn (the extra ``server``).
+Run as ``python -m benchmarks.sqlite_archive DIRECTORY``; prints its URL. Needs uvicorn
+(the extra ``server``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.http_server import HttpServer
-from yamcs_archive.server.listening_socket import bind, listen
+from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.times import now_us
@@ -64,12 +65,13 @@ class SqliteArchive:
         self._table.close()
 
 
-def _serve(directory: Path, port: int) -> None:
+def _serve(directory: Path) -> None:
     """Serve a table by the server and the handler of ``yamcs-archive serve``, with its settings."""
-    settings = Settings(data=directory, port=port)
-    with bind(settings.host, port) as listening:
+    settings = Settings(data=directory)
+    with bind(settings.host, 0) as listening:
         archive = SqliteArchive(directory)
         listen(listening)
+        print(url_of(listening, settings.host), flush=True)
         freeze()
         HttpServer(listening, create_asgi_app(archive.as_archive()), stopping=lambda: None).run()
         archive.close()
@@ -77,4 +79,4 @@ def _serve(directory: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), int(sys.argv[2]))
+    _serve(Path(sys.argv[1]))

@@ -24,7 +24,7 @@ from benchmarks.digest import digest
 from benchmarks.jobs import Job, Outcome
 from benchmarks.measures.ingest import cut
 from benchmarks.peak import Peak
-from benchmarks.servers import archive_command, free_port, running
+from benchmarks.servers import archive_command, running
 from yamcs_archive import Event
 
 _SENT = "sent"
@@ -59,13 +59,12 @@ def run(job: Job, directory: Path) -> Outcome:
 
 def _peak_mib(data: Path, calls: list[Call]) -> float:
     """Serve, make all calls at once, and return what the server's memory came to."""
-    port = free_port()
     with (
-        running(archive_command(data, port, INSTANCE, _SENT), port) as pid,
-        Peak(pid) as peak,
+        running(archive_command(data, INSTANCE, _SENT)) as server,
+        Peak(server.pid) as peak,
         ThreadPoolExecutor(len(calls)) as clients,
     ):
-        for done in [clients.submit(call, port) for call in calls]:
+        for done in [clients.submit(call, server.port) for call in calls]:
             done.result()
     return peak.peak_bytes / 2**20
 
