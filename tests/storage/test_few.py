@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
 from tests.sizes import made
@@ -15,13 +14,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
 from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
-from yamcs_archive.storage.format.integers import (
-    int64s,
-    pack_integers,
-    pick_integers,
-    sum_integers,
-    unpack_integers,
-)
+from yamcs_archive.storage.format.integers import int64s, pack_integers, sum_integers, unpack_integers
 from yamcs_archive.storage.format.keys import decode_keys, encode_key
 from yamcs_archive.storage.format.messages import ChunkPacker, pick_messages, unpack_chunk
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
@@ -126,14 +119,11 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
 
 
 @few
-def test_few_values_are_packed_picked_and_summed(size: int) -> None:
+def test_few_values_are_packed_and_summed(size: int) -> None:
     for values in ([300 * n for n in range(size)], list(range(size)), [7] * size):
         packed = pack_integers(values)
         assert pack_integers(int64s(array("q", values))) == packed
         assert unpack_integers(packed, size).tolist() == values
-        for part in parts_of(()):
-            at = np.arange(size)[part]
-            assert pick_integers(packed, size, at).tolist() == values[part]
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values

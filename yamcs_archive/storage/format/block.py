@@ -28,7 +28,7 @@ from yamcs_archive.storage.format.block_encoder import (
     end_of,
 )
 from yamcs_archive.storage.format.block_part import BlockPart
-from yamcs_archive.storage.format.block_pick import pick_events, pick_vectors
+from yamcs_archive.storage.format.block_pick import ONE_BY_ONE_MAX, pick_events, pick_vectors
 from yamcs_archive.storage.format.dictionary import DictColumn
 from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import (
@@ -46,8 +46,6 @@ from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 
 _PICKED_SHARE = 16
 """Up to 1 in 16 events of a block are picked out of it; for more, all are decoded."""
-_ONE_BY_ONE = 4
-"""Most events that are built one by one; more are built by column."""
 
 
 class EncodedBlock(NamedTuple):
@@ -286,7 +284,7 @@ class Block:
 
     def some_events(self, indexes: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
         """Yield the events at some indexes, in order, from the last one on if ``descending``."""
-        if len(indexes) <= _ONE_BY_ONE and len(self.parts) == 1 and "events" not in vars(self):
+        if len(indexes) <= ONE_BY_ONE_MAX and len(self.parts) == 1 and "events" not in vars(self):
             return iter(pick_events(self.parts[0], indexes[::-1] if descending else indexes))
         events = self.events if len(indexes) == self.count else self.take(indexes)
         return events.events(descending=descending)

@@ -6,6 +6,7 @@ is read by :mod:`block_pick`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 from zlib import crc32
@@ -135,9 +136,17 @@ class BlockPart:
         return found
 
     @cached_property
+    def received(self) -> Int64s:
+        """Reception times, microseconds since 1970."""
+        with self.reading("columns"):
+            found = unpack_integers(self.body_frame.delays, self.count)
+        return found if self.body_frame.absolute else self.times + found
+
+    @cached_property
     def commits(self) -> Int64s:
         """The number of the commit that stored each event."""
-        return self._integers(self.key_frame.commits, self.count)
+        with self.reading("columns"):
+            return unpack_integers(self.key_frame.commits, self.count)
 
     @cached_property
     def severities(self) -> npt.NDArray[np.uint8]:
@@ -174,11 +183,10 @@ class BlockPart:
         """All events as vectors."""
         with self.reading("columns"):
             body = self.body_frame
-            received = unpack_integers(body.delays, self.count)
             return Vectors(
                 self.times,
                 self.numbers,
-                received if body.absolute else self.times + received,
+                self.received,
                 self.commits,
                 self.severities,
                 self.sources,
@@ -197,10 +205,10 @@ class BlockPart:
             return found
         return sorted(self._message_order[found].tolist())
 
-    def messages_at(self, stored: Indexes) -> list[str]:
+    def messages_at(self, stored: Sequence[int]) -> list[str]:
         """Return some messages by their indexes as they are stored; only their chunks are read."""
         with self.reading("messages"):
-            return self._chunks.some(stored.tolist())
+            return self._chunks.some(stored)
 
     @cached_property
     def kinds(self) -> npt.NDArray[Any] | None:
@@ -226,10 +234,6 @@ class BlockPart:
         body = self.body_frame
         stored = self._rest[self._body_bytes :]
         return MessageChunks(stored, body.chunks, body.chunk_messages, self.count, self._start)
-
-    def _integers(self, packed: bytes, count: int) -> Int64s:
-        with self.reading("columns"):
-            return unpack_integers(packed, count)
 
     def _from_steps(self, first: int, steps: bytes) -> Int64s:
         with self.reading("columns"):

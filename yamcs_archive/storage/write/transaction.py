@@ -183,7 +183,7 @@ class WriteTransaction:
             indexes = block.indexes_of_keys([keys[at] for at in left[:inside]])
             if -1 in indexes:
                 raise _gone(encoded[left[indexes.index(-1)]])
-            events = block.take(indexes).events()
+            events = block.some_events(indexes)
             found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
             del left[:inside]
         return [found[key] for key in encoded]
