@@ -56,7 +56,7 @@ EVENTS = (
     "storage.read.query._TOGETHER_MIN",
     "storage.write.transaction._ROWS_LOOKED_THROUGH",
     "storage.format.messages._BUILT_SHARE",
-    "storage.format.vectors._PICKED_SHARE",
+    "event_vectors._PICKED_SHARE",
     "wire.columns.varints._FEW",
     "wire.columns.event_fields.Memo._ENTRIES_MAX",
 )
@@ -275,6 +275,7 @@ ROOMS = (
     "limits",
     "http/limits",
     "columns",
+    "event_vectors",
     "chunked_append",
     "instance",
     "archive",

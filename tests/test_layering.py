@@ -19,12 +19,12 @@ __main__
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-      columns   coercion      <- many events as columns (event_vectors: stored ones); values given as one
+      columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
              |
           event   options
                \\  /
     user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
-    signal_safe_numpy                                    <- how storage and wire load numpy
+    signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
 
@@ -85,7 +85,7 @@ BELOW = {
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},
-    "event_vectors": {"event"},
+    "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
     "storage": NUMPY,
     "storage.failpoints": set[str](),

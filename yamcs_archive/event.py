@@ -7,17 +7,16 @@
 
 Events have four forms in memory; everything else is bytes.
 
-================  ===============================  ==========================================================
-Form              Module                           Purpose
-================  ===============================  ==========================================================
-``Event``         this one                         one event: what users hold, and what the rules speak of
-``Columns``       ``columns``                      many events on their way in: a list for each field
-``Vectors``       ``storage.format.vectors``       many stored events: numpy vectors, and tables of the texts
-                                                   that repeat; ``event_vectors`` is the part of it that
-                                                   encoders need, which a page of ``Event`` is made into too
-parsed structs    ``wire``, ``storage.format``     what msgspec and protobuf parse into, private to a module
-                                                   and gone when the function that decodes returns
-================  ===============================  ==========================================================
+=================  ============================  ===========================================================
+Form               Module                        Purpose
+=================  ============================  ===========================================================
+``Event``          this one                      one event: what users hold, and what the rules speak of
+``Columns``        ``columns``                   many events on their way in: a list for each field
+``StoredVectors``  ``event_vectors``             many events on their way into blocks and out of them: a
+                                                 numpy vector or a list for each field
+parsed structs     ``wire``, ``storage.format``  what msgspec and protobuf parse into, private to a module
+                                                 and gone when the function that decodes returns
+=================  ============================  ===========================================================
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.format.meta import Mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
@@ -59,7 +59,7 @@ class EventStore(Protocol):
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """Yield the same as vectors of bounded size, none of them empty; the query's limit does not count."""
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:

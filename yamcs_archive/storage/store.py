@@ -25,6 +25,7 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
@@ -33,7 +34,6 @@ from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
@@ -215,7 +215,7 @@ class LmdbStore:
         environment.check_usable()
         return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""
         environment = self._here()
         environment.check_usable()

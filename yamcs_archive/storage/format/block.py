@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_encoder import (
     CHECKSUMS_BYTES,
@@ -29,19 +30,16 @@ from yamcs_archive.storage.format.block_encoder import (
 )
 from yamcs_archive.storage.format.block_part import BlockPart
 from yamcs_archive.storage.format.block_pick import ONE_BY_ONE_MAX, pick_events, pick_vectors
-from yamcs_archive.storage.format.dictionary import DictColumn
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import (
-    Indexes,
     Key,
     Keys,
     decode_bound,
     encode_key,
+    in_key_order,
     index_among,
     key_order,
 )
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 
 _PICKED_SHARE = 16
@@ -57,14 +55,14 @@ class EncodedBlock(NamedTuple):
     zone_map: ZoneMap
 
 
-def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlock]:
+def encode_blocks(runs: Sequence[StoredVectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
     ``compared`` is as for :func:`~yamcs_archive.storage.format.block_encoder.encode_parts`.
 
     >>> from yamcs_archive.columns import Columns
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> [block] = encode_blocks([Vectors.of(Columns.of(events), commit=1)])
+    >>> [block] = encode_blocks([StoredVectors.of(Columns.of(events), commit=1)])
     >>> list(Block(block.key, block.value).events.events()) == events
     True
     """
@@ -75,7 +73,7 @@ def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlo
 
 
 def encode_late(
-    blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[Vectors]
+    blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[StoredVectors]
 ) -> list[EncodedBlock]:
     """Return blocks, given with their bytes and zone maps, with new late parts.
 
@@ -90,7 +88,7 @@ def encode_late(
     return found
 
 
-def read_back(block: EncodedBlock, events: Vectors, part: int = 0) -> None:
+def read_back(block: EncodedBlock, events: StoredVectors, part: int = 0) -> None:
     """Raise RuntimeError unless a part of a new block reads back as the events that it was made of.
 
     Called before other copies of these events are deleted: what cannot be read then is lost.
@@ -115,16 +113,16 @@ def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     return bool(late) and BlockPart(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
 
 
-def zone_map_of(events: Vectors | Block) -> ZoneMap:
+def zone_map_of(events: StoredVectors | Block) -> ZoneMap:
     """Return the zone map of events in key order, or of a block: of that only key columns are decoded.
 
     >>> from yamcs_archive.columns import Columns
     >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> [block] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
+    >>> [block] = encode_blocks([StoredVectors.of(Columns.of([event]), commit=1)])
     >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
     True
     """
-    keys = events.keys
+    keys = Keys(events.times, events.sources, events.numbers)
     severities = np.flatnonzero(np.bincount(events.severities)).tolist()
     return ZoneMap(
         encode_key(*keys.key(0)),
@@ -159,7 +157,7 @@ class Block:
         self.count = sum(part.count for part in self.parts)
 
     @classmethod
-    def known(cls, block: EncodedBlock, events: Vectors) -> Block:
+    def known(cls, block: EncodedBlock, events: StoredVectors) -> Block:
         """Return a block whose events are in memory already, so that they need no decoding."""
         found = cls(block.key, block.value)
         # Cut out of many, and more are added later: dictionary values of the others must not pile up.
@@ -217,17 +215,12 @@ class Block:
         found = DictColumn.concat([part.sources for part in self.parts])
         return found._replace(codes=found.codes[self._order])
 
-    @property
-    def keys(self) -> Keys:
-        """The key of each event."""
-        return Keys(self.times, self.sources, self.numbers)
-
     @cached_property
-    def events(self) -> Vectors:
+    def events(self) -> StoredVectors:
         """All events as vectors."""
         if len(self.parts) == 1:
             return self.parts[0].events
-        return Vectors.concat([part.events for part in self.parts]).in_key_order()
+        return in_key_order(StoredVectors.concat([part.events for part in self.parts]))
 
     def key_of(self, at: int) -> Key:
         """Return one event's key: time, source, number."""
@@ -276,7 +269,7 @@ class Block:
         stored = [*found[0], *(index + self.parts[0].count for index in found[1])]
         return np.flatnonzero(np.isin(self._order, stored)).tolist()
 
-    def take(self, indexes: Sequence[int]) -> Vectors:
+    def take(self, indexes: Sequence[int]) -> StoredVectors:
         """Return the events at some indexes; if these are few, no other message is built."""
         if len(self.parts) > 1 or len(indexes) * _PICKED_SHARE > self.count or "events" in vars(self):
             return self.events.take(indexes)

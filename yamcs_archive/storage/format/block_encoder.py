@@ -1,4 +1,4 @@
-"""Vectors -> block parts: events in key order, as a header and frames; :mod:`block_part` reads them.
+"""StoredVectors -> block parts: events in key order, as a header and frames; :mod:`block_part` reads them.
 
 1. The *key frame* has the columns that decide whether an event is wanted and when it arrived: times, sources,
    numbers, severities, commits. The *body frame* has the others, without the messages, which follow it in
@@ -23,14 +23,14 @@ import numpy.typing as npt
 
 from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.compression import compare, compressed
-from yamcs_archive.storage.format.dictionary import DictColumn, pack_codes
-from yamcs_archive.storage.format.integers import Int64s, pack_integers
+from yamcs_archive.storage.format.dictionary import pack_codes
+from yamcs_archive.storage.format.integers import pack_integers
 from yamcs_archive.storage.format.messages import ChunkPacker
 from yamcs_archive.storage.format.text_search import is_plain
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 HEADER = struct.Struct(">IIIIIIII")
 """Checksums of keys and of body; count; bytes of key frame, body frame and all chunks; bytes of key frame and
@@ -100,7 +100,7 @@ MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "l
 
 
 def encode_parts(
-    events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
+    events: Sequence[StoredVectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
 ) -> list[bytes]:
     """Return each run of events, in strict key order, as a part of the block under its key.
 
@@ -135,16 +135,16 @@ def encode_parts(
     ]
 
 
-def fits(events: Vectors, text_bytes: int) -> bool:
+def fits(events: StoredVectors, text_bytes: int) -> bool:
     """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
 
     Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import Vectors
+    >>> from yamcs_archive.event_vectors import StoredVectors
     >>> large = [Event("m" * 1_000_000, generation_time=n, seq_number=n, reception_time=n) for n in range(4)]
-    >>> events = [Vectors.of(Columns.of(large[:count]), 1) for count in (2, 4)]
+    >>> events = [StoredVectors.of(Columns.of(large[:count]), 1) for count in (2, 4)]
     >>> [fits(each, each.text_bytes()) for each in events]
     [True, False]
     """
@@ -152,7 +152,7 @@ def fits(events: Vectors, text_bytes: int) -> bool:
     return most <= BLOCK_FRAME_BYTES_MAX or _largest_frame_bytes(events) <= BLOCK_FRAME_BYTES_MAX
 
 
-def _largest_frame_bytes(events: Vectors) -> int:
+def _largest_frame_bytes(events: StoredVectors) -> int:
     """Return an upper bound for the bytes of each frame of a part of these events."""
     columns = _ELSE_BYTES_MAX + events.size * (4 * _COLUMN_BYTES_MAX + 1)
     key_frame = columns + _table_bytes(events.sources)
@@ -193,7 +193,7 @@ def end_of(value: bytes | memoryview, at: int = 0) -> int:
     return at + HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
 
 
-def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
+def _key_frame(events: StoredVectors, sources: DictColumn) -> bytes:
     numbers = events.numbers[by_source(sources)]
     deltas = np.diff(events.times)
     _check_order(events, deltas)
@@ -211,7 +211,7 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
     return packed
 
 
-def _check_order(events: Vectors, deltas: Int64s) -> None:
+def _check_order(events: StoredVectors, deltas: Int64s) -> None:
     """Refuse events that could not be found again: a fault of this program, never of its caller."""
     if (deltas > 0).all():
         return
@@ -226,7 +226,7 @@ def by_source(sources: DictColumn) -> npt.NDArray[np.intp]:
     return np.argsort(sources.codes.astype(np.uint16), kind="stable")
 
 
-def _messages_by_kind(events: Vectors) -> list[str]:
+def _messages_by_kind(events: StoredVectors) -> list[str]:
     """Return the messages by type and severity: those are alike, and zstd finds more in neighbours."""
     kinds = kinds_of(events.types.used(), events.severities)
     return (
@@ -234,7 +234,9 @@ def _messages_by_kind(events: Vectors) -> list[str]:
     )
 
 
-def _body_frame(events: Vectors, texts: Sequence[bytearray], chunks: Sequence[bytes], start: int) -> bytes:
+def _body_frame(
+    events: StoredVectors, texts: Sequence[bytearray], chunks: Sequence[bytes], start: int
+) -> bytes:
     # A bulk append gives all its events one reception time; live events arrive with a small delay each.
     absolute = bool((events.received == events.received[0]).all())
     frame = BodyFrame(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_encoder import (
     HEADER,
@@ -28,12 +29,10 @@ from yamcs_archive.storage.format.block_encoder import (
     kinds_of,
 )
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.dictionary import DictColumn, unpack_codes
-from yamcs_archive.storage.format.integers import Int64s, unpack_integers
-from yamcs_archive.storage.format.keys import Indexes
+from yamcs_archive.storage.format.dictionary import unpack_codes
+from yamcs_archive.storage.format.integers import unpack_integers
 from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 _Frame = TypeVar("_Frame", KeyFrame, BodyFrame)
 _DECODE_ERRORS = (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException)
@@ -179,11 +178,11 @@ class BlockPart:
         return found if self.message_indexes is None else pick_values(found, self.message_indexes)
 
     @cached_property
-    def events(self) -> Vectors:
+    def events(self) -> StoredVectors:
         """All events as vectors."""
         with self.reading("columns"):
             body = self.body_frame
-            return Vectors(
+            return StoredVectors(
                 self.times,
                 self.numbers,
                 self.received,

@@ -18,25 +18,25 @@ import numpy.typing as npt
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import SEVERITIES, Event
+from yamcs_archive.event_vectors import StoredVectors, pick_values
 from yamcs_archive.storage.format.block_part import BlockPart
 from yamcs_archive.storage.format.integers import integer_at, sum_integers
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 ONE_BY_ONE_MAX = 4
 """Most events that are built one by one; more are built by column."""
 
 
-def pick_vectors(part: BlockPart, indexes: Sequence[int]) -> Vectors:
+def pick_vectors(part: BlockPart, indexes: Sequence[int]) -> StoredVectors:
     """Return some of the events; DamagedError if they cannot be read."""
     at = np.array(indexes, np.intp)
     if len(at) <= ONE_BY_ONE_MAX:
-        found = Vectors.of(Columns.of(pick_events(part, indexes)), 0)
+        found = StoredVectors.of(Columns.of(pick_events(part, indexes)), 0)
         return found._replace(commits=part.commits[at])
     stored = at if part.message_indexes is None else part.message_indexes[at]
     messages = part.messages_at(stored.tolist())
     with part.reading("columns"):
         body = part.body_frame
-        return Vectors(
+        return StoredVectors(
             part.times[at],
             part.numbers[at],
             part.received[at],

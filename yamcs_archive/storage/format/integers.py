@@ -13,32 +13,18 @@
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-Int64s = npt.NDArray[np.int64]
-"""A column of integers, as numpy holds it."""
+from yamcs_archive.event_vectors import Int64s, int64s
 
 _INT64 = struct.Struct(">q")
 _WIDTHS = (1, 2, 4, 8)
 _DIVIDED = 0x80
 _SAMPLE = 16
 """Values from which a divisor is guessed; it is used if it divides all values."""
-
-
-def int64s(values: Sequence[int]) -> Int64s:
-    """Return integers as numpy holds them; an ``array("q")`` is shared, not copied.
-
-    Raises TypeError for a value that is no int, OverflowError beyond int64.
-
-    >>> int64s([1, 2]).tolist()
-    [1, 2]
-    """
-    # Through an array, which reads a list twice as fast as numpy does.
-    return np.frombuffer(values if type(values) is array else array("q", values), np.int64)
 
 
 def pack_integers(values: Sequence[int] | Int64s) -> bytes:

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from yamcs_archive.event import Stretch
+from yamcs_archive.event_vectors import DictColumn, Int64s
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.dictionary import DictColumn
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.zone_maps import block_filter

@@ -15,15 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, of_sources, time_bound
+from yamcs_archive.storage.format.keys import (
+    BEFORE_ALL,
+    BEYOND_ALL,
+    encode_key,
+    in_key_order,
+    of_sources,
+    time_bound,
+)
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
@@ -128,7 +135,7 @@ def scan(
 
 def scan_vectors(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
-) -> Iterator[Vectors]:
+) -> Iterator[StoredVectors]:
     """Yield the same events as vectors: those of each slice, in parts of at most a batch, none of them empty.
 
     No event is built. The order is always that of keys, and the query's limit is ignored.
@@ -156,7 +163,7 @@ def count(environment: Environment, query: Query, horizon: int | None, rows_max:
     return found
 
 
-def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> Vectors | None:
+def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> StoredVectors | None:
     """Return the wanted events of block and rows, in key order; None if there are none."""
     found = []
     if slice_.block is not None and indexes:
@@ -167,10 +174,10 @@ def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> Vectors 
         found.append(_row_vectors(slice_.rows, query))
     if len(found) < 2:
         return found[0] if found else None
-    return Vectors.concat(found).in_key_order()
+    return in_key_order(StoredVectors.concat(found))
 
 
-def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
+def _matching(events: StoredVectors, matches: Callable[[Event], bool]) -> StoredVectors:
     return events.take([at for at, event in enumerate(events.events()) if matches(event)])
 
 
@@ -205,7 +212,7 @@ def _rows_of(slice_: Slice, query: Query) -> list[Event]:
     return [event for key, value in pairs if query.wants(event := decode_row(key, value).event)]
 
 
-def _row_vectors(pairs: Sequence[Pair], query: Query) -> Vectors:
+def _row_vectors(pairs: Sequence[Pair], query: Query) -> StoredVectors:
     """Return the matching events of rows of wanted sources, decoded together; at least one row."""
     found = decode_rows(pairs)
     holds: npt.NDArray[np.bool_] = np.ones(found.size, np.bool_)

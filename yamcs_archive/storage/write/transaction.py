@@ -17,6 +17,7 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
@@ -27,7 +28,6 @@ from yamcs_archive.storage.format.commits import (
     decode_commit,
     encode_commit,
 )
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
