@@ -15,10 +15,9 @@ from typing import Protocol, TypeVar
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.storage.format.meta import Mirrored
+from yamcs_archive.results import CompactionResult, MirrorState
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -84,10 +83,10 @@ class EventStore(Protocol):
         """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
 
     @property
-    def mirrored(self) -> Mirrored | None:
+    def mirrored(self) -> MirrorState | None:
         """What this is a copy of, and how far it has come; None for an archive of its own."""
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
         """Store commits of another archive durably, and how far this one has come with them."""
 
     def cursor(self) -> str:
@@ -102,7 +101,7 @@ class EventStore(Protocol):
     def settle(self) -> None:
         """Bring everything that is stored into its form at rest."""
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """Give space that is no longer used back to the file system."""
 
     def close(self) -> None:

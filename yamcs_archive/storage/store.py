@@ -27,15 +27,15 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
+from yamcs_archive.results import CompactionResult, MirrorState
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
+from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
@@ -136,14 +136,14 @@ class LmdbStore:
         return self._writer
 
     @property
-    def mirrored(self) -> Mirrored | None:
+    def mirrored(self) -> MirrorState | None:
         """What this is a copy of, and how far it has come; None for an archive of its own.
 
         If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
         """Store commits of another archive (time, events), and how far this one has come, at once.
 
         From then on nothing else may be appended. Raises ConflictError (nothing is stored), InvalidInputError
@@ -318,7 +318,7 @@ class LmdbStore:
         self._environment.check_usable()
         self._maintenance.settle()
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError, ForkedError, OutOfSpaceError."""
         if self._maintenance is None:
             raise ReadOnlyError("compact")
