@@ -51,7 +51,7 @@ class Following(OpenInstance):
         ['Late']
         """
         self._check_open()
-        return (Change(event, cursor) for event, cursor in self._store.changes(after))
+        return self._store.changes(after)
 
     def commits(self, after: str | None = None) -> Iterator[Commit]:
         """Return an iterator over what :meth:`changes` gives, commit by commit: for a copy in step.
@@ -64,8 +64,7 @@ class Following(OpenInstance):
         [['First', 'Second'], ['Late']]
         """
         self._check_open()
-        found = self._store.commits(after)
-        return (Commit(time, tuple(events), cursor) for time, events, cursor in found)
+        return self._store.commits(after)
 
     @property
     def mirrored(self) -> MirrorState | None:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.results import CompactionResult, MirrorState
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.read.histogram import Histogram
@@ -76,11 +76,11 @@ class EventStore(Protocol):
     def summary(self) -> Summary:
         """Return what the store holds."""
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
-        """Yield events in arrival order behind a cursor, each with the cursor behind it."""
+    def changes(self, after: str | None) -> Iterator[Change]:
+        """Yield events in arrival order after a cursor, each with the cursor after it."""
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
-        """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
+    def commits(self, after: str | None) -> Iterator[Commit]:
+        """Yield commits in their order after a cursor, each with the cursor after it."""
 
     @property
     def mirrored(self) -> MirrorState | None:
@@ -90,13 +90,13 @@ class EventStore(Protocol):
         """Store commits of another archive durably, and how far this one has come with them."""
 
     def cursor(self) -> str:
-        """Return the cursor behind the newest event."""
+        """Return the cursor after the newest event."""
 
     def renewed(self, cursor: str) -> str:
         """Return a cursor of the same place with a fingerprint, for one without."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
-        """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
+        """Return a future that is done once there is an event after a cursor, after a time, or at close."""
 
     def settle(self) -> None:
         """Bring everything that is stored into its form at rest."""

@@ -27,7 +27,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
-from yamcs_archive.results import CompactionResult, MirrorState
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.generations import Generations
@@ -266,19 +266,19 @@ class LmdbStore:
             allocated_bytes=self._environment.allocated_bytes(),
         )
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+    def changes(self, after: str | None) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = changes(environment, self._meta, begin, self._options.read_events_max)
-        return ((event, encode_cursor(cursor)) for event, cursor in found)
+        return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+    def commits(self, after: str | None) -> Iterator[Commit]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = commits(environment, self._meta, begin, self._options.read_events_max)
-        return ((time, events, encode_cursor(cursor)) for time, events, cursor in found)
+        return (Commit(time, tuple(events), encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""
