@@ -67,6 +67,11 @@ class CommitRecord(NamedTuple):
         """The number of the last of them."""
         return self.first + len(self.times) - 1
 
+    def fingerprint(self, number: int) -> int:
+        """Return the fingerprint of one of them."""
+        at = number - self.first
+        return fingerprint(number, self.times[at], self.events[at])
+
 
 def commit_key(number: int) -> bytes:
     """Return the key of a commit's record.

@@ -122,5 +122,6 @@ def _keys_of(slice_: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
         yield rows.times, rows.sources
     block = slice_.block
     if block is not None:
-        start, stop = block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper)
-        yield block.times[start:stop], DictColumn(block.sources.values, block.sources.codes[start:stop])
+        within = slice_.block_indexes
+        cut = slice(within.start, within.stop)
+        yield block.times[cut], block.sources._replace(codes=block.sources.codes[cut])

@@ -249,7 +249,7 @@ def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -
     found = None if matcher is None or asks_keys else block.containing(matcher)
     if found is not None and not found:
         return ()
-    within = _within(block, slice_)
+    within = slice_.block_indexes
     if found is not None:
         return [index for index in found if index in within]
     if not asks_keys or not within:
@@ -259,13 +259,6 @@ def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -
         among = set(block.containing(matcher))
         indexes = [index for index in indexes if index in among]
     return indexes
-
-
-def _within(block: Block, slice_: Slice) -> range:
-    """Return the indexes of the block's events that are within the slice."""
-    if slice_.whole:  # known without decoding its times
-        return range(block.count)
-    return range(block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper))
 
 
 def _of_keys(block: Block, within: range, query: Query) -> list[int]:

@@ -43,6 +43,14 @@ class Slice(NamedTuple):
     whole: bool
     """True: all events of the block are within the bounds."""
 
+    @property
+    def block_indexes(self) -> range:
+        """The indexes of the block's events that are within the bounds."""
+        block = self.block
+        if block is None or self.whole:  # known without decoding its times
+            return range(0 if block is None else block.count)
+        return range(block.index_of_bound(self.lower), block.index_of_bound(self.upper))
+
 
 class RangeReader:
     """Reads slices; keeps the last decoded block, and uses it again while its checksums are unchanged.
