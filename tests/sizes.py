@@ -87,7 +87,7 @@ BLOCKS = (
 
 SOURCES = (
     "storage.read.event_count._SOURCES_FEW",
-    "storage.format.dictionary.SMALL_TABLE_MAX",
+    "storage.format.block_encoder.SMALL_TABLE_MAX",
     "storage.read.query._COMPARED_MAX",
     "storage.format.zone_maps._NAMES_MAX",
     "storage.format.zone_maps._SEARCHED_MAX",

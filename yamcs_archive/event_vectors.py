@@ -300,15 +300,11 @@ class StoredVectors(NamedTuple):
 
     def text_bytes(self) -> int:
         """Return about how many bytes of text all events have; characters count as one."""
-        if self.has_attached():
+        attached = self.extensions is not None or self.extra is not None
+        if attached or _has_long_text(self.types) or _has_long_text(self.users):
             return sum(self.sizes())
         # Joining messages is the cheapest way to measure them: a third of summing lengths.
         return len("".join(self.messages))
-
-    def has_attached(self) -> bool:
-        """Say whether events have more than their messages that counts: extra, extensions, long texts."""
-        attached = self.extensions is not None or self.extra is not None
-        return attached or _has_long_text(self.types) or _has_long_text(self.users)
 
 
 def _same_texts(one: DictColumn, other: DictColumn) -> bool:

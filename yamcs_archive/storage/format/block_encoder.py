@@ -27,7 +27,6 @@ from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors, pick_
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.compression import compare, compressed
-from yamcs_archive.storage.format.dictionary import pack_codes
 from yamcs_archive.storage.format.integers import pack_integers
 from yamcs_archive.storage.format.messages import ChunkPacker
 from yamcs_archive.storage.format.text_search import is_plain
@@ -38,6 +37,8 @@ body frame, decompressed."""
 SUM_BYTES = 4
 """Bytes of a checksum."""
 CHECKSUMS_BYTES = 2 * SUM_BYTES
+SMALL_TABLE_MAX = 256
+"""Most values of a dictionary column whose codes take a byte each; more codes are a column of integers."""
 _CHARACTER_BYTES_MAX = 6
 """Most bytes of a character of text: four in UTF-8, six if a chunk escapes it, and msgpack's head of a text
 of one character."""
@@ -201,7 +202,7 @@ def _key_frame(events: StoredVectors, sources: DictColumn) -> bytes:
         int(events.times[0]),
         pack_integers(deltas),
         sources.values,
-        pack_codes(sources),
+        _pack_codes(sources),
         int(numbers[0]),
         pack_integers(np.diff(numbers)),
         events.severities.tobytes(),
@@ -271,4 +272,10 @@ def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArra
 def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
     """Return a dictionary column as values and packed codes; None when all values are None."""
     column = column.used()
-    return None if column.values == [None] else (column.values, pack_codes(column))
+    return None if column.values == [None] else (column.values, _pack_codes(column))
+
+
+def _pack_codes(column: DictColumn) -> bytes:
+    if len(column.values) <= SMALL_TABLE_MAX:
+        return column.codes.astype(np.uint8).tobytes()
+    return pack_integers(column.codes.astype(np.int64))

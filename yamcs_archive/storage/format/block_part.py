@@ -21,6 +21,7 @@ from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVecto
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_encoder import (
     HEADER,
+    SMALL_TABLE_MAX,
     SUM_BYTES,
     BodyFrame,
     KeyFrame,
@@ -29,7 +30,6 @@ from yamcs_archive.storage.format.block_encoder import (
     kinds_of,
 )
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.dictionary import unpack_codes
 from yamcs_archive.storage.format.integers import unpack_integers
 from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.format.text_search import TextMatcher
@@ -242,4 +242,9 @@ class BlockPart:
         if stored is None:
             return DictColumn([None], np.zeros(self.count, np.int32))
         with self.reading("columns"):
-            return unpack_codes(*stored, self.count)
+            values, packed = stored
+            small = len(values) <= SMALL_TABLE_MAX
+            codes = np.frombuffer(packed, np.uint8) if small else unpack_integers(packed, self.count)
+            if len(codes) != self.count or not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
+                raise ValueError("an index does not fit its table")
+            return DictColumn(values, codes.astype(np.int32))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -231,11 +232,7 @@ def _merged(slice_: Slice, indexes: Sequence[int], query: Query) -> Iterable[Eve
     if slice_.block is None or not indexes:
         return rows
     found = block_events(slice_.block, indexes, query)
-    return merge(found, rows, key=_key, reverse=query.descending) if rows else found
-
-
-def _key(event: Event) -> EventKey:
-    return event.key
+    return merge(found, rows, key=attrgetter("key"), reverse=query.descending) if rows else found
 
 
 def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -> Sequence[int]:
@@ -318,4 +315,4 @@ def get(environment: Environment, key: EventKey, horizon: int | None, cache: Blo
     if horizon is not None and key.generation_time < horizon:
         return None
     [slice_] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
-    return next(iter(_merged(slice_, matching_indexes(slice_, Query(), None), Query())), None)
+    return next(iter(_merged(slice_, slice_.block_indexes, Query())), None)
