@@ -151,7 +151,7 @@ class Stretch(NamedTuple):
     stop: int
     """That of the last."""
     events: int
-    """How many there are."""
+    """The number of events."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -159,10 +159,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     ``generation_time`` and ``reception_time`` are int microseconds since 1970 (UTC), or None for the
     archive's clock; :meth:`at` takes other forms of time. ``seq_number`` is an int32, or None for the
-    next number of the source. The archive holds every rule of :func:`validate` before it stores.
+    next number of the source. The archive checks every rule of :func:`validate` before it stores an event.
 
-    What plainly is an int or text is stored as one: numpy's integers and texts, members of an IntEnum or
-    StrEnum; a severity may be given by its number, 0 to 6. A bool or a float is no number.
+    Values that plainly are ints or texts are stored as such: numpy's integers and texts, members of an
+    IntEnum or StrEnum. A severity may be given by its number, 0 to 6. A bool or a float is no number.
 
     Events hash by their key and message, and compare by all fields. Replace a field with
     :func:`msgspec.structs.replace`.

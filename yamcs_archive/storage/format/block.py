@@ -1,6 +1,6 @@
 """Blocks <-> events: many events, compressed by column; bytes in, vectors out. No LMDB, no clock, no HTTP.
 
-A block has events in key order. Nearly always it is one part; a few late events between its first and last
+A block has events in key order. Nearly every block is one part. A few late events between its first and last
 key may be in a second part, its *late part*: to encode all events again for each late one would halve the
 rate of a stream in which one event in a hundred is late.
 
@@ -91,7 +91,7 @@ def encode_late(
 def read_back(block: EncodedBlock, events: StoredVectors, part: int = 0) -> None:
     """Raise RuntimeError unless a part of a new block reads back as the events that it was made of.
 
-    Called before other copies of these events are deleted: what cannot be read then is lost.
+    Called before other copies of these events are deleted: an event that cannot be read back would be lost.
     """
     try:
         read = Block(block.key, block.value).parts[part].events
@@ -104,7 +104,8 @@ def read_back(block: EncodedBlock, events: StoredVectors, part: int = 0) -> None
 def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     """Return whether a block has frames above the limit, as versions before the first release wrote them.
 
-    In a first part only key and body frame can be, and their sizes are in the header, so little is read.
+    In a first part only the key frame and the body frame can be so large. Their sizes are in the header, so
+    little is read.
     """
     end = end_of(value)
     if len(value) < HEADER.size or max(HEADER.unpack_from(value)[-2:]) > BLOCK_FRAME_BYTES_MAX:
@@ -160,7 +161,8 @@ class Block:
     def known(cls, block: EncodedBlock, events: StoredVectors) -> Block:
         """Return a block whose events are in memory already, so that they need no decoding."""
         found = cls(block.key, block.value)
-        # Cut out of many, and more are added later: dictionary values of the others must not pile up.
+        # The events may be cut out of many, and others are added later: dictionary values that no event here
+        # has must not pile up.
         found.events = events = events.trimmed()
         found.times, found.numbers, found.commits = events.times, events.numbers, events.commits
         found.sources, found.severities = events.sources, events.severities
@@ -251,7 +253,7 @@ class Block:
         time, rest = decode_bound(bound)
         low = int(self.times.searchsorted(time))
         if rest:
-            # Among the events of that very time the whole key decides.
+            # Among events of equal times the whole key decides.
             while low < self.count and self.times[low] == time and encode_key(*self.key_of(low)) < bound:
                 low += 1
         return low

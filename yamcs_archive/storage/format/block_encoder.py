@@ -40,14 +40,14 @@ CHECKSUMS_BYTES = 2 * SUM_BYTES
 SMALL_TABLE_MAX = 256
 """Most values of a dictionary column whose codes take a byte each; more codes are a column of integers."""
 _CHARACTER_BYTES_MAX = 6
-"""Most bytes of a character of text: four in UTF-8, six if a chunk escapes it, and msgpack's head of a text
-of one character."""
+"""Most bytes of a character of text: six if a chunk escapes it, which also covers four in UTF-8 together with
+msgpack's head of a short text."""
 _COLUMN_BYTES_MAX = 8
 """Bytes of an event in a column of integers."""
 _BEFORE_BYTES_MAX = 5
 """Bytes that msgpack writes before a text or a map."""
 _ELSE_BYTES_MAX = 256
-"""Most bytes of a frame that come from no event and no text."""
+"""Most bytes of a frame that belong to no event and no text."""
 _EVENT_BYTES_MAX = max(
     # In the key frame four columns, a severity and a source.
     4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
@@ -92,7 +92,7 @@ class BodyFrame(NamedTuple):
     chunks: list[tuple[int, int, bool, int]]
     """Bytes, bytes decompressed, whether it is plain, checksum."""
     users: tuple[list[str | None], bytes] | None
-    """As types."""
+    """As for ``types``."""
     extensions: list[bytes] | None
     extra: list[dict[str, str]] | None
 
@@ -137,9 +137,10 @@ def encode_parts(
 
 
 def fits(events: StoredVectors, text_bytes: int) -> bool:
-    """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
+    """Return whether no frame of a part of these events is above the limit; they have ``text_bytes`` of text.
 
-    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+    It may be False wrongly, but never True.
+    Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
@@ -177,10 +178,10 @@ def _text_bytes(text: str) -> int:
 
 
 def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
-    """Return a part made of its compressed frames: keys, body, chunks; ``raw`` has the first two before."""
+    """Return a part made of its compressed frames: keys, body, chunks; ``raw`` has the first two as they were."""
     start = crc32(key, kind.start)
     body_sum = crc32(packed[1], start)  # which has the checksums of the chunks
-    # The first checksum covers the second, so that no key frame is ever taken for one of another body.
+    # The first checksum covers the second, so that a key frame is never taken for that of another body.
     covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[SUM_BYTES:]
     key_sum = crc32(packed[0], crc32(covered, start))
     return b"".join((key_sum.to_bytes(SUM_BYTES, "big"), covered, *packed))

@@ -77,9 +77,7 @@ class BlockPart:
         # The body frame and the chunks of messages, each of which is checked when it is used.
         self._start, self._body_bytes, self._rest = start, body_bytes, memoryview(value)[stop:]
         if not 1 <= self.count <= BLOCK_EVENTS_LIMIT or len(self._rest) != body_bytes + text_bytes:
-            raise self.damaged(
-                f"it says that it holds {self.count} events, and more bytes or fewer than it has"
-            )
+            raise self.damaged(f"its header has a wrong number of bytes, or of events: {self.count}")
 
     def damaged(self, reason: str) -> DamagedError:
         """Return the error for something in this part that cannot be trusted."""
@@ -211,7 +209,7 @@ class BlockPart:
 
     @cached_property
     def kinds(self) -> npt.NDArray[Any] | None:
-        """The order of the messages is that of these numbers; None: that of the events."""
+        """Numbers in whose order the messages are stored; None: they are in the events' order."""
         return kinds_of(self.types, self.severities)
 
     @cached_property

@@ -11,10 +11,10 @@
    fingerprint, lineage and a CRC-32 over the four. Position is the number of events of that commit, in key
    order, that have been seen. A cursor is refused, never misread. The number comes first because its first
    bits are 0: a cursor that began with a hyphen would be taken for an option on a command line.
-5. A fingerprint is 32 bits made of what a record keeps of a commit, packed or not: number, time, events. An
-   archive that was put back to an older state keeps its lineage, and its later commits have the same numbers
-   with other times. So the fingerprint tells a cursor of a lost commit from one of a stored commit. Cursors
-   of the first form have none, are four bytes shorter, and begin with the lineage.
+5. A fingerprint is 32 bits made of a commit's number, its time and its number of events, which every record
+   has, packed or not. An archive that was put back to an older state keeps its lineage, and its later commits
+   have the same numbers with other times. So the fingerprint tells a cursor of a lost commit from one of a
+   stored commit. Cursors of the first form have none, are four bytes shorter, and begin with the lineage.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def encode_cursor(cursor: Cursor) -> str:
         body = _UNMARKED.pack(lineage, commit, position)
     else:
         body = _CURSOR.pack(commit, position, mark, lineage)
-    # Not by base64.urlsafe_b64encode(): a change of an event each has one.
+    # Not by base64.urlsafe_b64encode(), which takes longer: each event of changes() has a cursor.
     coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big"), newline=False)
     return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 

@@ -3,12 +3,12 @@
 1. A stored key is the generation time as int64 big-endian with the sign bit flipped, the source's UTF-8
    bytes, one NUL, the number as int32 big-endian with the sign bit flipped.
 2. LMDB compares keys as unsigned bytes. The flipped sign bits make that equal to the order of signed
-   integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would
-   file after every later one, where no scan looks. The NUL ends a source below every longer one that
+   integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would be
+   stored after all later ones, where no scan looks. The NUL ends a source below every longer one that
    begins with it, and sources hold no NUL.
    Law: tests/storage/test_keys.py::test_byte_order_is_key_order
-3. Which events are new, and where they go, is decided by their keys alone (:class:`Keys`): the other columns
-   of late and scattered events are moved once, when that is known.
+3. The keys alone (:class:`Keys`) decide which events are new, and where they are stored. The other columns of
+   late and scattered events are moved once, when that is known.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def index_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
 def key_order(times: Int64s, rest: Callable[[int], Any]) -> Indexes | None:
     """Return the indexes of events in key order, by time, and by ``rest(index)`` where times are equal.
 
-    Equal keys stay in the order in which they are. None when all are in order.
+    Equal keys keep their order. None if all are in order.
 
     >>> key_order(np.array([5, 3, 5]), [2, 0, 1].__getitem__).tolist()
     [1, 2, 0]

@@ -1,4 +1,4 @@
-"""Zone maps <-> bytes: what a query knows of a block without reading it; pure. On disk they are "summaries".
+"""Zone maps <-> bytes: facts of a block that a query checks instead of reading it; "summaries" on disk. Pure.
 
 1. Level 0 has one zone map for each block, level 1 one for each closed group of neighbouring blocks. The key
    is the level as a byte, then the first event's key.

@@ -43,7 +43,7 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
 
 
 def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> bool:
-    """Return whether an event is left after a cursor, as commit records tell.
+    """Return whether an event is left after a cursor, judging by commit records.
 
     The last key of a run is that of an event, so a run that ends above the horizon has an event left. Events
     are read only where records cannot tell: within a packed record that was pruned in part, and where all of
@@ -226,7 +226,7 @@ def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon:
 def _of_first_commits(
     reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
-    """Return the last commit that memory allows, and by commit the events from ``lowest`` up to it.
+    """Return the last commit that fits into memory, and by commit the events from ``lowest`` up to it.
 
     Events are stored in key order, so each call goes over all runs; unless events are large, one is enough.
     """

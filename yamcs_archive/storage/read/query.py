@@ -1,7 +1,7 @@
 """Reading in key order: of each slice, rows and block are merged, and only wanted events are built.
 
-The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once, as a
-row or from a block, whichever it is when its slice is read.
+The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: as a
+row or from a block, as it is stored when its slice is read.
 """
 
 from __future__ import annotations
