@@ -142,6 +142,16 @@ def checksums_of(value: bytes) -> bytes:
     return value[:CHECKSUMS_BYTES] + value[end : end + CHECKSUMS_BYTES]
 
 
+def _in_order_of_keys(name: str) -> Any:
+    """Return a cached property of a block: the column with that name of its parts, in key order."""
+
+    def column(block: Block) -> Any:
+        columns = [getattr(part, name) for part in block.parts]
+        return columns[0] if len(columns) == 1 else np.concatenate(columns)[block.order]
+
+    return cached_property(column)
+
+
 class Block:
     """A block as it was read: its columns are decoded when they are used.
 
@@ -174,7 +184,7 @@ class Block:
             part.check_body()
 
     @cached_property
-    def _order(self) -> Indexes | None:
+    def order(self) -> Indexes | None:
         """The key order of the events of both parts, one after the other; None for one part."""
         if len(self.parts) == 1:
             return None
@@ -184,30 +194,14 @@ class Block:
         names = [name for part in self.parts for name in part.sources.decoded()]
         return key_order(times, lambda at: (names[at], int(numbers[at])))
 
-    def _merged(self, name: str) -> Any:
-        if len(self.parts) == 1:
-            return getattr(self.parts[0], name)
-        return np.concatenate([getattr(part, name) for part in self.parts])[self._order]
-
-    @cached_property
-    def times(self) -> Int64s:
-        """Generation times, microseconds since 1970."""
-        return self._merged("times")  # type: ignore[no-any-return]  # as the parts have it
-
-    @cached_property
-    def numbers(self) -> Int64s:
-        """Each event's sequence number."""
-        return self._merged("numbers")  # type: ignore[no-any-return]  # likewise
-
-    @cached_property
-    def commits(self) -> Int64s:
-        """The number of the commit that stored each event."""
-        return self._merged("commits")  # type: ignore[no-any-return]  # likewise
-
-    @cached_property
-    def severities(self) -> npt.NDArray[np.uint8]:
-        """Each event's severity code."""
-        return self._merged("severities")  # type: ignore[no-any-return]  # likewise
+    times: Int64s = _in_order_of_keys("times")
+    """Generation times, microseconds since 1970."""
+    numbers: Int64s = _in_order_of_keys("numbers")
+    """Each event's sequence number."""
+    commits: Int64s = _in_order_of_keys("commits")
+    """The number of the commit that stored each event."""
+    severities: npt.NDArray[np.uint8] = _in_order_of_keys("severities")
+    """Each event's severity code."""
 
     @cached_property
     def sources(self) -> DictColumn:
@@ -215,7 +209,7 @@ class Block:
         if len(self.parts) == 1:
             return self.parts[0].sources
         found = DictColumn.concat([part.sources for part in self.parts])
-        return found._replace(codes=found.codes[self._order])
+        return found._replace(codes=found.codes[self.order])
 
     @cached_property
     def events(self) -> StoredVectors:
@@ -266,10 +260,10 @@ class Block:
     def containing(self, matcher: TextMatcher) -> list[int]:
         """Return the indexes of the events whose messages contain the texts, in their order."""
         found = [part.containing(matcher) for part in self.parts]
-        if self._order is None:
+        if self.order is None:
             return found[0]
         stored = [*found[0], *(index + self.parts[0].count for index in found[1])]
-        return np.flatnonzero(np.isin(self._order, stored)).tolist()
+        return np.flatnonzero(np.isin(self.order, stored)).tolist()
 
     def take(self, indexes: Sequence[int]) -> StoredVectors:
         """Return the events at some indexes; if these are few, no other message is built."""

@@ -26,6 +26,7 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES
 from yamcs_archive.storage.format.compression import compare, compressed
 from yamcs_archive.storage.format.integers import pack_integers
 from yamcs_archive.storage.format.messages import ChunkPacker
@@ -34,9 +35,8 @@ from yamcs_archive.storage.format.text_search import is_plain
 HEADER = struct.Struct(">IIIIIIII")
 """Checksums of keys and of body; count; bytes of key frame, body frame and all chunks; bytes of key frame and
 body frame, decompressed."""
-SUM_BYTES = 4
-"""Bytes of a checksum."""
-CHECKSUMS_BYTES = 2 * SUM_BYTES
+CHECKSUMS_BYTES = 2 * CHECKSUM_BYTES
+"""Bytes of the checksums at the beginning of a part."""
 SMALL_TABLE_MAX = 256
 """Most values of a dictionary column whose codes take a byte each; more codes are a column of integers."""
 _CHARACTER_BYTES_MAX = 6
@@ -178,13 +178,13 @@ def _text_bytes(text: str) -> int:
 
 
 def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
-    """Return a part made of its compressed frames: keys, body, chunks; ``raw`` has the first two as they were."""
+    """Return a part of its compressed frames: keys, body, chunks. ``raw``: the first two, uncompressed."""
     start = crc32(key, kind.start)
     body_sum = crc32(packed[1], start)  # which has the checksums of the chunks
     # The first checksum covers the second, so that a key frame is never taken for that of another body.
-    covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[SUM_BYTES:]
+    covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[CHECKSUM_BYTES:]
     key_sum = crc32(packed[0], crc32(covered, start))
-    return b"".join((key_sum.to_bytes(SUM_BYTES, "big"), covered, *packed))
+    return b"".join((key_sum.to_bytes(CHECKSUM_BYTES, "big"), covered, *packed))
 
 
 def end_of(value: bytes | memoryview, at: int = 0) -> int:

@@ -22,13 +22,13 @@ from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_encoder import (
     HEADER,
     SMALL_TABLE_MAX,
-    SUM_BYTES,
     BodyFrame,
     KeyFrame,
     Kind,
     by_source,
     kinds_of,
 )
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import unpack_integers
 from yamcs_archive.storage.format.messages import MessageChunks
@@ -72,7 +72,7 @@ class BlockPart:
         stop = HEADER.size + key_bytes
         self._keys = value[HEADER.size : stop]
         start = crc32(key, kind.start)
-        if crc32(self._keys, crc32(value[SUM_BYTES : HEADER.size], start)) != key_sum:
+        if crc32(self._keys, crc32(value[CHECKSUM_BYTES : HEADER.size], start)) != key_sum:
             raise self.damaged("the checksum of its keys is wrong")
         # The body frame and the chunks of messages, each of which is checked when it is used.
         self._start, self._body_bytes, self._rest = start, body_bytes, memoryview(value)[stop:]

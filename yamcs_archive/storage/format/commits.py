@@ -31,14 +31,13 @@ import msgpack
 import msgspec
 
 from yamcs_archive.errors import BadCursorError
-from yamcs_archive.storage.format.checksum import Checksummed, Pair
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
 _CHECKSUMMED = Checksummed("commits")
 _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")
-_SUM_BYTES = 4
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
@@ -165,7 +164,7 @@ def encode_cursor(cursor: Cursor) -> str:
     else:
         body = _CURSOR.pack(commit, position, mark, lineage)
     # Not by base64.urlsafe_b64encode(), which takes longer: each event of changes() has a cursor.
-    coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big"), newline=False)
+    coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big"), newline=False)
     return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
@@ -179,8 +178,8 @@ def decode_cursor(text: str) -> Cursor:
     """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        body = raw[:-_SUM_BYTES]
-        if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != raw[-_SUM_BYTES:]:
+        body = raw[:-CHECKSUM_BYTES]
+        if zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != raw[-CHECKSUM_BYTES:]:
             raise ValueError("checksum")
         if len(body) == _UNMARKED.size:
             cursor = Cursor(*_UNMARKED.unpack(body))
