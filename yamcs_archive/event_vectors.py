@@ -136,18 +136,28 @@ class _Codes(dict[Any, int]):
 
 
 class StoredVectors(NamedTuple):
-    """The fields of some events, and the number of the commit that stored each."""
+    """The fields of some events, and the number of the commit that stored each.
+
+    >>> event = Event("Wheel", source="AOCS", generation_time=1, seq_number=2, reception_time=3)
+    >>> found = StoredVectors.of(Columns.of([event]), commit=4)
+    >>> found.size, found.times.tolist(), found.sources.decoded(), found.messages
+    (1, [1], ['AOCS'], ['Wheel'])
+    """
 
     times: Int64s
     """Generation times, microseconds since 1970."""
     numbers: Int64s
+    """Sequence numbers."""
     received: Int64s
     """Reception times, microseconds since 1970."""
     commits: Int64s
+    """Numbers of commits, from 1; 0 where the commit is not known, or not made yet."""
     severities: npt.NDArray[np.uint8]
+    """Numbers of severities, 0 to 6."""
     sources: DictColumn
     types: DictColumn
     users: DictColumn
+    """The users that created the events; None for an event without one."""
     messages: list[str]
     extensions: list[bytes] | None
     """None: no event has any."""
@@ -156,12 +166,7 @@ class StoredVectors(NamedTuple):
 
     @classmethod
     def of(cls, columns: Columns[int], commit: int) -> StoredVectors:
-        """Return the vectors of complete events that one commit stores.
-
-        >>> event = Event("a", generation_time=1, seq_number=2, reception_time=3)
-        >>> list(StoredVectors.of(Columns.of([event]), commit=4).events()) == [event]
-        True
-        """
+        """Return the vectors of complete events that one commit stores."""
         numbers: Any = columns.seq_number
         return cls(
             int64s(columns.generation_time),
