@@ -222,6 +222,8 @@ OTHERS = (
     "storage.format.messages._ROOMS_KEPT_MAX",
     "storage.format.meta.FORMAT_VERSION",
     "storage.format.block_encoder.CHECKSUMS_BYTES",
+    "storage.format.block_encoder.LATE",
+    "storage.format.block_encoder.MAIN",
     "storage.write.validation._ARRAY_HEAD_BYTES",
     "storage.write.validation._UINT64_TAG",
     "storage.write.validation._UTF8_BYTES_MAX",

@@ -58,14 +58,6 @@ _EVENT_BYTES_MAX = max(
 _kept = threading.local()
 
 
-class Kind(NamedTuple):
-    """What a part is in its block."""
-
-    name: str
-    start: int
-    """The beginning of its checksums, so that one kind is never taken for another."""
-
-
 class KeyFrame(NamedTuple):
     """The columns of a key frame, as they are packed."""
 
@@ -97,13 +89,14 @@ class BodyFrame(NamedTuple):
     extra: list[dict[str, str]] | None
 
 
-MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "late"))
+MAIN, LATE = crc32(b"blocks\0"), crc32(b"late\0")
+"""The two kinds of parts. The checksums of a part begin with its kind: one is never taken for the other."""
 
 
 def encode_parts(
-    events: Sequence[StoredVectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
+    events: Sequence[StoredVectors], keys: Sequence[bytes], kind: int, compared: int = 0
 ) -> list[bytes]:
-    """Return each run of events, in strict key order, as a part of the block under its key.
+    """Return each run of events, in strict key order, as a part of the block under its key: MAIN or LATE.
 
     Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
     Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
@@ -118,7 +111,7 @@ def encode_parts(
     key_frames = list(islice(packed, len(events)))
     chunks = [list(islice(packed, len(each))) for each in texts]
     # The body frame has the sizes of the compressed chunks, so it is compressed after them; it is small.
-    starts = [crc32(key, kind.start) for key in keys]
+    starts = [crc32(key, kind) for key in keys]
     bodies_raw = [_body_frame(*each) for each in zip(events, texts, chunks, starts, strict=True)]
     bodies = compressed(bodies_raw)
     for at in range(compared):
@@ -177,9 +170,9 @@ def _text_bytes(text: str) -> int:
     return 4 * len(text) + _BEFORE_BYTES_MAX
 
 
-def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
+def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: int) -> bytes:
     """Return a part of its compressed frames: keys, body, chunks. ``raw``: the first two, uncompressed."""
-    start = crc32(key, kind.start)
+    start = crc32(key, kind)
     body_sum = crc32(packed[1], start)  # which has the checksums of the chunks
     # The first checksum covers the second, so that a key frame is never taken for that of another body.
     covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[CHECKSUM_BYTES:]

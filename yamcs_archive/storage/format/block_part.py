@@ -24,7 +24,6 @@ from yamcs_archive.storage.format.block_encoder import (
     SMALL_TABLE_MAX,
     BodyFrame,
     KeyFrame,
-    Kind,
     by_source,
     kinds_of,
 )
@@ -61,7 +60,7 @@ class BlockPart:
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
     """
 
-    def __init__(self, key: bytes, value: bytes, kind: Kind) -> None:
+    def __init__(self, key: bytes, value: bytes, kind: int) -> None:
         self.key = key
         if len(value) < HEADER.size:
             raise self.damaged("it is shorter than its header")
@@ -71,7 +70,7 @@ class BlockPart:
         self._keys_raw, self._body_raw = raw
         stop = HEADER.size + key_bytes
         self._keys = value[HEADER.size : stop]
-        start = crc32(key, kind.start)
+        start = crc32(key, kind)
         if crc32(self._keys, crc32(value[CHECKSUM_BYTES : HEADER.size], start)) != key_sum:
             raise self.damaged("the checksum of its keys is wrong")
         # The body frame and the chunks of messages, each of which is checked when it is used.
