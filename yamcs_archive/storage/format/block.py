@@ -9,6 +9,7 @@ Here all columns are in key order, whichever part the events are in.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -246,11 +247,11 @@ class Block:
             return 0
         time, rest = decode_bound(bound)
         low = int(self.times.searchsorted(time))
-        if rest:
-            # Among events of equal times the whole key decides.
-            while low < self.count and self.times[low] == time and encode_key(*self.key_of(low)) < bound:
-                low += 1
-        return low
+        if not rest:
+            return low
+        # Among events of equal times the whole key decides.
+        high = int(self.times.searchsorted(time, "right"))
+        return bisect_left(range(high), bound, low, high, key=lambda at: encode_key(*self.key_of(at)))
 
     def indexes_of_commits(self, lowest: int, greatest: int) -> list[int]:
         """Return the indexes of the events that the commits from ``lowest`` to ``greatest`` stored."""

@@ -180,12 +180,12 @@ def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[byt
     return b"".join((key_sum.to_bytes(CHECKSUM_BYTES, "big"), covered, *packed))
 
 
-def end_of(value: bytes | memoryview, at: int = 0) -> int:
-    """Return the end of the part that begins at ``at``, as its header says; nothing is checked."""
-    if len(value) < at + HEADER.size:
+def end_of(value: bytes | memoryview) -> int:
+    """Return the end of the first part of a block, as its header says; nothing is checked."""
+    if len(value) < HEADER.size:
         return len(value)
-    _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value, at)
-    return at + HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
+    _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value)
+    return HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
 
 
 def _key_frame(events: StoredVectors, sources: DictColumn) -> bytes:
