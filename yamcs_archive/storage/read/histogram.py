@@ -17,7 +17,6 @@ import numpy as np
 from yamcs_archive.event import Stretch
 from yamcs_archive.event_vectors import DictColumn, Int64s
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.query import Query, names_among
@@ -34,7 +33,7 @@ class Histogram(Iterator[Stretch]):
         wanted = None if query.sources is None else block_filter(query.sources, None)
         reader = RangeReader(environment, rows_max, query.cancelled)
         self._slices = reader.slices(lower, upper, wanted=wanted)
-        self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
+        self._sources, self._pause_us = query.sources, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may be extended, by source; the source that has been silent for longest comes first."""
         self._ended: deque[Stretch] = deque()
@@ -64,8 +63,6 @@ class Histogram(Iterator[Stretch]):
 
     def _see(self, slice_: Slice) -> None:
         """Add the events of the next slice; stretches that cannot be extended after it have ended."""
-        if self._names is not None:
-            slice_ = slice_._replace(rows=of_sources(slice_.rows, self._names))
         begun = _begun(slice_, self._sources, self._pause_us)
         if not begun:
             return

@@ -27,7 +27,6 @@ from yamcs_archive.storage.format.keys import (
     BEYOND_ALL,
     encode_key,
     in_key_order,
-    of_sources,
     time_bound,
 )
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
@@ -74,11 +73,6 @@ class Query(NamedTuple):
             key = encode_key(*self.after_key)
             lower, upper = (lower, min(upper, key)) if self.descending else (max(lower, key + b"\0"), upper)
         return lower, upper
-
-    @property
-    def names(self) -> frozenset[bytes] | None:
-        """The wanted sources, as keys have them; None: all."""
-        return None if self.sources is None else frozenset(name.encode() for name in self.sources)
 
     @property
     def matcher(self) -> TextMatcher | None:
@@ -195,14 +189,9 @@ def _slices(
     if query.sources is not None or query.min_severity is not None:
         wanted = block_filter(query.sources, query.min_severity)
     reader = RangeReader(environment, rows_max, query.cancelled, cache)
-    slices = reader.slices(lower, upper, descending=query.descending, wanted=wanted)
-    matcher, names = query.matcher, query.names
-    for slice_ in slices:
-        indexes = matching_indexes(slice_, query, matcher)
-        if names is not None and slice_.rows:
-            # Only rows of wanted sources are decoded: the source is in their keys.
-            slice_ = slice_._replace(rows=of_sources(slice_.rows, names))  # noqa: PLW2901  # fewer rows
-        yield slice_, indexes
+    matcher = query.matcher
+    for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):
+        yield slice_, matching_indexes(slice_, query, matcher)
 
 
 def _rows_of(slice_: Slice, query: Query) -> list[Event]:
