@@ -14,11 +14,10 @@ from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
-from yamcs_archive.storage.format.meta import Mirrored
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -59,7 +58,7 @@ class EventStore(Protocol):
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """Yield the same as vectors of bounded size, none of them empty; the query's limit does not count."""
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
@@ -77,32 +76,32 @@ class EventStore(Protocol):
     def summary(self) -> Summary:
         """Return what the store holds."""
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
-        """Yield events in arrival order behind a cursor, each with the cursor behind it."""
+    def changes(self, after: str | None) -> Iterator[Change]:
+        """Yield events in arrival order after a cursor, each with the cursor after it."""
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
-        """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
+    def commits(self, after: str | None) -> Iterator[Commit]:
+        """Yield commits in their order after a cursor, each with the cursor after it."""
 
     @property
-    def mirrored(self) -> Mirrored | None:
+    def mirrored(self) -> MirrorState | None:
         """What this is a copy of, and how far it has come; None for an archive of its own."""
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
         """Store commits of another archive durably, and how far this one has come with them."""
 
     def cursor(self) -> str:
-        """Return the cursor behind the newest event."""
+        """Return the cursor after the newest event."""
 
     def renewed(self, cursor: str) -> str:
         """Return a cursor of the same place with a fingerprint, for one without."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
-        """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
+        """Return a future that is done once there is an event after a cursor, after a time, or at close."""
 
     def settle(self) -> None:
         """Bring everything that is stored into its form at rest."""
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """Give space that is no longer used back to the file system."""
 
     def close(self) -> None:
