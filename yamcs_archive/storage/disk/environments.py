@@ -10,13 +10,11 @@ from pathlib import Path
 
 import lmdb
 
-from yamcs_archive.errors import (
-    LockedError,
-)
+from yamcs_archive.errors import LockedError
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.file_system import identity_of, os_errors_translated
+from yamcs_archive.storage.disk.file_system import Identity, identity_of, os_errors_translated
 
-_registry: dict[tuple[int, int], Environment] = {}
+_registry: dict[Identity, Environment] = {}
 _registry_lock = threading.Lock()
 
 

@@ -35,11 +35,10 @@ class OpenFiles:
         with os_errors_translated(instance):
             self._descriptor = os.open(instance, _FOLDER)
             try:
-                status = os.fstat(self._descriptor)
+                self.identity = identity_of(self._descriptor)
             except BaseException:
                 self.close()
                 raise
-        self.identity = status.st_dev, status.st_ino
 
     def enter(self, file: str) -> None:
         """Remember the file that was opened. Raises GoneError if it is already gone."""
