@@ -27,13 +27,8 @@ from types import TracebackType
 
 import lmdb
 
-from yamcs_archive.errors import (
-    ArchiveError,
-    ClosedError,
-    DamagedError,
-    ForkedError,
-    ReplacedError,
-)
+from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError, ForkedError, ReplacedError
+from yamcs_archive.storage.disk.directory import settle_names
 from yamcs_archive.storage.disk.file_identity import OpenFiles
 from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
@@ -323,7 +318,7 @@ class Environment:
         Raises if the name of the generation in use cannot be made durable.
         """
         self.files.check_folder()
-        self.generations.settle()
+        settle_names(self.generations.instance)
         with self.exclusive():
             self._open_anew()
 

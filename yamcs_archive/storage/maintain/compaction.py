@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -25,10 +24,11 @@ import lmdb
 
 from yamcs_archive.errors import ArchiveError, DamagedError, OutOfSpaceError
 from yamcs_archive.limits import CARRIED_BYTES_MAX, CARRIED_VALUES_MAX
-from yamcs_archive.storage.disk.directory import sync_directory
+from yamcs_archive.storage.disk.directory import sync
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.lmdb_open import (
+    DATA,
     DATABASES,
     Opened,
     archive_error,
@@ -41,7 +41,6 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
-_DATA = "data.mdb"  # LMDB's name for its file
 _ROUNDS_MAX = 10
 """Rounds that carry changes over while the writer goes on. Each is much shorter than the one before it,
 unless commits come as fast as they are carried over; then commits wait for the last round."""
@@ -129,13 +128,8 @@ def _finish(environment: Environment, copy: Opened, path: Path) -> None:
 def _sync(path: Path) -> None:
     """Make a copy durable, and its name in the instance's folder."""
     with os_errors_translated(path):
-        descriptor = os.open(path / _DATA, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_directory(path)
-        sync_directory(path.parent)
+        for written in (path / DATA, path, path.parent):
+            sync(written)
 
 
 def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
