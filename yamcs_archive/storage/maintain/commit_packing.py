@@ -91,7 +91,7 @@ def _records(
             begin = record.last + 1
 
 
-def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
+def put_pack(first: int, last: int, stored: WriteTransaction) -> None:
     """Merge the records from ``first`` to ``last``, in the writer's transaction."""
     records = stored.pop_commits(first, last)
     failpoint("pack-records-deleted")
@@ -104,7 +104,6 @@ def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
         )
     )
     failpoint("pack-put")
-    return True
 
 
 def _follows(stored: WriteTransaction, before: bytes, after: bytes) -> bool:

@@ -29,8 +29,7 @@ from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
 from yamcs_archive.storage.maintain.compaction import Compaction, compact
 from yamcs_archive.storage.maintain.damage_log import Damage
-from yamcs_archive.storage.write.idempotency import Change, RequestExpiry
-from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ class Maintenance:
 
     def _expire_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
-            self._writer.run_in_transaction(partial(_replace_requests, changes))
+            self._writer.run_in_transaction(lambda stored: stored.replace_requests(changes))
         self._damage.log()
 
     def _too_many_rows(self) -> bool:
@@ -187,7 +186,7 @@ class Maintenance:
         """Rewrite blocks of earlier versions and damaged zone maps; return False if something was left."""
         whole = True
         if groups := repair.damaged_groups(self._environment, aim):
-            self._writer.run_in_transaction(partial(_delete_groups, groups))
+            self._writer.run_in_transaction(lambda stored: stored.delete_groups(groups))
         for steps in repair.steps(self._environment, self._options, aim):
             whole &= self._put(steps)
             if self._stopping.is_set():
@@ -247,14 +246,3 @@ class Maintenance:
             _log.warning("sealing is put off, and tried again: %s", error)
         else:
             _log.error("sealing failed, and is tried again", exc_info=error)
-
-
-def _delete_groups(keys: list[bytes], stored: WriteTransaction) -> bool:
-    for key in keys:
-        stored.delete_group(key)
-    return True
-
-
-def _replace_requests(changes: list[Change], stored: WriteTransaction) -> bool:
-    stored.replace_requests(changes)
-    return True

@@ -88,15 +88,14 @@ class Committer:
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
         return {source: state for source, state in states.items() if state is not None}
 
-    def invalidate(self) -> bool:
-        """Read all facts back, because a failure may have come at any moment; return True.
+    def invalidate(self) -> None:
+        """Read all facts back, because a failure may have come at any moment.
 
         At once: until then readers would get a head and counts that the medium is past.
         """
         self._stale = True
         with suppress(Exception):  # the next transaction tries again, and says what is wrong
             self._refresh()
-        return True
 
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
@@ -120,36 +119,32 @@ class Committer:
                 if alone:
                     raise HandOver from None
             except CommitFailed as failure:
-                if not isinstance(failure.error, lmdb.MapFullError):
-                    if alone:
-                        raise
-                    raise self.outcome_after(failure) from failure.error
                 if alone:
-                    raise HandOver from None
+                    raise
+                raise self.outcome_after(failure) from failure.error
             except lmdb.Error as error:
                 raise archive_error(error, self._environment.path) from error
             self._environment.grow()
 
-    def take_over(self, batches: Sequence[Batch], noted: Pair) -> bool:
+    def take_over(self, batches: Sequence[Batch], noted: Pair) -> None:
         """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
         self._refresh()
         while True:
             try:
                 self._attempt(batches, noted)
-                return True
+                return
             except lmdb.MapFullError:
                 pass
             except CommitFailed as failure:
-                if not isinstance(failure.error, lmdb.MapFullError):
-                    self.invalidate()
-                    raise failure.error from failure.error.__cause__
+                self.invalidate()
+                raise failure.error from failure.error.__cause__
             except BaseException:
                 self.invalidate()
                 raise
             self._environment.grow()
 
-    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
-        """Run something in a transaction, which is aborted when it returns False or raises.
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
+        """Run something in a transaction, which is aborted when it returns False or raises; False if aborted.
 
         It may put events in another form, but store none, so that the head and the source states hold.
         """
@@ -157,7 +152,7 @@ class Committer:
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
-                done = run(WriteTransaction(self._environment, transaction, self._cache))
+                done = run(WriteTransaction(self._environment, transaction, self._cache)) is not False
                 if done:
                     failpoint("task-before-commit")
                     transaction.commit()
@@ -174,7 +169,7 @@ class Committer:
                 transaction.abort()
             self._environment.grow()
 
-    def run_exclusively(self, run: Callable[[], None]) -> bool:
+    def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something after which the facts hold as before; when it raises, they are read back."""
         self._refresh()
         try:
@@ -183,7 +178,6 @@ class Committer:
         except BaseException:
             self.invalidate()
             raise
-        return True
 
     def _refresh(self) -> None:
         self._environment.begin_writing()
@@ -206,8 +200,10 @@ class Committer:
         self._attempting = True
         try:
             groups = self._transact(batches, noted)
-        except CommitFailed:
+        except CommitFailed as failure:
             self._stale = True
+            if isinstance(failure.error, lmdb.MapFullError):  # as when the map is full before the commit
+                raise failure.error from None
             raise
         except Exception:  # nothing is stored, and the facts hold
             self._attempting = False

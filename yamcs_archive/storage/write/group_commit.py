@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TypeVar
 
 from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.limits import GROUP_BYTES_MAX
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
-from yamcs_archive.storage.write.submissions import Submission, answer, complete, fail
-
-R = TypeVar("R")
+from yamcs_archive.storage.write.submissions import BlockingResult, Submission, answer, complete, fail
 
 
 def fill_group(group: list[Submission], waiting: deque[Submission], events_max: int) -> None:
@@ -43,8 +40,12 @@ def fill_group(group: list[Submission], waiting: deque[Submission], events_max: 
 
 
 def commit_group(
-    committer: Committer, group: Sequence[Submission], invalidate: Callable[[], R], *, alone: bool = False
-) -> R | None:
+    committer: Committer,
+    group: Sequence[Submission],
+    invalidate: Callable[[], BlockingResult[None] | None],
+    *,
+    alone: bool = False,
+) -> BlockingResult[None] | None:
     """Commit a group and answer each submission.
 
     After an unexpected error, which may come at any point, ``invalidate`` is called before any submission is
@@ -52,7 +53,7 @@ def commit_group(
     and CommitFailed. When ``invalidate`` was called, cached state may be wrong until it has been read back.
     """
     failpoint("group-taken")
-    recovery: R | None = None
+    recovery: BlockingResult[None] | None = None
     try:
         outcomes = committer.commit(_batch(group), alone=alone)
     except (HandOver, CommitFailed):

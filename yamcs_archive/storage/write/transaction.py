@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import lmdb
@@ -172,7 +172,7 @@ class WriteTransaction:
                 end = decode_zone_map(*pair).last + b"\0"
                 break
             except DamagedError:
-                self.delete_group(pair[0])
+                self.delete_groups([pair[0]])
         return list(islice(self.index.blocks_from(end), blocks_max))
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
@@ -292,9 +292,10 @@ class WriteTransaction:
         """Put the zone map of a closed group."""
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
-    def delete_group(self, key: bytes) -> None:
-        """Delete the zone map of a closed group; after that its blocks are in no group."""
-        self._transaction.delete(key, db=self._databases["summaries"])
+    def delete_groups(self, keys: Iterable[bytes]) -> None:
+        """Delete the zone maps of closed groups; after that their blocks are in no group."""
+        for key in keys:
+            self._transaction.delete(key, db=self._databases["summaries"])
 
 
 def _gone(key: bytes) -> DamagedError:

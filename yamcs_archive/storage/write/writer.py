@@ -141,7 +141,7 @@ class Writer:
     def _commit_alone(self, submission: Submission) -> bool:
         """Commit and answer on this thread; False if that is not possible: then nothing is stored."""
         mine = Hold()
-        recovery: BlockingResult[bool] | None = None
+        recovery: BlockingResult[None] | None = None
         try:
             with self._lock:
                 if self._waiting or self._tasks or self._closing or self._broken:
@@ -163,10 +163,10 @@ class Writer:
             self._result(recovery)
         return True
 
-    def _raise_outcome(self, failure: CommitFailed) -> bool:
+    def _raise_outcome(self, failure: CommitFailed) -> None:
         raise self._committer.outcome_after(failure)
 
-    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
 
         When ``run`` returns False or raises, nothing is stored, and this returns or raises the same.
@@ -190,7 +190,7 @@ class Writer:
         """
         self._do(partial(self._committer.run_exclusively, run))
 
-    def _do(self, run: Callable[[], bool]) -> bool:
+    def _do(self, run: Callable[[], T]) -> T:
         if os.getpid() != self._pid:
             raise ForkedError
         self.refuse_within_callback()
@@ -198,15 +198,15 @@ class Writer:
             self.check_goes_on()
         return self._result(self._enter_task(run))
 
-    def _enter_task(self, run: Callable[[], bool]) -> BlockingResult[bool]:
+    def _enter_task(self, run: Callable[[], T]) -> BlockingResult[T]:
         """Have the writer's thread run something before the next group, also while it is closing."""
-        task = Task(run, BlockingResult())
+        future: BlockingResult[T] = BlockingResult()
         with self._lock:
             self._work_came.tell()
-            self._tasks.append(task)
-        return task.future
+            self._tasks.append(Task(run, future))
+        return future
 
-    def _result(self, entered: BlockingResult[bool]) -> bool:
+    def _result(self, entered: BlockingResult[T]) -> T:
         if self._ended:
             self._run_tasks()
         return entered.result()
@@ -333,6 +333,6 @@ class Writer:
         except BaseException as error:  # it must reach the caller that waits, not end the thread
             task.future.set_exception(error)
 
-    def _invalidate(self) -> BlockingResult[bool]:
+    def _invalidate(self) -> BlockingResult[None]:
         """Have the writer's thread read the committer's facts back."""
         return self._enter_task(self._committer.invalidate)
