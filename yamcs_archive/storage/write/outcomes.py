@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import accumulate
-from operator import lt
+from operator import attrgetter, lt
 from typing import NamedTuple
 
 import msgspec
@@ -49,6 +49,11 @@ class Refused(NamedTuple):
     stored: Event
     offered: Event
 
+    @property
+    def size_bytes(self) -> int:
+        """The approximate bytes of both events."""
+        return event_bytes(self.stored) + event_bytes(self.offered)
+
 
 def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
     """Return the first conflicts by position, as many as an answer shows.
@@ -59,13 +64,9 @@ def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
     >>> len(first_conflicts(large * 30))
     3
     """
-    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
-    reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
+    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=attrgetter("position"))
+    reached = accumulate(each.size_bytes for each in first)
     return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
-
-
-def _position(refused: Refused) -> int:
-    return refused.position
 
 
 class Conflicts:
@@ -80,15 +81,13 @@ class Conflicts:
         """Add a conflict."""
         self.positions.append(refused.position)
         self._candidates.append(refused)
-        self._candidates_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        self._candidates_bytes += refused.size_bytes
         if (
             len(self._candidates) > 2 * CONFLICTS_KEPT_MAX
             or self._candidates_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX
         ):
             self._candidates = self.first
-            self._candidates_bytes = sum(
-                event_bytes(each.stored) + event_bytes(each.offered) for each in self._candidates
-            )
+            self._candidates_bytes = sum(each.size_bytes for each in self._candidates)
 
     @property
     def first(self) -> list[Refused]:
@@ -102,7 +101,6 @@ class Outcome:
 
     columns: Columns[int]
     """The events as they were stored or would have been, with their numbers."""
-    stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
     """The position of each duplicate, and the stored event."""
     conflicts: Conflicts = field(default_factory=Conflicts)
@@ -110,6 +108,12 @@ class Outcome:
     """The positions of events before the prune horizon."""
     error: ArchiveError | None = None
     """Set if none of this caller's events was stored."""
+
+    @property
+    def stored(self) -> int:
+        """The number of events that were stored, unless there is an error."""
+        refused = len(self.duplicates) + len(self.conflicts.positions) + len(self.expired)
+        return self.columns.size - refused
 
 
 @dataclass
@@ -158,7 +162,7 @@ def decide(
         # no other look-up is needed.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(accepted, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
+            return Group(outcomes, events, [NewRun(0, events.size, alone=True)])
     # For each event, in key order, its index in the order of arrival. The sort is stable, so of equal keys
     # the first to arrive comes first. Python orders text by code point, which is the order of its UTF-8
     # bytes; so this is the order of the encoded keys.
@@ -180,7 +184,7 @@ def decide(
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
-    return _counted(accepted, Group(outcomes, events, new_runs))
+    return Group(outcomes, events, new_runs)
 
 
 def _times(events: Columns[int] | Vectors) -> Int64s:
@@ -192,13 +196,6 @@ def _rising(events: Columns[int] | Vectors) -> bool:
         return bool((events.times[1:] > events.times[:-1]).all())
     times = events.generation_time
     return all(map(lt, times, times[1:]))
-
-
-def _counted(accepted: list[Outcome], group: Group) -> Group:
-    for outcome in accepted:
-        refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
-        outcome.stored = outcome.columns.size - refused
-    return group
 
 
 class _Arrivals:
@@ -215,7 +212,7 @@ class _Arrivals:
                 times = outcome.columns.generation_time
                 outcome.expired = [position for position, time in enumerate(times) if time < horizon]
                 self.expired.update(start + position for position in outcome.expired)
-            start += len(outcome.columns.message)
+            start += outcome.columns.size
 
     def refuse(self, index: int, stored: Event) -> None:
         """Record that another event is stored under the key of the event at ``index``."""
