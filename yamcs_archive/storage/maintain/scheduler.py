@@ -45,10 +45,8 @@ class Maintenance:
         self._environment = environment
         self._writer = writer
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a compaction seals first
         self._stopping = threading.Event()
-        self._last_now: int | None = None
-        self._elapsed = 0  # microseconds since the first round; it never goes back
         # Heads and the times at which they were first seen. Commits of earlier openings count as old enough.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
@@ -94,7 +92,7 @@ class Maintenance:
             if not wait.held:  # the caller was interrupted before this began, and may call again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
-            self._seal_locked(self._writer.head, include_partial=True)
+            self._seal(self._writer.head, include_partial=True)
             self._check_running()
             compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
@@ -107,12 +105,8 @@ class Maintenance:
     def look(self, now: int) -> None:
         """Run one round of maintenance: expire request ids, and seal the rows that are due.
 
-        ``now`` is the time of a clock with any origin, in microseconds. If it goes back, the elapsed time
-        stays the same.
+        ``now`` is the time of a monotonic clock, in microseconds.
         """
-        if self._last_now is not None:
-            self._elapsed += max(0, now - self._last_now)
-        self._last_now, now = now, self._elapsed
         self._expire_requests(now)
         head = self._writer.head
         if head == self._sealed_head:
@@ -155,15 +149,12 @@ class Maintenance:
         return found["entries"], (found["leaf_pages"] + found["overflow_pages"]) * found["psize"]
 
     def _seal(self, upto_commit: int, *, include_partial: bool) -> bool:
-        with self._lock:
-            return self._seal_locked(upto_commit, include_partial=include_partial)
-
-    def _seal_locked(self, upto_commit: int, *, include_partial: bool) -> bool:
         """Seal, close groups and pack; return False if something was left for the next round."""
-        try:
-            return self._seal_all(upto_commit, include_partial)
-        finally:
-            self._damage.log()
+        with self._lock:
+            try:
+                return self._seal_all(upto_commit, include_partial)
+            finally:
+                self._damage.log()
 
     def _seal_all(self, upto_commit: int, include_partial: bool) -> bool:
         whole = True
