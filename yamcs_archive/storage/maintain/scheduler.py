@@ -47,7 +47,8 @@ class Maintenance:
         self._options = options
         self._lock = threading.RLock()  # a compaction seals first
         self._stopping = threading.Event()
-        # Heads and the times at which they were first seen. Commits of earlier openings count as old enough.
+        # Heads and the times at which they were first seen; the first one is old enough to be sealed, as are
+        # the commits of earlier openings.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._sealed_head = 0  # the head at the last time when no row was left that can be sealed
@@ -115,16 +116,9 @@ class Maintenance:
             self._seen.append((now, head))
         while len(self._seen) > 1 and self._seen[1][0] <= now - self._options.seal_age_us:
             self._seen.popleft()
-        idle = self._seen[-1][0] <= now - self._options.seal_age_us
-        old_enough, upto = self._seen[0]
-        if idle:
-            upto = head
-        elif old_enough > now - self._options.seal_age_us:
-            upto = 0
+        idle = len(self._seen) == 1
         too_many = self._too_many_rows()
-        if too_many:
-            upto = head
-        if upto:
+        if upto := head if too_many else self._seen[0][1]:
             whole = self._seal(upto, include_partial=idle or too_many)
             if whole and idle:
                 self._sealed_head = head
