@@ -163,19 +163,17 @@ def carry(environment: Environment, copy: Opened, path: Path) -> int:
     """Carry over the values in which a copy differs from the generation in use; return their number."""
     carried = 0
     for name in DATABASES:
-        after: bytes | None = None
-        while name != "blocks":
+        after: bytes | None = None if name == "blocks" else b""
+        while after is not None:
             changes, after = _changes(environment, copy, path, name, after)
             if changes:
                 _apply(changes, copy, path)
             carried += len(changes)
-            if after is None:
-                break
     return carried
 
 
 def _changes(
-    environment: Environment, copy: Opened, path: Path, name: str, after: bytes | None
+    environment: Environment, copy: Opened, path: Path, name: str, after: bytes
 ) -> tuple[list[Change], bytes | None]:
     """Return the next changes after a key, and the key after which there may be more, or None."""
     changes: list[Change] = []
@@ -198,14 +196,8 @@ def _changes(
     return changes, None
 
 
-def _pairs(cursor: lmdb.Cursor[bytes], after: bytes | None) -> Iterator[Pair]:
-    if after is None:
-        found = cursor.first()
-    else:
-        found = cursor.set_range(after)
-        if found and cursor.key() == after:
-            found = cursor.next()
-    return cursor.iternext() if found else iter(())
+def _pairs(cursor: lmdb.Cursor[bytes], after: bytes) -> Iterator[Pair]:
+    return cursor.iternext() if cursor.set_range(after + b"\0") else iter(())
 
 
 def differences(wanted: Iterator[Pair], found: Iterator[Pair]) -> Iterator[tuple[bytes, bytes | None]]:

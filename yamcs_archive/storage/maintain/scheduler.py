@@ -152,10 +152,10 @@ class Maintenance:
 
     def _seal_all(self, upto_commit: int, include_partial: bool) -> bool:
         whole = True
-        aim = sealing.SealScope(upto_commit, include_partial, self._damage.meet)
+        scope = sealing.SealScope(upto_commit, include_partial, self._damage.meet)
         if include_partial and not self._repaired:
-            self._repaired = whole = self._repair(aim)
-        for steps in sealing.steps(self._environment, self._options, aim):
+            self._repaired = whole = self._repair(scope)
+        for steps in sealing.steps(self._environment, self._options, scope):
             whole &= self._put(steps)
             if self._stopping.is_set():
                 return False
@@ -167,12 +167,12 @@ class Maintenance:
             self._damage.meet(error)
         return self._pack(upto_commit, 2 if include_partial else commit_packing.PACK_RECORDS_MIN) and whole
 
-    def _repair(self, aim: sealing.SealScope) -> bool:
+    def _repair(self, scope: sealing.SealScope) -> bool:
         """Rewrite blocks of earlier versions and damaged zone maps; return False if something was left."""
         whole = True
-        if groups := repair.damaged_groups(self._environment, aim):
+        if groups := repair.damaged_groups(self._environment, scope):
             self._writer.run_in_transaction(lambda stored: stored.delete_groups(groups))
-        for steps in repair.steps(self._environment, self._options, aim):
+        for steps in repair.steps(self._environment, self._options, scope):
             whole &= self._put(steps)
             if self._stopping.is_set():
                 return False

@@ -186,5 +186,5 @@ class RequestExpiry:
             yield key, value, encode_record(key, record._replace(time=now))[1]
 
     def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
-        found = cursor.set_range(self._after + b"\0") if self._after else cursor.first()
+        found = cursor.set_range(self._after + b"\0")
         return islice(cursor.iternext(), REQUESTS_SWEPT_MAX) if found else iter(())
