@@ -179,12 +179,13 @@ class LmdbStore:
         """Return the environment to read in; if another process writes, of the instance that is there now.
 
         The instance may have been set aside and made anew, and its facts with it. Raises GoneError if there
-        is none.
+        is none, ClosedError, ForkedError.
         """
         if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
             if os.getpid() != self._pid:
                 raise ForkedError
             uninterrupted(self._renew)
+        self._environment.check_usable()
         return self._environment
 
     def _renew(self) -> None:
@@ -211,26 +212,19 @@ class LmdbStore:
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
+        return scan(self._here(), query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
     def scan_vectors(self, query: Query) -> Iterator[Vectors]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan_vectors(environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan_vectors(self._here(), query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return Histogram(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
+        return Histogram(self._here(), query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def count(self, query: Query) -> int:
         """See :class:`EventStore`."""
         environment = self._here()
-        environment.check_usable()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
         if query._replace(sources=None, cancelled=None) != Query():
             return count(environment, query, horizon, rows_max)
