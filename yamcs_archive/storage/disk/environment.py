@@ -108,17 +108,17 @@ class Environment:
                 if self.generations.current() == path:
                     raise
             else:
-                self._adopt_generation(path, opened)
+                self._adopt_generation(opened)
                 return
 
-    def _adopt_generation(self, path: Path, opened: Opened) -> None:
+    def _adopt_generation(self, opened: Opened) -> None:
         """Use an opened generation from now on; close it if its file is not at its path."""
         try:
-            self.files.enter(os.path.join(path, DATA))
+            self.files.enter(os.path.join(opened.path, DATA))
         except BaseException:
             opened.lmdb.close()
             raise
-        self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+        self.path, self.lmdb, self.databases = opened
         self.openings += 1
         self._unmapped = False
 
@@ -322,11 +322,11 @@ class Environment:
             except lmdb.Error as error:
                 raise archive_error(error, folder) from error
 
-    def move(self, path: Path, opened: Opened) -> None:
+    def move(self, opened: Opened) -> None:
         """Use another generation with the same content, which is in use now. Only the writer calls this."""
         with self._gate.exclusive():
             left = self.lmdb
-            self._adopt_generation(path, opened)
+            self._adopt_generation(opened)
         left.close()
 
     def allocated_bytes(self) -> int:

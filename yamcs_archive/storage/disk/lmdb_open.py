@@ -71,8 +71,9 @@ def nearly_full(path: os.PathLike[str]) -> bool:
 
 
 class Opened(NamedTuple):
-    """The LMDB environment of one generation, and its sub-databases by name."""
+    """The LMDB environment of one generation, with its folder, and its sub-databases by name."""
 
+    path: Path
     lmdb: lmdb.Environment
     databases: dict[str, lmdb._Database]
 
@@ -96,7 +97,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     except BaseException:
         opened.close()  # otherwise the process could not open it again
         raise
-    return Opened(opened, databases)
+    return Opened(path, opened, databases)
 
 
 def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
