@@ -65,18 +65,16 @@ def commit_group(
         for submission in group:
             mine = tuple(islice(remaining, submission.columns.size))
             complete(submission.future, error=OutcomeUnknownError(mine, error.reason))
-    except Exception as error:
+    except BaseException as error:
         if not isinstance(error, ArchiveError):
             recovery = invalidate()
-        if len(group) == 1:
+        # Not an Exception is, for example, Ctrl-C in a caller that commits on its own thread.
+        if len(group) == 1 or not isinstance(error, Exception):
             fail(group, error)
         else:
             # Nothing of the group is stored: from its commit on, only the two errors above are raised.
             for submission in group:
                 commit_group(committer, (submission,), invalidate)
-    except BaseException as error:  # for example Ctrl-C in a caller that commits on its own thread
-        recovery = invalidate()
-        fail(group, error)
     else:
         failpoint("before-answer")
         for submission, outcome in zip(group, outcomes, strict=True):
