@@ -1,4 +1,4 @@
-"""LmdbStore: the event store on LMDB, made of the rooms below.
+"""LmdbStore: the event store on LMDB, made of the folders below.
 
 It is an :class:`~yamcs_archive.storage.event_store.EventStore`.
 """
@@ -137,16 +137,16 @@ class LmdbStore:
 
     @property
     def mirrored(self) -> Mirrored | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own.
+        """See :class:`EventStore`.
 
         If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
-        """Store commits of another archive (time, events), and how far this one has come, at once.
+        """See :class:`EventStore`. It is one transaction; from then on nothing else may be appended.
 
-        From then on nothing else may be appended. Raises ConflictError (nothing is stored), InvalidInputError
+        Raises ConflictError (nothing is stored), InvalidInputError
         for an event that breaks a rule, ReadOnlyError, ClosedError, OutOfSpaceError.
         """
         if self._writer is None:
@@ -301,7 +301,7 @@ class LmdbStore:
             try:
                 newest = head_commit(self._environment, transaction)
             except DamagedError:
-                # Not beyond the newest commit, and before the next one: enough for waiting for that.
+                # It is at most the newest commit and below the next one: enough to wait for that.
                 return newest_key(self._environment, transaction)
         return newest.last if newest else 0
 
@@ -320,7 +320,7 @@ class LmdbStore:
         return self._maintenance.compact()
 
     def close(self) -> None:
-        """See :class:`EventStore`. In a forked child only the child's handles are let go."""
+        """See :class:`EventStore`. In a forked child only the child's handles are closed."""
         if self._closed:
             return
         if os.getpid() == self._pid:

@@ -81,8 +81,8 @@ class Opened(NamedTuple):
 def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
-    If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
-    Raises OutOfSpaceError if that does not fit either.
+    If there is too little address space for ``map_bytes``, less is reserved, down to the size that the file
+    needs. Raises OutOfSpaceError if that does not fit either.
     """
     opened = _open_lmdb(path, readonly, map_bytes)
     try:

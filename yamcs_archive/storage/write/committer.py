@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     submitted: Sequence[Columns[int]]
     """Those of each caller."""
     asked: Sequence[RequestIds | None] = ()
-    """The ids of each caller's requests; empty if nobody gave one."""
+    """The ids of each caller's requests; empty if none has an id."""
     time: int | None = None
     """When another archive committed them, microseconds since 1970. None: they are committed here, now."""
 
@@ -105,7 +105,7 @@ class Committer:
     def commit(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         """Commit a group; return the outcome of each submission, in their order.
 
-        Raises OutOfSpaceError, OutcomeUnknownError, and what else of :class:`ArchiveError` reading may raise.
+        Raises OutOfSpaceError, OutcomeUnknownError, and any other :class:`ArchiveError` of reading.
         With ``alone``, for a thread that may be interrupted at any step, it makes one transaction and nothing
         else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
@@ -230,7 +230,7 @@ class Committer:
                     self._put(stored, group, head, batch.time)
             nothing_new = head == self._head and not requests and noted is None
             if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
-                # What the duplicates and conflicts met was fsynced by its own commit.
+                # The stored events of duplicates and conflicts were fsynced by their own commits.
                 self._environment.files.check_unless_recent()
                 self._remember(changed)
                 return groups
@@ -258,7 +258,7 @@ class Committer:
         state: Callable[[str], SourceState],
         requests: list[Pair],
     ) -> Group:
-        """Return what a batch does; the records of its requests are added to ``requests``."""
+        """Return the outcomes of a batch; the records of its requests are added to ``requests``."""
 
         def decided(submitted: Sequence[Columns[int]]) -> Group:
             return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
@@ -295,11 +295,11 @@ class Committer:
             self._environment.files.check_unless_recent()
             self._note(head, changed)
         except Exception as error:
-            # Not as it came: the caller would take it for nothing stored, and append the events again.
+            # As it is, it would tell the caller that nothing was stored, and to append the events again.
             raise CommitFailed(groups, number, error) from error
 
     def _note(self, head: int, changed: dict[str, SourceState]) -> None:
-        """Take over the facts of what was committed."""
+        """Change the carried facts after a commit."""
         if head > self._head:
             self._head = head
             self._tell_stored()
@@ -324,7 +324,7 @@ class Committer:
         return known
 
     def outcome_after(self, failure: CommitFailed) -> ArchiveError:
-        """Open the environment anew, and return the error for those who wait for the commit."""
+        """Open the environment anew, and return the error for the callers that wait for the commit."""
         path = self._environment.path
         events: tuple[Event, ...] = tuple(
             event

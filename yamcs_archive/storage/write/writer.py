@@ -2,8 +2,8 @@
 
 1. Callers hand over columns and get a future, which is done after the fsync, never before. One thread at a
    time commits: the one that has the *turn*.
-2. A group is what waits at that moment, up to a bound; :mod:`group_commit` commits it and answers everyone in
-   it. After a failure the next group is tried.
+2. A group is all submissions that wait at that moment, up to a bound; :mod:`group_commit` commits it and
+   answers each of them. After a failure the next group is tried.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ class Writer:
     ) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
-        When nobody else waits or commits, the caller's own thread makes the commit: to hand it over to
-        the writer's thread costs a lone caller nearly as much as the commit itself. Work beyond one
-        transaction is handed over, because a caller's thread may be interrupted at any step.
+        If no other submission waits and no other thread commits, the caller's own thread makes the commit:
+        handing it over to the writer's thread would cost nearly as much as the commit itself. Work beyond
+        one transaction is handed over, because a caller's thread may be interrupted at any step.
         """
         if os.getpid() != self._pid:
             raise ForkedError
@@ -153,7 +153,7 @@ class Writer:
         except HandOver:
             return False
         except CommitFailed as failure:
-            # Entered before the turn is given back: nobody may commit before it is known what is stored.
+            # Entered before the turn is given back: no thread may commit before it is known what is stored.
             recovery = self._enter_task(partial(self._raise_outcome, failure))
         finally:
             mine.end()
@@ -183,7 +183,7 @@ class Writer:
         self._do(partial(self._committer.take_over, batches, noted))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
-        """Run something between two groups, so that nobody commits meanwhile; wait for it.
+        """Run something between two groups, so that no commit is made meanwhile; wait for it.
 
         The committer's facts must hold afterwards as before. When ``run`` raises, the environment is opened
         anew, because it may have been about to change.
@@ -250,7 +250,7 @@ class Writer:
         mine = Hold()
         self._room.wait_until(lambda: self._has_turn(mine))
         try:
-            with suppress(ArchiveError):  # only counts of refusals are lost, and nobody waits for them
+            with suppress(ArchiveError):  # only counts of refusals are lost, for which no caller waits
                 self._committer.save_counts()
         finally:
             mine.end()
@@ -300,7 +300,7 @@ class Writer:
             self._work_came.wait()
 
     def _work(self) -> None:
-        """Run one task and commit one group, once nobody else commits."""
+        """Run one task and commit one group, once no other thread commits."""
         mine = Hold()
         while not self._has_turn(mine):
             self._work_came.wait(LOOK_AGAIN_S)
