@@ -71,33 +71,26 @@ def damaged_groups(environment: Environment, scope: SealScope) -> list[bytes]:
 
 
 def _due(environment: Environment, scope: SealScope) -> Iterator[_Due]:
-    after: bytes | None = b""
-    while after is not None:
+    after, more = b"", True
+    while more:
+        found: list[_Due] = []
         # The inner transaction gives buffers, so that only a block's headers and the frame that lists the
         # message chunks of its late events are read; the outer one keeps the environment open.
         with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
             blocks, zone_maps = (transaction.cursor(environment.databases[name]) for name in _DATABASES)
-            found, after = _of_next(blocks, zone_maps, after, scope)
+            more = blocks.set_range(after + b"\0")
+            for _ in range(_BLOCKS_READ_MAX):
+                if not more:
+                    break
+                after = bytes(blocks.key())
+                try:
+                    large = has_large_frames(after, blocks.value())
+                    if large or not _has_zone_map(zone_maps, BLOCK_LEVEL + after, scope):
+                        found.append(_Due(after, large))
+                except DamagedError as error:
+                    scope.damaged(error)
+                more = blocks.next()
         yield from found
-
-
-def _of_next(blocks: Any, zone_maps: Any, after: bytes, scope: SealScope) -> tuple[list[_Due], bytes | None]:
-    """Return the due ones of the next blocks after a key, and the key after which there may be more."""
-    found: list[_Due] = []
-    found_block = blocks.set_range(after + b"\0")
-    for _ in range(_BLOCKS_READ_MAX):
-        if not found_block:
-            return found, None
-        key = after = bytes(blocks.key())
-        try:
-            if has_large_frames(key, blocks.value()):
-                found.append(_Due(key, large=True))
-            elif not _has_zone_map(zone_maps, BLOCK_LEVEL + key, scope):
-                found.append(_Due(key, large=False))
-        except DamagedError as error:
-            scope.damaged(error)
-        found_block = blocks.next()
-    return found, after
 
 
 def _has_zone_map(zone_maps: Any, key: bytes, scope: SealScope) -> bool:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -150,23 +150,17 @@ class Committer:
         """
         self._refresh()
         while True:
-            transaction = self._environment.lmdb.begin(write=True)
-            try:
-                done = run(WriteTransaction(self._environment, transaction, self._cache)) is not False
-                if done:
-                    failpoint("task-before-commit")
-                    transaction.commit()
-                    failpoint("task-after-commit")
-                else:
-                    self._cache.forget()
-                return done
-            except lmdb.MapFullError:
-                self._cache.forget()
-            except BaseException:
-                self._cache.forget()
-                raise
-            finally:
-                transaction.abort()
+            with suppress(lmdb.MapFullError), ExitStack() as undo:
+                undo.callback(self._cache.forget)
+                transaction = self._environment.lmdb.begin(write=True)
+                undo.callback(transaction.abort)
+                if run(WriteTransaction(self._environment, transaction, self._cache)) is False:
+                    return False
+                failpoint("task-before-commit")
+                transaction.commit()
+                failpoint("task-after-commit")
+                undo.pop_all()
+                return True
             self._environment.grow()
 
     def run_exclusively(self, run: Callable[[], None]) -> None:

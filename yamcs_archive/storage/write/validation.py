@@ -84,9 +84,7 @@ def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], i
     try:
         for event in events:
             validate(event)
-    except (
-        InvalidInputError
-    ):  # either raised again with the position, or the values are converted to exact types
+    except InvalidInputError:  # it is raised again with its position, or the values get exact types
         events = list(_validated(events))
     columns = Columns.of(events)
     now = clock()
