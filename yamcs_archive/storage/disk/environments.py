@@ -72,7 +72,7 @@ def release(environment: Environment, *, readonly: bool) -> None:
         if not readonly:
             environment.files.held = None
         if not environment._users:
-            for identity, registered in list(_registry.items()):
-                if registered is environment:
-                    del _registry[identity]
+            identity = environment.files.identity
+            if _registry.get(identity) is environment:
+                del _registry[identity]
             environment.close()
