@@ -59,7 +59,7 @@ from tests.child import ROOT
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
 NUMPY = {"signal_safe_numpy"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors"}
+MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors", "results"}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",

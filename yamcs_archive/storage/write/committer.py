@@ -342,8 +342,8 @@ class Committer:
 def _refuse_differences(group: Group) -> None:
     """Raise ConflictError for an event that is stored already and differs in any field."""
     for outcome in group.outcomes:
-        for refused in outcome.conflicts.first:
-            raise ConflictError(refused.stored, refused.offered)
+        for conflict in outcome.conflicts.first:
+            raise ConflictError(conflict.stored, conflict.offered)
         for position, stored in outcome.duplicates:
             offered = outcome.columns.event(position)
             if stored != offered:

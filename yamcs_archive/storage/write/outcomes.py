@@ -9,21 +9,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import nsmallest
-from itertools import accumulate
-from operator import attrgetter, lt
-from typing import NamedTuple
+from operator import lt
 
 import msgspec
 import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
-from yamcs_archive.event import Event, event_bytes, same_content
+from yamcs_archive.event import Event, same_content
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -31,6 +28,7 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
+from yamcs_archive.results import Conflict, conflict_bytes, first_conflicts
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.integers import Int64s, int64s
 from yamcs_archive.storage.format.keys import encode_key, key_order
@@ -42,55 +40,28 @@ _VECTOR_EVENTS_MIN = 64
 """Fewest events that are processed as vectors; fewer are faster one by one."""
 
 
-class Refused(NamedTuple):
-    """An event that was not stored, with its position in the caller's sequence."""
-
-    position: int
-    stored: Event
-    offered: Event
-
-    @property
-    def size_bytes(self) -> int:
-        """The approximate bytes of both events."""
-        return event_bytes(self.stored) + event_bytes(self.offered)
-
-
-def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
-    """Return the first conflicts by position, as many as an answer shows.
-
-    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
-    >>> [refused.position for refused in first_conflicts(large * 30)][:3]
-    [1, 1, 1]
-    >>> len(first_conflicts(large * 30))
-    3
-    """
-    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=attrgetter("position"))
-    reached = accumulate(each.size_bytes for each in first)
-    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
-
-
 class Conflicts:
     """The conflicts of one caller, added in any order: all positions, and the first conflicts by position."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self._candidates: list[Refused] = []
+        self._candidates: list[Conflict] = []
         self._candidates_bytes = 0
 
-    def add(self, refused: Refused) -> None:
+    def add(self, conflict: Conflict) -> None:
         """Add a conflict."""
-        self.positions.append(refused.position)
-        self._candidates.append(refused)
-        self._candidates_bytes += refused.size_bytes
+        self.positions.append(conflict.position)
+        self._candidates.append(conflict)
+        self._candidates_bytes += conflict_bytes(conflict)
         if (
             len(self._candidates) > 2 * CONFLICTS_KEPT_MAX
             or self._candidates_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX
         ):
             self._candidates = self.first
-            self._candidates_bytes = sum(each.size_bytes for each in self._candidates)
+            self._candidates_bytes = sum(map(conflict_bytes, self._candidates))
 
     @property
-    def first(self) -> list[Refused]:
+    def first(self) -> list[Conflict]:
         """The first conflicts by position, as many as an answer shows."""
         return first_conflicts(self._candidates)
 
@@ -222,7 +193,7 @@ class _Arrivals:
         if same_content(stored, offered):
             outcome.duplicates.append((position, stored))
         else:
-            outcome.conflicts.add(Refused(position, stored, offered))
+            outcome.conflicts.add(Conflict(position, stored, offered))
 
 
 def _number(
