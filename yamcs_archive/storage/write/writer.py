@@ -21,13 +21,7 @@ from typing import TypeVar
 import lmdb
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import (
-    ArchiveError,
-    ClosedError,
-    ForkedError,
-    OutcomeUnknownError,
-    UnavailableError,
-)
+from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, UnavailableError
 from yamcs_archive.limits import QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
