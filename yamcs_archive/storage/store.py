@@ -28,6 +28,7 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
+from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
@@ -173,7 +174,7 @@ class LmdbStore:
         self._environment.check_usable()
         self._environment.begin_writing()
         self._environment.files.check()
-        self._environment.files.check_room()
+        check_room(self._environment.files.file)
 
     def _here(self) -> Environment:
         """Return the environment to read in; if another process writes, of the instance that is there now.
