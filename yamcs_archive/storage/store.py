@@ -147,8 +147,8 @@ class LmdbStore:
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
         """See :class:`EventStore`. It is one transaction; from then on nothing else may be appended.
 
-        Raises ConflictError (nothing is stored), InvalidInputError
-        for an event that breaks a rule, ReadOnlyError, ClosedError, OutOfSpaceError.
+        Raises ConflictError (nothing is stored), InvalidInputError for an event that breaks a rule,
+        ReadOnlyError, ClosedError, OutOfSpaceError.
         """
         if self._writer is None:
             raise ReadOnlyError("mirror")
