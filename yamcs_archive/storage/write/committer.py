@@ -289,7 +289,7 @@ class Committer:
             self._environment.files.check_unless_recent()
             self._note(head, changed)
         except Exception as error:
-            # As it is, it would tell the caller that nothing was stored, and to append the events again.
+            # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error
 
     def _note(self, head: int, changed: dict[str, SourceState]) -> None:
