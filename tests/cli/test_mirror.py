@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from yamcs_archive.cli.main import main
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
-from yamcs_archive.storage.format.meta import Mirrored
 
 Told = list[tuple[int, tuple[Event, ...]]]
 
@@ -69,7 +69,7 @@ def forget_history(copy: Path) -> None:
     state = state_of(copy)
     assert state.cursor is not None
     cursor = encode_cursor(decode_cursor(state.cursor)._replace(fingerprint=None))
-    change_meta(copy / "sim", mirrored=Mirrored(state.url, state.instance, cursor))
+    change_meta(copy / "sim", mirrored=replace(state, cursor=cursor))
 
 
 @contextmanager

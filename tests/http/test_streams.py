@@ -19,7 +19,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import GZIP_BYTES_MIN, STREAMS_MAX
@@ -179,7 +179,7 @@ def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens to the scans of events: a note when one has ended, however it did."""
     notes: list[str] = []
 
-    def batches(self: Instance, **asked: Any) -> Iterator[EventVectors]:
+    def batches(self: Instance, **asked: Any) -> Iterator[StoredVectors]:
         try:
             for _ in range(10_000):
                 yield vectors_of(list(many(100, "x" * 1000)))
@@ -228,7 +228,7 @@ def wait_until(holds: Any) -> None:
     raise AssertionError("it did not happen within 10 s")
 
 
-def failing(after: int) -> Iterator[EventVectors]:
+def failing(after: int) -> Iterator[StoredVectors]:
     for _ in range(after):
         yield vectors_of(list(many(100, "x" * 1000)))
     raise DamagedError("blocks 00", "checksum")

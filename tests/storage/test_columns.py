@@ -9,7 +9,7 @@ from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.columns import Columns
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.validation import prepare
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
@@ -79,6 +79,6 @@ def test_long_and_short_messages_are_taken_together() -> None:
 
 def test_more_sources_than_a_byte_can_number() -> None:
     events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
-    assert list(Vectors.of(prepare(events, lambda: 1), commit=1).events()) == [
+    assert list(StoredVectors.of(prepare(events, lambda: 1), commit=1).events()) == [
         replace(event, generation_time=1, reception_time=1) for event in events
     ]

@@ -19,10 +19,10 @@ from tests.storage.test_damage import values
 from tests.test_golden import as_plain
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.columns import TABLE_TEXT_MAX
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 from yamcs_archive.storage.write.placement import split_into_blocks
@@ -75,7 +75,7 @@ ODD_TEXTS = st.text(st.sampled_from('a\x01"\\é\U0001f680'), max_size=80)
 
 
 @st.composite
-def odd_events(draw: st.DrawFn) -> Vectors:
+def odd_events(draw: st.DrawFn) -> StoredVectors:
     """Events of texts that take many bytes for their characters, nearly each another one."""
     events = [
         Event(
@@ -91,12 +91,12 @@ def odd_events(draw: st.DrawFn) -> Vectors:
         )
         for n in range(draw(st.integers(1, 20)))
     ]
-    return Vectors.of(prepare(events, int), commit=1)
+    return StoredVectors.of(prepare(events, int), commit=1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(odd_events(), st.integers(100, 20_000))
-def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int) -> None:
+def test_no_frame_is_larger_than_what_is_said_to_fit(events: StoredVectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
         if block_encoder.fits(events, events.text_bytes()):
@@ -105,7 +105,7 @@ def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int
 
 @settings(max_examples=25, deadline=None)
 @given(odd_events(), st.integers(8_000, 20_000))
-def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int) -> None:
+def test_what_is_cut_can_be_written_and_is_all_there(events: StoredVectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_events_max=20)))
@@ -119,7 +119,9 @@ def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int
 )
 def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, sizes: list[int]) -> None:
     """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
-    events = Vectors.of(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
+    events = StoredVectors.of(
+        prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1
+    )
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_text_bytes_max=200_000)))

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
+from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys, index_among, key_order
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.storage.format.keys import (
+    Keys,
+    decode_keys,
+    encode_key,
+    encode_keys,
+    in_key_order,
+    index_among,
+    key_order,
+)
 from yamcs_archive.storage.write.validation import prepare
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
@@ -24,23 +31,23 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_eve
 
 @given(event_lists, st.data())
 def test_vectors_give_back_the_events(events: list[Event], data: st.DataObject) -> None:
-    found = Vectors.of(prepare(events, int), commit=1)
+    found = StoredVectors.of(prepare(events, int), commit=1)
     assert list(found.events()) == events
     assert list(found.events(descending=True)) == events[::-1]
     places = data.draw(st.lists(st.integers(0, len(events) - 1)))
     assert list(found.take(places).events()) == [events[at] for at in places]
     assert list(found.cut(1, 4).events()) == events[1:4]
     assert [found.event(at) for at in range(len(events))] == events
-    assert found.keys.encoded() == [encode_key(*event.key) for event in events]
+    assert Keys.of(found).encoded() == [encode_key(*event.key) for event in events]
     cut = data.draw(st.integers(1, len(events)))
-    parts = [Vectors.of(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
-    assert list(Vectors.concat(parts).events()) == events
+    parts = [StoredVectors.of(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
+    assert list(StoredVectors.concat(parts).events()) == events
     assert sum(found.sizes()) == found.text_bytes()
 
 
 @given(event_lists)
 def test_vectors_in_key_order_are_sorted_and_found_by_key(events: list[Event]) -> None:
-    found = Vectors.of(prepare(events, int), commit=1).in_key_order()
+    found = in_key_order(StoredVectors.of(prepare(events, int), commit=1))
     expected = sorted(events, key=lambda event: event.key)
     assert list(found.events()) == expected
     for event in events:

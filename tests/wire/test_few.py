@@ -10,7 +10,7 @@ from tests.sizes import made
 from tests.storage.test_few import SIZES, complete, parts_of
 from tests.wire.test_batch import READERS, Reader, delimited, elements
 from yamcs_archive import Event
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
@@ -27,7 +27,7 @@ from yamcs_archive.wire.protobuf_scan import varint
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int) -> None:
     events = complete(size, sources)
-    many = Vectors.of(prepare(events, int), commit=1)
+    many = StoredVectors.of(prepare(events, int), commit=1)
     for part in parts_of(events):
         left = events[part]
         lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]
@@ -38,7 +38,7 @@ def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int
                 varint(len(body)) + body for body in bodies
             )
             assert encoder.encode_csv_rows(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
-            assert list(rare(columns)) == [at for at, event in enumerate(left) if event.extra]
+            assert list(rare(columns)) == [(at, event) for at, event in enumerate(left) if event.extra]
         page = msgspec.json.decode(encoder.encode_json_page(left, None))
         assert len(page.get("events", [])) == len(left)
         listed = today.ListEventsResponse.FromString(encoder.encode_protobuf_page(left, "more"))

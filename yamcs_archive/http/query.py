@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX
@@ -76,7 +76,7 @@ class EventQuery(NamedTuple):
 
     def batches(
         self, instance: Instance, given_up: Callable[[], bool] | None = None
-    ) -> Iterator[EventVectors]:
+    ) -> Iterator[StoredVectors]:
         """Return all events that match, oldest first, in batches as they are read; no more once given up.
 
         Raises InvalidInputError for a bad filter, at once.

@@ -62,5 +62,4 @@ class Instance(Appending, Reading, Following):
         (True, 1000)
         """
         self._check_open()
-        done = self._store.compact()
-        return CompactionResult(done.before_bytes, done.after_bytes, done.seconds)
+        return self._store.compact()

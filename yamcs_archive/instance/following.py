@@ -17,7 +17,6 @@ from yamcs_archive.results import (
     Commit,
     MirrorState,
 )
-from yamcs_archive.storage.format.meta import Mirrored
 
 
 class CommitLike(Protocol):
@@ -52,7 +51,7 @@ class Following(OpenInstance):
         ['Late']
         """
         self._check_open()
-        return (Change(event, cursor) for event, cursor in self._store.changes(after))
+        return self._store.changes(after)
 
     def commits(self, after: str | None = None) -> Iterator[Commit]:
         """Return an iterator over what :meth:`changes` gives, commit by commit: for a copy in step.
@@ -65,15 +64,13 @@ class Following(OpenInstance):
         [['First', 'Second'], ['Late']]
         """
         self._check_open()
-        found = self._store.commits(after)
-        return (Commit(time, tuple(events), cursor) for time, events, cursor in found)
+        return self._store.commits(after)
 
     @property
     def mirrored(self) -> MirrorState | None:
         """The served instance that this one is a copy of, and how far it has come; None if it is no copy."""
         self._check_open()
-        found = self._store.mirrored
-        return None if found is None else MirrorState(*found)
+        return self._store.mirrored
 
     def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
         """Store commits of another archive, each as one commit with its time, and how far this one has come.
@@ -93,7 +90,7 @@ class Following(OpenInstance):
         self._check_open()
         if not isinstance(state, MirrorState):
             raise InvalidInputError("state", state, "must be a MirrorState")
-        mirrored = Mirrored(
+        mirrored = MirrorState(
             arguments.text("url", state.url),
             arguments.text("instance", state.instance),
             None if state.cursor is None else arguments.text("cursor", state.cursor),

@@ -1,4 +1,4 @@
-"""The storage engine of one instance, on LMDB. LMDB and zstd are known only here, numpy here and in wire.
+"""The storage engine of one instance, on LMDB. LMDB and zstd are known only here.
 
 Terms:
 

@@ -13,11 +13,10 @@ from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
-from yamcs_archive.storage.format.meta import Mirrored
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -58,7 +57,7 @@ class EventStore(Protocol):
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """Yield the same as vectors of bounded size, none of them empty; the query's limit is ignored."""
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
@@ -76,17 +75,17 @@ class EventStore(Protocol):
     def summary(self) -> Summary:
         """Return the extent of the store."""
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+    def changes(self, after: str | None) -> Iterator[Change]:
         """Yield the events after a cursor in arrival order, each with the cursor after it."""
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+    def commits(self, after: str | None) -> Iterator[Commit]:
         """Yield the commits after a cursor in their order: time, events, the cursor after them."""
 
     @property
-    def mirrored(self) -> Mirrored | None:
+    def mirrored(self) -> MirrorState | None:
         """The source of this mirror, and how far the mirror has followed it; None if this is no mirror."""
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
         """Store commits of a mirror's source durably, and how far the mirror has followed it with them."""
 
     def cursor(self) -> str:
@@ -101,7 +100,7 @@ class EventStore(Protocol):
     def settle(self) -> None:
         """Put all stored events into the form in which they stay."""
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """Give unused space back to the file system."""
 
     def close(self) -> None:

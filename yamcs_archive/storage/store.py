@@ -25,18 +25,18 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
+from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
@@ -137,14 +137,14 @@ class LmdbStore:
         return self._writer
 
     @property
-    def mirrored(self) -> Mirrored | None:
+    def mirrored(self) -> MirrorState | None:
         """See :class:`EventStore`.
 
         If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
         """See :class:`EventStore`. It is one transaction; from then on nothing else may be appended.
 
         Raises ConflictError (nothing is stored), InvalidInputError for an event that breaks a rule,
@@ -215,7 +215,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return scan(self._here(), query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""
         return scan_vectors(self._here(), query, self._meta.horizon, self._options.read_events_max)
 
@@ -261,19 +261,19 @@ class LmdbStore:
             allocated_bytes=self._environment.allocated_bytes(),
         )
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+    def changes(self, after: str | None) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = changes(environment, self._meta, begin, self._options.read_events_max)
-        return ((event, encode_cursor(cursor)) for event, cursor in found)
+        return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+    def commits(self, after: str | None) -> Iterator[Commit]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = commits(environment, self._meta, begin, self._options.read_events_max)
-        return ((time, events, encode_cursor(cursor)) for time, events, cursor in found)
+        return (Commit(time, tuple(events), encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""
@@ -313,7 +313,7 @@ class LmdbStore:
         self._environment.check_usable()
         self._maintenance.settle()
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError, ForkedError, OutOfSpaceError."""
         if self._maintenance is None:
             raise ReadOnlyError("compact")

@@ -4,7 +4,7 @@ The folder is an optimisation. It may be deleted: every answer stays the same, b
 longer. So this is the one module that imports it, and callers take these functions from here.
 
 1. ``encode_…`` write events in today's form: streams and CSV from
-   :class:`~yamcs_archive.event_vectors.EventVectors`, pages from a list of events.
+   :class:`~yamcs_archive.event_vectors.StoredVectors`, pages from a list of events.
 2. ``decode_…`` return None for what they decline; then the caller decodes element by element, by the rules.
    What they return is in today's form.
 """

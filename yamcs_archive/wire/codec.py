@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from google.protobuf.message import Message
 
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.commits import SentCommit
@@ -90,7 +90,7 @@ class Codec(BatchReader, ChangesWriter, Protocol):
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
         """Return a page of events, and the token of the next page if there is one."""
 
-    def stream(self, events: EventVectors) -> bytes:
+    def stream(self, events: StoredVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
 
     def records(self, messages: Iterable[Message]) -> bytes:

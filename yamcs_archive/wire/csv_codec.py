@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import bulk, csv
 from yamcs_archive.wire.codec import CSV
 
@@ -26,7 +26,7 @@ class CsvCodec:
         """Return the first line."""
         return csv.line([heading for heading, _ in self._columns], self._delimiter)
 
-    def stream(self, events: EventVectors) -> bytes:
+    def stream(self, events: StoredVectors) -> bytes:
         """Return the lines of some events."""
         if self._columns is csv.PLAIN:
             return bulk.encode_csv_rows(events, self._delimiter)

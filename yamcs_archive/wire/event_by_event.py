@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import csv, json, protobuf
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.protobuf_scan import varint
@@ -19,18 +19,18 @@ def decline(*_elements: object, **_options: object) -> None:
     """Decode nothing: what is declined is decoded element by element."""
 
 
-def encode_json_stream(events: EventVectors) -> bytes:
+def encode_json_stream(events: StoredVectors) -> bytes:
     """Return events as JSON objects, with nothing between them."""
     return b"".join(json.encode(json.shown(event, Form.TODAY)) for event in events.events())
 
 
-def encode_protobuf_stream(events: EventVectors) -> bytes:
+def encode_protobuf_stream(events: StoredVectors) -> bytes:
     """Return events as protobuf messages, each with its length before it as a varint."""
     messages = [protobuf.encode_event(event, Form.TODAY) for event in events.events()]
     return b"".join(varint(len(message)) + message for message in messages)
 
 
-def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
+def encode_csv_rows(events: StoredVectors, delimiter: str) -> bytes:
     """Return events as rows with the columns that a Yamcs server exports."""
     return b"".join(csv.lines(events.events(), csv.PLAIN, delimiter))
 

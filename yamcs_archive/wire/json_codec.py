@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire import bulk, json
 from yamcs_archive.wire.api_form import Form
@@ -67,7 +67,7 @@ class JsonCodec:
         given = {name: value for name, value in page.items() if value}
         return self.form_message(FormMessage(today.ListEventsResponse, given, form))
 
-    def stream(self, events: EventVectors) -> bytes:
+    def stream(self, events: StoredVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
         return bulk.encode_json_stream(events)
 

@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import bulk, protobuf
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_protobuf
@@ -64,7 +64,7 @@ class ProtobufCodec:
         fields = {"event": list(events), "continuationToken": token}
         return self.form_message(FormMessage(today.ListEventsResponse, fields, form))
 
-    def stream(self, events: EventVectors) -> bytes:
+    def stream(self, events: StoredVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
         return bulk.encode_protobuf_stream(events)
 

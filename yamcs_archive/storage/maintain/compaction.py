@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 import lmdb
 
@@ -49,14 +48,6 @@ _CHECKED_AT_ONCE = 1_000
 
 Change = tuple[str, bytes, bytes | None]
 """A sub-database, a key, and the value to put, or None to delete the key."""
-
-
-class Compaction(NamedTuple):
-    """The space on the medium before and after a compaction, and the time that it took."""
-
-    before_bytes: int
-    after_bytes: int
-    seconds: float
 
 
 def compact(

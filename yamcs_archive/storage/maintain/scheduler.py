@@ -24,10 +24,11 @@ from functools import partial
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
 from yamcs_archive.limits import ROWS_BYTES_MAX
 from yamcs_archive.options import Options
+from yamcs_archive.results import CompactionResult
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
-from yamcs_archive.storage.maintain.compaction import Compaction, compact
+from yamcs_archive.storage.maintain.compaction import compact
 from yamcs_archive.storage.maintain.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
@@ -76,7 +77,7 @@ class Maintenance:
         self._writer.refuse_within_callback()
         self._seal(self._writer.head, include_partial=True)
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """Seal everything, then replace the generation by a dense copy; return when that is done.
 
         Raises ClosedError if the instance is closed meanwhile, and the errors of
@@ -86,7 +87,7 @@ class Maintenance:
         self._check_running()
         return uninterrupted(partial(self._compact, Hold()))
 
-    def _compact(self, wait: Hold) -> Compaction:
+    def _compact(self, wait: Hold) -> CompactionResult:
         begun_s = time.monotonic()
         with self._lock:
             self._check_running()
@@ -97,7 +98,7 @@ class Maintenance:
             self._check_running()
             compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
-        return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
+        return CompactionResult(before_bytes, after_bytes, time.monotonic() - begun_s)
 
     def _check_running(self) -> None:
         if self._stopping.is_set():

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
@@ -43,9 +44,8 @@ from yamcs_archive.storage.format.block import (
 )
 from yamcs_archive.storage.format.block_encoder import fits
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import BEYOND_ALL
+from yamcs_archive.storage.format.keys import BEYOND_ALL, in_key_order
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.read.range_reader import fetch
@@ -77,8 +77,8 @@ class Plan(NamedTuple):
 
     rows: list[bytes]
     replaced: Found | None
-    runs: list[Vectors]
-    late: Vectors | None = None
+    runs: list[StoredVectors]
+    late: StoredVectors | None = None
     more: bool = False
     """True if more rows of the same slice follow, whose plan depends on this step."""
 
@@ -100,7 +100,7 @@ def steps(environment: Environment, options: Options, scope: SealScope) -> Itera
     size_bytes = 0
     for plan in _plans(environment, options, scope):
         together.append(plan)
-        size_bytes += sum(map(Vectors.text_bytes, plan.runs))
+        size_bytes += sum(map(StoredVectors.text_bytes, plan.runs))
         size_bytes += 0 if plan.late is None else plan.late.text_bytes()
         size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
         if plan.more or size_bytes >= _TOGETHER_BYTES:
@@ -140,9 +140,9 @@ def _made(plans: list[Plan]) -> list[Step]:
     return steps
 
 
-def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
+def _blocks(runs: list[StoredVectors]) -> Iterator[EncodedBlock]:
     """Yield the block of each run, read back; a few at a time, because a rewritten block may be large."""
-    together: list[Vectors] = []
+    together: list[StoredVectors] = []
     size_bytes = 0
     for run in (*runs, None):
         if run is None or size_bytes >= _TOGETHER_BYTES:
@@ -237,9 +237,9 @@ def _plan(pairs: list[Pair], found: Found | None, options: Options, scope: SealS
     return [] if events is None else [_planned(keys, found, events, options)]
 
 
-def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
+def _planned(keys: list[bytes], found: Found | None, events: StoredVectors, options: Options) -> Plan:
     if found is not None:
-        events = Vectors.concat([found.block.events, events]).in_key_order()
+        events = in_key_order(StoredVectors.concat([found.block.events, events]))
     return Plan(keys, found, list(split_into_blocks(events, options)))
 
 
@@ -252,14 +252,14 @@ def _late_plan(pairs: list[Pair], found: Found, options: Options, scope: SealSco
     keys, events = _due(pairs, scope)
     if events is None:
         return []
-    late = Vectors.concat([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+    late = in_key_order(StoredVectors.concat([*(part.events for part in found.block.parts[1:]), events]))
     text_bytes = late.text_bytes()
     if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
         return [_planned(keys, found, events, options)]
     return [Plan(keys, found, [], late)]
 
 
-def _due(pairs: list[Pair], scope: SealScope) -> tuple[list[bytes], Vectors | None]:
+def _due(pairs: list[Pair], scope: SealScope) -> tuple[list[bytes], StoredVectors | None]:
     """Return the keys and the events of the rows that are due; None for the events if no row is."""
     if not pairs:
         return [], None

@@ -21,6 +21,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
 from yamcs_archive.event import Event, same_content
+from yamcs_archive.event_vectors import Int64s, StoredVectors, int64s
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -30,10 +31,8 @@ from yamcs_archive.limits import (
 )
 from yamcs_archive.results import Conflict, conflict_bytes, first_conflicts
 from yamcs_archive.storage.format.commits import Run
-from yamcs_archive.storage.format.integers import Int64s, int64s
-from yamcs_archive.storage.format.keys import encode_key, key_order
+from yamcs_archive.storage.format.keys import Keys, encode_key, key_order
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
@@ -92,13 +91,13 @@ class Group:
     """The outcome of each caller, and the new events of all of them."""
 
     outcomes: list[Outcome]
-    events: Columns[int] | Vectors
+    events: Columns[int] | StoredVectors
     """The new events, in key order; vectors if there are many."""
     new_runs: list[NewRun]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
         """Return for each source the count, greatest number and greatest time of its new events."""
-        return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
+        return tally_vectors(self.events) if isinstance(self.events, StoredVectors) else tally(self.events)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -125,9 +124,9 @@ def decide(
     accepted = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(accepted, horizon)
     columns = Columns.concat([outcome.columns for outcome in accepted])
-    events: Columns[int] | Vectors = columns
+    events: Columns[int] | StoredVectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
-        events = Vectors.of(columns, 0)
+        events = StoredVectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
         # Times rise, and so do the keys: nothing is sorted. If the next stored key is above the last key too,
         # no other look-up is needed.
@@ -150,20 +149,22 @@ def decide(
             first = columns.event(int(arrived[first]))
         arrivals.refuse(int(arrived[index]), first)
 
-    keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
+    keys = (
+        Keys.of(events).take(arrived) if isinstance(events, StoredVectors) else events.take(arrived.tolist())
+    )
     new, new_runs = KeyLookup(keys, times, existing, refuse).run()
     if order is not None or len(new) < columns.size:
         found = arrived[new]
-        events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
+        events = events.take(found) if isinstance(events, StoredVectors) else events.take(found.tolist())
     return Group(outcomes, events, new_runs)
 
 
-def _times(events: Columns[int] | Vectors) -> Int64s:
-    return events.times if isinstance(events, Vectors) else int64s(events.generation_time)
+def _times(events: Columns[int] | StoredVectors) -> Int64s:
+    return events.times if isinstance(events, StoredVectors) else int64s(events.generation_time)
 
 
-def _rising(events: Columns[int] | Vectors) -> bool:
-    if isinstance(events, Vectors):
+def _rising(events: Columns[int] | StoredVectors) -> bool:
+    if isinstance(events, StoredVectors):
         return bool((events.times[1:] > events.times[:-1]).all())
     times = events.generation_time
     return all(map(lt, times, times[1:]))
@@ -243,11 +244,11 @@ def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
+def tally_vectors(events: StoredVectors) -> dict[str, tuple[int, int, int]]:
     """Return the same as :func:`tally`, for many events or none.
 
     >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
-    >>> tally_vectors(Vectors.of(Columns.of([event]), commit=1))
+    >>> tally_vectors(StoredVectors.of(Columns.of([event]), commit=1))
     {'User': (1, 4, 9)}
     """
     names, index = events.sources.used()  # names of events that were refused may still be in the table

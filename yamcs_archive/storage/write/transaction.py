@@ -17,6 +17,7 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
@@ -27,7 +28,6 @@ from yamcs_archive.storage.format.commits import (
     decode_commit,
     encode_commit,
 )
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
@@ -190,7 +190,7 @@ class WriteTransaction:
             indexes = block.indexes_of_keys([keys[at] for at in left[:inside]])
             if -1 in indexes:
                 raise _gone(encoded[left[indexes.index(-1)]])
-            events = block.take(indexes).events()
+            events = block.some_events(indexes)
             found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
             del left[:inside]
         return [found[key] for key in encoded]

@@ -7,13 +7,14 @@ done to thousands of events is one call for each field, not one for each event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import DictColumn, EventVectors
+from yamcs_archive.event_vectors import DictColumn, StoredVectors
 
 _Made = TypeVar("_Made")
 
@@ -22,75 +23,40 @@ BytesColumn = npt.NDArray[np.object_]
 """``bytes`` for each event."""
 
 
-class _DictColumn(NamedTuple):
-    values: list[Any]
-    codes: npt.NDArray[np.int32]
-
-
-class _EventVectors(NamedTuple):
-    times: Ints
-    numbers: Ints
-    received: Ints
-    severities: npt.NDArray[np.uint8]
-    sources: _DictColumn
-    types: _DictColumn
-    users: _DictColumn
-    messages: list[str]
-    extensions: list[bytes] | None
-    extra: list[dict[str, str]] | None
-    listed: Sequence[Event]
-
-    def event(self, at: int) -> Event:
-        return self.listed[at]
-
-    def events(self) -> Iterator[Event]:
-        return iter(self.listed)
-
-
-def vectors_of(events: Sequence[Event]) -> EventVectors:
+def vectors_of(events: Sequence[Event]) -> StoredVectors:
     """Return stored events field by field.
 
-    >>> vectors_of([Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)]).sources.values
+    >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
+    >>> vectors_of([event]).sources.values
     ['S']
     """
-    return _EventVectors(
-        np.array([event.generation_time or 0 for event in events], np.int64),
-        np.array([event.seq_number or 0 for event in events], np.int64),
-        np.array([event.reception_time or 0 for event in events], np.int64),
-        np.frombuffer(bytes([event.severity for event in events]), np.uint8),
-        _dict_encoded([event.source for event in events]),
-        _dict_encoded([event.type for event in events]),
-        _dict_encoded([event.created_by for event in events]),
-        [event.message for event in events],
-        [event.extensions for event in events] if any(event.extensions for event in events) else None,
-        [event.extra for event in events] if any(event.extra for event in events) else None,
-        events,
-    )
+    return StoredVectors.of(Columns.of(events), commit=0)
 
 
-def _dict_encoded(texts: list[Any]) -> _DictColumn:
-    if texts and texts.count(texts[0]) == len(texts):
-        return _DictColumn(texts[:1], np.zeros(len(texts), np.int32))
-    codes: dict[str | None, int] = {}
-    found = [codes.setdefault(text, len(codes)) for text in texts]
-    return _DictColumn(list(codes), np.array(found, np.int32))
+def rare(events: StoredVectors, listed: Sequence[Event] | None = None) -> Iterator[tuple[int, Event]]:
+    """Yield each event that has a rare field (a user, extensions or ``extra``) with its index.
 
+    They are taken from ``listed``, which has the same events, or else built.
 
-def rare(events: EventVectors) -> Iterator[int]:
-    """Yield the indexes of the events that have a rare field: a user, extensions or ``extra``.
-
-    >>> [*rare(vectors_of([Event("a"), Event("b", created_by="operator"), Event("c", extra={"k": "v"})]))]
-    [1, 2]
+    >>> times = {"generation_time": 0, "seq_number": 3, "reception_time": 0}
+    >>> events = [Event("a", **times), Event("b", created_by="operator", **times)]
+    >>> list(rare(vectors_of(events))) == [(1, events[1])]
+    True
     """
     if events.users.values == [None] and events.extensions is None and events.extra is None:
         return
-    count = len(events.messages)
-    users = [events.users.values[code] for code in events.users.codes.tolist()]
-    for at, (user, extensions, extra) in enumerate(
-        zip(users, events.extensions or [b""] * count, events.extra or [{}] * count, strict=True)
-    ):
-        if user is not None or extensions or extra:
-            yield at
+    fields = zip(
+        events.users.decoded(),
+        events.extensions or [b""] * events.size,
+        events.extra or [{}] * events.size,
+        strict=True,
+    )
+    found = [
+        at for at, (user, extensions, extra) in enumerate(fields) if user is not None or extensions or extra
+    ]
+    yield from zip(
+        found, events.take(found).events() if listed is None else map(listed.__getitem__, found), strict=True
+    )
 
 
 def bytes_column(parts: Iterable[bytes]) -> BytesColumn:
@@ -108,7 +74,8 @@ def bytes_column(parts: Iterable[bytes]) -> BytesColumn:
 def looked_up(memo: Memo[bytes], texts: DictColumn) -> BytesColumn:
     """Return for each event the bytes that ``memo`` has for its text.
 
-    >>> looked_up(Memo(str.encode), vectors_of([Event("a", source="S")]).sources).tolist()
+    >>> from yamcs_archive.event_vectors import dict_encode
+    >>> looked_up(Memo(str.encode), dict_encode(["S"])).tolist()
     [b'S']
     """
     return bytes_column(map(memo.__getitem__, texts.values))[texts.codes]
