@@ -110,7 +110,6 @@ TEXTS = (
     "storage.format.text_search._ROOM_KEPT_BYTES_MAX",
     "storage.read.range_reader._SMALL_BYTES",
     "storage.write.validation._MESSAGE_CHARACTERS",
-    "storage.write.validation._BUFFER_BYTES_MAX",
     "storage.maintain.sealing._TOGETHER_BYTES",
     "wire.framing._OUTPUT_BYTES",
     "wire.msgpack._FEED_BYTES",

@@ -176,14 +176,14 @@ def test_every_folder_that_names_a_new_one_is_synced(
 def test_folders_that_could_not_be_made_durable_are_made_anew_by_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failing = directory.sync_directory, True
+    real, failing = directory.sync, True
 
     def sync(path: Path) -> None:
         if failing and path == tmp_path / "one":
             raise OSError(5, "Input/output error")
         real(path)
 
-    monkeypatch.setattr(directory, "sync_directory", sync)
+    monkeypatch.setattr(directory, "sync", sync)
     for _ in range(2):
         with pytest.raises(UnavailableError, match="Input/output error"):
             Archive.open(tmp_path / "one" / "two" / "three")

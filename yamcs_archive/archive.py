@@ -30,7 +30,7 @@ from yamcs_archive.storage.disk.directory import (
     instance_names,
     open_directory,
     rename_instance,
-    settle_instances,
+    settle_names,
 )
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.disk.writer_lock import WriterLock
@@ -181,7 +181,7 @@ class Archive:
                 create_instance(self.path, name, lambda folder: LmdbStore.create(folder, name, self._options))
             held = None
             if self._lock is not None:
-                settle_instances(self.path)
+                settle_names(self.path)
                 held = self._lock.check
             store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
             self._instances[name] = Instance(name, store, self._options)

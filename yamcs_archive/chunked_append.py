@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -11,8 +12,8 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
-from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.write.outcomes import Outcome, Refused, first_conflicts
+from yamcs_archive.results import AppendCounts, Conflict, first_conflicts
+from yamcs_archive.storage.write.outcomes import Outcome
 
 _STEP_EVENTS = 32
 """Events taken from an iterable between two checks of the chunk's size: at most 32 MiB of messages."""
@@ -23,7 +24,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._stored = self._duplicates = self._expired = self._conflict_count = 0
-        self._conflicts: list[Refused] = []
+        self._conflicts: list[Conflict] = []
 
     def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
         """Add the outcome of the chunk that began at ``start``; complete its error with position and counts.
@@ -49,7 +50,7 @@ class Tally:
         self._conflict_count += len(outcome.conflicts.positions)
         if outcome.conflicts.positions:
             more = [
-                refused._replace(position=start + refused.position) for refused in outcome.conflicts.first
+                replace(conflict, position=start + conflict.position) for conflict in outcome.conflicts.first
             ]
             self._conflicts = first_conflicts([*self._conflicts, *more])
 
@@ -60,7 +61,7 @@ class Tally:
             self._duplicates,
             self._expired,
             self._conflict_count,
-            tuple(Conflict(*refused) for refused in self._conflicts),
+            tuple(self._conflicts),
         )
 
 

@@ -49,10 +49,12 @@ def test_what_is_none_or_empty_is_filled_in() -> None:
 @pytest.mark.parametrize(
     "bad", [1.5, "12345678", b"1234567", 1 << 63, 1 << 64, -(1 << 63) - 1, True, [1 << 40]]
 )
-@pytest.mark.parametrize("place", [0, 20, 29])
+@pytest.mark.parametrize(("size", "place"), [(30, 0), (30, 20), (1_000, 0), (1_000, 999)])
 @pytest.mark.parametrize("field", ["generation_time", "reception_time"])
-def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: int, field: str) -> None:
-    times: list[object] = [(1 << 50) + n for n in range(30)]
+def test_among_times_of_today_nothing_else_passes_for_one(
+    bad: object, size: int, place: int, field: str
+) -> None:
+    times: list[object] = [(1 << 50) + n for n in range(size)]
     times[place] = bad
     events = [Event("a", **{field: time}) for time in times]  # type: ignore[arg-type]  # that is the point
     with pytest.raises(InvalidInputError) as caught:
@@ -60,10 +62,11 @@ def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: in
     assert (caught.value.field, caught.value.position) == (field, place)
 
 
-def test_times_of_any_width_and_sign_stay_what_they_are() -> None:
-    times = [(1 << 50) + n for n in range(30)]
+@pytest.mark.parametrize("size", [30, 1_000])
+def test_times_of_any_width_and_sign_stay_what_they_are(size: int) -> None:
+    times = [(1 << 50) + n for n in range(size)]
     for odd in (-5, 0, 7, 1 << 31, 1 << 32, -(1 << 50)):
-        for place in (0, 29):
+        for place in (0, size - 1):
             given_times = [*times[:place], odd, *times[place:]]
             columns = prepare([Event("a", generation_time=time) for time in given_times], int)
             assert list(columns.generation_time) == given_times

@@ -123,7 +123,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
 def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
     tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, broken = directory.sync_directory, False
+    synced, broken = directory.sync, False
 
     def sync(path: Path) -> None:
         if broken and path.name == "sim":
@@ -134,7 +134,8 @@ def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
         nonlocal broken
         broken = broken or point == "compact-renamed"
 
-    monkeypatch.setattr(generations, "sync_directory", sync)
+    for module in (directory, generations):
+        monkeypatch.setattr(module, "sync", sync)
     at(fail)
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim", create=True)

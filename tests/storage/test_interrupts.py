@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -224,21 +224,15 @@ def test_a_future_s_wait_holds_no_lock(wait: Callable[[SafeFuture[int]], object]
 
 
 def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
-    future = SafeFuture[int]()
-    with future._condition:
-        assert not future._condition.wait(0.01)
-    waiter = threading.Thread(target=lambda: _wait_within(future), daemon=True)
-    waiter.start()
-    time.sleep(0.01)
-    future.set_result(1)
-    waiter.join(WAIT_S)
-    assert not waiter.is_alive()
-
-
-def _wait_within(future: Future[int]) -> None:
-    with future._condition:
-        while future._state != "FINISHED":
-            future._condition.wait(WAIT_S)
+    future, other = SafeFuture[int](), SafeFuture[int]()
+    assert futures.wait([future, other], 0.01).done == set()
+    with pytest.raises(TimeoutError):
+        future.result(0)
+    threading.Timer(0.01, lambda: future.set_result(1)).start()
+    assert futures.wait([future, other], WAIT_S, futures.FIRST_COMPLETED).done == {future}
+    threading.Timer(0.01, lambda: other.set_exception(ZeroDivisionError())).start()
+    assert set(futures.as_completed([future, other], WAIT_S)) == {future, other}
+    assert isinstance(other.exception(), ZeroDivisionError)
 
 
 def test_a_signal_told_before_the_wait_is_not_lost() -> None:

@@ -416,16 +416,6 @@ def test_a_clock_that_is_set_ahead_and_back_changes_nothing_in_when_rows_are_sea
         whole(sim)
 
 
-def test_a_clock_of_looks_that_goes_back_is_a_clock_that_stands_still(small: Instance) -> None:
-    maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # as above
-    small.append(Event("a"))
-    for now in (_YEAR_US, 0, 59_999_999):
-        maintenance.look(now)
-        assert entries(small)["rows"] == 1
-    maintenance.look(60_000_000)
-    assert entries(small)["rows"] == 0
-
-
 def test_the_sealing_thread_goes_by_a_clock_that_is_never_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

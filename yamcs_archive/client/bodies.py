@@ -13,8 +13,7 @@ from yamcs_archive.coercion import validated
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, REQUEST_ID_BYTES_MAX
-from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.write.outcomes import Refused, first_conflicts
+from yamcs_archive.results import AppendCounts, first_conflicts
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.json import sent
 
@@ -89,11 +88,10 @@ def batches(events: Iterable[Event]) -> Iterator[list[bytes]]:
 def summed(one: AppendCounts, more: AppendCounts, position: int) -> AppendCounts:
     """Return the sums of what became of some events, and of those from ``position`` on."""
     moved = (replace(each, position=position + each.position) for each in more.conflicts)
-    conflicts = (Refused(each.position, each.stored, each.offered) for each in (*one.conflicts, *moved))
     return AppendCounts(
         one.stored + more.stored,
         one.duplicates + more.duplicates,
         one.expired + more.expired,
         one.conflict_count + more.conflict_count,
-        tuple(Conflict(*each) for each in first_conflicts(conflicts)),
+        tuple(first_conflicts([*one.conflicts, *moved])),
     )

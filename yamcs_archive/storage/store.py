@@ -1,4 +1,4 @@
-"""LmdbStore: the event store on LMDB, made of the rooms below.
+"""LmdbStore: the event store on LMDB, made of the folders below.
 
 It is an :class:`~yamcs_archive.storage.event_store.EventStore`.
 """
@@ -30,6 +30,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
+from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
@@ -137,17 +138,17 @@ class LmdbStore:
 
     @property
     def mirrored(self) -> MirrorState | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own.
+        """See :class:`EventStore`.
 
         If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
     def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
-        """Store commits of another archive (time, events), and how far this one has come, at once.
+        """See :class:`EventStore`. It is one transaction; from then on nothing else may be appended.
 
-        From then on nothing else may be appended. Raises ConflictError (nothing is stored), InvalidInputError
-        for an event that breaks a rule, ReadOnlyError, ClosedError, OutOfSpaceError.
+        Raises ConflictError (nothing is stored), InvalidInputError for an event that breaks a rule,
+        ReadOnlyError, ClosedError, OutOfSpaceError.
         """
         if self._writer is None:
             raise ReadOnlyError("mirror")
@@ -173,18 +174,19 @@ class LmdbStore:
         self._environment.check_usable()
         self._environment.begin_writing()
         self._environment.files.check()
-        self._environment.files.check_room()
+        check_room(self._environment.files.file)
 
     def _here(self) -> Environment:
         """Return the environment to read in; if another process writes, of the instance that is there now.
 
         The instance may have been set aside and made anew, and its facts with it. Raises GoneError if there
-        is none.
+        is none, ClosedError, ForkedError.
         """
         if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
             if os.getpid() != self._pid:
                 raise ForkedError
             uninterrupted(self._renew)
+        self._environment.check_usable()
         return self._environment
 
     def _renew(self) -> None:
@@ -211,26 +213,19 @@ class LmdbStore:
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
+        return scan(self._here(), query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
     def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan_vectors(environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan_vectors(self._here(), query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return Histogram(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
+        return Histogram(self._here(), query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def count(self, query: Query) -> int:
         """See :class:`EventStore`."""
         environment = self._here()
-        environment.check_usable()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
         if query._replace(sources=None, cancelled=None) != Query():
             return count(environment, query, horizon, rows_max)
@@ -307,7 +302,7 @@ class LmdbStore:
             try:
                 newest = head_commit(self._environment, transaction)
             except DamagedError:
-                # Not beyond the newest commit, and before the next one: enough for waiting for that.
+                # It is at most the newest commit and below the next one: enough to wait for that.
                 return newest_key(self._environment, transaction)
         return newest.last if newest else 0
 
@@ -326,7 +321,7 @@ class LmdbStore:
         return self._maintenance.compact()
 
     def close(self) -> None:
-        """See :class:`EventStore`. In a forked child only the child's handles are let go."""
+        """See :class:`EventStore`. In a forked child only the child's handles are closed."""
         if self._closed:
             return
         if os.getpid() == self._pid:

@@ -71,8 +71,9 @@ def nearly_full(path: os.PathLike[str]) -> bool:
 
 
 class Opened(NamedTuple):
-    """The LMDB environment of one generation, and its sub-databases by name."""
+    """The LMDB environment of one generation, with its folder, and its sub-databases by name."""
 
+    path: Path
     lmdb: lmdb.Environment
     databases: dict[str, lmdb._Database]
 
@@ -80,8 +81,8 @@ class Opened(NamedTuple):
 def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
-    If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
-    Raises OutOfSpaceError if that does not fit either.
+    If there is too little address space for ``map_bytes``, less is reserved, down to the size that the file
+    needs. Raises OutOfSpaceError if that does not fit either.
     """
     opened = _open_lmdb(path, readonly, map_bytes)
     try:
@@ -96,7 +97,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     except BaseException:
         opened.close()  # otherwise the process could not open it again
         raise
-    return Opened(opened, databases)
+    return Opened(path, opened, databases)
 
 
 def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:

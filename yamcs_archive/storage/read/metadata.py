@@ -38,7 +38,7 @@ def read_meta(environment: Environment) -> Meta:
     try:
         return decode_meta(pairs, str(environment.path))
     except (msgpack.UnpackException, ValueError) as error:
-        raise environment.damaged("meta", str(error)) from None
+        raise DamagedError(f"{environment.path}, meta", str(error)) from None
 
 
 def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> CommitRecord | None:

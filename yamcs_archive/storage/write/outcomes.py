@@ -9,21 +9,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import nsmallest
-from itertools import accumulate
 from operator import lt
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
-from yamcs_archive.event import Event, event_bytes, same_content
+from yamcs_archive.event import Event, same_content
 from yamcs_archive.event_vectors import Int64s, StoredVectors, int64s
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
@@ -32,6 +29,7 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
+from yamcs_archive.results import Conflict, conflict_bytes, first_conflicts
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.keys import Keys, encode_key, key_order
 from yamcs_archive.storage.format.source_states import SourceState
@@ -41,56 +39,28 @@ _VECTOR_EVENTS_MIN = 64
 """Fewest events that are processed as vectors; fewer are faster one by one."""
 
 
-class Refused(NamedTuple):
-    """An event that was not stored, with its position in the caller's sequence."""
-
-    position: int
-    stored: Event
-    offered: Event
-
-
-def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
-    """Return the first conflicts by position, as many as an answer shows.
-
-    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
-    >>> [refused.position for refused in first_conflicts(large * 30)][:3]
-    [1, 1, 1]
-    >>> len(first_conflicts(large * 30))
-    3
-    """
-    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
-    reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
-    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
-
-
-def _position(refused: Refused) -> int:
-    return refused.position
-
-
 class Conflicts:
     """The conflicts of one caller, added in any order: all positions, and the first conflicts by position."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self._candidates: list[Refused] = []
+        self._candidates: list[Conflict] = []
         self._candidates_bytes = 0
 
-    def add(self, refused: Refused) -> None:
+    def add(self, conflict: Conflict) -> None:
         """Add a conflict."""
-        self.positions.append(refused.position)
-        self._candidates.append(refused)
-        self._candidates_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        self.positions.append(conflict.position)
+        self._candidates.append(conflict)
+        self._candidates_bytes += conflict_bytes(conflict)
         if (
             len(self._candidates) > 2 * CONFLICTS_KEPT_MAX
             or self._candidates_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX
         ):
             self._candidates = self.first
-            self._candidates_bytes = sum(
-                event_bytes(each.stored) + event_bytes(each.offered) for each in self._candidates
-            )
+            self._candidates_bytes = sum(map(conflict_bytes, self._candidates))
 
     @property
-    def first(self) -> list[Refused]:
+    def first(self) -> list[Conflict]:
         """The first conflicts by position, as many as an answer shows."""
         return first_conflicts(self._candidates)
 
@@ -101,7 +71,6 @@ class Outcome:
 
     columns: Columns[int]
     """The events as they were stored or would have been, with their numbers."""
-    stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
     """The position of each duplicate, and the stored event."""
     conflicts: Conflicts = field(default_factory=Conflicts)
@@ -109,6 +78,12 @@ class Outcome:
     """The positions of events before the prune horizon."""
     error: ArchiveError | None = None
     """Set if none of this caller's events was stored."""
+
+    @property
+    def stored(self) -> int:
+        """The number of events that were stored, unless there is an error."""
+        refused = len(self.duplicates) + len(self.conflicts.positions) + len(self.expired)
+        return self.columns.size - refused
 
 
 @dataclass
@@ -157,7 +132,7 @@ def decide(
         # no other look-up is needed.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(accepted, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
+            return Group(outcomes, events, [NewRun(0, events.size, alone=True)])
     # For each event, in key order, its index in the order of arrival. The sort is stable, so of equal keys
     # the first to arrive comes first. Python orders text by code point, which is the order of its UTF-8
     # bytes; so this is the order of the encoded keys.
@@ -181,7 +156,7 @@ def decide(
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, StoredVectors) else events.take(found.tolist())
-    return _counted(accepted, Group(outcomes, events, new_runs))
+    return Group(outcomes, events, new_runs)
 
 
 def _times(events: Columns[int] | StoredVectors) -> Int64s:
@@ -193,13 +168,6 @@ def _rising(events: Columns[int] | StoredVectors) -> bool:
         return bool((events.times[1:] > events.times[:-1]).all())
     times = events.generation_time
     return all(map(lt, times, times[1:]))
-
-
-def _counted(accepted: list[Outcome], group: Group) -> Group:
-    for outcome in accepted:
-        refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
-        outcome.stored = outcome.columns.size - refused
-    return group
 
 
 class _Arrivals:
@@ -216,7 +184,7 @@ class _Arrivals:
                 times = outcome.columns.generation_time
                 outcome.expired = [position for position, time in enumerate(times) if time < horizon]
                 self.expired.update(start + position for position in outcome.expired)
-            start += len(outcome.columns.message)
+            start += outcome.columns.size
 
     def refuse(self, index: int, stored: Event) -> None:
         """Record that another event is stored under the key of the event at ``index``."""
@@ -226,7 +194,7 @@ class _Arrivals:
         if same_content(stored, offered):
             outcome.duplicates.append((position, stored))
         else:
-            outcome.conflicts.add(Refused(position, stored, offered))
+            outcome.conflicts.add(Conflict(position, stored, offered))
 
 
 def _number(

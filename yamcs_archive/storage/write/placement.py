@@ -36,7 +36,8 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
     for start, stop, alone in group.new_runs:
         if alone and stop - start >= options.run_events_min:
             first = encode_key(*events.key(start))
-            if _is_between_blocks(stored, first):
+            # No stored key is within the run, so it is between blocks if its first key is.
+            if stored.index.around(first) is None:
                 run = events.cut(start, stop)
                 run = run if isinstance(run, StoredVectors) else StoredVectors.of(run, commit)
                 _put_blocks(first, run.stored_by(commit), stored, options)
@@ -45,11 +46,6 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
     if rows:
         left = events if len(rows) == events.size else events.take(rows)
         stored.put_rows(encode_rows(left, commit))
-
-
-def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
-    # No stored key is within the run, so it is between blocks if its first key is.
-    return stored.index.around(first) is None
 
 
 def _put_blocks(first: bytes, events: StoredVectors, stored: WriteTransaction, options: Options) -> None:
@@ -73,9 +69,10 @@ def _put_blocks(first: bytes, events: StoredVectors, stored: WriteTransaction, o
     blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
     for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
-        stored.keep_times(block.key, part.times)
+        stored.cache.keep_new_times(block.key, part.times)
     if blocks[-1].zone_map.events < options.block_events_max:
-        stored.keep(Block.known(blocks[-1], parts[-1]))
+        # The next append then fills it up without reading it back.
+        stored.cache.keep(Block.known(blocks[-1], parts[-1]))
 
 
 def well_filled(bound: int) -> int:
