@@ -367,8 +367,7 @@ class RemoteInstance:
 
     def _commits(self, page: Page) -> Iterator[Commit]:
         while page.commits:
-            for commit in page.commits:
-                yield Commit(commit.time, tuple(commit.events), commit.cursor)
+            yield from page.commits
             page = self.page(page.cursor)
 
 

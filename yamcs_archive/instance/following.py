@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import InvalidInputError
@@ -18,18 +17,6 @@ from yamcs_archive.results import (
     MirrorState,
 )
 from yamcs_archive.storage.format.meta import Mirrored
-
-
-class CommitLike(Protocol):
-    """What :meth:`Instance.take_over` needs of a commit."""
-
-    @property
-    def time(self) -> int:
-        """When it was made, microseconds since 1970."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """In key order."""
 
 
 class Following(OpenInstance):
@@ -75,7 +62,7 @@ class Following(OpenInstance):
         found = self._store.mirrored
         return None if found is None else MirrorState(*found)
 
-    def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
+    def take_over(self, commits: Sequence[Commit], state: MirrorState) -> None:
         """Store commits of another archive, each as one commit with its time, and how far this one has come.
 
         It is one step, durable on return. From then on the instance is a mirror: any other append is refused
@@ -148,7 +135,7 @@ class Following(OpenInstance):
         return self._store.arrival(after, timeout_s)
 
 
-def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+def _taken_over(commit: Commit) -> tuple[int, list[Event]]:
     """Return time and events of a commit to take over; InvalidInputError for a value that is no commit."""
     try:
         made, supply = commit.time, commit.events

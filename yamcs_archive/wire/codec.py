@@ -19,9 +19,11 @@ from google.protobuf.message import Message
 
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.results import Commit
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.pb.yamcs_archive_changes_pb2 import ChangesResponse
+from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsResponse
 
 JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"
 
@@ -50,30 +52,25 @@ class Detail(NamedTuple):
     message: FormMessage
 
 
-class BatchReader(Protocol):
-    """Reads the bodies of batches."""
+class BatchCodec(Protocol):
+    """Reads the bodies of batches, and writes what was stored after a cursor."""
+
+    media: str
+    """The media type."""
+    whole_commits: bool
+    """True if changes are written as whole commits with their times; else as one commit for each event."""
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
         """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
 
-
-class ChangesWriter(Protocol):
-    """Writes what was stored after a cursor."""
-
-    @property
-    def media(self) -> str:
-        """The media type."""
-
-    @property
-    def whole_commits(self) -> bool:
-        """True if a page has whole commits, each with its time; else each event is a commit of its own."""
-
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form, /) -> bytes:
+    def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
         """Return a page of what was stored, and the cursor after it."""
 
 
-class Codec(BatchReader, ChangesWriter, Protocol):
+class Codec(BatchCodec, Protocol):
     """Reads and writes all bodies of the API in one media type."""
+
+    whole_commits: bool = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
@@ -89,9 +86,17 @@ class Codec(BatchReader, ChangesWriter, Protocol):
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
         """Return a page of events, and the token of the next page if there is one."""
+        fields = {"event": list(events), "continuationToken": token}
+        given = {name: value for name, value in fields.items() if value}
+        return self.form_message(FormMessage(ListEventsResponse, given, form))
 
     def stream(self, events: EventVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
+
+    def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
+        """Return a page of what was stored, and the cursor after it."""
+        events = [event for commit in commits for event in commit.events]
+        return self.form_message(FormMessage(ChangesResponse, {"events": events, "cursor": cursor}, form))
 
     def records(self, messages: Iterable[Message]) -> bytes:
         """Return a part of a stream of other messages."""

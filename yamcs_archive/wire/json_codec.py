@@ -15,14 +15,11 @@ from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire import bulk, json
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_ndjson
-from yamcs_archive.wire.codec import JSON, Detail, FormMessage, RequestFields
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.codec import JSON, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.json_scalars import as_text
-from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
-from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
-class JsonCodec:
+class JsonCodec(Codec):
     """Bodies in JSON; batches are newline-delimited, and the objects of a stream have nothing between them.
 
     >>> JsonCodec().decode_event(b'{"message": "a"}')[1].message
@@ -30,7 +27,6 @@ class JsonCodec:
     """
 
     media = JSON
-    whole_commits = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
@@ -63,19 +59,11 @@ class JsonCodec:
         """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_json_page(events, token)
-        page = {"event": list(events), "continuationToken": token}
-        given = {name: value for name, value in page.items() if value}
-        return self.form_message(FormMessage(today.ListEventsResponse, given, form))
+        return super().page(events, token, form)
 
     def stream(self, events: EventVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
         return bulk.encode_json_stream(events)
-
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
-        events = [event for commit in commits for event in commit.events]
-        fields = {"events": events, "cursor": cursor}
-        return self.form_message(FormMessage(pb_changes.ChangesResponse, fields, form))
 
     def records(self, messages: Iterable[Message]) -> bytes:
         """Return a part of a stream of other messages."""

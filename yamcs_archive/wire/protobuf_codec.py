@@ -17,14 +17,12 @@ from yamcs_archive.event_vectors import EventVectors
 from yamcs_archive.wire import bulk, protobuf
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.batch import Part, from_protobuf
-from yamcs_archive.wire.codec import PROTOBUF, Detail, FormMessage, RequestFields
-from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
+from yamcs_archive.wire.codec import PROTOBUF, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 
-class ProtobufCodec:
+class ProtobufCodec(Codec):
     """Bodies in protobuf.
 
     >>> ProtobufCodec().decode_event(today.CreateEventRequest(message="a").SerializeToString())[1].message
@@ -32,7 +30,6 @@ class ProtobufCodec:
     """
 
     media = PROTOBUF
-    whole_commits = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
@@ -61,18 +58,11 @@ class ProtobufCodec:
         """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_protobuf_page(events, token)
-        fields = {"event": list(events), "continuationToken": token}
-        return self.form_message(FormMessage(today.ListEventsResponse, fields, form))
+        return super().page(events, token, form)
 
     def stream(self, events: EventVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
         return bulk.encode_protobuf_stream(events)
-
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
-        events = [event for commit in commits for event in commit.events]
-        fields = {"events": events, "cursor": cursor}
-        return self.form_message(FormMessage(pb_changes.ChangesResponse, fields, form))
 
     def records(self, messages: Iterable[Message]) -> bytes:
         """Return a part of a stream of other messages."""

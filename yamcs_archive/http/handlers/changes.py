@@ -29,9 +29,9 @@ from yamcs_archive.http.messages import Pending, Response, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
+from yamcs_archive.results import Commit
 from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.codec import ChangesWriter
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
@@ -47,7 +47,7 @@ class _ChangesQuery(NamedTuple):
     after: str | None
     limit: int
     form: Form
-    writer: ChangesWriter
+    writer: BatchCodec
     lease: Lease
 
     def answer(self) -> tuple[Response, str | None]:
@@ -59,7 +59,7 @@ class _ChangesQuery(NamedTuple):
         body = self.writer.changes(commits, cursor, self.form)
         return reply(self.writer.media, body), None if commits else cursor
 
-    def _page(self) -> Iterator[SentCommit]:
+    def _page(self) -> Iterator[Commit]:
         """Yield commits, at least one, until there are as many events or bytes as an answer may have."""
         count = size_bytes = 0
         for commit in self._commits():
@@ -70,13 +70,12 @@ class _ChangesQuery(NamedTuple):
             if count >= self.limit or size_bytes >= CHANGES_BYTES_MAX or not has_room:
                 return
 
-    def _commits(self) -> Iterator[SentCommit]:
+    def _commits(self) -> Iterator[Commit]:
         if self.writer.whole_commits:
-            for commit in self.instance.commits(self.after):
-                yield SentCommit(commit.time, commit.events, commit.cursor)
+            yield from self.instance.commits(self.after)
         else:
             for change in self.instance.changes(self.after):
-                yield SentCommit(0, (change.event,), change.cursor)
+                yield Commit(0, (change.event,), change.cursor)
 
 
 def list_changes(request: Request) -> Response | Pending[Response]:
