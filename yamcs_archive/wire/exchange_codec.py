@@ -25,9 +25,7 @@ class ExchangeCodec(BatchCodec):
     whole_commits = True
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_msgpack(chunks)
 
     def changes(self, commits: Sequence[Commit], cursor: str, _form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it; the form has no part in it."""
         return encode_page(commits, cursor)

@@ -29,12 +29,10 @@ class JsonCodec(Codec):
     media = JSON
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        """Return the event of a create request and the form that it is in; InvalidInputError."""
         event = bulk.decode_json_event(body)
         return json.decode_event(body) if event is None else (Form.TODAY, event)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_ndjson(chunks)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
@@ -52,21 +50,17 @@ class JsonCodec(Codec):
         return given, lambda value, name: parse_rfc3339(as_text(value, name), name)
 
     def event(self, event: Event, form: Form) -> bytes:
-        """Return one stored event."""
         return json.encode(json.shown(event, form))
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
-        """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_json_page(events, token)
         return super().page(events, token, form)
 
     def stream(self, events: EventVectors) -> bytes:
-        """Return a part of a stream of events, in today's form."""
         return bulk.encode_json_stream(events)
 
     def records(self, messages: Iterable[Message]) -> bytes:
-        """Return a part of a stream of other messages."""
         return b"".join(map(self.message, messages))
 
     def message(self, message: Message) -> bytes:
@@ -79,18 +73,15 @@ class JsonCodec(Codec):
         return json.encode(MessageToDict(message, unquote_int64_if_possible=True))
 
     def message_with_lists(self, message: Message) -> bytes:
-        """Return an answer; its lists are there if they are empty, too."""
         document = MessageToDict(
             message, always_print_fields_with_no_presence=True, unquote_int64_if_possible=True
         )
         return json.encode(document)
 
     def form_message(self, message: FormMessage) -> bytes:
-        """Return an answer that has events in it."""
         return json.encode(_document(message.fields, message))
 
     def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
-        """Return the answer to a request that failed."""
         document: dict[str, Any] = {"code": code, "type": kind, "msg": text}
         if detail is not None:
             shown = _document(detail.message.fields, detail.message)

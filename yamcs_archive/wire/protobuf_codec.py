@@ -32,16 +32,13 @@ class ProtobufCodec(Codec):
     media = PROTOBUF
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        """Return the event of a create request and the form that it is in; InvalidInputError."""
         event = bulk.decode_protobuf_event(body)
         return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_protobuf(chunks)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
-        """Return the fields of any other request; InvalidInputError."""
         try:
             message.ParseFromString(body)
             check_known(body, message.DESCRIPTOR)
@@ -51,37 +48,30 @@ class ProtobufCodec(Codec):
         return given, protobuf.from_timestamp
 
     def event(self, event: Event, form: Form) -> bytes:
-        """Return one stored event."""
         return protobuf.encode_event(event, form)
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
-        """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_protobuf_page(events, token)
         return super().page(events, token, form)
 
     def stream(self, events: EventVectors) -> bytes:
-        """Return a part of a stream of events, in today's form."""
         return bulk.encode_protobuf_stream(events)
 
     def records(self, messages: Iterable[Message]) -> bytes:
-        """Return a part of a stream of other messages."""
         encoded: list[bytes] = [message.SerializeToString() for message in messages]
         return b"".join(varint(len(one)) + one for one in encoded)
 
     def message(self, message: Message) -> bytes:
-        """Return an answer."""
         encoded: bytes = message.SerializeToString()
         return encoded
 
     message_with_lists = message  # an empty list takes no bytes
 
     def form_message(self, message: FormMessage) -> bytes:
-        """Return an answer that has events in it."""
         return _encoded(message.type.DESCRIPTOR, message.fields, message)
 
     def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
-        """Return the answer to a request that failed."""
         message = today.ExceptionMessage(code=code, type=kind, msg=text)
         if detail is not None:
             value = self.form_message(detail.message)
