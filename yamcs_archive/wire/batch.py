@@ -90,15 +90,10 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
                 yield Part(Form.TODAY, events)
             else:
                 several = (held[start:stop] for start, stop in zip(starts, stops, strict=True))
-                yield from _one_by_one(several, _decode_message, position)
+                yield from _one_by_one(several, protobuf.decode_event, position)
             position += len(starts)
     except InvalidInputError as error:
         raise _with_position(error, position) from None
-
-
-def _decode_message(body: bytes) -> tuple[Form, Event]:
-    event = bulk.decode_protobuf_event(body)
-    return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
 
 def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part]:

@@ -16,7 +16,6 @@ try:
         decode_json_event,
         decode_json_lines,
         decode_msgpack_maps,
-        decode_protobuf_event,
     )
     from yamcs_archive.wire.columns.encoder import (
         encode_csv_rows,
@@ -32,7 +31,6 @@ except ModuleNotFoundError as error:
     from yamcs_archive.wire.event_by_event import decline as decode_json_event
     from yamcs_archive.wire.event_by_event import decline as decode_json_lines
     from yamcs_archive.wire.event_by_event import decline as decode_msgpack_maps
-    from yamcs_archive.wire.event_by_event import decline as decode_protobuf_event
     from yamcs_archive.wire.event_by_event import decline as decode_protobuf_messages
     from yamcs_archive.wire.event_by_event import (
         encode_csv_rows,
@@ -46,7 +44,6 @@ __all__ = [
     "decode_json_event",
     "decode_json_lines",
     "decode_msgpack_maps",
-    "decode_protobuf_event",
     "decode_protobuf_messages",
     "encode_csv_rows",
     "encode_json_page",

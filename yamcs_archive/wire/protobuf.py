@@ -80,6 +80,9 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     """
     if not body:
         raise InvalidInputError("body", "", "is empty; it must be a message with a message text")
+    request = _plain_request(body)
+    if request is not None:
+        return Form.TODAY, _requested(request)
     fields = list(scan(body))
     varints = {field.number for field in fields if field.wire_type == VARINT}
     if not varints.isdisjoint(_TIMES):
@@ -87,6 +90,20 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     if _NUMBER in varints and any(field.number in _TIMES for field in fields):
         return Form.TODAY, _event_shown(body, fields)
     return Form.TODAY, _event_today(body, fields)
+
+
+def _plain_request(body: bytes) -> today.CreateEventRequest | None:
+    """Return today's request if its bytes hide nothing: then they need not be scanned, which takes 17 us.
+
+    A message that is serialized to the same bytes again, without its unknown fields, has no field of the
+    other form, none twice, and no number that the parser has cut to 32 bits.
+    """
+    try:
+        message = today.CreateEventRequest.FromString(body)
+        message.DiscardUnknownFields()
+        return message if message.SerializeToString() == body else None
+    except (DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _text(message: Message, name: str) -> str:
@@ -184,6 +201,11 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
     _parse(message, body)
     check_within(body, fields, _REQUEST)
     _check_int32(body, fields, _REQUEST_NUMBER, "sequenceNumber")
+    return _requested(message)
+
+
+def _requested(message: today.CreateEventRequest) -> Event:
+    """Return the event of today's request, whose fields are known to be its own."""
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")
     severity = _optional_text(message, "severity")
@@ -199,6 +221,8 @@ def _event_today(body: bytes, fields: list[Field]) -> Event:
 
 
 def _extra(message: today.CreateEventRequest | today.Event) -> dict[str, str]:
+    if not message.extra:  # to make a dict of nothing would take a third of the event's time
+        return {}
     try:
         extra = dict(message.extra)
     except UnicodeDecodeError as error:

@@ -32,8 +32,7 @@ class ProtobufCodec(Codec):
     media = PROTOBUF
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        event = bulk.decode_protobuf_event(body)
-        return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
+        return protobuf.decode_event(body)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
         return from_protobuf(chunks)

@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.errors import InvalidInputError
@@ -26,12 +25,10 @@ from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TI
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.columns.timestamps import parse_many
 from yamcs_archive.wire.json import extensions_of
-from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
 SEVERITIES = dict(Severity.__members__)
 """Severities by the names that serializers write."""
 _SHOWN_SEVERITIES = {name: AS_SHOWN[severity] for name, severity in SEVERITIES.items()}
-_S_US = 1_000_000
 _ARRAY32 = b"\xdd"
 _ARRAY32_BYTES = 4
 
@@ -218,43 +215,3 @@ def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
     if len(values) and not low <= values.min() <= values.max() <= high:
         raise ValueError(numbers)
     return found
-
-
-def decode_protobuf_event(body: bytes) -> Event | None:
-    """Return the event of a ``CreateEventRequest``, or None if its bytes are for the rules.
-
-    A message that is serialized to the same bytes again, without its unknown fields, hides nothing: no field
-    of the other form, no number cut to 32 bits, no text that is not UTF-8.
-
-    >>> decode_protobuf_event(CreateEventRequest(message="a", source="S").SerializeToString()).source
-    'S'
-    """
-    try:
-        message = CreateEventRequest.FromString(body)
-        message.DiscardUnknownFields()
-        if message.SerializeToString() != body or not message.HasField("message"):
-            return None
-        time = number = None
-        if message.HasField("time"):
-            moment = message.time
-            if not 0 <= moment.nanos < 1_000_000_000:
-                return None
-            time = moment.seconds * _S_US + moment.nanos // 1000
-            if not TIME_MIN_US <= time <= TIME_MAX_US:
-                return None
-        if message.HasField("sequenceNumber"):
-            number = message.sequenceNumber
-        fields = (
-            message.message,
-            message.source,
-            message.severity if message.HasField("severity") else "INFO",
-            message.type if message.HasField("type") else None,
-        )
-        if set(map(type, fields)) - {str, type(None)}:
-            return None  # bytes, for what is not UTF-8
-        text, source, severity, kind = fields
-        if message.extra:
-            return None
-        return Event(text, source, SEVERITIES[severity], kind, time, number)
-    except (DecodeError, UnicodeError, KeyError, ValueError):
-        return None
