@@ -13,7 +13,6 @@ from __future__ import annotations
 
 try:
     from yamcs_archive.wire.columns.decoder import (
-        decode_json_event,
         decode_json_lines,
         decode_msgpack_maps,
     )
@@ -28,7 +27,6 @@ try:
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("yamcs_archive.wire.columns"):
         raise  # the folder is there, but something that it needs is not
-    from yamcs_archive.wire.event_by_event import decline as decode_json_event
     from yamcs_archive.wire.event_by_event import decline as decode_json_lines
     from yamcs_archive.wire.event_by_event import decline as decode_msgpack_maps
     from yamcs_archive.wire.event_by_event import decline as decode_protobuf_messages
@@ -41,7 +39,6 @@ except ModuleNotFoundError as error:
     )
 
 __all__ = [
-    "decode_json_event",
     "decode_json_lines",
     "decode_msgpack_maps",
     "decode_protobuf_messages",

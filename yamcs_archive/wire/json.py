@@ -79,18 +79,15 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
             rule = "is not a field of a request; an answer, which has it, has a generationTime as text"
         raise InvalidInputError(name, fields[name], rule)
     given = {name: value for name, value in fields.items() if value is not None}
-    of_2016, of_today = names & _ONLY_2016, names & _ONLY_TODAY
-    if of_2016 and of_today:
-        raise InvalidInputError(
-            "body",
-            ", ".join(name for name in names if name in of_2016 or name in of_today),
-            "mixes fields of the 2016 form and of today's",
-        )
+    is_today = names.isdisjoint(_ONLY_2016)
+    if not (is_today or names.isdisjoint(_ONLY_TODAY)):
+        mixed = ", ".join(name for name in names if name not in _COMMON)
+        raise InvalidInputError("body", mixed, "mixes fields of the 2016 form and of today's")
     if "message" not in given:
         raise InvalidInputError("message", fields.get("message"), "Message is required")
-    if of_2016:
-        return Form.V2016, _event_2016(given)
-    return Form.TODAY, _event_today(given)
+    if is_today:
+        return Form.TODAY, _event_today(given)
+    return Form.V2016, _event_2016(given)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:

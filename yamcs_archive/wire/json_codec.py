@@ -29,8 +29,7 @@ class JsonCodec(Codec):
     media = JSON
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        event = bulk.decode_json_event(body)
-        return json.decode_event(body) if event is None else (Form.TODAY, event)
+        return json.decode_event(body)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
         return from_ndjson(chunks)

@@ -1,11 +1,9 @@
-"""The commonest bodies and elements of batches, decoded in C; pure.
+"""The commonest elements of batches in JSON and msgpack -> columns, many at once, in C; pure.
 
-1. The result is exactly what the rules of a single body give. For anything in doubt (a value of another type,
-   another field, the 2016 form, an order of fields that no serializer writes) it is None, and the rules of
-   :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
-2. Decoded are requests of today's form, and in batches of JSON and msgpack also events as its answers show
-   them. Thousands of elements become columns in a fifth of the time that events one by one take. A single
-   answer is left to the rules: to try it here first would delay every body of the 2016 form.
+1. The result is exactly what the rules of a single body give. In any doubt (a value of another type, another
+   field, the 2016 form) it is None, and the rules of :mod:`~yamcs_archive.wire.json` decide.
+2. Requests of today's form are decoded, and events as its answers show them. Thousands of elements become
+   columns in a fifth of the time that events one by one take.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import numpy as np
 
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import AS_SHOWN, Event, Severity
+from yamcs_archive.event import AS_SHOWN, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.columns.timestamps import parse_many
@@ -60,7 +58,7 @@ class _Shown(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     extensions: str | None = None
 
 
-_lines, _body = msgspec.json.Decoder(_Line).decode_lines, msgspec.json.Decoder(_Line).decode
+_lines = msgspec.json.Decoder(_Line).decode_lines
 _shown_lines = msgspec.json.Decoder(_Shown).decode_lines
 _array = msgspec.msgpack.Decoder(list[_Map]).decode
 _shown_array = msgspec.msgpack.Decoder(list[_Shown]).decode
@@ -94,30 +92,6 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Columns[int | None]
             shown = _shown_lines(lines)
             return _offered_shown(shown, own=own) if objects == len(shown) - 1 else None
         return _offered(found) if objects == len(found) - 1 else None
-    except _UNUSUAL:
-        return None
-
-
-def decode_json_event(body: bytes) -> Event | None:
-    """Return the event of one JSON object, or None if it is for the rules.
-
-    >>> decode_json_event(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
-    1000000
-    """
-    try:
-        found = _body(body)
-        time, number = found.time, found.sequenceNumber
-        if number is not None and not SEQ_NUMBER_MIN <= number <= SEQ_NUMBER_MAX:
-            return None
-        return Event(
-            found.message,
-            found.source,
-            SEVERITIES[found.severity],
-            found.type,
-            None if time is None else parse_rfc3339(time),
-            number,
-            extra=found.extra or {},
-        )
     except _UNUSUAL:
         return None
 
