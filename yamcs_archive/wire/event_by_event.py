@@ -15,8 +15,11 @@ from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 
-def decline(*_elements: object, **_options: object) -> None:
+def _decline(*_elements: object, **_options: object) -> None:
     """Decode nothing: what is declined is decoded element by element."""
+
+
+decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = _decline
 
 
 def encode_json_stream(events: EventVectors) -> bytes:
