@@ -23,7 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.times import format_rfc3339
+from yamcs_archive.wire import json
 from yamcs_archive.wire.api_form import (
     SHOWN_2016,
     SHOWN_TODAY,
@@ -31,7 +31,6 @@ from yamcs_archive.wire.api_form import (
     from_ms,
     reconciled,
     severity_2016_numbered,
-    to_ms,
 )
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -278,7 +277,10 @@ def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     True
     """
     if form is Form.V2016:
-        return _message_2016(event, exact=exact).SerializeToString() + event.extensions
+        fields = json.shown(event, form, exact=exact)  # its names are those of the message
+        fields["severity"] = _NUMBERS_2016[event.severity]
+        fields.pop("extensions", None)
+        return v2016.Event(**fields).SerializeToString() + event.extensions
     message = today.Event(
         source=event.source,
         seqNumber=event.seq_number,
@@ -291,23 +293,6 @@ def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     _set_timestamp(message.generationTime, event.generation_time or 0)
     _set_timestamp(message.receptionTime, event.reception_time or 0)
     return message.SerializeToString(deterministic=True) + event.extensions
-
-
-def _message_2016(event: Event, *, exact: bool) -> v2016.Event:
-    times = event.generation_time or 0, event.reception_time or 0
-    time, received = map(to_ms, times)
-    utc, received_utc = times if exact else (time * 1000, received * 1000)
-    return v2016.Event(
-        source=event.source,
-        generationTime=time,
-        receptionTime=received,
-        seqNumber=event.seq_number,
-        type=event.type,
-        message=event.message,
-        severity=_NUMBERS_2016[event.severity],
-        generationTimeUTC=format_rfc3339(utc),
-        receptionTimeUTC=format_rfc3339(received_utc),
-    )
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
