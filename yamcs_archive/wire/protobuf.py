@@ -50,9 +50,9 @@ from yamcs_archive.wire.protobuf_scan import (
 _EVENT_2016, _REQUEST, _EVENT = (
     message.DESCRIPTOR for message in (v2016.Event, today.CreateEventRequest, today.Event)
 )
-_REQUIRED_2016 = (1, 2, 3, 4, 6)
-_TIMES, _NUMBER, _SEVERITY = (2, 3), 4, 7
-"""Fields of both messages ``Event``, by number."""
+_REQUIRED_2016 = ("source", "generationTime", "receptionTime", "seqNumber", "message")
+_TIMES, _NUMBER, SEVERITY_FIELD = (2, 3), 4, 7
+"""Numbers of fields of both messages ``Event``."""
 _REQUEST_NUMBER = 7
 _NUMBERS_2016: dict[Severity, Any] = {
     severity: v2016.Event.EventSeverity.Value(name) for severity, name in SHOWN_2016.items()
@@ -61,7 +61,7 @@ NUMBERS_TODAY: dict[Severity, Any] = {
     severity: today.Event.EventSeverity.Value(name) for severity, name in SHOWN_TODAY.items()
 }
 """The number of each severity in today's message."""
-_SEVERITIES_TODAY = {
+SEVERITIES_TODAY = {
     number: Severity.parse(name)
     for name, number in sorted(today.Event.EventSeverity.items(), key=itemgetter(1))
 }
@@ -123,15 +123,13 @@ def _optional_text(message: Message, name: str) -> str | None:
 def _event_2016(body: bytes, fields: list[Field]) -> Event:
     body, fields, extensions = _without_extensions(body, fields)
     check_fields(fields, _EVENT_2016, "the 2016 form")
-    there = {field.number for field in fields}
-    for number in _REQUIRED_2016:
-        if number not in there:
-            name = _EVENT_2016.fields_by_number[number].name
-            raise InvalidInputError(name, None, "is required in the 2016 protobuf message")
     message = v2016.Event()
     _parse(message, body)
+    for name in _REQUIRED_2016:
+        if not message.HasField(name):
+            raise InvalidInputError(name, None, "is required in the 2016 protobuf message")
     _check_int32(body, fields, _NUMBER, "seqNumber")
-    severities = [field for field in fields if field.number == _SEVERITY]
+    severities = [field for field in fields if field.number == SEVERITY_FIELD]
     return Event(
         _text(message, "message"),
         source=_text(message, "source"),
@@ -166,16 +164,16 @@ def _event_shown(body: bytes, fields: list[Field]) -> Event:
     if not message.HasField("message"):
         raise InvalidInputError("message", None, "Message is required")
     check_within(body, fields, _EVENT)
-    severities = [field for field in fields if field.number == _SEVERITY]
+    severities = [field for field in fields if field.number == SEVERITY_FIELD]
     severity = integer(body, severities[-1]) if severities else 0
-    if severity not in _SEVERITIES_TODAY:
-        names = ", ".join(f"{number} ({name.name})" for number, name in _SEVERITIES_TODAY.items())
+    if severity not in SEVERITIES_TODAY:
+        names = ", ".join(f"{number} ({name.name})" for number, name in SEVERITIES_TODAY.items())
         raise InvalidInputError("severity", severity, f"must be one of {names}")
     _optional_text(message, "createdBy")
     return Event(
         _text(message, "message"),
         source=_text(message, "source"),
-        severity=AS_SHOWN[_SEVERITIES_TODAY[severity]],
+        severity=AS_SHOWN[SEVERITIES_TODAY[severity]],
         type=_optional_text(message, "type"),
         generation_time=_time_shown(message, "generationTime"),
         seq_number=message.seqNumber,

@@ -21,14 +21,8 @@ EXTENSION_MIN, EXTENSION_MAX = 100, 10_000
 _FIELD_NUMBER_MAX = (1 << 29) - 1
 _VARINT_BYTES_MAX = 10
 _GROUP_DEPTH_MAX = 100  # as deep as protobuf's own parser goes
-_WIRE_TYPES = {
-    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64), FIXED64),
-    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32), FIXED32),
-    **dict.fromkeys(
-        (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE), LENGTH
-    ),
-}
-"""Wire types, by type of field; all others are varints."""
+_WITH_LENGTH = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE)
+"""Types of fields that have a length; all others that the API has are varints."""
 
 
 class Field(NamedTuple):
@@ -144,7 +138,7 @@ def _broken(body: bytes, at: int) -> InvalidInputError:
 def _known(message: Any) -> dict[int, tuple[str, int, Any]]:
     """Return the fields of a message type by number: name, wire type, and the type of a message within."""
     return {
-        field.number: (field.name, _WIRE_TYPES.get(field.type, VARINT), field.message_type)
+        field.number: (field.name, LENGTH if field.type in _WITH_LENGTH else VARINT, field.message_type)
         for field in message.fields
     }
 

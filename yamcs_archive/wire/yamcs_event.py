@@ -13,20 +13,15 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity
+from yamcs_archive.event import SOURCE_DEFAULT, Event
 from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-from yamcs_archive.wire.protobuf import from_timestamp
+from yamcs_archive.wire.protobuf import SEVERITIES_TODAY, SEVERITY_FIELD, from_timestamp
 from yamcs_archive.wire.protobuf_scan import EXTENSION_MAX, EXTENSION_MIN, scan
 
 ORIGINAL_SOURCE, ORIGINAL_TYPE = "yamcs_archive.source", "yamcs_archive.type"
 """Names in ``extra`` of a source and a type that had to be replaced."""
 _HASH_BYTES = 8
-_SEVERITIES = {
-    number: Severity.parse(name)
-    for name, number in today.Event.EventSeverity.items()  # with the old names
-}
-_SEVERITY_FIELD = 7
 
 
 def stream_request(start: int | None, stop: int | None) -> bytes:
@@ -76,7 +71,7 @@ def decode_shown(body: bytes) -> Event:
     return Event(
         text,
         source=kept_source,
-        severity=_SEVERITIES[message.severity],
+        severity=SEVERITIES_TODAY[message.severity],
         type=kind,
         generation_time=from_timestamp(message.generationTime, "generationTime"),
         seq_number=message.seqNumber,
@@ -106,7 +101,7 @@ def _extensions(body: bytes) -> bytes:
     for number, _, start, stop in scan(body):
         if EXTENSION_MIN <= number <= EXTENSION_MAX:
             parts.append(body[start:stop])
-        elif number not in known or (number == _SEVERITY_FIELD and _is_unknown(body[start:stop])):
+        elif number not in known or (number == SEVERITY_FIELD and _is_unknown(body[start:stop])):
             raise InvalidInputError(f"field {number}", body[start:stop][:20].hex(), "is not known here")
     return b"".join(parts)
 
