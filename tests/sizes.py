@@ -190,7 +190,6 @@ OTHERS = (
     "storage.disk.lmdb_open._OPEN_TRIES",
     "importers.yamcs._TRIES",
     "importers.yamcs._SHOWN_MAX",
-    "importers.file._SHOWN_MAX",
     "client.answer_codec._NOT_FOUND",
     "client.answer_codec._SERVER_FAULT",
     "client.answer_codec._WORDS_MAX",

@@ -30,7 +30,7 @@ from yamcs_archive.credentials import Credentials, check_url
 from yamcs_archive.errors import InvalidInputError, ServerUnavailableError, UnavailableError
 from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
-from yamcs_archive.results import Conflict
+from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
@@ -122,6 +122,17 @@ class Imported:
         """
         return self.stored + self.duplicates == self.read
 
+    def add(self, counts: AppendCounts) -> None:
+        """Add the outcomes of the events that were read next."""
+        before = self.stored + self.duplicates + self.expired + self.conflict_count
+        for conflict in counts.conflicts[: _SHOWN_MAX - len(self.conflicts)]:
+            self.conflicts.append(replace(conflict, position=before + conflict.position))
+        self.stored += counts.stored
+        self.duplicates += counts.duplicates
+        self.expired += counts.expired
+        self.conflict_count += counts.conflict_count
+        self.read += counts.stored + counts.duplicates + counts.expired + counts.conflict_count
+
 
 def import_history(
     history: History,
@@ -147,7 +158,9 @@ def import_history(
         try:
             for chunk in chunks(_checked(_events(history.messages(start), done), done.reached, done.last)):
                 known = done.stored, done.reached
-                _store(chunk, instance, done)
+                done.add(instance.append_many(chunk))
+                done.reached = chunk[-1].generation_time
+                done.last = chunk[-1].source, chunk[-1].seq_number
                 note.write(done.reached, done.last)
                 if (done.stored, done.reached) != known:
                     tries = 0
@@ -199,22 +212,6 @@ def _checked(
         yield event
     if not met:
         raise _OtherHistory
-
-
-def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
-    counts = instance.append_many(chunk)
-    before = done.stored + done.duplicates + done.expired + done.conflict_count
-    done.conflicts += [
-        replace(conflict, position=before + conflict.position)
-        for conflict in counts.conflicts[: max(0, _SHOWN_MAX - len(done.conflicts))]
-    ]
-    done.read += len(chunk)
-    done.stored += counts.stored
-    done.duplicates += counts.duplicates
-    done.expired += counts.expired
-    done.conflict_count += counts.conflict_count
-    done.reached = chunk[-1].generation_time
-    done.last = chunk[-1].source, chunk[-1].seq_number
 
 
 class _Note:
