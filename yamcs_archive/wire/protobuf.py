@@ -19,6 +19,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec.structs import replace
 
 from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
@@ -169,15 +170,22 @@ def _event_shown(body: bytes, fields: list[Field]) -> Event:
     if severity not in SEVERITIES_TODAY:
         names = ", ".join(f"{number} ({name.name})" for number, name in SEVERITIES_TODAY.items())
         raise InvalidInputError("severity", severity, f"must be one of {names}")
-    _optional_text(message, "createdBy")
+    event = shown_event(message, AS_SHOWN[SEVERITIES_TODAY[severity]], extensions)
+    return replace(event, created_by=None)
+
+
+def shown_event(message: today.Event, severity: Severity, extensions: bytes) -> Event:
+    """Return the event of today's ``Event``; InvalidInputError for text that is not UTF-8, or a bad time."""
+    user = _optional_text(message, "createdBy")
     return Event(
         _text(message, "message"),
         source=_text(message, "source"),
-        severity=AS_SHOWN[SEVERITIES_TODAY[severity]],
+        severity=severity,
         type=_optional_text(message, "type"),
         generation_time=_time_shown(message, "generationTime"),
         seq_number=message.seqNumber,
         reception_time=_time_shown(message, "receptionTime"),
+        created_by=user,
         extensions=extensions,
         extra=_extra(message),
     )
