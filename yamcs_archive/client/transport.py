@@ -99,13 +99,12 @@ class Transport:
         credentials: Credentials | None = None,
         *,
         retries: int = _RETRIES,
-        connect_s: float = _CONNECT_S,
         read_s: float = _READ_S,
     ) -> None:
         self.url = check_url(url).rstrip("/")
         self.credentials = credentials
         self._parts = urlsplit(self.url)
-        self._retries, self._connect_s, self._read_s = retries, connect_s, read_s
+        self._retries, self._read_s = retries, read_s
         self._wants_gzip = not is_local(self.url)  # within one machine it costs more than it saves
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
@@ -256,13 +255,13 @@ class Transport:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else _Connection
         port = at.port or (http.client.HTTPS_PORT if secure and proxy is None else http.client.HTTP_PORT)
-        connection = kind(at.hostname or "", port, timeout=self._connect_s)
+        connection = kind(at.hostname or "", port, timeout=_CONNECT_S)
         if secure and proxy is not None:
             connection.set_tunnel(self._parts.hostname or "", self._parts.port, _authorization(proxy))
         try:
             connection.connect()
         except TimeoutError:
-            raise OSError(f"no connection within {self._connect_s:g} s") from None
+            raise OSError(f"no connection within {_CONNECT_S:g} s") from None
         return connection, False
 
     @cached_property
