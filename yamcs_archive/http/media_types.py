@@ -139,12 +139,12 @@ def body_codec(headers: Mapping[str, str]) -> Codec:
 
 
 def batch_reader(headers: Mapping[str, str]) -> BatchCodec:
-    """Return what reads the body of a batch: JSON's, line by line, for a media type that has none."""
+    """Return the codec of a batch's body: JSON's, line by line, for a media type that has none."""
     return BATCH_CODECS.get(media_type(headers), JSON_CODEC)
 
 
 def changes_writer(headers: Mapping[str, str]) -> BatchCodec:
-    """Return what writes what was stored, by Accept: the exchange form may be asked for as well.
+    """Return the codec of a page of changes, by Accept: the exchange form may be asked for as well.
 
     >>> changes_writer({"accept": "application/x-msgpack"}).media
     'application/msgpack'

@@ -28,7 +28,7 @@ from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsResponse
 JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"
 
 RequestFields = tuple[Mapping[str, Any], Callable[[Any, str], int]]
-"""The fields of a request's body by name, and the function that reads a time of them, given its field."""
+"""The fields of a request's body by name, and a function that reads a time, given its value and its name."""
 
 
 class FormMessage(NamedTuple):
@@ -46,14 +46,14 @@ class FormMessage(NamedTuple):
 
 
 class Detail(NamedTuple):
-    """What an error's answer has beside its text: a message, and the URL of its type."""
+    """The details in an error's answer: a message, and the URL of its type."""
 
     type_url: str
     message: FormMessage
 
 
 class BatchCodec(Protocol):
-    """Reads the bodies of batches, and writes what was stored after a cursor."""
+    """Reads the bodies of batches, and writes pages of changes: what was stored after a cursor."""
 
     media: str
     """The media type."""
@@ -64,7 +64,7 @@ class BatchCodec(Protocol):
         """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
 
     def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
+        """Return a page of changes, and the cursor after it."""
 
 
 class Codec(BatchCodec, Protocol):
@@ -94,7 +94,7 @@ class Codec(BatchCodec, Protocol):
         """Return a part of a stream of events, in today's form."""
 
     def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
+        """Return a page of changes, and the cursor after it."""
         events = [event for commit in commits for event in commit.events]
         return self.form_message(FormMessage(ChangesResponse, {"events": events, "cursor": cursor}, form))
 
@@ -102,10 +102,10 @@ class Codec(BatchCodec, Protocol):
         """Return a part of a stream of other messages."""
 
     def message(self, message: Message) -> bytes:
-        """Return an answer without its empty lists."""
+        """Return an answer; its empty lists are left out."""
 
     def message_with_lists(self, message: Message) -> bytes:
-        """Return an answer; in JSON its lists are there if they are empty, too."""
+        """Return an answer; in JSON, its empty lists are written too."""
 
     def form_message(self, message: FormMessage) -> bytes:
         """Return an answer that has events in it."""

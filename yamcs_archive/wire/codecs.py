@@ -14,4 +14,4 @@ JSON_CODEC = JsonCodec()
 CODECS: Mapping[str, Codec] = {JSON: JSON_CODEC, PROTOBUF: ProtobufCodec()}
 """Codecs of bodies and answers of every kind, by media type."""
 BATCH_CODECS: Mapping[str, BatchCodec] = {**CODECS, MSGPACK: ExchangeCodec()}
-"""Codecs of batches and of what was stored after a cursor."""
+"""Codecs of batches and of changes, by media type."""

@@ -22,8 +22,8 @@ from yamcs_archive.event import Event, Severity
 from yamcs_archive.results import Commit
 
 EVENTS_MAX = 250_000
-"""Most events, and most commits, of a page. An archive sends at most 40,000: up to 20,000, and the commit
-that reaches this number. One that was opened with larger groups may have 130,000 in a commit."""
+"""Largest number of events, and of commits, in a page. An archive sends at most 40,000 events: up to 20,000,
+and the commit that exceeds them. One that was opened with larger groups may have 130,000 in a commit."""
 
 _Row = tuple[
     str,  # message
@@ -85,7 +85,7 @@ def encode_page(commits: Iterable[Commit], cursor: str) -> bytes:
 
 
 def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
-    """Return the page of some bytes; raise :class:`~yamcs_archive.errors.InvalidInputError` for any others.
+    """Return the page in a body; raise :class:`~yamcs_archive.errors.InvalidInputError` for any other body.
 
     ``events_max`` bounds its events, and its commits. Both are counted before any is built, because small
     ones take thirty times their bytes in memory.

@@ -9,7 +9,7 @@ from yamcs_archive.wire.codec import CSV
 
 
 class CsvCodec:
-    """Writes the columns and with the delimiter that a request names.
+    """Writes events with the columns and the delimiter that a request names.
 
     ``columns`` is ``all`` for all columns, None for those of a Yamcs server; ``delimiter`` is a name in
     :data:`~yamcs_archive.wire.csv.DELIMITERS`, None for a tab. Raises InvalidInputError for any other name.

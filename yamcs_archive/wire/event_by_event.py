@@ -1,7 +1,7 @@
 """Many events <-> bytes, one event after another by the rules of ``json``, ``protobuf`` and ``csv``; pure.
 
-This is what :mod:`~yamcs_archive.wire.bulk` offers where the folder ``columns`` is missing, and what the
-tests hold the fast path against.
+Where the folder ``columns`` is missing, :mod:`~yamcs_archive.wire.bulk` offers these functions. Tests compare
+the fast path with them.
 """
 
 from __future__ import annotations

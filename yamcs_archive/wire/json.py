@@ -3,8 +3,9 @@
 1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
 2. A body is in the 2016 form if it has a field that only the 2016 form has, else in today's. A body with
    fields of both is refused.
-3. A body whose generationTime or receptionTime is a text, and not of an integer, is an event as answers of
-   today's form show it (:func:`shown`): with the fields of an answer and no others, and with ERROR as SEVERE.
+3. A body whose generationTime or receptionTime is text, but not that of an integer, is an event as answers of
+   today's form show it (:func:`shown`). It has the fields of an answer and no others, and its SEVERE may mean
+   ERROR.
 4. An error names the field and the value. A field that neither form has is refused by name.
 """
 

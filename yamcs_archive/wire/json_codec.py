@@ -1,4 +1,4 @@
-"""The codec of JSON: what a request or an answer has unless its headers say otherwise; pure."""
+"""The codec of JSON, the media type of requests and answers unless their headers name another; pure."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
    reads an unknown severity as INFO. So all three are checked here; each is an InvalidInputError.
 2. The wire types of fields 2 and 3 tell the form: a varint in either is a time of the 2016 form, where
    today's request has text. A message with neither is today's request.
-3. Today's ``Event``, as answers have it, has messages in these fields, and in field 4 a varint, its number,
-   where today's request has the severity as text. It is taken as JSON takes an answer.
+3. Today's ``Event``, which answers have, has messages in these fields, and in field 4 a varint, its number,
+   where today's request has the severity as text. It is read as JSON reads an answer.
 4. The fields 100 to 10000 of a 2016 message are kept byte for byte, in their order, and are written after the
    others in both forms. Any other field that the form does not have is refused by its number, and so are
    those of the messages within it.
@@ -107,7 +107,7 @@ def _plain_request(body: bytes) -> today.CreateEventRequest | None:
 
 
 def _text(message: Message, name: str) -> str:
-    """Return a text field; what is not UTF-8 is accepted by the parser, which returns bytes or fails here."""
+    """Return a text field. The parser accepts one that is not UTF-8; it is bytes then, or fails only here."""
     try:
         value = getattr(message, name)
     except UnicodeDecodeError as error:
@@ -302,7 +302,7 @@ def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
-    """Return length-delimited fields one after another: a message that contains ready messages.
+    """Return length-delimited fields one after another: a message made of encoded ones.
 
     >>> encode_fields([(1, b"a"), (3, b"a")]).hex()
     '0a01611a0161'

@@ -1,6 +1,4 @@
-"""The codec of protobuf: each body is one message, and those of streams and batches have their length before
-them; pure.
-"""
+"""The codec of protobuf: a body is a message; in streams and batches each has its length before it; pure."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The parser of protobuf hides what the events API must see: the wire type of a field, whether a required field
 is there at all, the exact bytes of extensions, and fields that the message does not have. It also drops
 unknown fields of the entries of a map, and takes a field with another wire type for an unknown one. Without
-these checks, what such fields ask for would be ignored.
+these checks, such fields would be ignored, and nobody would be told.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def _known(message: Any) -> dict[int, tuple[str, int, Any]]:
 def check_fields(fields: Iterable[Field], message: Any, name: str, within: str = "") -> None:
     """Check that fields are known to a message type (a descriptor) and have its wire types.
 
-    Raises InvalidInputError with ``within``, the path of the message with a dot after it, and the name of the
-    field, or its number and ``name``, which is that of the message.
+    ``within`` is the path of the message, with a dot after it, and ``name`` its name for people. Raises
+    InvalidInputError with the path, and the name or number of the field.
     """
     known = _known(message)
     for number, wire_type, _, _ in fields:

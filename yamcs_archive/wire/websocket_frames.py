@@ -2,7 +2,7 @@
 
 1. A client's frame is read whole or refused: a MalformedError closes the connection.
 2. The part of a frame that is the same for all subscribers of an event is written once
-   (:meth:`Frames.tail`); each frame is the call and the number of its own, and then that.
+   (:meth:`Frames.tail`); each frame is a call and a number of its own, and then this part.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Frames(Protocol):
     """Writes the errors within replies."""
 
     def read(self, frame: str | bytes) -> ClientFrame:
-        """Return the request of a frame; raise MalformedError for what no client sends."""
+        """Return the request of a frame; raise MalformedError for one that no client sends."""
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str | bytes:
         """Return the answer to frame ``to``: its call, or the body of an error's answer."""

@@ -1,8 +1,8 @@
 """An event as a Yamcs server shows it in protobuf -> the event that is stored here; pure.
 
 1. Nothing is dropped: an unknown field is refused by its number, and so is an unknown severity.
-2. A source that cannot be stored here (empty, too long, or with NUL) and a type with NUL are replaced, the
-   same one always in the same way; ``extra`` has the original, under a name of this project's own.
+2. A source that cannot be stored here (empty, too long, or with NUL) and a type with NUL are replaced, each
+   always by the same text; ``extra`` has the original, under a name of this project's own.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Columns[int | None]
             found = _lines(lines)
         except msgspec.MsgspecError:
             shown = _shown_lines(lines)
-            return _offered_shown(shown, own=own) if objects == len(shown) - 1 else None
-        return _offered(found) if objects == len(found) - 1 else None
+            return _columns_shown(shown, own=own) if objects == len(shown) - 1 else None
+        return _columns(found) if objects == len(found) - 1 else None
     except _UNUSUAL:
         return None
 
@@ -122,13 +122,13 @@ def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Column
         try:
             found = _array(head + maps)
         except msgspec.MsgspecError:
-            return _offered_shown(_shown_array(head + maps), own=own)
-        return _offered(found)
+            return _columns_shown(_shown_array(head + maps), own=own)
+        return _columns(found)
     except _UNUSUAL:
         return None
 
 
-def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
+def _columns_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
     size = len(elements)
     given = [element.extensions for element in elements]
     extensions = [NO_EXTENSIONS] * size
@@ -148,7 +148,7 @@ def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | No
     )
 
 
-def _offered(elements: Sequence[_Line]) -> Columns[int | None]:
+def _columns(elements: Sequence[_Line]) -> Columns[int | None]:
     extra = [element.extra for element in elements]
     return Columns.common(
         [element.message for element in elements],
