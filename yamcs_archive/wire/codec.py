@@ -58,7 +58,7 @@ class BatchCodec(Protocol):
     media: str
     """The media type."""
     whole_commits: bool
-    """True if changes are written as whole commits with their times; else as one commit for each event."""
+    """True if changes are written as commits with their times; else as events alone."""
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
         """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
