@@ -113,21 +113,21 @@ class EventFile:
 def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events up to the first that has no key of its own."""
     before = 0
-    for _, offered in parts:
-        at, field = _first_without_key(offered)
+    for _, events in parts:
+        at, field = _first_without_key(events)
         if field:
             if at:
-                yield offered.cut(0, at)
+                yield events.cut(0, at)
             error = InvalidInputError(field, None, _OWN_KEY)
             error.position = before + at
             raise error
-        yield offered
-        before += offered.size
+        yield events
+        before += events.size
 
 
-def _first_without_key(offered: Columns[int | None]) -> tuple[int, str]:
+def _first_without_key(events: Columns[int | None]) -> tuple[int, str]:
     found = []
-    for column, field in ((offered.generation_time, "generationTime"), (offered.seq_number, "seqNumber")):
+    for column, field in ((events.generation_time, "generationTime"), (events.seq_number, "seqNumber")):
         if type(column) is not array and None in column:
             found.append((column.index(None), field))
     return min(found, default=(0, ""))

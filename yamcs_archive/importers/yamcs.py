@@ -4,8 +4,8 @@
    had reached. Events that are read twice are duplicates here.
 2. Every event of the stream is stored, counted as a duplicate or a conflict, or refused and shown. None is
    dropped silently, and a stream that breaks off is never mistaken for a complete one.
-3. The progress is noted in a file after the events before it are durable. If the file is lost, events are
-   read again.
+3. The progress is noted in a file once the events up to it are durable. If the file is lost, events are read
+   again.
 4. An import continues only if the server still has the event that it reached. Otherwise the server has
    another history (its files were put back, or replaced), of which the events before that time were not read:
    then the import begins anew.
@@ -78,8 +78,7 @@ class History:
 
     def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
         path = f"/api/stream-archive/{quoted(self.instance)}:streamEvents"
-        # The transport does not try again, because the import counts its tries, and which of them got new
-        # events.
+        # The transport does not try again: the import does, and counts the tries that brought no new events.
         transport = Transport(self.url, self.credentials, retries=0, read_s=_READ_S)
         request = Request("POST", path, stream_request(start, stop), PROTOBUF, PROTOBUF)
         with closing(transport), transport.stream(request) as (answer, pieces):
@@ -244,7 +243,7 @@ class _Note:
         about = {**self._about, "reached": reached, "time": format_rfc3339(reached), "last": last}
         text = json.dumps(about, indent=2)
         draft = self._path.with_suffix(".part")
-        with suppress(OSError):  # rule 3; the next commit reports a fault of the medium
+        with suppress(OSError):  # rule 3; a fault of the medium is an error of the next commit
             draft.write_text(text + "\n", encoding="utf-8")
             os.replace(draft, self._path)
 
