@@ -4,8 +4,8 @@
    asks for a media type again.
 2. An answer is given to a codec as a protobuf message, or as a :class:`FormMessage` if it has events in it.
    So each answer, and each detail of an error, is described once for all media types.
-3. Single events, pages and streams have methods of their own, because they are written most often
-   (:mod:`~yamcs_archive.wire.bulk`).
+3. Single events, pages and streams have methods of their own, because they are written most often; pages and
+   streams are written many events at once (:mod:`~yamcs_archive.wire.bulk`).
 
 :mod:`~yamcs_archive.wire.codecs` has the table of all codecs.
 """
