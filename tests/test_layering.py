@@ -101,7 +101,7 @@ BELOW = {
     "arguments": LOWEST,
     "instance": MODEL | ENGINE | {"arguments", "chunked_append", "filter"},
     "archive": MODEL | ENGINE | {"arguments", "instance"},
-    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns"},
+    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
     "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},

@@ -23,11 +23,11 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
-from yamcs_archive.results import AppendCounts, MirrorState
+from yamcs_archive.results import AppendCounts, Commit, MirrorState
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.api_form import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
-from yamcs_archive.wire.commits import SentCommit, decode_page, encode_page
+from yamcs_archive.wire.commits import decode_page, encode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
@@ -351,7 +351,7 @@ class Mirror(_Library):
         complete = [msgspec.structs.replace(event, reception_time=NOW) for event in events]
         half = len(complete) // 2
         commits = [
-            SentCommit(NOW, sorted(part, key=lambda event: event.key), "behind")
+            Commit(NOW, tuple(sorted(part, key=lambda event: event.key)), "behind")
             for part in (complete[:half], complete[half:])
             if part
         ]

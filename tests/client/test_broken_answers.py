@@ -19,11 +19,12 @@ from yamcs_archive.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
+from yamcs_archive.results import Commit
 from yamcs_archive.wire import commits
-from yamcs_archive.wire.commits import SentCommit, encode_page
+from yamcs_archive.wire.commits import encode_page
 
 EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
-PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
+PAGE = encode_page([Commit(4, (EVENT,), "behind")], "behind")
 
 
 @contextmanager

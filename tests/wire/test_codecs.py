@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.child import ROOT
 from yamcs_archive.wire import codec
-from yamcs_archive.wire.codecs import BATCH_READERS, CHANGES_WRITERS, CODECS
+from yamcs_archive.wire.codecs import BATCH_CODECS, CODECS
 
 PACKAGE = ROOT / "yamcs_archive"
 MEDIA = {name: value for name, value in vars(codec).items() if isinstance(value, str) and "/" in value}
@@ -64,6 +64,6 @@ def test_a_comparison_would_be_found(tmp_path: Path) -> None:
 
 
 def test_each_codec_is_found_by_its_own_media_type() -> None:
-    for table in (CODECS, BATCH_READERS, CHANGES_WRITERS):
+    for table in (CODECS, BATCH_CODECS):
         assert set(table) <= set(MEDIA.values())
-    assert all(found.media == media for media, found in {**CHANGES_WRITERS, **CODECS}.items())
+    assert all(found.media == media for media, found in {**BATCH_CODECS, **CODECS}.items())

@@ -82,7 +82,7 @@ def test_a_type_with_nul_is_kept_beside() -> None:
     ("body", "field"),
     [
         (b"\xff", "event"),
-        (message() + bytes.fromhex("3209ffffffffffffffffff"), "event"),  # a message that is no UTF-8
+        (message() + bytes.fromhex("3209ffffffffffffffffff"), "message"),  # which is not UTF-8
         (message() + bytes.fromhex("6001"), "field 12"),
         (message() + bytes.fromhex("3863"), "field 7"),  # a severity that has no name
         (today.Event(message="m").SerializeToString(), "generationTime"),

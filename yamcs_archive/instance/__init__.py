@@ -8,11 +8,11 @@ store's answers into the library's results.
 from __future__ import annotations
 
 from yamcs_archive.instance.appending import Appending
-from yamcs_archive.instance.following import CommitLike, Following
+from yamcs_archive.instance.following import Following
 from yamcs_archive.instance.reading import Reading
 from yamcs_archive.results import CompactionResult
 
-__all__ = ["CommitLike", "Instance"]
+__all__ = ["Instance"]
 
 
 class Instance(Appending, Reading, Following):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import InvalidInputError
@@ -17,18 +16,6 @@ from yamcs_archive.results import (
     Commit,
     MirrorState,
 )
-
-
-class CommitLike(Protocol):
-    """What :meth:`Instance.take_over` needs of a commit."""
-
-    @property
-    def time(self) -> int:
-        """When it was made, microseconds since 1970."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """In key order."""
 
 
 class Following(OpenInstance):
@@ -72,7 +59,7 @@ class Following(OpenInstance):
         self._check_open()
         return self._store.mirrored
 
-    def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
+    def take_over(self, commits: Sequence[Commit], state: MirrorState) -> None:
         """Store commits of another archive, each as one commit with its time, and how far this one has come.
 
         It is one step, durable on return. From then on the instance is a mirror: any other append is refused
@@ -145,7 +132,7 @@ class Following(OpenInstance):
         return self._store.arrival(after, timeout_s)
 
 
-def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+def _taken_over(commit: Commit) -> tuple[int, list[Event]]:
     """Return time and events of a commit to take over; InvalidInputError for a value that is no commit."""
     try:
         made, supply = commit.time, commit.events

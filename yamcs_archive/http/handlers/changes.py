@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from yamcs_archive.errors import BadCursorError, InvalidInputError
-from yamcs_archive.event import event_bytes
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.limits import (
@@ -29,9 +30,9 @@ from yamcs_archive.http.messages import Pending, Response, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
+from yamcs_archive.results import Commit
 from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.codec import ChangesWriter
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
@@ -41,13 +42,15 @@ _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
+T = TypeVar("T")
+
 
 class _ChangesQuery(NamedTuple):
     instance: Instance
     after: str | None
     limit: int
     form: Form
-    writer: ChangesWriter
+    writer: BatchCodec
     lease: Lease
 
     def answer(self) -> tuple[Response, str | None]:
@@ -59,24 +62,26 @@ class _ChangesQuery(NamedTuple):
         body = self.writer.changes(commits, cursor, self.form)
         return reply(self.writer.media, body), None if commits else cursor
 
-    def _page(self) -> Iterator[SentCommit]:
-        """Yield commits, at least one, until there are as many events or bytes as an answer may have."""
+    def _page(self) -> Iterator[Commit]:
+        """Yield the commits of an answer; in a form without commits, all events as if they were one."""
+        if self.writer.whole_commits:
+            yield from self._bounded(self.instance.commits(self.after), attrgetter("events"))
+            return
+        changes = list(self._bounded(self.instance.changes(self.after), lambda change: (change.event,)))
+        if changes:
+            yield Commit(0, tuple(change.event for change in changes), changes[-1].cursor)
+
+    def _bounded(self, found: Iterable[T], events_of: Callable[[T], Sequence[Event]]) -> Iterator[T]:
+        """Yield commits or changes, at least one, until an answer can hold no more events or bytes."""
         count = size_bytes = 0
-        for commit in self._commits():
-            yield commit
-            count += len(commit.events)
-            size_bytes += sum(map(event_bytes, commit.events))
+        for one in found:
+            yield one
+            events = events_of(one)
+            count += len(events)
+            size_bytes += sum(map(event_bytes, events))
             has_room = self.lease.grow(size_bytes + count * _EVENT_BYTES)
             if count >= self.limit or size_bytes >= CHANGES_BYTES_MAX or not has_room:
                 return
-
-    def _commits(self) -> Iterator[SentCommit]:
-        if self.writer.whole_commits:
-            for commit in self.instance.commits(self.after):
-                yield SentCommit(commit.time, commit.events, commit.cursor)
-        else:
-            for change in self.instance.changes(self.after):
-                yield SentCommit(0, (change.event,), change.cursor)
 
 
 def list_changes(request: Request) -> Response | Pending[Response]:

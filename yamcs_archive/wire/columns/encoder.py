@@ -2,7 +2,7 @@
 
 1. The result is byte for byte that of :mod:`~yamcs_archive.wire.event_by_event`. Events with rare fields are
    written by :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf`.
-2. All work is done by column: what is the same for many events is made once, and numpy puts it in its places.
+2. All work is done by column: what many events share is made once, and numpy puts it in its places.
    No Python statement is executed for each event; it would cost more than the event's share of the rest.
 """
 
@@ -202,7 +202,7 @@ def encode_csv_rows(events: StoredVectors, delimiter: str) -> bytes:
 
 
 def _csv_fields(delimiter: str) -> tuple[Memo[bytes], Memo[bytes]]:
-    """Return what writes a field with a delimiter after it, and a field between two delimiters."""
+    """Return two memos, which write a field with a delimiter after it, and a field between two delimiters."""
     return (
         Memo(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
         Memo(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),

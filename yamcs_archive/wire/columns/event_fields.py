@@ -1,7 +1,7 @@
 """Events field by field, and columns of bytes that are joined into one answer: the encoder's tools; pure.
 
-What is written for many events is first a column of bytes for each field that is written. So whatever is
-done to thousands of events is one call for each field, not one for each event.
+Each field of many events becomes a column of bytes first, and then the columns become one text. So thousands
+of events take one call for each field, not one for each event.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def lengths(parts: Iterable[bytes | str], count: int) -> Ints:
 def interleave(
     columns: Sequence[BytesColumn | list[bytes] | bytes], count: int, others: Iterable[tuple[int, bytes]] = ()
 ) -> list[bytes]:
-    """Return the parts of all columns event by event; joined, they are what is written for ``count`` events.
+    """Return the parts of all columns event by event; joined, they are the text of ``count`` events.
 
-    A column that is ``bytes`` has the same for each event. ``others`` are indexes of events, each with the
-    bytes that are written for this event instead.
+    A column that is ``bytes`` is the same for each event. ``others`` are indexes of events, each with the
+    bytes of this event that take the place of its parts.
 
     >>> b"".join(interleave([[b"a", b"b"], b"-", bytes_column([b"1", b"2"]), b" "], 2))
     b'a-1 b-2 '
@@ -117,7 +117,7 @@ def interleave(
 
 
 def per_event(interleaved: list[bytes], width: int) -> list[bytes]:
-    """Return what is written for each event, of what :func:`interleave` returned for ``width`` columns.
+    """Return the text of each event, from the parts that :func:`interleave` returned for ``width`` columns.
 
     >>> per_event([b"a", b"-", b"b", b"-"], 2)
     [b'a-', b'b-']
@@ -126,7 +126,7 @@ def per_event(interleaved: list[bytes], width: int) -> list[bytes]:
 
 
 class Memo(dict[Any, _Made]):
-    """Remembers what a function returned for a text or a number, for the latest few thousand of them.
+    """Remembers what a function returned for each of up to 4,096 texts or numbers; then it starts afresh.
 
     >>> memo = Memo(str)
     >>> memo[5], memo

@@ -1,10 +1,10 @@
 """Many times at once <-> RFC 3339 texts, and -> protobuf timestamps; pure. Times are microseconds since 1970.
 
-1. What is written is byte for byte what :mod:`yamcs_archive.times` and protobuf write. Many events share a
+1. Times are written byte for byte as by :mod:`yamcs_archive.times` and by protobuf. Many events share a
    second, so the text up to it is made once for each run of equal seconds; the rest comes from tables.
-2. Read are texts in UTC with up to six fraction digits, as nearly all serializers write them, by one call of
-   numpy for each digit of all texts: twenty times as fast as :func:`~yamcs_archive.times.parse_rfc3339` for
-   each, which reads all other texts.
+2. Texts in UTC with up to six fraction digits, as nearly all serializers write them, are read by one call of
+   numpy for each digit of all texts. That is twenty times as fast as a call of
+   :func:`~yamcs_archive.times.parse_rfc3339` for each, which reads all other texts.
 """
 
 from __future__ import annotations
