@@ -17,11 +17,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
-from typing import Any
 
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.limits import (
@@ -92,47 +90,37 @@ class PollSlots:
     def __init__(self, polls_max: int) -> None:
         self._polls_max = polls_max
         self._lock = threading.Lock()
-        self._open: dict[Future[Any], Future[Any]] = {}
+        self._open: set[Future[None]] = set()
         self._ending = False
 
-    def admit(self, awaited: Future[Any]) -> Future[None]:
-        """Return the future to wait for in place of another one: it is done with that one, or at :meth:`end`.
+    def admit(self, awaited: Future[None]) -> None:
+        """Give a place to what an answer waits for, until it is done; :meth:`end` cancels it.
 
-        If it is cancelled, so is the other. UnavailableError if there are too many, and when serving ends:
-        otherwise clients would ask again at once, and again.
+        UnavailableError if there are too many, and when serving ends: otherwise clients would ask again at
+        once, and again.
         """
-        ended: Future[None] = Future()
         with self._lock:
             why = "serving ends" if self._ending else ""
             if len(self._open) >= self._polls_max:
                 why = f"{self._polls_max} polls are under way, the limit"
             if not why:
-                self._open[ended] = awaited
+                self._open.add(awaited)
         if why:
             awaited.cancel()
             raise UnavailableError(f"{why}: ask again later, or without wait")
-        ended.add_done_callback(self._leave)
-        awaited.add_done_callback(lambda _: _end(ended))
-        return ended
+        awaited.add_done_callback(self._leave)
 
     def end(self) -> None:
         """Let all polls answer now, with what there is, and refuse further ones."""
         with self._lock:
             self._ending = True
             waiting = list(self._open)
-        for ended in waiting:
-            _end(ended)
+        for awaited in waiting:
+            awaited.cancel()
 
-    def _leave(self, ended: Future[None]) -> None:
+    def _leave(self, awaited: Future[None]) -> None:
         with self._lock:
-            awaited = self._open.pop(ended, None)
-        if awaited is not None:
-            awaited.cancel()  # does nothing if it is done
-
-
-def _end(ended: Future[None]) -> None:
-    with suppress(InvalidStateError):  # it ended meanwhile, or was cancelled
-        ended.set_result(None)
+            self._open.discard(awaited)
 
 
 class BodyBudget:

@@ -13,11 +13,12 @@ from yamcs_archive.errors import ArchiveError, shown
 from yamcs_archive.http.admission import Admission
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.exchange import Exchange, Services, forbidden
+from yamcs_archive.http.exchange import Exchange, forbidden
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import POLLS_MAX
 from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.request import Services
 from yamcs_archive.http.routes import PATHS, WEBSOCKET, allowed_methods, route_of
 
 

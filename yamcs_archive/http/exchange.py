@@ -4,7 +4,7 @@
    had; and :meth:`Exchange.abandon` when nobody waits for the answer any longer.
 2. No exception leaves ``run`` and ``refuse``: each becomes an answer in the media type of the request, and
    events in it are in the request's form.
-3. Every answer leaves through ``_finish``: there it is compressed, held in the budget of answers until it is
+3. Every answer leaves through ``finish``: there it is compressed, held in the budget of answers until it is
    written, and gets the headers that all answers have.
 """
 
@@ -13,19 +13,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ReadOnlyError, UnavailableError, shown
-from yamcs_archive.http.admission import Admission, Lease, Slots
-from yamcs_archive.http.cors import Origins
+from yamcs_archive.errors import ArchiveError, ReadOnlyError, shown
+from yamcs_archive.http.admission import Lease, Slots
 from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply
 from yamcs_archive.http.media_types import answer_codec, content_encoding
-from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work
+from yamcs_archive.http.messages import Head, Pending, RequestFailedError, Response, Work
 from yamcs_archive.http.query import refuse_form
-from yamcs_archive.http.refusal_log import RefusalLog
-from yamcs_archive.http.request import Made, Request, Route
+from yamcs_archive.http.request import Request, Route, Services
 from yamcs_archive.http.routes import allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
@@ -34,23 +31,11 @@ from yamcs_archive.wire.api_form import Form
 _log = logging.getLogger(__name__)
 
 _Given = TypeVar("_Given")
-_Result = TypeVar("_Result")
+_Made = TypeVar("_Made")
 
 _LENGTH_DIGITS_MAX = 19
 """Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all exchanges of an application share."""
-
-    archive: Archive
-    origins: Origins
-    admission: Admission
-    refusals: RefusalLog
-    live: bool
-    """The adapter carries WebSockets."""
 
 
 class Exchange:
@@ -63,7 +48,7 @@ class Exchange:
 
     __slots__ = (
         *("codec", "content_length", "head", "streams", "work"),
-        *("_abandoned", "_headers", "_lease", "_names", "_pending", "_route", "_services", "_slots"),
+        *("_abandoned", "_headers", "_lease", "_make_pending", "_names", "_route", "_services", "_slots"),
     )
 
     body_bytes_max = BODY_BYTES_MAX
@@ -81,7 +66,7 @@ class Exchange:
         self._names: Mapping[str, str]
         self._lease = Lease(services.admission.answers)
         self._slots: Slots | None = None  # those in which it has a place
-        self._pending: Pending[Any]
+        self._make_pending: Callable[[Future[Any]], Response]
         self._abandoned = False
 
     def accept(self) -> None:
@@ -113,78 +98,66 @@ class Exchange:
 
     def run(self, body: bytes | Iterable[bytes] = b"") -> Response | Pending[Response]:
         """Answer the request: now, or when the future of a pending answer is done."""
-        services = self._services
-        try:
-            self._enter()
-        except UnavailableError as error:
-            return self.refuse(error)
-        request = Request(
-            services.archive,
-            self.head,
-            self._names,
-            body if isinstance(body, bytes) else b"",
-            self.codec,
-            self._lease,
-            [body] if isinstance(body, bytes) else body,
-            services.live,
-            self.is_abandoned,
-            services.refusals,
-        )
-        made = self._made(self._handle, request)
-        return self._wait(made) if isinstance(made, Pending) else self._finish(self._response(made))
+        answer = self._answer(self._handle, body)
+        return self.finish(answer) if isinstance(answer, Response) else answer
 
-    def _enter(self) -> None:
-        """Take a place among the requests that may hold a thread for long; UnavailableError."""
+    def _answer(self, make: Callable[[_Given], _Made], given: _Given) -> _Made | Response:
+        """Return the answer that a call makes, or that to the error which it raises."""
+        try:
+            return make(given)
+        except RequestFailedError as failed:
+            return self._failed(failed.error, failed.form)
+        except ArchiveError as error:
+            return self._failed(error)
+        except Exception as error:
+            _log.exception("%s %s", self.head.method, self.head.path)
+            return self._failed(error)
+        except BaseException:
+            self._release()
+            raise
+
+    def _handle(self, body: bytes | Iterable[bytes]) -> Response | Pending[Response]:
+        """Have the request handled. Raises UnavailableError if too many like it are under way."""
         admission = self._services.admission
         slots = admission.batches if self.streams else admission.streams if self._unbounded else None
         if slots is not None:
             slots.enter()
             self._slots = slots
-
-    def _handle(self, request: Request) -> Made:
         if self._names and not self._route.forms:
             refuse_form(self.head.query)
-        return self._route.handler(request)
+        answer = self._route.handler(
+            Request(
+                self._services,
+                self.head,
+                self._names,
+                body if isinstance(body, bytes) else b"",
+                [body] if isinstance(body, bytes) else body,
+                self.codec,
+                self._lease,
+                self.is_abandoned,
+            )
+        )
+        if isinstance(answer, Response):
+            return answer
+        if answer.poll:
+            admission.polls.admit(answer.future)
+        self._make_pending, answer.finish = answer.finish, self._complete
+        return answer
 
-    def _made(self, make: Callable[[_Given], _Result], given: _Given) -> _Result | Failure:
-        """Return what a handler makes, and its error if it raises one."""
-        try:
-            return make(given)
-        except ArchiveError as error:
-            return Failure(error, Form.TODAY)
-        except Exception as error:
-            _log.exception("%s %s", self.head.method, self.head.path)
-            return Failure(error, Form.TODAY)
-        except BaseException:
-            self._release()
-            raise
+    def _complete(self, future: Future[Any]) -> Response:
+        """Make the answer that was waited for."""
+        return self.finish(self._answer(self._make_pending, future))
 
-    def _response(self, made: Response | Failure) -> Response:
-        """Return the response of what a handler made."""
-        if isinstance(made, Response):
-            return made
-        response = error_reply(made.error, self.codec, made.form)
-        if isinstance(made.error, ReadOnlyError):  # every 405 must name what works
+    def _failed(self, error: BaseException, form: Form = Form.TODAY) -> Response:
+        """Return the answer to an error; events in its detail are in that form."""
+        response = error_reply(error, self.codec, form)
+        if isinstance(error, ReadOnlyError):  # every 405 must name what works
             response.headers += (("allow", allowed_methods(self.head.path, but=self._route)),)
         return response
 
-    def _wait(self, pending: Pending[Any]) -> Response | Pending[Response]:
-        """Return a pending answer as the adapter waits for it."""
-        self._pending, future = pending, pending.future
-        if pending.poll:
-            try:
-                future = self._services.admission.polls.admit(future)
-            except UnavailableError as error:
-                return self.refuse(error)
-        return Pending(future, self._complete, pending.poll, pending.work, pending.is_large)
-
-    def _complete(self, _: Future[Any]) -> Response:
-        """Make the answer that was waited for."""
-        return self._finish(self._response(self._made(self._pending.finish, self._pending.future)))
-
     def refuse(self, error: ArchiveError) -> Response:
         """Return the answer to a request that fails before it is run, or while its body is read."""
-        return self._finish(error_reply(error, self.codec))
+        return self.finish(self._failed(error))
 
     def abandon(self) -> None:
         """Note, on any thread, that nobody waits for the answer: what is read for it ends soon."""
@@ -195,10 +168,6 @@ class Exchange:
         return self._abandoned
 
     def finish(self, response: Response) -> Response:
-        """Return an answer that no handler made as it is sent."""
-        return self._finish(response)
-
-    def _finish(self, response: Response) -> Response:
         """Return an answer as it is sent."""
         try:
             response = self._lease.kept(compressed(response, self.head.headers))

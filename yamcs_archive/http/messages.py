@@ -3,17 +3,19 @@
 1. A request is a head, known before any byte of the body, and then the body.
 2. An answer is a :class:`Response`, or a :class:`Pending` one: a future, and the function that makes the
    response once the future is done. The adapter decides whether a thread or an event loop waits for it.
-3. A handler may answer with a :class:`Failure` in place of a response.
+3. A handler raises the error that it answers with; as a :class:`RequestFailedError` where it knows the form
+   of the events in the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from yamcs_archive.wire.api_form import Form
 
@@ -89,14 +91,15 @@ def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> 
     return Response(status, (("content-type", media), ("content-length", str(len(body))), *headers), body)
 
 
-class Failure(NamedTuple):
+class RequestFailedError(Exception):
     """An error to answer with, where the form of the events in its detail is known."""
 
-    error: BaseException
-    form: Form
+    def __init__(self, error: BaseException, form: Form) -> None:
+        super().__init__(error, form)
+        self.error, self.form = error, form
 
 
-_Answer = TypeVar("_Answer", bound="Response | Failure")
+_Answer = TypeVar("_Answer", bound=Response)
 
 
 @dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
@@ -116,5 +119,6 @@ class Pending(Generic[_Answer]):
 
     def wait(self) -> _Answer:
         """Block until the future is done and return the answer."""
-        self.future.exception()
+        with suppress(CancelledError):  # a poll, when serving ends
+            self.future.exception()
         return self.finish(self.future)

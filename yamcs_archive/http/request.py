@@ -1,4 +1,4 @@
-"""A request as its handler sees it, and what a route is; no I/O."""
+"""A request as its handler sees it, what all requests share, and what a route is; no I/O."""
 
 from __future__ import annotations
 
@@ -8,35 +8,49 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.admission import Admission, Lease
+from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
-from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work, reply
+from yamcs_archive.http.messages import Head, Pending, Response, Work, reply
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all requests to an application share."""
+
+    archive: Archive
+    origins: Origins
+    admission: Admission
+    refusals: RefusalLog
+    live: bool
+    """The adapter carries WebSockets."""
 
 
 @dataclass(slots=True)
 class Request:
     """A request with its body."""
 
-    archive: Archive
+    services: Services
     head: Head
     names: Mapping[str, str]
     """Those in the path."""
     body: bytes
+    chunks: Iterable[bytes]
+    """The body of a route that streams, as it comes."""
     codec: Codec
     """Writes the answer."""
     lease: Lease
     """What the answer holds in memory."""
-    chunks: Iterable[bytes]
-    """The body of a route that streams, as it comes."""
-    live: bool
-    """The server carries WebSockets."""
     given_up: Callable[[], bool]
     """Returns True once nobody waits for the answer any longer: reading for it should end."""
-    refusals: RefusalLog
-    """The refusals of requests, this one's and others'."""
+
+    @property
+    def archive(self) -> Archive:
+        """The archive that is asked."""
+        return self.services.archive
 
     @property
     def body_codec(self) -> Codec:
@@ -60,16 +74,12 @@ class Request:
         return reply(codec.media, codec.message(message))
 
 
-Made = Response | Failure | Pending[Response] | Pending[Failure] | Pending[Response | Failure]
-"""What a handler may return."""
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method of one path."""
 
     method: str
-    handler: Callable[[Request], Made]
+    handler: Callable[[Request], Response | Pending[Response]]
     streams: bool = False
     """The body may have any length and is read as it comes."""
     unbounded: bool = False

@@ -17,7 +17,7 @@ from yamcs_archive.event import event_bytes
 from yamcs_archive.http.errors import HttpError, counts_message
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.media_types import batch_reader, content_encoding
-from yamcs_archive.http.messages import Failure, Pending, Response, Work, reply
+from yamcs_archive.http.messages import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
@@ -29,17 +29,17 @@ _REPLAYED = (("idempotent-replayed", "true"),)
 """Of an answer to a retry: tells it from the first answer, which has the same body."""
 
 
-def create_event(request: Request) -> Pending[Response | Failure] | Failure:
+def create_event(request: Request) -> Pending[Response]:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
     form, event = request.body_codec.decode_event(request.body)
     codec, lease = request.codec, request.lease
 
-    def finish(done: Future[Appended]) -> Response | Failure:
+    def finish(done: Future[Appended]) -> Response:
         lease.reserve(_text_bytes(done))
         error = done.exception()
         if error is not None:
-            return Failure(error, form)
+            raise RequestFailedError(error, form)
         appended = done.result()
         headers = _REPLAYED if appended.duplicate else ()
         return reply(codec.media, codec.event(appended.event, form), headers=headers)
@@ -47,7 +47,7 @@ def create_event(request: Request) -> Pending[Response | Failure] | Failure:
     try:
         submitted = instance.submit(event, request_id=_request_id(request))
     except ArchiveError as error:
-        return Failure(error, form)
+        raise RequestFailedError(error, form) from error
     return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
 
 
@@ -80,7 +80,7 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def create_events(request: Request) -> Response | Failure:
+def create_events(request: Request) -> Response:
     """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
     instance = request.instance()
     encoding = content_encoding(request.head.headers)
@@ -98,7 +98,7 @@ def create_events(request: Request) -> Response | Failure:
     except ArchiveError as error:
         if isinstance(error.counts, AppendCounts):
             request.lease.reserve(_conflict_bytes(error.counts))
-        return Failure(error, batch.form)
+        raise RequestFailedError(error, batch.form) from error
     request.lease.reserve(_conflict_bytes(counts))
     return request.answer(counts_message(counts, batch.form))
 

@@ -101,7 +101,7 @@ def healthz(_: Request) -> Response:
 def readyz(request: Request) -> Response:
     """Answer which instances can be read, and which take events; 503 if the server is not ready."""
     archive = request.archive
-    reason = not_ready_reason(archive, request.refusals)
+    reason = not_ready_reason(archive, request.services.refusals)
     if reason is not None:
         # Not counted as a refusal: probes come every few seconds, and must not fill the log.
         return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
@@ -113,7 +113,7 @@ def readyz(request: Request) -> Response:
 
 def open_websocket(request: Request) -> Response:
     """Refuse a request for live updates that is no WebSocket, or comes to a server without them."""
-    if not request.live:
+    if not request.services.live:
         raise HttpError(
             501, "NotImplementedException", "live updates need ASGI, and this server speaks WSGI: see --wsgi"
         )
