@@ -77,7 +77,9 @@ class Exchange:
             raise forbidden(refusal)
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
-        self.work = Work.LONG if self._route.streams or self._unbounded else self._route.work
+        # A HEAD has no body to read for: its answer needs no place of a stream.
+        is_short = head.method == "HEAD" and self._route.work is Work.LONG
+        self.work = Work.PAGE if is_short else self._route.work
         if self.streams:
             return
         if self.content_length is not None and self.content_length > self.body_bytes_max:
@@ -90,11 +92,6 @@ class Exchange:
                 " events:batch takes gzip",
                 (("accept-encoding", "identity"),),
             )
-
-    @property
-    def _unbounded(self) -> bool:
-        """True if the answer may have any length; that of a HEAD has none."""
-        return self._route.unbounded and self.head.method != "HEAD"
 
     def run(self, body: bytes | Iterable[bytes] = b"") -> Response | Pending[Response]:
         """Answer the request: now, or when the future of a pending answer is done."""
@@ -119,7 +116,7 @@ class Exchange:
     def _handle(self, body: bytes | Iterable[bytes]) -> Response | Pending[Response]:
         """Have the request handled. Raises UnavailableError if too many like it are under way."""
         admission = self._services.admission
-        slots = admission.batches if self.streams else admission.streams if self._unbounded else None
+        slots = admission.batches if self.streams else admission.streams if self.work is Work.LONG else None
         if slots is not None:
             slots.enter()
             self._slots = slots

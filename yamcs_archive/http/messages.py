@@ -30,7 +30,7 @@ class Work(Enum):
     PAGE = auto()
     """Little is read."""
     LONG = auto()
-    """All of history may be read."""
+    """All of history may be read or written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -50,7 +50,7 @@ class EventQuery(NamedTuple):
     token: str | None = None
     form: Form = Form.TODAY
 
-    def page(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Event]:
+    def page(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[Event]:
         """Return the events of the page, and one more if there is one; no more once given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
@@ -88,7 +88,7 @@ class EventQuery(NamedTuple):
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
-    def count(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> int:
+    def count(self, instance: Instance, given_up: Callable[[], bool]) -> int:
         """Return the number of events that match; fewer once given up.
 
         Raises InvalidInputError for a bad filter.
@@ -119,38 +119,6 @@ class EventQuery(NamedTuple):
         return self.pattern if self.pattern is not None and self.pattern.plain is None else None
 
 
-def of_query(query: str) -> EventQuery:
-    """Return what a query string asks for; of repeated parameters the last counts, of ``source`` all.
-
-    >>> of_query("source=A,B&source=C&limit=5&order=asc").limit
-    5
-    """
-    values, time = fields_of_query(query)
-    fields = Fields({name: value for name, value in values.items() if name in PARAMETERS}, time)
-    return _event_query(fields)._replace(form=form_of(values.get("form")))
-
-
-def of_query_unpaged(query: str) -> EventQuery:
-    """Return what a query string asks for on a route without pages: parameters of pages are ignored.
-
-    >>> of_query_unpaged("source=A&limit=0").sources
-    frozenset({'A'})
-    """
-    values, time = fields_of_query(query)
-    return _event_query(Fields({name: value for name, value in values.items() if name in SELECTED}, time))
-
-
-def of_posted(body: bytes, message: Message, codec: Codec) -> EventQuery:
-    """Return what a body asks for, which has the fields of ``message``.
-
-    >>> from yamcs_archive.wire.codecs import JSON_CODEC
-    >>> from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-    >>> of_posted(b'{"source": ["A"], "severity": "watch"}', today.ListEventsRequest(), JSON_CODEC).sources
-    frozenset({'A'})
-    """
-    return _event_query(fields_of_body(body, message, codec))
-
-
 class Fields(NamedTuple):
     """The fields of a request by name, as they came; ``time`` reads a time, given its name."""
 
@@ -179,16 +147,18 @@ class Fields(NamedTuple):
         return frozenset(as_text(source, "source") for source in self.values.get("source", ())) or None
 
 
-def fields_of_query(query: str) -> Fields:
-    """Return the parameters of a query string: the last value of each if it is not empty, of ``source`` all.
+def fields_of_query(query: str, names: Collection[str]) -> Fields:
+    """Return those parameters of a query string that have one of the names; others are ignored.
 
-    >>> fields_of_query("source=A,B&source=C&limit=5&limit=").values
+    It is the last value of each if this is not empty, of ``source`` all.
+
+    >>> fields_of_query("source=A,B&source=C&limit=5&limit=&x=1", ("source", "limit")).values
     {'source': ['A', 'B', 'C']}
     """
-    values = parameters(query)
-    last: dict[str, Any] = {name: found[-1] for name, found in values.items() if found[-1] != ""}
-    last["source"] = [name for found in values.get("source", []) for name in found.split(",") if name]
-    return Fields(last, parse_rfc3339)
+    given = {name: found for name, found in parameters(query).items() if name in names}
+    values: dict[str, Any] = {name: found[-1] for name, found in given.items() if found[-1] != ""}
+    values["source"] = [name for found in given.get("source", []) for name in found.split(",") if name]
+    return Fields(values, parse_rfc3339)
 
 
 def parameters(query: str) -> dict[str, list[str]]:
@@ -212,15 +182,19 @@ def fields_of_body(body: bytes, message: Message, codec: Codec) -> Fields:
     return Fields(*codec.decode_request(body, message))
 
 
-SELECTED = frozenset(("start", "stop", "source", "severity", "q", "filter"))
+PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter"))
 """Parameters of a query string that choose events."""
 
-PARAMETERS = SELECTED | {"order", "limit", "next", "pos", "form"}
+PAGE_PARAMETERS = PARAMETERS | {"order", "limit", "next", "pos", "form"}
 """Parameters of a query string that choose a page of events."""
 
 
-def _event_query(fields: Fields) -> EventQuery:
-    """Return what the fields of a request ask for."""
+def event_query(fields: Fields) -> EventQuery:
+    """Return what the fields of a request ask for; InvalidInputError.
+
+    >>> event_query(fields_of_query("source=A,B&source=C&limit=5&order=asc", PAGE_PARAMETERS)).limit
+    5
+    """
     order, severity, wanted = fields.text("order"), fields.text("severity"), fields.text("q")
     if order not in (None, "asc", "desc"):
         raise InvalidInputError("order", order, "must be asc or desc")
@@ -235,6 +209,7 @@ def _event_query(fields: Fields) -> EventQuery:
         limit=fields.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
         pos=fields.integer("pos", 0, 0, _POS_MAX),
         token=fields.text("next"),
+        form=form_of(fields.text("form")),
     )
 
 

@@ -80,11 +80,9 @@ class Route:
 
     method: str
     handler: Callable[[Request], Response | Pending[Response]]
-    streams: bool = False
-    """The body may have any length and is read as it comes."""
-    unbounded: bool = False
-    """The answer may have any length and is written as it is read."""
-    forms: bool = False
-    """The query string may choose the form of the answer."""
     work: Work = Work.PAGE
     """How much work the handler is."""
+    streams: bool = False
+    """The body may have any length and is read as it comes."""
+    forms: bool = False
+    """The query string may choose the form of the answer."""

@@ -11,29 +11,7 @@ from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers.append import create_event, create_events
-from yamcs_archive.http.handlers.changes import list_changes
-from yamcs_archive.http.handlers.event_index import list_event_index, stream_event_index
-from yamcs_archive.http.handlers.history import (
-    count_events,
-    count_events_posted,
-    export_events,
-    list_events,
-    list_events_posted,
-    list_sources,
-    stream_events,
-)
-from yamcs_archive.http.handlers.server import (
-    auth_info,
-    describe_api,
-    get_instance,
-    healthz,
-    list_instances,
-    open_websocket,
-    readyz,
-    server_info,
-    user_info,
-)
+from yamcs_archive.http.handlers import append, changes, event_index, health, history, server
 from yamcs_archive.http.messages import Head, Work
 from yamcs_archive.http.request import Route
 
@@ -41,30 +19,30 @@ WEBSOCKET = "/api/websocket"
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
-        Route("GET", list_events, forms=True),
-        Route("POST", create_event, work=Work.QUICK),
+        Route("GET", history.list_events, forms=True),
+        Route("POST", append.create_event, Work.QUICK),
     ),
-    "/api/archive/{instance}/events:batch": (Route("POST", create_events, streams=True),),
-    "/api/archive/{instance}/events:changes": (Route("GET", list_changes, forms=True),),
-    "/api/archive/{instance}/events:list": (Route("POST", list_events_posted),),
+    "/api/archive/{instance}/events:batch": (Route("POST", append.create_events, Work.LONG, streams=True),),
+    "/api/archive/{instance}/events:changes": (Route("GET", changes.list_changes, forms=True),),
+    "/api/archive/{instance}/events:list": (Route("POST", history.list_events),),
     "/api/archive/{instance}/events:count": (
-        Route("GET", count_events, unbounded=True),
-        Route("POST", count_events_posted, unbounded=True),
+        Route("GET", history.count_events, Work.LONG),
+        Route("POST", history.count_events, Work.LONG),
     ),
-    "/api/archive/{instance}/events/sources": (Route("GET", list_sources),),
-    "/api/archive/{instance}/event-index": (Route("GET", list_event_index),),
-    "/api/archive/{instance}:streamEventIndex": (Route("POST", stream_event_index, unbounded=True),),
-    "/api/stream-archive/{instance}:streamEvents": (Route("POST", stream_events, unbounded=True),),
-    "/api/archive/{instance}:exportEvents": (Route("GET", export_events, unbounded=True),),
-    "/api": (Route("GET", server_info),),
-    "/auth": (Route("GET", auth_info),),
-    "/api/user": (Route("GET", user_info),),
-    "/api/openapi.json": (Route("GET", describe_api),),
-    WEBSOCKET: (Route("GET", open_websocket),),
-    "/api/instances": (Route("GET", list_instances),),
-    "/api/instances/{instance}": (Route("GET", get_instance),),
-    "/healthz": (Route("GET", healthz, work=Work.QUICK),),
-    "/readyz": (Route("GET", readyz),),
+    "/api/archive/{instance}/events/sources": (Route("GET", history.list_sources),),
+    "/api/archive/{instance}/event-index": (Route("GET", event_index.list_event_index),),
+    "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
+    "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
+    "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
+    "/api": (Route("GET", server.server_info),),
+    "/auth": (Route("GET", server.auth_info),),
+    "/api/user": (Route("GET", server.user_info),),
+    "/api/openapi.json": (Route("GET", server.describe_api),),
+    WEBSOCKET: (Route("GET", server.open_websocket),),
+    "/api/instances": (Route("GET", server.list_instances),),
+    "/api/instances/{instance}": (Route("GET", server.get_instance),),
+    "/healthz": (Route("GET", health.healthz, Work.QUICK),),
+    "/readyz": (Route("GET", health.readyz),),
 }
 """The routes of each path."""
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from yamcs_archive.http.limits import GZIP_BYTES_MIN
 from yamcs_archive.http.media_types import takes_gzip
-from yamcs_archive.http.messages import Response
+from yamcs_archive.http.messages import Headers, Response
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -66,15 +66,17 @@ class Chunks:
         self.close()
 
 
-def streamed(media: str, parts: Iterable[bytes], headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def streamed(media: str, parts: Iterable[bytes], headers: Headers = (), start: bytes = b"") -> Response:
     """Return a response that is written as it is read; a failure before its first chunk is raised.
 
-    >>> response = streamed("text/csv", iter([b"a", b"b"]))
-    >>> b"".join(response.body)
-    b'ab'
+    ``start`` comes before the first chunk, within it.
+
+    >>> response = streamed("text/csv", iter([b"a", b"b"]), start=b"# ")
+    >>> list(response.body)
+    [b'# a', b'b']
     """
     chunks = iter(parts)
-    first = next(chunks, b"")
+    first = start + next(chunks, b"")
     return Response(200, (("content-type", media), *headers), _from(first, chunks))
 
 

@@ -20,6 +20,7 @@ from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.page_token import Mark, decode_mark, encode_mark
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
+_PARAMETERS = ("start", "stop", "source", "mergeTime", "limit", "next")
 _INT32_MAX = 2**31 - 1
 _RECORDS = 500
 """Records that are written at once."""
@@ -27,7 +28,7 @@ _RECORDS = 500
 
 def list_event_index(request: Request) -> Response:
     """Answer a page of the index: for each source, the stretches of its events without a long pause."""
-    fields = query.fields_of_query(request.head.query)
+    fields = query.fields_of_query(request.head.query, _PARAMETERS)
     instance = request.instance()
     limit = fields.integer("limit", INDEX_ENTRIES_DEFAULT, 1, INDEX_ENTRIES_MAX)
     start, token = fields.instant("start"), fields.text("next")

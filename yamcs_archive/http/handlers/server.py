@@ -1,23 +1,19 @@
-"""The routes that clients call before they come to events: server, instances, health, description."""
+"""The routes that clients call before they come to events: server, instances, description."""
 
 from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
-from yamcs_archive.errors import ArchiveError, UnavailableError
-from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.messages import Response, reply
-from yamcs_archive.http.readiness import not_ready_reason, takes_events
 from yamcs_archive.http.request import Request
 from yamcs_archive.times import now_us
-from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import JSON
-from yamcs_archive.wire.codecs import JSON_CODEC
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 YAMCS_VERSION = "5.12.8"
@@ -29,7 +25,7 @@ _GUEST = "guest"
 def server_info(request: Request) -> Response:
     """Answer which server this is: what clients ask first."""
     names = request.archive.instances()
-    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=own_version())
+    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())
     message = today.GetServerInfoResponse(
         yamcsVersion=YAMCS_VERSION,
         serverId=socket.gethostname(),
@@ -39,7 +35,7 @@ def server_info(request: Request) -> Response:
     return request.answer(message)
 
 
-def own_version() -> str:
+def _own_version() -> str:
     """Return the version of this program; ``unknown`` if it is not installed."""
     try:
         return version("yamcs_archive")
@@ -80,35 +76,13 @@ def _described(request: Request, name: str) -> today.YamcsInstance:
 
 def describe_api(_: Request) -> Response:
     """Describe all routes, in OpenAPI."""
-    return reply(JSON, description())
+    return reply(JSON, _description())
 
 
 @cache
-def description() -> bytes:
-    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml.
-
-    >>> description().decode().splitlines()[1]
-    '  "openapi": "3.1.0",'
-    """
+def _description() -> bytes:
+    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml."""
     return files("yamcs_archive.http").joinpath("openapi.json").read_bytes()
-
-
-def healthz(_: Request) -> Response:
-    """Answer, which shows that the process does."""
-    return reply(JSON, json.encode({"status": "ok"}))
-
-
-def readyz(request: Request) -> Response:
-    """Answer which instances can be read, and which take events; 503 if the server is not ready."""
-    archive = request.archive
-    reason = not_ready_reason(archive, request.services.refusals)
-    if reason is not None:
-        # Not counted as a refusal: probes come every few seconds, and must not fill the log.
-        return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
-    names = archive.instances()
-    storing = [] if archive.readonly else [name for name in names if takes_events(archive, name)]
-    document = {"status": "ready", "instances": names, "storing": storing}
-    return reply(JSON, json.encode(document))
 
 
 def open_websocket(request: Request) -> Response:
