@@ -44,9 +44,9 @@ class Hosts:
 
     def __init__(self, allowed: Iterable[str] = (), *, origins: Iterable[str] = ()) -> None:
         given = [_checked(name) for name in allowed]
-        self._names = {name for name in given if not name.startswith(".")}
-        self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins} - {""}
-        self._suffixes = tuple(name for name in given if name.startswith("."))
+        self._names = {name.removeprefix(".") for name in given} | {"", "localhost"}
+        self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins}
+        self._suffixes = (".localhost", *(name for name in given if name.startswith(".")))
         self._ours = lru_cache(_KEPT_HOSTS)(self._is_ours)
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
@@ -66,13 +66,7 @@ class Hosts:
         name = _name_of(host.strip(" \t"))
         if name is None:
             return False
-        return (
-            name in ("", "localhost")
-            or name in self._names
-            or name.endswith((".localhost", *self._suffixes))
-            or any(name == suffix[1:] for suffix in self._suffixes)
-            or _is_address(name)
-        )
+        return name in self._names or name.endswith(self._suffixes) or _is_address(name)
 
 
 def names_of(address: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class RefusalLog:
         self._now_s, self._after = now_s, after
         self._guard = threading.Lock()
         self._spells: dict[str, _Spell] = {}
-        self._watched = self._ended = False
+        self._ended = False
 
     def note(self, kind: str, why: str) -> None:
         """Count a request that is refused."""
@@ -72,8 +72,8 @@ class RefusalLog:
             if spell is not None:
                 spell.count, spell.last_s, spell.why = spell.count + 1, now_s, why
                 return
+            begins = not self._spells
             self._spells[kind] = _Spell(now_s, now_s, now_s, 1, why)
-            begins, self._watched = not self._watched, True
         _log.warning("requests are refused: %s: %s", kind, why)
         if begins:
             self._after(QUIET_S, self.look)
@@ -94,8 +94,7 @@ class RefusalLog:
                 elif now_s - spell.said_s >= INTERVAL_S:
                     spell.said_s = now_s
                     lines.append((kind, spell, _GOES_ON))
-            self._watched = bool(self._spells)
-            goes_on = self._watched
+            goes_on = bool(self._spells)
         for line in lines:
             _say(*line)
         if goes_on:
