@@ -12,8 +12,8 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, shown
 from yamcs_archive.http.admission import Admission
 from yamcs_archive.http.cors import Origins
-from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.exchange import Exchange, forbidden
+from yamcs_archive.http.errors import HttpError, forbidden
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import POLLS_MAX
 from yamcs_archive.http.messages import Head, Response
@@ -56,8 +56,10 @@ class Application:
         exchange = Exchange(self.services, head)
         try:
             self._check_host(head)
-            if (preflight := self._preflight(head)) is not None:
-                return exchange.finish(preflight)
+            if head.method == "OPTIONS":
+                preflight = self.services.origins.preflight(head, allowed_methods(head.path))
+                if preflight is not None:
+                    return exchange.finish(preflight)
             exchange.accept()
         except ArchiveError as error:
             return exchange.refuse(error)
@@ -66,11 +68,6 @@ class Application:
     def _check_host(self, head: Head) -> None:
         if (text := self._hosts.refusal(head.headers)) is not None:
             raise forbidden(text)
-
-    def _preflight(self, head: Head) -> Response | None:
-        if head.method != "OPTIONS":
-            return None
-        return self.services.origins.preflight(head, allowed_methods(head.path))
 
     def handshake(self, head: Head) -> Response | Exchange:
         """Look at the head of a WebSocket's handshake: refuse it, or return an exchange that still can.

@@ -66,14 +66,13 @@ class Origins:
         )
 
     def preflight(self, head: Head, methods: str) -> Response | None:
-        """Return the answer to a preflight for a page of a listed origin; None for any other request.
+        """Return the answer to an OPTIONS that is the preflight of a listed page; None if it is none.
 
         ``methods`` are those of the path. If it has none, all are allowed: a browser reports any other answer
         to a preflight as a network failure, which pages take for a server that is down. The 404 that follows
         tells them more.
         """
-        asks = head.method == "OPTIONS" and "access-control-request-method" in head.headers
-        if not (asks and self._admitted(head.headers)):
+        if "access-control-request-method" not in head.headers or not self._admitted(head.headers):
             return None
         return Response(
             204,

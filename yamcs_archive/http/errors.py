@@ -8,7 +8,6 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import (
     ArchiveError,
-    BadCursorError,
     ConflictError,
     CursorGoneError,
     DamagedError,
@@ -68,9 +67,13 @@ class BodyTooLargeError(HttpError):
         )
 
 
-STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
+def forbidden(text: str) -> HttpError:
+    """Return the error of a request that a page may not send."""
+    return HttpError(403, "ForbiddenException", text)
+
+
+STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
     (UnknownInstanceError, 404, "NotFoundException"),
-    (BadCursorError, 400, "BadRequestException"),
     (InvalidInputError, 400, "BadRequestException"),
     (NumbersExhaustedError, 400, "BadRequestException"),
     (ConflictError, 409, "ConflictException"),
@@ -83,7 +86,7 @@ STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
     (OutOfSpaceError, 507, "OutOfSpaceException"),
     (UnavailableError, 503, "ServiceUnavailableException"),
     (DamagedError, 500, "DamagedBlockException"),
-    (ArchiveError, 500, "InternalServerErrorException"),
+    (BaseException, 500, "InternalServerErrorException"),
 )
 """The most special type comes first; the first one that an error has decides."""
 
@@ -103,10 +106,7 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     if isinstance(error, HttpError):
         status, kind, headers = error.status, error.kind, error.headers
     else:
-        status, kind = next(
-            ((status, kind) for known, status, kind in STATUS_BY_ERROR if isinstance(error, known)),
-            (500, "InternalServerErrorException"),
-        )
+        _, status, kind = next(row for row in STATUS_BY_ERROR if isinstance(error, row[0]))
     text = _text_of(error)
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)

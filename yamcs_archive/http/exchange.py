@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from yamcs_archive.errors import ArchiveError, ReadOnlyError, shown
 from yamcs_archive.http.admission import Lease, Slots
-from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply
+from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply, forbidden
 from yamcs_archive.http.media_types import answer_codec, content_encoding
 from yamcs_archive.http.messages import Head, Pending, RequestFailedError, Response, Work
 from yamcs_archive.http.query import refuse_form
@@ -180,7 +180,9 @@ class Exchange:
         if response.refusal is not None:
             self._services.refusals.note(*response.refusal)
         if self.head.method == "HEAD":
-            response = response.without_body()
+            if close := getattr(response.body, "close", None):
+                close()
+            response = replace(response, body=b"")
         return response.with_headers(self._headers)
 
     def _release(self) -> None:
@@ -197,8 +199,3 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS_MAX):
         raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
     return int(text)
-
-
-def forbidden(text: str) -> HttpError:
-    """Return the error of a request that a page may not send."""
-    return HttpError(403, "ForbiddenException", text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
@@ -48,7 +48,7 @@ class Response:
     """A whole answer: status, headers and body (bytes, or chunks that are written as they come)."""
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
     """For the log: kind and reason, where a request is refused through no fault of its own (503, 507)."""
@@ -70,16 +70,6 @@ class Response:
     def with_headers(self, headers: Headers) -> Response:
         """Return the response with further headers."""
         return Response(self.status, (*self.headers, *headers), self.body, self.refusal)
-
-    def without_body(self) -> Response:
-        """Return the answer to a HEAD: the response without its body.
-
-        >>> Response(200, (("content-length", "1"),), b"a").without_body().body
-        b''
-        """
-        if close := getattr(self.body, "close", None):
-            close()
-        return replace(self, body=b"")
 
 
 def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> Response:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from yamcs_archive.errors import BadCursorError, InvalidInputError
@@ -52,9 +51,12 @@ class _ChangesQuery(NamedTuple):
 
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now; and the cursor if it holds no event."""
-        # Taken before reading: if nothing is found after the beginning, nothing was there at this moment.
-        cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
-        commits = list(self._page())
+        try:
+            # Taken before reading: if nothing is found after the beginning, nothing was there at this moment.
+            cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
+            commits = list(self._page())
+        except BadCursorError as error:  # it must name the parameter that the cursor came in
+            raise BadCursorError("after", error.value, error.rule) from None
         cursor = commits[-1].cursor if commits else cursor
         body = self.writer.changes(commits, cursor, self.form)
         return reply(self.writer.media, body), None if commits else cursor
@@ -102,8 +104,7 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
     asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease)
-    with _naming_after():
-        answer, cursor = asked.answer()
+    answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer
     asked = asked._replace(after=cursor)
@@ -111,19 +112,9 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     def finish(waited: Future[None]) -> Response:
         if not waited.cancelled():
             waited.result()
-        with _naming_after():
-            return asked.answer()[0]
+        return asked.answer()[0]
 
     return Pending(instance.arrival(cursor, timeout_s=wait_s), finish, poll=True)
-
-
-@contextmanager
-def _naming_after() -> Iterator[None]:
-    """Let an error of a cursor name the parameter that the cursor came in."""
-    try:
-        yield
-    except BadCursorError as error:
-        raise BadCursorError("after", error.value, error.rule) from None
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
@@ -44,9 +44,9 @@ class Subscription:
     instance: Instance
     filter: Filter | None
     queue: SendQueue
-    seq: int = field(default=0)
+    seq: int = 0
     """Sequence number of the last event that was put into the queue."""
-    begin: str = field(default="")
+    begin: str = ""
     """The cursor after the last event that was stored before the subscription, which gets only later ones."""
 
 

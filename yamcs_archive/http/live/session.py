@@ -70,9 +70,8 @@ class Session:
             self._queue.close(FAILED, f"internal error: {type(error).__name__}")
 
     def _take(self, frame: str | bytes) -> None:
-        if len(frame) > WEBSOCKET_FRAME_BYTES_MAX or (
-            isinstance(frame, str) and len(frame.encode(errors="replace")) > WEBSOCKET_FRAME_BYTES_MAX
-        ):
+        sent = frame.encode(errors="replace") if isinstance(frame, str) else frame
+        if len(sent) > WEBSOCKET_FRAME_BYTES_MAX:
             reason = f"Max frame length of {WEBSOCKET_FRAME_BYTES_MAX} has been exceeded."
             self._queue.close(TOO_BIG, reason)
             return
