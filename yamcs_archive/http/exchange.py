@@ -22,8 +22,8 @@ from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply,
 from yamcs_archive.http.media_types import answer_codec, content_encoding
 from yamcs_archive.http.messages import Head, Pending, RequestFailedError, Response, Work
 from yamcs_archive.http.query import refuse_form
-from yamcs_archive.http.request import Request, Route, Services
-from yamcs_archive.http.routes import allowed_methods, route_of
+from yamcs_archive.http.request import Request, Services
+from yamcs_archive.http.routes import Route, allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire.api_form import Form

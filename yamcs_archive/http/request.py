@@ -1,4 +1,4 @@
-"""A request as its handler sees it, what all requests share, and what a route is; no I/O."""
+"""A request as its handler sees it, and what all requests share; no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
-from yamcs_archive.http.messages import Head, Pending, Response, Work, reply
+from yamcs_archive.http.messages import Head, Response, reply
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
@@ -72,17 +72,3 @@ class Request:
         if isinstance(message, FormMessage):
             return reply(codec.media, codec.form_message(message))
         return reply(codec.media, codec.message(message))
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one path."""
-
-    method: str
-    handler: Callable[[Request], Response | Pending[Response]]
-    work: Work = Work.PAGE
-    """How much work the handler is."""
-    streams: bool = False
-    """The body may have any length and is read as it comes."""
-    forms: bool = False
-    """The query string may choose the form of the answer."""

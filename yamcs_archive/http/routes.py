@@ -6,14 +6,30 @@ A new route also needs its entry in docs/openapi.yaml and its line in docs/http.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers import append, changes, event_index, health, history, server
-from yamcs_archive.http.messages import Head, Work
-from yamcs_archive.http.request import Route
+from yamcs_archive.http.handlers import append, changes, event_index, history, server
+from yamcs_archive.http.messages import Head, Pending, Response, Work
+from yamcs_archive.http.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    handler: Callable[[Request], Response | Pending[Response]]
+    work: Work = Work.PAGE
+    """How much work the handler is."""
+    streams: bool = False
+    """The body may have any length and is read as it comes."""
+    forms: bool = False
+    """The query string may choose the form of the answer."""
+
 
 WEBSOCKET = "/api/websocket"
 
@@ -41,8 +57,8 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     WEBSOCKET: (Route("GET", server.open_websocket),),
     "/api/instances": (Route("GET", server.list_instances),),
     "/api/instances/{instance}": (Route("GET", server.get_instance),),
-    "/healthz": (Route("GET", health.healthz, Work.QUICK),),
-    "/readyz": (Route("GET", health.readyz),),
+    "/healthz": (Route("GET", server.healthz, Work.QUICK),),
+    "/readyz": (Route("GET", server.readyz),),
 }
 """The routes of each path."""
 
