@@ -14,8 +14,6 @@ from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from google.protobuf.message import Message
-
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.event_vectors import EventVectors
@@ -24,7 +22,6 @@ from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.message_pattern import Pattern
 from yamcs_archive.wire.page_token import decode_token
@@ -34,57 +31,47 @@ _POS_MAX = 2**63 - 1
 
 
 class EventQuery(NamedTuple):
-    """Which events are asked for. Times are int microseconds since 1970."""
+    """Which events are asked for."""
 
-    start: int | None = None
-    stop: int | None = None
-    sources: frozenset[str] | None = None
-    min_severity: Severity | None = None
-    pattern: Pattern | None = None
-    """Of the parameter ``q``: text that the message must contain."""
-    filter: str | None = None
-    descending: bool = False
-    limit: int = PAGE_EVENTS_DEFAULT
-    pos: int = 0
+    selected: Mapping[str, Any]
+    """What the archive is asked: arguments of :meth:`Instance.events` and of its other readers."""
+    residual: Pattern | None
+    """A pattern that the archive cannot try: it is to be tried on the messages of the events found."""
+    descending: bool
+    limit: int
+    pos: int
     """Number of events that are skipped before the first one of the page."""
-    token: str | None = None
-    form: Form = Form.TODAY
+    token: str | None
+    form: Form
 
     def page(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[Event]:
         """Return the events of the page, and one more if there is one; no more once given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
-        after = None if self.token is None else decode_token(self.token, instance.name)
-        reads_all = self._residual is not None
+        # The event after the page shows that there is more. An iterator's limit is sys.maxsize.
+        last = min(self.pos + self.limit + 1, sys.maxsize)
         found = instance.events(
-            **self._asked(),
+            **self.selected,
             descending=self.descending,
-            limit=None if reads_all else self._last,
-            after_key=after,
+            limit=last if self.residual is None else None,
+            after_key=None if self.token is None else decode_token(self.token, instance.name),
             cancelled=given_up,
         )
-        if self._residual is not None:
-            matches = self._residual.matches
+        if self.residual is not None:
+            matches = self.residual.matches
             found = (event for event in found if matches(event.message))
-        return islice(found, self.pos, self._last)
+        return islice(found, self.pos, last)
 
-    @property
-    def _last(self) -> int:
-        """The index of the event after the page, which shows that there is more; an iterator's limit."""
-        return min(self.pos + self.limit + 1, sys.maxsize)
-
-    def batches(
-        self, instance: Instance, given_up: Callable[[], bool] | None = None
-    ) -> Iterator[EventVectors]:
+    def batches(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[EventVectors]:
         """Return all events that match, oldest first, in batches as they are read; no more once given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
-        found = instance.event_vectors(**self._asked(), cancelled=given_up)
-        if self._residual is None:
+        found = instance.event_vectors(**self.selected, cancelled=given_up)
+        if self.residual is None:
             return found
-        matches = self._residual.matches
+        matches = self.residual.matches
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
@@ -93,30 +80,16 @@ class EventQuery(NamedTuple):
 
         Raises InvalidInputError for a bad filter.
         """
-        if self._residual is None:
-            return instance.count(**self._asked(), cancelled=given_up)
+        if self.residual is None:
+            return instance.count(**self.selected, cancelled=given_up)
         return sum(len(events.messages) for events in self.batches(instance, given_up))
 
     @property
     def count_reads(self) -> bool:
         """False if nothing must be read to count: all events, or all of some sources."""
-        decides = self.start, self.stop, self.min_severity, self.pattern, self.filter
-        return any(one is not None for one in decides)
-
-    def _asked(self) -> dict[str, Any]:
-        return {
-            "start": self.start,
-            "stop": self.stop,
-            "sources": self.sources,
-            "min_severity": self.min_severity,
-            "text": None if self.pattern is None else self.pattern.plain,
-            "filter": self.filter,
-        }
-
-    @property
-    def _residual(self) -> Pattern | None:
-        """The pattern that is still to be tried on events; None if the archive tries all of it."""
-        return self.pattern if self.pattern is not None and self.pattern.plain is None else None
+        if self.residual is not None:
+            return True
+        return any(value is not None for name, value in self.selected.items() if name != "sources")
 
 
 class Fields(NamedTuple):
@@ -174,14 +147,6 @@ def parameters(query: str) -> dict[str, list[str]]:
         ) from None
 
 
-def fields_of_body(body: bytes, message: Message, codec: Codec) -> Fields:
-    """Return the fields of a body, which are those of ``message``; an empty body asks for everything.
-
-    Raises InvalidInputError for a body that cannot be read.
-    """
-    return Fields(*codec.decode_request(body, message))
-
-
 PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter"))
 """Parameters of a query string that choose events."""
 
@@ -198,13 +163,17 @@ def event_query(fields: Fields) -> EventQuery:
     order, severity, wanted = fields.text("order"), fields.text("severity"), fields.text("q")
     if order not in (None, "asc", "desc"):
         raise InvalidInputError("order", order, "must be asc or desc")
+    selected: dict[str, Any] = {
+        "start": fields.instant("start"),
+        "stop": fields.instant("stop"),
+        "sources": fields.sources(),
+        "min_severity": None if severity is None else Severity.parse(severity),
+    }
+    pattern = None if wanted is None else Pattern.of(wanted)
+    text = None if pattern is None else pattern.plain
     return EventQuery(
-        start=fields.instant("start"),
-        stop=fields.instant("stop"),
-        sources=fields.sources(),
-        min_severity=None if severity is None else Severity.parse(severity),
-        pattern=None if wanted is None else Pattern.of(wanted),
-        filter=fields.text("filter"),
+        selected | {"text": text, "filter": fields.text("filter")},
+        pattern if text is None else None,
         descending=order != "asc",
         limit=fields.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
         pos=fields.integer("pos", 0, 0, _POS_MAX),
@@ -232,8 +201,8 @@ def form_of(text: str | None) -> Form:
     >>> form_of(None), form_of("2016")
     (<Form.TODAY: 'today'>, <Form.V2016: '2016'>)
     """
-    if text is None:
-        return Form.TODAY
-    if text not in {form.value for form in Form}:
-        raise InvalidInputError("form", text, f"must be one of {', '.join(form.value for form in Form)}")
-    return Form(text)
+    try:
+        return Form.TODAY if text is None else Form(text)
+    except ValueError:
+        rule = f"must be one of {', '.join(form.value for form in Form)}"
+        raise InvalidInputError("form", text, rule) from None

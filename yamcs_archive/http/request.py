@@ -12,6 +12,7 @@ from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
 from yamcs_archive.http.messages import Head, Response, reply
+from yamcs_archive.http.query import Fields
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
@@ -53,11 +54,6 @@ class Request:
         return self.services.archive
 
     @property
-    def body_codec(self) -> Codec:
-        """The codec of the body."""
-        return body_codec(self.head.headers)
-
-    @property
     def head_only(self) -> bool:
         """True for a HEAD: the answer is sent without its body."""
         return self.head.method == "HEAD"
@@ -65,6 +61,13 @@ class Request:
     def instance(self) -> Instance:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
         return self.archive.instance(self.names["instance"])
+
+    def fields(self, message: Message) -> Fields:
+        """Return the fields of the body, which are those of ``message``; an empty body has none.
+
+        Raises InvalidInputError for a body that cannot be read.
+        """
+        return Fields(*body_codec(self.head.headers).decode_request(self.body, message))
 
     def answer(self, message: Message | FormMessage) -> Response:
         """Return the answer with that message."""

@@ -16,7 +16,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import event_bytes
 from yamcs_archive.http.errors import HttpError, counts_message
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
-from yamcs_archive.http.media_types import batch_reader, content_encoding
+from yamcs_archive.http.media_types import batch_reader, body_codec, content_encoding
 from yamcs_archive.http.messages import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.http.request import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
@@ -32,7 +32,7 @@ _REPLAYED = (("idempotent-replayed", "true"),)
 def create_event(request: Request) -> Pending[Response]:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
-    form, event = request.body_codec.decode_event(request.body)
+    form, event = body_codec(request.head.headers).decode_event(request.body)
     codec, lease = request.codec, request.lease
 
     def finish(done: Future[Appended]) -> Response:

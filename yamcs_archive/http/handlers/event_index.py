@@ -85,7 +85,7 @@ def _with_fraction(time_us: int) -> str:
 
 def stream_event_index(request: Request) -> Response:
     """Answer the whole index that the body asks for, record by record, as it is found."""
-    fields = query.fields_of_body(request.body, today.StreamEventIndexRequest(), request.body_codec)
+    fields = request.fields(today.StreamEventIndexRequest())
     found = request.instance().histogram(
         start=fields.instant("start"),
         stop=fields.instant("stop"),

@@ -32,9 +32,9 @@ def list_events(request: Request) -> Response:
 
 def _asked(request: Request, message: Message, parameters: Collection[str]) -> EventQuery:
     """Return what the query string asks for; of a POST the body, which has the fields of ``message``."""
-    if request.head.method == "POST":
-        return query.event_query(query.fields_of_body(request.body, message, request.body_codec))
-    return query.event_query(query.fields_of_query(request.head.query, parameters))
+    posted = request.head.method == "POST"
+    fields = request.fields(message) if posted else query.fields_of_query(request.head.query, parameters)
+    return query.event_query(fields)
 
 
 def _first_of(events: Iterator[Event], limit: int, lease: Lease) -> tuple[list[Event], bool]:
