@@ -1,7 +1,7 @@
 """The application: from the head of a request to its exchange. No I/O: ``asgi`` and ``wsgi`` adapt it.
 
-Everything that can be refused is refused by the head alone: route, method, size. No byte of the body is read
-for a request that cannot succeed.
+What the head alone shows to be wrong (host, origin, route, method, size) is refused before any byte of the
+body is read.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Application:
     """Answers requests from an open archive. Safe to use from many threads.
 
     ``polls_max`` is the number of answers that may wait for something to be stored; if each of them holds a
-    thread, it must be less than the number of threads. Pages of ``cors_origins`` may use it from a browser.
-    ``allowed_hosts`` are the names of this server beside those of this machine. ``live``: the adapter carries
-    WebSockets. Raises InvalidInputError for a bad origin or host.
+    thread, it must be less than the number of threads. Web pages of ``cors_origins`` may use it.
+    ``allowed_hosts`` are the names of this server in addition to those of this machine. ``live``: the adapter
+    carries WebSockets. Raises InvalidInputError for a bad origin or host.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Application:
         self.services = Services(archive, Origins(listed), Admission(polls_max), RefusalLog(), live)
 
     def begin(self, head: Head) -> Response | Exchange:
-        """Look at the head of a request: answer it at once, or return the exchange that takes its body.
+        """Return the exchange that takes the body of a request, or the answer if its head is refused.
 
         >>> archive = Archive.open(directory)
         >>> Application(archive).begin(Head("GET", "/nosuch")).status
@@ -70,7 +70,7 @@ class Application:
             raise forbidden(text)
 
     def handshake(self, head: Head) -> Response | Exchange:
-        """Look at the head of a WebSocket's handshake: refuse it, or return an exchange that still can.
+        """Return an exchange for a WebSocket's handshake, which can still refuse it, or the refusal.
 
         >>> archive = Archive.open(directory)
         >>> Application(archive, live=True).handshake(Head("GET", "/nosuch")).status
@@ -89,6 +89,6 @@ class Application:
         return exchange
 
     def end_polls(self) -> None:
-        """Let every answer that waits for something to be stored leave now: serving ends."""
+        """Answer all long polls now, with what there is, and end the log of refusals: serving ends."""
         self.services.refusals.end()
         self.services.admission.polls.end()

@@ -1,4 +1,4 @@
-"""Errors as answers: the one place that maps errors to statuses, with the details beside their texts."""
+"""Errors as answers: the one place that maps errors to statuses, texts and details."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
 class HttpError(ArchiveError):
-    """A request that fails before the archive is asked: status, type as clients see it, further headers."""
+    """A request that fails before the archive is asked: status, type in the answer, further headers."""
 
     def __init__(self, status: int, kind: str, text: str, headers: Headers = ()) -> None:
         super().__init__(text)
@@ -88,7 +88,7 @@ STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
     (DamagedError, 500, "DamagedBlockException"),
     (BaseException, 500, "InternalServerErrorException"),
 )
-"""The most special type comes first; the first one that an error has decides."""
+"""The first row with a type of the error decides, so special types come first."""
 
 
 def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> Response:
@@ -128,7 +128,7 @@ _SPAN = ("beginLine", "beginColumn", "endLine", "endColumn")
 
 
 def _detail(error: BaseException, form: Form) -> Detail | None:
-    """Return what an error's answer tells beside its text; None where the text says everything."""
+    """Return what an error's answer has in addition to its text; None if the text says everything."""
     messages = v2016 if form is Form.V2016 else today
     if isinstance(error, ConflictError):
         return _described(messages.Conflict, {"stored": error.stored, "offered": error.offered}, form)

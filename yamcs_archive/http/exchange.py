@@ -1,7 +1,7 @@
-"""One request, from its head to its answer: what every request and every answer goes through, once; no I/O.
+"""One request, from its head to its answer: the steps that all requests and all answers share; no I/O.
 
-1. The adapter calls :meth:`Exchange.run` with the body, or :meth:`Exchange.refuse` where there is none to be
-   had; and :meth:`Exchange.abandon` when nobody waits for the answer any longer.
+1. The adapter calls :meth:`Exchange.run` with the body, or :meth:`Exchange.refuse` if it cannot get the body.
+   It calls :meth:`Exchange.abandon` once nobody waits for the answer.
 2. No exception leaves ``run`` and ``refuse``: each becomes an answer in the media type of the request, and
    events in it are in the request's form.
 3. Every answer leaves through ``finish``: there it is compressed, held in the budget of answers until it is
@@ -41,9 +41,9 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 class Exchange:
     """One request and its answer.
 
-    Once its head is accepted (:meth:`accept`), read at most ``body_bytes_max`` bytes of body and run it. If
-    ``streams`` is True the body may have any length: give its chunks to ``run`` as they come, with a
-    :class:`CutOffError` if they end too early.
+    After :meth:`accept`, read at most ``body_bytes_max`` bytes of body and give them to :meth:`run`. If
+    ``streams`` is True the body may have any length: give an iterable of its chunks as they come, which
+    raises a :class:`CutOffError` if they end too early.
     """
 
     __slots__ = (
@@ -65,19 +65,19 @@ class Exchange:
         self._route: Route
         self._names: Mapping[str, str]
         self._lease = Lease(services.admission.answers)
-        self._slots: Slots | None = None  # those in which it has a place
+        self._slots: Slots | None = None  # those in which it has a slot
         self._make_pending: Callable[[Future[Any]], Response]
         self._abandoned = False
 
     def accept(self) -> None:
-        """Look at the head, and raise an ArchiveError for everything that can be refused by it alone."""
+        """Find the route. Raises an ArchiveError for everything that the head alone shows to be wrong."""
         head = self.head
         self._route, self._names = route_of(head)
         if (refusal := self._services.origins.refusal(head)) is not None:
             raise forbidden(refusal)
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
-        # A HEAD has no body to read for: its answer needs no place of a stream.
+        # The answer to a HEAD has no body, so little is read for it, and it takes no slot of a stream.
         is_short = head.method == "HEAD" and self._route.work is Work.LONG
         self.work = Work.PAGE if is_short else self._route.work
         if self.streams:
@@ -94,12 +94,12 @@ class Exchange:
             )
 
     def run(self, body: bytes | Iterable[bytes] = b"") -> Response | Pending[Response]:
-        """Answer the request: now, or when the future of a pending answer is done."""
+        """Return the answer, or a pending one if it must wait for a future."""
         answer = self._answer(self._handle, body)
         return self.finish(answer) if isinstance(answer, Response) else answer
 
     def _answer(self, make: Callable[[_Given], _Made], given: _Given) -> _Made | Response:
-        """Return the answer that a call makes, or that to the error which it raises."""
+        """Return what ``make(given)`` returns; if it raises an error, the answer to that error."""
         try:
             return make(given)
         except RequestFailedError as failed:
@@ -114,7 +114,7 @@ class Exchange:
             raise
 
     def _handle(self, body: bytes | Iterable[bytes]) -> Response | Pending[Response]:
-        """Have the request handled. Raises UnavailableError if too many like it are under way."""
+        """Have the handler answer. Raises UnavailableError if too many requests of this kind are open."""
         admission = self._services.admission
         slots = admission.batches if self.streams else admission.streams if self.work is Work.LONG else None
         if slots is not None:
@@ -142,22 +142,22 @@ class Exchange:
         return answer
 
     def _complete(self, future: Future[Any]) -> Response:
-        """Make the answer that was waited for."""
+        """Make a pending answer, whose future is done."""
         return self.finish(self._answer(self._make_pending, future))
 
     def _failed(self, error: BaseException, form: Form = Form.TODAY) -> Response:
         """Return the answer to an error; events in its detail are in that form."""
         response = error_reply(error, self.codec, form)
-        if isinstance(error, ReadOnlyError):  # every 405 must name what works
+        if isinstance(error, ReadOnlyError):  # every 405 must name the methods that work
             response.headers += (("allow", allowed_methods(self.head.path, but=self._route)),)
         return response
 
     def refuse(self, error: ArchiveError) -> Response:
-        """Return the answer to a request that fails before it is run, or while its body is read."""
+        """Return the answer to a request that fails before it is run: by its head, or as its body comes."""
         return self.finish(self._failed(error))
 
     def abandon(self) -> None:
-        """Note, on any thread, that nobody waits for the answer: what is read for it ends soon."""
+        """Note, on any thread, that nobody waits for the answer, so that reading for it ends soon."""
         self._abandoned = True
 
     def is_abandoned(self) -> bool:
@@ -165,7 +165,7 @@ class Exchange:
         return self._abandoned
 
     def finish(self, response: Response) -> Response:
-        """Return an answer as it is sent."""
+        """Return an answer in the form in which it is sent (rule 3)."""
         try:
             response = self._lease.kept(compressed(response, self.head.headers))
         except BaseException:

@@ -1,10 +1,10 @@
-"""What an application is given and what it answers: plain values, no sockets, no server.
+"""Requests and answers as plain values: no sockets, no server.
 
 1. A request is a head, known before any byte of the body, and then the body.
 2. An answer is a :class:`Response`, or a :class:`Pending` one: a future, and the function that makes the
    response once the future is done. The adapter decides whether a thread or an event loop waits for it.
-3. A handler raises the error that it answers with; as a :class:`RequestFailedError` where it knows the form
-   of the events in the answer.
+3. A handler raises the error to answer with. If it knows the form of the events in that answer, it raises
+   a :class:`RequestFailedError`.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Response:
     headers: Headers = ()
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
-    """For the log: kind and reason, where a request is refused through no fault of its own (503, 507)."""
+    """Kind and reason, for the log: set if the request is refused through no fault of the client."""
 
     @property
     def reason(self) -> str:
-        """The status as its line has it.
+        """The status and its phrase, as in a status line.
 
         >>> Response(404).reason
         '404 Not Found'
@@ -82,7 +82,7 @@ def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> 
 
 
 class RequestFailedError(Exception):
-    """An error to answer with, where the form of the events in its detail is known."""
+    """A request that failed with ``error``; events in the answer are written in ``form``."""
 
     def __init__(self, error: BaseException, form: Form) -> None:
         super().__init__(error, form)
@@ -94,18 +94,18 @@ _Answer = TypeVar("_Answer", bound=Response)
 
 @dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
 class Pending(Generic[_Answer]):
-    """An answer that is made when ``future`` is done, and not before, by ``finish(future)``.
+    """An answer that ``finish(future)`` makes once ``future`` is done, and not before.
 
-    If nobody waits for it any longer, cancel the future. ``work`` is how much work ``finish`` is.
+    Cancel the future if nobody waits for the answer any longer. ``work`` is how much work ``finish`` is.
     """
 
     future: Future[Any]
     finish: Callable[[Future[Any]], _Answer]
     poll: bool = False
-    """It waits for others to store something, perhaps for minutes, and not for the request's own commit."""
+    """The future waits until others store something, perhaps for minutes."""
     work: Work = Work.PAGE
     is_large: Callable[[Future[Any]], bool] = lambda _: False
-    """Returns, once the future is done, whether making the answer is no quick work after all."""
+    """Once the future is done: returns whether ``finish`` is too much work for an event loop after all."""
 
     def wait(self) -> _Answer:
         """Block until the future is done and return the answer."""

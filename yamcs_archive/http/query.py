@@ -1,9 +1,9 @@
-"""Which events a request asks for: one value from a query string or a body.
+"""Which events a request asks for: one value, read from a query string or from a body.
 
 1. A bad value is refused with its name. As on a Yamcs server, an empty parameter of a query string counts as
    none, and unknown parameters are ignored.
-2. Deviations from such a server, each towards a right answer: an unknown severity, a bad order, a limit of
-   0 or less and a bad token are refused (docs/compatibility.md).
+2. Unlike such a server, this refuses an unknown severity, a bad order, a limit of 0 or less and a bad token
+   (docs/compatibility.md).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class EventQuery(NamedTuple):
     """Which events are asked for."""
 
     selected: Mapping[str, Any]
-    """What the archive is asked: arguments of :meth:`Instance.events` and of its other readers."""
+    """Which events the archive is to find: arguments of ``Instance.events`` and its other readers."""
     residual: Pattern | None
-    """A pattern that the archive cannot try: it is to be tried on the messages of the events found."""
+    """A pattern that the archive cannot match: it is matched here with the messages of the events found."""
     descending: bool
     limit: int
     pos: int
@@ -45,11 +45,11 @@ class EventQuery(NamedTuple):
     form: Form
 
     def page(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[Event]:
-        """Return the events of the page, and one more if there is one; no more once given up.
+        """Return the events of the page, and one more if there is one. Reading ends once given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
-        # The event after the page shows that there is more. An iterator's limit is sys.maxsize.
+        # One more than the page: it shows that there is a next page. islice() takes no larger number.
         last = min(self.pos + self.limit + 1, sys.maxsize)
         found = instance.events(
             **self.selected,
@@ -64,7 +64,7 @@ class EventQuery(NamedTuple):
         return islice(found, self.pos, last)
 
     def batches(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[EventVectors]:
-        """Return all events that match, oldest first, in batches as they are read; no more once given up.
+        """Return all events that match, oldest first, in batches as they are read. This ends once given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
@@ -86,7 +86,7 @@ class EventQuery(NamedTuple):
 
     @property
     def count_reads(self) -> bool:
-        """False if nothing must be read to count: all events, or all of some sources."""
+        """False if the events can be counted without reading: all of them, or all of some sources."""
         if self.residual is not None:
             return True
         return any(value is not None for name, value in self.selected.items() if name != "sources")
@@ -121,9 +121,9 @@ class Fields(NamedTuple):
 
 
 def fields_of_query(query: str, names: Collection[str]) -> Fields:
-    """Return those parameters of a query string that have one of the names; others are ignored.
+    """Return the parameters of a query string with these names; others are ignored.
 
-    It is the last value of each if this is not empty, of ``source`` all.
+    Of a repeated parameter the last value counts, of ``source`` all values.
 
     >>> fields_of_query("source=A,B&source=C&limit=5&limit=&x=1", ("source", "limit")).values
     {'source': ['A', 'B', 'C']}

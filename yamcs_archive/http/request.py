@@ -37,20 +37,20 @@ class Request:
     services: Services
     head: Head
     names: Mapping[str, str]
-    """Those in the path."""
+    """The names in the path."""
     body: bytes
     chunks: Iterable[bytes]
     """The body of a route that streams, as it comes."""
     codec: Codec
     """Writes the answer."""
     lease: Lease
-    """What the answer holds in memory."""
+    """The memory that the answer may use."""
     given_up: Callable[[], bool]
     """Returns True once nobody waits for the answer any longer: reading for it should end."""
 
     @property
     def archive(self) -> Archive:
-        """The archive that is asked."""
+        """The archive that the request asks."""
         return self.services.archive
 
     @property

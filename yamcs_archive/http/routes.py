@@ -1,6 +1,6 @@
 """The routes: each path with its methods, their handlers, and what a handler needs.
 
-A new route also needs its entry in docs/openapi.yaml and its line in docs/http.md: tests name those missing.
+A new route also needs an entry in docs/openapi.yaml and a line in docs/http.md: tests say what is missing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
 
 
 _KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Number of remembered paths, and characters of the longest: clients ask for a few, again and again."""
+"""Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
 
 
 @lru_cache(_KEPT)
@@ -107,7 +107,7 @@ def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:
 
 
 def allowed_methods(path: str, *, but: Route | None = None) -> str:
-    """Return the methods of a path as headers list them, those of one route left out; HEAD wherever GET is.
+    """Return the methods of a path as a header lists them: HEAD wherever GET is, without the route ``but``.
 
     >>> allowed_methods("/api/archive/sim/events")
     'GET, HEAD, POST'
@@ -117,10 +117,10 @@ def allowed_methods(path: str, *, but: Route | None = None) -> str:
 
 
 def below(mounted_at: str, path: str) -> str:
-    """Return the path within this application, given a path of the server that it is mounted in.
+    """Return the path within this application, given the path on the server where it is mounted.
 
-    A mount ends at the end of a segment, with or without a slash after it. Some servers leave the mount in
-    the path, others remove it: a path that is served as it is, but not without the mount, is kept.
+    A mount ends at the end of a segment, with or without a slash after it. Some servers remove the mount from
+    the path, others do not. So a path is kept that is served as it is, but would not be without the mount.
 
     >>> below("/mount/", "/mount/api"), below("/mount", "/mountain/api"), below("/api", "/api/instances")
     ('/api', '/mountain/api', '/api/instances')

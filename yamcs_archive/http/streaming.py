@@ -2,7 +2,7 @@
 
 1. A failure before the first chunk is an answer like any other: nothing is sent until there is a chunk. A
    later one is raised to the server, which then must not end the answer cleanly.
-2. The server closes the chunks, at their end or before it: that ends the scan.
+2. The server closes the chunks, at their end or earlier; this ends the scan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GZIP_LEVEL = 1
 
 
 class Chunks:
-    """The chunks of a body, to be closed; ``on_close`` is called once, whatever happens.
+    """The chunks of a body, which must be closed; ``on_close`` is called exactly once.
 
     >>> events = []
     >>> chunks = Chunks(iter([b"a", b"b"]), lambda: events.append("closed"))
@@ -69,7 +69,7 @@ class Chunks:
 def streamed(media: str, parts: Iterable[bytes], headers: Headers = (), start: bytes = b"") -> Response:
     """Return a response that is written as it is read; a failure before its first chunk is raised.
 
-    ``start`` comes before the first chunk, within it.
+    ``start`` is put before the first chunk.
 
     >>> response = streamed("text/csv", iter([b"a", b"b"]), start=b"# ")
     >>> list(response.body)
@@ -87,7 +87,7 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def compressed(response: Response, headers: Mapping[str, str]) -> Response:
-    """Return a response compressed, if the headers of its request accept gzip and it is not small.
+    """Return a response, compressed if it is not small and the headers of its request accept gzip.
 
     >>> compressed(Response(200, (), b"a" * 2000), {"accept-encoding": "gzip"}).headers
     (('content-encoding', 'gzip'), ('content-length', '41'))

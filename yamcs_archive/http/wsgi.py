@@ -1,7 +1,7 @@
 """The WSGI adapter: from environ to the application and back. Holds no rules.
 
-It waits for a pending answer on the server's thread. One commit serves all requests that wait, so give the
-server as many threads as requests should be committed together.
+It waits for a pending answer on the server's thread. One commit stores the events of all requests that wait,
+so give the server as many threads as requests should be committed together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WsgiApp:
         self._application = application
 
     def end_polls(self) -> None:
-        """Let every answer that waits for something to be stored leave now: serving ends."""
+        """Answer all long polls now, with what there is: serving ends."""
         self._application.end_polls()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -66,10 +66,10 @@ def create_app(
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
     ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
-    server's: let it have more threads than that. Pages of ``cors_origins`` (``https://ops.example``) may use
-    it from a browser. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names by
-    which clients know the server, beside ``localhost`` and IP addresses: a request for another one is
-    a 403. Raises InvalidInputError for a value that is no origin or host.
+    server, which must have more threads than that. Web pages of ``cors_origins`` (``https://ops.example``)
+    may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
+    by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
+    name is a 403. Raises InvalidInputError for a value that is no origin or host.
 
     >>> app = create_app(Archive.open(directory))
     >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}

@@ -26,7 +26,7 @@ from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)
-"""Of an answer to a retry: tells it from the first answer, which has the same body."""
+"""Marks the answer to a retry, whose body is the same as that of the first answer."""
 
 
 def create_event(request: Request) -> Pending[Response]:
@@ -57,7 +57,7 @@ def _is_large(done: Future[Appended]) -> bool:
 
 
 def _text_bytes(done: Future[Appended]) -> int:
-    """Return the bytes of text of the answer: a small event may conflict with a large one."""
+    """Return the bytes of text in the answer: many if a small event conflicts with a large one."""
     error = done.exception()
     if error is None:
         return event_bytes(done.result().event)
@@ -81,7 +81,7 @@ def _request_id(request: Request) -> str | None:
 
 
 def create_events(request: Request) -> Response:
-    """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
+    """Store a stream of events, in chunks that are each durable; the answer counts their outcomes."""
     instance = request.instance()
     encoding = content_encoding(request.head.headers)
     if encoding not in ("identity", "gzip"):
@@ -118,5 +118,5 @@ class _Batch:
 
 
 def _conflict_bytes(counts: AppendCounts) -> int:
-    """Return the bytes of text of the conflicts that an answer shows."""
+    """Return the bytes of text in the conflicts that an answer shows."""
     return sum(event_bytes(one.stored) + event_bytes(one.offered) for one in counts.conflicts)

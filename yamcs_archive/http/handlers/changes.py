@@ -34,7 +34,7 @@ from yamcs_archive.wire.commits import SentCommit
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
-"""Stands for the cursor after the newest event: for clients that want only what is stored from now on."""
+"""In place of a cursor: only what is stored from now on."""
 _PARAMETERS = ("after", "limit", "wait", "form")
 _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
@@ -50,9 +50,9 @@ class _ChangesQuery(NamedTuple):
     lease: Lease
 
     def answer(self) -> tuple[Response, str | None]:
-        """Return the answer as of now; and the cursor if it holds no event."""
+        """Return the answer as of now, and its cursor if it has no event."""
         try:
-            # Taken before reading: if nothing is found after the beginning, nothing was there at this moment.
+            # Taken before reading: if nothing is found after the beginning, it skips nothing.
             cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
             commits = list(self._page())
         except BadCursorError as error:  # it must name the parameter that the cursor came in
@@ -82,11 +82,11 @@ class _ChangesQuery(NamedTuple):
 
 
 def list_changes(request: Request) -> Response | Pending[Response]:
-    """Answer what was stored after a cursor; with ``wait``, when there is something or the time is over."""
+    """Answer what was stored after a cursor; with ``wait``, once there is something or the time is over."""
     values = query.parameters(request.head.query)
     for name in values:
         if name not in _PARAMETERS:
-            # To ignore a filter would be a wrong answer.
+            # If a filter were ignored, the answer would be wrong.
             raise InvalidInputError(name, values[name][-1], f"is not one of {', '.join(_PARAMETERS)}")
     last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     form = query.form_of(last.get("form"))

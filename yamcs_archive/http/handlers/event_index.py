@@ -1,4 +1,4 @@
-"""The routes that answer when each source was heard: the event index, page by page or as a stream."""
+"""The routes of the event index, which says when each source sent events: page by page, or as a stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 _PARAMETERS = ("start", "stop", "source", "mergeTime", "limit", "next")
 _INT32_MAX = 2**31 - 1
 _RECORDS = 500
-"""Records that are written at once."""
+"""Records in one chunk of a stream."""
 
 
 def list_event_index(request: Request) -> Response:
@@ -74,7 +74,7 @@ def _entry(stretch: Stretch) -> today.IndexEntry:
 
 
 def _with_fraction(time_us: int) -> str:
-    """Return a time as the index has it: with at least 3 fraction digits.
+    """Return a time as it is written in the index: with at least 3 fraction digits.
 
     >>> _with_fraction(0)
     '1970-01-01T00:00:00.000Z'

@@ -31,7 +31,7 @@ def list_events(request: Request) -> Response:
 
 
 def _asked(request: Request, message: Message, parameters: Collection[str]) -> EventQuery:
-    """Return what the query string asks for; of a POST the body, which has the fields of ``message``."""
+    """Return the query of a query string; of a POST that of the body, which has the fields of ``message``."""
     posted = request.head.method == "POST"
     fields = request.fields(message) if posted else query.fields_of_query(request.head.query, parameters)
     return query.event_query(fields)

@@ -22,7 +22,7 @@ from yamcs_archive.wire.codecs import JSON_CODEC
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 YAMCS_VERSION = "5.12.8"
-"""The version of the events API that is spoken: the Yamcs server whose answers are the contract."""
+"""The version of the Yamcs server whose events API this is."""
 
 _GUEST = "guest"
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
@@ -30,7 +30,7 @@ _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
 
 
 def server_info(request: Request) -> Response:
-    """Answer which server this is: what clients ask first."""
+    """Answer which server this is: the first question of most clients."""
     names = request.archive.instances()
     plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())
     message = today.GetServerInfoResponse(
@@ -56,7 +56,7 @@ def auth_info(request: Request) -> Response:
 
 
 def user_info(request: Request) -> Response:
-    """Answer who the client is: without a login, a Yamcs server's guest, who may do everything."""
+    """Answer who the client is: as on a Yamcs server without login, a guest who may do everything."""
     return request.answer(today.UserInfo(superuser=True, active=True, name=_GUEST, displayName=_GUEST))
 
 
@@ -73,7 +73,7 @@ def get_instance(request: Request) -> Response:
 
 
 def _described(request: Request, name: str) -> today.YamcsInstance:
-    """Return the message of an instance, without the count if it cannot be read: the others are listed."""
+    """Return the message of an instance; without its count if that cannot be read, so that it is listed."""
     message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
     message.missionTime.FromMilliseconds(now_us() // 1000)
     with suppress(ArchiveError):
@@ -93,16 +93,16 @@ def _description() -> bytes:
 
 
 def healthz(_: Request) -> Response:
-    """Answer, which shows that the process does."""
+    """Answer, which shows that the process runs."""
     return reply(JSON, json.encode({"status": "ok"}))
 
 
 def readyz(request: Request) -> Response:
-    """Answer which instances can be read, and which take events; 503 if the server is not ready."""
+    """Answer which instances can be read and which take events; 503 if the server is not ready."""
     archive = request.archive
     reason = _not_ready_reason(archive, request.services.refusals)
     if reason is not None:
-        # Not counted as a refusal: probes come every few seconds, and must not fill the log.
+        # Not a refusal for the log: probes come every few seconds, and would fill it.
         return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
     names = archive.instances()
     storing = [] if archive.readonly else [name for name in names if _takes_events(archive, name)]
@@ -138,7 +138,7 @@ def _takes_events(archive: Archive, name: str) -> bool:
 
 
 def open_websocket(request: Request) -> Response:
-    """Refuse a request for live updates that is no WebSocket, or comes to a server without them."""
+    """Refuse a request for live updates that is no WebSocket, or that came over WSGI."""
     if not request.services.live:
         raise HttpError(
             501, "NotImplementedException", "live updates need ASGI, and this server speaks WSGI: see --wsgi"
