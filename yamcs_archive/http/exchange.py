@@ -167,7 +167,10 @@ class Exchange:
     def finish(self, response: Response) -> Response:
         """Return an answer in the form in which it is sent (rule 3)."""
         try:
-            response = self._lease.kept(compressed(response, self.head.headers))
+            response = compressed(response, self.head.headers)
+            if self.head.method == "HEAD":
+                response = replace(response, body=b"")
+            response = self._lease.kept(response)
         except BaseException:
             self._release()
             raise
@@ -179,10 +182,6 @@ class Exchange:
                 response = replace(response, body=Chunks(iter(response.body), slots.leave))
         if response.refusal is not None:
             self._services.refusals.note(*response.refusal)
-        if self.head.method == "HEAD":
-            if close := getattr(response.body, "close", None):
-                close()
-            response = replace(response, body=b"")
         return response.with_headers(self._headers)
 
     def _release(self) -> None:

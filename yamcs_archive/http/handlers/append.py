@@ -6,13 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import (
-    ArchiveError,
-    ConflictError,
-    InvalidInputError,
-    OutcomeUnknownError,
-    shown,
-)
+from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, OutcomeUnknownError, shown
 from yamcs_archive.event import event_bytes
 from yamcs_archive.http.errors import HttpError, counts_message
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
@@ -22,7 +16,6 @@ from yamcs_archive.http.request import Request
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
 from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)
@@ -92,29 +85,23 @@ def create_events(request: Request) -> Response:
             (("accept-encoding", "gzip"),),
         )
     chunks = gunzipped(request.chunks) if encoding == "gzip" else request.chunks
-    batch = _Batch(batch_reader(request.head.headers).decode_batch(chunks))
+    form = Form.TODAY
+
+    def events() -> Iterator[Columns[int | None]]:
+        nonlocal form  # that of the first event is that of the answer
+        for nth, part in enumerate(batch_reader(request.head.headers).decode_batch(chunks)):
+            if not nth:
+                form = part.form
+            yield part.events
+
     try:
-        counts = instance.append_columns(iter(batch), request_id=_request_id(request))
+        counts = instance.append_columns(events(), request_id=_request_id(request))
     except ArchiveError as error:
         if isinstance(error.counts, AppendCounts):
             request.lease.reserve(_conflict_bytes(error.counts))
-        raise RequestFailedError(error, batch.form) from error
+        raise RequestFailedError(error, form) from error
     request.lease.reserve(_conflict_bytes(counts))
-    return request.answer(counts_message(counts, batch.form))
-
-
-class _Batch:
-    """The events of a batch as they come; ``form`` is that of the first one, and so of the answer."""
-
-    def __init__(self, parts: Iterator[Part]) -> None:
-        self._parts = parts
-        self.form = Form.TODAY
-
-    def __iter__(self) -> Iterator[Columns[int | None]]:
-        for nth, part in enumerate(self._parts):
-            if not nth:
-                self.form = part.form
-            yield part.events
+    return request.answer(counts_message(counts, form))
 
 
 def _conflict_bytes(counts: AppendCounts) -> int:
