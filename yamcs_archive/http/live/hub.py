@@ -131,12 +131,13 @@ class _Hub:
         with self._guard:
             if self._stopping.is_set():
                 return False
-            # Everything that the hub has read so far lies before this cursor, so the hub has not passed it.
-            # Register first, then read the hub's position. The hub advances its position before it reads the
-            # registrations, so one side always sees the other.
+            # Everything that the hub has read so far lies before this cursor, so the hub has not passed it,
+            # and it cannot pass it before the guard is free.
             subscription.begin = self._instance.cursor()
-            self._early = (*self._early, subscription)
-            self._let_in([one for one in self._early if one.begin == self._cursor])
+            if subscription.begin == self._cursor:
+                self._subscriptions = (*self._subscriptions, subscription)
+            else:
+                self._early = (*self._early, subscription)
             return True
 
     def _let_in(self, chosen: Sequence[Subscription]) -> None:
@@ -144,12 +145,13 @@ class _Hub:
         self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in chosen))
         self._early = tuple(one for one in self._early if one not in chosen)
 
-    def _move(self, cursor: str) -> None:
-        """Note that all events before a cursor are sent."""
-        self._cursor = cursor
-        if self._early:
-            with self._guard:
+    def _pass(self, cursor: str) -> tuple[Subscription, ...]:
+        """Move to the cursor after an event, and return the subscriptions that get this event."""
+        with self._guard:
+            subscriptions, self._cursor = self._subscriptions, cursor
+            if self._early:
                 self._let_in([one for one in self._early if one.begin == cursor])
+            return subscriptions
 
     def remove(self, subscription: Subscription) -> bool:
         """Remove a subscription; True if it was the last, so that the hub ends."""
@@ -205,7 +207,7 @@ class _Hub:
         touched: dict[SendQueue, None] = {}
         for change in changes:
             tails: dict[Frames, Tail] = {}
-            for subscription in self._subscriptions:
+            for subscription in self._pass(change.cursor):
                 if subscription.filter is None or subscription.filter.matches(change.event):
                     queue = subscription.queue
                     tail = tails.get(queue.frames)
@@ -214,7 +216,6 @@ class _Hub:
                     subscription.seq += 1
                     queue.put_event(subscription.call, subscription.seq, tail)
                     touched[queue] = None
-            self._move(change.cursor)
         for queue in touched:
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
