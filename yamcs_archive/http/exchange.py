@@ -182,7 +182,8 @@ class Exchange:
                 response = replace(response, body=Chunks(iter(response.body), slots.leave))
         if response.refusal is not None:
             self._services.refusals.note(*response.refusal)
-        return response.with_headers(self._headers)
+        response.headers += self._headers
+        return response
 
     def _release(self) -> None:
         """Give back what the exchange holds."""

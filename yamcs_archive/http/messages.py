@@ -67,10 +67,6 @@ class Response:
         """True if the headers have the length of the body."""
         return any(name == "content-length" for name, _ in self.headers)
 
-    def with_headers(self, headers: Headers) -> Response:
-        """Return the response with further headers."""
-        return Response(self.status, (*self.headers, *headers), self.body, self.refusal)
-
 
 def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> Response:
     """Return a response with a body of that media type.
