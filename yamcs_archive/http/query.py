@@ -75,7 +75,7 @@ class EventQuery(NamedTuple):
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
-    def count(self, instance: Instance, given_up: Callable[[], bool]) -> int:
+    def count_events(self, instance: Instance, given_up: Callable[[], bool]) -> int:
         """Return the number of events that match; fewer once given up.
 
         Raises InvalidInputError for a bad filter.

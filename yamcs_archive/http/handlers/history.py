@@ -64,9 +64,9 @@ def count_events(request: Request) -> Response:
     """Answer the number of events that match."""
     asked = _asked(request, today.CountEventsRequest(), query.PARAMETERS)
     if request.head_only and asked.count_reads:
-        asked.count(request.instance(), lambda: True)  # refuses a bad query, and reads nothing
+        asked.count_events(request.instance(), lambda: True)  # refuses a bad query, and reads nothing
         return Response(200, (("content-type", request.codec.media),))
-    count = asked.count(request.instance(), request.given_up)
+    count = asked.count_events(request.instance(), request.given_up)
     return request.answer(today.CountEventsResponse(count=count))
 
 
