@@ -24,7 +24,7 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.http import limits as http_limits
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.query import PARAMETERS, SELECTED
+from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS
 from yamcs_archive.http.routes import PATHS
 from yamcs_archive.wire.api_form import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
@@ -120,9 +120,9 @@ def query_of(path: str) -> set[str]:
 
 
 def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
-    assert query_of("/api/archive/{instance}/events") == PARAMETERS
-    assert query_of("/api/archive/{instance}:exportEvents") == SELECTED | {"delimiter", "columns"}
-    assert query_of("/api/archive/{instance}/events:count") == SELECTED
+    assert query_of("/api/archive/{instance}/events") == PAGE_PARAMETERS
+    assert query_of("/api/archive/{instance}:exportEvents") == PARAMETERS | {"delimiter", "columns"}
+    assert query_of("/api/archive/{instance}/events:count") == PARAMETERS
 
 
 @pytest.mark.parametrize("name", ["ListEvents", "StreamEvents", "CountEvents", "StreamEventIndex"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +35,7 @@ from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
-"""Stands for the cursor after the newest event: for clients that want only what is stored from now on."""
+"""In place of a cursor: only what is stored from now on."""
 _PARAMETERS = ("after", "limit", "wait", "form")
 _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
@@ -54,10 +53,13 @@ class _ChangesQuery(NamedTuple):
     lease: Lease
 
     def answer(self) -> tuple[Response, str | None]:
-        """Return the answer as of now; and the cursor if it holds no event."""
-        # Taken before reading: if nothing is found after the beginning, nothing was there at this moment.
-        cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
-        commits = list(self._page())
+        """Return the answer as of now, and its cursor if it has no event."""
+        try:
+            # Taken before reading: if nothing is found after the beginning, it skips nothing.
+            cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
+            commits = list(self._page())
+        except BadCursorError as error:  # it must name the parameter that the cursor came in
+            raise BadCursorError("after", error.value, error.rule) from None
         cursor = commits[-1].cursor if commits else cursor
         body = self.writer.changes(commits, cursor, self.form)
         return reply(self.writer.media, body), None if commits else cursor
@@ -85,11 +87,11 @@ class _ChangesQuery(NamedTuple):
 
 
 def list_changes(request: Request) -> Response | Pending[Response]:
-    """Answer what was stored after a cursor; with ``wait``, when there is something or the time is over."""
+    """Answer what was stored after a cursor; with ``wait``, once there is something or the time is over."""
     values = query.parameters(request.head.query)
     for name in values:
         if name not in _PARAMETERS:
-            # To ignore a filter would be a wrong answer.
+            # If a filter were ignored, the answer would be wrong.
             raise InvalidInputError(name, values[name][-1], f"is not one of {', '.join(_PARAMETERS)}")
     last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     form = query.form_of(last.get("form"))
@@ -107,8 +109,7 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
     asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease)
-    with _naming_after():
-        answer, cursor = asked.answer()
+    answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer
     asked = asked._replace(after=cursor)
@@ -116,19 +117,9 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     def finish(waited: Future[None]) -> Response:
         if not waited.cancelled():
             waited.result()
-        with _naming_after():
-            return asked.answer()[0]
+        return asked.answer()[0]
 
     return Pending(instance.arrival(cursor, timeout_s=wait_s), finish, poll=True)
-
-
-@contextmanager
-def _naming_after() -> Iterator[None]:
-    """Let an error of a cursor name the parameter that the cursor came in."""
-    try:
-        yield
-    except BadCursorError as error:
-        raise BadCursorError("after", error.value, error.rule) from None
 
 
 def _seconds(text: str) -> float:
