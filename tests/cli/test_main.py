@@ -161,7 +161,7 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
     assert run("instances", "list", "--data", directory).out == "sim\n"
     ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
     assert ran.status == 2
-    assert "a server makes no instances" in ran.err
+    assert "a server cannot create instances" in ran.err
     assert "--url" not in run("instances", "create", "-h").out
 
 

@@ -263,7 +263,7 @@ def test_without_a_password_a_terminal_is_asked_and_without_one_it_is_refused(fr
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (2, "")
     assert err == (
-        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD, there is no terminal to ask on\n"
+        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD; there is no terminal to ask on\n"
     )
     ours, theirs = pty.openpty()
     try:
