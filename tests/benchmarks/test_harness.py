@@ -1,4 +1,4 @@
-"""The harness on small input: contenders answer alike, measures run, nothing that was measured is lost.
+"""The harness on small input: contenders give the same answers, measures run, and no result is lost.
 
 No time is asserted.
 """
@@ -65,7 +65,7 @@ _LONG_RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("http", "sqlite", _POSTS | {"encoding": "protobuf"}),
 ]
 _NOT_ALWAYS = {"latency_us_p50", "latency_us_p99", "bytes_per_event"}
-"""Figures that some runs of a measure lack: a stream has no latency, a served store no size of its own."""
+"""Figures that some runs of a measure lack: a stream has no latency, and a served store no own size."""
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_events_come_back_whole_and_in_order_after_opening_again(name: str, tmp_
 
 
 def _kept(events: list[Event]) -> list[Event]:
-    """Return the events without reception times, which a retry may replace where a put overwrites."""
+    """Return the events without reception times; a contender whose put overwrites takes that of a retry."""
     return [msgspec.structs.replace(event, reception_time=None) for event in events]
 
 
