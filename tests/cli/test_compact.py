@@ -47,6 +47,6 @@ def test_a_directory_that_something_else_writes_to_is_refused(run: Run, data: Pa
         ran = run("compact", "--data", data)
         assert (ran.status, ran.out) == (1, "")
         assert "in use" in ran.err
-    ran = run("compact", "--url", "http://127.0.0.1:8090")  # the archive is open for writing elsewhere
+    ran = run("compact", "--url", "http://127.0.0.1:8090")  # only a directory can be compacted
     assert ran.status == 2
     assert "--url" in ran.err

@@ -166,7 +166,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         port = served.port
         served.stop()
-    # The source is put back by copying files, which leaves its lineage as it is, and goes another way.
+    # The source is put back by copying files, which keeps its lineage, and then stores other events.
     shutil.rmtree(data)
     shutil.copytree(before, data)
     with Archive.open(data) as archive:

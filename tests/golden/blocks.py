@@ -1,7 +1,7 @@
-"""Blocks as docs/format.md has them: bytes in, events out. Nothing of the package is used.
+"""Decodes blocks by docs/format.md: bytes in, events out. Uses nothing of the package.
 
-1. No length is used, and no frame decompressed, before the checksum over it was found right.
-2. Beside what is needed to read a block, all is checked that the page says of one.
+1. No length is used, and no frame is decompressed, before its checksum has been verified.
+2. Every rule of the page for blocks is checked, even if reading would not need it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tests.golden.values import (
 )
 
 SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
-"""Each at its code."""
+"""The severities, by code."""
 HEADER = struct.Struct(">IIIIIIII")
 MAIN, LATE = b"blocks\0", b"late\0"
 EVENTS_MAX = 65_536
 RAW_BYTES_MAX = 1 << 30
-"""Of what is read; what is written today has 16 MiB at most."""
+"""Largest decompressed size that is read; the package of today writes at most 16 MiB."""
 
 
 class Stored(NamedTuple):
@@ -56,7 +56,7 @@ class Stored(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What stands before the frames of a part."""
+    """The header of a part."""
 
     key_sum: int
     body_sum: int
@@ -69,7 +69,7 @@ class Header(NamedTuple):
 
 
 def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
-    """Return the events of a block, in the order of keys."""
+    """Return the events of a block, in key order."""
     main, rest = _part(key, value, MAIN, met)
     hold(main[0].key == event_key(key, met), f"block {key.hex()} begins with another event")
     if not rest:
@@ -86,7 +86,7 @@ def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
 
 
 def _part(key: bytes, value: bytes, kind: bytes, met: Met) -> tuple[list[Stored], bytes]:
-    """Return the events of a part, and what stands behind it."""
+    """Return the events of a part, and the bytes after it."""
     where = f"{kind[:-1].decode()} {key.hex()}"
     hold(len(value) >= HEADER.size, f"{where} is shorter than a header")
     header = Header(*HEADER.unpack_from(value))
@@ -127,11 +127,11 @@ def _check_order(events: list[Stored], key: bytes) -> None:
 
 
 class _Text(NamedTuple):
-    """The stretches of a part, not yet taken apart."""
+    """The message chunks of a part, not yet split."""
 
     stretches: bytes
     start: int
-    """What their checksums begin with."""
+    """The beginning of the bytes that their checksums cover."""
     where: str
 
 

@@ -1,4 +1,4 @@
-"""What the refusals change in a golden archive: which value is wanted, and what is made of it."""
+"""The changes that the tests of refusals make in a golden archive: which value, and how it is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.golden.altering import Copy, Pair, Part, at, taken_apart
 
 HASHED, NAMED, GROUP = b"\1", b"\0", b"\1"
 BEYOND_ALL = b"\xff" * 8 + b"R\0" + b"\xff" * 4
-"""The greatest event key of a source."""
+"""The greatest event key of source R."""
 Change = Callable[[Copy], None]
 
 
@@ -22,7 +22,7 @@ def group(pair: Pair) -> bool:
 
 
 def hashed(pair: Pair) -> bool:
-    """Say whether a summary of a block has hashes of its sources."""
+    """Return whether a summary is of a block and has hashes of its sources."""
     return not group(pair) and pair.body[2][:1] == HASHED
 
 
@@ -47,7 +47,7 @@ def several(pair: Pair) -> bool:
 
 
 def wide(part: Part) -> bool:
-    """Say whether a part has a table of more than 256 entries."""
+    """Return whether a part has a table of more than 256 entries."""
     return len(part.keys[2]) > 256
 
 
@@ -87,7 +87,7 @@ def meta(name: str, value: Any) -> Change:
 
 
 def move(name: str, wanted: Callable[[Pair], bool], key: Callable[[bytes], bytes]) -> Change:
-    """Return what puts a body under another key, with the checksum for that."""
+    """Return a change that moves a body to another key, with the checksum for that key."""
 
     def moved(copy: Copy) -> None:
         found = copy.find(name, wanted)
@@ -106,7 +106,7 @@ def mark_all_plain(body: list[Any]) -> list[Any]:
 
 
 def with_late_as_main(copy: Copy) -> None:
-    """Put the late part of a block in the place of the block."""
+    """Replace a block by its late part."""
     for key, value in copy.raw("blocks"):
         if len(taken_apart(value)) == 2:
             sizes = [int.from_bytes(value[begin : begin + 4], "big") for begin in (12, 16, 20)]
@@ -134,7 +134,7 @@ def without_the_last_stretch(part: Part) -> Part:
 
 
 def ten_apart(part: Part) -> bool:
-    """Say whether the events of a part begin with 1970, 10 microseconds apart: those of one block do."""
+    """Return whether the events of a part begin in 1970 and are 10 us apart, as those of one block are."""
     return bool(part.keys[:2] == [0, b"\0" + (10).to_bytes(8, "big")])
 
 

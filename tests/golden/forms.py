@@ -1,7 +1,7 @@
-"""Every form that docs/format.md has, by its sections: what the golden archives must hold, all of it.
+"""Every form of docs/format.md, by its sections. The golden archives must contain all of them.
 
-The second reader names a form when it meets it. One that it knows and that is not here, or that is here and
-in no archive, fails a test.
+The second reader records the name of each form that it reads. A name that is missing here, or a form that no
+archive has, fails a test.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the second reader checks, it refuses where it does not hold: else a wrong golden file would pass.
+"""The second reader refuses every archive that breaks a rule; otherwise a wrong golden archive could pass.
 
-Each case alters one thing in a copy of the golden archive of all forms. Checksums are right, but where they
-are what is looked at.
+Each case alters one thing in a copy of the golden archive of all forms. The checksums are right, except in
+the cases that are about checksums.
 """
 
 from __future__ import annotations

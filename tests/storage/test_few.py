@@ -1,4 +1,4 @@
-"""Zero, one and few events, and what is left of many: columns, codes, vectors and rows take them all."""
+"""Zero, one and few events, and parts of many: columns, codes, vectors and rows work with all of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def complete(size: int, sources: int = 2) -> list[Event]:
 
 
 def parts_of(events: Sequence[Event]) -> list[slice]:
-    """Which parts of them are taken: none, one, some, and all."""
+    """Parts of the events: none, one, some, and all."""
     return [slice(0, 0), slice(0, 1), slice(0, None, 7), slice(1, 3), slice(0, None)]
 
 

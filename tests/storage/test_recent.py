@@ -1,4 +1,4 @@
-"""Pages are read from blocks that are still decoded: what they say is what is stored, whatever changes."""
+"""Pages are read from cached blocks, and still show the stored events after every change."""
 
 from __future__ import annotations
 
