@@ -1,4 +1,4 @@
-"""The language, case by case: valid filters and the events they find; bad ones and the position of the error."""
+"""The language, case by case: valid filters and the events they find; bad ones and where the error is."""
 
 import pickle
 

@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
     keys: list[Any]
     body: list[Any]
-    stretches: list[bytes]
+    chunks: list[bytes]
     """Decompressed."""
 
 
@@ -125,11 +125,11 @@ def taken_apart(value: bytes) -> list[Part]:
             ends.append(ends[-1] + size)
         keys, body, texts = (value[begin:end] for begin, end in pairwise(ends))
         columns = msgpack.unpackb(zstandard.decompress(body))
-        stretches = []
+        chunks = []
         for size, *_ in columns[4]:
-            stretches.append(zstandard.decompress(texts[:size]))
+            chunks.append(zstandard.decompress(texts[:size]))
             texts = texts[size:]
-        found.append(Part(msgpack.unpackb(zstandard.decompress(keys)), columns, stretches))
+        found.append(Part(msgpack.unpackb(zstandard.decompress(keys)), columns, chunks))
         value = value[ends[-1] :]
     return found
 
@@ -137,10 +137,10 @@ def taken_apart(value: bytes) -> list[Part]:
 def assembled(key: bytes, part: Part, kind: bytes) -> bytes:
     """Return the stored form of a part, with right sizes and checksums, and an event for each severity."""
     start = crc32(kind + key)
-    texts = [zstandard.compress(stretch) for stretch in part.stretches]
+    texts = [zstandard.compress(chunk) for chunk in part.chunks]
     listed = [
-        [len(frame), len(stretch), plain, crc32(frame, start)]
-        for frame, stretch, (_, _, plain, _) in zip(texts, part.stretches, part.body[4], strict=True)
+        [len(frame), len(chunk), plain, crc32(frame, start)]
+        for frame, chunk, (_, _, plain, _) in zip(texts, part.chunks, part.body[4], strict=True)
     ]
     raw = [msgpack.packb(part.keys), msgpack.packb([*part.body[:4], listed, *part.body[5:]])]
     frames = [zstandard.compress(each) for each in raw]

@@ -98,13 +98,13 @@ def _part(key: bytes, value: bytes, kind: bytes, met: Met) -> tuple[list[Stored]
     hold(1 <= header.events <= EVENTS_MAX, f"{where} has {header.events} events")
     body, at = value[at : at + header.body_bytes], at + header.body_bytes
     hold(header.body_sum == crc32(body, start), f"the second checksum of {where} is wrong")
-    stretches, at = value[at : at + header.text_bytes], at + header.text_bytes
-    hold(len(value) >= at, f"{where} ends before its stretches do")
+    chunks, at = value[at : at + header.text_bytes], at + header.text_bytes
+    hold(len(value) >= at, f"{where} ends before its chunks do")
     events = _events(
         header.events,
         array(unpacked(_decompressed(keys, header.key_raw)), 8),
         array(unpacked(_decompressed(body, header.body_raw)), 8),
-        _Text(stretches, start, where),
+        _Text(chunks, start, where),
         met,
     )
     _check_order(events, key)
@@ -129,7 +129,7 @@ def _check_order(events: list[Stored], key: bytes) -> None:
 class _Text(NamedTuple):
     """The message chunks of a part, not yet split."""
 
-    stretches: bytes
+    chunks: bytes
     start: int
     """The beginning of the bytes that their checksums cover."""
     where: str
@@ -182,40 +182,40 @@ def _events(count: int, keys: list[Any], body: list[Any], text_of: _Text, met: M
 
 
 def _messages(each: Any, listed: list[Any], count: int, text_of: _Text, met: Met) -> list[str]:
-    """Return the messages of all stretches."""
+    """Return the messages of all chunks."""
     whole(each, 1)
     found: list[str] = []
-    rest = text_of.stretches
+    rest = text_of.chunks
     for said in listed:
         packed, raw_bytes, plain, checksum = array(said, 4)
         frame, rest = rest[: whole(packed, 1)], rest[packed:]
         right = checksum == crc32(frame, text_of.start)
-        hold(right, f"the checksum of a stretch of {text_of.where} is wrong")
-        stretch = _stretch(_decompressed(frame, whole(raw_bytes, 0)))
+        hold(right, f"the checksum of a chunk of {text_of.where} is wrong")
+        chunk = _chunk(_decompressed(frame, whole(raw_bytes, 0)))
         size = min(each, count - len(found))
-        hold(len(stretch) == size, f"a stretch of {text_of.where} has {len(stretch)} messages, not {size}")
-        hold(type(plain) is bool, f"{plain!r} does not say whether a stretch is plain")
-        folds = any(_folds_to_ascii(character) for message in stretch for character in message)
-        hold(not (plain and folds), f"a stretch of {text_of.where} is not plain")
-        met.add("stretch: plain" if plain else "stretch: not plain")
-        if not stretch[0].isascii() and plain:
-            met.add("stretch: plain, with text beyond ASCII")
-        met.add("stretch: full" if size == each else "stretch: fewer")
-        found += stretch
-    hold(not rest, f"the stretches of {text_of.where} are fewer than their bytes")
-    hold(len(found) == count, f"the stretches of {text_of.where} have {len(found)} messages")
-    met.add("block: one stretch" if len(listed) == 1 else "block: several stretches")
+        hold(len(chunk) == size, f"a chunk of {text_of.where} has {len(chunk)} messages, not {size}")
+        hold(type(plain) is bool, f"{plain!r} does not say whether a chunk is plain")
+        folds = any(_folds_to_ascii(character) for message in chunk for character in message)
+        hold(not (plain and folds), f"a chunk of {text_of.where} is not plain")
+        met.add("chunk: plain" if plain else "chunk: not plain")
+        if not chunk[0].isascii() and plain:
+            met.add("chunk: plain, with text beyond ASCII")
+        met.add("chunk: full" if size == each else "chunk: fewer")
+        found += chunk
+    hold(not rest, f"the chunks of {text_of.where} are fewer than their bytes")
+    hold(len(found) == count, f"the chunks of {text_of.where} have {len(found)} messages")
+    met.add("block: one chunk" if len(listed) == 1 else "block: several chunks")
     return found
 
 
-def _stretch(raw: bytes) -> list[str]:
-    """Return the messages of a stretch, which is written in one way only."""
+def _chunk(raw: bytes) -> list[str]:
+    """Return the messages of a chunk, which is written in one way only."""
     try:
         found = [text(message) for message in array(json.loads(decoded(raw)))]
     except ValueError as error:
         raise BrokenError(f"no JSON: {error}") from None
     again = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    hold(again.encode() == raw, "a stretch is JSON, but not in the form of a stretch")
+    hold(again.encode() == raw, "a chunk is JSON, but not in the form of a message chunk")
     return found
 
 

@@ -52,7 +52,7 @@ def wide(part: Part) -> bool:
 
 
 def folding(part: Part) -> bool:
-    """Say whether a stretch of a part is not plain."""
+    """Say whether a chunk of a part is not plain."""
     return any(not said[2] for said in part.body[4])
 
 
@@ -72,10 +72,8 @@ def alter_body(wanted: Callable[[Part], bool], change: Callable[[Any], Any], par
     return lambda copy: copy.alter_part(wanted, lambda found: found._replace(body=change(found.body)), part)
 
 
-def alter_stretches(change: Callable[[Any], Any]) -> Change:
-    return lambda copy: copy.alter_part(
-        any_part, lambda found: found._replace(stretches=change(found.stretches))
-    )
+def alter_chunks(change: Callable[[Any], Any]) -> Change:
+    return lambda copy: copy.alter_part(any_part, lambda found: found._replace(chunks=change(found.chunks)))
 
 
 def header(**fields: int) -> Change:
@@ -129,8 +127,8 @@ def with_half_a_header(copy: Copy) -> None:
     copy.put_raw("blocks", key, value[:20])
 
 
-def without_the_last_stretch(part: Part) -> Part:
-    return part._replace(body=at(4, part.body[4][:-1])(part.body), stretches=part.stretches[:-1])
+def without_the_last_chunk(part: Part) -> Part:
+    return part._replace(body=at(4, part.body[4][:-1])(part.body), chunks=part.chunks[:-1])
 
 
 def ten_apart(part: Part) -> bool:

@@ -25,7 +25,7 @@ DIRECTORY = Path(__file__).parent / "v1" / "large" / "archive"
 INSTANCES = ("extra", "messages", "stretches")
 IN_ORDER = 100
 """Events of each instance that came in order, at 0, 10 and so on; the late ones lie between these."""
-STRETCH_MESSAGES = 4
+CHUNK_MESSAGES = 4
 """Messages in a chunk: few, so that the large chunk may be a second one."""
 _LARGE = "\x01" * (1 << 20)
 """A message of which each character takes six bytes in a chunk: three of them are above 16 MiB."""
@@ -43,7 +43,7 @@ def late(instance: str) -> list[Event]:
     """Return the events that came late."""
     if instance == "extra":
         return [_late(n, "m", {"dump": "x" * 250_000}) for n in range(70)]
-    small = 0 if instance == "messages" else STRETCH_MESSAGES
+    small = 0 if instance == "messages" else CHUNK_MESSAGES
     return [_late(n, "small" if n < small else _LARGE, {}) for n in range(small + 3)]
 
 
@@ -64,7 +64,7 @@ def fill(directory: Path) -> None:
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(run_events_min=16, late_share=1, maintenance=False, clock=lambda: next(clock))
     with (
-        patch.object(messages, "CHUNK_MESSAGES", STRETCH_MESSAGES),
+        patch.object(messages, "CHUNK_MESSAGES", CHUNK_MESSAGES),
         Archive.open(directory, options=options) as archive,
     ):
         for name in INSTANCES:

@@ -82,13 +82,13 @@ def main() -> None:
     """Write the archives of this version that do not exist yet, and their contents as JSON."""
     version = HERE / f"v{FORMAT_VERSION}"
     added = 0
-    for target, write, stretch_messages in (
+    for target, write, chunk_messages in (
         (version, fill, 20),  # several in a block of 64
         (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
     ):
         if (target / "archive").exists():
             continue
-        with patch.object(messages, "CHUNK_MESSAGES", stretch_messages):
+        with patch.object(messages, "CHUNK_MESSAGES", chunk_messages):
             write(target / "archive")
         for lock in (target / "archive").rglob("*lock*"):
             lock.unlink()

@@ -92,9 +92,7 @@ def test_a_client_that_leaves_within_a_body_is_told_so_and_stores_nothing_of_it(
 ) -> None:
     app = create_asgi_app(archive)
     single = Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ""}'], cut_off=True)
-    assert (
-        run(single).started["status"] == 400
-    )  # the server still answers, though nobody reads it
+    assert run(single).started["status"] == 400  # the server still answers, though nobody reads it
     lines = [b'{"message": "whole"}\n', b'{"message": "half']
     run(Exchange(app, "POST", f"{EVENTS}:batch", {"transfer-encoding": "chunked"}, lines, cut_off=True))
     assert [event.message for event in sim.events()] == ["whole"]

@@ -1,4 +1,4 @@
-"""``events import FILE`` stores the output of ``events log`` once, and reports events that it does not store."""
+"""``events import FILE`` stores the output of ``events log`` once, and reports events that it refuses."""
 
 from __future__ import annotations
 

@@ -195,8 +195,8 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     read: list[int] = []
     unpack = messages_of_chunk.unpack_chunk
 
-    def counting(stretch: bytes) -> list[str]:
-        found = unpack(stretch)
+    def counting(chunk: bytes) -> list[str]:
+        found = unpack(chunk)
         read.append(len(found))
         return found
 

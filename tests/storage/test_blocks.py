@@ -132,7 +132,7 @@ def test_a_query_of_a_block_finds_the_events_that_match(
 
 
 def with_late(events: list[Event], late: set[int]) -> tuple[EncodedBlock, list[Event]]:
-    """A block and its events, of which those at some positions, never the first or last, are in a late part."""
+    """A block and its events; those at some positions, never the first or last, are in its late part."""
     late &= set(range(1, len(events) - 1))
     main = block_of([event for at, event in enumerate(events) if at not in late])
     if not late:
@@ -362,13 +362,13 @@ def test_events_built_one_by_one_are_those_built_by_column(
 
 
 @pytest.mark.parametrize("sizes", [[0] * 3000, [10, 9000, 0, 5000, 1], range(300), [20_000]])
-def test_each_message_is_picked_out_of_a_long_stretch(sizes: list[int]) -> None:
+def test_each_message_is_picked_out_of_a_long_chunk(sizes: list[int]) -> None:
     texts = ["x" * size for size in sizes]
-    stretch = msgspec.json.encode(texts)
-    assert all(messages.pick_messages(stretch, [at], len(texts)) == [text] for at, text in enumerate(texts))
+    chunk = msgspec.json.encode(texts)
+    assert all(messages.pick_messages(chunk, [at], len(texts)) == [text] for at, text in enumerate(texts))
 
 
-def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_one_event_reads_one_chunk_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [Event(f"{n}", generation_time=n, seq_number=1, reception_time=1) for n in range(70)]
     block = block_of(events)
     read: list[int] = []

@@ -1,4 +1,4 @@
-"""Kills at every failpoint of a commit: acknowledged events are stored; other batches are stored whole or not.
+"""Kills at every failpoint of a commit: acknowledged events are stored, other batches whole or not at all.
 
 SIGKILL leaves the page cache alive, so this proves nothing about a power cut; for that, the archive relies on
 LMDB's fsync before the answer.

@@ -137,13 +137,13 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
-    stretches = ChunkPacker().pack([f"Step {n}" for n in range(size)])
-    assert [text for stretch in stretches for text in unpack_chunk(bytes(stretch))] == [
+    chunks = ChunkPacker().pack([f"Step {n}" for n in range(size)])
+    assert [text for chunk in chunks for text in unpack_chunk(bytes(chunk))] == [
         f"Step {n}" for n in range(size)
     ]
-    assert pick_messages(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
+    assert pick_messages(b"".join(map(bytes, chunks)) or b"[]", [], size) == []
     assert is_plain(b"")
-    assert all(is_plain(stretch) for stretch in stretches)
+    assert all(is_plain(chunk) for chunk in chunks)
     assert are_messages([f"Step {n}" for n in range(size)])
 
 

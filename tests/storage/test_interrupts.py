@@ -1,4 +1,4 @@
-"""Ctrl-C, other exceptions, callbacks and forks at any moment: no lock stays taken, no caller waits for ever."""
+"""Ctrl-C, other exceptions, callbacks and forks at any moment leave no lock taken and no caller waiting."""
 
 from __future__ import annotations
 
