@@ -1,4 +1,4 @@
-"""The requests that store, or that are refused: bodies of every shape."""
+"""The requests that store events, and the bad ones: bodies of every shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _create(name: str, body: Any, *may: str, headers: dict[str, str] | None = No
 
 
 def _body(number: int, **changes: Any) -> dict[str, Any]:
-    """Return the body of an event that no other is like."""
+    """Return the body of a unique event."""
     found = {
         "message": f"event {number}",
         "source": "LA",
@@ -103,7 +103,7 @@ def created() -> Iterator[Case]:
 
 
 def refused() -> Iterator[Case]:
-    """Yield what one of the servers refuses, or both."""
+    """Yield requests that at least one of the servers refuses."""
     for name, body in (
         ("no message", {"source": "A"}),
         ("message null", {"message": None}),
@@ -147,7 +147,7 @@ def refused() -> Iterator[Case]:
 
 
 def of_now() -> Iterator[Case]:
-    """Yield what is stored without a time: after it, nothing is read."""
+    """Yield events without a time; no request reads after them."""
     yield _create("message alone", {"message": "m"}, "own-numbers")
     yield _create("empty message", {"message": ""}, "own-numbers")
     yield _create("source without a number", {"message": "m", "source": "LB"}, "own-numbers")
