@@ -14,13 +14,13 @@ TAKEN_BY_ONE = frozenset({"x" * 300, "a\0b", "refused", "impossible", "L", "larg
 SWITCHED = 101
 """The status of an opened WebSocket."""
 _EXPLAINED = Answer(0, {}, "explained")
-Pair = tuple[Answer, Answer]
+Answers = tuple[Answer, Answer]
 
 
-def statuses(there: Sequence[int | None], here: int, kind: str | None = None) -> Callable[..., Pair]:
+def statuses(there: Sequence[int | None], here: int, kind: str | None = None) -> Callable[..., Answers]:
     """Explain a whole answer by the statuses: one of ``there``, and ``here`` with that type of error."""
 
-    def reconcile(_: Case, theirs: Answer, ours: Answer) -> Pair:
+    def reconcile(_: Case, theirs: Answer, ours: Answer) -> Answers:
         if theirs.status not in there or ours.status != here:
             return theirs, ours
         if kind is not None and ours.content.get("type") != kind:
@@ -36,7 +36,7 @@ taken_here = statuses([400], 200)
 their_fault = statuses([500], 400, BAD)
 
 
-def error_text(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def error_text(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Remove the text of an error; its status and type stay."""
 
     def wordless(found: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def error_text(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return without(theirs), without(ours)
 
 
-def unknown(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def unknown(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain a plain text with the same status for an unknown path or method."""
 
     plain = theirs.headers.get("content-type") == "text/plain; charset=UTF-8"
@@ -77,7 +77,7 @@ def _changed(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any]])
     return replace(answer, content=_walk(answer.content, change))
 
 
-def microseconds(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def microseconds(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Cut this archive's times to milliseconds."""
 
     def floored(text: Any) -> Any:
@@ -95,7 +95,7 @@ def microseconds(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, _changed(ours, change)
 
 
-def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Remove the fields that only this archive has in the detail of a filter's error."""
 
     def reasonless(found: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, replace(ours, content={**ours.content, "detail": kept})
 
 
-def order(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def order(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Sort the events of equal generation time by source and number, in both answers."""
 
     def arranged(events: list[Any]) -> list[Any]:
@@ -143,7 +143,7 @@ def order(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def cut(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def cut(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain pages whose events have the same times, but differ among those of the last time."""
 
     def times(answer: Answer) -> list[Any] | None:
@@ -154,7 +154,7 @@ def cut(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return (_EXPLAINED, _EXPLAINED) if alike else (theirs, ours)
 
 
-def taken(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def taken(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Remove the sources of events that only one of the servers accepted."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def taken(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def index_grain(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def index_grain(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Compare only the number of events of each source in the index, not the number of records."""
 
     def totals(answer: Answer) -> Answer:
@@ -183,7 +183,7 @@ def index_grain(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return totals(theirs), totals(ours)
 
 
-def less_live(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def less_live(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain messages that only the Yamcs server sends, if it also sends all of this archive's."""
     if not theirs.status == ours.status == SWITCHED:
         return theirs, ours
@@ -193,7 +193,7 @@ def less_live(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return (_EXPLAINED, _EXPLAINED) if here == there[: len(here)] and here else (theirs, ours)
 
 
-def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain events that only this archive finds, if the Yamcs server finds none or refuses the request."""
     nothing = theirs.content in ({}, "") or theirs.status == 400
     if isinstance(theirs.content, dict) and len(theirs.content.get("lines", ())) == 2:
@@ -201,7 +201,7 @@ def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return (_EXPLAINED, _EXPLAINED) if nothing and ours.status == 200 else (theirs, ours)
 
 
-def numbers(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def numbers(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Remove sequence numbers."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def numbers(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def source(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def source(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Replace an empty source by this archive's name for it."""
 
     if not (isinstance(theirs.content, dict) and theirs.content.get("source") == ""):
@@ -218,7 +218,7 @@ def source(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return replace(theirs, content={**theirs.content, "source": "User"}), ours
 
 
-def only(keys: set[str]) -> Callable[..., Pair]:
+def only(keys: set[str]) -> Callable[..., Answers]:
     """Compare only the given keys of an object, or of the objects in its ``instances``."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def only(keys: set[str]) -> Callable[..., Pair]:
     return lambda _, theirs, ours: (_changed(theirs, change), _changed(ours, change))
 
 
-def more_here(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def more_here(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain events that only this archive finds, if it also finds all of the Yamcs server's."""
     for name in ("events", "stream", "lines"):
         if isinstance(theirs.content, dict) and isinstance(ours.content, dict) and name in theirs.content:
@@ -239,7 +239,7 @@ def more_here(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, ours
 
 
-def both_answer(_: Case, theirs: Answer, ours: Answer) -> Pair:
+def both_answer(_: Case, theirs: Answer, ours: Answer) -> Answers:
     """Explain different events in two successful answers."""
     alike = theirs.status == ours.status == 200
     return (_EXPLAINED, _EXPLAINED) if alike else (theirs, ours)

@@ -23,7 +23,7 @@ class Rule:
     """The behaviour of a Yamcs server."""
     here: str
     why: str
-    reconcile: Callable[[Case, Answer, Answer], aspects.Pair]
+    reconcile: Callable[[Case, Answer, Answer], aspects.Answers]
     """Returns both answers, made equal in this aspect."""
     anywhere: bool = False
     """Whether it may explain a difference in the answer to any request."""
