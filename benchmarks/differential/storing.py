@@ -133,7 +133,7 @@ def refused() -> Iterator[Case]:
         ("single quotes", b"{'message': 'm', 'source': 'J', 'time': '2026-05-01T12:00:00Z'}"),
         ("bare words", b'{message: "m", source: "J", time: "2026-05-01T12:00:00Z"}'),
         ("comment", b'{"message": "m", /* c */ "source": "J", "time": "2026-05-01T12:00:00Z"}'),
-        ("text behind", b'{"message": "m", "source": "J", "time": "2026-05-01T12:00:00Z"} behind'),
+        ("text after the value", b'{"message": "m", "source": "J", "time": "2026-05-01T12:00:00Z"} more'),
         ("invalid UTF-8", b'{"message": "\xff", "source": "J", "time": "2026-05-01T12:00:00Z"}'),
         ("a field twice", b'{"message": "m", "message": "n", "source": "J", "time": "2026-05-01T12:00:00Z"}'),
     ):
@@ -151,7 +151,7 @@ def of_now() -> Iterator[Case]:
     yield _create("message alone", {"message": "m"}, "own-numbers")
     yield _create("empty message", {"message": ""}, "own-numbers")
     yield _create("source without a number", {"message": "m", "source": "LB"}, "own-numbers")
-    yield _create("number behind the greatest", {"message": "m", "source": "LA"}, "numbers-exhausted")
+    yield _create("number after the greatest", {"message": "m", "source": "LA"}, "numbers-exhausted")
     yield _create("number without a source", {"message": "m", "sequenceNumber": 12}, "own-numbers")
     yield _create(
         "empty source", {"message": "m", "source": "", "sequenceNumber": 5}, "empty-source", "own-numbers"

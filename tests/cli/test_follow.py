@@ -126,7 +126,7 @@ def test_a_read_after_the_cursor_shows_the_newer_events(run: Run, data: Path) ->
 def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
     change_meta(data / "sim", lineage=b"\xf8lineage")  # random: one archive in 64 has such cursors
     marked = decode_cursor(shown(run, "--data", data)[1])
-    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions gave them out
+    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions issued them
     assert cursor.startswith("-")
     with Archive.open(data) as archive:
         archive.instance("sim").append(Event("new"))
@@ -266,7 +266,7 @@ def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, aft
     for index, event in enumerate(tail.history(follow=True)):
         found.append(event.message)
         if index == after:
-            for n in (after - 700, after, after + 700, 5000):  # behind the reading, and ahead of it
+            for n in (after - 700, after, after + 700, 5000):  # before the position of the read, and after it
                 sim.append(Event(f"new {n}", source="X", generation_time=n * 10 + 5))
                 sim.append(Event(f"unwanted {n}", source="Y", generation_time=n * 10 + 6))
     news = [f"new {n}" for n in (after - 700, after, after + 700, 5000)]

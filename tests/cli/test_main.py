@@ -155,7 +155,7 @@ def test_an_instance_must_be_named_where_there_are_several_or_none(run: Run, dat
 
 def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Path) -> None:
     directory = tmp_path / "made"
-    for _ in range(2):  # the second finds it there
+    for _ in range(2):  # the second time, it exists already
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"

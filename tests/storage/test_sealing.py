@@ -169,7 +169,7 @@ def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
 ) -> None:
     for begin in (0, 100_000):
         small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
-    for few in (7, 8):  # the least that becomes a block is eight
+    for few in (7, 8):  # at least eight events become a block
         small.append_many(
             Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
             for begin in (0, 100_000)
@@ -186,7 +186,9 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     environment, writer = store._environment, store._writer
     [[step]] = planned(environment, writer)
     assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))  # its rows are gone
+    assert not writer.run_in_transaction(
+        lambda stored: sealing.put_step(step, stored)
+    )  # its rows were deleted
     small.append_many(events(12, source="T"))
     [[stale]] = planned(environment, writer)
     small.settle()
@@ -289,7 +291,7 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
             for n in range(3000)
         )
         sim.settle()
-        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # groups stand beside the blocks
+        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # there are groups beside the blocks
         for descending in (False, True):
             for sources in (["rare"], ["S0"], ["S4", "rare"], ["nobody"]):
                 found = list(sim.events(sources=sources, descending=descending))
@@ -297,7 +299,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
                 assert found == expected
         sim.append(Event("late", source="new", generation_time=5))
         sim.settle()
-        assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
+        assert [event.message for event in sim.events(sources=["new"])] == [
+            "late"
+        ]  # the zone map of the group includes it
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()
@@ -478,7 +482,7 @@ def test_the_reason_why_sealing_is_put_off_is_logged_once(
     monkeypatch.setattr(maintenance_module, "_LOOK_S", 0.001)
     with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
-        # Of this one alone: an archive that another test left open has a thread of its own.
+        # Count this archive's lines only: one that another test left open has its own thread.
         monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
         assert done.wait(30)
     told = [record.message for record in caplog.records]
