@@ -135,7 +135,7 @@ def test_answers_are_those_of_the_reference(name: str, tmp_path: Path) -> None:
             assert _kept(contender.find_text(text)) == _kept(reference.find_text(text))
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("granian", "rocksdict"):
         monkeypatch.setitem(sys.modules, name, None)
     jobs = [("ingest", "archive"), ("http", "archive"), ("ingest", "rocksdb"), ("http", "yamcs")]

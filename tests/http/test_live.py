@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: frames and their answers, over a real server and without a socket."""
+"""Live updates over a WebSocket: what is asked and answered, over granian and without a socket."""
 
 from __future__ import annotations
 
