@@ -308,7 +308,9 @@ def filled(sim: Instance) -> Instance:
         ("limit=&order=&start=&stop=&source=&form=", list(range(149, 49, -1))),
     ],
 )
-def test_a_page_of_history(send: Feed, filled: Instance, query: str, expected: list[int]) -> None:
+def test_a_page_of_history_has_the_matching_events(
+    send: Feed, filled: Instance, query: str, expected: list[int]
+) -> None:
     found = send("GET", f"{PATH}?{query}").json()
     if not expected:
         assert found == {}

@@ -197,7 +197,7 @@ def test_a_body_may_have_any_bytes(  # noqa: PLR0917  # hypothesis gives them by
         ("severity=&start=&next=", 200),
     ],
 )
-def test_the_bounds_of_a_page(hostile: Feed, query: str, status: int) -> None:
+def test_a_page_has_bounds(hostile: Feed, query: str, status: int) -> None:
     assert hostile("GET", f"/api/archive/sim/events?{query}").status == status
 
 
@@ -210,7 +210,7 @@ def test_the_bounds_of_a_page(hostile: Feed, query: str, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/archive/sim/events:list", "/api/stream-archive/sim:streamEvents"])
-def test_the_fields_of_a_posted_listing(hostile: Feed, path: str, body: str, status: int) -> None:
+def test_the_fields_of_a_posted_listing_are_checked(hostile: Feed, path: str, body: str, status: int) -> None:
     assert hostile("POST", path, body).status == status
 
 
