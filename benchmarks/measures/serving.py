@@ -58,7 +58,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _peak_mib(data: Path, calls: list[Call]) -> float:
-    """Serve, make all calls at once, and return the peak of the server's memory."""
+    """Serve, make all calls at once, and return what the server's memory came to."""
     port = free_port()
     with (
         running(archive_command(data, port, INSTANCE, _SENT), port) as pid,
