@@ -1,4 +1,4 @@
-"""The differential run: its rules are listed, narrow and used, and a server does not differ from itself."""
+"""The differential run: its rules are listed, narrow and used, and two archives do not differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = Case("plain", "GET", "/events")
 EVENT = {"source": "A", "generationTime": "2026-01-01T00:00:00Z", "seqNumber": 1, "message": "m"}
 
 
-def test_the_page_lists_the_rules_with_their_reasons_and_what_is_made_equal() -> None:
+def test_the_page_lists_the_rules_with_their_reasons_and_the_normalised_values() -> None:
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     _, _, table = page.partition("| rule | a Yamcs server | here | why |\n|---|---|---|---|\n")
     assert table.partition("\n\n")[0].splitlines() == rows()
@@ -40,7 +40,7 @@ def test_every_rule_may_explain_something_and_no_request_names_another() -> None
 
 
 @pytest.mark.parametrize("case", [PLAIN, *CASES], ids=lambda case: case.name)
-def test_whatever_may_differ_an_answer_that_is_lost_or_a_fault_of_ours_is_different(case: Case) -> None:
+def test_no_rule_explains_a_lost_answer_or_an_internal_error(case: Case) -> None:
     there = Answer(200, {"content-type": "application/json"}, {"events": [EVENT]})
     assert judge(case, there, there) == (True, [])
     assert not judge(case, there, Answer(None))[0]

@@ -1,4 +1,4 @@
-"""The harness on small input: contenders answer alike, measures run, nothing that was measured is lost.
+"""The harness on small input: contenders give the same answers, measures run, and no result is lost.
 
 No time is asserted.
 """
@@ -65,7 +65,7 @@ _LONG_RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("http", "sqlite", _POSTS | {"encoding": "protobuf"}),
 ]
 _NOT_ALWAYS = {"latency_us_p50", "latency_us_p99", "bytes_per_event"}
-"""Figures that some runs of a measure lack: a stream has no latency, a served store no size of its own."""
+"""Figures that some runs of a measure lack: a stream has no latency, and a served store no own size."""
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_events_come_back_whole_and_in_order_after_opening_again(name: str, tmp_
 
 
 def _kept(events: list[Event]) -> list[Event]:
-    """Return the events without reception times, which a retry may replace where a put overwrites."""
+    """Return the events without reception times; a contender whose put overwrites takes that of a retry."""
     return [msgspec.structs.replace(event, reception_time=None) for event in events]
 
 
@@ -135,7 +135,7 @@ def test_answers_are_those_of_the_reference(name: str, tmp_path: Path) -> None:
             assert _kept(contender.find_text(text)) == _kept(reference.find_text(text))
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("uvicorn", "rocksdict"):
         monkeypatch.setitem(sys.modules, name, None)
     jobs = [("ingest", "archive"), ("http", "archive"), ("ingest", "rocksdb"), ("http", "yamcs")]
@@ -173,7 +173,7 @@ def test_rows_for_a_yamcs_server_survive_the_way_there_and_back() -> None:
     assert read == whole_ms
 
 
-def test_the_program_prints_tables_and_writes_what_it_found(
+def test_the_program_prints_tables_and_writes_its_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -211,7 +211,7 @@ def test_a_command_line_that_makes_no_sense_is_2(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
-def test_a_run_that_is_interrupted_keeps_what_it_measured_and_leaves_no_process(
+def test_an_interrupted_run_keeps_its_results_and_leaves_no_process(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     arguments = ["--only", "ingest", "--repeats", "1", "--events", "30000", "--output", tmp_path]

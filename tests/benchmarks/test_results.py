@@ -1,4 +1,4 @@
-"""Results become tables, verdicts, JSON and plots; no wrong answer is hidden, and no result is lost."""
+"""Results become tables, verdicts, JSON and plots; wrong answers are shown, and no result is lost."""
 
 from itertools import groupby
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_verdicts_follow_from_medians() -> None:
     assert verdicts == {100: (1, "not met"), 200: (2, "met"), 400: (4, "aim met")}
 
 
-def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
+def test_for_sizes_less_is_better_and_a_target_without_figures_is_open() -> None:
     found = {
         standing.target.what: standing
         for standing in standings([_result("archive", 1), _result("sqlite", 1)])
@@ -85,7 +85,7 @@ def test_a_wrong_answer_is_said_in_the_last_line() -> None:
     assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: sqlite"
 
 
-def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
+def test_plots_are_drawn_for_the_measured_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.plots import draw  # noqa: PLC0415  # matplotlib is optional
 
@@ -99,7 +99,7 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_runs_take_turns_in_processes_of_their_own_and_leave_no_files(tmp_path: Path) -> None:
     jobs = [
         Job(measure="ingest", case="small", contender=contender, events=50, batch_events=50, repeats=2)
         for contender in ("archive", "sqlite")
@@ -164,7 +164,7 @@ def test_results_of_another_machine_or_none_of_ours_are_refused(tmp_path: Path) 
         keep.opened(tmp_path, _document())
 
 
-def test_what_is_missing_is_measured_and_the_rest_stays(
+def test_missing_results_are_measured_and_the_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [

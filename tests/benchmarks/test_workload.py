@@ -1,4 +1,4 @@
-"""The workload is what it says it is; the figures mean nothing otherwise."""
+"""The workload has the properties that it promises; otherwise the figures would mean nothing."""
 
 from collections import Counter
 from statistics import mean

@@ -1,4 +1,4 @@
-"""What every command shares: where it looks, help, versions, exit statuses."""
+"""The behaviour that all commands share: targets, help, versions, exit statuses."""
 
 import os
 import pty
@@ -37,7 +37,7 @@ def test_every_module_of_a_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> None:
+def test_the_help_lists_all_commands_with_their_descriptions(run: Run, group: str) -> None:
     listed = run(*group.split(), "-h").out
     found = re.findall(r"^    (\S.*?)(?:  +|\n +)(.+)$", listed, re.MULTILINE)
     lines = [(name, text) for name, text in GROUPS.items() if name and not group]
@@ -46,7 +46,7 @@ def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> 
 
 
 def test_help_and_version_load_no_command_and_a_command_loads_no_other() -> None:
-    """Each command line is answered by the same process, which prints its modules after each."""
+    """One process runs all command lines, and prints its modules after each."""
     helps = [["--help"], ["--version"], *([group, "-h"] for group in GROUPS if group)]
     lines = [*helps, *([*words.split(), "-h"] for words in WORDS)]
     program = """
@@ -155,13 +155,13 @@ def test_an_instance_must_be_named_where_there_are_several_or_none(run: Run, dat
 
 def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Path) -> None:
     directory = tmp_path / "made"
-    for _ in range(2):  # the second finds it there
+    for _ in range(2):  # the second time, it exists already
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"
     ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
     assert ran.status == 2
-    assert "a server makes no instances" in ran.err
+    assert "a server cannot create instances" in ran.err
     assert "--url" not in run("instances", "create", "-h").out
 
 
@@ -174,7 +174,9 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
         ("http://127.0.0.1:1", 1, "no answer from http://127.0.0.1:1: "),
     ],
 )
-def test_a_url_that_is_none_or_does_not_answer_is_named(run: Run, url: str, status: int, said: str) -> None:
+def test_an_invalid_url_or_one_that_does_not_answer_is_named(
+    run: Run, url: str, status: int, said: str
+) -> None:
     ran = run("events", "log", "--url", url)
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
@@ -310,7 +312,7 @@ def test_a_command_line_that_is_wrong_is_2_names_the_option_and_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_command_that_fails_at_its_start_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     nobody = "http://127.0.0.1:1"
     with at_hand(data) as served:
@@ -332,7 +334,7 @@ def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path
 
 
 def _as_a_shell(command: str, *arguments: object, status: int) -> tuple[str, str]:
-    """Run the command in a shell that may close some of its streams; return what it wrote on the others."""
+    """Run the command in a shell that may close some of its streams; return the output on the others."""
     program = f'"$@" {command}'
     done = subprocess.run(
         ["sh", "-c", program, "sh", sys.executable, "-m", "yamcs_archive", *map(str, arguments)],
@@ -365,11 +367,11 @@ def test_streams_that_are_closed_are_not_complained_about(data: Path) -> None:
 def test_no_file_of_an_archive_takes_the_place_of_a_stream_that_is_closed(data: Path) -> None:
     program = (
         "import os, sys; from yamcs_archive.cli import events_create, main;"
-        "real = events_create.opened\n"
-        "def opened(*given, **named):\n"
+        "real = events_create.open_target\n"
+        "def open_target(*given, **named):\n"
         "    print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(3)), file=open(sys.argv[1], 'w'))\n"
         "    return real(*given, **named)\n"
-        "events_create.opened = opened\n"
+        "events_create.open_target = open_target\n"
         "sys.exit(main.main(sys.argv[2:]))"
     )
     seen = data.parent / "seen"

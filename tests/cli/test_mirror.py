@@ -1,4 +1,4 @@
-"""``mirror``: a copy in step, whichever side dies, and its end where the two cannot agree."""
+"""``mirror``: a copy stays in step when either side dies, and stops if the two cannot agree."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Told = list[tuple[int, tuple[Event, ...]]]
 
 
 def told(data: Path, name: str = "sim") -> Told:
-    """Every commit of an archive: when it was made, and its events, whole."""
+    """Every commit of an archive: its time, and all fields of its events."""
     with Archive.open(data, readonly=True) as archive:
         return [(commit.time, commit.events) for commit in archive.instance(name).commits()]
 
 
 def messages(data: Path) -> set[str]:
-    """The messages of an archive; none where there is none yet."""
+    """The messages of an archive; none if there is no archive yet."""
     try:
         return {event.message for _, events in told(data) for event in events}
     except (NotAnArchiveError, UnknownInstanceError):
@@ -49,7 +49,7 @@ def messages(data: Path) -> set[str]:
 
 
 def until(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
-    """Return when it holds, while the process runs."""
+    """Wait until a condition holds, while the process runs."""
     give_up = time.monotonic() + WAIT_S
     while not holds():
         assert process.poll() is None
@@ -65,7 +65,7 @@ def state_of(copy: Path) -> MirrorState:
 
 
 def forget_history(copy: Path) -> None:
-    """Have a copy stand at the same cursor as earlier versions gave it out."""
+    """Give a copy the cursor that an earlier version would have stored, at the same position."""
     state = state_of(copy)
     assert state.cursor is not None
     cursor = encode_cursor(decode_cursor(state.cursor)._replace(fingerprint=None))
@@ -111,7 +111,7 @@ def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(
             sim.append(Event(f"late {n}", generation_time=-n * 10 - 5))
     copy = tmp_path / "copy"
     with at_hand(data) as served:
-        for _ in range(2):  # again does nothing
+        for _ in range(2):  # a second run does nothing
             ran = run("mirror", served.url, "--data", copy, "--once")
             assert (ran.status, ran.out) == (0, "")
             assert ran.err.endswith("in step\n")
@@ -166,7 +166,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         port = served.port
         served.stop()
-    # The source is put back by copying files, which leaves its lineage as it is, and goes another way.
+    # The source is put back by copying files, which keeps its lineage, and then stores other events.
     shutil.rmtree(data)
     shutil.copytree(before, data)
     with Archive.open(data) as archive:
@@ -174,7 +174,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         sim.append(Event("unseen", source="T", generation_time=1))
         sim.append(Event("another way", generation_time=9, seq_number=0))
     came = told(copy)
-    forget_history(copy)  # else it would be refused before the two meet
+    forget_history(copy)  # otherwise its cursor would be refused first
     with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")
@@ -266,7 +266,7 @@ def test_a_served_copy_follows_is_read_and_takes_nothing_and_outlives_its_source
             assert all(line.startswith("yamcs-archive: ") for line in complaints.splitlines())
         finally:
             mirror.close()
-    gone = served.url  # nobody answers there any more
+    gone = served.url  # no server answers there any more
     mirror = Served(copy, "--port", 0, "--mirror-of", gone)
     try:
         assert "instances: sim " in mirror.line
@@ -346,7 +346,7 @@ def test_ctrl_c_while_the_thread_is_started_leaves_none_that_follows(
 @pytest.mark.parametrize(
     "what", ["another history", "pruned", "gone back", "gone back and grown past it", "events of its own"]
 )
-def test_only_resync_starts_anew_and_keeps_what_was_there(
+def test_only_resync_starts_anew_and_keeps_the_old_copy(
     run: Run, data: Path, tmp_path: Path, what: str
 ) -> None:
     copy, before = tmp_path / "copy", tmp_path / "before"
@@ -441,8 +441,8 @@ NOT_THERE = answer(b"404 Not Found\r\n", "404 Not Found", "text/plain; charset=U
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_of_what_is_no_archive_no_copy_is_begun(run: Run, tmp_path: Path, named: bool) -> None:
-    """It has instances, as a Yamcs server, and tells of no changes."""
+def test_a_server_without_an_archive_is_not_copied(run: Run, tmp_path: Path, named: bool) -> None:
+    """The server has instances, like a Yamcs server, but no route for changes."""
     copy = tmp_path / "copy"
     names = ("--instance", "simulator") if named else ()
     asked = [[INSTANCES], [NOT_THERE]] if named else [[INSTANCES], [INSTANCES], [NOT_THERE]]

@@ -41,4 +41,4 @@ def test_the_official_client_subscribes_to_events(tmp_path: Path) -> None:
         with pytest.raises(ConnectionFailure):
             first.result(timeout=WAIT_S)
         client.close()
-    gc.collect()  # the client leaves the socket of a connection that the server closed to the collector
+    gc.collect()  # the client does not close the socket of a connection that the server closed

@@ -1,4 +1,4 @@
-"""The API: routes, media types, retries, conflicts, pages, and every bad request with nothing stored."""
+"""The API: routes, media types, retries, conflicts and pages; a bad request stores nothing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_todays_body_is_answered_in_todays_form(send: Feed) -> None:
         ("application/json", "application/json, text/plain, */*", "application/json"),
     ],
 )
-def test_json_bodies_whatever_they_are_called_and_the_reply_as_accepted(
+def test_a_body_of_any_other_type_is_read_as_json_and_accept_decides_the_reply(
     send: Feed, content_type: str | None, accept: str | None, expected: str
 ) -> None:
     headers = {"Content-Type": content_type or "", "Accept": accept or ""}
@@ -178,7 +178,7 @@ TOO_LONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "field"), TOO_LONG, ids=lambda value: str(value)[:40])
-def test_what_the_model_forbids_is_a_400_that_names_it(
+def test_a_body_that_breaks_a_rule_of_the_model_is_a_400_that_names_the_field(
     send: Feed, sim: Instance, fields: dict[str, Any], field: str
 ) -> None:
     assert field in error_of(send("POST", PATH, msgspec.json.encode(fields)), 400, "BadRequestException")
@@ -244,7 +244,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(core: Feed, archive:
     assert str(BODY_BYTES_MAX) in error_of(answer, 413, "PayloadTooLargeException")
     with wsgiref_server(archive) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
-        assert raw.recv(100).split()[1] == b"413"  # though not one byte of the body was sent
+        assert raw.recv(100).split()[1] == b"413"  # before one byte of the body is sent
 
 
 def test_a_chunked_body_over_the_limit_is_refused_when_it_passes_it(archive: Archive, sim: Instance) -> None:
@@ -308,7 +308,9 @@ def filled(sim: Instance) -> Instance:
         ("limit=&order=&start=&stop=&source=&form=", list(range(149, 49, -1))),
     ],
 )
-def test_a_page_of_history(send: Feed, filled: Instance, query: str, expected: list[int]) -> None:
+def test_a_page_of_history_has_the_matching_events(
+    send: Feed, filled: Instance, query: str, expected: list[int]
+) -> None:
     found = send("GET", f"{PATH}?{query}").json()
     if not expected:
         assert found == {}
@@ -350,7 +352,7 @@ def test_a_bad_parameter_is_a_400_that_names_it_and_its_value(
     assert value in text
 
 
-def test_what_clients_ask_before_events(send: Feed) -> None:
+def test_requests_that_clients_send_before_those_for_events_are_answered(send: Feed) -> None:
     info = send("GET", "/api/").json()
     assert info["yamcsVersion"] == "5.12.8"
     assert info["defaultYamcsInstance"] == "sim"
@@ -400,7 +402,7 @@ def test_the_answer_leaves_only_after_the_fsync(archive: Archive, sim: Instance)
 
 
 @pytest.mark.parametrize("media", ["application/json", PROTOBUF])
-def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_stand(
+def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_be_stored(
     core: Feed, sim: Instance, media: str
 ) -> None:
     would = Event("m", source="S", generation_time=5, seq_number=0, reception_time=7)

@@ -1,4 +1,4 @@
-"""Preparing events: by column and one by one give the same columns, and refuse the same events."""
+"""Preparing events by column and one by one gives the same columns and refuses the same events."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_a_broken_event_among_many_is_named_with_its_position(
     assert caught.value.position == before
 
 
-def test_what_is_none_or_empty_is_filled_in() -> None:
+def test_none_and_empty_values_are_filled_in() -> None:
     columns = prepare(
         [Event("a", source=""), Event("b", generation_time=1, reception_time=2)] * 10, lambda: 7
     )
@@ -63,7 +63,7 @@ def test_among_times_of_today_nothing_else_passes_for_one(
 
 
 @pytest.mark.parametrize("size", [30, 1_000])
-def test_times_of_any_width_and_sign_stay_what_they_are(size: int) -> None:
+def test_times_of_any_width_and_sign_are_kept(size: int) -> None:
     times = [(1 << 50) + n for n in range(size)]
     for odd in (-5, 0, 7, 1 << 31, 1 << 32, -(1 << 50)):
         for place in (0, size - 1):
@@ -77,7 +77,7 @@ def test_long_and_short_messages_are_taken_together() -> None:
     assert prepare(events, int).message == [event.message for event in events]
 
 
-def test_more_sources_than_a_byte_can_number() -> None:
+def test_more_sources_than_a_byte_can_number_are_prepared() -> None:
     events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
     assert list(StoredVectors.of(prepare(events, lambda: 1), commit=1).events()) == [
         replace(event, generation_time=1, reception_time=1) for event in events

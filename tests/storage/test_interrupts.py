@@ -1,4 +1,4 @@
-"""Ctrl-C, other exceptions, callbacks and forks at any moment: no lock stays, nobody waits for ever."""
+"""Ctrl-C, other exceptions, callbacks and forks at any moment leave no lock taken and no caller waiting."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ FUNCTIONS = (
     "open",
     "read_only",
 )
-"""What :mod:`interrupting` knows."""
+"""The names of the functions of :mod:`interrupting`."""
 
 WAIT_S = 30
 
@@ -85,7 +85,7 @@ def test_a_thousand_interrupts_leave_an_archive_that_appends_compacts_and_closes
 
 
 def ends(act: Callable[[], object]) -> None:
-    """Expect something to end, on another thread."""
+    """Check that an action ends, in another thread."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(WAIT_S)
@@ -98,7 +98,7 @@ def interrupted(act: Callable[[], object]) -> KeyboardInterrupt:
     return caught.value
 
 
-def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
+def test_a_reader_whose_traceback_is_kept_no_longer_counts_as_reading() -> None:
     gate = Gate()
 
     def read() -> None:
@@ -115,7 +115,7 @@ def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
+def test_abandoned_readers_are_forgotten_while_others_read() -> None:
     gate = Gate()
     kept = []
 
@@ -128,7 +128,7 @@ def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
         assert len(gate._readers) <= 64
 
 
-def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
+def test_a_gate_whose_holder_was_interrupted_opens_again() -> None:
     gate = Gate()
 
     def shut() -> None:
@@ -144,7 +144,7 @@ def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
+def test_closing_a_gate_waits_for_readers_and_readers_wait_for_its_opening() -> None:
     gate, order = Gate(), list[str]()
     inside, shut = threading.Event(), threading.Event()
 
@@ -176,7 +176,9 @@ def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
     assert order == ["read", "exclusive", "read later"]
 
 
-def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_is_released_though_its_traceback_is_kept(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -193,8 +195,8 @@ def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pyte
 def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The commit is durable, and the interrupt comes before anything of it is known; then again, in what would
-    # say that nothing is known any more.
+    # The interrupt comes after the commit is durable, and before the state in memory is updated; a second one
+    # comes while that state is being marked as unknown.
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -223,7 +225,7 @@ def test_a_future_s_wait_holds_no_lock(wait: Callable[[SafeFuture[int]], object]
     assert future.result(0) == 1
 
 
-def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
+def test_concurrent_futures_can_wait_for_a_future() -> None:
     future, other = SafeFuture[int](), SafeFuture[int]()
     assert futures.wait([future, other], 0.01).done == set()
     with pytest.raises(TimeoutError):
@@ -235,7 +237,7 @@ def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
     assert isinstance(other.exception(), ZeroDivisionError)
 
 
-def test_a_signal_told_before_the_wait_is_not_lost() -> None:
+def test_a_signal_given_before_the_wait_is_not_lost() -> None:
     signal = Signal()
     signal.tell()
     signal.tell()
@@ -249,7 +251,7 @@ def test_a_bell_that_never_rings_is_a_delay() -> None:
     bell.wait_until(lambda: bool(ready))
 
 
-def test_what_runs_uninterrupted_gives_its_result_or_its_error_with_where_it_was() -> None:
+def test_an_uninterrupted_call_gives_its_result_or_its_error_with_the_traceback() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -356,7 +358,7 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
 
 
 @pytest.mark.parametrize("end", ["close", "set_aside"])
-def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
+def test_a_callback_cannot_open_an_instance_while_a_close_waits_for_it(
     archive: Archive, sim: Instance, end: str
 ) -> None:
     acts = {"close": archive.close, "set_aside": lambda: archive.set_aside("sim")}
@@ -377,7 +379,7 @@ def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
     assert ["must not open" in text for text in said] == [True, False]
 
 
-def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
+def test_a_step_runs_in_the_caller_s_thread_if_no_thread_can_be_started(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -398,7 +400,7 @@ def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
 
 @contextmanager
 def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
-    """Hold the writer's thread before it takes anything; call what this gives to let it go on."""
+    """Stop the writer's thread before it takes an event; return a function that lets it continue."""
     writer = sim._store._writer  # type: ignore[attr-defined]
     mine = Hold(sys._getframe())
     frame_held = threading.Event()
@@ -438,7 +440,7 @@ def test_a_future_that_somebody_else_ended_harms_nobody(sim: Instance, end: str)
     assert sim.append(Event("more", source="S")).event.seq_number == 1
 
 
-def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
+def test_when_the_writer_s_thread_dies_all_waiting_callers_get_an_error(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sim.append(Event("before"))
@@ -509,7 +511,7 @@ def test_a_fault_of_ours_keeps_where_it_was(
 
 
 def _in_child(act: Callable[[], object]) -> str:
-    """Fork, do something in the child, and return the name of the error that it raises."""
+    """Fork, run an action in the child, and return the name of the error that it raises."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""Sealing: nothing is lost or doubled, whatever is written or read meanwhile."""
+"""Sealing loses and doubles no event, though others write and read meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, mainte
 
 
 def entries(sim: Instance) -> dict[str, int]:
-    """How many rows, blocks and summaries there are."""
+    """The numbers of rows, blocks and zone maps."""
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the form at rest is no public thing
     with environment.read() as transaction:
         return {
@@ -82,7 +82,7 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
 
 
 def parts(sim: Instance) -> list[int]:
-    """How many parts each block has."""
+    """The number of parts of each block."""
     environment = sim._store._environment  # type: ignore[attr-defined]  # below every public door
     with environment.read() as transaction:
         return [
@@ -90,7 +90,7 @@ def parts(sim: Instance) -> list[int]:
         ]
 
 
-def test_few_late_events_stand_beside_the_others_until_they_are_an_eighth(small: Instance) -> None:
+def test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth(small: Instance) -> None:
     small.append_many(events(48))
     small.append(Event("late", source="L", generation_time=1))
     small.append(Event("late", source="L", generation_time=171))
@@ -125,7 +125,7 @@ def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) 
 def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough(
     small: Instance, count: int
 ) -> None:
-    """Three quarters are enough: two blocks of twelve and not one of sixteen, one of eight."""
+    """Three quarters are enough: two blocks of twelve, instead of one of sixteen and one of eight."""
     small.append_many(events(count))
     small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(20))
     assert entries(small)["blocks"] == (3 if count < 24 else 4)
@@ -133,9 +133,7 @@ def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough
 
 
 @pytest.mark.parametrize("count", [11, 12, 13])
-def test_a_block_that_is_less_than_three_quarters_full_takes_rows_behind_it(
-    small: Instance, count: int
-) -> None:
+def test_a_block_less_than_three_quarters_full_takes_the_rows_after_it(small: Instance, count: int) -> None:
     for event in events(count):
         small.append(event)
     small.settle()
@@ -166,12 +164,12 @@ def planned(environment: Any, writer: Any) -> list[list[sealing.Step]]:
     return list(sealing.steps(environment, SMALL, scope))
 
 
-def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
+def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
     small: Instance,
 ) -> None:
     for begin in (0, 100_000):
         small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
-    for few in (7, 8):  # the least that becomes a block is eight
+    for few in (7, 8):  # at least eight events become a block
         small.append_many(
             Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
             for begin in (0, 100_000)
@@ -188,7 +186,9 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     environment, writer = store._environment, store._writer
     [[step]] = planned(environment, writer)
     assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))  # its rows are gone
+    assert not writer.run_in_transaction(
+        lambda stored: sealing.put_step(step, stored)
+    )  # its rows were deleted
     small.append_many(events(12, source="T"))
     [[stale]] = planned(environment, writer)
     small.settle()
@@ -198,7 +198,7 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
 
 
 @pytest.mark.parametrize("other", [b"\0", b"\xff"], ids=["lower", "higher"])
-def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, other: bytes) -> None:
+def test_a_step_whose_block_has_other_checksums_is_dropped(small: Instance, other: bytes) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -227,7 +227,7 @@ def test_a_block_of_which_the_text_fills_three_quarters_is_left_as_it_is(
         assert [len(event.message) for event in sim.events()] == [characters, 1]
 
 
-def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
+def test_a_step_whose_block_was_filled_up_is_dropped(small: Instance) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -291,7 +291,7 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
             for n in range(3000)
         )
         sim.settle()
-        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # groups stand beside the blocks
+        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # there are groups beside the blocks
         for descending in (False, True):
             for sources in (["rare"], ["S0"], ["S4", "rare"], ["nobody"]):
                 found = list(sim.events(sources=sources, descending=descending))
@@ -299,7 +299,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
                 assert found == expected
         sim.append(Event("late", source="new", generation_time=5))
         sim.settle()
-        assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
+        assert [event.message for event in sim.events(sources=["new"])] == [
+            "late"
+        ]  # the zone map of the group includes it
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()
@@ -396,7 +398,7 @@ def test_rows_beyond_the_limit_are_sealed_however_young(tmp_path: Path) -> None:
 _YEAR_US = 365 * 86_400_000_000
 
 
-def test_a_clock_that_is_set_ahead_and_back_changes_nothing_in_when_rows_are_sealed(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_ahead_and_back_does_not_change_when_rows_are_sealed(tmp_path: Path) -> None:
     now = [1_700_000_000_000_000]
     options = Options(clock=lambda: now[0], maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
@@ -454,7 +456,7 @@ def test_commits_from_the_future_are_sealed_at_once_after_an_opening(tmp_path: P
                 assert entries(sim)["rows"] == 0
 
 
-def test_what_puts_sealing_off_is_said_once_for_as_long_as_it_stays(
+def test_the_reason_why_sealing_is_put_off_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full, ours = OutOfSpaceError("here", "no room"), ValueError("a fault")
@@ -470,7 +472,7 @@ def test_what_puts_sealing_off_is_said_once_for_as_long_as_it_stays(
     monkeypatch.setattr(maintenance_module, "_LOOK_S", 0.001)
     with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
-        # Of this one alone: an archive that another test left open has a thread of its own.
+        # Count this archive's lines only: one that another test left open has its own thread.
         monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
         assert done.wait(30)
     told = [record.message for record in caplog.records]

@@ -1,4 +1,4 @@
-"""Events as vectors: the same come back, in the order asked for; many at once are placed as few are."""
+"""Events as vectors: they come back unchanged, in the order asked for; many are handled as few are."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_order_of_keys_is_that_of_a_stable_sort(pairs: list[tuple[int, int]]
 
 
 @given(st.lists(keys, min_size=1))
-def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey]) -> None:
+def test_many_keys_are_encoded_and_decoded_as_one_by_one(some: list[EventKey]) -> None:
     times, sources, numbers = (list(column) for column in zip(*some, strict=True))
     encoded = encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers))
     assert encoded == [encode_key(*key) for key in some]
@@ -77,7 +77,7 @@ def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey])
 
 @contextmanager
 def _failing_at(point: str) -> Iterator[None]:
-    """Interrupt whatever comes to that point first, if anything does."""
+    """Interrupt the first call that reaches the failpoint."""
 
     def interrupt(reached: str) -> None:
         if reached == point:
@@ -95,8 +95,8 @@ def _failing_at(point: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
 )
-def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_path: Path) -> None:
-    """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
+def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: int, tmp_path: Path) -> None:
+    """Large groups in no order, with retries and conflicts within them and with stored rows and blocks."""
     rng = random.Random(seed)
     options = Options(block_events_max=16, run_events_min=12, maintenance=False)
     model: dict[EventKey, Event] = {}
@@ -126,7 +126,7 @@ def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_pa
                 else:
                     conflicts += 1
             arrived += sorted(new)
-            if rng.random() < 0.3:  # what is known of rows must not outlive a transaction that failed
+            if rng.random() < 0.3:  # cached keys of rows must not outlive a failed transaction
                 with _failing_at(rng.choice(["before-commit", "outcomes-known"])):
                     sim.append_many(batch)
             counts = sim.append_many(batch)

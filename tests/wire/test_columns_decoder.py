@@ -1,4 +1,4 @@
-"""What is decoded in C is what the rules make of it, or is left to them."""
+"""The fast path decodes like the rules, or leaves the decoding to them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTi
 @example([ANSWER, {"message": "b"}], False)
 @example([{"message": "b"}, ANSWER], False)
 @example([{"message": "a", "extra": {"a": "b"}, "time": "2026-01-01T00:00:00.5+02:00"}], False)
-def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
+def test_lines_of_json_are_decoded_as_by_the_rules(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
     found = decoder.decode_json_lines(b"\n".join(lines), own=own)
     if found is not None:
@@ -107,7 +107,7 @@ def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
 @example(b'{"message":"a","message":"b"} \n')
 @example(b'{"message":"\\ud800"}')
 @example(b"")
-def test_bytes_that_are_hardly_json(lines: bytes) -> None:
+def test_bytes_that_resemble_json_are_decoded_as_by_the_rules(lines: bytes) -> None:
     found = decoder.decode_json_lines(lines)
     if found is not None:
         assert [told(event) for event in found.events()] == [
@@ -127,7 +127,7 @@ def test_bytes_that_are_hardly_json(lines: bytes) -> None:
         '{"message":"a"}{"message":"b"}\n',
     ],
 )
-def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
+def test_lines_with_other_than_one_object_are_decoded_by_the_rules(lines: str) -> None:
     assert not decoder.decode_json_lines(lines.encode())
 
 
@@ -139,7 +139,7 @@ def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
 @example([ANSWER | {"extensions": b"\xa0\x06\x01"}])
 @example([ANSWER | {"generationTime": msgpack.Timestamp(5)}])
 @example([{"message": "a", "time": msgpack.Timestamp(5)}])
-def test_maps_of_msgpack(several: list[Any]) -> None:
+def test_maps_of_msgpack_are_decoded_as_by_the_rules(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
     found = decoder.decode_msgpack_maps(b"".join(packed), len(packed))
     if found is not None:
@@ -168,7 +168,9 @@ stamps = st.tuples(st.integers(-(2**40), 2**40) | st.integers(0, 9), st.integers
 
 
 @given(messages, st.none() | stamps, tails)
-def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes) -> None:
+def test_messages_are_decoded_as_by_the_rules(
+    message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes
+) -> None:
     if time is not None:
         message.time.seconds, message.time.nanos = time
     for body in (message.SerializeToString() + tail, tail + message.SerializeToString()):
@@ -176,7 +178,9 @@ def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tai
 
 
 @given(st.lists(st.tuples(messages, st.none() | stamps, tails), max_size=4), st.binary(max_size=3))
-def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -> None:
+def test_several_messages_are_decoded_as_by_the_rules(
+    parts: list[tuple[Any, Any, bytes]], between: bytes
+) -> None:
     bodies = []
     for message, time, tail in parts:
         if time is not None:
@@ -197,7 +201,9 @@ def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -
 @example([b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], b"")
 @example([b"\x1a\x00\x22\x05INFO\x00"], b"")
 @example([b"\x1a\x00\x22\x04INFO", b"\x1a\x00\x22\x01\x00"], b"")
-def test_several_bodies_that_are_hardly_messages(bodies: list[bytes], between: bytes) -> None:
+def test_several_bodies_that_resemble_messages_are_decoded_as_by_the_rules(
+    bodies: list[bytes], between: bytes
+) -> None:
     check_several(bodies, between)
 
 
@@ -215,7 +221,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
 
 
 @given(st.binary(max_size=20))
-def test_bytes_that_are_hardly_a_message(body: bytes) -> None:
+def test_bytes_that_resemble_a_message_are_decoded_as_by_the_rules(body: bytes) -> None:
     check_scanned_or_not(body)
 
 
@@ -304,7 +310,7 @@ several_times = st.lists(
 @example(["0000-01-01T00:00:00Z"])
 @example(["9999-12-31T23:59:60Z"])
 @example(["2026-01-01T00:00:00\N{FULLWIDTH DIGIT ONE}Z"])
-def test_times(several: list[str]) -> None:
+def test_times_are_parsed_as_by_the_rules(several: list[str]) -> None:
     found = timestamps.parse_many(several)
     if found is not None:
         assert found.tolist() == [parse_rfc3339(text) for text in several]

@@ -133,7 +133,7 @@ def fits(events: StoredVectors, text_bytes: int) -> bool:
     """Return whether no frame of a part of these events is above the limit; they have ``text_bytes`` of text.
 
     It may be False wrongly, but never True.
-    Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+    Law: tests/storage/test_large.py::test_no_frame_is_larger_than_its_bound
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
