@@ -46,7 +46,7 @@ def test_a_second_writing_process_is_refused_with_the_first_ones_address(tmp_pat
         assert archive.instances() == ["sim"]
 
 
-def test_a_reading_process_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
+def test_a_reading_process_sees_events_that_are_appended_meanwhile(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         sim.append(Event("first"))
@@ -165,7 +165,7 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) 
         assert archive.instance("sim").stats().events == 50
 
 
-def test_after_close_every_door_says_so(tmp_path: Path) -> None:
+def test_every_method_raises_closed_error_after_close(tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "a")
     sim = archive.instance("sim", create=True)
     sim.append_many(Event(f"{n}") for n in range(5000))
@@ -192,7 +192,7 @@ def test_after_close_every_door_says_so(tmp_path: Path) -> None:
             action()
 
 
-def test_closing_waits_for_what_was_submitted(tmp_path: Path) -> None:
+def test_closing_waits_for_submitted_events(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         futures = [sim.submit(Event(f"{n}")) for n in range(200)]
@@ -297,7 +297,7 @@ def test_bad_arguments_of_a_read_are_refused_at_once(archive: Archive) -> None:
             sim.events(**arguments)
 
 
-def test_what_is_read_back_after_reopening_is_what_was_stored(tmp_path: Path) -> None:
+def test_every_event_is_read_back_unchanged_after_reopening(tmp_path: Path) -> None:
     event = Event(
         "message\0é\U0001f680",
         source="S" * 255,

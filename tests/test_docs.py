@@ -17,7 +17,7 @@ UNION_OF_BRANCHES = ROOT / "CHANGELOG.md"
 
 
 @pytest.mark.parametrize("script", ["docs/reference.py", "docs/openapi.py"])
-def test_a_file_that_is_generated_is_what_its_script_writes(script: str) -> None:
+def test_a_generated_file_is_up_to_date(script: str) -> None:
     done = subprocess.run(
         [sys.executable, script, "--check"],
         cwd=ROOT,

@@ -49,7 +49,7 @@ def _names(example: doctest.DocTest) -> list[str]:
 
 
 @pytest.mark.parametrize("example", list(_examples()), ids=lambda test: str(test.name))
-def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, tmp_path: Path) -> None:
+def test_an_example_in_a_docstring_runs_as_shown(example: doctest.DocTest, tmp_path: Path) -> None:
     with Archive.open(tmp_path / "sim") as archive, ExitStack() as held:
         example.globs.update(
             Archive=Archive,

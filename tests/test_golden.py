@@ -104,7 +104,7 @@ def test_the_golden_archives_hold_every_form_that_the_page_names() -> None:
     assert met == set().union(*FORMS.values())
 
 
-def test_what_crashes_left_is_removed_by_the_first_that_writes(tmp_path: Path) -> None:
+def test_the_first_writer_removes_the_remains_of_crashes(tmp_path: Path) -> None:
     shutil.copytree(FORMS_ARCHIVE / "archive", tmp_path / "archive")
     instance = tmp_path / "archive" / "forms"
     there = {path.name for path in instance.iterdir()}
@@ -157,7 +157,7 @@ def test_requests_of_the_golden_archive_get_their_first_answer_again(tmp_path: P
                 forms.append(msgspec.structs.replace(asked, message="other"), request_id=name)
 
 
-def test_what_is_before_the_horizon_of_the_golden_archive_is_not_found(tmp_path: Path) -> None:
+def test_events_before_the_horizon_of_the_golden_archive_are_not_found(tmp_path: Path) -> None:
     shutil.copytree(FORMS_ARCHIVE / "archive", tmp_path / "archive")
     content = expected(FORMS_ARCHIVE)["pruned"]
     with Archive.open(tmp_path / "archive", readonly=True) as archive:
@@ -176,7 +176,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     return found
 
 
-def test_the_second_reader_reads_what_is_written_today(written: dict[Path, Path]) -> None:
+def test_the_second_reader_reads_an_archive_of_today(written: dict[Path, Path]) -> None:
     for directory in written.values():
         found = contents(directory)
         with Archive.open(directory, readonly=True) as archive:
@@ -185,7 +185,7 @@ def test_the_second_reader_reads_what_is_written_today(written: dict[Path, Path]
                 assert_reads_as(archive.instance(name), content)
 
 
-def test_what_is_written_today_says_what_was_written_then(written: dict[Path, Path]) -> None:
+def test_an_archive_of_today_has_the_content_of_the_golden_one(written: dict[Path, Path]) -> None:
     """How events are cut into blocks and commits into records may change; what they say may not."""
     for golden, directory in written.items():
         then, now = expected(golden), contents(directory)
@@ -200,14 +200,14 @@ def test_what_is_written_today_says_what_was_written_then(written: dict[Path, Pa
         assert now == then
 
 
-def test_what_is_written_today_has_every_form_that_the_page_names(written: dict[Path, Path]) -> None:
+def test_an_archive_of_today_has_every_form_that_the_page_names(written: dict[Path, Path]) -> None:
     met: set[str] = set()
     for directory in written.values():
         contents(directory, met)
     assert met == set().union(*FORMS.values())
 
 
-def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
+def test_the_second_reader_reads_a_compacted_archive(tmp_path: Path) -> None:
     make.fill(tmp_path / "archive")
     with Archive.open(tmp_path / "archive") as archive:
         archive.instance("sim").settle()
@@ -230,7 +230,7 @@ def test_the_second_reader_knows_nothing_of_the_package() -> None:
         assert {module.split(".")[0] for module in found - inside} <= ELSEWHERE | sys.stdlib_module_names
 
 
-def test_the_page_names_what_the_code_has() -> None:
+def test_the_page_names_the_constants_of_the_code() -> None:
     for name in lmdb_open.DATABASES:
         assert f"| `{name}` |" in FORMAT
     assert block_encoder.HEADER.size == 32

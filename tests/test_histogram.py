@@ -38,7 +38,7 @@ keys = st.lists(
 
 @settings(max_examples=60)
 @given(keys, st.integers(0, 8), st.sampled_from([1, 2, 7, 512]), st.integers(0, 60), st.booleans())
-def test_stretches_are_what_the_rule_says_and_a_later_call_goes_on(
+def test_stretches_follow_the_rule_and_a_later_call_continues(
     found: list[tuple[int, str, int]], pause_us: int, block_events_max: int, split: int, some: bool
 ) -> None:
     events = [
@@ -110,7 +110,7 @@ def test_the_whole_range_of_times_and_pauses(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("pause_us", [-1, PAUSE_US_MAX + 1, 1.5, True, None])
-def test_a_pause_that_is_none_is_refused(sim: Instance, pause_us: object) -> None:
+def test_an_invalid_pause_is_refused(sim: Instance, pause_us: object) -> None:
     with pytest.raises(InvalidInputError, match="pause_us"):
         sim.histogram(pause_us=pause_us)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="sources"):

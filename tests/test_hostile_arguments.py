@@ -222,7 +222,7 @@ def test_only_errors_of_ours_come_and_at_once(sim: Instance, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("take_over")])
-def test_what_is_taken_over_is_looked_at_as_well(fresh: Instance, name: str) -> None:
+def test_the_arguments_of_take_over_are_checked_as_well(fresh: Instance, name: str) -> None:
     assert [found for value in HOSTILE if (found := wrong_with(CALLS[name], fresh, value))] == []
 
 
@@ -276,7 +276,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "field"), REFUSED, ids=repr)
-def test_what_can_mean_nothing_is_refused_by_its_name(
+def test_a_meaningless_argument_is_refused_by_name(
     fresh: Instance, name: str, value: Any, field: str
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:

@@ -23,7 +23,7 @@ def _imports_for_type_checkers() -> Iterator[tuple[str, str]]:
         yield from ((alias.name, f"{node.module}".removeprefix("yamcs_archive.")) for alias in node.names)
 
 
-def test_what_is_loaded_is_what_type_checkers_see_and_what_is_public() -> None:
+def test_the_loaded_names_are_the_public_ones_and_those_of_type_checkers() -> None:
     seen = dict(_imports_for_type_checkers())
     assert vars(yamcs_archive)["_MODULE_OF"] == seen
     assert yamcs_archive.__all__ == sorted(seen, key=yamcs_archive.__all__.index)
@@ -36,7 +36,7 @@ def test_a_name_is_that_of_its_module_and_pickles(name: str) -> None:
     assert pickle.loads(pickle.dumps(value)) is value
 
 
-def test_a_star_brings_all_names_and_completion_offers_them_before_they_are_loaded() -> None:
+def test_a_star_import_brings_all_names_and_dir_lists_them_before_they_are_loaded() -> None:
     said = run_bare(
         """
         import sys, yamcs_archive
@@ -53,7 +53,7 @@ def test_the_errors_need_no_import_of_their_own() -> None:
     assert said == "GoneError\n"
 
 
-def test_a_name_that_is_not_there_fails_as_in_any_module() -> None:
+def test_an_unknown_name_fails_as_in_any_module() -> None:
     with pytest.raises(AttributeError, match=r"^module 'yamcs_archive' has no attribute 'Archiv'$") as raised:
         yamcs_archive.Archiv  # type: ignore[attr-defined]  # noqa: B018
     assert (raised.value.name, raised.value.obj) == ("Archiv", yamcs_archive)
@@ -80,7 +80,7 @@ def test_a_class_is_loaded_without_the_engine_and_an_instance_with_it(tmp_path: 
     assert "google.protobuf" not in loaded[1].split()
 
 
-def test_where_no_file_can_be_opened_the_engine_is_loaded_later(tmp_path: Path) -> None:
+def test_an_engine_that_could_not_be_loaded_is_loaded_by_the_next_call(tmp_path: Path) -> None:
     said = run_bare(
         """
         import os, resource, sys

@@ -27,7 +27,7 @@ def digest(path: Path) -> dict[str, str]:
     }
 
 
-def test_a_relative_path_stays_what_it_was_when_the_process_goes_elsewhere(
+def test_a_relative_path_means_the_same_after_a_change_of_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -115,12 +115,12 @@ class _GivesHalf:
     "path", [b"/data", _GivesBytes(), 5, None, _GivesHalf(), "", "a\0b", "~nosuchuser-of-this-test/a"]
 )
 @pytest.mark.parametrize("readonly", [True, False])
-def test_what_is_no_path_is_refused_as_such(path: Any, readonly: bool) -> None:
+def test_a_value_that_is_no_path_is_refused(path: Any, readonly: bool) -> None:
     with pytest.raises(InvalidInputError, match=r"^path "):
         Archive.open(path, readonly=readonly)
 
 
-def test_a_relative_path_in_a_directory_that_was_removed_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_relative_path_names_a_removed_current_directory(tmp_path: Path) -> None:
     printed = run_in_fork(
         """
         import os
@@ -194,7 +194,7 @@ def test_folders_that_could_not_be_made_durable_are_made_anew_by_the_next_call(
     assert {str(tmp_path), str(tmp_path / "one"), str(tmp_path / "one" / "two")} <= set(found)
 
 
-def test_folders_that_two_make_at_once_and_what_is_no_folder(tmp_path: Path) -> None:
+def test_two_callers_may_create_folders_at_once_and_a_file_is_no_folder(tmp_path: Path) -> None:
     directory.make_folders(tmp_path / "a" / "b")
     directory.make_folders(tmp_path / "a" / "b")
     (tmp_path / "file").touch()

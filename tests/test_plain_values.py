@@ -107,7 +107,7 @@ def exact(events: list[Event]) -> bool:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_they_are_taken_for_what_they_are(size: int) -> None:
+def test_plain_values_of_other_types_are_accepted(size: int) -> None:
     for field, value, plain in foreign():
         given, expected = among(size, field, value), among(size, field, plain)
         for some in (given, Columns.of(given)):
@@ -176,7 +176,7 @@ NEITHER += [np.timedelta64(5, "us"), np.datetime64(5, "us"), np.array([5]), np.a
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("field", ["generation_time", "seq_number", "reception_time", "severity"])
-def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> None:
+def test_a_value_that_is_no_integer_is_refused_among_any_number_of_events(field: str, size: int) -> None:
     for value in [*NEITHER, *([] if field != "severity" else [-1, 7, np.uint8(7), "WARNING"])]:
         with pytest.raises(InvalidInputError) as caught:
             prepare(among(size, field, value), int)
@@ -188,7 +188,7 @@ def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> 
             assert (caught.value.field, caught.value.position) == (field, size - 1), value
 
 
-def test_a_text_of_another_type_does_not_hide_behind_an_equal_one(sim: Instance) -> None:
+def test_an_equal_text_does_not_hide_a_value_of_another_type(sim: Instance) -> None:
     """Of equal texts a set holds one, the first: the others' types count as well."""
     events = [Event("m", source="AOCS", type="AOCS", created_by="AOCS", generation_time=n) for n in range(80)]
     events[50] = replace(
@@ -235,7 +235,7 @@ class Nowhere(tzinfo):
         return "nowhere"
 
 
-def test_what_is_finer_than_a_microsecond_is_cut_off() -> None:
+def test_fractions_of_a_microsecond_are_cut_off() -> None:
     assert Event.at(Fine(2026, 1, 1, tzinfo=UTC), "a").generation_time == NOW
     assert Event.at(Fine(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "a").generation_time == -1
 

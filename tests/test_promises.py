@@ -26,7 +26,7 @@ def sim(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("count", [1, 20, 300])
-def test_what_was_stored_does_not_change_with_its_callers_dict(sim: Instance, count: int) -> None:
+def test_a_stored_event_does_not_change_with_the_caller_s_dict(sim: Instance, count: int) -> None:
     tags = {"pass": "1"}
     sim.append_many([Event(f"{n}", generation_time=n, seq_number=n, extra=tags) for n in range(count)])
     tags["pass"] = "2"
@@ -46,9 +46,7 @@ def exhausted(position: int) -> Event:
 
 @pytest.mark.parametrize("bad", [[0], [5], [10_100], [5, 10_100], [10_100, 20_500], [29_999]])
 @pytest.mark.parametrize("lazy", [False, True])
-def test_what_is_stored_of_many_is_what_comes_before_the_error(
-    sim: Instance, bad: list[int], lazy: bool
-) -> None:
+def test_of_many_events_those_before_the_error_are_stored(sim: Instance, bad: list[int], lazy: bool) -> None:
     sim.append(Event("the last number", source="full", generation_time=-1, seq_number=SEQ_NUMBER_MAX))
     events = [
         exhausted(n) if n in bad else Event(f"e{n}", generation_time=n, seq_number=n) for n in range(30_000)
@@ -121,7 +119,7 @@ def test_a_source_of_which_all_has_expired_has_no_number_either(
         assert archive.instance("sim").append(Event("now", source="S0")).event.seq_number == 0
 
 
-def test_one_pass_settles_everything(tmp_path: Path) -> None:
+def test_one_settle_seals_all_rows(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("first", generation_time=n, seq_number=n) for n in range(300))
@@ -163,12 +161,12 @@ def test_a_writer_opened_again_goes_on_where_another_process_left(tmp_path: Path
 
 
 @pytest.mark.parametrize("options", [{"block_text_bytes_max": 64 << 20}, {"block_events_max": 100_000}])
-def test_options_that_would_write_what_cannot_be_read_are_refused(options: dict[str, Any]) -> None:
+def test_options_with_which_unreadable_blocks_would_be_written_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="at most"):
         Options(**options)
 
 
-def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
+def test_texts_of_replaced_blocks_do_not_accumulate(sim: Instance) -> None:
     for start in range(0, 25_000, 5_100):  # each leaves a block that the next one fills up
         sim.append_many(
             [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
@@ -178,7 +176,7 @@ def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
     assert any(block.count < 1_000 for block in kept)
 
 
-def test_a_callback_may_submit_while_more_is_queued_than_may_wait(
+def test_a_callback_may_submit_while_the_queue_is_full(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "QUEUED_BYTES_MAX", 10_000)
@@ -194,7 +192,7 @@ def test_a_callback_may_submit_while_more_is_queued_than_may_wait(
 
 
 @pytest.mark.parametrize("fault", [SystemExit, KeyboardInterrupt, ValueError])
-def test_what_a_callback_raises_ends_nobody_elses_waiting(
+def test_an_error_of_a_callback_does_not_end_other_waits(
     sim: Instance, fault: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Future[Any]) -> None:
@@ -213,7 +211,7 @@ def test_what_a_callback_raises_ends_nobody_elses_waiting(
     assert any(fault.__name__ in record.message or record.exc_info for record in caplog.records)
 
 
-def test_a_callback_that_waits_for_a_commit_is_told_instead_of_waiting_for_ever(sim: Instance) -> None:
+def test_a_callback_that_would_wait_for_a_commit_gets_an_error(sim: Instance) -> None:
     told: Future[str] = Future()
 
     def wait(_: Future[Any]) -> None:

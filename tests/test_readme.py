@@ -101,7 +101,7 @@ def shown_by_the_library() -> str:
     return str(shown)
 
 
-def test_the_library_in_ten_lines_prints_what_its_comment_says(
+def test_the_example_of_the_library_prints_the_output_of_its_comment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(LIBRARY.splitlines()) <= 10

@@ -145,7 +145,7 @@ PACKED = sizes.value("limits.PACK_EVENTS_MAX")
     ],
     ids=lambda commits: f"{len(commits)} commits of {sum(commits)} events",
 )
-def test_commits_stay_what_they_are_at_every_number_of_them(commits: list[int], tmp_path: Path) -> None:
+def test_packing_keeps_every_number_of_commits(commits: list[int], tmp_path: Path) -> None:
     events = (replace(event, reception_time=NOW) for event in made(sum(commits), 2))
     given = [
         Commit(NOW + turn, tuple(islice(events, size)), f"behind {turn}") for turn, size in enumerate(commits)

@@ -2,8 +2,8 @@
 
 Begin with :class:`Archive`: it opens a directory and returns its instances. ``docs/`` has the rest.
 
-Each name is loaded when it is first used, so that a program which needs only :class:`Event`, say, does not
-wait for the storage engine.
+Each name is loaded when it is first used, so that a program that needs only :class:`Event`, for instance,
+does not wait for the storage engine.
 """
 
 import logging
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         SourceStats,
     )
 else:
-    # Type checkers do not read this: because of __getattr__ they would accept any name.
+    # Hidden from type checkers, because with __getattr__ they would accept any name.
     _MODULE_OF = {
         "AppendCounts": "results",
         "Appended": "results",

@@ -23,7 +23,7 @@ PLAIN = Case("plain", "GET", "/events")
 EVENT = {"source": "A", "generationTime": "2026-01-01T00:00:00Z", "seqNumber": 1, "message": "m"}
 
 
-def test_the_page_lists_the_rules_with_their_reasons_and_what_is_made_equal() -> None:
+def test_the_page_lists_the_rules_with_their_reasons_and_the_normalised_values() -> None:
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     _, _, table = page.partition("| rule | a Yamcs server | here | why |\n|---|---|---|---|\n")
     assert table.partition("\n\n")[0].splitlines() == rows()
@@ -36,7 +36,7 @@ def test_each_request_has_a_name_of_its_own_and_each_rule_may_explain_something(
     assert named == {rule.name for rule in RULES if not rule.anywhere}
 
 
-def test_whatever_may_differ_an_answer_that_is_lost_or_a_fault_of_ours_is_different() -> None:
+def test_no_rule_explains_a_lost_answer_or_an_internal_error() -> None:
     there = Answer(200, {"content-type": "application/json"}, {"events": [EVENT]})
     fault = {"code": 500, "type": "InternalServerErrorException", "msg": "m"}
     faulty = Answer(500, {"content-type": "application/json"}, fault)

@@ -123,7 +123,7 @@ def _kept(events: Iterable[Event]) -> list[Event]:
     return [msgspec.structs.replace(event, reception_time=None) for event in events]
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("granian", "rocksdict"):
         monkeypatch.setitem(sys.modules, name, None)
     jobs = [("ingest", "archive"), ("http", "archive"), ("ingest", "rocksdb"), ("http", "yamcs")]
@@ -140,8 +140,8 @@ def test_rows_for_a_yamcs_server_survive_the_way_there_and_back() -> None:
     assert read == whole_ms
 
 
-def test_the_workload_has_the_shares_that_it_says() -> None:
-    """What is wrong here makes no answer wrong: it would make the figures mean something else."""
+def test_the_workload_has_the_documented_shares() -> None:
+    """A fault here would make no answer wrong; it would change what the figures mean."""
     ordered, late, shuffled = (Workload(20_000, mix, rare_every=5_000).events() for mix in Mix)
     assert all(None not in (*event.key, event.reception_time) for event in ordered)
     sources = Counter(event.source for event in ordered)
@@ -170,7 +170,7 @@ def test_a_digest_tells_apart_content_order_and_number_but_not_reception_times()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
-def test_a_run_that_is_interrupted_keeps_what_it_measured_and_leaves_no_process(
+def test_an_interrupted_run_keeps_its_results_and_leaves_no_process(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     arguments = ["--only", "ingest", "--repeats", "1", "--events", "30000", "--output", tmp_path]

@@ -53,7 +53,7 @@ def test_verdicts_follow_from_medians() -> None:
     assert verdicts == {100: (1, "not met"), 200: (2, "met"), 400: (4, "aim met")}
 
 
-def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
+def test_for_sizes_less_is_better_and_a_target_without_figures_is_open() -> None:
     found = {
         standing.target.what: standing
         for standing in standings([_result("archive", 1), _result("sqlite", 1)])
@@ -83,7 +83,7 @@ def test_the_text_has_medians_spreads_targets_and_notes_and_ends_with_wrong_answ
     assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: rocksdb"
 
 
-def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
+def test_plots_are_drawn_for_the_measured_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.plots import draw  # noqa: PLC0415  # matplotlib is optional
 
@@ -97,7 +97,7 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_runs_take_turns_one_that_fails_says_why_and_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_runs_take_turns_one_that_fails_says_why_and_no_files_are_left(tmp_path: Path) -> None:
     jobs = [
         Job(measure="ingest", case="small", contender=contender, events=50, batch_events=50, repeats=2)
         for contender in ("archive", "nosuch", "sqlite")
@@ -144,7 +144,7 @@ def test_a_case_is_missing_until_all_its_contenders_have_every_run() -> None:
     assert keep.missing(_document(*whole[:2], wrong), jobs) == jobs[2:]
 
 
-def test_the_program_shows_and_keeps_what_it_finds_and_goes_on_where_it_ended(
+def test_the_program_prints_tables_writes_its_results_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -96,7 +96,7 @@ def test_now_is_now(zone: str, word: str) -> None:
         *("2026-000", "2026-366T00:00:00Z", "2026-1234", "0001-01-01T00:00:00+10:00", "2026-11-23T25:00:00Z"),
     ],
 )
-def test_what_is_no_date_is_refused_with_the_forms_that_are(text: str) -> None:
+def test_a_text_that_is_no_date_is_refused_and_the_error_lists_the_forms(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="is not a date; give RFC 3339"):
         parse_date(text)
 
@@ -108,7 +108,7 @@ def test_what_is_no_date_is_refused_with_the_forms_that_are(text: str) -> None:
         *(("1h30m", 5400), ("1w2d3h4m5s", 788_645), ("0s", 0), ("90m", 5400), (" 1h ", 3600)),
     ],
 )
-def test_a_duration_is_so_long_ago(text: str, passed_s: int) -> None:
+def test_a_duration_means_that_long_ago(text: str, passed_s: int) -> None:
     before = time.time_ns() // 1000
     found = parse_date(text) + passed_s * 1_000_000
     assert before <= found <= time.time_ns() // 1000

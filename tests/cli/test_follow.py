@@ -106,7 +106,7 @@ def shown(run: Run, *options: object) -> tuple[list[str], str]:
     return [msgspec.json.decode(line)["message"] for line in ran.out.splitlines()], cursor.strip()
 
 
-def test_the_cursor_leads_on_to_what_came_since(run: Run, data: Path) -> None:
+def test_a_read_after_the_cursor_shows_the_newer_events(run: Run, data: Path) -> None:
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(Event(f"{n}", generation_time=n) for n in range(15))
     messages, cursor = shown(run, "--data", data)
@@ -135,7 +135,7 @@ def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
 
 @pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("before", [0, 3])
-def test_what_follows_has_its_cells_below_their_headings(local: bool, before: int) -> None:
+def test_rows_that_follow_have_their_cells_below_the_headings(local: bool, before: int) -> None:
     events = [
         {"severity": level, "generationTime": time, "message": "m", "source": "S", "type": "T"}
         for level in ("INFO", "DISTRESS")
@@ -157,7 +157,7 @@ def test_a_table_ends_with_the_cursor_as_journalctl_shows_it(run: Run, data: Pat
     assert (ran.status, ran.err) == (0, "")
 
 
-def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> None:
+def test_an_invalid_cursor_is_refused_in_one_line(run: Run, data: Path) -> None:
     with at_hand(data) as served:
         for place in (("--data", data), ("--url", served.url)):
             ran = run("events", "log", *place, "--after-cursor", "made-up", "--show-cursor")
@@ -182,12 +182,12 @@ def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> Non
         ("--filter", "foo=1"),
     ],
 )
-def test_what_does_not_go_together_is_refused(run: Run, data: Path, options: tuple[str, ...]) -> None:
+def test_contradictory_options_are_refused(run: Run, data: Path, options: tuple[str, ...]) -> None:
     ran = run("events", "log", "--data", data, *options)
     assert (ran.status, ran.out) == (2, "")
 
 
-def test_what_another_process_stores_is_shown_as_it_comes_until_ctrl_c(data: Path) -> None:
+def test_events_of_another_process_are_shown_as_they_come_until_ctrl_c(data: Path) -> None:
     with Archive.open(data) as archive:
         sim = archive.instance("sim")
         sim.append_many(Event(f"before {n}", generation_time=n) for n in range(12))

@@ -37,7 +37,7 @@ def test_every_module_of_a_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> None:
+def test_the_help_lists_all_commands_with_their_descriptions(run: Run, group: str) -> None:
     listed = run(*group.split(), "-h").out
     found = re.findall(r"^    (\S.*?)(?:  +|\n +)(.+)$", listed, re.MULTILINE)
     lines = [(name, text) for name, text in GROUPS.items() if name and not group]
@@ -150,7 +150,7 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
     assert run("instances", "list", "--data", directory).out == "sim\n"
     ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
     assert ran.status == 2
-    assert "a server makes no instances" in ran.err
+    assert "a server cannot create instances" in ran.err
     assert "--url" not in run("instances", "create", "-h").out
 
 
@@ -163,7 +163,9 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
         ("http://127.0.0.1:1", 1, "no answer from http://127.0.0.1:1: "),
     ],
 )
-def test_a_url_that_is_none_or_does_not_answer_is_named(run: Run, url: str, status: int, said: str) -> None:
+def test_an_invalid_url_or_one_that_does_not_answer_is_named(
+    run: Run, url: str, status: int, said: str
+) -> None:
     ran = run("events", "log", "--url", url)
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
@@ -272,7 +274,7 @@ def test_a_command_line_that_is_wrong_is_2_names_the_option_and_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_command_that_fails_at_its_start_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     nobody = "http://127.0.0.1:1"
     with at_hand(data) as served:

@@ -346,7 +346,7 @@ def test_ctrl_c_while_the_thread_is_started_leaves_none_that_follows(
 @pytest.mark.parametrize(
     "what", ["another history", "pruned", "gone back", "gone back and grown past it", "events of its own"]
 )
-def test_only_resync_starts_anew_and_keeps_what_was_there(
+def test_only_resync_starts_anew_and_keeps_the_old_copy(
     run: Run, data: Path, tmp_path: Path, what: str
 ) -> None:
     copy, before = tmp_path / "copy", tmp_path / "before"
@@ -441,7 +441,7 @@ NOT_THERE = answer(b"404 Not Found\r\n", "404 Not Found", "text/plain; charset=U
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_of_what_is_no_archive_no_copy_is_begun(run: Run, tmp_path: Path, named: bool) -> None:
+def test_a_server_without_an_archive_is_not_copied(run: Run, tmp_path: Path, named: bool) -> None:
     """It has instances, as a Yamcs server, and tells of no changes."""
     copy = tmp_path / "copy"
     names = ("--instance", "simulator") if named else ()

@@ -152,7 +152,7 @@ def test_a_command_asks_as_the_user_and_keeps_no_password(
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_command_that_is_not_let_in_says_what_to_do_and_makes_nothing(
+def test_a_command_that_is_not_authorised_gives_advice_and_creates_nothing(
     run: Run, front: Front, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = tmp_path / "new"
@@ -263,7 +263,7 @@ def test_without_a_password_a_terminal_is_asked_and_without_one_it_is_refused(fr
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (2, "")
     assert err == (
-        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD, there is no terminal to ask on\n"
+        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD; there is no terminal to ask on\n"
     )
     ours, theirs = pty.openpty()
     try:
@@ -354,7 +354,7 @@ def test_a_url_with_a_user_is_refused_by_every_door_and_never_shown(
         *("http://127.0.0.1:0", "http://.example", "file:///etc/passwd", "http://a\nb"),
     ],
 )
-def test_what_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
+def test_a_text_that_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
     with pytest.raises(InvalidInputError):
         check_url(url)
     ran = run("events", "log", "--url", url)
@@ -362,5 +362,5 @@ def test_what_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[::1]:8090", "HTTPS://ops.example/a/b/", "http://x-1.example:65535"])
-def test_what_is_a_url_of_an_archive_is_taken(url: str) -> None:
+def test_a_url_of_an_archive_is_accepted(url: str) -> None:
     assert check_url(url) == url

@@ -32,7 +32,7 @@ def feeding(url: str, retries: int = 0) -> Iterator[RemoteInstance]:
         yield client.instance("sim", check=False)
 
 
-def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> None:
+def test_a_page_arrives_whole_and_a_closed_connection_is_opened_again() -> None:
     with scripted([answer(PAGE), answer(PAGE)], [answer(PAGE)]) as url, feeding(url) as feed:
         for _ in range(3):
             page = feed.page(None)
@@ -53,7 +53,7 @@ def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> 
         answer(b"<html>", "502 Bad Gateway", "text/html", "connection: close\r\n"),
     ],
 )
-def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) -> None:
+def test_a_passing_failure_is_an_unavailable_server_and_the_next_page_is_whole(broken: bytes) -> None:
     with scripted([broken], [answer(PAGE)]) as url, feeding(url) as feed:
         with pytest.raises(ServerUnavailableError):
             feed.page(None)
@@ -87,7 +87,7 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
         (answer(b"\xc0"), 200, "is it an archive"),
     ],
 )
-def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: str) -> None:
+def test_an_answer_that_retries_cannot_mend_is_a_refusal(content: bytes, status: int, said: str) -> None:
     with scripted([content]) as url, feeding(url) as feed:
         with pytest.raises(ServerRefusedError, match=said) as caught:
             feed.page(None)
@@ -136,7 +136,7 @@ def test_a_page_of_too_many_commits_without_events_is_refused_unread() -> None:
         commits.decode_page(packed_page(20, 0), 19)
 
 
-def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
+def test_an_answer_with_more_events_than_an_archive_sends_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = packed_page(1, commits.EVENTS_MAX + 1)
@@ -155,7 +155,7 @@ def test_events_that_are_no_array_are_refused(events: bytes) -> None:
         commits.decode_page(body)
 
 
-def test_what_is_under_way_can_be_ended_from_another_thread() -> None:
+def test_another_thread_can_end_a_request() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         feeding(f"http://127.0.0.1:{listening.getsockname()[1]}") as feed,

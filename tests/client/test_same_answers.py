@@ -113,7 +113,7 @@ CHOICES = {
     st.one_of(st.none(), st.integers(0, 1_200)),
     st.data(),
 )
-def test_history_is_the_same_whatever_is_asked(
+def test_every_query_gives_the_same_events(
     both: tuple[Instance, RemoteInstance],
     asked: dict[str, Any],
     descending: bool,
@@ -161,7 +161,7 @@ def test_times_are_taken_in_every_form(both: tuple[Instance, RemoteInstance]) ->
         assert list(there.events(start=start)) == list(here.events(start=start))
 
 
-def test_a_text_longer_than_a_pattern_may_be_is_looked_for_all_the_same(
+def test_a_text_longer_than_the_limit_of_patterns_is_found(
     both: tuple[Instance, RemoteInstance],
 ) -> None:
     for text in ("x" * (PATTERN_CHARACTERS_MAX + 1), "w" * PATTERN_CHARACTERS_MAX):
@@ -242,7 +242,7 @@ def appended(instance: Instance | RemoteInstance, event: Event, request_id: str 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([None, "a", '"b"', " c "])), max_size=12), st.uuids())
-def test_what_becomes_of_each_appended_event_is_the_same(
+def test_each_appended_event_has_the_same_outcome(
     pair: tuple[Instance, RemoteInstance], given: list[tuple[Event, str | None]], run: object
 ) -> None:
     here, there = pair
@@ -333,7 +333,7 @@ def test_a_filter_that_cannot_be_read_says_where(both: tuple[Instance, RemoteIns
     assert caught.value.line == 1
 
 
-def test_following_waits_for_what_comes(pair: tuple[Instance, RemoteInstance]) -> None:
+def test_changes_wait_for_new_events(pair: tuple[Instance, RemoteInstance]) -> None:
     _, there = pair
     cursor = there.cursor()
     assert list(there.changes(cursor, wait_s=0.01)) == []

@@ -138,7 +138,7 @@ def test_history_of_one_source(served: Served) -> None:
         (f"/api/processors/{HISTORY}/realtime/parameters:batchGet", '{"id": [], "fromCache": true}'),
     ],
 )
-def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
+def test_an_unknown_route_answers_json_that_the_plug_in_reads_as_empty(
     served: Served, target: str, body: str | None
 ) -> None:
     found = fetch(served, target, "GET" if body is None else "POST", body)
@@ -155,7 +155,9 @@ def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
         ("PATCH", "mdb/{}/realtime/parameters/a/b"),
     ],
 )
-def test_what_has_a_preflight_is_a_404_and_no_network_failure(served: Served, method: str, path: str) -> None:
+def test_a_request_with_a_preflight_gets_a_404_and_no_network_failure(
+    served: Served, method: str, path: str
+) -> None:
     """It sends these with a JSON content type, so the browser asks first, and fails where that is no success.
 
     Of a 404 it makes an empty list; of a network failure an error, and its whole tree is lost.
@@ -230,9 +232,7 @@ def test_live_events_of_one_subscription_after_another(served: Served, instance:
         assert reply["call"] != call
 
 
-def test_what_it_subscribes_to_beside_events_is_refused_and_harms_nothing(
-    served: Served, instance: str
-) -> None:
+def test_its_other_subscriptions_are_refused_and_harm_nothing(served: Served, instance: str) -> None:
     with websocket(served, ORIGIN) as opened:
         opened.send('{ "type": "mdb-changes", "id": "1", "options": { "instance": "x", "processor": "p" } }')
         reply = next_message(opened)

@@ -169,7 +169,7 @@ def test_events_create_at_an_instance_named_on_the_command_line(tools: Tools, in
     assert [event["message"] for event in tools.listed()] == ["hello"]
 
 
-def test_events_create_says_what_the_server_refuses(tools: Tools) -> None:
+def test_events_create_prints_the_refusal_of_the_server(tools: Tools) -> None:
     options = ["--date", "2026-05-01", "--sequence-number", "1", "--source", "AOCS"]
     tools.run("events", "create", "-m", "first", *options)
     said, complaints = tools.run("events", "create", "-m", "second", *options, status=1)

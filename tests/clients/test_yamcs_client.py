@@ -393,7 +393,7 @@ def test_list_instances_get_server_info_and_get_time(client: Any) -> None:
     assert abs(client.get_time(HISTORY) - datetime.now(UTC)) < timedelta(seconds=WAIT_S)
 
 
-def test_an_instance_is_as_ever_beside_the_number_of_its_events(client: Any) -> None:
+def test_the_count_of_events_does_not_disturb_the_client_s_instances(client: Any) -> None:
     found = next(found for found in client.list_instances() if found.name == HISTORY)
     assert (found.state, found.mission_time.tzinfo) == ("RUNNING", UTC)
     # What the client's own message does not know it keeps, and shows to nobody.

@@ -197,7 +197,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "answers"), TAKEN.items())
-def test_a_filter_finds_what_it_asks_for(text: str, answers: str) -> None:
+def test_a_filter_finds_the_expected_events(text: str, answers: str) -> None:
     assert "".join(str(int(Filter(text).matches(event))) for event in EVENTS) == answers
 
 

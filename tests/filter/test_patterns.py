@@ -173,13 +173,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("pattern", "inside", "outside"), CONSTRUCTS)
-def test_a_construct_means_what_it_means_in_java(pattern: str, inside: str, outside: str | None) -> None:
+def test_a_construct_has_its_meaning_in_java(pattern: str, inside: str, outside: str | None) -> None:
     assert found(pattern, inside)
     assert outside is None or not found(pattern, outside)
 
 
 @pytest.mark.parametrize(("pattern", "named"), REFUSED.items())
-def test_what_is_not_supported_is_named(pattern: str, named: str) -> None:
+def test_an_unsupported_construct_is_named(pattern: str, named: str) -> None:
     with pytest.raises(FilterError) as caught:
         Filter(quoted(pattern))
     assert named in caught.value.reason

@@ -219,7 +219,9 @@ CASES: dict[str, tuple[str, Change]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_not_as_the_page_has_it_is_refused(case: str, archive: Path) -> None:
+def test_the_second_reader_refuses_an_archive_that_breaks_a_rule_of_the_page(
+    case: str, archive: Path
+) -> None:
     reason, change = CASES[case]
     copy = Copy(archive / ("pruned" if case.startswith("pruned") else "forms"))
     change(copy)

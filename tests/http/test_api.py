@@ -74,7 +74,7 @@ def test_todays_body_is_answered_in_todays_form(send: Feed) -> None:
         ("application/json", "application/json, text/plain, */*", "application/json"),
     ],
 )
-def test_json_bodies_whatever_they_are_called_and_the_reply_as_accepted(
+def test_a_body_of_any_other_type_is_read_as_json_and_accept_decides_the_reply(
     send: Feed, content_type: str | None, accept: str | None, expected: str
 ) -> None:
     headers = {"Content-Type": content_type or "", "Accept": accept or ""}
@@ -178,7 +178,7 @@ TOO_LONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "field"), TOO_LONG, ids=lambda value: str(value)[:40])
-def test_what_the_model_forbids_is_a_400_that_names_it(
+def test_a_body_that_breaks_a_rule_of_the_model_is_a_400_that_names_the_field(
     send: Feed, sim: Instance, fields: dict[str, Any], field: str
 ) -> None:
     assert field in error_of(send("POST", PATH, msgspec.json.encode(fields)), 400, "BadRequestException")
@@ -350,7 +350,7 @@ def test_a_bad_parameter_is_a_400_that_names_it_and_its_value(
     assert value in text
 
 
-def test_what_clients_ask_before_events(send: Feed) -> None:
+def test_requests_that_clients_send_before_those_for_events_are_answered(send: Feed) -> None:
     info = send("GET", "/api/").json()
     assert info["yamcsVersion"] == "5.12.8"
     assert info["defaultYamcsInstance"] == "sim"
@@ -400,7 +400,7 @@ def test_the_answer_leaves_only_after_the_fsync(archive: Archive, sim: Instance)
 
 
 @pytest.mark.parametrize("media", ["application/json", PROTOBUF])
-def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_stand(
+def test_an_unknown_outcome_is_a_503_with_the_event_as_it_would_be_stored(
     core: Feed, sim: Instance, media: str
 ) -> None:
     would = Event("m", source="S", generation_time=5, seq_number=0, reception_time=7)

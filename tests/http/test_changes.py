@@ -68,7 +68,7 @@ def test_an_empty_archive_gives_a_cursor_that_goes_on(send: Feed, sim: Instance)
     assert got(send("GET", f"{PATH}?after={cursor}"))[0] == ["first"]
 
 
-def test_newest_stands_for_the_cursor_behind_all_that_is_there(send: Feed, sim: Instance) -> None:
+def test_newest_means_the_cursor_after_all_events(send: Feed, sim: Instance) -> None:
     sim.append(Event("before"))
     messages, cursor = got(send("GET", f"{PATH}?after=newest"))
     assert (messages, cursor) == ([], sim.cursor())
@@ -170,7 +170,7 @@ def test_after_a_restore_the_old_cursors_are_refused(archive: Archive, sim: Inst
 
 @pytest.mark.parametrize("accept", ["application/json", PROTOBUF, MSGPACK])
 @pytest.mark.parametrize("how", ["put back", "put back, old cursor", "grown", "grown, old cursor"])
-def test_a_cursor_of_what_was_put_back_is_a_409_that_says_where(
+def test_a_cursor_of_a_lost_history_is_a_409_with_the_commit(
     archive: Archive, sim: Instance, tmp_path: Path, accept: str, how: str
 ) -> None:
     grown, old = "grown" in how, "old" in how
@@ -251,7 +251,7 @@ def test_a_cursor_within_a_commit_that_was_pruned_in_part_keeps_its_place(
         assert [change.cursor for change in sim.changes()] == cursors[4:]
 
 
-def test_what_was_pruned_behind_a_cursor_does_not_end_a_wait(archive: Archive, sim: Instance) -> None:
+def test_pruned_events_after_a_cursor_do_not_end_a_wait(archive: Archive, sim: Instance) -> None:
     sim.append_many(Event(f"m{n}", generation_time=n) for n in range(3))
     with reopened(archive, horizon=40, horizon_commit=1) as pruned:
         sim = pruned.instance("sim")
@@ -282,7 +282,7 @@ def test_a_poll_answers_when_something_is_stored(send: Feed, sim: Instance) -> N
     assert got(answers[0]) == (["first"], sim.cursor())
 
 
-def test_a_poll_holds_no_thread_and_finds_what_came_in_its_own_form(archive: Archive, sim: Instance) -> None:
+def test_a_poll_holds_no_thread_and_answers_in_its_own_form(archive: Archive, sim: Instance) -> None:
     core = Application(archive)
     pending = poll(core, f"after={sim.cursor()}&wait=60&form=2016")
     assert not pending.future.done()
@@ -298,7 +298,7 @@ def test_a_poll_whose_time_is_over_answers_the_same_cursor(send: Feed, sim: Inst
     assert got(send("GET", f"{PATH}?after={cursor}&wait=0.01")) == ([], cursor)
 
 
-def test_what_is_there_already_is_answered_at_once(send: Feed, sim: Instance) -> None:
+def test_a_poll_for_stored_events_is_answered_at_once(send: Feed, sim: Instance) -> None:
     cursor = sim.cursor()
     sim.append(Event("first"))
     assert got(send("GET", f"{PATH}?after={cursor}&wait=300"))[0] == ["first"]
@@ -348,7 +348,7 @@ def test_an_embedded_wsgi_application_has_the_bound_that_it_was_given(
     assert sorted(answer.status for answer in answers) == [200, 503, 503]
 
 
-def test_when_serving_ends_every_poll_answers_what_there_is_and_no_more_may_come(
+def test_when_serving_ends_every_poll_is_answered_and_new_ones_are_refused(
     archive: Archive, sim: Instance
 ) -> None:
     core = Application(archive)
@@ -372,7 +372,7 @@ def test_a_poll_over_an_archive_that_closes_is_a_503(archive: Archive, sim: Inst
 Step = Callable[[Archive, Instance], Any]
 
 
-def test_each_event_comes_once_whatever_happens_between_two_pages(tmp_path: Path) -> None:
+def test_no_step_between_two_pages_makes_an_event_come_twice_or_never(tmp_path: Path) -> None:
     # Small blocks, so that every page meets block edges.
     options = Options(block_events_max=8, run_events_min=4, maintenance=False)
     seen: list[str] = []

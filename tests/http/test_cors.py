@@ -106,7 +106,7 @@ def test_every_answer_is_shown_to_pages_of_a_listed_origin(
         *("null", "*", "", "ops.example", "https://"),
     ],
 )
-def test_no_answer_is_shown_to_others_and_what_they_send_is_refused(
+def test_pages_of_other_origins_see_no_answer_and_cannot_send(
     archive: Archive, sim: Instance, asked: Asked, origin: str
 ) -> None:
     sim.append(Event("m", source="S"))
@@ -122,7 +122,7 @@ def test_programs_that_send_no_origin_are_not_asked_for_one(send: Feed, sim: Ins
         assert (answer.status, of_cors(answer)) == (status, {"vary": VARY})
 
 
-def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(send: Feed) -> None:
+def test_a_preflight_of_a_listed_origin_gets_the_allowed_methods_and_headers(send: Feed) -> None:
     answer = send("OPTIONS", EVENTS, "", {"Origin": LISTED, **PREFLIGHT})
     assert (answer.status, answer.body) == (204, b"")
     assert of_cors(answer) == shown_to(LISTED) | {
@@ -224,7 +224,7 @@ def test_each_way_out_of_an_exchange_carries_the_headers(
         ),
     ],
 )
-def test_what_is_no_origin_is_not_taken_into_the_list(origin: str) -> None:
+def test_a_text_that_is_no_origin_cannot_be_listed(origin: str) -> None:
     with pytest.raises(InvalidInputError, match="cors_origin"):
         Origins([LISTED, origin])
 

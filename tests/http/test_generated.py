@@ -222,5 +222,5 @@ def test_every_answer_is_described_and_none_is_a_fault_of_the_server(case: Case,
 @pytest.mark.long
 @changing.parametrize()
 @settings(BOUNDLESS, max_examples=100, derandomize=True)
-def test_so_it_is_with_many_more_requests(case: Case, url: str) -> None:
+def test_the_answers_to_many_more_requests_are_described_too(case: Case, url: str) -> None:
     call_and_check(case, url)

@@ -56,7 +56,7 @@ def test_a_head_is_that_of_the_get_without_a_body(
         assert {name for name, _ in missing} <= {"transfer-encoding", "connection"}, target
 
 
-def test_a_head_of_what_is_posted_only_is_a_405(core: Feed) -> None:
+def test_a_head_of_a_path_without_get_is_a_405(core: Feed) -> None:
     for target in POSTS:
         answer = core("HEAD", target)
         assert (answer.status, answer.headers["allow"], answer.body) == (405, "POST", b"")

@@ -75,7 +75,7 @@ def well_answered(answer: Answer) -> Answer:
     any_text,
     any_text,
 )
-def test_any_text_may_stand_in_a_path(hostile: Feed, method: str, path: str, name: str, tail: str) -> None:
+def test_a_path_may_have_any_text(hostile: Feed, method: str, path: str, name: str, tail: str) -> None:
     target = quote(path.replace("{instance}", name) + tail, safe="/:")
     answer = well_answered(hostile(method, target))
     assert answer.status in (200, 400, 404, 405, 501)
@@ -91,7 +91,7 @@ def not_for_long(wait: str) -> str:
 
 @fixtures_last
 @given(st.sampled_from(QUERIED), values, st.booleans())
-def test_any_text_may_stand_in_a_query(hostile: Feed, asked: tuple[str, str], value: str, raw: bool) -> None:
+def test_a_query_may_have_any_text(hostile: Feed, asked: tuple[str, str], value: str, raw: bool) -> None:
     path, name = asked
     if name == "wait":
         value = not_for_long(value)
@@ -116,9 +116,7 @@ def test_any_text_may_stand_in_a_query(hostile: Feed, asked: tuple[str, str], va
         max_size=4,
     ),
 )
-def test_any_text_may_stand_in_a_header(
-    hostile: Feed, asked: tuple[str, str], headers: dict[str, str]
-) -> None:
+def test_a_header_may_have_any_text(hostile: Feed, asked: tuple[str, str], headers: dict[str, str]) -> None:
     method, path = asked
     well_answered(hostile(method, path.replace("{instance}", "sim"), b"", headers))
 
@@ -179,7 +177,7 @@ media = st.sampled_from(
 @fixtures_last
 @given(st.sampled_from(POSTED), bodies, media, media, st.booleans())
 @example(POSTED[0], b'{"message": "\\ud800"}', None, None, False)
-def test_any_bytes_may_stand_in_a_body(  # noqa: PLR0917  # hypothesis gives them by position
+def test_a_body_may_have_any_bytes(  # noqa: PLR0917  # hypothesis gives them by position
     hostile: Feed, path: str, body: bytes, sent: str | None, wanted: str | None, gzipped: bool
 ) -> None:
     headers = {"content-type": sent, "accept": wanted, "content-encoding": "gzip" if gzipped else None}
@@ -247,7 +245,7 @@ lines = st.binary(max_size=60) | st.sampled_from(
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines)
-def test_what_is_no_request_leaves_the_server_as_it_was(port: int, line: bytes) -> None:
+def test_bytes_that_are_no_request_do_not_harm_the_server(port: int, line: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as connection:
         try:
             connection.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -61,7 +61,7 @@ def test_all_others_are_refused_by_a_text_that_names_the_flag(host: str) -> None
         assert len(text) < 400
 
 
-def test_names_that_are_given_are_taken_whatever_their_port_and_letter_case() -> None:
+def test_configured_names_are_accepted_with_any_port_and_in_any_letter_case() -> None:
     hosts = Hosts(["ops.example", "my_archive", ".A.example."], origins=["https://page.example:9000"])
     for host in (
         "OPS.example.",
@@ -91,7 +91,7 @@ def test_names_that_are_given_are_taken_whatever_their_port_and_letter_case() ->
         "-a",
     ],
 )
-def test_what_is_no_name_cannot_be_allowed(archive: Archive, name: str) -> None:
+def test_a_text_that_is_no_name_of_a_host_cannot_be_allowed(archive: Archive, name: str) -> None:
     for make in (Hosts, lambda names: create_app(archive, allowed_hosts=names)):
         with pytest.raises(InvalidInputError, match="allowed_host"):
             make(["ops.example", name])
@@ -168,7 +168,7 @@ def status_of(port: int, lines: Sequence[str]) -> int:
 
 
 @pytest.mark.parametrize("server", [granian_server, waitress_server], ids=["granian", "waitress"])
-def test_what_servers_make_of_strange_heads_opens_no_way_in(archive: Archive, server: object) -> None:
+def test_a_strange_head_passes_the_check_of_hosts_in_no_server(archive: Archive, server: object) -> None:
     assert callable(server)
     with server(archive) as port:
         for status, lines in [

@@ -181,7 +181,7 @@ def test_the_official_clients_messages_have_the_same_numbers() -> None:
         ({"next": "x"}, "next", "x"),
     ],
 )
-def test_what_is_bad_is_a_400_that_names_it(
+def test_a_bad_value_is_a_400_that_names_the_field(
     send: Feed, sim: Instance, asked: dict[str, Any], field: str, value: str
 ) -> None:
     answers = [send("GET", f"{INDEX}?{as_query(asked)}")]

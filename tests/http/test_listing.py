@@ -175,7 +175,7 @@ def test_nothing_is_an_empty_object_an_empty_message_or_an_empty_stream(send: Fe
     assert send("GET", f"{LIST}/sources").body == b"{}"
 
 
-def test_the_body_alone_says_what_is_posted_for(send: Feed, history: Instance) -> None:
+def test_the_fields_of_a_post_come_from_its_body_alone(send: Feed, history: Instance) -> None:
     assert numbers(send("POST", f"{LIST}:list?source=LB&order=asc", '{"limit": 1}').json()["event"]) == "7"
     assert numbers(json_objects(send("POST", f"{STREAM}?source=LB", " ").body)) == "01234567"
     asked = '{"instance": "other", "source": null, "start": null, "filter": null}'
@@ -189,7 +189,7 @@ def test_unknown_parameters_are_passed_over_and_of_repeated_ones_the_last_counts
     assert numbers(found["event"]) == "01"
 
 
-def test_sources_are_listed_once_each_whatever_the_letter_case(send: Feed, sim: Instance) -> None:
+def test_each_source_is_listed_once_and_found_in_any_letter_case(send: Feed, sim: Instance) -> None:
     sim.append_many(Event("m", source=name) for name in ("b", "A", "a", "C", "É", "zz", "A"))
     expected = ["A", "a", "b", "C", "zz", "É"]
     assert send("GET", f"{LIST}/sources").json() == {"source": expected, "sources": expected}
@@ -241,7 +241,7 @@ NOT_OF_STREAMS = ("limit", "order", "pos", "next")
 
 
 @pytest.mark.parametrize(("asked", "field", "value"), BAD, ids=lambda value: str(value)[:40])
-def test_what_is_bad_is_a_400_by_every_route(
+def test_a_bad_value_is_a_400_on_every_route(
     send: Feed, history: Instance, asked: dict[str, Any], field: str, value: str
 ) -> None:
     query, body = as_query(asked), msgspec.json.encode(asked)
@@ -272,14 +272,12 @@ def test_what_is_bad_is_a_400_by_every_route(
         ("[" * 100_000, "nested"),
     ],
 )
-def test_a_body_that_asks_for_nothing_that_there_is(
-    send: Feed, history: Instance, body: str, said: str
-) -> None:
+def test_a_body_with_no_valid_request_is_a_400(send: Feed, history: Instance, body: str, said: str) -> None:
     for path in (f"{LIST}:list", STREAM):
         assert said in error_of(send("POST", path, body), 400, "BadRequestException")
 
 
-def test_what_only_pages_have_is_refused_of_a_stream(send: Feed, history: Instance) -> None:
+def test_a_stream_refuses_the_fields_of_pages(send: Feed, history: Instance) -> None:
     for name, value in zip(NOT_OF_STREAMS, (1, "asc", 0, "x"), strict=True):
         body = msgspec.json.encode({name: value})
         assert name in error_of(send("POST", STREAM, body), 400, "BadRequestException")
@@ -333,7 +331,7 @@ def test_an_error_of_a_filter_says_where_it_is(
             assert places == span
 
 
-def test_the_detail_of_a_filters_error_is_what_the_official_client_would_read() -> None:
+def test_the_detail_of_a_filters_error_is_a_message_of_the_official_client() -> None:
     message = today.FilterSyntaxException(beginLine=1, beginColumn=2, endLine=3, endColumn=4)
     assert message.SerializeToString().hex() == "0801100218032004"
 

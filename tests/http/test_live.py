@@ -181,7 +181,7 @@ def test_a_cancelled_call_gets_nothing_more_and_state_lists_the_others(
         ({"type": "events", "options": {"instance": "sim", "filter": "("}}, 400, BAD, "Syntax"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_subscribed_to_is_a_reply_with_an_exception(
+def test_a_refused_subscription_is_a_reply_with_an_exception(
     connect: Connect, message: dict[str, Any], code: int, kind: str, said: str
 ) -> None:
     connection = connect()
@@ -355,7 +355,7 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
         assert [*got, *rest] == [f"{n} {text}" for n in range(2000)] + ["last"]
 
 
-def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
+def test_only_a_few_large_events_are_sent_before_slow_clients_are_detected(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, waiting = threading.Event(), []
@@ -383,7 +383,7 @@ def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
     assert max(waiting) < LIVE_QUEUE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
-def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_then_on(
+def test_a_new_subscription_gets_only_new_events_even_while_others_lag(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, go_on = threading.Event(), threading.Event()
@@ -437,7 +437,7 @@ def test_nothing_runs_where_nobody_subscribes(connect: Connect, sim: Instance) -
     assert messages(first, 1) == [(1, "again")]
 
 
-def test_what_is_not_live_updates_is_refused_with_its_reason(connect: Connect) -> None:
+def test_other_websockets_are_refused_with_a_reason(connect: Connect) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException, match="404") as refused:
         connect(path="/api/nosuch")
     assert b"NotFoundException" in (refused.value.resp_body or b"")
@@ -460,7 +460,7 @@ def test_more_websockets_than_the_limit_are_refused(
     subscribe(connect())
 
 
-def test_an_ordinary_request_is_told_to_upgrade_and_wsgi_says_that_it_cannot(archive: Archive) -> None:
+def test_an_ordinary_request_must_upgrade_and_wsgi_says_that_it_cannot(archive: Archive) -> None:
     told = asgi_feed(archive)("GET", PATH)
     assert (told.status, told.headers["upgrade"]) == (426, "websocket")
     for headers in ({}, {"upgrade": "websocket", "connection": "upgrade"}):

@@ -84,7 +84,7 @@ every_operation = pytest.mark.parametrize("described", OPERATIONS, ids=str)
 with_body = pytest.mark.parametrize("described", [one for one in OPERATIONS if one.takes()], ids=str)
 
 
-def test_it_is_valid_and_what_is_served_and_of_this_version(core: Feed) -> None:
+def test_the_description_is_valid_and_served_and_of_this_version(core: Feed) -> None:
     answer = core("GET", "/api/openapi.json")
     assert (answer.status, answer.headers["content-type"]) == (200, JSON)
     validate(answer.json())

@@ -103,7 +103,7 @@ def test_a_last_page_that_is_full_has_no_token(core: Feed, sim: Instance) -> Non
     assert "continuationToken" not in core("GET", f"{LIST}?limit=4").json()
 
 
-def test_what_comes_meanwhile_is_never_shown_twice(core: Feed, sim: Instance) -> None:
+def test_events_stored_between_two_pages_are_never_shown_twice(core: Feed, sim: Instance) -> None:
     sim.append_many(Event("m", source="S", generation_time=n, seq_number=n) for n in range(0, 20, 2))
     first = core("GET", f"{LIST}?limit=5&order=asc").json()
     sim.append_many(Event("late", source="S", generation_time=n, seq_number=n) for n in range(1, 20, 2))

@@ -99,7 +99,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("error", [OutOfSpaceError("/data", "quota"), OutcomeUnknownError((), "sync failed")])
-def test_what_only_an_attempt_shows_is_known_from_the_attempts_of_others(
+def test_a_failure_that_only_an_append_shows_is_known_from_other_appends(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, clock: list[float], error: Exception
 ) -> None:
     send = core_feed(archive)
@@ -160,7 +160,7 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
     assert logged(caplog) == []
 
 
-def test_kinds_of_refusals_are_spells_of_their_own_and_mistakes_are_none(
+def test_each_kind_of_refusal_is_a_spell_and_clients_mistakes_are_none(
     archive: Archive, sim: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -201,7 +201,7 @@ def test_too_many_streams_are_a_spell_too(
     assert "503 ServiceUnavailableException: 5 in 0 s, when serving ended" in line
 
 
-def test_a_spell_is_looked_after_without_a_further_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spell_ends_without_a_further_request(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     calls: list[Callable[[], None]] = []
     now = [0.0]

@@ -247,7 +247,7 @@ def test_protobuf_without_a_required_field_is_a_400_that_names_it(
     assert not list(sim.events())
 
 
-def test_every_event_shows_in_2016_history_whatever_form_it_came_in(core: Feed, sim: Instance) -> None:
+def test_every_event_is_shown_in_the_2016_form_of_history(core: Feed, sim: Instance) -> None:
     for severity in Severity:
         sim.append(Event("m", severity=severity, generation_time=-1, reception_time=1999))
     found = core("GET", PATH + "?form=2016&order=asc").json()["event"]

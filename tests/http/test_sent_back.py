@@ -117,7 +117,7 @@ def test_the_event_of_an_unknown_outcome_can_be_sent(  # noqa: PLR0917  # fixtur
     assert [replace(one, severity=Severity.ERROR) for one in sim.events()] == [would]
 
 
-def test_a_commit_that_fails_for_real_is_completed_with_what_it_handed_out(
+def test_the_event_of_a_failed_commit_can_be_sent_to_complete_it(
     core: Feed, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(point: str) -> None:
@@ -179,7 +179,7 @@ def shown_by(core: Feed) -> Iterator[list[Any]]:
     yield found
 
 
-def test_what_every_route_shows_is_a_duplicate_where_it_came_from_and_whole_elsewhere(
+def test_an_event_shown_by_any_route_is_a_duplicate_at_home_and_whole_elsewhere(
     archive: Archive, core: Feed, sim: Instance
 ) -> None:
     sim.append_many(EVENTS)
@@ -216,7 +216,7 @@ def test_a_stream_of_protobuf_is_a_batch(archive: Archive, core: Feed, sim: Inst
     assert next(messages_of([stream])) == protobuf.encode_event(EVENTS[0], Form.TODAY)
 
 
-def test_who_created_an_event_is_not_taken_from_a_body(send: Feed, sim: Instance) -> None:
+def test_the_creator_of_an_event_is_not_read_from_a_body(send: Feed, sim: Instance) -> None:
     fields = {"message": "m", "generationTime": "1970-01-01T00:00:00Z", "createdBy": "root", "seqNumber": 1}
     one = send("POST", PATH_ONE, msgspec.json.encode(fields))
     assert one.status == 200

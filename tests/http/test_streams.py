@@ -66,7 +66,9 @@ def exported(sim: Instance) -> Instance:
 
 
 @pytest.mark.parametrize("name", [None, *AS_THERE])
-def test_csv_is_what_a_yamcs_server_exports_byte_for_byte(send: Feed, exported: Instance, name: str) -> None:
+def test_csv_equals_the_export_of_a_yamcs_server_byte_for_byte(
+    send: Feed, exported: Instance, name: str
+) -> None:
     delimiter, first = AS_THERE[name or "TAB"]
     lines = [delimiter.join(HEADINGS)]
     for n, end in enumerate([*first, *(text.replace("|", delimiter) for text in _REST)]):
@@ -150,7 +152,7 @@ def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archi
     assert max(sizes) < READ_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
-def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
+def test_the_hits_of_a_block_are_sent_before_the_next_block_is_read(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim.append_many(Event("rare" if n % 5000 == 0 else "m", generation_time=n) for n in range(20_000))
@@ -268,7 +270,9 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
     assert "an answer ends within its body" in caplog.text
 
 
-def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Instance) -> None:
+def test_streams_have_a_limit_and_other_requests_do_not_wait_for_them(
+    archive: Archive, sim: Instance
+) -> None:
     sim.append_many(many(10))
     core, send = Application(archive), core_feed(archive)
     with ExitStack() as stack:
@@ -307,7 +311,7 @@ def test_a_stream_that_fails_makes_room_for_another(
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br;q=1.0, GZIP;q=0.5", "deflate,x-gzip"])
-def test_answers_are_compressed_for_those_who_ask(send: Feed, sim: Instance, accepted: str) -> None:
+def test_answers_are_compressed_for_clients_that_ask(send: Feed, sim: Instance, accepted: str) -> None:
     sim.append_many(many(2_000))
     headers = {"Accept-Encoding": accepted, "Accept": PROTOBUF}
     plain = {"Accept": PROTOBUF}
@@ -323,7 +327,9 @@ def test_answers_are_compressed_for_those_who_ask(send: Feed, sim: Instance, acc
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "gzip; q=0.0", "br", "gzipped"])
-def test_and_not_for_those_who_do_not(send: Feed, sim: Instance, accepted: str) -> None:
+def test_answers_are_not_compressed_for_clients_that_do_not_ask(
+    send: Feed, sim: Instance, accepted: str
+) -> None:
     sim.append_many(many(200))
     for method, target in (("GET", LIST), ("POST", STREAM), ("GET", EXPORT)):
         answer = send(method, target, headers={"Accept-Encoding": accepted})
@@ -348,7 +354,9 @@ def test_a_compressed_stream_can_be_read_as_it_comes(archive: Archive, sim: Inst
     assert reader.eof
 
 
-def test_the_wsgi_application_closes_what_its_server_closes(archive: Archive, watched: list[str]) -> None:
+def test_the_wsgi_application_closes_an_answer_that_its_server_closes(
+    archive: Archive, watched: list[str]
+) -> None:
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": STREAM, "QUERY_STRING": ""}
     body: Any = create_app(archive)(environ, lambda *_: None)  # type: ignore[arg-type]  # no write()
     assert next(iter(body))

@@ -93,7 +93,7 @@ def untaken(
         whole(answer)
 
 
-def test_large_answers_that_nobody_takes_make_others_shorter_and_refuse_none(
+def test_large_answers_that_nobody_reads_make_others_shorter_and_refuse_none(
     untaken: tuple[Application, list[Response]],
 ) -> None:
     core, answers = untaken
@@ -155,7 +155,7 @@ def test_only_so_many_answers_wait_for_room() -> None:
         assert not each.is_alive()
 
 
-def test_a_large_answer_waits_until_another_was_taken(
+def test_a_large_answer_waits_until_another_was_read(
     untaken: tuple[Application, list[Response]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", PATIENCE_S)
@@ -187,7 +187,7 @@ def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
     assert set(asyncio.run(main())) == {200}
 
 
-def test_room_is_given_to_who_waits_and_never_twice() -> None:
+def test_freed_room_goes_to_a_waiting_answer_and_never_twice() -> None:
     room = AnswerBudget(bytes_max=10)
     assert room.take(25, wait_s=0)  # alone, it may be larger than all that there is
     assert not room.take(1, wait_s=0.01)
@@ -238,7 +238,7 @@ def test_large_bodies_wait_unread_until_others_are_answered(archive: Archive, si
     asyncio.run(main())
 
 
-def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> None:
+def test_a_poll_does_not_keep_its_body_in_memory(archive: Archive, sim: Instance) -> None:
     app = create_asgi_app(archive)
 
     async def main() -> None:
@@ -254,7 +254,7 @@ def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> No
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
-def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
+def test_bodies_that_wait_for_room_are_admitted_in_turn_and_may_give_up() -> None:
     async def main() -> None:
         bodies = BodyBudget(bytes_max=10)
         await bodies.enter(8)
@@ -282,7 +282,7 @@ def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
 
 
 @pytest.mark.parametrize("later", [1, 1000])
-def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int) -> None:
+def test_a_waiting_body_continues_after_its_limit_has_changed(later: int) -> None:
     most = 200  # a part of 60 bytes takes 64 more
 
     async def main() -> bytes:
@@ -395,7 +395,7 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
 
 
 @pytest.mark.parametrize("path", [EVENTS, f"{EVENTS}:batch"])
-def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
+def test_a_large_conflict_counts_until_it_is_read_and_is_never_refused(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
@@ -420,7 +420,7 @@ def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
 
 
 @pytest.mark.parametrize("large", [LARGE_TEXT_BYTES, LARGE_TEXT_BYTES + 1])
-def test_what_is_known_to_be_large_waits_for_the_room_that_it_needs(large: int) -> None:
+def test_an_answer_of_known_size_waits_for_the_room_that_it_needs(large: int) -> None:
     room = AnswerBudget()
     lease = Lease(room)
     lease.reserve(large)

@@ -104,7 +104,7 @@ def taken(history: History, sim: Instance, folder: Path) -> Imported:
     return import_history(history, sim, folder, lambda _: None, wait=lambda _: None)
 
 
-def test_all_of_a_history_is_there_and_a_second_import_adds_what_is_new(
+def test_a_whole_history_is_imported_and_a_second_import_adds_new_events(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     for n in range(0, 50, 2):
@@ -118,7 +118,7 @@ def test_all_of_a_history_is_there_and_a_second_import_adds_what_is_new(
     assert not (tmp_path / NOTE).exists()
 
 
-def test_a_stream_that_breaks_is_gone_on_with_at_the_time_reached(
+def test_a_broken_stream_is_continued_at_the_time_reached(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     for n in range(100):
@@ -192,7 +192,7 @@ def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
 
 
 @pytest.mark.parametrize("lost", [99, 40, 39, 0])
-def test_where_the_server_lost_what_was_reached_all_is_read_anew(
+def test_a_server_that_lost_the_last_imported_event_is_read_from_the_beginning(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, lost: int
 ) -> None:
     """Its history was put back, and what it has now before the time that was reached was not read."""
@@ -255,7 +255,7 @@ def test_a_history_that_changes_again_and_again_is_given_up(
 
 
 @pytest.mark.parametrize("last", [None, ["S", 39]])
-def test_a_note_of_an_earlier_version_is_gone_on_with(
+def test_a_note_of_an_earlier_version_is_used(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, last: list[object] | None
 ) -> None:
     note = {"url": url, "instance": "there", "start": None, "stop": None, "reached": 39}
@@ -278,7 +278,7 @@ def test_of_events_of_one_time_any_may_be_the_one_that_was_reached(
     assert recorded.asked == [None, 7]
 
 
-def test_conflicts_and_what_cannot_be_kept_are_counted_and_shown(
+def test_conflicts_and_refused_events_are_counted_and_shown(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     sim.append(event(3, "other"))
@@ -344,7 +344,7 @@ def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -
     assert "1 conflicts" in ran.out
 
 
-def test_the_command_says_what_is_missing(run: Run) -> None:
+def test_the_command_names_a_missing_option(run: Run) -> None:
     assert "use --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
     assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2
 

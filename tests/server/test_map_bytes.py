@@ -9,7 +9,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.server.settings import MAP_BYTES_MAX, MAP_BYTES_MIN, Settings
 
 
-def test_a_server_reserves_what_it_is_told_to(tmp_path: Path) -> None:
+def test_a_server_reserves_the_configured_address_space(tmp_path: Path) -> None:
     with serving(tmp_path / "a", "--instance", "sim", "--map-bytes", str(1 << 24)) as served:
         files = Path(f"/proc/{served.process.pid}/maps").read_text().splitlines()
         mapped = [line.split()[0].split("-") for line in files if line.endswith("data.mdb")]

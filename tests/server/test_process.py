@@ -46,7 +46,7 @@ def refused(*arguments: object, status: int = 1) -> str:
     return complaints
 
 
-def test_the_start_up_line_says_where_what_and_from_which_directory(tmp_path: Path, how: Options) -> None:
+def test_the_start_up_line_has_the_url_the_instances_and_the_directory(tmp_path: Path, how: Options) -> None:
     with serving(tmp_path / "data", *how, "--instance", "bench", "_x") as served:
         url, directory = f"http://127.0.0.1:{served.port}", tmp_path / "data"
         assert served.line == f"Serving {url} instances: _x, bench, sim directory: {directory}\n"
@@ -87,7 +87,7 @@ def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path)
         (("--port", 0, "--instance", "sim", "--host", "no such host"), "cannot listen on no such host"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_one_line(
+def test_an_address_that_cannot_be_served_is_refused_in_one_line(
     tmp_path: Path, arguments: tuple[object, ...], said: str
 ) -> None:
     assert said in refused("--data", tmp_path / "data", *arguments)
@@ -159,7 +159,7 @@ def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, how: Opt
 
 
 @pytest.mark.parametrize("clients", [8, 96])
-def test_a_graceful_stop_under_load_answers_whatever_it_stores(
+def test_a_graceful_stop_under_load_answers_for_every_stored_event(
     tmp_path: Path, how: Options, clients: int
 ) -> None:
     with serving(tmp_path / "data", *how, "--threads", 64) as served:
@@ -268,7 +268,7 @@ def test_kill_after_kill_under_load_loses_nothing_acknowledged(
 
 
 @pytest.mark.long
-def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(
+def test_every_stop_under_load_is_noticed_and_answers_for_every_stored_event(
     tmp_path: Path, how: Options
 ) -> None:
     acknowledged: set[str] = set()

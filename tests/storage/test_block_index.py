@@ -26,7 +26,7 @@ _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans
 
 
 @given(_runs, st.sampled_from([None, block_filter(None, None), block_filter(frozenset(["AOCS"]), None)]))
-def test_groups_change_nothing_of_what_is_found(
+def test_the_same_blocks_are_found_with_groups_and_without(
     drawn: list[tuple[list[tuple[int, str]], bool]], ask: BlockFilter | None
 ) -> None:
     at, blocks, groups = 0, [], []

@@ -98,7 +98,7 @@ def test_a_column_of_another_length_is_refused(values: list[int], count: int, no
 
 
 @given(event_lists)
-def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> None:
+def test_every_block_round_trips_and_its_zone_map_is_right(events: list[Event]) -> None:
     block = block_of(events)
     opened = Block(block.key, block.value)
     assert list(opened.events.events()) == events
@@ -113,7 +113,7 @@ def test_every_block_round_trips_and_says_what_is_in_it(events: list[Event]) -> 
 
 
 @given(event_lists, keys, keys, st.booleans(), st.data())
-def test_what_a_query_takes_of_a_block_is_what_it_would_take_of_the_events(
+def test_a_query_of_a_block_finds_the_events_that_match(
     events: list[Event], lower: EventKey, upper: EventKey, descending: bool, data: st.DataObject
 ) -> None:
     text = data.draw(st.none() | st.text(max_size=3).map(str.casefold))
@@ -146,7 +146,7 @@ blocks_with_late = st.builds(with_late, event_lists, st.sets(st.integers(0, 30))
 
 
 @given(blocks_with_late, keys, st.text(max_size=2))
-def test_late_events_stand_in_their_place(
+def test_late_events_are_read_in_their_places(
     found: tuple[EncodedBlock, list[Event]], key: EventKey, text: str
 ) -> None:
     block, events = found
@@ -172,7 +172,7 @@ def test_late_events_stand_in_their_place(
 
 
 @given(blocks_with_late, st.integers(0, 2**24))
-def test_a_flipped_bit_in_a_block_is_found(found: tuple[EncodedBlock, list[Event]], bit: int) -> None:
+def test_a_flipped_bit_in_a_block_is_detected(found: tuple[EncodedBlock, list[Event]], bit: int) -> None:
     block, _ = found
     at = bit % (8 * len(block.value))
     value = bytearray(block.value)
@@ -182,7 +182,7 @@ def test_a_flipped_bit_in_a_block_is_found(found: tuple[EncodedBlock, list[Event
 
 
 @given(event_lists, keys)
-def test_a_block_under_another_key_or_cut_short_is_found(events: list[Event], other: EventKey) -> None:
+def test_a_block_under_another_key_or_cut_short_is_detected(events: list[Event], other: EventKey) -> None:
     block = block_of(events)
     if encode_key(*other) != block.key:
         with pytest.raises(DamagedError):
@@ -224,7 +224,7 @@ def test_every_summary_round_trips(summary: ZoneMap) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 2000])
-def test_a_summary_never_denies_what_is_there_and_mostly_denies_what_is_not(count: int) -> None:
+def test_a_zone_map_admits_every_stored_source_and_excludes_most_others(count: int) -> None:
     names = frozenset(f"source {n}" for n in range(count))
     summary = ZoneMap(b"a", b"b", count, pack_sources(names), 1 << Severity.WATCH, 1, 1)
     stored = decode_zone_map(*encode_zone_map(BLOCK_LEVEL, summary))

@@ -36,7 +36,7 @@ def test_a_broken_event_among_many_is_named_with_its_position(
     assert caught.value.position == before
 
 
-def test_what_is_none_or_empty_is_filled_in() -> None:
+def test_none_and_empty_values_are_filled_in() -> None:
     columns = prepare(
         [Event("a", source=""), Event("b", generation_time=1, reception_time=2)] * 10, lambda: 7
     )
@@ -60,7 +60,7 @@ def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: in
     assert (caught.value.field, caught.value.position) == (field, place)
 
 
-def test_times_of_any_width_and_sign_stay_what_they_are() -> None:
+def test_times_of_any_width_and_sign_are_kept() -> None:
     times = [(1 << 50) + n for n in range(30)]
     for odd in (-5, 0, 7, 1 << 31, 1 << 32, -(1 << 50)):
         for place in (0, 29):

@@ -208,7 +208,7 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("action", ["settle", "compact"])
-def test_a_full_disk_while_sealing_is_told_as_such(tmp_path: Path, action: str) -> None:
+def test_a_full_disk_while_sealing_is_an_out_of_space_error(tmp_path: Path, action: str) -> None:
     printed = run(
         """
         import os, resource
@@ -257,7 +257,7 @@ def test_a_map_that_fills_up_meanwhile_grows_in_both_folder(tmp_path: Path, at: 
 
 
 @pytest.mark.parametrize("name", ["blocks", "summaries", "commits", "sources", "meta"])
-def test_what_is_damaged_is_named_and_kept_as_it_is(
+def test_a_damaged_record_is_named_and_not_changed(
     small: Instance, tmp_path: Path, at: Any, name: str
 ) -> None:
     small.append_many(events(40))

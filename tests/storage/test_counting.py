@@ -70,7 +70,7 @@ def filled(tmp_path: Path) -> Iterator[Instance]:
         yield sim
 
 
-def test_it_is_what_events_gives_in_every_form_of_storage(filled: Instance) -> None:
+def test_the_count_is_that_of_events_in_every_form_of_storage(filled: Instance) -> None:
     check(filled)
     assert filled.append_many(history(3)).duplicates == 8
     assert filled.append_many([Event("other", source="S1", generation_time=1, seq_number=1)]).conflict_count
@@ -89,7 +89,7 @@ def test_an_empty_instance_has_none(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("few", [0, 500])
-def test_what_is_pruned_does_not_count(
+def test_pruned_events_are_not_counted(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr(event_count, "_SOURCES_FEW", few)
@@ -204,7 +204,7 @@ def test_bad_arguments_are_refused_as_events_refuses_them(archive: Archive, sim:
         sim.count()
 
 
-def test_a_process_that_reads_counts_what_another_one_stores(tmp_path: Path) -> None:
+def test_a_reading_process_counts_the_events_of_another_process(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         with Archive.open(tmp_path / "a", readonly=True) as beside:

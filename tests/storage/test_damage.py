@@ -60,7 +60,7 @@ def test_appends_beyond_a_damaged_last_block_go_on_and_leave_it(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("database", "place"), [("blocks", IN_KEYS), ("blocks", IN_BODY), ("summaries", -1)], ids=str
 )
-def test_rows_behind_a_damaged_block_are_sealed(
+def test_rows_after_a_damaged_block_are_sealed(
     tmp_path: Path, database: str, place: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:

@@ -205,7 +205,7 @@ def answers(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_a_damaged_record_stops_only_what_needs_it(
+def test_a_damaged_record_stops_only_calls_that_need_it(
     kind: str, sound: Path, answers: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     case = CASES[kind]

@@ -158,7 +158,7 @@ def test_nothing_is_acknowledged_that_the_next_program_would_not_find(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_what_reads_settles_or_compacts_then_works_or_says_so_in_our_words(
+def test_reading_settling_and_compacting_then_work_or_raise_an_error_of_the_library(
     sim: Instance, path: Path, world: str
 ) -> None:
     parked = sim.events()
@@ -273,7 +273,7 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
     assert printed == "opened\n"
 
 
-def test_a_look_is_good_for_a_millisecond_and_no_longer(
+def test_a_check_of_the_path_is_valid_for_a_millisecond(
     sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -292,7 +292,7 @@ def test_a_look_is_good_for_a_millisecond_and_no_longer(
     sim.append(Event("after"))
 
 
-def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Instance, path: Path) -> None:
+def test_files_that_disappear_during_a_commit_make_its_outcome_unknown(sim: Instance, path: Path) -> None:
     back: list[Callable[[], None]] = []
 
     def move(point: str) -> None:
@@ -313,7 +313,7 @@ def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Insta
     assert sim.append(Event("next", source="AOCS")).event.seq_number == 1
 
 
-def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
+def test_check_writable_raises_when_there_is_no_space(
     sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.statvfs
@@ -339,7 +339,7 @@ def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
     sim.check_writable()
 
 
-def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
+def test_check_writable_of_an_archive_checks_the_space_and_ignores_mirrors(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(path, options=QUIET) as archive:
@@ -358,7 +358,7 @@ def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
         copy.check_writable()
 
 
-def test_a_limit_of_a_files_size_counts_as_a_full_disk(path: Path) -> None:
+def test_a_limit_of_a_file_s_size_counts_as_a_full_disk(path: Path) -> None:
     printed = run_in_fork(
         """
         import resource

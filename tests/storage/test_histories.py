@@ -66,7 +66,7 @@ DOORS: list[Callable[[Instance, str], object]] = [
 
 @pytest.mark.parametrize("at_rest", ["as it came", "settled", "compacted"])
 @pytest.mark.parametrize("commits", [SHARED, SHARED + 1, 7, 8, 9, 20])
-def test_cursors_of_what_was_lost_are_refused_and_those_before_it_hold(
+def test_cursors_of_lost_commits_are_refused_and_earlier_ones_stay_valid(
     tmp_path: Path, commits: int, at_rest: str
 ) -> None:
     folder, before = tmp_path / "a", tmp_path / "before"
@@ -104,9 +104,7 @@ def test_cursors_of_what_was_lost_are_refused_and_those_before_it_hold(
 
 
 @pytest.mark.parametrize("at_rest", [False, True])
-def test_a_cursor_is_the_same_text_whatever_is_done_with_what_it_stands_at(
-    tmp_path: Path, at_rest: bool
-) -> None:
+def test_sealing_and_compaction_do_not_change_the_text_of_a_cursor(tmp_path: Path, at_rest: bool) -> None:
     with opened(tmp_path / "a") as sim:
         empty = sim.cursor()
         assert list(sim.changes(after=empty)) == []
@@ -212,7 +210,7 @@ def test_a_cursor_beyond_its_commit_that_knows_it_was_made_up(tmp_path: Path) ->
             sim.changes(after=encode_cursor(decode_cursor(beginning)._replace(position=1)))
 
 
-def test_what_was_pruned_is_told_from_what_is_of_another_history(tmp_path: Path) -> None:
+def test_pruned_events_are_distinguished_from_another_history(tmp_path: Path) -> None:
     folder, before = tmp_path / "a", tmp_path / "before"
     with opened(folder) as sim:
         sim.append(Event("shared", generation_time=1))
@@ -259,7 +257,7 @@ def test_the_oldest_cursor_is_known_where_the_record_of_its_commit_is_damaged(tm
     assert places[0] == places[1]
 
 
-def test_a_damaged_record_stops_the_cursors_that_stand_at_it_and_no_others(tmp_path: Path) -> None:
+def test_a_damaged_commit_record_stops_only_the_cursors_of_its_commits(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as sim:
         for n in range(4):
             sim.append(Event(f"{n}", generation_time=n))

@@ -201,7 +201,7 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     holds(small, [event for at in range(4) for event in batch(at)])
 
 
-def test_a_full_disk_is_not_blamed_for_a_failure_behind_the_commit(
+def test_a_full_disk_is_not_blamed_for_a_failure_after_the_commit(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(committer, "nearly_full", lambda _: True)  # which else means that nothing was stored

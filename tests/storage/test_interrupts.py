@@ -98,7 +98,7 @@ def interrupted(act: Callable[[], object]) -> KeyboardInterrupt:
     return caught.value
 
 
-def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
+def test_a_reader_whose_traceback_is_kept_no_longer_counts_as_reading() -> None:
     gate = Gate()
 
     def read() -> None:
@@ -115,7 +115,7 @@ def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
+def test_abandoned_readers_are_forgotten_while_others_read() -> None:
     gate = Gate()
     kept = []
 
@@ -128,7 +128,7 @@ def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
         assert len(gate._readers) <= 64
 
 
-def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
+def test_a_gate_whose_holder_was_interrupted_opens_again() -> None:
     gate = Gate()
 
     def shut() -> None:
@@ -144,7 +144,7 @@ def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
+def test_closing_a_gate_waits_for_readers_and_readers_wait_for_its_opening() -> None:
     gate, order = Gate(), list[str]()
     inside, shut = threading.Event(), threading.Event()
 
@@ -176,7 +176,9 @@ def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
     assert order == ["read", "exclusive", "read later"]
 
 
-def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_is_released_though_its_traceback_is_kept(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -223,7 +225,7 @@ def test_a_future_s_wait_holds_no_lock(wait: Callable[[SafeFuture[int]], object]
     assert future.result(0) == 1
 
 
-def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
+def test_concurrent_futures_can_wait_for_a_future() -> None:
     future = SafeFuture[int]()
     with future._condition:
         assert not future._condition.wait(0.01)
@@ -241,7 +243,7 @@ def _wait_within(future: Future[int]) -> None:
             future._condition.wait(WAIT_S)
 
 
-def test_a_signal_told_before_the_wait_is_not_lost() -> None:
+def test_a_signal_given_before_the_wait_is_not_lost() -> None:
     signal = Signal()
     signal.tell()
     signal.tell()
@@ -255,7 +257,7 @@ def test_a_bell_that_never_rings_is_a_delay() -> None:
     bell.wait_until(lambda: bool(ready))
 
 
-def test_what_runs_uninterrupted_gives_its_result_or_its_error_with_where_it_was() -> None:
+def test_an_uninterrupted_call_gives_its_result_or_its_error_with_the_traceback() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -362,7 +364,7 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
 
 
 @pytest.mark.parametrize("end", ["close", "set_aside"])
-def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
+def test_a_callback_cannot_open_an_instance_while_a_close_waits_for_it(
     archive: Archive, sim: Instance, end: str
 ) -> None:
     acts = {"close": archive.close, "set_aside": lambda: archive.set_aside("sim")}
@@ -383,7 +385,7 @@ def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
     assert ["must not open" in text for text in said] == [True, False]
 
 
-def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
+def test_a_step_runs_in_the_caller_s_thread_if_no_thread_can_be_started(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -444,7 +446,7 @@ def test_a_future_that_somebody_else_ended_harms_nobody(sim: Instance, end: str)
     assert sim.append(Event("more", source="S")).event.seq_number == 1
 
 
-def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
+def test_when_the_writer_s_thread_dies_all_waiting_callers_get_an_error(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sim.append(Event("before"))

@@ -96,7 +96,7 @@ def odd_events(draw: st.DrawFn) -> Vectors:
 
 @settings(max_examples=60, deadline=None)
 @given(odd_events(), st.integers(100, 20_000))
-def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int) -> None:
+def test_no_frame_is_larger_than_its_bound(events: Vectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
         if block_encoder.fits(events, events.text_bytes()):
@@ -105,7 +105,7 @@ def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int
 
 @settings(max_examples=25, deadline=None)
 @given(odd_events(), st.integers(8_000, 20_000))
-def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int) -> None:
+def test_events_cut_into_blocks_can_be_written_and_are_complete(events: Vectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_events_max=20)))
@@ -117,7 +117,7 @@ def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int
 @pytest.mark.parametrize(
     ("bound", "sizes"), [(400_000, [1] * 7), (600_000, [2, 2, 1, 2]), (800_000, [2, 2, 3])]
 )
-def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, sizes: list[int]) -> None:
+def test_text_with_more_bytes_than_characters_is_cut_by_bytes(bound: int, sizes: list[int]) -> None:
     """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
     events = Vectors.of(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
     one, other = bounded_by(bound)
@@ -140,7 +140,7 @@ def test_a_frame_at_the_bound_is_written_and_one_above_it_is_refused(above: int)
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("above", "kept_beside"), [(-1, True), (0, True), (1, False)])
-def test_late_text_stands_beside_a_block_until_it_would_fill_one(
+def test_late_events_stay_in_the_late_part_until_their_text_would_fill_a_block(
     tmp_path: Path, way: str, above: int, kept_beside: bool
 ) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
@@ -168,7 +168,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("kind", LATE)
-def test_large_late_events_are_read_again_whatever_is_done(tmp_path: Path, kind: str) -> None:
+def test_large_late_events_can_be_read_after_every_kind_of_maintenance(tmp_path: Path, kind: str) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(in_order(100))
@@ -346,7 +346,7 @@ def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, go
     assert len(read(golden / name)["events"]) == len(expected) + 2
 
 
-def test_a_block_that_was_written_too_large_takes_what_comes_behind_it(golden: Path) -> None:
+def test_a_block_that_was_written_too_large_can_be_filled_up(golden: Path) -> None:
     """The next bulk append fills it up: it is not full."""
     behind = [
         Event("behind", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)

@@ -53,7 +53,7 @@ def write(path: Path, umask: int) -> Path:
     return path / "sim" / "gen-2" / "lock.mdb"
 
 
-def test_who_may_not_enter_himself_among_the_readers_is_told_where_and_what_to_do(shared: Path) -> None:
+def test_a_user_who_may_not_write_to_the_lock_file_gets_its_path_and_advice(shared: Path) -> None:
     lock = write(shared / "a", 0o022)
     lock.chmod(0o444)  # the owner's too, where the tests are not run by root
     said = run(_READ, shared / "a", NOBODY)
@@ -66,7 +66,7 @@ def test_who_may_not_enter_himself_among_the_readers_is_told_where_and_what_to_d
     assert run(_READ, shared / "a", NOBODY) == "1\n"
 
 
-def test_who_may_not_read_at_all_is_told_what_he_needs(shared: Path) -> None:
+def test_a_user_who_may_not_read_gets_advice(shared: Path) -> None:
     lock = write(shared / "a", 0o022)
     (lock.parent / "data.mdb").chmod(0)
     said = run(_READ, shared / "a", NOBODY)
@@ -80,7 +80,7 @@ def test_who_may_not_read_at_all_is_told_what_he_needs(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o007, 0o660, 0o770)]
 )
-def test_the_umask_says_who_reads(shared: Path, umask: int, file: int, folder: int) -> None:
+def test_the_umask_decides_who_may_read(shared: Path, umask: int, file: int, folder: int) -> None:
     lock = write(shared / "a", umask)
     files = [lock, lock.parent / "data.mdb", shared / "a" / "archive.lock", shared / "a" / "sim" / "CURRENT"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {file}

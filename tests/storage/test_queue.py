@@ -72,7 +72,9 @@ FORMS: dict[str, Callable[[int], dict[str, Any]]] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("size", "lots"), [(1, 100), (15, 8), (16, 8), (200, 1)])
 @pytest.mark.parametrize("ids", [False, True])
-def test_a_submission_counts_as_about_what_it_takes(form: str, size: int, lots: int, ids: bool) -> None:
+def test_a_submission_counts_about_as_many_bytes_as_it_takes(
+    form: str, size: int, lots: int, ids: bool
+) -> None:
     def submission(lot: int) -> Submission:
         # Texts are made anew, as they come out of a body, and nobody else holds them.
         numbers = range(lot * size, (lot + 1) * size)
@@ -138,7 +140,7 @@ def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
     some_agree(ratios(), 0.5, float("inf"))
 
 
-def test_chunks_are_cut_by_what_pairs_take() -> None:
+def test_the_memory_of_pairs_counts_for_the_size_of_a_chunk() -> None:
     event = Event("a", extra={f"{n:05}": "" for n in range(ATTACHED_BYTES_MAX // 5)})
     assert sum(map(len, event.extra)) < CHUNK_BYTES_MAX < event_bytes(event)
     assert [part.size for part in prepare([event] * 3, int).cut_by_size(CHUNK_BYTES_MAX)] == [1, 1, 1]

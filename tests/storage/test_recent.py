@@ -27,7 +27,7 @@ def page(sim: Instance, **asked: Any) -> list[int | None]:
 
 
 @given(st.lists(st.lists(st.integers(0, 200), max_size=40), max_size=6), st.booleans())
-def test_pages_and_single_events_are_right_whatever_came_in_between(
+def test_pages_and_single_events_are_right_after_every_change(
     batches: list[list[int]], descending: bool
 ) -> None:
     stored: set[int] = set()
@@ -70,7 +70,7 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
     assert len(opened) == 2  # the scan opened its own
 
 
-def test_no_more_are_kept_than_the_limit(tmp_path: Path) -> None:
+def test_the_block_cache_keeps_no_more_blocks_than_its_limit(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("m", generation_time=n) for n in range(16 * (RECENT_BLOCKS_MAX + 5)))

@@ -145,7 +145,7 @@ ACTIONS = (_new, _existing, _reading, _create, _instance, _reading_instance, _se
 
 
 @pytest.mark.parametrize("act", ACTIONS)
-def test_what_the_system_refuses_once_is_told_and_works_the_next_time(
+def test_a_call_that_the_system_refuses_once_raises_an_error_and_then_works(
     tmp_path: Path, refusing: _Refusing, act: Callable[[Path, ExitStack], Callable[[], Archive]]
 ) -> None:
     with Archive.open(tmp_path / "made", options=QUIET) as archive:

@@ -70,7 +70,7 @@ def reading(path: Path) -> Iterator[Archive]:
 
 
 @pytest.mark.parametrize("how", ANEW)
-def test_what_is_asked_for_then_is_the_new_one_and_what_was_under_way_ends(
+def test_new_calls_read_the_new_instance_and_calls_under_way_end(
     path: Path, reading: Archive, how: str
 ) -> None:
     sim = reading.instance("sim")
@@ -173,7 +173,7 @@ def test_a_whole_archive_in_the_place_of_another_is_noticed(
     assert sim.sources() == ["C", "O"]
 
 
-def test_in_one_process_a_reader_finds_what_the_writer_made_anew(path: Path) -> None:
+def test_a_reader_in_the_writer_s_process_finds_the_new_instance(path: Path) -> None:
     with ExitStack() as stack:
         writing = stack.enter_context(Archive.open(path, options=Options(maintenance=False)))
         reading = stack.enter_context(
@@ -196,7 +196,7 @@ def test_in_one_process_a_reader_finds_what_the_writer_made_anew(path: Path) -> 
         assert [event.message for event in sim.events()] == ["new"]
 
 
-def test_what_it_says_about_itself_is_read_anew_with_each_generation(path: Path, reading: Archive) -> None:
+def test_the_facts_of_an_instance_are_read_anew_from_each_generation(path: Path, reading: Archive) -> None:
     sim = reading.instance("sim")
     assert sim.mirrored is None
     run_in_fork(

@@ -116,7 +116,7 @@ def test_each_user_has_ids_of_their_own(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "k" * 201, "é" * 101, "a\0b", "\ud800", 7, b"k"])
-def test_what_cannot_be_an_id_is_refused_at_once(sim: Instance, bad: str) -> None:
+def test_a_value_that_cannot_be_an_id_is_refused_at_once(sim: Instance, bad: str) -> None:
     for call in (sim.append, sim.submit):
         with pytest.raises(InvalidInputError, match="request_id"):
             call(Event("m"), request_id=bad)
@@ -283,7 +283,7 @@ def test_one_caller_s_used_id_does_not_fail_the_others_of_its_group(sim: Instanc
     assert sim.stats().events == 6
 
 
-def test_what_is_kept_and_damaged_is_told_not_misread(sim: Instance) -> None:
+def test_a_damaged_record_of_a_request_is_an_error_and_not_misread(sim: Instance) -> None:
     sim.append(Event("Boot"), request_id="k")
     environment = sim._store._environment  # type: ignore[attr-defined]
     with environment.lmdb.begin(write=True, db=environment.databases["requests"]) as transaction:

@@ -112,7 +112,7 @@ def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65])
-def test_what_is_damaged_stops_only_who_asks_for_its_source(tmp_path: Path, count: int) -> None:
+def test_a_damaged_row_stops_only_queries_for_its_source(tmp_path: Path, count: int) -> None:
     options = Options(maintenance=False, run_events_min=10**6)
     given = events(2 * count, 2)
     with Archive.open(tmp_path / "a", options=options) as archive:

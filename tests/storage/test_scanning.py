@@ -49,7 +49,7 @@ questions = st.fixed_dictionaries(
 
 
 @given(batches, st.lists(questions, min_size=1, max_size=6))
-def test_vectors_hold_what_is_found_one_by_one(
+def test_vectors_hold_the_events_that_are_found_one_by_one(
     stored: list[tuple[list[Event], bool]], asked: list[dict[str, Any]]
 ) -> None:
     with TemporaryDirectory() as directory, Archive.open(Path(directory) / "a", options=OPTIONS) as archive:

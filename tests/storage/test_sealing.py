@@ -90,7 +90,7 @@ def parts(sim: Instance) -> list[int]:
         ]
 
 
-def test_few_late_events_stand_beside_the_others_until_they_are_an_eighth(small: Instance) -> None:
+def test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth(small: Instance) -> None:
     small.append_many(events(48))
     small.append(Event("late", source="L", generation_time=1))
     small.append(Event("late", source="L", generation_time=171))
@@ -133,9 +133,7 @@ def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough
 
 
 @pytest.mark.parametrize("count", [11, 12, 13])
-def test_a_block_that_is_less_than_three_quarters_full_takes_rows_behind_it(
-    small: Instance, count: int
-) -> None:
+def test_a_block_less_than_three_quarters_full_takes_the_rows_after_it(small: Instance, count: int) -> None:
     for event in events(count):
         small.append(event)
     small.settle()
@@ -166,7 +164,7 @@ def planned(environment: Any, writer: Any) -> list[list[sealing.Step]]:
     return list(sealing.steps(environment, SMALL, scope))
 
 
-def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
+def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
     small: Instance,
 ) -> None:
     for begin in (0, 100_000):
@@ -198,7 +196,7 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
 
 
 @pytest.mark.parametrize("other", [b"\0", b"\xff"], ids=["lower", "higher"])
-def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, other: bytes) -> None:
+def test_a_step_whose_block_has_other_checksums_is_dropped(small: Instance, other: bytes) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -227,7 +225,7 @@ def test_a_block_of_which_the_text_fills_three_quarters_is_left_as_it_is(
         assert [len(event.message) for event in sim.events()] == [characters, 1]
 
 
-def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
+def test_a_step_whose_block_was_filled_up_is_dropped(small: Instance) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -396,7 +394,7 @@ def test_rows_beyond_the_limit_are_sealed_however_young(tmp_path: Path) -> None:
 _YEAR_US = 365 * 86_400_000_000
 
 
-def test_a_clock_that_is_set_ahead_and_back_changes_nothing_in_when_rows_are_sealed(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_ahead_and_back_does_not_change_when_rows_are_sealed(tmp_path: Path) -> None:
     now = [1_700_000_000_000_000]
     options = Options(clock=lambda: now[0], maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
@@ -416,7 +414,7 @@ def test_a_clock_that_is_set_ahead_and_back_changes_nothing_in_when_rows_are_sea
         whole(sim)
 
 
-def test_a_clock_of_looks_that_goes_back_is_a_clock_that_stands_still(small: Instance) -> None:
+def test_a_scheduler_clock_that_goes_back_counts_as_stopped(small: Instance) -> None:
     maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # as above
     small.append(Event("a"))
     for now in (_YEAR_US, 0, 59_999_999):
@@ -464,7 +462,7 @@ def test_commits_from_the_future_are_sealed_at_once_after_an_opening(tmp_path: P
                 assert entries(sim)["rows"] == 0
 
 
-def test_what_puts_sealing_off_is_said_once_for_as_long_as_it_stays(
+def test_the_reason_why_sealing_is_put_off_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full, ours = OutOfSpaceError("here", "no room"), ValueError("a fault")

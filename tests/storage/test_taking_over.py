@@ -21,7 +21,7 @@ def told(instance: Instance) -> list[tuple[int, tuple[Event, ...]]]:
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
-def test_the_copy_has_the_same_commits_whatever_is_taken_at_once(tmp_path: Path, at_once: int) -> None:
+def test_the_copy_has_the_same_commits_for_every_size_of_step(tmp_path: Path, at_once: int) -> None:
     options = Options(block_events_max=7, run_events_min=3, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as first:
         sim = first.instance("sim", create=True)
@@ -106,7 +106,7 @@ _TAKE_OVER_THEN_DIE = """
 
 @pytest.mark.parametrize("point", ["before-commit", "after-commit"])
 @pytest.mark.parametrize("passes", [0, 2])
-def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
+def test_a_kill_leaves_whole_pages_and_the_cursor_after_the_last_of_them(
     tmp_path: Path, point: str, passes: int
 ) -> None:
     printed = run_in_fork(_TAKE_OVER_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
@@ -123,7 +123,7 @@ def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
         assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)
 
 
-def test_who_reads_beside_the_writer_sees_how_far_a_copy_is(tmp_path: Path, sim: Instance) -> None:
+def test_a_reader_beside_the_writer_sees_the_state_of_the_copy(tmp_path: Path, sim: Instance) -> None:
     sim.append_many([Event("first"), Event("second")])
     with (
         Archive.open(tmp_path / "b") as second,

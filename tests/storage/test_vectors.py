@@ -56,7 +56,7 @@ def test_the_order_of_keys_is_that_of_a_stable_sort(pairs: list[tuple[int, int]]
 
 
 @given(st.lists(keys, min_size=1))
-def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey]) -> None:
+def test_many_keys_are_encoded_and_decoded_as_one_by_one(some: list[EventKey]) -> None:
     times, sources, numbers = (list(column) for column in zip(*some, strict=True))
     encoded = encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers))
     assert encoded == [encode_key(*key) for key in some]
@@ -88,7 +88,7 @@ def _failing_at(point: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
 )
-def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_path: Path) -> None:
+def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: int, tmp_path: Path) -> None:
     """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
     rng = random.Random(seed)
     options = Options(block_events_max=16, run_events_min=12, maintenance=False)

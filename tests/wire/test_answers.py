@@ -66,7 +66,7 @@ def test_an_answer_of_any_event_is_read_as_that_event(event: Event) -> None:
 
 
 @given(stored_events)
-def test_an_archives_own_answer_keeps_who_created_it_and_any_extensions(event: Event) -> None:
+def test_an_archive_s_own_answer_keeps_the_creator_and_all_extensions(event: Event) -> None:
     shown = json.shown(event, Form.TODAY)
     line, packed = msgspec.json.encode(shown), msgpack.packb(shown)
     assert [each for _, each in elements(batch.from_ndjson([line], own=True))] == [
@@ -196,7 +196,7 @@ def test_integers_stay_milliseconds_of_2016(fields: dict[str, Any]) -> None:
     assert (form, abs(event.generation_time or 0)) == (Form.V2016, 5000)
 
 
-def test_fields_of_an_answer_without_a_time_as_text_say_what_is_missing() -> None:
+def test_the_error_for_fields_of_an_answer_without_a_time_names_the_time() -> None:
     with pytest.raises(InvalidInputError, match="generationTime as text"):
         json.event_of({"message": "a", "createdBy": "ada"})
 

@@ -149,7 +149,7 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
     [b"not gzip", gzip.compress(b"abc")[:-4], gzip.compress(b"abc") + b"x"],
     ids=["none", "cut short", "more behind"],
 )
-def test_what_is_not_gzip_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):
         list(gunzipped(pieces(body, 4)))
 

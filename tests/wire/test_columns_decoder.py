@@ -136,7 +136,7 @@ def test_bytes_that_are_hardly_json(body: bytes) -> None:
         '{"message":"a"}{"message":"b"}\n',
     ],
 )
-def test_what_is_not_one_object_a_line_is_left_to_the_rules(lines: str) -> None:
+def test_lines_with_other_than_one_object_are_decoded_by_the_rules(lines: str) -> None:
     assert not decoder.decode_json_lines(lines.encode())
 
 

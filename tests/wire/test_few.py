@@ -25,7 +25,7 @@ from yamcs_archive.wire.protobuf_scan import varint
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int) -> None:
+def test_a_part_of_many_events_is_written_as_each_of_them(size: int, sources: int) -> None:
     events = complete(size, sources)
     many = Vectors.of(prepare(events, int), commit=1)
     for part in parts_of(events):
@@ -84,7 +84,7 @@ def _message(event: Event) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_few_times_are_read_together_as_each_of_them(size: int) -> None:
+def test_few_times_are_parsed_together_as_one_by_one(size: int) -> None:
     texts = [format_rfc3339(1_000_001 * n) for n in range(size)]
     found = parse_many(texts)
     assert list(found or []) == [1_000_001 * n for n in range(size)]

@@ -23,7 +23,7 @@ def as_expression(pattern: str) -> re.Pattern[str]:
 @example("?a", "ab")
 @example("a??b", "aaaab")
 @example("ab%b?a", "abba")
-def test_a_pattern_finds_what_it_means(pattern: str, message: str) -> None:
+def test_a_pattern_finds_the_texts_of_its_meaning(pattern: str, message: str) -> None:
     expected = as_expression(pattern).search(message.casefold()) is not None
     assert Pattern.of(pattern).matches(message) == expected
 

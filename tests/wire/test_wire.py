@@ -308,7 +308,7 @@ GROUP = varint(200 << 3 | 3) + b"\x08\x01" + varint(200 << 3 | 4)
 @pytest.mark.parametrize(
     "extensions", [EXTENSIONS, GROUP, GROUP + EXTENSIONS, varint(10_000 << 3 | 5) + bytes(4)]
 )
-def test_extensions_are_kept_byte_for_byte_wherever_they_stand(extensions: bytes) -> None:
+def test_extensions_are_kept_byte_for_byte_at_any_position(extensions: bytes) -> None:
     body = whole_2016(type="T").SerializeToString()
     middle = next(field.stop for field in scan(body) if field.number == 3)
     for mixed in (extensions + body, body + extensions, body[:middle] + extensions + body[middle:]):

@@ -27,7 +27,7 @@ def message(**fields: object) -> bytes:
 
 
 @given(stored_events, st.sampled_from([b"", bytes.fromhex("a00601"), bytes.fromhex("a00601aa060141")]))
-def test_what_this_archive_shows_is_read_back_whole(stored: Event, extensions: bytes) -> None:
+def test_an_event_that_this_archive_shows_is_read_back_whole(stored: Event, extensions: bytes) -> None:
     event = replace(stored, extensions=extensions)
     found = decode_shown(encode_event(event, Form.TODAY))
     for name in ("message", "source", "type", "generation_time", "seq_number", "created_by", "extensions"):
@@ -54,7 +54,7 @@ def test_each_severity_of_the_wire_has_its_own_here(number: int, severity: str) 
 
 
 @given(st.text(max_size=600))
-def test_any_source_becomes_one_that_can_be_kept_and_stands_beside_it(source: str) -> None:
+def test_any_source_becomes_a_valid_one_and_the_original_is_kept(source: str) -> None:
     try:
         body = message(source=source)
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def test_a_type_with_nul_is_kept_beside() -> None:
         (today.Event(message="m").SerializeToString(), "generationTime"),
     ],
 )
-def test_what_cannot_be_kept_whole_is_refused_by_name(body: bytes, field: str) -> None:
+def test_a_value_that_cannot_be_kept_whole_is_refused_by_name(body: bytes, field: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         decode_shown(body)
     assert caught.value.field == field

@@ -76,7 +76,7 @@ def _pair(text: str) -> tuple[str, str]:
 def run(options: argparse.Namespace) -> int:
     """Store the event that the options describe."""
     extra = _extra(options.extra)
-    chosen_place(options)  # a fault there must show before a message is written
+    chosen_place(options)  # an error must show before the user writes a message
     with _message(options.message) as message:
         if not message and options.message in (None, _STDIN):
             complain("the text is empty, so nothing was stored")

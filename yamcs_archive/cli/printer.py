@@ -1,7 +1,7 @@
-"""Lines that are made on a thread of their own and printed by the main one.
+"""Makes lines in a thread of its own, and prints them in the main thread.
 
-Ctrl-C comes to the main thread, between any two steps of what it does. So the main thread of a command that
-reads for long only prints. What is made ahead is bounded in lines and in characters.
+A KeyboardInterrupt is raised in the main thread, between any two of its steps. So the main thread of a
+command that reads for long only prints. Lines made ahead are bounded, in number and in characters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Printer:
         threading.Thread(target=self._make, args=(lines,), name="archive-lines", daemon=True).start()
 
     def run(self, *, flush: bool) -> None:
-        """Print all lines; raise what making them raises."""
+        """Print all lines; if making them fails, raise that error."""
         while True:
             made = self._made.get()
             if made is _END:
@@ -47,7 +47,7 @@ class Printer:
 
     @property
     def all_printed(self) -> bool:
-        """Whether no line was made that is not printed yet."""
+        """Whether every line that was made is printed."""
         return not self._printing and self._made.empty()
 
     def _make(self, lines: Iterator[str]) -> None:
@@ -61,5 +61,5 @@ class Printer:
                     self._taken.get()
                     ahead = characters = 0
             self._made.put(_END)
-        except BaseException as error:  # it must reach whoever prints
+        except BaseException as error:  # raised again in the main thread
             self._made.put(error)

@@ -1,6 +1,6 @@
 """A filter as a tree of conditions, ``Every`` and ``Some``. Negation is applied to the conditions themselves.
 
-1. A part is never of its parent's own kind, and never alone: parentheses leave no trace.
+1. A node is never of its parent's kind, and has at least two parts: parentheses leave no trace.
 2. A tree is at most twice as deep as the filter's parentheses, so recursion over it is safe.
 """
 
@@ -86,7 +86,7 @@ def _many(parts: tuple[Predicate, ...], *, until: bool) -> Predicate:
 
 
 def bounds(node: Node) -> FilterBounds:
-    """Return the bounds that every event meets which a tree matches."""
+    """Return bounds that every event meets if the tree matches it."""
     if isinstance(node, Condition):
         return node.bounds
     combine: Callable[[list[FilterBounds]], FilterBounds] = every if isinstance(node, Every) else some

@@ -1,4 +1,4 @@
-"""The grammar: from tokens to a tree, and the position of a fault.
+"""The grammar: builds a tree from tokens, and finds the position of an error.
 
     query      = [blank] [every] [blank] end          only blanks: everything matches
     every      = some *( blank ["AND" blank] some )
@@ -7,10 +7,10 @@
     comparison = term [ [blank] operator [blank] term ]
     term       = word | quoted                        no "-" after a NOT
 
-1. A comparison is checked (field, value, pattern) as soon as it is read, so the leftmost fault is reported
-   first.
-2. A syntax error marks the last correct token, as a Yamcs server does; the text of the error describes the
-   fault of the token after it. If no token comes before the faulty one, the faulty one is marked.
+1. A comparison is checked (field, value, pattern) as soon as it is read, so that the leftmost error is
+   reported.
+2. A syntax error marks the last correct token, as a Yamcs server does; its text describes the token after
+   that. If the first token is wrong, that token is marked.
 3. Depth, length and number of terms are bounded, so that no text exhausts the stack or takes too long.
 """
 

@@ -4,7 +4,7 @@ A Yamcs server accepts ``java.util.regex``. Constructs that can be matched in on
 rewritten with the same meaning. Constructs that cannot (look-around, back-references, possessive and atomic
 groups), and those that the two engines would read differently, are refused by name.
 
-1. Nothing reaches the engine that was not understood here: every construct is in one of the tables.
+1. Every construct is in one of the tables; nothing else reaches the engine.
 2. A pattern is translated in one pass from left to right with a stack of flags, however deep or long it is.
 3. This module imports no engine and no events; :mod:`yamcs_archive.filter.regex` has the engine.
 """
@@ -35,7 +35,7 @@ _REFUSED_GROUPS = {
     "?>": "atomic group (?>…)",
 }
 _COUNT_MAX = 1000
-"""Largest number of repetitions, the engine's own limit; it reads a much larger number as plain text."""
+"""Largest number of repetitions: the engine's own limit. It reads a much larger number as plain text."""
 _QUANTIFIER = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}", re.ASCII)
 _GROUP_FLAGS = re.compile(r"\?([A-Za-z]*)(?:-([A-Za-z]*))?([:)])")
 _GROUP_NAME = re.compile(r"\?<[A-Za-z][A-Za-z0-9]*>")
@@ -50,7 +50,7 @@ class Flags(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A pattern in RE2's syntax, and case-folded texts that every match contains, when it is case-folded."""
+    """A pattern in RE2's syntax, and case-folded texts, each of which every case-folded match contains."""
 
     pattern: str
     texts: frozenset[str]
@@ -59,7 +59,7 @@ class Translation(NamedTuple):
 def translate(pattern: str) -> Translation:
     """Return the pattern in RE2's syntax.
 
-    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` that names the construct which is
+    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`, which names the construct that is
     not supported or not understood.
 
     >>> translate("^Wheel [0-9]+$").pattern == r"\\A" + "Wheel [0-9]+" + AT_END

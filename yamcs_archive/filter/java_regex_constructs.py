@@ -2,7 +2,7 @@
 
 1. Each function reads one construct from a cursor, and returns its translation.
 2. A construct that is in no table here is refused by name, with
-   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`; none is passed on unread.
+   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NEVER_CLOSED = r"a class [ is never closed; the character itself is \["
 
 
 class Cursor:
-    """A text, and the place up to which it was read.
+    """A text, and the position up to which it was read.
 
     >>> cursor = Cursor("abc")
     >>> cursor.take(2), cursor.sees("c"), cursor.next, cursor.take(2), cursor.ended
@@ -95,7 +95,7 @@ class Cursor:
 
 
 def literal(character: str) -> str:
-    r"""Return one character as it is written to mean itself, within brackets and without.
+    r"""Write a character so that it means itself, within brackets and outside of them.
 
     >>> literal("a"), literal("."), literal("é")
     ('a', '\\x{2E}', 'é')
@@ -144,7 +144,7 @@ def escaped_character(cursor: Cursor) -> str:
 
 
 def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
-    r"""Read a property after ``\p`` or ``\P``, and return its class; ``bare``: as written between brackets.
+    r"""Read a property after ``\p`` or ``\P``, and return its class; with ``bare``, for use between brackets.
 
     >>> property_class(Cursor("{IsGreek}"), negated=True, bare=False)
     '\\P{Greek}'
@@ -169,7 +169,7 @@ def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
 
 
 def brackets(cursor: Cursor) -> str:
-    r"""Read a class after its opening bracket, and return the translation of all between the brackets.
+    r"""Read a class after its opening bracket, and return the translation of its content.
 
     >>> brackets(Cursor("^a-c.]"))
     '^a-c\\x{2E}'

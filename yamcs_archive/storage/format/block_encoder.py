@@ -138,7 +138,7 @@ def encode_parts(
 def fits(events: Vectors, text_bytes: int) -> bool:
     """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
 
-    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_its_bound
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
