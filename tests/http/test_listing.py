@@ -166,6 +166,52 @@ def test_limit_and_pos_count_matches(send: Feed, history: Instance) -> None:
     assert numbers(rest["event"]) == "7"
 
 
+@pytest.fixture
+def filled(sim: Instance) -> Instance:
+    sim.append_many(Event(f"{n}", source="S", generation_time=n * 1_000_000) for n in range(150))
+    return sim
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", list(range(149, 49, -1))),
+        ("order=asc", list(range(100))),
+        ("order=desc&limit=3", [149, 148, 147]),
+        ("order=asc&limit=1000", list(range(150))),
+        ("start=1970-01-01T00:02:28%2B00:00", [149, 148]),
+        ("limit=2&stop=1970-01-01T00:00:01Z", [0]),
+        ("limit=&order=&start=&stop=&source=&form=", list(range(149, 49, -1))),
+    ],
+)
+def test_a_page_of_history(send: Feed, filled: Instance, query: str, expected: list[int]) -> None:
+    found = send("GET", f"{LIST}?{query}").json()
+    assert [int(event["message"]) for event in found["events"]] == expected
+    assert found["event"] == found["events"]
+    page = today.ListEventsResponse()
+    page.ParseFromString(send("GET", f"{LIST}?{query}", headers={"Accept": PROTOBUF}).body)
+    assert [int(event.message) for event in page.event] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "value"),
+    [
+        ("limit=99999999999999999999", "limit", "9999"),
+        ("start=2026-01-01", "start", "2026-01-01"),
+        ("start=1970-01-01T00:00:00+00:00", "start", "00:00 00:00"),
+        ("stop=0", "stop", "0"),
+        ("form=2017", "form", "2017"),
+        ("limit=%FF", "query", "%FF"),
+    ],
+)
+def test_a_bad_parameter_is_a_400_that_names_it_and_its_value(
+    send: Feed, query: str, field: str, value: str
+) -> None:
+    text = error_of(send("GET", f"{LIST}?{query}"), 400, "BadRequestException")
+    assert field in text
+    assert value in text
+
+
 def test_nothing_is_an_empty_object_an_empty_message_or_an_empty_stream(send: Feed, sim: Instance) -> None:
     assert send("GET", LIST).body == send("POST", f"{LIST}:list").body == b"{}"
     assert send("GET", LIST, headers=PROTOBUF_REPLY).body == b""
