@@ -1,8 +1,8 @@
-"""At which sizes the code changes its mind: one table of thresholds, and events of any such size.
+"""The sizes at which the code takes another path: one table of thresholds, and events of any such size.
 
-1. A threshold is named by its module and its name there, and its value is read from there: a changed value
-   moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
-   in no table here.
+1. A threshold is given by the name of its module and its constant, and its value is read from there, so that
+   the tests follow a changed value. ``tests/test_sizes.py`` reads the constants of the code, and fails for
+   one that is in no table here.
 2. Each threshold is tried one below, at it and one above.
 """
 
@@ -61,10 +61,10 @@ EVENTS = (
     "wire.columns.varints._FEW",
     "wire.columns.event_fields.Memo._ENTRIES_MAX",
 )
-"""Numbers of events of a batch, a read or a block at which the code changes."""
+"""Numbers of events of a batch, a read or a block at which the code takes another path."""
 
 MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "http.limits.EXCHANGE_EVENTS_MAX", "limits.ROWS_MAX")
-"""The same, too large for all but the long tests."""
+"""The same, for the long tests only."""
 
 COMMITS = (
     "limits.PACK_COMMITS_MAX",
@@ -93,7 +93,7 @@ SOURCES = (
     "storage.format.zone_maps._NAMES_MAX",
     "storage.format.zone_maps._SEARCHED_MAX",
 )
-"""Numbers of sources, of events or asked for."""
+"""Numbers of sources, of stored events or of a query."""
 
 TEXTS = (
     "limits.BLOCK_TEXT_BYTES_MAX",
@@ -121,7 +121,7 @@ TEXTS = (
 """Bytes of text, of one event or of several together."""
 
 OTHERS = (
-    # What one value may be; tests/test_event.py and those of the doors try each bound.
+    # Bounds of single values; tests/test_event.py and the tests of each way in try them.
     "limits.ATTACHED_BYTES_MAX",
     "limits.SEQ_NUMBER_MAX",
     "limits.SEQ_NUMBER_MIN",
@@ -130,7 +130,7 @@ OTHERS = (
     "storage.write.validation._PLAIN_ATTACHED_MAX",
     "wire.columns.event_fields.Memo._CHARACTERS_MAX",
     "limits.INSTANCE_NAME_MAX",
-    # What a request may ask for, and how many requests and clients there may be at once.
+    # Bounds of a request's parameters, and of requests and clients at once.
     "http.limits.ANSWERS_WAITING_MAX",
     "http.limits.BATCHES_MAX",
     "limits.FILTER_DEPTH_MAX",
@@ -153,7 +153,7 @@ OTHERS = (
     "http.limits.WEBSOCKET_FRAME_BYTES_MAX",
     "limits.BODY_BYTES_MAX",
     "wire.msgpack.HELD_BYTES_MAX",
-    # What a server, a queue, a map or a file of an archive may hold.
+    # Bounds of a server, a queue, a map, or a file of an archive.
     "http.limits.ANSWERS_BYTES_MAX",
     "http.limits.BODIES_BYTES_MAX",
     "limits.CARRIED_BYTES_MAX",
@@ -183,7 +183,7 @@ OTHERS = (
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",
     "storage.write.transaction._ROWS_KNOWN_MAX",
-    # Ratios, tries, and what is shown to people.
+    # Ratios, numbers of tries, and bounds of output for people.
     "limits.LATE_SHARE",
     "storage.maintain.scheduler._REST_SHARE",
     "storage.maintain.compaction._ROUNDS_MAX",
@@ -259,7 +259,7 @@ OTHERS = (
     "storage.disk.lmdb_open._MODE",
     "storage.disk.lmdb_open._PAGE_BYTES",
     "storage.disk.file_identity._FOLDER",
-    # What things take, in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
+    # Sizes of values in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
     "columns._INT_BYTES",
     "columns._SLOTS_BYTES",
     "storage.write.submissions._IDS_BYTES",
@@ -270,7 +270,7 @@ OTHERS = (
     "storage.format.block_encoder._ELSE_BYTES_MAX",
     "storage.format.block_encoder._EVENT_BYTES_MAX",
 )
-"""Constants that decide nothing by the size of a batch, each beside its like."""
+"""Constants that have nothing to do with the size of a batch, grouped by subject."""
 
 ROOMS = (
     "limits",
@@ -285,14 +285,14 @@ ROOMS = (
     "importers",
     "mirror",
 )
-"""Where events pass: every integer constant there is in a table."""
+"""The folders and modules through which events pass: each of their integer constants is in a table."""
 
 _TIMES = frozenset({"S", "US", "MS", "NS"})
-"""A name with one of these units says how long something takes, which no batch has."""
+"""The units of time; a constant with one of them in its name is a duration, not a size of a batch."""
 
 
 def value(name: str) -> int:
-    """Return what a constant is.
+    """Return the value of a constant.
 
     >>> value("storage.write.outcomes._VECTOR_EVENTS_MIN") > 0
     True
@@ -317,7 +317,7 @@ def around(names: Iterable[str], *further: int) -> list[int]:
 
 
 def constants() -> Iterator[str]:
-    """Yield the names of all integer constants of the rooms, but for spans of time."""
+    """Yield the names of all integer constants of these folders and modules, except for durations."""
     for path in _modules():
         room = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         module = import_module(f"yamcs_archive.{room.removesuffix('.__init__')}")
@@ -379,10 +379,10 @@ SEVERITIES = (Severity.INFO, Severity.WATCH, Severity.WARNING, Severity.DISTRESS
 def made(
     size: int, sources: int, *, time: int = 0, order: str = "rising", numbered: bool = True
 ) -> Sequence[Event]:
-    """Return so many events of so many sources, from a time on (microseconds since 1970), all different.
+    """Return ``size`` different events of ``sources`` sources, from ``time`` on (microseconds since 1970).
 
-    ``order``: ``rising`` times, seven events of each time (``equal``), or those in no order (``mixed``).
-    One in a hundred has more than the common fields where there are two sources.
+    ``order``: times that rise (``rising``), seven events of each time (``equal``), or the latter in no order
+    (``mixed``). With two sources, one event in a hundred has more than the common fields.
     """
     numbers = list(range(size))
     if order == "mixed":

@@ -1,4 +1,4 @@
-"""The archive's directory and its doors: locks, processes, forks, names, closing."""
+"""The archive's directory and methods: locks, processes, forks, names, closing."""
 
 import os
 import pickle
@@ -331,7 +331,7 @@ def test_ctrl_c_at_any_step_of_a_read_leaves_an_archive_that_can_be_closed(
         def press(*_):
             global times
             times += 1
-            if times == 1 or times > 100:  # where it comes within a finalizer, Python drops it
+            if times == 1 or times > 100:  # Python drops one that comes within a finalizer
                 raise KeyboardInterrupt
 
         signal.signal(signal.SIGALRM, press)

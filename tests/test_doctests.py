@@ -1,6 +1,6 @@
-"""Every example in every docstring of the package and of the harness runs, each in a fresh archive.
+"""Every example in a docstring of the package and of the harness runs, each with a fresh archive.
 
-Those of the client run with one that is served.
+The examples of the client run with a served archive.
 """
 
 import doctest

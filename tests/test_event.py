@@ -1,4 +1,4 @@
-"""The event model: order, equality, and every rule with the field and the value that break it."""
+"""The event model: order, equality, and every rule, whose error names the field and the value."""
 
 import copy
 import pickle

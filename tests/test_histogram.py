@@ -1,4 +1,4 @@
-"""When each source was heard: exact stretches, whatever the form of storage, and where to go on."""
+"""The histogram: exact stretches of each source, in every form of storage, and the time to continue at."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yamcs_archive.storage.format.block_part import BlockPart
 
 
 def simply(events: list[Event], pause_us: int) -> list[Stretch]:
-    """The stretches of events, as the rule says it."""
+    """The stretches of events, computed by the rule."""
     found: list[Stretch] = []
     for source in {event.source for event in events}:
         times = sorted(event.generation_time or 0 for event in events if event.source == source)

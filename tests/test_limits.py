@@ -1,4 +1,4 @@
-"""Relations between bounds: each would be a trap if it did not hold."""
+"""Relations between bounds; where one did not hold, a legal value would fail later."""
 
 from datetime import UTC, datetime
 

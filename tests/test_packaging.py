@@ -1,4 +1,4 @@
-"""The wheel: all of the package, nothing else, and metadata that says what it needs."""
+"""The wheel: it has the whole package and nothing else, and its metadata names the packages that it needs."""
 
 import re
 import subprocess
@@ -45,13 +45,13 @@ def wheel(source: Path) -> zipfile.ZipFile:
 
 
 def files(folder: str) -> list[Path]:
-    """All files below a folder of the project, but for what Python left there."""
+    """All files below a folder of the project, except for those that Python writes."""
     parts = [path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()]
     return [path for path in parts if "__pycache__" not in path.parts]
 
 
 def tracked() -> list[Path]:
-    """What a wheel is built from, and the harness, which lies beside it."""
+    """The files of which a wheel is built, and those of the harness beside them."""
     return [*files("yamcs_archive"), *files("benchmarks")] + [
         Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
     ]

@@ -1,4 +1,4 @@
-"""Paths as users give them: they lead to one directory, wherever the process goes, and are made durably."""
+"""Paths that users give: each means one directory, also after a change of directory; folders are durable."""
 
 import hashlib
 import os
@@ -60,7 +60,7 @@ def test_a_reader_with_a_relative_path_goes_on_in_its_own_archive(tmp_path: Path
     made(tmp_path / "here" / "arch", "ours")
     made(tmp_path / "there" / "arch", "theirs")
     with Archive.open(tmp_path / "there" / "arch") as other:
-        other.instance("sim").compact()  # so that the generations have other names
+        other.instance("sim").compact()  # so that the two generations have different names
     printed = run_in_fork(
         """
         import os
@@ -105,7 +105,7 @@ class _GivesBytes:
 
 
 class _GivesHalf:
-    """Not as text in a parameter: a report of a failure that holds it could not be written."""
+    """Its path is not UTF-8. As a parameter it would be text that pytest cannot write in a report."""
 
     def __fspath__(self) -> str:
         return "\ud800"
@@ -159,7 +159,7 @@ def test_every_folder_that_names_a_new_one_is_synced(
     folders[there].mkdir(exist_ok=True, parents=True)
     found = synced(monkeypatch)
     with Archive.open(folders[-1]) as archive:
-        # Of an empty folder that was there already it is not known either whether its name is durable.
+        # The name of an empty folder that existed before may not be durable either.
         assert [str(folder) for folder in folders[min(there, 2) :]] == sorted(
             {path for path in found if os.path.isdir(path)}
         )

@@ -1,4 +1,4 @@
-"""What an answer promises: stored as it was checked, all of a prefix, nothing behind it, and in its place."""
+"""The promises of an answer: events are stored as they were checked; of many, those before an error."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_error_in_an_earlier_chunk_comes_before_a_bad_event_in_a_later_one(si
 
 
 class Text(str):
-    """A subclass of str, as array libraries have them."""
+    """A subclass of str, like those of array libraries."""
 
     __slots__ = ()
 
@@ -167,7 +167,7 @@ def test_options_with_which_unreadable_blocks_would_be_written_are_refused(optio
 
 
 def test_texts_of_replaced_blocks_do_not_accumulate(sim: Instance) -> None:
-    for start in range(0, 25_000, 5_100):  # each leaves a block that the next one fills up
+    for start in range(0, 25_000, 5_100):  # each append leaves a block that the next one fills up
         sim.append_many(
             [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
         )

@@ -1,4 +1,4 @@
-"""Instants: RFC 3339 and datetimes to microseconds and back, and what is refused."""
+"""Instants: RFC 3339 and datetimes to microseconds and back, and the values that are refused."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""The differential run: its rules are listed, narrow and used, and a server does not differ from itself."""
+"""The differential run: its rules are listed, narrow and used, and two archives do not differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness on small input: every measure runs, contenders answer alike, an interrupt leaves no process.
+"""The harness on small input: measures run, contenders give the same answers, and no result is lost.
 
 A run compares its answers with the right ones, so most of what may break in the harness shows when it is run:
 here it is, once for each measure and contender. No time is asserted.
@@ -65,7 +65,7 @@ _LONG_RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("http", "sqlite", _POSTS | {"encoding": "protobuf"}),
 ]
 _NOT_ALWAYS = {"latency_us_p50", "latency_us_p99", "bytes_per_event"}
-"""Figures that some runs of a measure lack: a stream has no latency, a served store no size of its own."""
+"""Figures that some runs of a measure lack: a stream has no latency, and a served store no own size."""
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_contender_keeps_events_whole_and_answers_as_the_reference(name: str, 
 
 
 def _kept(events: Iterable[Event]) -> list[Event]:
-    """Return the events without reception times, which a retry may replace where a put overwrites."""
+    """Return the events without reception times; a contender whose put overwrites takes that of a retry."""
     return [msgspec.structs.replace(event, reception_time=None) for event in events]
 
 

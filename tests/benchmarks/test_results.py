@@ -1,4 +1,4 @@
-"""Results become tables, verdicts, JSON and plots; no wrong answer is hidden, and no result is lost."""
+"""Results become tables, verdicts, JSON and plots; wrong answers are shown, and no result is lost."""
 
 from itertools import groupby
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``events create``: what is stored, and what is refused in one line."""
+"""``events create``: the events that it stores, and its errors, of one line each."""
 
 import io
 import os
@@ -82,14 +82,14 @@ def test_the_same_is_stored_through_a_url(run: Run, data: Path) -> None:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody sits at a terminal."""
+    """Stdin is a terminal."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
 
 
 @pytest.fixture
 def drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where drafts are kept."""
+    """The directory of drafts."""
     folder = tmp_path / "drafts"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))

@@ -1,4 +1,4 @@
-"""DATE: every form that is taken, and what is not."""
+"""DATE: every form that is accepted, and texts that are refused."""
 
 import time
 import zoneinfo
@@ -152,7 +152,7 @@ def test_eight_digits_are_a_date_as_iso_has_it(zone: str) -> None:
 
 
 def _zones() -> list[str]:
-    """One name of each set of rules that the system has."""
+    """One name for each set of rules in the system's table of time zones."""
     seen: dict[bytes, str] = {}
     for folder in map(Path, zoneinfo.TZPATH):
         for name in sorted(zoneinfo.available_timezones()):
@@ -163,7 +163,7 @@ def _zones() -> list[str]:
 
 
 def _odd_days(rules: zoneinfo.ZoneInfo) -> Iterator[date]:
-    """Yield the days of 1970 to 2037 whose midnight is shown not once: never, or twice."""
+    """Yield the days of 1970 to 2037 whose midnight a clock shows never or twice."""
     months = [datetime(year, month, 1, tzinfo=rules) for year in range(1970, 2038) for month in range(1, 13)]
     offsets = [month.utcoffset() for month in months]
     for first, here, there in zip(months, offsets, [*offsets[1:], None], strict=True):
@@ -196,7 +196,7 @@ def test_a_day_begins_with_its_first_instant_in_every_zone(monkeypatch: pytest.M
 
 
 def _check_first_instant(found_us: int, day: date, rules: zoneinfo.ZoneInfo) -> None:
-    """Hold that the clock shows that day, or a later one where there is no such day, and not before."""
+    """Check that a clock shows that day from this instant on; a skipped day counts as the next one."""
     found = datetime.fromtimestamp(found_us // 1_000_000, UTC)
     where = (str(rules), day, found)
     assert found_us % 1_000_000 == 0, where

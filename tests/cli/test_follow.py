@@ -1,4 +1,4 @@
-"""``events log`` behind a cursor: what came since, what comes, each event once, until Ctrl-C."""
+"""``events log`` after a cursor: stored events, then new ones, each once, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Following:
         self._lines.put(None)
 
     def line(self) -> str:
-        """Return the next line, as soon as it is there."""
+        """Wait for the next line, and return it."""
         line = self._lines.get(timeout=WAIT_S)
         if line is None:
             assert self.process.stderr is not None
@@ -69,7 +69,7 @@ class Following:
 
     def interrupt(self) -> tuple[int, str, list[str]]:
         """Press Ctrl-C; return the exit status, stderr, and the lines that were not read."""
-        # A line is here before the process knows that it is printed; a stop in that moment says no cursor.
+        # A line may arrive before the process notes that it is printed; stopped then, it prints no cursor.
         time.sleep(_PRINTED_S)
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
@@ -79,7 +79,7 @@ class Following:
         return status, complaints, [line for line in self._lines.queue if line is not None]
 
     def close(self) -> None:
-        """Kill it if it runs still."""
+        """Kill it if it still runs."""
         self.process.kill()
         self.process.wait(WAIT_S)
         self._reading.join(WAIT_S)
@@ -98,7 +98,7 @@ def following(*options: object) -> Iterator[Following]:
 
 
 def shown(run: Run, *options: object) -> tuple[list[str], str]:
-    """The messages that are shown as JSON lines, and the cursor."""
+    """The messages in the output of JSON lines, and the cursor."""
     ran = run("events", "log", "--format", "jsonl", "--show-cursor", *options)
     assert ran.status == 0, ran.err
     mark, cursor = ran.err.rsplit(" ", 1)

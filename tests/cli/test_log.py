@@ -1,4 +1,4 @@
-"""``events log``: which events, in which order and form, from a directory and from a URL."""
+"""``events log``: its choice of events, their order and their form, from a directory and from a URL."""
 
 import resource
 import subprocess
@@ -17,7 +17,7 @@ from yamcs_archive.limits import MESSAGE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 
 @pytest.fixture
 def filled(data: Path) -> Path:
-    """Twenty events a second apart, the odd ones of AOCS and of rising severity."""
+    """Twenty events, one second apart; the odd ones are from AOCS, with rising severities."""
     severities = list(Severity)
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(
@@ -35,7 +35,7 @@ def filled(data: Path) -> Path:
 
 
 def steps(run: Run, *options: object) -> list[int]:
-    """The numbers of the steps that a log shows, as JSON lines."""
+    """The numbers of the steps in a log of JSON lines."""
     ran = run("events", "log", "--format", "jsonl", *options)
     assert (ran.status, ran.err) == (0, "")
     return [int(msgspec.json.decode(line)["message"].split()[1]) for line in ran.out.splitlines()]

@@ -1,4 +1,4 @@
-"""What every command shares: where it looks, help, versions, exit statuses."""
+"""The behaviour that all commands share: targets, help, versions, exit statuses."""
 
 import os
 import pty
@@ -46,7 +46,7 @@ def test_the_help_lists_all_commands_with_their_descriptions(run: Run, group: st
 
 
 def test_help_and_version_load_no_command_and_a_command_loads_no_other() -> None:
-    """Each command line is answered by the same process, which prints its modules after each."""
+    """One process runs all command lines, and prints its modules after each."""
     helps = [["--help"], ["--version"], *([group, "-h"] for group in GROUPS if group)]
     lines = [*helps, *([*words.split(), "-h"] for words in WORDS)]
     program = """
@@ -296,7 +296,7 @@ def test_a_command_that_fails_at_its_start_leaves_no_directory(run: Run, data: P
 
 
 def _as_a_shell(command: str, *arguments: object, status: int) -> tuple[str, str]:
-    """Run the command in a shell that may close some of its streams; return what it wrote on the others."""
+    """Run the command in a shell that may close some of its streams; return the output on the others."""
     program = f'"$@" {command}'
     done = subprocess.run(
         ["sh", "-c", program, "sh", sys.executable, "-m", "yamcs_archive", *map(str, arguments)],

@@ -1,4 +1,4 @@
-"""``mirror``: a copy in step, whichever side dies, and its end where the two cannot agree."""
+"""``mirror``: a copy stays in step when either side dies, and stops if the two cannot agree."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Told = list[tuple[int, tuple[Event, ...]]]
 
 
 def told(data: Path, name: str = "sim") -> Told:
-    """Every commit of an archive: when it was made, and its events, whole."""
+    """Every commit of an archive: its time, and all fields of its events."""
     with Archive.open(data, readonly=True) as archive:
         return [(commit.time, commit.events) for commit in archive.instance(name).commits()]
 
 
 def messages(data: Path) -> set[str]:
-    """The messages of an archive; none where there is none yet."""
+    """The messages of an archive; none if there is no archive yet."""
     try:
         return {event.message for _, events in told(data) for event in events}
     except (NotAnArchiveError, UnknownInstanceError):
@@ -49,7 +49,7 @@ def messages(data: Path) -> set[str]:
 
 
 def until(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
-    """Return when it holds, while the process runs."""
+    """Wait until a condition holds, while the process runs."""
     give_up = time.monotonic() + WAIT_S
     while not holds():
         assert process.poll() is None
@@ -65,7 +65,7 @@ def state_of(copy: Path) -> MirrorState:
 
 
 def forget_history(copy: Path) -> None:
-    """Have a copy stand at the same cursor as earlier versions gave it out."""
+    """Give a copy the cursor that an earlier version would have stored, at the same position."""
     state = state_of(copy)
     assert state.cursor is not None
     cursor = encode_cursor(decode_cursor(state.cursor)._replace(fingerprint=None))
@@ -166,7 +166,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
         port = served.port
         served.stop()
-    # The source is put back by copying files, which leaves its lineage as it is, and goes another way.
+    # The source is put back by copying files, which keeps its lineage, and then stores other events.
     shutil.rmtree(data)
     shutil.copytree(before, data)
     with Archive.open(data) as archive:
@@ -442,7 +442,7 @@ NOT_THERE = answer(b"404 Not Found\r\n", "404 Not Found", "text/plain; charset=U
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_server_without_an_archive_is_not_copied(run: Run, tmp_path: Path, named: bool) -> None:
-    """It has instances, as a Yamcs server, and tells of no changes."""
+    """The server has instances, like a Yamcs server, but no route for changes."""
     copy = tmp_path / "copy"
     names = ("--instance", "simulator") if named else ()
     asked = [[INSTANCES], [NOT_THERE]] if named else [[INSTANCES], [INSTANCES], [NOT_THERE]]

@@ -1,4 +1,4 @@
-"""``--user``: every command that takes a URL asks as that user, and the password goes nowhere else."""
+"""``--user``: every command with a URL sends requests as that user, and sends the password nowhere else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOGIN = Login("ada", PASSWORD)
 
 @dataclass
 class Front:
-    """A server that asks for HTTP Basic and hands on what has it; or one that redirects."""
+    """A server that asks for HTTP Basic and forwards requests that have it; or one that redirects."""
 
     port: int = 0
     backend: int = 0

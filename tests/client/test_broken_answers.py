@@ -1,4 +1,4 @@
-"""Servers that break off, refuse, or are something else: what may pass by itself, and what may not."""
+"""Servers that break off, refuse, or are no archives: failures that may pass, and failures that do not."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def array_head(elements: int) -> bytes:
 
 
 def packed_page(commits: int, events: int) -> bytes:
-    """A page of the smallest commits, each with so many of the smallest events."""
+    """A page of the smallest commits, each with ``events`` of the smallest events."""
     event = b"\x9a\xa0\xa0\x00\xc0\x00\x00\x00\xc0\xc4\x00\x80"
     commit = b"\x93\x00\xa0" + array_head(events) + event * events
     return b"\x82\xa6cursor\xa1c\xa7commits" + array_head(commits) + commit * commits

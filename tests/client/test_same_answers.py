@@ -45,12 +45,12 @@ MESSAGES = [
     "axxb",
 ]
 SHOWN = [severity for severity in Severity if severity is not Severity.ERROR]
-"""Those that the API shows as they are."""
+"""The severities that the API shows unchanged."""
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, RemoteInstance]]:
-    """An instance with some thousand events of a few commits, and the same one served."""
+    """An instance with some thousand events in a few commits, and the same instance, served."""
     with Archive.open(tmp_path_factory.mktemp("archive")) as archive:
         sim = archive.instance("sim", create=True)
         events = [
@@ -78,7 +78,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, R
 
 
 def outcome(call: Callable[[], Any]) -> object:
-    """What a call returns, or the error that it raises, with its facts."""
+    """The result of a call, or its error with its attributes."""
     try:
         found = call()
         return list(found) if isinstance(found, Iterator) else found
@@ -201,7 +201,7 @@ def test_a_bad_cursor_is_the_same_error_at_once(both: tuple[Instance, RemoteInst
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Instance, RemoteInstance]]:
-    """Two empty instances, with one clock: one of a local archive, one served."""
+    """Two empty instances with the same clock, one local and one served."""
     with Archive.open(tmp_path / "archive") as archive:
         here = archive.instance("here", create=True)
         archive.instance("there", create=True)
@@ -223,7 +223,7 @@ EVENTS = st.builds(
 
 
 def told(events: list[Event]) -> list[Event]:
-    """The events as a client reads them: the API shows ERROR as SEVERE."""
+    """The events that a client reads: the API shows ERROR as SEVERE."""
     return [
         replace(event, severity=Severity.SEVERE) if event.severity is Severity.ERROR else event
         for event in events

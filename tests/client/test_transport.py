@@ -1,4 +1,4 @@
-"""Requests as a server sees them, and what becomes of them where servers, proxies and connections fail."""
+"""Requests as a server sees them, and their results when servers, proxies and connections fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests with other people's programs share: a served archive."""
+"""Shared by the tests with official clients: a served archive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yamcs_archive import Archive
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A real server: ``history`` holds events that no test adds to, the others are empty at first."""
+    """A real server. No test adds to its instance ``history``; the other instances are empty at first."""
     data = tmp_path_factory.mktemp("clients") / "data"
     with Archive.open(data) as archive:
         archive.instance(HISTORY, create=True).append_many(EVENTS)

@@ -1,4 +1,4 @@
-"""The requests of Open MCT's plug-in for Yamcs, as its pages send them from an origin of their own.
+"""The requests of Open MCT's plug-in for Yamcs, which its pages send from an origin of their own.
 
 docs/clients.md lists them with the files that they were read from.
 """
@@ -28,11 +28,11 @@ FIELDS = (
     "source",
     "createdBy",
 )
-"""What the plug-in takes of an event."""
+"""The fields of an event that the plug-in uses."""
 
 
 def fetch(served: Served, target: str, method: str = "GET", body: str | None = None) -> Any:
-    """Return the JSON of an answer, as a page of Open MCT gets it: the browser shows it to no other."""
+    """Return the JSON of an answer to a page of Open MCT. A browser shows it to no page of another origin."""
     connection = served.connect()
     headers = {"Origin": ORIGIN, "Accept": "*/*", "Sec-Fetch-Mode": "cors"}
     if body is not None:
@@ -158,9 +158,10 @@ def test_an_unknown_route_answers_json_that_the_plug_in_reads_as_empty(
 def test_a_request_with_a_preflight_gets_a_404_and_no_network_failure(
     served: Served, method: str, path: str
 ) -> None:
-    """It sends these with a JSON content type, so the browser asks first, and fails where that is no success.
+    """The plug-in sends these with a JSON content type, so that the browser sends a preflight first.
 
-    Of a 404 it makes an empty list; of a network failure an error, and its whole tree is lost.
+    A failed preflight is a network failure, with which the plug-in loses its whole tree. It reads a 404 as an
+    empty list.
     """
     target = f"/api/{path.format(HISTORY)}"
     connection = served.connect()
@@ -193,7 +194,7 @@ def test_another_page_is_shown_nothing(served: Served) -> None:
 
 @contextmanager
 def websocket(served: Served, origin: str) -> Iterator[Any]:
-    """Open the WebSocket as a page of that origin does; it asks for no subprotocol."""
+    """Open the WebSocket like a page of that origin, which asks for no subprotocol."""
     from websocket import create_connection  # noqa: PLC0415  # comes with the official client
 
     opened = create_connection(f"ws://127.0.0.1:{served.port}/api/websocket", timeout=WAIT_S, origin=origin)
@@ -211,7 +212,7 @@ def next_message(opened: Any) -> dict[str, Any]:
 def test_live_events_of_one_subscription_after_another(served: Served, instance: str) -> None:
     path = f"/api/archive/{instance}/events"
     with websocket(served, ORIGIN) as opened:
-        # It numbers its subscriptions by texts, and cancels calls by texts.
+        # The plug-in sends the ids of subscriptions and the numbers of calls as texts.
         opened.send(f'{{ "type": "events", "id": "1", "options": {{ "instance": "{instance}" }} }}')
         reply = next_message(opened)
         assert (reply["type"], reply["data"]["replyTo"]) == ("reply", 1)

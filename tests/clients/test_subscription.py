@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Selected implementation upb is n
 
 
 class Subscribed:
-    """A subscription that keeps what it gets."""
+    """A subscription that collects its messages."""
 
     def __init__(self, client: Any, instance: str, **options: Any) -> None:
         self.got: queue.Queue[Any] = queue.Queue()
@@ -87,4 +87,4 @@ def test_a_server_that_stops_ends_a_subscription(tmp_path: Path) -> None:
         with pytest.raises(ConnectionFailure):
             subscribed.result(timeout=WAIT_S)
         client.close()
-    gc.collect()  # the client leaves the socket of a connection that the server closed to the collector
+    gc.collect()  # the client does not close the socket of a connection that the server closed

@@ -35,14 +35,14 @@ class Tools:
             config.write_text("\n".join(["[core]", *(f"{name} = {value}" for name, value in core.items())]))
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
-        """Run it, as ``python -m yamcs.cli`` does; return what it says on stdout and stderr."""
+        """Run it as ``python -m yamcs.cli`` does; return its stdout and its stderr."""
         code = 'import runpy; runpy.run_module("yamcs.cli", run_name="__main__", alter_sys=True)'
         ended, *said = self._forks.run(code, arguments, {"HOME": str(self._home), **environment})
         assert ended == status, said
         return said[0], said[1]
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return what ``events log`` shows as JSON."""
+        """Return the events of ``events log``, read from its JSON."""
         said, complaints = self.run("events", "log", "--format", "json", *arguments)
         assert complaints == ""
         found: list[dict[str, Any]] = msgspec.json.decode(said)

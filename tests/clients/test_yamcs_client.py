@@ -26,7 +26,7 @@ def archive_client(client: Any) -> Any:
 
 
 def read(events: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return what the client shows of events."""
+    """Return the fields of events that the client shows."""
     return [
         {
             "time": event.generation_time.astimezone(UTC),
@@ -43,7 +43,7 @@ def read(events: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def shown(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return what the client must show of these."""
+    """Return the fields that the client must show for these events."""
     return [
         {
             "time": event.time,
@@ -264,7 +264,7 @@ def test_stream_events_without_a_match(archive_client: Any) -> None:
 
 
 def records(groups: Iterable[Any]) -> dict[str, list[tuple[datetime, datetime, int]]]:
-    """Return the records of each source: first, last, how many."""
+    """Return the records of each source: first time, last time, number of events."""
     found: dict[str, list[tuple[datetime, datetime, int]]] = {}
     for group in groups:
         for record in group.records:
@@ -276,7 +276,7 @@ def records(groups: Iterable[Any]) -> dict[str, list[tuple[datetime, datetime, i
 def merged(
     source: str, seconds: float, start: datetime, stop: datetime
 ) -> list[tuple[datetime, datetime, int]]:
-    """Return the records that a source must have when gaps of up to so many seconds are closed."""
+    """Return the records that a source must have when gaps of up to ``seconds`` are closed."""
     found: list[tuple[datetime, datetime, int]] = []
     for event in EVENTS:
         moment = time_of(event)
@@ -324,7 +324,7 @@ def test_list_instances_get_server_info_and_get_time(client: Any) -> None:
 def test_the_count_of_events_does_not_disturb_the_client_s_instances(client: Any) -> None:
     found = next(found for found in client.list_instances() if found.name == HISTORY)
     assert (found.state, found.mission_time.tzinfo) == ("RUNNING", UTC)
-    # What the client's own message does not know it keeps, and shows to nobody.
+    # The client's own message keeps unknown fields, and does not show them.
     ours = today.YamcsInstance.FromString(found._proto.SerializeToString())
     assert ours.eventCount == len(EVENTS)
 

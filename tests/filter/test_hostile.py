@@ -1,4 +1,4 @@
-"""Whatever is given as a filter, the answer is a filter or a FilterError."""
+"""Any value that is given as a filter becomes a filter or raises FilterError."""
 
 from string import ascii_letters
 
@@ -22,7 +22,7 @@ pieces = st.one_of(
 
 
 def answers(text: str) -> bool:
-    """Parse a filter and try it: False if it is refused with a place that lies in it."""
+    """Parse a filter and try it; return False if it is refused with a position within its text."""
     try:
         one = Filter(text)
     except FilterError as error:

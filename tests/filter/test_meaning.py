@@ -1,4 +1,4 @@
-"""What filters mean: every expression, however it is written, against a second reading; and the bounds."""
+"""The meaning of filters, written in many ways, compared with a second implementation; and their bounds."""
 
 import pickle
 from random import Random

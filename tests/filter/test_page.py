@@ -1,4 +1,4 @@
-"""Every example of docs/filter.md does what it says: blocks, tables of matches, table of errors."""
+"""Every example of docs/filter.md is true: blocks of code, the table of matches, the table of errors."""
 
 import doctest
 import re

@@ -1,4 +1,4 @@
-"""Regular expressions: what each construct of Java's finds here, what is refused by name, what is bounded."""
+"""Regular expressions: the matches of each Java construct, the constructs refused by name, and the bounds."""
 
 import threading
 from string import printable
@@ -23,7 +23,7 @@ def found(pattern: str, message: str) -> bool:
     return one.matches(event)
 
 
-# Pattern, a text that it is found in, one that it is not: as java.util.regex has it, but where said.
+# A pattern, a text with a match and one without: as for java.util.regex, unless a comment says otherwise.
 CONSTRUCTS = [
     ("", "", None),
     ("a.c", "xabcx", "a\nc"),

@@ -1,7 +1,7 @@
-"""What the second reader checks, it refuses where it does not hold: else a wrong golden file would pass.
+"""The second reader refuses every archive that breaks a rule; otherwise a wrong golden archive could pass.
 
-Each case alters one thing in a copy of the golden archive of all forms. Checksums are right, but where they
-are what is looked at.
+Each case alters one thing in a copy of the golden archive of all forms. The checksums are right, except in
+the cases that are about checksums.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.golden.changes import (
     Change,
     alter,
     alter_body,
+    alter_chunks,
     alter_keys,
-    alter_stretches,
     any_of,
     any_part,
     divided_by_one,
@@ -47,7 +47,7 @@ from tests.golden.changes import (
     with_half_a_header,
     with_late_as_main,
     with_text_behind,
-    without_the_last_stretch,
+    without_the_last_chunk,
 )
 from tests.golden.make import HERE
 from tests.golden.reader import NAMES, instances
@@ -164,7 +164,7 @@ CASES: dict[str, tuple[str, Change]] = {
     "block, too many events": ("has 65537 events", header(events=65_537)),
     "block, another size": ("another content size", header(key_raw=1)),
     "block, a bomb": ("says that it has", header(body_raw=(1 << 30) + 1)),
-    "block, cut off": ("ends before its stretches", header(text_bytes=10**6)),
+    "block, cut off": ("ends before its chunks", header(text_bytes=10**6)),
     "block, a late part for a main one": ("first checksum of blocks", with_late_as_main),
     "block, more behind": ("there is more", with_a_byte_behind),
     "block, late before the first": (
@@ -203,15 +203,15 @@ CASES: dict[str, tuple[str, Change]] = {
         "value of no integers",
         alter_keys(lambda part: len(part.keys[6]) == 1, at(1, b"\0" + b"\1" * 8)),
     ),
-    "stretch, none": ("have 240 messages", lambda copy: copy.alter_part(wide, without_the_last_stretch)),
-    "stretch, more bytes": ("fewer than their bytes", with_text_behind),
-    "stretch, plain": ("is not plain", alter_body(folding, mark_all_plain)),
-    "stretch, white space": (
-        "form of a stretch",
-        alter_stretches(at(0, lambda text: text.replace(b",", b", "))),
+    "chunk, none": ("have 240 messages", lambda copy: copy.alter_part(wide, without_the_last_chunk)),
+    "chunk, more bytes": ("fewer than their bytes", with_text_behind),
+    "chunk, plain": ("is not plain", alter_body(folding, mark_all_plain)),
+    "chunk, white space": (
+        "form of a message chunk",
+        alter_chunks(at(0, lambda text: text.replace(b",", b", "))),
     ),
-    "stretch, a message less": ("messages, not 20", alter_stretches(at(0, b'[""]'))),
-    "stretch, of no text": ("is no str", alter_stretches(at(0, lambda text: text.replace(b'""', b"0", 1)))),
+    "chunk, a message less": ("messages, not 20", alter_chunks(at(0, b'[""]'))),
+    "chunk, of no text": ("is no str", alter_chunks(at(0, lambda text: text.replace(b'""', b"0", 1)))),
     "extensions": ("no array of 257", alter_body(wide, at(6, [b""]))),
     "extra": ("is no map", alter_body(wide, at(7, [[]] * 257))),
     "reception": ("does not say what", alter_body(wide, at(0, 1))),

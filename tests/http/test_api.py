@@ -1,4 +1,4 @@
-"""The API: routes, media types, retries, conflicts, pages, and every bad request with nothing stored."""
+"""The API: routes, media types, retries, conflicts and pages; a bad request stores nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small things that a request may say: where it is mounted, its coding, its parameters; and the answers."""
+"""Details of requests and their answers: the mount point, content codings, parameters, CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET events:changes: arrival order over HTTP, cursors that are refused and never misread, long polls."""
+"""GET events:changes: arrival order over HTTP, long polls, and cursors, which are never misread."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_cursor_of_another_archive_is_a_409(send: Feed, archive: Archive, sim:
 
 
 def reopened(archive: Archive, **facts: Any) -> Archive:
-    """Change the facts of ``sim`` as restoring and pruning do, and open the archive anew."""
+    """Change ``meta`` of ``sim`` as restoring and pruning do, and reopen the archive."""
     archive.close()
     change_meta(archive.path / "sim", **facts)
     return Archive.open(archive.path)

@@ -1,4 +1,4 @@
-"""Pages in browsers: what an allow-list of origins lets them do, and what all others may not."""
+"""Pages in browsers: those of listed origins may use the server, all others may not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-he
 
 @pytest.fixture(params=["core", "wsgi", "asgi", "waitress"])
 def send(request: pytest.FixtureRequest, archive: Archive, sim: Instance) -> Iterator[Feed]:
-    """Send to an archive with a list of origins, one way after another."""
+    """Send a request to an archive with a list of origins, through one feed after another."""
     with ExitStack() as stack:
         if request.param == "core":
             yield core_feed(archive, ALLOWED)
@@ -60,7 +60,7 @@ def shown_to(origin: str) -> dict[str, str]:
 
 
 class Asked(NamedTuple):
-    """A request, and the status that it has for programs that are no browsers."""
+    """A request, and the status of its answer for programs other than browsers."""
 
     method: str
     target: str
@@ -152,7 +152,7 @@ def test_a_preflight_of_a_listed_origin_is_a_204_where_nothing_is_served(send: F
         assert (answer.status, answer.body) == (204, b"")
         assert method in answer.headers["access-control-allow-methods"].split(", ")
         assert answer.headers["access-control-allow-origin"] == LISTED
-        # So the page gets to see the 404, which is JSON.
+        # Then the page can read the 404, which is JSON.
         found = send(method, path, "", {"Origin": LISTED, "Content-Type": "application/json"})
         assert (found.status, found.json()["code"]) == (404, 404)
         assert found.headers["access-control-allow-origin"] == LISTED

@@ -1,4 +1,4 @@
-"""The number of events: of each instance, and of what a request asks for, in both media types."""
+"""The number of events, of each instance and for a query, in both media types."""
 
 from __future__ import annotations
 

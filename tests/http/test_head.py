@@ -1,4 +1,4 @@
-"""HEAD wherever GET is: the same headers, no body, no wait, and no stream's place."""
+"""HEAD on every path with GET: the same headers, no body, no wait; and it does not count as a stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POSTS = [
 ]
 EVENTS, EXPORT = "/api/archive/sim/events", "/api/archive/sim:exportEvents"
 VARYING = ("date", "content-disposition")
-"""Headers that have the time in them."""
+"""Headers whose values contain the time."""
 
 
 @pytest.fixture

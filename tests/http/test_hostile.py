@@ -1,7 +1,7 @@
-"""Requests that no description would make: any text in paths, queries and headers, any bytes in bodies.
+"""Requests that no description would generate: any text in paths, queries and headers, any bytes in bodies.
 
-Whatever comes, the answer is one that is described (``feeds`` sees to that) and no fault of the server, and
-the next request is answered as if nothing had been.
+Every answer is described (``feeds`` checks that) and is no error of the server, and the next request is
+answered as usual.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ fixtures_last = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The archive is the same for all examples of a test: what came before must not matter either."""
+"""The archive is the same for all examples of a test: earlier ones must not matter either."""
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(
     ["\0", "a\0b", "%00", "%ff", "..", "../..", "%2e%2e%2f", "é", "\U0001f680", "\u202e", "'; --", "x" * 5000]
@@ -82,7 +82,7 @@ def test_a_path_may_have_any_text(hostile: Feed, method: str, path: str, name: s
 
 
 def not_for_long(wait: str) -> str:
-    """Return what may be given as ``wait``: any text, but no time that would be waited for."""
+    """Return a value for ``wait``: any text, but no number of seconds, so that no test waits."""
     try:
         return "0.001" if float(wait) > 0 else wait
     except ValueError:
@@ -214,7 +214,7 @@ def test_the_fields_of_a_posted_listing(hostile: Feed, path: str, body: str, sta
     assert hostile("POST", path, body).status == status
 
 
-# Over a socket: what never becomes a request must not hurt either
+# Over a socket: bytes that never become a request
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Names in Host that are not the server's: refused on every route, for WebSockets, and over real sockets."""
+"""Names in ``Host`` that are not the server's are refused: on every route, and for WebSockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERYWHERE = [
     *("127.0.0.1", "127.0.0.1:8090", "10.1.2.3", "[::1]", "[::1]:8090", "[FE80::1]", "[::ffff:1.2.3.4]:80"),
     *("", " "),
 ]
-"""Hosts that are accepted without being given."""
+"""Hosts that are accepted without configuration."""
 NOWHERE = [
     *(EVIL, "EVIL.example", "evil.example.", "evil.example:8090", "localhost.evil.example", "evillocalhost"),
     *("localhost..", ".", "localhost@evil.example", "evil.example@localhost", "user:a@localhost"),
@@ -130,7 +130,7 @@ def test_every_route_and_every_other_path_refuses(archive: Archive, sim: Instanc
 
 
 def test_a_page_whose_name_was_rebound_neither_writes_nor_listens(archive: Archive, sim: Instance) -> None:
-    """It is of one origin with the server, as the browser sees it: ``Origin`` and ``Host`` are equal."""
+    """For the browser, the page has the server's own origin: ``Origin`` and ``Host`` are equal."""
     rebound = {"Host": f"{EVIL}:18731", "Origin": f"http://{EVIL}:18731"}
     for send in (core_feed(archive), wsgi_feed(archive)):
         assert send("POST", EVENTS, '{"message": "m"}', rebound).status == 403
@@ -161,7 +161,7 @@ def test_both_applications_take_the_names_that_they_are_given(archive: Archive, 
 
 
 def status_of(port: int, lines: Sequence[str]) -> int:
-    """Send the lines of a head as they are, and return the status."""
+    """Send the lines of a head unchanged, and return the status."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall("".join(f"{line}\r\n" for line in (*lines, "Connection: close", "")).encode())
         return int(connection.recv(100).split()[1])

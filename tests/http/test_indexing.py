@@ -1,4 +1,4 @@
-"""The event index: by page, by stream, as the official client reads it, and what is bad about a request."""
+"""The event index: by page, by stream, in the official client's messages, and its bad requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WHOLE = {
 
 
 def as_object(body: bytes) -> dict[str, Any]:
-    """The index in protobuf as JSON shows it."""
+    """The index in protobuf, converted to its JSON form."""
     message = today.IndexResponse.FromString(body)
     found: dict[str, Any] = {}
     if message.group:

@@ -1,4 +1,4 @@
-"""Reading history: one table of what is asked and what is answered, by every route, form and media type."""
+"""Reading history: one table of queries and answers, for every route, form and media type."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ASKED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"filter": ""}, "01234567"),
     ({"q": "alpha", "severity": "watch", "source": ["LA", "LB"], "filter": "lost", "start": second(1)}, "3"),
 )
-"""What is asked of every route, and the numbers of the events that are answered, oldest first."""
+"""Queries for every route, and the numbers of the events that they find, oldest first."""
 JSON_REPLY, PROTOBUF_REPLY = {"Accept": "application/json"}, {"Accept": PROTOBUF}
 
 

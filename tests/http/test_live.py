@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: what is asked and answered, over granian and without a socket."""
+"""Live updates over a WebSocket: frames and their answers, over a real server and without a socket."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def connect(port: int) -> Iterator[Connect]:
     def connect(*subprotocols: str, **options: Any) -> WebSocket:
         url = f"ws://127.0.0.1:{port}{options.pop('path', PATH)}"
         opened.append(
-            # It looks at each byte of a text in Python, which takes longer than all else; json does it too.
+            # The client checks each byte of a text in Python, which takes longer than all else; json checks
+            # it too.
             websocket.create_connection(
                 url, subprotocols=list(subprotocols), timeout=WAIT_S, skip_utf8_validation=True, **options
             )
@@ -91,7 +92,7 @@ def messages(connection: WebSocket, count: int) -> list[tuple[int, str]]:
 
 
 def close_of(connection: WebSocket) -> tuple[int, str]:
-    """Return code and reason of the close that comes next, other frames passed over."""
+    """Skip other frames, and return code and reason of the next close frame."""
     while True:
         opcode, frame = connection.recv_data_frame(True)
         if opcode == ABNF.OPCODE_CLOSE:
@@ -317,7 +318,7 @@ def test_a_connection_is_probed_by_the_kernel_so_that_no_pong_is_needed(connect:
 
 
 def _timer(port: int, peer: int) -> str:
-    """Return which timer the kernel has for the connection between two ports, as it lists them."""
+    """Return the kernel's timer for the connection between two ports, from its list of connections."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
     (found,) = (row for row in rows if row[1].endswith(f":{port:04X}") and row[2].endswith(f":{peer:04X}"))
     return found[5].partition(":")[0]
@@ -329,8 +330,8 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 1 << 20)
     monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 1 if slow else WAIT_S)
-    # So much that the kernel's buffers do not take all of it; with less room than a segment of loopback has,
-    # it would go on at the pace of a timer.
+    # So much that it does not fit into the kernel's buffers. If these had less room than a segment of
+    # loopback, sending would continue at the pace of a timer.
     connection, other = connect(sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)]), connect()
     subscribe(connection)
     subscribe(other, filter="last")
@@ -389,7 +390,7 @@ def test_a_new_subscription_gets_only_new_events_even_while_others_lag(
     reading, go_on = threading.Event(), threading.Event()
 
     class Held:
-        """A filter that waits before it says of an event whether it is wanted."""
+        """A filter that waits before it decides whether an event matches."""
 
         def __init__(self, text: str) -> None:
             self._wanted = Filter(text)

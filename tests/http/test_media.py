@@ -1,4 +1,4 @@
-"""Media types in requests: one reading of Content-Type and Accept, and one Vary that tells what decides."""
+"""Media types in requests: one parser of Content-Type and Accept, and one Vary with all deciding headers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The OpenAPI description says what the routes do, no more and no less; so does docs/http.md.
+"""The OpenAPI description agrees with the routes, and so does docs/http.md.
 
-Beyond these tests, every answer that any test of this folder gets is held against it (``feeds``).
+Beyond these tests, every answer that any test of this folder gets is checked against it (``feeds``).
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ class Described(NamedTuple):
         return {int(status): resolved(part) for status, part in self.said["responses"].items()}
 
     def promises(self, answer: Answer) -> bool:
-        """Whether an answer has the headers that are said of it, beside the common ones."""
+        """Return whether an answer has all headers that are described for it, beside the common ones."""
         said: dict[str, Any] = self.answers()[answer.status].get("headers", {})
         required = {name for name, header in said.items() if resolved(header).get("required")}
         return required <= headers_of(answer) <= set(said)
 
     def takes(self) -> dict[str, Any]:
-        """The bodies that it takes, by media type."""
+        """The bodies that it accepts, by media type."""
         found: dict[str, Any] = self.said.get("requestBody", {}).get("content", {})
         return found
 
     def body(self) -> bytes:
-        """The first example of its body, nothing where it takes none."""
+        """The first example of its body; empty if it has no body."""
         examples = self.takes().get(JSON, {}).get("examples", {}).values()
         return next((msgspec.json.encode(resolved(example)["value"]) for example in examples), b"")
 
     def send(
         self, feed: Feed, headers: dict[str, str], body: bytes | None = None, instance: str = "sim"
     ) -> Answer:
-        """Send it, with the example of its body where none is given."""
+        """Send it, with the example of its body if no other is given."""
         path = self.path.replace("{instance}", instance)
         return feed(self.method, path, self.body() if body is None else body, headers)
 
@@ -106,7 +106,7 @@ def test_every_route_is_described_and_every_described_one_is_served(core: Feed) 
         for method in METHODS
         if core(method, path.replace("{instance}", "sim")).headers.get("allow") is None
     }
-    # HEAD is said of all of them at once: it goes wherever GET does.
+    # HEAD is described once, for all paths with GET.
     assert served == described | {("HEAD", path) for method, path in described if method == "GET"}
 
 
@@ -253,7 +253,7 @@ def test_its_bodies_are_of_the_media_types_described(core: Feed, described: Desc
         for kind, body in bodies.items()
         if described.send(core, {"content-type": kind}, body).status == 200
     }
-    # Whatever else a content type says is JSON, for a batch JSON objects line by line.
+    # Any other content type is read as JSON; for a batch, as JSON objects line by line.
     assert taken == {JSON if kind == NDJSON else kind for kind in described.takes()}
 
 
@@ -342,7 +342,7 @@ FAILING: list[tuple[Exception, Doors]] = [
     (errors.OutcomeUnknownError((SOME_EVENT,), "sync failed"), STORING),
     (errors.OutOfSpaceError("/data", "no room"), STORING),
 ]
-"""Errors of the archive, and where they are raised."""
+"""Errors of the archive, and the methods that raise them."""
 BAD_HEADS = [
     {"content-length": "-1"},
     {"content-length": "9" * 5000},
@@ -356,7 +356,7 @@ BEYOND_THE_CORE = {
 
 
 def failing(error: Exception, name: str) -> Any:
-    """Return what takes the place of a method: it raises the error, or answers a future that does."""
+    """Return a substitute for a method: it raises the error, or returns a future with it."""
 
     def fail(*_: Any, **__: Any) -> Any:
         if name != "submit" or isinstance(error, errors.ReadOnlyError | errors.ClosedError):
@@ -369,7 +369,7 @@ def failing(error: Exception, name: str) -> Any:
 
 
 def refusals(archive: Archive, described: Described, media: str) -> Iterator[Answer]:
-    """Yield the answers of an operation where it fails, in as many ways as it can."""
+    """Yield the answers of an operation that fails, in every way in which it can."""
     feed, accept = core_feed(archive), {"accept": media}
     for head in BAD_HEADS:
         yield described.send(feed, accept | head)
@@ -413,7 +413,7 @@ def test_a_read_only_archive_names_the_methods_that_work(archive: Archive, sim: 
         assert send("GET", "/readyz").json() == {"status": "ready", "instances": ["sim"], "storing": []}
 
 
-# The check that all tests lean on can fail
+# The check of every answer can fail
 
 
 def event(**fields: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Pages of history by token: nothing is lost, nothing is shown twice, and only our own tokens are taken."""
+"""Pages of history by token: no event is lost or shown twice, and foreign tokens are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ crowded_keys = st.lists(
 
 
 def pages(send: Feed, query: str) -> list[list[EventKey]]:
-    """Every page of an answer, each asked for with the token of the one before it."""
+    """Every page of an answer; each is requested with the token of the page before it."""
     found: list[list[EventKey]] = []
     token = ""
     while not found or token:

@@ -1,4 +1,4 @@
-"""What ``/readyz`` says, and what the log says, while events cannot be stored."""
+"""``/readyz`` and the log while events cannot be stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unready(answer: Answer) -> str:
 
 
 def room_of(free_bytes: int) -> Callable[[object], os.statvfs_result]:
-    """Return a look at a file system with so much room."""
+    """Return a substitute for ``statvfs`` with that much free space."""
     fields = [512, 512, 10**9, free_bytes // 512, free_bytes // 512, 10**6, 10**6, 10**6, 0, 255]
     return lambda _: os.statvfs_result(fields)
 
@@ -89,7 +89,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that spells are measured by, in seconds; and nothing happens by itself."""
+    """A clock for spells, in seconds, that only the test moves; no timer runs."""
     now = [1000.0]
     made = RefusalLog.__init__
     monkeypatch.setattr(
@@ -113,7 +113,7 @@ def test_a_failure_that_only_an_append_shows_is_known_from_other_appends(
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged of spells; not by the timers of other tests' ones, which end meanwhile."""
+    """Return the log records of this test's spells; timers of other tests may still log theirs."""
     found = [
         record.getMessage()
         for record in caplog.records

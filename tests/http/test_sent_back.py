@@ -1,4 +1,4 @@
-"""Every event that an answer or an error shows can be sent back unchanged: none of them is a 400."""
+"""Every event that an answer or an error shows can be sent back unchanged; the answer is never a 400."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def request(form: Form, media: str, message: str) -> bytes:
 
 
 def handed_out(answer: Answer, form: Form, media: str, name: str, *parts: str) -> Iterator[bytes]:
-    """The events in the detail of an error, as bodies: nothing is changed in them."""
+    """The events in the detail of an error, unchanged, as bodies."""
     if media == JSON:
         detail = answer.json()["detail"]
         yield from (msgspec.json.encode(detail[part]) for part in parts)
@@ -98,7 +98,7 @@ def test_both_events_of_a_conflict_can_be_sent(core: Feed, sim: Instance, form: 
 def test_the_event_of_an_unknown_outcome_can_be_sent(  # noqa: PLR0917  # fixtures, and each of three choices
     core: Feed, sim: Instance, monkeypatch: pytest.MonkeyPatch, form: Form, media: str, stored: bool
 ) -> None:
-    """Its time is the archive's clock, to the microsecond, in a form that shows milliseconds too."""
+    """Its time has microseconds, from the archive's clock, even in the form that shows milliseconds."""
     would = replace(STORED, generation_time=1_234_567, reception_time=7_654_321, severity=Severity.ERROR)
     if stored:
         sim.append(would)
@@ -169,7 +169,7 @@ EVENTS = [
 
 
 def shown_by(core: Feed) -> Iterator[list[Any]]:
-    """The events of a history as each route that shows some gives them, objects of JSON."""
+    """The events of a history as JSON objects, from each route that shows events."""
     for path in (PATH_ONE + "?order=asc", PATH_ONE + "/?limit=1000", PATH_ONE + ":changes"):
         yield core("GET", path).json()["events"]
     yield core("POST", PATH_ONE + ":list", b"{}").json()["event"]

@@ -1,4 +1,4 @@
-"""Streams and exports: bytes as the contract has them, clients that go away, errors midway, gzip, bounds."""
+"""Streams and exports: their exact bytes, clients that disconnect, errors midway, gzip, bounds."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ EXPORTED = (
     ("T", "café"),
     (None, ""),
 )
-"""Events as they were exported by a Yamcs server, at 2026-04-01T00:00:0n.500Z."""
+"""The events that a Yamcs server exported, at 2026-04-01T00:00:0n.500Z."""
 HEADINGS = ("Source", "Generation Time", "Reception Time", "Event Type", "Event Text")
 AS_THERE = {
     "TAB": ("\t", ['T\t"with ""quotes"""', "T,1\twith, comma; semicolon", 'T\t"with\ttab"']),
     "COMMA": (",", ['T,"with ""quotes"""', '"T,1","with, comma; semicolon"', "T,with\ttab"]),
     "SEMICOLON": (";", ['T;"with ""quotes"""', 'T,1;"with, comma; semicolon"', "T;with\ttab"]),
 }
-"""What such a server wrote of the first three; of the others it wrote the same whatever the delimiter."""
+"""The server's lines for the first three events; its lines for the others are the same with any delimiter."""
 _REST = ('T|"with\nnewline\r\ncrlf"', "T|leading space", "T|#hash", "T|back\\slash", "T|café", "|")
 
 
@@ -127,7 +127,7 @@ def test_a_long_stream_is_whole_over_every_server(send: Feed, sim: Instance) -> 
 
 
 def opened(core: Application, method: str = "POST", target: str = STREAM, **headers: str) -> Response:
-    """The answer of the core, its body not read."""
+    """The answer of the core, with its body not yet read."""
     path, _, query = target.partition("?")
     call = core.begin(Head(method, path, query, headers))
     assert isinstance(call, Exchange)
@@ -178,7 +178,7 @@ def test_the_hits_of_a_block_are_sent_before_the_next_block_is_read(
 
 @pytest.fixture
 def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happens to the scans of events: a note when one has ended, however it did."""
+    """A list that gets a note when a scan of events ends, and how it ended."""
     notes: list[str] = []
 
     def batches(self: Instance, **asked: Any) -> Iterator[EventVectors]:
@@ -222,7 +222,7 @@ def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, wat
 
 
 def wait_until(holds: Any) -> None:
-    """Wait for what other threads do."""
+    """Wait until other threads have made a condition true."""
     for _ in range(1000):
         if holds():
             return

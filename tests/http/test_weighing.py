@@ -1,4 +1,4 @@
-"""Large answers and large bodies together: where there is no room, who comes waits, or is refused."""
+"""The memory of large answers and bodies together is bounded: a request without room waits, or is refused."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def shown(answer: Response) -> dict[str, Any]:
 def untaken(
     archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Application, list[Response]]]:
-    """A server with as many large answers that nobody takes as leave no room for another."""
+    """A server with so many large answers that nobody reads that there is no room for another."""
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
     core = Application(archive)
     answers = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
@@ -308,7 +308,7 @@ def test_a_waiting_body_continues_after_its_limit_has_changed(later: int) -> Non
 
 
 def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
-    """A client that sends byte by byte would else have half a million of them wait."""
+    """Otherwise, half a million parts of a client that sends byte by byte could wait."""
 
     async def main() -> int:
         left = 10_000
@@ -330,11 +330,11 @@ def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
     assert asyncio.run(main()) == 101
 
 
-# What is stored, or conflicts with what is stored, may be large where the request is not
+# The answer to a small request may be large: it shows the stored event
 
 
 def stored_event(size: int) -> Event:
-    """An event with so many bytes of text."""
+    """An event with ``size`` bytes of text."""
     return Event("x" * (size - 1), source="S", generation_time=0, seq_number=1)
 
 

@@ -1,4 +1,4 @@
-"""``events import FILE``: what a log prints comes back event by event, again without harm, nothing unsaid."""
+"""``events import FILE`` stores the output of ``events log`` once, and reports events that it refuses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def events_in(directory: Path, instance: str = "sim") -> list[Event]:
 
 
 def kept(event: Event) -> Event:
-    """What the form that a log prints keeps of an event: all but that ERROR shows as SEVERE."""
+    """An event as the output of ``events log`` keeps it: unchanged, except that ERROR becomes SEVERE."""
     return replace(event, severity=Severity[SHOWN_TODAY[event.severity]])
 
 
@@ -181,7 +181,7 @@ def test_an_import_through_a_url_stores_the_same_except_for_the_creator(
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Says that all of the first batch is stored, and nothing to the second."""
+    """Answers the first batch as stored, and does not answer the second."""
 
     batches = 0
 
@@ -221,7 +221,7 @@ def test_the_error_of_an_unanswered_batch_says_that_it_may_be_stored(run: Run, t
 
 
 def test_an_error_by_its_own_name_stays_one(run: Run, tmp_path: Path) -> None:
-    """A file may also hold requests of either form, if they bring their keys."""
+    """A file may also contain requests of either form, if they have times and numbers."""
     path = tmp_path / "a.jsonl"
     path.write_text(
         '{"message": "a", "severity": "ERROR", "seqNumber": 1, "generationTime": 5}\n'

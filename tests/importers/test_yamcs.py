@@ -1,4 +1,4 @@
-"""The history of another server: taken whole, over connections that break, again and again."""
+"""The history of another server is imported whole, even over connections that break, and again later."""
 
 import json
 import os
@@ -25,17 +25,17 @@ from yamcs_archive.wire.protobuf_scan import varint
 
 
 class Recorded:
-    """A server that streams messages in the order of time and can break off; it notes what it was asked."""
+    """A server that streams messages in the order of time and can break off; it records the requests."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.break_after: list[int] = []
-        """For each answer to come: so many messages, and then the connection ends in the middle of one."""
+        """For each of the next answers: the number of messages after which the connection breaks."""
         self.asked: list[int | None] = []
         self.status = 200
 
     def add(self, event: Event) -> None:
-        """Take one more event, at its place in time."""
+        """Add an event, in the order of time."""
         self.messages.append(encode_event(event, Form.TODAY))
         self.messages.sort(key=lambda one: today.Event.FromString(one).generationTime.ToMicroseconds())
 
@@ -150,7 +150,7 @@ def test_a_server_that_stays_away_ends_it_and_the_next_import_goes_on_there(
 def test_a_server_that_always_breaks_off_at_one_place_ends_it_too(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, same_time: int
 ) -> None:
-    """The events of the time that was reached come again each time: that is nothing new."""
+    """The events of the time that was reached come again each time, and do not count as progress."""
     for n in range(100):
         recorded.add(replace(event(n), generation_time=min(n, 41 - same_time) if n <= 40 else n))
     recorded.break_after = [41] + [same_time] * 50
@@ -195,7 +195,7 @@ def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
 def test_a_server_that_lost_the_last_imported_event_is_read_from_the_beginning(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, lost: int
 ) -> None:
-    """Its history was put back, and what it has now before the time that was reached was not read."""
+    """The history was put back, and its present events before the time that was reached were not read."""
     for n in range(100):
         recorded.add(event(n))
     recorded.break_after = [40] + [0] * 4
@@ -377,7 +377,7 @@ def test_the_end_of_an_import_is_durable(
     monkeypatch.setattr(os, "fsync", fsync)
     with served(recorded) as url:
         import_history(History(url, "sim"), sim, tmp_path, lambda _: None)
-    # Else a power cut would bring the note back, and the next import pass over what came late.
+    # Otherwise a power cut could bring the note back, and the next import would miss late events.
     assert synced == [str(tmp_path)]
 
     def refuse(_: int) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a copy: few lines, each worth reading."""
+"""The progress lines of a mirror: few, and each worth reading."""
 
 import time
 

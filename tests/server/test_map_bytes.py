@@ -1,4 +1,4 @@
-"""The address space that a server reserves is chosen on its command line."""
+"""The command line chooses the address space that a server reserves."""
 
 from pathlib import Path
 

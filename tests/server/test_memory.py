@@ -1,4 +1,4 @@
-"""The allocator's settings: made once in the serving process, and never against its environment."""
+"""The allocator's settings are made once in the serving process, and never override its environment."""
 
 from __future__ import annotations
 

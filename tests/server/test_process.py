@@ -1,4 +1,4 @@
-"""The standalone process: what it says, what it refuses, how it ends, and that nothing outlives it."""
+"""The standalone process: its output, its errors, its end; and that nothing outlives it."""
 
 import os
 import select
@@ -29,7 +29,7 @@ def how(request: pytest.FixtureRequest) -> Options:
 
 
 def stored(directory: Path) -> set[str]:
-    """The messages that are found after reopening, each of them once."""
+    """The messages that are stored, after reopening; each must be there once."""
     with Archive.open(directory) as archive:
         found = [event.message for event in archive.instance("sim").events()]
     assert len(found) == len(set(found))
@@ -37,7 +37,7 @@ def stored(directory: Path) -> set[str]:
 
 
 def refused(*arguments: object, status: int = 1) -> str:
-    """Run a serve that must not start, and return the one line in which it says why."""
+    """Run a ``serve`` that must not start, and return its error, of one line."""
     process = launch(*arguments)
     printed, complaints = process.communicate(timeout=WAIT_S)
     assert (process.returncode, printed) == (status, "")
@@ -167,7 +167,7 @@ def test_a_graceful_stop_under_load_answers_for_every_stored_event(
         load.wait_for(400)
         assert served.stop() == (0, "")
         acknowledged = load.join()
-    # One way: no acknowledged event is lost. The other: no accepted request was cut off.
+    # No acknowledged event is lost, and no accepted request was cut off.
     assert stored(tmp_path / "data") == acknowledged
 
 
@@ -195,7 +195,7 @@ def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_
 
 
 def _until_refused(port: int) -> None:
-    """Return when nobody listens on the port any more."""
+    """Wait until nobody listens on the port any more."""
     give_up = time.monotonic() + WAIT_S
     while time.monotonic() < give_up:
         with socket.socket() as probe:

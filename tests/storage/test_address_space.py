@@ -1,4 +1,4 @@
-"""Little address space: maps take what there is, grow by what there is, and outlive a refusal."""
+"""Little address space: maps fit into it and grow within it, and a refused growth does no harm."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Waiting for what is stored next: nothing is missed, nobody who waits can hold up who stores."""
+"""Waiting for the next event: no event is missed, and a waiting caller cannot delay a commit."""
 
 import gc
 import threading
@@ -195,8 +195,8 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     read: list[int] = []
     unpack = messages_of_chunk.unpack_chunk
 
-    def counting(stretch: bytes) -> list[str]:
-        found = unpack(stretch)
+    def counting(chunk: bytes) -> list[str]:
+        found = unpack(chunk)
         read.append(len(found))
         return found
 
@@ -207,7 +207,7 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
 
 
 def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record may hold 8,192 events, and whoever asks reads them again."""
+    """A record may have 8,192 events, and the caller reads them again."""
     cursor = sim.cursor()
     sim.append_many(Event(f"m{n}") for n in range(3))
     within = [change.cursor for change in sim.changes(cursor)]

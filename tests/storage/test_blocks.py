@@ -1,4 +1,4 @@
-"""Blocks and summaries: every block round-trips, no flipped bit is taken for data, no bomb goes off."""
+"""Blocks and zone maps: every block round-trips, flipped bits are detected, bombs are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30, unique_by=lambda 
 
 
 def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
-    """A block whose messages stand in several stretches, even if it has few events."""
+    """A block with several message chunks, even if it has few events."""
     commits = int64s([commit + n % 3 for n in range(len(events))])
     with patch.object(messages, "CHUNK_MESSAGES", 7):
         [block] = encode_blocks([Vectors.of(prepare(events, int), 0)._replace(commits=commits)])
@@ -62,7 +62,7 @@ def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
 
 
 def asked(block: Block, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
-    """What a query takes of a block that is alone in a store."""
+    """The events that a query finds in a block that is alone in a store."""
     whole = lower <= block.key and encode_key(*block.key_of(-1)) < upper
     places = matching_indexes(Slice(lower, upper, [], block, whole), query, query.matcher)
     return list(block_events(block, places, query))
@@ -132,7 +132,7 @@ def test_a_query_of_a_block_finds_the_events_that_match(
 
 
 def with_late(events: list[Event], late: set[int]) -> tuple[EncodedBlock, list[Event]]:
-    """A block whose second part has the events at some places, and what is in it; first and last stay."""
+    """A block and its events; those at some positions, never the first or last, are in its late part."""
     late &= set(range(1, len(events) - 1))
     main = block_of([event for at, event in enumerate(events) if at not in late])
     if not late:
@@ -240,7 +240,7 @@ def test_a_zone_map_admits_every_stored_source_and_excludes_most_others(count: i
 @pytest.mark.parametrize("count", [1, 16, 17, 2000])
 @pytest.mark.parametrize("asked", [0, 1, 2, 5, 255, 256, 257, 3000])
 def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, asked: int) -> None:
-    """Few are searched for one by one, many are looked up together."""
+    """A few sources are searched for one by one, many are looked up together."""
     summary = ZoneMap(b"a", b"b", count, pack_sources(f"source {n}" for n in range(count)), 2, 1, 1)
     group = ZoneMap.merge(
         [summary, summary._replace(first=b"c", last=b"d", sources=pack_sources(["another"]))]
@@ -362,13 +362,13 @@ def test_events_built_one_by_one_are_those_built_by_column(
 
 
 @pytest.mark.parametrize("sizes", [[0] * 3000, [10, 9000, 0, 5000, 1], range(300), [20_000]])
-def test_each_message_is_picked_out_of_a_long_stretch(sizes: list[int]) -> None:
+def test_each_message_is_picked_out_of_a_long_chunk(sizes: list[int]) -> None:
     texts = ["x" * size for size in sizes]
-    stretch = msgspec.json.encode(texts)
-    assert all(messages.pick_messages(stretch, [at], len(texts)) == [text] for at, text in enumerate(texts))
+    chunk = msgspec.json.encode(texts)
+    assert all(messages.pick_messages(chunk, [at], len(texts)) == [text] for at, text in enumerate(texts))
 
 
-def test_a_look_at_one_event_reads_one_stretch_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_one_event_reads_one_chunk_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [Event(f"{n}", generation_time=n, seq_number=1, reception_time=1) for n in range(70)]
     block = block_of(events)
     read: list[int] = []

@@ -1,4 +1,4 @@
-"""Preparing events: by column and one by one give the same columns, and refuse the same events."""
+"""Preparing events by column and one by one gives the same columns and refuses the same events."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Compaction: nothing is lost or doubled, whatever is written, read, raised or killed meanwhile."""
+"""Compaction loses and doubles no event, though others write, read, fail or are killed meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compaction that is killed, fails, or meets what is full or damaged: nothing is lost, and all goes on."""
+"""Compaction is killed, fails, or meets a full disk or damage: no event is lost, and work continues."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
         assert (sim.stats().events, sim.stats().duplicates) == (expected, duplicates)
         sim.append(Event("after", generation_time=1_000_000))
         assert len([first, *parked]) == expected + 1
-        # What is acknowledged now must be where every other process looks for it.
+        # Events that are acknowledged now must be in the generation that other processes read.
         printed = run_in_fork(
             """
             sim = Archive.open(sys.argv[1], readonly=True).instance("sim")

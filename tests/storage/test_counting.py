@@ -1,4 +1,4 @@
-"""Counting: the same number as events() gives, whatever is asked and in whatever form events are stored."""
+"""Counting gives the number of events that events() yields, for every query and in every form of storage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SELECTIONS: list[dict[str, Any]] = [
 
 
 def history(commit: int) -> Iterator[Event]:
-    """A run in order, or a single event, some of them late: blocks and rows."""
+    """Runs in order and single events, some of them late, for blocks and rows."""
     for m in range(8 if commit % 3 == 0 else 1):
         n = 10 * commit + m
         yield Event(
@@ -109,7 +109,7 @@ def test_pruned_events_are_not_counted(
 def test_a_sum_that_is_kept_is_the_sum_of_all(
     sim: Instance, monkeypatch: pytest.MonkeyPatch, sources: int, between: int
 ) -> None:
-    """One below each threshold, at it, and above: so many sources, so many commits since the last look."""
+    """Numbers of sources, and of commits since the last count: one below each threshold, at it, and above."""
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 2)
     monkeypatch.setattr(event_count, "_RECORDS_MAX", 3)
     for n in range(sources):
@@ -150,7 +150,7 @@ def test_a_sum_that_begins_at_a_packed_record_is_used(sim: Instance, monkeypatch
 
 
 def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a failed commit, which readers may have seen, and another one under its number."""
+    """As after a failed commit that readers may have seen, and another commit with its number."""
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 0)
     for n in range(3):
         sim.append(Event(f"{n}", source=f"S{n}"))

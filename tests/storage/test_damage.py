@@ -1,4 +1,4 @@
-"""A damaged block or summary: it is named and left as it is, and everything that does not need it goes on."""
+"""A damaged block or zone map is named and not changed, and work that does not need it continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def numbered(start: int, count: int) -> list[Event]:
 
 
 def damage(directory: Path, database: str, key: int, place: int) -> tuple[bytes, bytes]:
-    """Flip a bit in the value of the key at a place, with the archive closed; return what is there now."""
+    """Flip a bit at an offset of a key's value, with the archive closed; return the damaged value."""
     [generation] = (directory / "sim").glob("gen-*")
     with lmdb.open(str(generation), max_dbs=7) as environment:
         opened = environment.open_db(database.encode(), create=False)
@@ -94,7 +94,7 @@ def test_rows_after_a_damaged_block_are_sealed(
 
 
 def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> None:
-    """A settle mends it first; sealing that is not idle meets it as it is."""
+    """A settle mends it first; sealing while the archive is not idle meets the damage."""
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(numbered(0, 48))

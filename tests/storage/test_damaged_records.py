@@ -1,4 +1,4 @@
-"""One flipped bit in one record of each kind: what needs that record names it, and all else goes on."""
+"""A flipped bit in one record of each kind: calls that need the record name it, and all others work."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NOW = [1_767_225_600_000_000]
 OPTIONS = Options(block_events_max=2, run_events_min=2, maintenance=False, clock=lambda: NOW[0])
 BLOCKS = 2 * GROUP_BLOCKS_MAX + 8
 ROWS = 70
-"""More than are read at once at the end, so that who asks for the last event meets none of the first."""
+"""Number of rows: more than one read has, so that a query for the last event does not read the first ones."""
 YOUNG = 1_000_000
-"""The time of the first row; blocks end long before it."""
+"""The time of the first row, long after the last event of the blocks."""
 LAST = 20 * BLOCKS - 10
 """The time of the last event in a block."""
 
@@ -37,7 +37,7 @@ def row(n: int) -> Event:
 
 
 def fill(directory: Path) -> None:
-    """Blocks, a closed group, a packed record of two commits; rows, each a commit and a request with id."""
+    """Store blocks, a closed group, a packed record of two commits, and rows with a commit and an id each."""
     with Archive.open(directory, options=OPTIONS) as archive:
         archive.instance("other", create=True).append(row(0))
         sim = archive.instance("sim", create=True)
@@ -60,7 +60,7 @@ def texts(events: Any) -> list[str]:
 
 
 def changes(sim: Instance, behind_rows: int | None) -> list[str]:
-    """Return what was stored behind the commit of a row, by a cursor that was given out before."""
+    """Return the events stored after the commit of a row, by a cursor that was issued before."""
     after = None if behind_rows is None else CURSORS[behind_rows]
     return [change.event.message for change in sim.changes(after=after)]
 
@@ -74,7 +74,7 @@ def stored(sim: Instance, event: Event, **more: Any) -> tuple[str, bool]:
 
 
 def at_rest(sim: Instance) -> int:
-    """Bring all to rest, twice, and return how many rows are left."""
+    """Settle twice, and return the number of rows that are left."""
     for _ in range(2):
         sim.settle()
     return len(values(sim, "rows"))
@@ -117,21 +117,21 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "scan of what is new": lambda sim: texts(sim.events(start=2 * YOUNG, stop=3 * YOUNG)),
     "compact": lambda sim: sim.compact().before_bytes > 0,
 }
-"""What may be done, in this order; each gives what can be compared."""
+"""Calls to try, in this order; their results can be compared."""
 
 WHOLE = {"scan all", "scan all backwards"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A record, where a bit of it is flipped, and what becomes of that: which probes fail or answer else."""
+    """A record, the offset of its flipped bit, and the probes that then fail or give another result."""
 
     database: str
     key: int
     place: int
     failing: set[str]
     other: dict[str, Any]
-    """Probes that answer something else than in a sound archive, with the answer."""
+    """Probes whose result differs from that of a sound archive, with that result."""
 
 
 CASES = {
@@ -191,7 +191,7 @@ def probed(directory: Path, fails: Callable[[str, DamagedError], None]) -> dict[
 
 @pytest.fixture(scope="module")
 def answers(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a sound archive answers."""
+    """The results of a sound archive."""
     directory = tmp_path_factory.mktemp("answers") / "a"
     shutil.copytree(sound, directory)
     with Archive.open(directory, readonly=True) as archive:
@@ -277,7 +277,7 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
 def test_no_number_of_a_commit_is_used_twice_where_the_newest_record_is_damaged(
     tmp_path: Path, settled: bool
 ) -> None:
-    """Packed, the record's key says the first of many."""
+    """The key of a packed record has the number of its first commit only."""
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(40):

@@ -1,4 +1,4 @@
-"""What fails under the writer: a full map, a full disk, a failed commit, a damaged record, two callers."""
+"""Failures of the writer: a full map, a full disk, a failed commit, a damaged record, rival callers."""
 
 import os
 import threading
@@ -82,7 +82,7 @@ def test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room(tmp_p
 
 
 class _FailsOnce:
-    """Stands between the writer and LMDB and makes one commit fail, before or after it was made."""
+    """A wrapper around LMDB that makes one commit fail, before or after it is made."""
 
     def __init__(self, environment: Any, *, after: bool) -> None:
         self._lmdb, self._after, self.armed = environment, after, True

@@ -1,4 +1,4 @@
-"""Zero, one and few events, and what is left of many: columns, codes, vectors and rows take them all."""
+"""Zero, one and few events, and parts of many: columns, codes, vectors and rows work with all of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def complete(size: int, sources: int = 2) -> list[Event]:
 
 
 def parts_of(events: Sequence[Event]) -> list[slice]:
-    """Which parts of them are taken: none, one, some, and all."""
+    """Parts of the events: none, one, some, and all."""
     return [slice(0, 0), slice(0, 1), slice(0, None, 7), slice(1, 3), slice(0, None)]
 
 
@@ -137,13 +137,13 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
-    stretches = ChunkPacker().pack([f"Step {n}" for n in range(size)])
-    assert [text for stretch in stretches for text in unpack_chunk(bytes(stretch))] == [
+    chunks = ChunkPacker().pack([f"Step {n}" for n in range(size)])
+    assert [text for chunk in chunks for text in unpack_chunk(bytes(chunk))] == [
         f"Step {n}" for n in range(size)
     ]
-    assert pick_messages(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
+    assert pick_messages(b"".join(map(bytes, chunks)) or b"[]", [], size) == []
     assert is_plain(b"")
-    assert all(is_plain(stretch) for stretch in stretches)
+    assert all(is_plain(chunk) for chunk in chunks)
     assert are_messages([f"Step {n}" for n in range(size)])
 
 

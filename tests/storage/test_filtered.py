@@ -1,4 +1,4 @@
-"""A filter in a scan yields what it says of each event, whatever was skipped on the way."""
+"""A scan with a filter yields exactly the events that match, although it skips blocks."""
 
 from __future__ import annotations
 

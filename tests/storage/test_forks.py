@@ -18,7 +18,7 @@ from yamcs_archive.storage.interrupts import SafeFuture
 
 
 def _in_child(act: Callable[[], object]) -> str:
-    """Fork, do something in the child, and return the name of the error that it raises."""
+    """Fork, run an action in the child, and return the name of the error that it raises."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""The files of an archive are removed, moved or replaced while it is open: nothing is acknowledged then."""
+"""While an archive is open, its files are removed, moved or replaced: then no event is acknowledged."""
 
 import fcntl
 import os
@@ -59,7 +59,7 @@ def sim(path: Path) -> Iterator[Instance]:
 
 
 def another(path: Path) -> None:
-    """Make another archive at that path, as a restore of a backup would."""
+    """Create another archive at that path, as restoring a backup would."""
     run_in_fork(
         """
         with Archive.open(sys.argv[1]) as archive:
@@ -76,7 +76,7 @@ def renamed(path: Path) -> Callable[[], None]:
 
 
 def replaced(path: Path) -> Callable[[], None]:
-    """Another archive's instance, or data, in the place of one."""
+    """Replace an instance, or its data, by that of another archive."""
     other = path.parent.parent / "other" if path.name == "sim" else path.parent / "other"
     another(other)
     back = renamed(path)
@@ -95,7 +95,7 @@ def deleted(path: Path) -> Callable[[], None] | None:
 
 
 def deleted_and_made(path: Path) -> Callable[[], None] | None:
-    """Removed, and made anew by another process: on many file systems with the inodes of before."""
+    """Remove it, and let another process create it again; many file systems reuse the inodes."""
     shutil.rmtree(path)
     another(path)
     return None
@@ -127,7 +127,7 @@ APPENDS: dict[str, Callable[[Instance], Any]] = {
     "of a copy": lambda sim: sim.take_over([], MirrorState("http://127.0.0.1:1", "sim", None)),
 }
 STORED = {"one": 1, "many": 100, "by a future": 1, "with a request's id": 1}
-"""Events that each of them stores."""
+"""Number of events that each append stores."""
 
 
 CASES = [
@@ -164,7 +164,7 @@ def test_reading_settling_and_compacting_then_work_or_raise_an_error_of_the_libr
     parked = sim.events()
     next(parked)
     WORLDS[world](path)
-    # What is open is still there for who wants to save it.
+    # The open file can still be read, so that its events can be saved.
     assert len(list(parked)) == 42
     assert len(list(sim.events())) == len(list(sim.changes())) == 43
     for action in (sim.settle, sim.compact, sim.stats, sim.settle, sim.compact):

@@ -1,4 +1,4 @@
-"""An archive that was put back to an older state: cursors of what was lost are refused, all others hold."""
+"""An archive that was put back to an older state refuses cursors of lost commits; all others stay valid."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def grow(sim: Instance, history: str, commits: range) -> None:
 
 
 def places(sim: Instance) -> dict[str, tuple[int, int]]:
-    """Every cursor that there is, with the commit and the position of each."""
+    """Every possible cursor, with its commit and its position."""
     texts = [sim.cursor(), *(change.cursor for change in sim.changes())]
     texts += [commit.cursor for commit in sim.commits()]
     return {text: decode_cursor(text).place for text in texts}
 
 
 def unmarked(text: str) -> str:
-    """The same cursor as earlier versions gave it out."""
+    """The same cursor in the form of earlier versions."""
     return encode_cursor(decode_cursor(text)._replace(fingerprint=None))
 
 
@@ -140,7 +140,7 @@ def test_an_archive_that_was_put_back_to_its_beginning_knows_only_the_cursor_of_
 
 @pytest.mark.parametrize("number", ["time", "events"])
 def test_one_difference_is_enough(tmp_path: Path, number: str) -> None:
-    """Where the clock stands still the count of events tells, and where that is the same, the time."""
+    """Commits with equal times differ in their number of events; those with equal numbers, in their times."""
     folder, before = tmp_path / "a", tmp_path / "before"
     with opened(folder, Options(clock=lambda: 5)) as sim:
         sim.append(Event("shared"))
@@ -315,7 +315,7 @@ def test_a_commit_whose_outcome_was_not_known_is_one_history_whichever_way_it_we
 def test_a_copy_that_was_put_back_and_came_in_step_again_has_one_history(
     tmp_path: Path, at_once: int
 ) -> None:
-    """Its commits are its source's, with their times, so readers of the copy may go on."""
+    """The copy's commits are its source's, with their times, so its readers can continue."""
     folder, before = tmp_path / "copy", tmp_path / "before"
     with opened(tmp_path / "source") as source:
         grow(source, "a", range(12))

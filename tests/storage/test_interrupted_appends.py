@@ -1,7 +1,7 @@
-"""What comes between a commit and its answer, and before it: what is known in memory is what is stored.
+"""Failures before a commit, and between a commit and its answer: the state in memory agrees with the file.
 
-A failure behind the commit is the one to fear: the medium has what memory knows nothing of yet, so the next
-commit might take its number, its keys or its counts.
+A failure after the commit is the dangerous one: the file has events that the state in memory does not
+include, so the next commit could reuse its number, its keys or its counts.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
 from yamcs_archive.storage.write import committer
 
 BULK_POINTS = (*GROUP_COMMIT_POINTS[:2], *BLOCK_POINTS, *GROUP_COMMIT_POINTS[2:])
-"""What is passed when blocks are put at once."""
+"""The failpoints of a commit that writes blocks at once."""
 
 STORED = BULK_POINTS[BULK_POINTS.index("after-commit") :]
 
 
 class At:
-    """Fails once, when a point is reached for the last of so many times."""
+    """Fails once, when a failpoint is reached for the n-th time."""
 
     def __init__(self, point: str, fault: type[BaseException], times: int = 1) -> None:
         self.point, self.fault, self.left = point, fault, times
@@ -48,7 +48,7 @@ def _no_point(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def batch(turn: int) -> list[Event]:
-    """Events behind the turn before's; the first ones leave a block that the next two turns fill up."""
+    """Events after those of the turn before; the first ones leave a block that the next two turns fill up."""
     return [
         Event(
             f"{turn}/{n}",
@@ -62,7 +62,7 @@ def batch(turn: int) -> list[Event]:
 
 
 def holds(sim: Instance, expected: list[Event]) -> None:
-    """Check that these events are stored, and that all that tells of them agrees."""
+    """Check that these events are stored, and that all ways to read and count them agree."""
     whole(sim)
     assert list(sim.events()) == sorted(expected, key=lambda event: event.key)
     counted = {name: state.events for name, state in sim.stats().sources.items()}

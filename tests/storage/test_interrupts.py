@@ -1,4 +1,4 @@
-"""Ctrl-C and other exceptions at any moment: no lock stays held, no thread waits for ever."""
+"""Ctrl-C and other exceptions at any moment leave no lock taken and no caller waiting."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FUNCTIONS = (
     "open",
     "read_only",
 )
-"""What :mod:`interrupting` knows."""
+"""The names of the functions of :mod:`interrupting`."""
 
 WAIT_S = 30
 
@@ -79,7 +79,7 @@ def test_a_thousand_interrupts_leave_an_archive_that_appends_compacts_and_closes
 
 
 def ends(act: Callable[[], object]) -> None:
-    """Expect something to end, on another thread."""
+    """Check that an action ends, in another thread."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(WAIT_S)
@@ -189,8 +189,8 @@ def test_a_turn_is_released_though_its_traceback_is_kept(
 def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The commit is durable, and the interrupt comes before anything of it is known; then again, in what would
-    # say that nothing is known any more.
+    # The interrupt comes after the commit is durable, and before the state in memory is updated; a second one
+    # comes while that state is being marked as unknown.
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -340,7 +340,7 @@ def test_a_step_runs_in_the_caller_s_thread_if_no_thread_can_be_started(
 
 @contextmanager
 def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
-    """Hold the writer's thread before it takes anything; call what this gives to let it go on."""
+    """Stop the writer's thread before it takes an event; return a function that lets it continue."""
     writer = sim._store._writer  # type: ignore[attr-defined]
     mine = Hold(sys._getframe())
     frame_held = threading.Event()

@@ -1,4 +1,4 @@
-"""Large events in blocks: no frame is written that cannot be read; nothing goes before it was read back."""
+"""Large events in blocks: every frame can be read, and this is checked before the rows are deleted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ WAYS: dict[str, Callable[[Instance], object]] = {
 
 
 def bounded_by(bound: int) -> Any:
-    """Put another bound in the place of 16 MiB, so that little reaches it."""
+    """Replace the bound of 16 MiB by a small one, which small texts reach."""
     return patch.multiple(compression, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
         block_encoder, BLOCK_FRAME_BYTES_MAX=bound
     )
@@ -76,7 +76,7 @@ ODD_TEXTS = st.text(st.sampled_from('a\x01"\\é\U0001f680'), max_size=80)
 
 @st.composite
 def odd_events(draw: st.DrawFn) -> Vectors:
-    """Events of texts that take many bytes for their characters, nearly each another one."""
+    """Events with texts of many bytes per character, nearly all of them different."""
     events = [
         Event(
             draw(ODD_TEXTS),
@@ -118,7 +118,7 @@ def test_events_cut_into_blocks_can_be_written_and_are_complete(events: Vectors,
     ("bound", "sizes"), [(400_000, [1] * 7), (600_000, [2, 2, 1, 2]), (800_000, [2, 2, 3])]
 )
 def test_text_with_more_bytes_than_characters_is_cut_by_bytes(bound: int, sizes: list[int]) -> None:
-    """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
+    """Each event has 40,000 characters in 240,000 bytes; by characters alone, a block would get five."""
     events = Vectors.of(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
     one, other = bounded_by(bound)
     with one, other:
@@ -188,7 +188,7 @@ def test_large_late_events_can_be_read_after_every_kind_of_maintenance(tmp_path:
 
 
 def test_the_largest_blocks_that_may_be_chosen_are_read_again(tmp_path: Path) -> None:
-    """Texts that a block has once are not counted as text, so tens of thousands of them are above 16 MiB."""
+    """Texts in the tables of a block do not count as text, so tens of thousands of them are above 16 MiB."""
     options = Options(block_events_max=1 << 15, block_text_bytes_max=2 << 20, maintenance=False)
 
     def text(kind: str, n: int, characters: int) -> str:
@@ -250,7 +250,7 @@ def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(t
 
 
 def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have frames made wrongly that contain a certain word."""
+    """Make frames that contain a certain word wrongly."""
     made = compression.compressed
     monkeypatch.setattr(
         block_encoder,
@@ -304,7 +304,7 @@ def test_a_partial_block_stays_where_the_one_made_of_it_reads_otherwise(
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
-    """An archive with frames above 16 MiB, as it was written when it could not be read again."""
+    """An archive with frames above 16 MiB, written by a version that could not read them."""
     shutil.copytree(large.DIRECTORY, tmp_path / "golden")
     return tmp_path / "golden"
 
@@ -347,7 +347,7 @@ def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, go
 
 
 def test_a_block_that_was_written_too_large_can_be_filled_up(golden: Path) -> None:
-    """The next bulk append fills it up: it is not full."""
+    """The next bulk append fills it up, because it is not full."""
     behind = [
         Event("behind", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
         for n in range(300)

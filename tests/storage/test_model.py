@@ -1,8 +1,8 @@
 """The store beside a plain dictionary: append, duplicate, conflict, late, seal, compact, read, reopen.
 
-Times, sources and numbers come from tiny ranges, so that keys meet often; blocks hold one to five
-events and reads take one to three rows, so that every scan crosses several of both. Batches are small, or
-large enough for every path of the writer, and come again: whole, in part, in conflict and mixed.
+Times, sources and numbers come from tiny ranges, so that keys are often equal. Blocks have one to five
+events, and reads one to three rows, so that every scan crosses several of both. Batches are small, or large
+enough for every path of the writer, and are sent again: whole, in part, in conflict and mixed.
 """
 
 import shutil
@@ -22,9 +22,9 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Options, Seve
 from yamcs_archive.event import same_content
 
 LARGEST = around(["storage.write.outcomes._VECTOR_EVENTS_MIN"])
-"""From so many events on a batch is worked out by column."""
+"""Numbers of events around the threshold at which a batch is decided by column."""
 RUNS_MAX = 1
-"""Large batches of one machine: all is compared after each step."""
+"""Largest number of large batches in one run, because everything is compared after each step."""
 small_times = st.integers(-4, 12)
 small_sources = st.sampled_from(["A", "AB", "B"])
 small_numbers = st.none() | st.integers(-2, 3)
@@ -45,7 +45,7 @@ def _source(event: Event) -> str:
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Event]:
-    """Batches of a size at which the writer goes another way, made of a few events."""
+    """Batches of a size at which the writer takes another path, made of a few events."""
     some = draw(
         st.lists(offered, min_size=1, max_size=4)
         | st.lists(offered, min_size=2, max_size=3, unique_by=_source)
@@ -76,7 +76,7 @@ small_sizes = st.fixed_dictionaries(
 
 
 class Model:
-    """What the archive should hold."""
+    """The expected content of the archive."""
 
     def __init__(self) -> None:
         self.events: dict[EventKey, Event] = {}
@@ -85,7 +85,7 @@ class Model:
         self.duplicates = self.conflicts = 0
 
     def offer(self, event: Event, now: int) -> tuple[str, Event]:
-        """Return what becomes of an event, and the event that is or was stored."""
+        """Return the outcome of an event, and the event that is or was stored."""
         number = event.seq_number
         if number is None:
             number = self.greatest.get(event.source, -1) + 1 if event.source in self.greatest else 0
@@ -159,7 +159,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), part=st.sampled_from([1, 1, 2]), other=st.sampled_from([0, 0, 1, 2, 3]))
     def append_a_run_again(self, data: st.DataObject, part: int, other: int) -> None:
-        """All of it or a part; all events as they are, or all or some of them in conflict."""
+        """Append a batch or a part of it again, with no, some or all of its events in conflict."""
         run = data.draw(st.sampled_from(self.runs))
         self.append_many(
             [
@@ -173,7 +173,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         self.append_many(events)
 
     def append_many(self, events: list[Event]) -> list[Event]:
-        """Append them, and return what is stored under their keys now."""
+        """Append them, and return the events that are stored with their keys now."""
         self.now += 1
         outcomes = [self.model.offer(event, self.now) for event in events]
         counts = self.sim.append_many(iter(events))

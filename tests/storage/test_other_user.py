@@ -1,4 +1,4 @@
-"""Readers that are other users than the writer: what they need, what they are told, and who gives it."""
+"""Readers that are other users than the writer: their rights, the errors without them, and the umask."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder that everybody may look into; pytest's are its user's alone."""
+    """A folder that everybody may read; pytest's folders are for their user only."""
     folder = Path(tempfile.mkdtemp(prefix="yamcs-archive-"))
     folder.chmod(0o755)
     yield folder
@@ -41,7 +41,7 @@ def shared() -> Iterator[Path]:
 
 
 def write(path: Path, umask: int) -> Path:
-    """Make an archive under a umask; return its instance's lock file of LMDB."""
+    """Create an archive under a umask; return the LMDB lock file of its instance."""
     before = os.umask(umask)
     try:
         with Archive.open(path) as archive:

@@ -1,4 +1,4 @@
-"""What waits for the writer is bounded by the memory that it takes, not by its text alone."""
+"""The queue of the writer is bounded by the memory that it takes, not only by its text."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ BOUND_BYTES = 4 << 20
 
 @contextmanager
 def traced() -> Iterator[Callable[[], int]]:
-    """Give a function that says how many bytes were allocated since, and are still held.
+    """Return a function that returns the bytes that were allocated since and not freed.
 
-    By the whole process: what another thread of it keeps meanwhile counts too.
+    It measures the whole process, including other threads.
     """
     gc.freeze()  # to look through all that the tests before have left takes longer than these tests do
     tracemalloc.start()
@@ -48,7 +48,7 @@ def traced() -> Iterator[Callable[[], int]]:
 
 
 def some_agree(attempts: Iterator[float], least: float, most: float) -> None:
-    """Expect a ratio of what counts to what was taken; another one is measured anew, a few times."""
+    """Check that the ratio of counted to allocated bytes is within bounds in one of a few measurements."""
     found: list[float] = []
     for ratio in islice(attempts, 5):
         if least < ratio < most:
@@ -128,7 +128,7 @@ def test_a_producer_is_held_back_until_there_is_room(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("pairs", [10, 100, ATTACHED_BYTES_MAX // 6])
 def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
-    """Of 256 KiB of text they may be 14 MB."""
+    """Pairs with 256 KiB of text may take 14 MB."""
 
     def ratios() -> Iterator[float]:
         while True:

@@ -1,4 +1,4 @@
-"""Pages are read from blocks that are still decoded: what they say is what is stored, whatever changes."""
+"""Pages are read from cached blocks, and still show the stored events after every change."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_damaged_part_that_a_page_does_not_need_stays_of_no_matter(tmp_path: P
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("m", generation_time=n) for n in range(2 * CHUNK_MESSAGES))
         sim.settle()
-    damage(tmp_path / "a", "blocks", 0, -2)  # in the last stretch
+    damage(tmp_path / "a", "blocks", 0, -2)  # in the last chunk
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim")
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""What is stored under keys: every record round-trips, and no flipped bit is taken for data."""
+"""Stored records: every record round-trips, and flipped bits are detected."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""Another instance in the place of the one that is read: set aside and made anew, moved, put back."""
+"""An instance is replaced while it is read: set aside and created again, moved, put back."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def write(path: Path, action: str) -> None:
 
 
 def anew(path: Path, how: str, count: int = 1) -> None:
-    """Have another process put another instance in the place of the one that is there."""
+    """Let another process replace the instance by a new one."""
     run_in_fork(
         """
         import os, shutil
@@ -55,7 +55,7 @@ def anew(path: Path, how: str, count: int = 1) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An archive with 300 rows of single commits: whoever reads them needs several transactions."""
+    """An archive with 300 rows in commits of one event, which takes several transactions to read."""
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(0, 300, 100):

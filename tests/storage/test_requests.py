@@ -48,7 +48,7 @@ def sim(tmp_path: Path, clock: Clock) -> Iterator[Instance]:
 
 
 def kept(instance: Instance) -> int:
-    """Count the ids that are kept."""
+    """Count the stored ids."""
     environment = instance._store._environment  # type: ignore[attr-defined]
     with environment.read() as transaction:
         return int(transaction.stat(environment.databases["requests"])["entries"])
@@ -390,7 +390,7 @@ def test_a_retry_of_an_event_that_was_pruned_since_is_expired(tmp_path: Path) ->
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.DataObject) -> None:
-    """A batch of which any part is stored already, in rows and in blocks, now and then with other content."""
+    """Any part of a batch is stored already, in rows and in blocks, sometimes with other content."""
     times = st.integers(0, 300)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -433,7 +433,7 @@ def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.Dat
 def test_an_event_that_cannot_have_an_id_is_named_and_those_before_it_are_stored(
     tmp_path: Path, form: str, place: int
 ) -> None:
-    """An event may have a user of any length, an id may not: it would be too long for a key."""
+    """The user of an event may have any length, but the user of an id must fit into a key."""
     with Archive.open(tmp_path / "a") as archive:
         check_position(archive.instance("sim", create=True), form, place)
 

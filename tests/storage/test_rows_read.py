@@ -1,4 +1,4 @@
-"""Rows are read as blocks are, however many lie together; of what nobody asks for, only the key is read."""
+"""Rows are read like blocks, in any number; of a row that cannot match, only the key is read."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check(sim: Instance, stored: list[Event]) -> None:
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("together", [-1, 0, 1])
 def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
-    """So many rows are read at once that they are decoded one by one, or just together."""
+    """Numbers of rows in a read just below and at the threshold at which they are decoded together."""
     options = Options(
         maintenance=False,
         block_events_max=50,

@@ -1,4 +1,4 @@
-"""Events as vectors are the events one by one, in the same order, whatever form each is stored in."""
+"""Events as vectors are the same as events one by one, in the same order, in every form of storage."""
 
 from __future__ import annotations
 

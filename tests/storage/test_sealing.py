@@ -1,4 +1,4 @@
-"""Sealing: nothing is lost or doubled, whatever is written or read meanwhile."""
+"""Sealing loses and doubles no event, though others write and read meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, mainte
 
 
 def entries(sim: Instance) -> dict[str, int]:
-    """How many rows, blocks and summaries there are."""
+    """The numbers of rows, blocks and zone maps."""
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the form at rest is no public thing
     with environment.read() as transaction:
         return {
@@ -80,7 +80,7 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
 
 
 def parts(sim: Instance) -> list[int]:
-    """How many parts each block has."""
+    """The number of parts of each block."""
     environment = sim._store._environment  # type: ignore[attr-defined]  # below every public door
     with environment.read() as transaction:
         return [
@@ -123,7 +123,7 @@ def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) 
 def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough(
     small: Instance, count: int
 ) -> None:
-    """Three quarters are enough: two blocks of twelve and not one of sixteen, one of eight."""
+    """Three quarters are enough: two blocks of twelve, instead of one of sixteen and one of eight."""
     small.append_many(events(count))
     small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(20))
     assert entries(small)["blocks"] == (3 if count < 24 else 4)

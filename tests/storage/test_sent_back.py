@@ -1,7 +1,7 @@
-"""What is stored and comes back as an answer shows it is a duplicate, ERROR too, at every size, by every way.
+"""A stored event that comes back in the form of an answer is a duplicate, by every way in and at every size.
 
-Answers show ERROR as SEVERE, so of an event that is read from one the two compare alike. Of an event that a
-request or a caller brings they do not.
+Answers show ERROR as SEVERE, so the two compare as equal in an event that is read from an answer. In an event
+of a request or a caller they differ.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ WAYS: dict[str, Send] = {
 
 
 def history(size: int, sources: int) -> list[Event]:
-    """Events of every severity, in turns, some at one time."""
+    """Events of every severity in turn, some of them with equal times."""
     return [
         Event(
             f"m{n}",
@@ -107,7 +107,7 @@ def test_shown_events_are_duplicates_and_the_stored_ones_stay(
 
 
 def test_thousands_come_back_in_chunks(sim: Instance) -> None:
-    """More than a chunk, and beyond where commits end; late ones among stored ones, out of order."""
+    """More events than a chunk or a commit has; some late, among stored ones, out of order."""
     events = history(10_001, 1)
     sim.append_many(events[::2])
     counts = as_lines(sim, events)

@@ -1,4 +1,4 @@
-"""What the writer keeps in memory of each source is bounded, by every way in, and nothing of it is lost."""
+"""The writer's memory of source states is bounded, by every way in, and no state is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy that takes over commits: the same events, order and times, and how far it has come with them."""
+"""A copy that takes over commits has the same events, order and times, and its state is stored with them."""
 
 import signal
 from collections.abc import Sequence

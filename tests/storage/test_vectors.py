@@ -1,4 +1,4 @@
-"""Events as vectors: the same come back, in the order asked for; many at once are placed as few are."""
+"""Events as vectors: they come back unchanged, in the order asked for; many are handled as few are."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_many_keys_are_encoded_and_decoded_as_one_by_one(some: list[EventKey]) -
 
 @contextmanager
 def _failing_at(point: str) -> Iterator[None]:
-    """Interrupt whatever comes to that point first, if anything does."""
+    """Interrupt the first call that reaches the failpoint."""
 
     def interrupt(reached: str) -> None:
         if reached == point:
@@ -89,7 +89,7 @@ def _failing_at(point: str) -> Iterator[None]:
     "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
 )
 def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: int, tmp_path: Path) -> None:
-    """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
+    """Large groups in no order, with retries and conflicts within them and with stored rows and blocks."""
     rng = random.Random(seed)
     options = Options(block_events_max=16, run_events_min=12, maintenance=False)
     model: dict[EventKey, Event] = {}

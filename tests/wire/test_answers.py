@@ -1,4 +1,4 @@
-"""What an answer shows can be read again, in each medium, alone and among thousands."""
+"""Events in the form of answers can be read again, in each medium, alone and among thousands."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 
 PIECE_BYTES = 256 << 10
-"""Of a stream, what is decoded together."""
+"""Bytes of a stream that are decoded together."""
 
 
 def read_again(event: Event, *, own: bool = False) -> Event:
-    """What an answer's event is when it comes back."""
+    """The event that is read from an answer with this event."""
     return replace(
         event,
         severity=Severity[SHOWN_TODAY[event.severity]],
@@ -41,7 +41,7 @@ def read_again(event: Event, *, own: bool = False) -> Event:
 
 
 def is_shown(event: Event) -> bool:
-    """Whether an event's severity says that it may have been another one."""
+    """Whether an event's severity says that it may have been ERROR or SEVERE."""
     return event.severity is not SEVERITIES[event.severity] or event.severity.rank < Severity.SEVERE.rank
 
 
@@ -84,7 +84,7 @@ def test_the_answers_of_the_table_are_read(case: Case) -> None:
 
 @pytest.mark.parametrize("size", [7, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 1 << 20])
 def test_thousands_of_answers_are_read_in_pieces_of_any_size(size: int) -> None:
-    """A few of them are unusual: the piece that they are in is read by the rules, the others in C."""
+    """A few of them are unusual: their pieces are decoded by the rules, the others by the fast path."""
     events = [
         Event(
             f"m{n}" * 20,
@@ -245,7 +245,7 @@ def test_bytes_around_a_message_make_nothing_fail_otherwise_than_it_says(
 
 
 def stamp(seconds: int, nanos: int, bits: int) -> bytes:
-    """A Timestamp by the letter of its specification, beside the package's own."""
+    """A Timestamp encoded by its specification, without the package's own code."""
     if bits == 32:
         return b"\xd6\xff" + struct.pack(">I", seconds)
     if bits == 64:
@@ -254,7 +254,7 @@ def stamp(seconds: int, nanos: int, bits: int) -> bytes:
 
 
 def packed(**fields: Any) -> bytes:
-    """A map; bytes are the value as it is packed."""
+    """A msgpack map; values that are bytes are packed already."""
     parts = [
         msgpack.packb(name) + (value if isinstance(value, bytes) else msgpack.packb(value))
         for name, value in fields.items()

@@ -1,4 +1,4 @@
-"""Streams of events: fed whole, byte by byte and in odd pieces, the results are equal."""
+"""Streams of events, read whole, byte by byte and in odd pieces, give equal results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ messages = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size
 
 
 def elements(parts: Iterable[batch.Part]) -> Iterator[tuple[Form, Event]]:
-    """The elements of a stream, each with its form, however many came together."""
+    """The elements of a stream, each with its form."""
     for form, events in parts:
         assert events.size
         yield from ((form, event) for event in events.events())
@@ -181,12 +181,12 @@ def test_a_stream_that_breaks_off_gives_its_whole_elements_first(
         with pytest.raises(BrokenOffError):
             found.extend(elements(read(broken_off(pieces(body[:stop], size)))))
         assert found == whole[: len(found)]
-        # An element that is whole but for its end, a line feed, may be left out.
+        # An element that lacks only its line feed may be left out.
         assert stop < len(body) or len(found) >= len(whole) - 1
 
 
 def many(count: int) -> list[tuple[Reader, list[bytes]]]:
-    """Common elements in each encoding, each with what is between it and the next."""
+    """Common elements in each encoding, each with its separator."""
     fields = [{"message": f"m{n}" * 9, "source": "S", "sequenceNumber": n} for n in range(count)]
     bodies = [today.CreateEventRequest(**each).SerializeToString() for each in fields]  # type: ignore[arg-type]  # text and numbers
     return [

@@ -1,4 +1,4 @@
-"""Codecs: chosen once for each request, so that nothing else asks for a media type."""
+"""A codec is chosen once for each request, so that no other code compares media types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = ("Codec", "Frames")
 
 
 def asks_for_a_media_type(node: ast.AST) -> bool:
-    """Return whether a part of an expression names a media type, or a class that stands for one."""
+    """Return whether a part of an expression is a media type, or the class of a codec."""
     for part in ast.walk(node):
         name = part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
         if name.lstrip("_") in MEDIA or (name.endswith(CLASSES) and name not in CLASSES) or name == "media":
@@ -27,7 +27,7 @@ def asks_for_a_media_type(node: ast.AST) -> bool:
 
 
 def comparisons(path: Path) -> Iterator[int]:
-    """Yield the lines that compare something with a media type, or ask which codec an object is."""
+    """Yield the lines that compare a value with a media type, or test the class of a codec."""
     for node in ast.walk(ast.parse(path.read_text())):
         is_choice = isinstance(node, ast.Compare | ast.MatchValue | ast.MatchClass)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

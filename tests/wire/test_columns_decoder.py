@@ -1,4 +1,4 @@
-"""What is decoded in C is what the rules make of it, or is left to them."""
+"""The fast path decodes like the rules, or leaves the decoding to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many events are written as each of them is, byte for byte: by column and one by one."""
+"""Many events are encoded by column to the same bytes as one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero, one and few events, and what is left of many: written and read by column as one by one."""
+"""Zero, one and few events, and parts of many: by column they are written and read as one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pattern of ``q`` finds what its meaning says, and is not held up by what is built to take long."""
+"""The pattern of ``q`` matches by its documented meaning, and no pattern takes long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yamcs_archive.wire.message_pattern import Pattern
 
 
 def as_expression(pattern: str) -> re.Pattern[str]:
-    """The same as a regular expression: it may go back, so it is for short texts."""
+    """The same pattern as a regular expression. It may backtrack, so use it for short texts only."""
     parts = ({"%": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern.casefold())
     return re.compile("".join(parts), re.DOTALL)
 
@@ -29,7 +29,7 @@ def test_a_pattern_finds_the_texts_of_its_meaning(pattern: str, message: str) ->
 
 
 def test_no_pattern_is_tried_at_each_place_of_a_long_message() -> None:
-    """Tried at each place, as a regular expression is, one of these takes seconds, all of them a minute."""
+    """A regular expression, tried at each position, would take seconds for each of these."""
     message = "x" * MESSAGE_BYTES_MAX
     for last in "abcdefghijklmnopqrstuvw":
         pattern = Pattern.of("?" * (PATTERN_CHARACTERS_MAX - 1) + last)

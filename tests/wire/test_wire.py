@@ -322,7 +322,7 @@ def test_extensions_are_kept_byte_for_byte_at_any_position(extensions: bytes) ->
     "body", [b'{"message": "m", "extra": %s}', b'{"message": %s}', b'{"nested": %s}', b"%s"]
 )
 def test_nesting_of_any_depth_is_an_error_of_the_request(body: bytes, depth: int) -> None:
-    # How deep is too deep differs between interpreters; what is not too deep is no event either.
+    # The depth limit differs between interpreters; a body within the limit is no event either.
     for nested in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth, b"[" * depth):
         with pytest.raises(InvalidInputError):
             json.decode_event(body % nested)

@@ -1,4 +1,4 @@
-"""Events as a server shows them: all of each is kept, or it is refused by what cannot be."""
+"""Events in a Yamcs server's form: each is kept whole, or refused with the name of the field."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ SHOWN_ALIKE = {Severity.ERROR: Severity.SEVERE}  # today's form has no other nam
 
 
 def message(**fields: object) -> bytes:
-    """Return a message with all that every event has, and more."""
+    """Return a message with all required fields, and the given ones."""
     whole = today.Event(**({"source": "S", "seqNumber": 1, "message": "m"} | fields))  # type: ignore[arg-type]
     whole.generationTime.FromMicroseconds(5)
     whole.receptionTime.FromMicroseconds(7)
