@@ -47,7 +47,7 @@ def archive_command(directory: Path, port: int, *instances: str, wsgi: bool = Fa
 
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[int]:
-    """Run a server until the block ends; it begins once the port takes connections. Yield its process id."""
+    """Run a server until the block ends; yield its process id as soon as its port accepts connections."""
     server = subprocess.Popen(
         command, cwd=processes.ROOT, env=processes.environment(), stdout=subprocess.DEVNULL
     )

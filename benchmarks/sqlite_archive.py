@@ -32,7 +32,7 @@ class _Table:
         self._store = Sqlite(directory)
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
-        """Insert the event, whose key must be complete; on return it is durable and the future done."""
+        """Insert the event, whose key must be complete; on return it is durable, and the future is done."""
         assert request_id is None  # a table has no room for it, and the load sends none
         complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
         self._store.append_one([complete])
@@ -46,17 +46,17 @@ class _Table:
 
 
 class SqliteArchive:
-    """Looks to the HTTP core like an archive with one instance of any name."""
+    """Seems to the HTTP core to be an archive, with one instance of any name."""
 
     def __init__(self, directory: Path) -> None:
         self._table = _Table(directory)
 
     def as_archive(self) -> Archive:
-        """Return itself under the type that the core asks for."""
+        """Return itself, with the type that the core needs."""
         return cast(Archive, self)
 
     def instance(self, _: str) -> _Table:
-        """Return the table, whatever the instance is called."""
+        """Return the table, for any name of an instance."""
         return self._table
 
     def close(self) -> None:

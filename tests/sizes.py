@@ -199,7 +199,7 @@ OTHERS = (
     "client.transport._REDIRECTS_MAX",
     "client.transport._RETRIES",
     "wire.json._SHOWN_BYTES_MAX",
-    "archive._KEPT_STEM_MAX",
+    "archive._STEM_CHARACTERS_MAX",
     # Fields, widths and marks of a format.
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "storage.format.checksum.CHECKSUM_BYTES",

@@ -58,9 +58,9 @@ def test_stretches_follow_the_rule_and_a_later_call_continues(
             seen = []
             for stretch in iterator:
                 seen.append(stretch)
-                behind = (stretch.stop, stretch.source)
+                last = (stretch.stop, stretch.source)
                 rest = sim.histogram(pause_us=pause_us, sources=sources, start=iterator.resume)
-                later = [other for other in rest if (other.stop, other.source) > behind]
+                later = [other for other in rest if (other.stop, other.source) > last]
                 assert later == expected[len(seen) :]
             assert seen == expected
             within = [event for event in wanted if 10 <= (event.generation_time or 0) < 40]
@@ -84,7 +84,7 @@ def test_a_source_that_never_rests_holds_back_no_other(sim: Instance) -> None:
     sim.settle()
     iterator = sim.histogram()
     assert next(iterator) == Stretch("once 0", 0, 0, 1)
-    assert len(iterator._open) <= 5  # those that were heard within the last two seconds
+    assert len(iterator._open) <= 5  # sources with an event in the last two seconds
     stretches = list(iterator)
     assert stretches[-1] == Stretch("busy", 1_000_000, 4_999_000_000, 2500)
     assert len(stretches) == 2500

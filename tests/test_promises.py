@@ -123,7 +123,7 @@ def test_one_settle_seals_all_rows(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("first", generation_time=n, seq_number=n) for n in range(300))
-        for start in range(300, 20_300, 200):  # too few at a time to be blocks at once
+        for start in range(300, 20_300, 200):  # too few at a time to become blocks at once
             sim.append_many(
                 [Event("then", generation_time=n, seq_number=n) for n in range(start, start + 200)]
             )
@@ -187,7 +187,7 @@ def test_a_callback_may_submit_while_the_queue_is_full(
         future.add_done_callback(lambda _: followed.append(sim.submit(Event("f" * 20_000))))
         futures.append(future)
     assert [future.result(60).duplicate for future in futures] == [False] * 50
-    sim.append(Event("behind all callbacks"))
+    sim.append(Event("after all callbacks"))
     assert [future.result(60).duplicate for future in followed] == [False] * 50
 
 
@@ -203,9 +203,9 @@ def test_an_error_of_a_callback_does_not_end_other_waits(
     first.add_done_callback(lambda _: hold.wait(60))
     failing = sim.submit(Event("whose callback fails"))
     failing.add_done_callback(fail)
-    behind = sim.submit(Event("behind it"))
+    later = sim.submit(Event("after it"))
     hold.set()
-    assert behind.result(60).event.message == "behind it"
+    assert later.result(60).event.message == "after it"
     assert failing.result(60).duplicate is False
     assert sim.append(Event("later")).duplicate is False
     assert any(fault.__name__ in record.message or record.exc_info for record in caplog.records)

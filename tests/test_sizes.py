@@ -149,7 +149,7 @@ PACKED = sizes.value("limits.PACK_EVENTS_MAX")
 def test_packing_keeps_every_number_of_commits(commits: list[int], tmp_path: Path) -> None:
     events = (replace(event, reception_time=NOW) for event in made(sum(commits), 2))
     given = [
-        Commit(NOW + turn, tuple(islice(events, size)), f"behind {turn}") for turn, size in enumerate(commits)
+        Commit(NOW + turn, tuple(islice(events, size)), f"after {turn}") for turn, size in enumerate(commits)
     ]
     expected = [(commit.time, keys_of(commit.events)) for commit in given]
 

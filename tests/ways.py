@@ -351,12 +351,12 @@ class Mirror(_Library):
         complete = [msgspec.structs.replace(event, reception_time=NOW) for event in events]
         half = len(complete) // 2
         commits = [
-            SentCommit(NOW, sorted(part, key=lambda event: event.key), "behind")
+            SentCommit(NOW, sorted(part, key=lambda event: event.key), "after")
             for part in (complete[:half], complete[half:])
             if part
         ]
         before = self.sim.stats()
-        page = decode_page(encode_page(commits, "behind"))
+        page = decode_page(encode_page(commits, "after"))
         self.sim.take_over(page.commits, MirrorState("http://127.0.0.1:8090", "sim", page.cursor))
         after = self.sim.stats()
         return Told(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
 
 __all__ = ["Archive", "check_instance_name"]
-_KEPT_STEM_MAX = 96
+_STEM_CHARACTERS_MAX = 96
 """Longest part of a name to which a time is added, in characters, so that the new name is not too long."""
 
 
@@ -220,12 +220,12 @@ class Archive:
                     raise
                 finally:
                     self._ending = ()
-            stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            kept = next(
-                kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
+            stem = f"{name[:_STEM_CHARACTERS_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            free = next(
+                free for free in chain([stem], (f"{stem}-{n}" for n in count(2))) if free not in known
             )
-            rename_instance(self.path, name, kept)
-            return kept
+            rename_instance(self.path, name, free)
+            return free
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted. Raises GoneError when the directory is gone.

@@ -102,7 +102,7 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
                     size_bytes += more.text_bytes
                 if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
                     events = size_bytes = 0
-                    yield _taken(held)
+                    yield _one_chunk(held)
     except Exception:
         if held:
             yield Columns.concat(held)
@@ -111,7 +111,7 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
         yield Columns.concat(held)
 
 
-def _taken(held: list[Columns[int | None]]) -> Columns[int | None]:
+def _one_chunk(held: list[Columns[int | None]]) -> Columns[int | None]:
     """Return the collected parts as one chunk, and clear the list, which would keep the parts in memory."""
     found = Columns.concat(held)
     held.clear()

@@ -123,7 +123,7 @@ def _kept(events: Iterable[Event]) -> list[Event]:
     return [msgspec.structs.replace(event, reception_time=None) for event in events]
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("granian", "rocksdict"):
         monkeypatch.setitem(sys.modules, name, None)
     jobs = [("ingest", "archive"), ("http", "archive"), ("ingest", "rocksdb"), ("http", "yamcs")]

@@ -136,7 +136,7 @@ def test_an_editor_that_writes_nothing_or_fails_stores_nothing(
     assert said in ran.err
     assert ran.err.count("\n") == 1
     assert stored(data) == []
-    assert not list(drafts.iterdir())  # nothing was written, so nothing is kept
+    assert not list(drafts.iterdir())  # nothing was written, so no draft stays
 
 
 @pytest.mark.parametrize(

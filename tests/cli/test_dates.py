@@ -59,7 +59,7 @@ def test_a_date_without_an_offset_is_local_time(zone: str, text: str, naive: dat
 
 
 def test_words_name_local_midnights_and_with_utc_those_of_greenwich(zone: str) -> None:
-    for _ in range(2):  # once more if midnight came between the two looks at the clock
+    for _ in range(2):  # try again if midnight came between the two readings of the clock
         utc, local = datetime.now(UTC), datetime.now()
         words = ("yesterday", "today", "tomorrow", "Yesterday UTC", "today UTC", "TOMORROW UTC")
         found = [parse_date(word) for word in words]

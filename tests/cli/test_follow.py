@@ -26,7 +26,7 @@ from yamcs_archive.cli import follow
 from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.table import table
-from yamcs_archive.cli.target import Place
+from yamcs_archive.cli.target import Target
 from yamcs_archive.errors import ServerUnavailableError
 from yamcs_archive.results import Commit
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
@@ -116,17 +116,17 @@ def test_a_read_after_the_cursor_shows_the_newer_events(run: Run, data: Path) ->
         sim.append(Event("new", generation_time=99, severity=Severity.ERROR))
         sim.append(Event("late", generation_time=-1))
     with at_hand(data) as served:
-        for place in (("--data", data), ("--url", served.url)):
-            assert shown(run, *place, "--after-cursor", cursor)[0] == ["new", "late"]
-            messages, behind = shown(run, *place, "--after-cursor", cursor, "--filter", "severity=error")
+        for target in (("--data", data), ("--url", served.url)):
+            assert shown(run, *target, "--after-cursor", cursor)[0] == ["new", "late"]
+            messages, latest = shown(run, *target, "--after-cursor", cursor, "--filter", "severity=error")
             assert messages == ["new"]
-            assert shown(run, *place, "--after-cursor", behind) == ([], behind)
+            assert shown(run, *target, "--after-cursor", latest) == ([], latest)
 
 
 def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
     change_meta(data / "sim", lineage=b"\xf8lineage")  # random: one archive in 64 has such cursors
     marked = decode_cursor(shown(run, "--data", data)[1])
-    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions gave them out
+    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions issued them
     assert cursor.startswith("-")
     with Archive.open(data) as archive:
         archive.instance("sim").append(Event("new"))
@@ -159,8 +159,8 @@ def test_a_table_ends_with_the_cursor_as_journalctl_shows_it(run: Run, data: Pat
 
 def test_an_invalid_cursor_is_refused_in_one_line(run: Run, data: Path) -> None:
     with at_hand(data) as served:
-        for place in (("--data", data), ("--url", served.url)):
-            ran = run("events", "log", *place, "--after-cursor", "made-up", "--show-cursor")
+        for target in (("--data", data), ("--url", served.url)):
+            ran = run("events", "log", *target, "--after-cursor", "made-up", "--show-cursor")
             assert (ran.status, ran.out) == (1, "")
             assert "made-up" in ran.err
             assert len(ran.err.splitlines()) == 1
@@ -263,10 +263,10 @@ def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, aft
     sim.append_many(Event(f"{n}", generation_time=n * 10) for n in range(2300))
     tail = Tail(sim, LogRequest(lines=None, filter=Filter("-unwanted")), None)
     found: list[str] = []
-    for place, event in enumerate(tail.history(follow=True)):
+    for index, event in enumerate(tail.history(follow=True)):
         found.append(event.message)
-        if place == after:
-            for n in (after - 700, after, after + 700, 5000):  # behind the reading, and ahead of it
+        if index == after:
+            for n in (after - 700, after, after + 700, 5000):  # before the position of the read, and after it
                 sim.append(Event(f"new {n}", source="X", generation_time=n * 10 + 5))
                 sim.append(Event(f"unwanted {n}", source="Y", generation_time=n * 10 + 6))
     news = [f"new {n}" for n in (after - 700, after, after + 700, 5000)]
@@ -291,11 +291,11 @@ def test_a_server_that_is_gone_when_history_ends_is_asked_again(
     monkeypatch.setattr(time, "sleep", lambda _: None)
     refusals, found = [None, None], follow.commits
 
-    def commits(place: Place, after: str, *, wait: bool) -> Iterator[Commit]:
+    def commits(target: Target, after: str, *, wait: bool) -> Iterator[Commit]:
         if refusals:
             refusals.pop()
             raise ServerUnavailableError("http://127.0.0.1:1", "no answer")
-        return found(place, after, wait=wait)
+        return found(target, after, wait=wait)
 
     monkeypatch.setattr(follow, "commits", commits)
     sim.append(Event("first", generation_time=0))

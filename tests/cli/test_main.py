@@ -144,7 +144,7 @@ def test_an_instance_must_be_named_where_there_are_several_or_none(run: Run, dat
 
 def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Path) -> None:
     directory = tmp_path / "made"
-    for _ in range(2):  # the second finds it there
+    for _ in range(2):  # the second time, it exists already
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"
@@ -329,11 +329,11 @@ def test_streams_that_are_closed_are_not_complained_about(data: Path) -> None:
 def test_no_file_of_an_archive_takes_the_place_of_a_stream_that_is_closed(data: Path) -> None:
     program = (
         "import os, sys; from yamcs_archive.cli import events_create, main;"
-        "real = events_create.opened\n"
-        "def opened(*given, **named):\n"
+        "real = events_create.open_target\n"
+        "def open_target(*given, **named):\n"
         "    print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(3)), file=open(sys.argv[1], 'w'))\n"
         "    return real(*given, **named)\n"
-        "events_create.opened = opened\n"
+        "events_create.open_target = open_target\n"
         "sys.exit(main.main(sys.argv[2:]))"
     )
     seen = data.parent / "seen"

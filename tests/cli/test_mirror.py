@@ -108,7 +108,7 @@ def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(
             sim.append(Event(f"late {n}", generation_time=-n * 10 - 5))
     copy = tmp_path / "copy"
     with at_hand(data) as served:
-        for _ in range(2):  # again does nothing
+        for _ in range(2):  # a second run does nothing
             ran = run("mirror", served.url, "--data", copy, "--once")
             assert (ran.status, ran.out) == (0, "")
             assert ran.err.endswith("in step\n")
@@ -171,7 +171,7 @@ def test_at_a_conflict_it_stops_and_shows_both(run: Run, data: Path, tmp_path: P
         sim.append(Event("unseen", source="T", generation_time=1))
         sim.append(Event("another way", generation_time=9, seq_number=0))
     came = told(copy)
-    forget_history(copy)  # else it would be refused before the two meet
+    forget_history(copy)  # otherwise its cursor would be refused first
     with at_hand(data, port) as served:
         ran = run("mirror", served.url, "--data", copy, "--once")
         assert (ran.status, ran.out) == (1, "")

@@ -61,7 +61,7 @@ def test_a_served_copy_follows_is_read_and_takes_nothing_and_outlives_its_source
             assert all(line.startswith("yamcs-archive: ") for line in complaints.splitlines())
         finally:
             mirror.close()
-    gone = served.url  # nobody answers there any more
+    gone = served.url  # no server answers there any more
     mirror = Served(copy, "--port", 0, "--mirror-of", gone)
     try:
         assert "instances: sim " in mirror.line

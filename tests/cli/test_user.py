@@ -119,7 +119,7 @@ COMMANDS: dict[str, Command] = {
     "log": lambda url, _: ("events", "log", "--url", url),
     "log of a stream": lambda url, _: ("events", "log", "--url", url, "-n", "all"),
     "log, the first": lambda url, _: ("events", "log", "--url", url, "--first", 3),
-    "log behind a cursor": lambda url, _: (
+    "log after a cursor": lambda url, _: (
         *("events", "log", "--url", url, "--instance", "sim", "--show-cursor"),
     ),
     "create": lambda url, _: ("events", "create", "--url", url, "-m", "more"),
@@ -159,7 +159,7 @@ def test_a_command_that_is_not_authorised_gives_advice_and_creates_nothing(
     ran = run(*command(front.url, new))
     assert (ran.status, ran.out) == (1, "")
     assert "give --user NAME" in ran.err
-    assert set(front.seen) == {None}  # what the environment has is sent for a user only
+    assert set(front.seen) == {None}  # the password of the environment is sent only with --user
     assert not new.exists() or command(front.url, new)[0] == "mirror"
     monkeypatch.setenv("YAMCS_ARCHIVE_PASSWORD", "wrong")
     ran = run(*command(front.url, new), "--user", "ada")
@@ -253,7 +253,7 @@ def _child(arguments: list[str], stdin: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # without a terminal, but for what stdin is
+        start_new_session=True,  # with no terminal, except for stdin if it is one
     )
 
 

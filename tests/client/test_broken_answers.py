@@ -23,7 +23,7 @@ from yamcs_archive.wire import commits
 from yamcs_archive.wire.commits import SentCommit, encode_page
 
 EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
-PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
+PAGE = encode_page([SentCommit(4, [EVENT], "after")], "after")
 
 
 @contextmanager
@@ -36,9 +36,9 @@ def test_a_page_arrives_whole_and_a_closed_connection_is_opened_again() -> None:
     with scripted([answer(PAGE), answer(PAGE)], [answer(PAGE)]) as url, feeding(url) as feed:
         for _ in range(3):
             page = feed.page(None)
-            assert page.cursor == "behind"
+            assert page.cursor == "after"
             assert [(commit.time, list(commit.events), commit.cursor) for commit in page.commits] == [
-                (4, [EVENT], "behind")
+                (4, [EVENT], "after")
             ]
 
 
@@ -74,7 +74,7 @@ def test_a_passing_failure_is_an_unavailable_server_and_the_next_page_is_whole(b
             404,
             "NotFoundException: none",
         ),
-        # As a Yamcs server answers, a proxy, and something that speaks JSON
+        # Answers of a Yamcs server, of a proxy, and of another server with JSON
         (
             answer(b"404 Not Found\r\n", "404 Not Found", "text/plain"),
             404,
@@ -140,7 +140,7 @@ def test_an_answer_with_more_events_than_an_archive_sends_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = packed_page(1, commits.EVENTS_MAX + 1)
-    monkeypatch.setattr(commits, "_decode_rows", None)  # which would build them
+    monkeypatch.setattr(commits, "_decode_rows", None)  # decoding would build them
     refused = pytest.raises(ServerRefusedError, match=f"more than {commits.EVENTS_MAX}")
     with scripted([answer(page)]) as url, feeding(url) as feed, refused:
         feed.page(None)

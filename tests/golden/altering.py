@@ -101,11 +101,11 @@ class Copy:
                 return
         raise AssertionError("no such part")
 
-    def alter_header(self, change: Callable[[Header], Header], behind: bytes = b"") -> None:
+    def alter_header(self, change: Callable[[Header], Header], trailing: bytes = b"") -> None:
         """Change the header of the first block, with a right checksum, and add bytes after the block."""
         key, value = self.raw("blocks")[0]
         header = Header(*HEADER.unpack_from(value))
-        rest = value[HEADER.size :] + behind
+        rest = value[HEADER.size :] + trailing
         packed = HEADER.pack(*change(header))[4:]
         first = crc32(MAIN + key + packed + rest[: header.key_bytes])
         self.put_raw("blocks", key, first.to_bytes(4, "big") + packed + rest)

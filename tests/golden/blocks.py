@@ -77,7 +77,7 @@ def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
         return main
     met.add("block: two parts")
     late, rest = _part(key, rest, LATE, met)
-    hold(not rest, f"behind the second part of block {key.hex()} there is more")
+    hold(not rest, f"bytes after the second part of block {key.hex()}")
     within = main[0].key < late[0].key and late[-1].key < main[-1].key
     hold(within, f"late events of block {key.hex()} are not between its own first and last")
     events = sorted(main + late, key=lambda event: event.key)
@@ -142,7 +142,9 @@ def _events(count: int, keys: list[Any], body: list[Any], text_of: _Text, met: M
     used = sources == sorted(set(sources)) and set(places) == set(range(len(sources)))
     hold(used, f"the sources of {text_of.where} are not those that occur, sorted")
     numbers = accumulate(integers(keys[5], count - 1, met), initial=whole(keys[4]))
-    by_source = sorted(range(count), key=places.__getitem__)  # stable: those of one in their order
+    by_source = sorted(
+        range(count), key=places.__getitem__
+    )  # stable: the numbers of one source keep their order
     number_of = dict(zip(by_source, numbers, strict=True))
     severities = list(binary(keys[6]))
     fit = len(severities) == count and max(severities) < len(SEVERITIES)

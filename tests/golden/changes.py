@@ -113,13 +113,13 @@ def with_late_as_main(copy: Copy) -> None:
     raise AssertionError("no block has a late part")
 
 
-def with_a_byte_behind(copy: Copy) -> None:
+def with_a_trailing_byte(copy: Copy) -> None:
     key, value = next(pair for pair in copy.raw("blocks") if is_of_two_parts("blocks", pair[1]))
     copy.put_raw("blocks", key, value + b"\0")
 
 
-def with_text_behind(copy: Copy) -> None:
-    copy.alter_header(lambda found: found._replace(text_bytes=found.text_bytes + 1), behind=b"\0")
+def with_trailing_text(copy: Copy) -> None:
+    copy.alter_header(lambda found: found._replace(text_bytes=found.text_bytes + 1), trailing=b"\0")
 
 
 def with_half_a_header(copy: Copy) -> None:

@@ -187,7 +187,7 @@ def _sources(packed: bytes) -> tuple[tuple[bytes, ...] | None, tuple[bytes, ...]
         hashes = tuple(packed[at : at + HASH_BYTES] for at in range(1, len(packed), HASH_BYTES))
         hold(hashes == tuple(sorted(set(hashes))), "hashes of sources are not in order, each once")
         return None, hashes
-    hold(len(packed) > 2 and packed[0] == packed[-1] == 0, "there is no NUL before and behind the sources")
+    hold(len(packed) > 2 and packed[0] == packed[-1] == 0, "there is no NUL before and after the sources")
     names = tuple(packed[1:-1].split(b"\0"))
     hold(all(names) and names == tuple(sorted(set(names))), "names of sources are not in order, each once")
     hold(len(names) <= NAMES_MAX, f"a summary has {len(names)} names of sources")

@@ -43,10 +43,10 @@ from tests.golden.changes import (
     single,
     ten_apart,
     wide,
-    with_a_byte_behind,
+    with_a_trailing_byte,
     with_half_a_header,
     with_late_as_main,
-    with_text_behind,
+    with_trailing_text,
     without_the_last_chunk,
 )
 from tests.golden.make import HERE
@@ -111,8 +111,8 @@ CASES: dict[str, tuple[str, Change]] = {
         alter("summaries", hashed, at(2, lambda found: found[:5] + found[1:])),
     ),
     "summary, another name": ("lacks source", alter("summaries", named, at(2, b"\0other\0"))),
-    "summary, no NUL behind": (
-        "NUL before and behind",
+    "summary, no NUL after": (
+        "NUL before and after",
         alter("summaries", named, at(2, lambda found: found[:-1])),
     ),
     "summary, 17 names": (
@@ -166,7 +166,7 @@ CASES: dict[str, tuple[str, Change]] = {
     "block, a bomb": ("says that it has", header(body_raw=(1 << 30) + 1)),
     "block, cut off": ("ends before its chunks", header(text_bytes=10**6)),
     "block, a late part for a main one": ("first checksum of blocks", with_late_as_main),
-    "block, more behind": ("there is more", with_a_byte_behind),
+    "block, trailing byte": ("bytes after the second part", with_a_trailing_byte),
     "block, late before the first": (
         "not between its own first and last",
         alter_keys(any_part, at(0, -(10**6)), part=1),
@@ -204,7 +204,7 @@ CASES: dict[str, tuple[str, Change]] = {
         alter_keys(lambda part: len(part.keys[6]) == 1, at(1, b"\0" + b"\1" * 8)),
     ),
     "chunk, none": ("have 240 messages", lambda copy: copy.alter_part(wide, without_the_last_chunk)),
-    "chunk, more bytes": ("fewer than their bytes", with_text_behind),
+    "chunk, more bytes": ("fewer than their bytes", with_trailing_text),
     "chunk, plain": ("is not plain", alter_body(folding, mark_all_plain)),
     "chunk, white space": (
         "form of a message chunk",

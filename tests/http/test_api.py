@@ -228,7 +228,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(core: Feed, archive:
     assert str(BODY_BYTES_MAX) in error_of(answer, 413, "PayloadTooLargeException")
     with wsgiref_server(archive) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
-        assert raw.recv(100).split()[1] == b"413"  # though not one byte of the body was sent
+        assert raw.recv(100).split()[1] == b"413"  # before one byte of the body is sent
 
 
 def test_a_chunked_body_over_the_limit_is_refused_when_it_passes_it(archive: Archive, sim: Instance) -> None:

@@ -172,11 +172,11 @@ def test_a_client_that_reads_no_further_has_two_chunks_ahead_and_holds_no_thread
         while not all(exchange.chunks for exchange in slow):
             await asyncio.sleep(0.001)
         read = -1
-        while read < watched.read:  # until a moment passes in which nothing is read
+        while read < watched.read:  # wait until nothing is read for a moment
             read = watched.read
             await asyncio.sleep(0.2)
         assert read <= len(slow) * LONG_EVENTS / 2
-        together = threading.Barrier(len(slow))  # ends only if so many threads are free at once
+        together = threading.Barrier(len(slow))  # ends only if that many threads are free at once
         await asyncio.gather(*(app.pools.run(Work.LONG, together.wait, 60) for _ in slow))
         for exchange in slow:
             exchange.leave()

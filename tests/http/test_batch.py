@@ -146,7 +146,7 @@ def test_a_connection_that_breaks_leaves_a_prefix_and_a_retry_completes_it(
     elements = fields(500)
     body = lines(elements)
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
-    with wsgiref_server(archive) as port:  # it hands the body on as it comes
+    with wsgiref_server(archive) as port:  # the server passes the body on as it arrives
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
             raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
         give_up = time.monotonic() + 30

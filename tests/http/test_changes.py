@@ -319,7 +319,7 @@ def test_more_polls_than_may_wait_are_a_503_and_places_are_given_back(
         return True
 
     assert refused()
-    assert waiting[0].future.cancel()  # as an adapter does when the client went away
+    assert waiting[0].future.cancel()  # as an adapter does when the client disconnects
     assert not refused()
     sim.append(Event("first"))
     assert waiting[1].wait().status == 200

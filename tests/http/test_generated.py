@@ -155,7 +155,7 @@ def described_here(_: Any, response: schemathesis.Response, case: Case) -> None:
     check(str(response.request.method), url.path, response.status_code, headers, response.content)
 
 
-def nothing_unfit_is_taken(_: Any, response: schemathesis.Response, case: Case) -> None:
+def unfit_requests_are_refused(_: Any, response: schemathesis.Response, case: Case) -> None:
     """Fail if a request is accepted that does not fit the description, even when it is read leniently.
 
     Replaces ``negative_data_rejection``: it knows the leniency, and examines the request that was sent.
@@ -176,7 +176,7 @@ def nothing_unfit_is_taken(_: Any, response: schemathesis.Response, case: Case) 
         assert fits(msgspec.json.decode(sent), contents[JSON]["schema"]), f"taken: {sent!r}"
 
 
-def what_fits_is_taken(context: Any, response: schemathesis.Response, case: Case) -> None:
+def fitting_requests_are_accepted(context: Any, response: schemathesis.Response, case: Case) -> None:
     """Fail if a request that fits its schema is refused, except for one of the reasons above.
 
     Bodies of bytes are left out, because a schema cannot say which of them are right.
@@ -208,7 +208,7 @@ BOUNDLESS = settings(deadline=None, suppress_health_check=list(HealthCheck), dat
 def call_and_check(case: Case, url: str) -> None:
     case.call_and_validate(
         base_url=url,
-        additional_checks=[described_here, nothing_unfit_is_taken, what_fits_is_taken],
+        additional_checks=[described_here, unfit_requests_are_refused, fitting_requests_are_accepted],
         excluded_checks=[negative_data_rejection, positive_data_acceptance],
     )
 

@@ -46,7 +46,7 @@ def test_a_head_is_that_of_the_get_without_a_body(
         got, head = send("GET", target, headers=headers), send("HEAD", target, headers=headers)
         assert (head.status, head.body) == (got.status, b""), target
         wanted = told(got.headers)
-        if target == EXPORT and got.status == 200:  # how long it is nobody knows yet
+        if target == EXPORT and got.status == 200:  # its length is not known yet
             assert "content-length" not in head.headers
             wanted.pop("content-length", None)
         if target == "/api/instances":  # it has the time

@@ -168,7 +168,7 @@ def status_of(port: int, lines: Sequence[str]) -> int:
 
 
 @pytest.mark.parametrize("server", [granian_server, waitress_server], ids=["granian", "waitress"])
-def test_a_strange_head_passes_the_check_of_hosts_in_no_server(archive: Archive, server: object) -> None:
+def test_what_servers_make_of_strange_heads_opens_no_way_in(archive: Archive, server: object) -> None:
     assert callable(server)
     with server(archive) as port:
         for status, lines in [

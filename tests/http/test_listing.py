@@ -187,7 +187,7 @@ PAGES = (
 )
 
 
-def test_a_page_of_history(send: Feed, filled: Instance) -> None:
+def test_a_page_of_history_has_the_matching_events(send: Feed, filled: Instance) -> None:
     for query, expected in PAGES:
         found = send("GET", f"{LIST}?{query}").json()
         assert [int(event["message"]) for event in found["events"]] == expected, query

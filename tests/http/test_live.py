@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: frames and their answers, over a real server and without a socket."""
+"""Live updates over a WebSocket: what is asked and answered, over granian and without a socket."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_refused_subscription_is_a_reply_with_an_exception(
     assert said in exception["msg"]
     if "Syntax" in said:
         assert exception["detail"]["beginColumn"] == 1
-    assert subscribe(connection) > 0  # the connection goes on
+    assert subscribe(connection) > 0  # the connection stays open
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_only_a_few_large_events_are_sent_before_slow_clients_are_detected(
     subscribe(connection, filter="step")
     text = "x" * (MESSAGE_BYTES_MAX - 10)
     sim.append_many(Event(f"step {n} {text}", generation_time=n) for n in range(12))
-    go_on.set()  # there is much to catch up with
+    go_on.set()  # the hub has much to catch up with
     assert [message.split()[1] for _, message in messages(connection, 12)] == [str(n) for n in range(12)]
     assert max(waiting) < LIVE_QUEUE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
@@ -401,8 +401,8 @@ def test_a_new_subscription_gets_only_new_events_even_while_others_lag(
             return self._wanted.matches(event)
 
     monkeypatch.setattr(session, "Filter", Held)
-    behind, late = connect(), connect()
-    subscribe(behind, filter="step")
+    lagging, late = connect(), connect()
+    subscribe(lagging, filter="step")
     sim.append_many(Event(f"step {n}", generation_time=n) for n in range(3))
     assert reading.wait(WAIT_S)
     sim.append(Event("step 3"))
@@ -410,10 +410,10 @@ def test_a_new_subscription_gets_only_new_events_even_while_others_lag(
     sim.append_many(Event(f"step {n}", generation_time=n) for n in (4, 5))
     go_on.set()
     assert messages(late, 2) == [(1, "step 4"), (2, "step 5")]
-    assert messages(behind, 6) == [(n + 1, f"step {n}") for n in range(6)]
+    assert messages(lagging, 6) == [(n + 1, f"step {n}") for n in range(6)]
     sim.append(Event("step 6"))
     assert messages(late, 1) == [(3, "step 6")]
-    assert messages(behind, 1) == [(7, "step 6")]
+    assert messages(lagging, 1) == [(7, "step 6")]
 
 
 def test_nothing_runs_where_nobody_subscribes(connect: Connect, sim: Instance) -> None:

@@ -133,7 +133,7 @@ def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> No
 
 @every_operation
 def test_a_header_is_described_where_it_is_read(core: Feed, described: Described) -> None:
-    answer = described.send(core, {"Idempotency-Key": "é"})  # none that is taken
+    answer = described.send(core, {"Idempotency-Key": "é"})  # no value is valid
     read = [part["name"] for part in parameters(described.said) if part["in"] == "header"]
     assert read == (["Idempotency-Key"] if answer.status == 400 else [])
 

@@ -74,7 +74,7 @@ def test_an_archive_that_is_open_for_reading_is_ready_to_be_read(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(archive.path, readonly=True) as reading:
-        monkeypatch.setattr(os, "statvfs", room_of(0))  # which matters to who writes only
+        monkeypatch.setattr(os, "statvfs", room_of(0))  # this matters only to writers
         answer = core_feed(reading)("GET", "/readyz")
         assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": []}
 
@@ -143,7 +143,7 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
         for seconds in range(int(INTERVAL_S) - 1):
             clock[0] += 1
             send("POST", EVENTS, '{"message": "m"}')
-            send("GET", "/readyz")  # a probe is none of them
+            send("GET", "/readyz")  # a probe is no refusal
             if seconds % QUIET_S == 0:
                 spells.look()
         assert logged(caplog) == []
@@ -169,7 +169,7 @@ def test_each_kind_of_refusal_is_a_spell_and_clients_mistakes_are_none(
     for kind in ("507 OutOfSpaceException", "503 OutcomeUnknownException", "507 OutOfSpaceException"):
         spells.note(kind, "why")
     assert len(logged(caplog)) == 2
-    assert said == [QUIET_S]  # one look for all of them
+    assert said == [QUIET_S]  # one check for all of them
     spells.end()
     assert len(logged(caplog)) == 2
     spells.note("503 ServiceUnavailableException", "the server ends")

@@ -290,7 +290,7 @@ def test_streams_have_a_limit_and_other_requests_do_not_wait_for_them(
         assert isinstance(posted, Exchange)
         assert posted.run(b'{"message": "m"}').wait().status == 200  # type: ignore[union-attr]
         assert list(bodies[0])  # one that was read to its end makes room for another
-        assert opened(core).status == 200  # and so does one that nobody keeps, like this
+        assert opened(core).status == 200  # so does one that is discarded
         bodies[1].close()
         assert opened(core).status == 200
     for _ in range(2 * STREAMS_MAX):

@@ -189,7 +189,7 @@ def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
 
 def test_freed_room_goes_to_a_waiting_answer_and_never_twice() -> None:
     room = AnswerBudget(bytes_max=10)
-    assert room.take(25, wait_s=0)  # alone, it may be larger than all that there is
+    assert room.take(25, wait_s=0)  # alone, an answer may be larger than the whole budget
     assert not room.take(1, wait_s=0.01)
     got = threading.Event()
 
@@ -350,7 +350,7 @@ def small_conflict() -> bytes:
 def test_a_large_conflict_is_written_on_a_thread(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, size: int, in_loop: bool
 ) -> None:
-    sim.append(stored_event(size))  # and the source of what is offered is a byte
+    sim.append(stored_event(size))  # the source of the offered event has one byte
     seen: list[bool] = []
     real = errors.error_reply
 
@@ -411,7 +411,7 @@ def test_a_large_conflict_counts_until_it_is_read_and_is_never_refused(
     room = core.services.admission.answers
     answers = [conflict()]
     assert MESSAGE_BYTES_MAX <= room.held < 2 * MESSAGE_BYTES_MAX
-    room.add(ANSWERS_BYTES_MAX)  # as if others held all that there is
+    room.add(ANSWERS_BYTES_MAX)  # as if others used the whole budget
     answers.append(conflict())
     room.add(-ANSWERS_BYTES_MAX)
     for answer in answers:

@@ -265,7 +265,7 @@ def test_a_bad_line_is_named_and_all_before_it_is_stored_and_counted(
     assert ran.err.startswith(f"yamcs-archive: line {before + 3} of {path}: ")
     assert said in ran.err
     assert ran.out.startswith(f"{before} read, {before} stored, 0 duplicates")
-    assert new.exists() == (before > 0)  # nothing is made for a file whose first event is none
+    assert new.exists() == (before > 0)  # nothing is created for a file whose first line is no event
     assert len(events_in(new)) == before if before else True
 
 

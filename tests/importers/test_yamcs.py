@@ -210,7 +210,7 @@ def test_a_server_that_lost_the_last_imported_event_is_read_from_the_beginning(
     assert recorded.asked == ([39] if whole else [39, None])
     assert (done.restarts, done.whole) == (0 if whole else 1, True)
     if not whole:
-        assert done.read == len(recorded.messages)  # what came of the other history at first was not taken
+        assert done.read == len(recorded.messages)  # the first events of the other history were not stored
     assert not (tmp_path / NOTE).exists()
     messages = {event.message for event in sim.events()}
     assert messages == {f"m{n}" for n in range(max(40, lost))} | {

@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path)
         told = refused("--data", tmp_path / "other", "--instance", "sim", "--port", served.port)
         assert f"127.0.0.1:{served.port}" in told
         assert "another process listens there" in told
-        Archive.open(tmp_path / "other").close()  # and holds nothing
+        Archive.open(tmp_path / "other").close()  # and locks nothing
         assert post(served.connect(), {"message": "still served"})["seqNumber"] == 0
 
 

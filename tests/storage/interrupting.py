@@ -61,7 +61,7 @@ class Interrupts:
         """Repeat an action until an interrupt comes, and return the KeyboardInterrupt."""
         try:
             while True:
-                self._armed = True  # again: where C code calls Python it may swallow one
+                self._armed = True  # repeat: C code that calls Python may swallow an interrupt
                 act()
         except KeyboardInterrupt as interrupt:
             self.count += 1
@@ -117,7 +117,7 @@ def functions(path: Path, archive: Archive, sim: Instance) -> dict[str, Callable
         future.result()
 
     def make_and_set_aside() -> None:
-        with suppress(ClosedError, UnknownInstanceError):  # one that was interrupted goes on meanwhile
+        with suppress(ClosedError, UnknownInstanceError):  # an interrupted call may still run
             archive.instance("short", create=True).append(Event("x"))
             archive.set_aside("short")
 

@@ -176,7 +176,7 @@ def test_a_reading_process_notices_events_of_another_process(tmp_path: Path) -> 
             assert reader.stdout.readline() == "waiting\n"
             sim.append(Event("first"))
             assert reader.stdout.readline() == "first\n"
-            sim.compact()  # what waits goes on in the new generation
+            sim.compact()  # the wait continues in the new generation
             sim.append(Event("second"))
             assert reader.stdout.readline() == "second\n"
         finally:
@@ -191,7 +191,7 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     for number in range(count):
         small.append(Event(f"{number:04}" * 100, generation_time=number, seq_number=number))
     small.settle()
-    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that a look takes two events
+    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that one read has two events
     read: list[int] = []
     unpack = messages_of_chunk.unpack_chunk
 
@@ -203,7 +203,7 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     monkeypatch.setattr(messages_of_chunk, "unpack_chunk", counting)
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
-    assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other
+    assert sum(read) < 8 * count  # a block is read only by reads that need events of it
 
 
 def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +216,8 @@ def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch:
         raise AssertionError("events were read")
 
     monkeypatch.setattr(changes, "changes", read)
-    for behind in (cursor, *within[:-1]):
-        assert sim.arrival(behind).done()
+    for earlier in (cursor, *within[:-1]):
+        assert sim.arrival(earlier).done()
     assert not sim.arrival(within[-1]).done()
 
 

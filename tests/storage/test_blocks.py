@@ -355,7 +355,7 @@ def test_events_built_one_by_one_are_those_built_by_column(
     built = list(Block(block.key, block.value).some_events(some, descending=descending))
     by_column = list(Block(block.key, block.value).take(some).events(descending=descending))
     assert built == by_column == [events[place] for place in (some[::-1] if descending else some)]
-    # Equal is not enough: a number of numpy's is equal to an int, and is none to who encodes it.
+    # Equality is not enough: numpy's numbers equal ints, but cannot be encoded.
     assert [list(map(type, msgspec.structs.astuple(event))) for event in built] == [
         list(map(type, msgspec.structs.astuple(event))) for event in by_column
     ]

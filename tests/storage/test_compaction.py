@@ -176,8 +176,8 @@ def test_iterators_and_cursors_continue_after_a_compaction(tmp_path: Path) -> No
                 everything = list(sim.events())
                 assert began[0] + list(in_order) == everything
                 assert began[1] + list(reverse) == everything[::-1]
-                behind = list(one.changes(after=arrived[-1].cursor))
-                assert arrived + behind == arrived + list(followed) == list(sim.changes())
+                rest = list(one.changes(after=arrived[-1].cursor))
+                assert arrived + rest == arrived + list(followed) == list(sim.changes())
 
 
 def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp
                 sim.append(Event(f"before {n}", generation_time=100_000 + n))
                 sim.compact()
                 if n % 2:
-                    sim.compact()  # the one that the reader knows is gone, and so is the next
+                    sim.compact()  # the reader's generation is removed, and so is the next one
                 sim.append(Event(f"after {n}", generation_time=200_000 + n))
                 reader.stdin.write("go on\n")
                 reader.stdin.flush()

@@ -89,7 +89,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
             if reached == "compact-copied":
                 sim.append_many(Event("meanwhile", generation_time=50_000 + n) for n in range(30))
             if reached == "compact-carried":
-                sim.append(next(sim.events()))  # a duplicate that is counted in memory only
+                sim.append(next(sim.events()))  # this duplicate is counted in memory only
             if reached == point:
                 raise fault
 
@@ -150,7 +150,7 @@ def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
                 sim.append(Event("not acknowledged"))
             with pytest.raises(UnavailableError):
                 sim.compact()
-            whole(sim)  # reading goes on
+            whole(sim)  # reading still works
     with Archive.open(tmp_path / "a", options=SMALL) as archive, pytest.raises(UnavailableError):
         archive.instance("sim")
     assert folder(tmp_path / "a" / "sim") == ("gen-2", ["gen-1", "gen-2"])

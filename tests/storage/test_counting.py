@@ -118,7 +118,7 @@ def test_a_sum_that_is_kept_is_the_sum_of_all(
     for n in range(between):
         sim.append_many([Event("c", source="S0"), Event("d", source="S0"), Event("e", source="S0")])
         if n == 5:
-            sim.settle()  # the commit that it is of is packed with later ones
+            sim.settle()  # its commit is packed with later ones
     assert sim.count() == 2 * sources + 3 * between
     assert sim.count(sources=["S0"]) == 2 + 3 * between
     assert sim.count() == sim.stats().events
@@ -128,14 +128,14 @@ def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 1)
     sim.append_many([Event("a", source="S"), Event("b", source="T")])
     assert sim.count() == 2
-    monkeypatch.delattr(event_count, "decode_source")  # looked up by whoever would add up
+    monkeypatch.delattr(event_count, "decode_source")  # adding up would need it
     assert sim.count() == 2
     sim.append(Event("c"))
     assert sim.count() == 3
     for n in range(5):
         sim.append(Event(f"{n}"))
-    sim.settle()  # the commit that it is of is packed with earlier and later ones
-    sim.append(Event("behind the pack"))
+    sim.settle()  # its commit is packed with earlier and later ones
+    sim.append(Event("after the pack"))
     assert sim.count() == 9
 
 

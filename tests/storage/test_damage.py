@@ -79,7 +79,7 @@ def test_rows_after_a_damaged_block_are_sealed(
         assert len([record for record in caplog.records if "is left as it is" in record.message]) == 1
         found = [event.seq_number for event in sim.events(start=480)]
         assert found == [*range(100, 112), *range(1000, 1016), *range(2000, 2012)]
-        if database == "summaries":  # the block says all that its summary said
+        if database == "summaries":  # the block has all that its zone map had
             assert len(values(sim, "rows")) == 0
             assert values(sim, database)[key] != value
             assert len(list(sim.events())) == sim.stats().events
@@ -90,7 +90,7 @@ def test_rows_after_a_damaged_block_are_sealed(
         with pytest.raises(DamagedError):
             list(sim.events())
         with pytest.raises(DamagedError):
-            sim.append(numbered(20, 1)[0])  # nobody can tell whether it is there
+            sim.append(numbered(20, 1)[0])  # it is not known whether it is stored
 
 
 def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> N
     met: list[DamagedError] = []
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim")
-        store: Any = sim._store  # what sealing does without a settle
+        store: Any = sim._store  # as sealing without a settle does
         aim = SealScope(store._writer.head, include_partial=True, damaged=met.append)
         for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
             assert store._writer.run_in_transaction(partial(sealing.put_steps, steps))
@@ -122,9 +122,9 @@ def test_a_summary_without_its_block_is_damage_too(tmp_path: Path) -> None:
             cursor = transaction.cursor()
             assert cursor.last()
             cursor.delete()
-        sim.append(Event("behind", generation_time=1000))
+        sim.append(Event("after", generation_time=1000))
         sim.settle()
         assert len(values(sim, "rows")) == 0
-        assert [event.message for event in sim.events(start=1000)] == ["behind"]
+        assert [event.message for event in sim.events(start=1000)] == ["after"]
         with pytest.raises(DamagedError, match="no block"):
             list(sim.events())

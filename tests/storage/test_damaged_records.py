@@ -59,9 +59,9 @@ def texts(events: Any) -> list[str]:
     return [event.message for event in events]
 
 
-def changes(sim: Instance, behind_rows: int | None) -> list[str]:
+def changes(sim: Instance, after_rows: int | None) -> list[str]:
     """Return the events stored after the commit of a row, by a cursor that was issued before."""
-    after = None if behind_rows is None else CURSORS[behind_rows]
+    after = None if after_rows is None else CURSORS[after_rows]
     return [change.event.message for change in sim.changes(after=after)]
 
 
@@ -93,8 +93,8 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "scan by filter": lambda sim: texts(sim.events(filter='source =~ "L"', stop=YOUNG)),
     "histogram from block 6 on": lambda sim: list(sim.histogram(start=120, stop=LAST)),
     "all changes": lambda sim: changes(sim, None),
-    "changes behind row 0": lambda sim: changes(sim, 0),
-    "changes behind row 3": lambda sim: changes(sim, 3),
+    "changes after row 0": lambda sim: changes(sim, 0),
+    "changes after row 3": lambda sim: changes(sim, 3),
     "the cursor": Instance.cursor,
     "sources": Instance.sources,
     "stats": lambda sim: sim.stats().events,
@@ -105,9 +105,9 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "a block's event again": lambda sim: stored(sim, in_order(10)),
     "late in block 5": lambda sim: stored(sim, Event("new", source="N", generation_time=105, seq_number=1)),
     "late in block 7": lambda sim: stored(sim, Event("new", source="N", generation_time=145, seq_number=1)),
-    "behind all blocks": lambda sim: stored(sim, Event("new", source="N", generation_time=LAST + 1)),
-    "behind all": lambda sim: stored(sim, Event("new", source="N", generation_time=2 * YOUNG)),
-    "many behind all": lambda sim: (
+    "after all blocks": lambda sim: stored(sim, Event("new", source="N", generation_time=LAST + 1)),
+    "after all": lambda sim: stored(sim, Event("new", source="N", generation_time=2 * YOUNG)),
+    "many after all": lambda sim: (
         sim.append_many(Event("new", source="N", generation_time=3 * YOUNG + n) for n in range(9)).stored
     ),
     "one of source R1": lambda sim: stored(sim, Event("new", source="R1", generation_time=2 * YOUNG)),
@@ -138,7 +138,7 @@ CASES = {
     "a row": Case(
         *("rows", 1, -1),
         failing=WHOLE
-        | {"get row 1", "all changes", "changes behind row 0", "a retry of row 1", "row 1 again", "compact"},
+        | {"get row 1", "all changes", "changes after row 0", "a retry of row 1", "row 1 again", "compact"},
         other={"rows at rest": 1},
     ),
     "the keys of a block": Case(
@@ -157,12 +157,12 @@ CASES = {
     "a group": Case("summaries", BLOCKS + 1, -1, failing=set(), other={}),
     "a commit": Case(
         *("commits", 3, -1),
-        failing={"all changes", "changes behind row 0", "compact"},
+        failing={"all changes", "changes after row 0", "compact"},
         other={"records at rest": 3},
     ),
     "the newest commit": Case(
         *("commits", -1, -1),
-        failing={"all changes", "changes behind row 0", "changes behind row 3", "the cursor", "compact"},
+        failing={"all changes", "changes after row 0", "changes after row 3", "the cursor", "compact"},
         other={"records at rest": 3},
     ),
     "packed commits": Case(
@@ -221,7 +221,7 @@ def test_a_damaged_record_stops_only_calls_that_need_it(
         assert case.database in text, name
         assert key.hex() in text, name
     told = [record.message for record in caplog.records if "is left as it is" in record.message]
-    assert len(told) <= 1  # two settles and a compaction met it
+    assert len(told) <= 1  # two settles and a compaction met the damage
 
 
 @pytest.mark.parametrize("name", ["created", "format", "horizon", "horizon_commit", "instance", "lineage"])
@@ -256,7 +256,9 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
             maintenance.look(0)
             blocks = values(sim, "blocks")
             assert (len(values(sim, "rows")), len(blocks)) == (6, 1)
-            for second in range(1, 50):  # more rows than may be, but they are no reason to seal what is young
+            for second in range(
+                1, 50
+            ):  # more rows than the limit, but damaged ones are no reason to seal young ones
                 sim.append(row(100 + second % 4))
                 maintenance.look(second * 1_000_000)
             assert values(sim, "blocks") == blocks
@@ -269,7 +271,7 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
         environment.read = None
         maintenance._requests.step = lambda *_: []
         for second in range(301, 400):
-            maintenance.look(second * 1_000_000)  # all is at rest but for what is damaged
+            maintenance.look(second * 1_000_000)  # all rows are sealed, except for damaged ones
         del environment.read
 
 
@@ -291,7 +293,7 @@ def test_no_number_of_a_commit_is_used_twice_where_the_newest_record_is_damaged(
         sim = archive.instance("sim")
         sim.append(row(40))
         assert list(values(sim, "commits"))[-1] == commit_key(41)
-        behind = sim.cursor()
+        newest = sim.cursor()
         last = sim.append(row(41)).event
-        assert sim.arrival(behind).done()
-        assert [change.event for change in sim.changes(after=behind)] == [last]
+        assert sim.arrival(newest).done()
+        assert [change.event for change in sim.changes(after=newest)] == [last]

@@ -340,7 +340,7 @@ def test_each_caller_of_a_group_gets_the_outcome_of_its_own_events(
     assert begun.wait(10)
     alone = sim.submit(stored[0])
     release = threading.Timer(0.2, held.set)
-    release.start()  # once the batch, which blocks, has joined
+    release.start()  # after the batch, which waits, has joined the group
     other = replace(stored[1], message="other")
     counts = sim.append_many([Event("new"), *([stored[2], other] if refused else []), Event("newer")])
     release.join()

@@ -235,7 +235,7 @@ def test_a_second_writer_that_came_in_by_a_removed_lock_is_the_only_one_that_wri
         finally:
             _, complaints = second.communicate("go\n", timeout=60)
         assert second.returncode == 0, complaints
-        with pytest.raises(GoneError):  # what it knows of the archive is of before
+        with pytest.raises(GoneError):  # its state in memory is out of date
             sim.append(Event("by the first"))
     with Archive.open(path) as archive:
         sim = archive.instance("sim")

@@ -91,9 +91,9 @@ def test_cursors_of_lost_commits_are_refused_and_earlier_ones_stay_valid(
                         door(sim, cursor)
                     assert caught.value.commit == commit
             else:
-                behind = [event for events, number in told if number > commit for event in events]
+                later = [event for events, number in told if number > commit for event in events]
                 within = [event for events, number in told if number == commit for event in events[position:]]
-                assert [change.event for change in sim.changes(after=cursor)] == within + behind
+                assert [change.event for change in sim.changes(after=cursor)] == within + later
                 DOORS[2](sim, cursor)
         again = places(sim)
     with opened(folder) as sim:
@@ -298,7 +298,7 @@ def test_a_commit_whose_outcome_was_not_known_is_one_history_whichever_way_it_we
         except ZeroDivisionError:
             pass
         monkeypatch.undo()
-        cursors.append(sim.cursor())  # what a reader may have been told in between
+        cursors.append(sim.cursor())  # the cursor that a reader may have got in between
         assert sim.append(*offered).duplicate is (point == "after-commit")
         cursors.append(sim.cursor())
         sim.append(Event("after"))
@@ -337,6 +337,6 @@ def test_a_copy_that_was_put_back_and_came_in_step_again_has_one_history(
         with opened(folder) as copy:
             follow(copy, 12, at_once)
             assert places(copy) == cursors
-            for cursor in places(source):  # which is another archive all the same
+            for cursor in places(source):  # it is another archive all the same
                 with pytest.raises(OtherHistoryError, match="made anew"):
                     copy.changes(after=cursor)

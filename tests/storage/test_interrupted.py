@@ -159,7 +159,7 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
         shutil.copytree(ready.path, tmp_path / f"{passes}")
         with Archive.open(tmp_path / f"{passes}", options=_OPTIONS) as archive:
             sim = archive.instance("sim")
-            assert sim.append(ready.events[0]).duplicate  # refused: a count that is in memory only
+            assert sim.append(ready.events[0]).duplicate  # refused: this count is in memory only
             monkeypatch.setattr(failpoints, "on_point", fail)
             with pytest.raises(fault, match="stopped here"):
                 sim.settle()

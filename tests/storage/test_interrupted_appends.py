@@ -44,7 +44,7 @@ class At:
 
 @pytest.fixture(autouse=True)
 def _no_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failpoints, "on_point", None)  # puts it back at the end, whatever the test does
+    monkeypatch.setattr(failpoints, "on_point", None)  # restored at the end of the test
 
 
 def batch(turn: int) -> list[Event]:
@@ -82,7 +82,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
     small: Instance, point: str, fault: type[BaseException]
 ) -> None:
     small.append_many(batch(0))
-    assert small.append_many(batch(0)).duplicates == 19  # counts that are ahead of the medium
+    assert small.append_many(batch(0)).duplicates == 19  # counts that are not stored yet
     waiting = small.arrival(small.cursor())
     failpoints.on_point = At(point, fault)
     with pytest.raises((fault, OutcomeUnknownError)):
@@ -91,7 +91,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
     holds(small, batch(0) + batch(1) * there)
     if there:
         waiting.result(timeout=30)
-    small.append_many(batch(2))  # with them goes what is kept of the block before them
+    small.append_many(batch(2))  # they replace the cached block before them
     holds(small, batch(0) + batch(1) * there + batch(2))
     done = small.append_many(batch(1))
     assert (done.stored, done.duplicates) == ((0, 8) if there else (8, 0))
@@ -182,7 +182,7 @@ def test_a_failure_in_a_crowd_s_commit_stores_each_one_s_event_once(
 def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     small: Instance, point: str, fault: type[BaseException], turn: int
 ) -> None:
-    pages = [[Commit(at, tuple(batch(at)), f"behind {at}")] for at in range(4)]
+    pages = [[Commit(at, tuple(batch(at)), f"after {at}")] for at in range(4)]
     for page in pages[:turn]:
         take(small, page)
     failpoints.on_point = At(point, fault)
@@ -191,7 +191,7 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     come = turn + (point == "after-commit")
     holds(small, [event for at in range(come) for event in batch(at)])
     state = small.mirrored
-    assert (state.cursor if state else None) == (f"behind {come - 1}" if come else None)
+    assert (state.cursor if state else None) == (f"after {come - 1}" if come else None)
     if come:
         with pytest.raises(MirrorError):
             small.append(Event("of its own"))

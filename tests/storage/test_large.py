@@ -348,13 +348,13 @@ def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, go
 
 def test_a_block_that_was_written_too_large_can_be_filled_up(golden: Path) -> None:
     """The next bulk append fills it up, because it is not full."""
-    behind = [
-        Event("behind", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
+    following = [
+        Event("after", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
         for n in range(300)
     ]
     with Archive.open(golden, options=Options(run_events_min=16, maintenance=False)) as archive:
         sim = archive.instance("messages")
-        assert sim.append_many(behind).stored == 300
-        assert list(sim.events()) == large.events("messages") + behind
+        assert sim.append_many(following).stored == 300
+        assert list(sim.events()) == large.events("messages") + following
         sim.settle()
         assert frames_are_bounded(sim)

@@ -55,7 +55,7 @@ def write(path: Path, umask: int) -> Path:
 
 def test_a_user_who_may_not_write_to_the_lock_file_gets_its_path_and_advice(shared: Path) -> None:
     lock = write(shared / "a", 0o022)
-    lock.chmod(0o444)  # the owner's too, where the tests are not run by root
+    lock.chmod(0o444)  # the owner's right too, if the tests do not run as root
     said = run(_READ, shared / "a", NOBODY)
     assert str(lock) in said
     assert "Permission denied" in said
@@ -87,4 +87,6 @@ def test_the_umask_decides_who_may_read(shared: Path, umask: int, file: int, fol
     folders = [shared / "a", shared / "a" / "sim", lock.parent]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {folder}
     if umask != 0o022 and os.geteuid() == 0:
-        assert run(_READ, shared / "a", lock.stat().st_gid) == "1\n"  # of the group, also after compacting
+        assert (
+            run(_READ, shared / "a", lock.stat().st_gid) == "1\n"
+        )  # the group's right, also after a compaction

@@ -32,7 +32,7 @@ def traced() -> Iterator[Callable[[], int]]:
 
     It measures the whole process, including other threads.
     """
-    gc.freeze()  # to look through all that the tests before have left takes longer than these tests do
+    gc.freeze()  # tracing the objects of earlier tests would take longer than these tests
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

@@ -65,9 +65,9 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
     sim.settle()
     assert 4995 in page(sim, descending=True)
     assert len(opened) == 1
-    assert len(list(sim.events())) == 5002  # who reads all of them takes no kept one's place
+    assert len(list(sim.events())) == 5002  # a read of all events evicts no cached block
     assert page(sim, descending=True)
-    assert len(opened) == 2  # the scan opened its own
+    assert len(opened) == 2  # the scan opened other blocks
 
 
 def test_the_block_cache_keeps_no_more_blocks_than_its_limit(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _WRITE = """
 ANEW = {
     "set aside": "archive.set_aside('sim')",
     "renamed": "os.rename(archive.path / 'sim', archive.path / 'old')",
-    # On many file systems what is made next has the inodes of what was removed.
+    # Many file systems give the inodes of removed files to the next new ones.
     "removed": "shutil.rmtree(archive.path / 'sim')",
 }
 MORE = """

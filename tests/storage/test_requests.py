@@ -151,7 +151,7 @@ def test_an_id_is_forgotten_after_a_day_and_not_before(sim: Instance, clock: Clo
     sim.append(Event("c"), request_id="young")
     clock.now += REQUEST_AGE_US
     sim.append(Event("d"), request_id="younger")
-    for minutes in (0, 0, 10, 20):  # it goes on where it stopped, and begins anew after a rest
+    for minutes in (0, 0, 10, 20):  # it continues where it stopped, and begins anew after a pause
         sweep(sim, clock.now + minutes * 60_000_000)
     assert kept(sim) == 1
     assert sim.append(Event("d"), request_id="younger").duplicate

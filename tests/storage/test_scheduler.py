@@ -132,7 +132,7 @@ def test_the_reason_why_sealing_is_put_off_is_logged_once(
     monkeypatch.setattr(scheduler, "_LOOK_S", 0.001)
     with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
-        # Of this one alone: an archive that another test left open has a thread of its own.
+        # Count this archive's lines only: one that another test left open has its own thread.
         monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
         assert done.wait(30)
     told = [record.message for record in caplog.records]

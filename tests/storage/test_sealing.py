@@ -167,7 +167,7 @@ def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
 ) -> None:
     for begin in (0, 100_000):
         small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
-    for few in (7, 8):  # the least that becomes a block is eight
+    for few in (7, 8):  # at least eight events become a block
         small.append_many(
             Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
             for begin in (0, 100_000)
@@ -184,7 +184,9 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     environment, writer = store._environment, store._writer
     [[step]] = planned(environment, writer)
     assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))  # its rows are gone
+    assert not writer.run_in_transaction(
+        lambda stored: sealing.put_step(step, stored)
+    )  # its rows were deleted
     small.append_many(events(12, source="T"))
     [[stale]] = planned(environment, writer)
     small.settle()
@@ -287,7 +289,7 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
             for n in range(3000)
         )
         sim.settle()
-        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # groups stand beside the blocks
+        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # there are groups beside the blocks
         for descending in (False, True):
             for sources in (["rare"], ["S0"], ["S4", "rare"], ["nobody"]):
                 found = list(sim.events(sources=sources, descending=descending))
@@ -295,7 +297,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
                 assert found == expected
         sim.append(Event("late", source="new", generation_time=5))
         sim.settle()
-        assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
+        assert [event.message for event in sim.events(sources=["new"])] == [
+            "late"
+        ]  # the zone map of the group includes it
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()

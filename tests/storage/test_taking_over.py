@@ -99,7 +99,7 @@ _TAKE_OVER_THEN_DIE = """
             )
             for n in range(3)
         ]
-        copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", f"behind page {page}"))
+        copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", f"after page {page}"))
         print(page, flush=True)
 """
 
@@ -120,7 +120,7 @@ def test_a_kill_leaves_whole_pages_and_the_cursor_after_the_last_of_them(
         assert [len(events) for _, events in told(copy)] == [3] * len(times)
         assert copy.stats().events == 9 * pages
         state = copy.mirrored
-        assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)
+        assert (state.cursor if state else None) == (f"after page {pages - 1}" if pages else None)
 
 
 def test_a_reader_beside_the_writer_sees_the_state_of_the_copy(tmp_path: Path, sim: Instance) -> None:

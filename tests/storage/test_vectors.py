@@ -119,7 +119,7 @@ def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: in
                 else:
                     conflicts += 1
             arrived += sorted(new)
-            if rng.random() < 0.3:  # what is known of rows must not outlive a transaction that failed
+            if rng.random() < 0.3:  # cached keys of rows must not outlive a failed transaction
                 with _failing_at(rng.choice(["before-commit", "outcomes-known"])):
                     sim.append_many(batch)
             counts = sim.append_many(batch)

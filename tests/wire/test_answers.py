@@ -234,11 +234,9 @@ def test_a_bad_message_names_the_field(body: bytes, field: str, said: str) -> No
 
 
 @given(st.binary(max_size=20), st.binary(max_size=6))
-def test_bytes_around_a_message_make_nothing_fail_otherwise_than_it_says(
-    before: bytes, behind: bytes
-) -> None:
+def test_bytes_around_a_message_make_nothing_fail_otherwise_than_it_says(before: bytes, after: bytes) -> None:
     with suppress(InvalidInputError):
-        protobuf.decode_event(before + an_event().SerializeToString() + behind)
+        protobuf.decode_event(before + an_event().SerializeToString() + after)
 
 
 # Times of msgpack

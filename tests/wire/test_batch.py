@@ -147,7 +147,7 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
 @pytest.mark.parametrize(
     "body",
     [b"not gzip", gzip.compress(b"abc")[:-4], gzip.compress(b"abc") + b"x"],
-    ids=["none", "cut short", "more behind"],
+    ids=["none", "cut short", "trailing bytes"],
 )
 def test_a_body_that_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):

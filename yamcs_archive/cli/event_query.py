@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from yamcs_archive.cli.target import Place
+from yamcs_archive.cli.target import Target
 from yamcs_archive.event import Event, EventKey, Severity, event_bytes
 from yamcs_archive.filter.compiled import Filter
 
@@ -34,20 +34,20 @@ class LogRequest:
     filter: Filter | None = None
     reverse: bool = False
 
-    def read(self, place: Place) -> Iterator[Event]:
+    def read(self, target: Target) -> Iterator[Event]:
         """Yield the events as they are read. Memory is bounded, however many there are."""
         if self.reverse:
-            return place.events(**self._bounds(), descending=True, limit=self.lines)
+            return target.events(**self._bounds(), descending=True, limit=self.lines)
         if self.lines is None:
-            return place.events(**self._bounds(), limit=self.first)
-        return self._newest(place)
+            return target.events(**self._bounds(), limit=self.first)
+        return self._newest(target)
 
-    def _newest(self, place: Place) -> Iterator[Event]:
+    def _newest(self, target: Target) -> Iterator[Event]:
         """Yield the newest ``lines``, oldest first."""
         held: list[Event] = []
         held_bytes = 0
         newest: EventKey | None = None
-        for event in place.events(**self._bounds(), descending=True, limit=self.lines):
+        for event in target.events(**self._bounds(), descending=True, limit=self.lines):
             newest, oldest = newest or event.key, event.key
             held_bytes += event_bytes(event)
             if len(held) < _HELD_EVENTS_MAX and held_bytes <= _HELD_BYTES_MAX:
@@ -58,7 +58,7 @@ class LogRequest:
         if newest is None or held:
             yield from reversed(held)
             return
-        for event in place.events(**self._bounds() | {"start": oldest.generation_time}):
+        for event in target.events(**self._bounds() | {"start": oldest.generation_time}):
             if event.key > newest:
                 return  # stored after the descending read began
             if event.key >= oldest:

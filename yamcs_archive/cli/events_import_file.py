@@ -13,12 +13,12 @@ from pathlib import Path
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.target import (
-    Place,
-    add_place_options,
-    chosen_place,
+    Target,
+    add_target_options,
+    chosen_target,
     only,
     open_existing,
-    opened,
+    open_target,
 )
 from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
-    add_place_options(parser)
+    add_target_options(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Import the file, and report progress on stderr once a second."""
-    where = chosen_place(options)
+    where = chosen_target(options)
     kind = options.format or ("jsonl" if options.file == _STDIN else format_of(options.file))
     if kind is None:
         raise UsageError(
@@ -73,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
         file = EventFile(chunks_of(stream), kind)
         try:
             if file.begin():
-                with _filled(options, where, name) as place:
-                    import_events(file, lambda part: place.append_columns([part]), done, _Progress().say)
+                with _filled(options, where, name) as target:
+                    import_events(file, lambda part: target.append_columns([part]), done, _Progress().say)
         except ArchiveError as error:
             # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
@@ -107,11 +107,11 @@ def _only_in(directory: Path) -> str:
 
 
 @contextmanager
-def _filled(options: argparse.Namespace, where: Path | str, name: str | None) -> Iterator[Place]:
+def _filled(options: argparse.Namespace, where: Path | str, name: str | None) -> Iterator[Target]:
     """Open the destination; a directory, and an instance in it, are created if they are missing."""
     if isinstance(where, str) or name is None:
-        with opened(options, readonly=False) as place:
-            yield place
+        with open_target(options, readonly=False) as target:
+            yield target
         return
     refuse_user(options)
     check_instance_name(name)  # before a directory is created

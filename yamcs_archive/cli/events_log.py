@@ -17,7 +17,7 @@ from yamcs_archive.cli.event_query import LogRequest, narrowed
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.printer import Printer
 from yamcs_archive.cli.table import table
-from yamcs_archive.cli.target import add_place_options, opened
+from yamcs_archive.cli.target import add_target_options, open_target
 from yamcs_archive.errors import FilterError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " were stored, not in that of their times."
     )
     parser.epilog = EPILOG
-    add_place_options(parser)
+    add_target_options(parser)
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "-n",
@@ -158,11 +158,11 @@ def run(options: argparse.Namespace) -> int:
         filter=narrowed(options.filter, options.type or ()),
         reverse=options.reverse,
     )
-    with opened(options, readonly=True) as place:
+    with open_target(options, readonly=True) as target:
         if options.follow or options.show_cursor or options.after_cursor is not None:
-            _print_tail(options, Tail(place, wanted, options.after_cursor))
+            _print_tail(options, Tail(target, wanted, options.after_cursor))
         else:
-            Printer(_FORMATS[options.format](_shown(wanted.read(place)), options.local, None)).run(
+            Printer(_FORMATS[options.format](_shown(wanted.read(target)), options.local, None)).run(
                 flush=False
             )
     return 0

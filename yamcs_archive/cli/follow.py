@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from yamcs_archive.cli.event_query import LogRequest
-from yamcs_archive.cli.target import Place
+from yamcs_archive.cli.target import Target
 from yamcs_archive.client import RemoteInstance
 from yamcs_archive.errors import ServerUnavailableError
 from yamcs_archive.event import Event, EventKey
@@ -24,62 +24,62 @@ _WAIT_S = 30
 """Seconds that a server may wait for new events before it answers; proxies cut off longer waits."""
 
 
-def commits(place: Place, after: str, *, wait: bool) -> Iterator[Commit]:
+def commits(target: Target, after: str, *, wait: bool) -> Iterator[Commit]:
     """Yield the commits after a cursor. With ``wait``, first wait for one; there may still be none."""
-    if isinstance(place, RemoteInstance):
-        return place.commits(after, wait_s=_WAIT_S if wait else 0)
+    if isinstance(target, RemoteInstance):
+        return target.commits(after, wait_s=_WAIT_S if wait else 0)
     if wait:
-        place.arrival(after).result()
-    return place.commits(after)
+        target.arrival(after).result()
+    return target.commits(after)
 
 
 class Tail:
     """The events that match a query, and the cursor after the last commit that was read."""
 
-    def __init__(self, place: Place, wanted: LogRequest, cursor: str | None) -> None:
-        self._place, self._wanted = place, wanted
-        self.cursor = place.cursor() if cursor is None else cursor
+    def __init__(self, target: Target, wanted: LogRequest, cursor: str | None) -> None:
+        self._target, self._wanted = target, wanted
+        self.cursor = target.cursor() if cursor is None else cursor
         self.following = False
         """Whether all stored events were read, and new ones are awaited."""
         self._told = False
 
     def stored(self, *, wait: bool = False) -> Iterator[Event]:
         """Yield the events after the cursor, in arrival order, and move the cursor."""
-        for commit in commits(self._place, self.cursor, wait=wait):
+        for commit in commits(self._target, self.cursor, wait=wait):
             yield from filter(self._wanted.fits, commit.events)
             self.cursor = commit.cursor
 
     def history(self, *, follow: bool) -> Iterator[Event]:
         """Yield the history; with ``follow``, also the events stored meanwhile, and move the cursor."""
         if not follow:
-            yield from self._wanted.read(self._place)
+            yield from self._wanted.read(self._target)
             return
         late: dict[EventKey, Event] = {}
-        taken: list[EventKey] = []
+        shown: list[EventKey] = []
         looked = self.cursor
-        for event in self._wanted.read(self._place):
+        for event in self._wanted.read(self._target):
             yield event
-            taken.append(event.key)
-            if len(taken) >= _LOOK_EVENTS:
-                looked = self._look(looked, late, taken)
-        looked = self._look(looked, late, taken)
+            shown.append(event.key)
+            if len(shown) >= _LOOK_EVENTS:
+                looked = self._look(looked, late, shown)
+        looked = self._look(looked, late, shown)
         yield from late.values()
         self.cursor = looked
 
-    def _look(self, cursor: str, late: dict[EventKey, Event], taken: list[EventKey]) -> str:
+    def _look(self, cursor: str, late: dict[EventKey, Event], shown: list[EventKey]) -> str:
         """Collect the events after a cursor in ``late``, without those shown; return the new cursor."""
         while True:
             try:
-                for commit in commits(self._place, cursor, wait=False):
+                for commit in commits(self._target, cursor, wait=False):
                     late.update((event.key, event) for event in filter(self._wanted.fits, commit.events))
                     cursor = commit.cursor
                 break
             except ServerUnavailableError as error:
                 self._tell(error)
         self._told = False
-        for key in taken:
+        for key in shown:
             late.pop(key, None)
-        taken.clear()
+        shown.clear()
         return cursor
 
     def arrivals(self) -> Iterator[Event]:

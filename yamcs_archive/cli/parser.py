@@ -50,21 +50,23 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Load the command, apply rule 2, and let argparse read the arguments."""
         self.load()
-        return super().parse_known_args(self._joined(sys.argv[1:] if args is None else args), namespace)
+        return super().parse_known_args(
+            self._with_attached_texts(sys.argv[1:] if args is None else args), namespace
+        )
 
-    def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """Return the arguments, with each text that begins with a dash joined to its option."""
-        joined: list[str] = []
+    def _with_attached_texts(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments, with each text that begins with a dash attached to its option."""
+        attached: list[str] = []
         left = list(arguments)
         while left:
             name = left.pop(0)
             if name == "--":
-                return [*joined, name, *left]
+                return [*attached, name, *left]
             long = self._long_name_of_text(name)
             if long is not None and left and left[0].startswith("-") and not self._is_option(left[0]):
                 name = f"{long}={left.pop(0)}"
-            joined.append(name)
-        return joined
+            attached.append(name)
+        return attached
 
     def _long_name_of_text(self, name: str) -> str | None:
         action = self._option_string_actions.get(name)

@@ -25,8 +25,8 @@ class Printer:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._made: SimpleQueue[object] = SimpleQueue()
-        self._taken: SimpleQueue[None] = SimpleQueue()
-        self._taken.put(None)
+        self._printed: SimpleQueue[None] = SimpleQueue()
+        self._printed.put(None)
         self._printing = False
         threading.Thread(target=self._make, args=(lines,), name="archive-lines", daemon=True).start()
 
@@ -40,7 +40,7 @@ class Printer:
                 raise made
             self._printing = True
             if made is _PAUSE:
-                self._taken.put(None)
+                self._printed.put(None)
             else:
                 print(made, flush=flush)
             self._printing = False
@@ -58,7 +58,7 @@ class Printer:
                 ahead, characters = ahead + 1, characters + len(line)
                 if ahead >= _LINES_AHEAD_MAX or characters >= _CHARACTERS_AHEAD_MAX:
                     self._made.put(_PAUSE)
-                    self._taken.get()
+                    self._printed.get()
                     ahead = characters = 0
             self._made.put(_END)
         except BaseException as error:  # raised again in the main thread

@@ -18,20 +18,20 @@ from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
 from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.instance import Instance
 
-Place = Instance | RemoteInstance
+Target = Instance | RemoteInstance
 """An instance in a directory or in a served archive; both have the same methods."""
 
 
-def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
+def add_target_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
     """Add ``--data``, ``--url`` and ``--user``, and ``--instance`` for commands that work on one instance."""
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument(
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument(
         "--data",
         metavar="DIR",
         type=arguments.data_directory,
         help="an archive's directory (or YAMCS_ARCHIVE_DATA)",
     )
-    place.add_argument(
+    target.add_argument(
         "--url", type=url_argument, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
     )
     add_user_option(parser)
@@ -44,7 +44,7 @@ def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True)
         )
 
 
-def chosen_place(options: argparse.Namespace) -> Path | str:
+def chosen_target(options: argparse.Namespace) -> Path | str:
     """Return the directory or the URL, from the command line, else from the environment.
 
     Raises :class:`UsageError` if neither is given.
@@ -85,9 +85,9 @@ def _data_of_environment() -> Path | None:
 
 
 @contextmanager
-def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
+def open_target(options: argparse.Namespace, *, readonly: bool) -> Iterator[Target]:
     """Open the instance that the options name."""
-    where = chosen_place(options)
+    where = chosen_target(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
         with Client(where, credentials=login_for(options, where)) as client:

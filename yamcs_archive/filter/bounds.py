@@ -119,10 +119,10 @@ def some(parts: Sequence[FilterBounds]) -> FilterBounds:
     possible = [part for part in parts if not part.impossible] or list(parts[:1])
     starts = [part.start_us for part in possible]
     stops = [part.stop_us for part in possible]
-    severities = _joined([part.severities for part in possible])
+    severities = _union([part.severities for part in possible])
     return FilterBounds(
         severities=None if severities == frozenset(SEVERITIES) else severities,
-        sources=_joined([part.sources for part in possible]),
+        sources=_union([part.sources for part in possible]),
         start_us=min((start for start in starts if start is not None), default=None)
         if None not in starts
         else None,
@@ -148,7 +148,7 @@ def _common(sets: Iterable[frozenset[_T] | None]) -> frozenset[_T] | None:
     return asked[0].intersection(*asked[1:]) if asked else None
 
 
-def _joined(sets: list[frozenset[_T] | None]) -> frozenset[_T] | None:
+def _union(sets: list[frozenset[_T] | None]) -> frozenset[_T] | None:
     asked = [one for one in sets if one is not None]
     return asked[0].union(*asked[1:]) if len(asked) == len(sets) else None
 

@@ -31,12 +31,12 @@ class Some:
 Node = Condition | Every | Some
 
 
-def joined(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
+def merged(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
     """Return one node for several; parts of its own kind are merged into it.
 
     >>> from yamcs_archive.filter.conditions import contains
     >>> a, b, c = (contains(word) for word in "abc")
-    >>> joined(Every, [a, joined(Every, [b, c])]) == Every((a, b, c))
+    >>> merged(Every, [a, merged(Every, [b, c])]) == Every((a, b, c))
     True
     """
     flat: list[Node] = []
@@ -53,7 +53,7 @@ def negated(node: Node) -> Node:
     if isinstance(node, Condition):
         return node.negation()
     kind = Some if isinstance(node, Every) else Every
-    return joined(kind, [negated(part) for part in node.parts])
+    return merged(kind, [negated(part) for part in node.parts])
 
 
 def predicate(node: Node) -> Predicate:

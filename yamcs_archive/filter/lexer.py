@@ -52,11 +52,11 @@ class Token(NamedTuple):
 
 
 class LexicalFaultError(Exception):
-    """No token begins at offset ``begin``; ``place`` is the offset at which this became certain."""
+    """No token begins at offset ``begin``; ``offset`` is where this became certain."""
 
-    def __init__(self, begin: int, place: int, reason: str) -> None:
+    def __init__(self, begin: int, offset: int, reason: str) -> None:
         super().__init__(reason)
-        self.begin, self.place = begin, place
+        self.begin, self.offset = begin, offset
 
 
 def read_token(text: str, begin: int) -> Token:
@@ -87,21 +87,21 @@ def _fault(text: str, begin: int) -> LexicalFaultError:
     return LexicalFaultError(begin, begin, f"{text[begin]!a} must be within quotation marks")
 
 
-def position(text: str, place: int) -> tuple[int, int]:
+def position(text: str, offset: int) -> tuple[int, int]:
     """Return line and column of an offset; the end of the text is one column after its last character.
 
     >>> position("a\\n\\tb", 3), position("ab", 2)
     ((2, 9), (1, 3))
     """
     line, column, before = 1, 0, ""
-    for character in text[: place + 1]:
+    for character in text[: offset + 1]:
         column += 1
         if before == "\n" or (before == "\r" and character != "\n"):
             line, column = line + 1, 1
         if character == "\t":
             column += -column % _TAB_COLUMNS
         before = character
-    if place < len(text):
+    if offset < len(text):
         return line, column
     return (line + 1, 1) if before in ("\r", "\n") else (line, column + 1)
 
@@ -117,7 +117,7 @@ def span(text: str, token: Token) -> Span:
     return Span(*position(text, token.begin), *position(text, max(last, token.begin)))
 
 
-def fault_span(text: str, place: int) -> Span:
+def fault_span(text: str, offset: int) -> Span:
     """Return the span of a lexical error: one character.
 
     As on a Yamcs server, it is one column further if that character is the last of the text, and column 0 if
@@ -126,7 +126,7 @@ def fault_span(text: str, place: int) -> Span:
     >>> fault_span("a/b", 1), fault_span("a/", 1)
     (Span(begin_line=1, begin_column=2, end_line=1, end_column=2), Span(begin_line=1, begin_column=3, ...
     """
-    line, column = position(text, place + 1 if place == len(text) - 1 else place)
-    if place == len(text) and text.endswith(("\n", "\r")):
+    line, column = position(text, offset + 1 if offset == len(text) - 1 else offset)
+    if offset == len(text) and text.endswith(("\n", "\r")):
         column = 0
     return Span(line, column, line, column)

@@ -100,8 +100,8 @@ class Following(OpenInstance):
             arguments.text("instance", state.instance),
             None if state.cursor is None else arguments.text("cursor", state.cursor),
         )
-        taken = [_taken_over(commit) for commit in arguments.several("commits", commits, "commits")]
-        self._store.take_over(taken, mirrored)
+        copied = [_copied(commit) for commit in arguments.several("commits", commits, "commits")]
+        self._store.take_over(copied, mirrored)
 
     def cursor(self) -> str:
         """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
@@ -150,7 +150,7 @@ class Following(OpenInstance):
         return self._store.arrival(after, timeout_s)
 
 
-def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
+def _copied(commit: CommitLike) -> tuple[int, list[Event]]:
     """Return time and events of a commit to be copied; InvalidInputError for a value that is no commit."""
     try:
         made, supply = commit.time, commit.events
