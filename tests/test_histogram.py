@@ -98,7 +98,7 @@ def test_no_more_than_keys_is_decoded(sim: Instance, monkeypatch: pytest.MonkeyP
     assert [stretch.events for stretch in sim.histogram()] == [1666, 1667, 1667]
 
 
-def test_the_whole_range_of_times_and_pauses(sim: Instance) -> None:
+def test_the_whole_range_of_times_and_pauses_is_accepted(sim: Instance) -> None:
     sim.append_many(Event("m", source="S", generation_time=time) for time in (TIME_MIN_US, 0, TIME_MAX_US))
     assert [stretch.start for stretch in sim.histogram(pause_us=PAUSE_US_MAX)] == [
         TIME_MIN_US,

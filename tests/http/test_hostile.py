@@ -200,7 +200,7 @@ def test_the_bounds_of_a_page(hostile: Feed, query: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/archive/sim/events:list", "/api/stream-archive/sim:streamEvents"])
-def test_the_fields_of_a_posted_listing(hostile: Feed, path: str, body: str, status: int) -> None:
+def test_the_fields_of_a_posted_listing_are_checked(hostile: Feed, path: str, body: str, status: int) -> None:
     assert hostile("POST", path, body).status == status
 
 

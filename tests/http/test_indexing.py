@@ -86,7 +86,7 @@ def as_object(body: bytes) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_page_of_the_index(
+def test_a_page_of_the_index_has_the_stretches(
     send: Feed, heard: Instance, query: str, expected: dict[str, Any] | None
 ) -> None:
     by_json = send("GET", f"{INDEX}?{query}").json()
@@ -133,7 +133,7 @@ def test_pages_of_the_index_are_the_index(core: Feed, heard: Instance, limit: in
         ({"start": "1970-01-01T00:01:00Z"}, []),
     ],
 )
-def test_the_index_as_a_stream(
+def test_a_stream_of_the_index_has_the_stretches(
     send: Feed, heard: Instance, asked: dict[str, Any], expected: list[tuple[str, int]]
 ) -> None:
     body = msgspec.json.encode(asked)

@@ -70,7 +70,7 @@ def test_pages_of_equal_times_and_many_sources_lose_and_repeat_nothing(
 
 @pytest.mark.parametrize("limit", [1, 2, 25, 99, 100, 101, 999, 1000])
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_thousand_events_of_ten_times_and_ten_sources(
+def test_pages_of_a_thousand_events_of_ten_times_and_sources_lose_none(
     core: Feed, sim: Instance, limit: int, order: str
 ) -> None:
     sim.append_many(

@@ -17,7 +17,7 @@ def test_a_server_reserves_the_configured_address_space(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("map_bytes", [MAP_BYTES_MIN, MAP_BYTES_MAX])
-def test_bounds(map_bytes: int) -> None:
+def test_map_bytes_outside_their_bounds_are_refused(map_bytes: int) -> None:
     assert Settings(data=Path("a"), map_bytes=map_bytes).map_bytes == map_bytes
     beyond = map_bytes - 1 if map_bytes == MAP_BYTES_MIN else map_bytes + 1
     with pytest.raises(InvalidInputError, match=f"map_bytes={beyond}"):

@@ -74,7 +74,7 @@ def test_long_and_short_messages_are_taken_together() -> None:
     assert prepare(events, int).message == [event.message for event in events]
 
 
-def test_more_sources_than_a_byte_can_number() -> None:
+def test_more_sources_than_a_byte_can_number_are_prepared() -> None:
     events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
     assert list(Vectors.of(prepare(events, lambda: 1), commit=1).events()) == [
         replace(event, generation_time=1, reception_time=1) for event in events

@@ -148,7 +148,7 @@ def test_few_values_are_packed_picked_and_summed(size: int) -> None:
 
 
 @few
-def test_the_order_of_messages_and_sources_of_few(size: int) -> None:
+def test_messages_and_sources_of_few_events_are_in_the_right_order(size: int) -> None:
     many = Vectors.of(prepare(list(made(size, 2)), lambda: 5), commit=1)
     assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.codes[at])
     kinds = kinds_of(many.types, many.severities)

@@ -351,7 +351,7 @@ def test_a_failure_while_old_ids_are_deleted_leaves_all_of_them_or_none(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.booleans()), max_size=30))
-def test_ids_beside_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:
+def test_ids_behave_like_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder, Archive.open(Path(folder) / "a") as archive:
         sim = archive.instance("sim", create=True)
         model: dict[int, tuple[int, EventKey]] = {}

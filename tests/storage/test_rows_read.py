@@ -72,7 +72,7 @@ def check(sim: Instance, stored: list[Event]) -> None:
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("together", [-1, 0, 1])
-def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
+def test_rows_are_read_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
     """Numbers of rows in a read just below and at the threshold at which they are decoded together."""
     options = Options(
         maintenance=False,
@@ -91,7 +91,7 @@ def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: in
 
 
 @pytest.mark.parametrize("at_once", [10, 100], ids=["named in summaries", "hashed"])
-def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
+def test_many_sources_can_be_queried_at_once(tmp_path: Path, at_once: int) -> None:
     options = Options(maintenance=False, block_events_max=at_once, run_events_min=5)
     stored = [
         Event("m", source=f"S{n * 7 % 400}", generation_time=n, seq_number=n, reception_time=n)

@@ -92,7 +92,7 @@ ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTi
 @example([ANSWER | {"receptionTime": "5"}], True)
 @example([ANSWER, {"message": "b"}], False)
 @example([{"message": "b"}, ANSWER], False)
-def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
+def test_lines_of_json_are_decoded_as_by_the_rules(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
     found = decoder.decode_json_lines(b"\n".join(lines), own=own)
     if found is not None:
@@ -106,7 +106,7 @@ def test_lines_of_json(several: list[dict[str, Any]], own: bool) -> None:
 @example({"message": "a", "extra": {"a": "b"}, "time": "2026-01-01T00:00:00.5+02:00"})
 @example(ANSWER | {"severity": "SEVERE", "createdBy": "ada", "extensions": "oAYB", "seqNumber": 5})
 @example(ANSWER | {"extensions": "CAE="})
-def test_one_body_of_json(body: dict[str, Any]) -> None:
+def test_one_body_of_json_is_decoded_as_by_the_rules(body: dict[str, Any]) -> None:
     encoded = msgspec.json.encode(body)
     found = decoder.decode_json_event(encoded)
     if found is not None:
@@ -118,7 +118,7 @@ def test_one_body_of_json(body: dict[str, Any]) -> None:
 @example(b'{"message":"a","message":"b"} \n')
 @example(b'{"message":"\\ud800"}')
 @example(b"")
-def test_bytes_that_are_hardly_json(body: bytes) -> None:
+def test_bytes_that_resemble_json_are_decoded_as_by_the_rules(body: bytes) -> None:
     found = decoder.decode_json_event(body)
     if found is not None:
         assert told(found) == by_the_rules(json.decode_event, body)
@@ -148,7 +148,7 @@ def test_lines_with_other_than_one_object_are_decoded_by_the_rules(lines: str) -
 @example([ANSWER | {"extensions": b"\xa0\x06\x01"}])
 @example([ANSWER | {"generationTime": msgpack.Timestamp(5)}])
 @example([{"message": "a", "time": msgpack.Timestamp(5)}])
-def test_maps_of_msgpack(several: list[Any]) -> None:
+def test_maps_of_msgpack_are_decoded_as_by_the_rules(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
     found = decoder.decode_msgpack_maps(b"".join(packed), len(packed))
     if found is not None:
@@ -177,7 +177,9 @@ stamps = st.tuples(st.integers(-(2**40), 2**40) | st.integers(0, 9), st.integers
 
 
 @given(messages, st.none() | stamps, tails)
-def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes) -> None:
+def test_messages_are_decoded_as_by_the_rules(
+    message: CreateEventRequest, time: tuple[int, int] | None, tail: bytes
+) -> None:
     if time is not None:
         message.time.seconds, message.time.nanos = time
     for body in (message.SerializeToString() + tail, tail + message.SerializeToString()):
@@ -187,7 +189,9 @@ def test_messages(message: CreateEventRequest, time: tuple[int, int] | None, tai
 
 
 @given(st.lists(st.tuples(messages, st.none() | stamps, tails), max_size=4), st.binary(max_size=3))
-def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -> None:
+def test_several_messages_are_decoded_as_by_the_rules(
+    parts: list[tuple[Any, Any, bytes]], between: bytes
+) -> None:
     bodies = []
     for message, time, tail in parts:
         if time is not None:
@@ -208,7 +212,9 @@ def test_several_messages(parts: list[tuple[Any, Any, bytes]], between: bytes) -
 @example([b"\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], b"")
 @example([b"\x1a\x00\x22\x05INFO\x00"], b"")
 @example([b"\x1a\x00\x22\x04INFO", b"\x1a\x00\x22\x01\x00"], b"")
-def test_several_bodies_that_are_hardly_messages(bodies: list[bytes], between: bytes) -> None:
+def test_several_bodies_that_resemble_messages_are_decoded_as_by_the_rules(
+    bodies: list[bytes], between: bytes
+) -> None:
     check_several(bodies, between)
 
 
@@ -226,7 +232,7 @@ def check_several(bodies: list[bytes], between: bytes) -> None:
 
 
 @given(st.binary(max_size=20))
-def test_bytes_that_are_hardly_a_message(body: bytes) -> None:
+def test_bytes_that_resemble_a_message_are_decoded_as_by_the_rules(body: bytes) -> None:
     found = decoder.decode_protobuf_event(body)
     if found is not None:
         assert told(found) == by_the_rules(protobuf.decode_event, body)
@@ -303,7 +309,7 @@ several_times = st.lists(
 @example(["0000-01-01T00:00:00Z"])
 @example(["9999-12-31T23:59:60Z"])
 @example(["2026-01-01T00:00:00\N{FULLWIDTH DIGIT ONE}Z"])
-def test_times(several: list[str]) -> None:
+def test_times_are_parsed_as_by_the_rules(several: list[str]) -> None:
     found = timestamps.parse_many(several)
     if found is not None:
         assert found.tolist() == [parse_rfc3339(text) for text in several]

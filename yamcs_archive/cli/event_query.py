@@ -11,7 +11,7 @@ from yamcs_archive.event import Event, EventKey, Severity, event_bytes
 from yamcs_archive.filter.compiled import Filter
 
 _HELD_EVENTS_MAX, _HELD_BYTES_MAX = 1_000, 4 << 20
-"""Events, and their bytes, that are reversed in memory; more are read twice, the second time oldest first."""
+"""Largest number of events, and of bytes, that are reversed in memory; more are read again, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
