@@ -187,7 +187,7 @@ def test_a_body_may_have_any_bytes(  # noqa: PLR0917  # hypothesis gives them by
 
 
 @pytest.mark.parametrize("query", [f"pos={2**63 - 1}&q=a%25b", "limit=1e3"])
-def test_the_bounds_of_a_page(hostile: Feed, query: str) -> None:
+def test_a_page_has_bounds(hostile: Feed, query: str) -> None:
     assert hostile("GET", f"/api/archive/sim/events?{query}").status == 200
 
 
