@@ -281,22 +281,6 @@ def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
             Archive.open(tmp_path / "a")
 
 
-def test_bad_arguments_of_a_read_are_refused_at_once(archive: Archive) -> None:
-    sim = archive.instance("sim", create=True)
-    for arguments in (
-        {"limit": -1},
-        {"limit": "5"},
-        {"text": b"x"},
-        {"sources": "AOCS"},
-        {"min_severity": "INFO"},
-        {"start": "yesterday"},
-        {"after_key": (1, "A")},
-        {"after_key": (1, "A\0", 2)},
-    ):
-        with pytest.raises(InvalidInputError):
-            sim.events(**arguments)
-
-
 def test_every_event_is_read_back_unchanged_after_reopening(tmp_path: Path) -> None:
     event = Event(
         "message\0é\U0001f680",

@@ -211,22 +211,6 @@ def test_an_error_of_a_callback_does_not_end_other_waits(
     assert any(fault.__name__ in record.message or record.exc_info for record in caplog.records)
 
 
-def test_a_callback_that_would_wait_for_a_commit_gets_an_error(sim: Instance) -> None:
-    told: Future[str] = Future()
-
-    def wait(_: Future[Any]) -> None:
-        try:
-            sim.append(Event("in a callback"))
-        except RuntimeError as error:
-            told.set_result(str(error))
-
-    hold = Event_()
-    sim.submit(Event("holds the writer")).add_done_callback(lambda _: hold.wait(60))
-    sim.submit(Event("a")).add_done_callback(wait)
-    hold.set()
-    assert "call submit() instead" in told.result(60)
-
-
 _PEAK = """
     import resource
     with Archive.open(sys.argv[1], options=Options(maintenance=False)) as archive:

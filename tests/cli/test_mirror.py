@@ -11,11 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from tests.child import ROOT
@@ -23,7 +20,7 @@ from tests.cli.conftest import Run
 from tests.client.scripted import answer, scripted
 from tests.http.feeds import uvicorn_server
 from tests.server.at_hand import at_hand
-from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
+from tests.server.serving import WAIT_S, Load, Served, launch, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.cli.main import main
@@ -203,16 +200,6 @@ def test_a_slip_in_the_name_makes_no_instance(run: Run, data: Path, tmp_path: Pa
     assert run("instances", "list", "--data", copy).out == ""
 
 
-def test_a_slip_in_the_name_of_a_served_copy_ends_the_start(run: Run, data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    with at_hand(data) as served:
-        refused = launch("--data", copy, "--port", 0, "--instance", "smi", "--mirror-of", served.url)
-        out, err = refused.communicate(timeout=WAIT_S)
-        assert (refused.returncode, out) == (1, "")
-        assert f"instance 'smi': is not one of those at {served.url}: sim" in err
-    assert run("instances", "list", "--data", copy).out == ""
-
-
 def test_another_history_and_another_source_and_own_events_are_refused(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
@@ -240,76 +227,6 @@ def test_another_history_and_another_source_and_own_events_are_refused(
         assert ran.status == 1
         assert "and of no other" in ran.err
     assert told(copy) == came
-
-
-def test_a_served_copy_follows_is_read_and_takes_nothing_and_outlives_its_source(
-    data: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "copy"
-    with serving(data) as served:
-        mirror = Served(copy, "--port", 0, "--mirror-of", served.url)
-        try:
-            assert "instances: sim " in mirror.line
-            connection = mirror.connect()
-            cursor = asked(connection, "/api/archive/sim/events:changes")["cursor"]
-            post(served.connect(), {"message": "first", "source": "S"})
-            found = asked(connection, f"/api/archive/sim/events:changes?wait={WAIT_S}&after={cursor}")
-            assert [event["message"] for event in found["events"]] == ["first"]
-            connection.request("POST", PATH, b'{"message": "of its own"}')
-            answer = connection.getresponse()
-            assert answer.status == 405
-            assert served.url.encode() in answer.read()
-            served.kill()
-            assert [event["message"] for event in asked(connection, PATH)["events"]] == ["first"]
-            status, complaints = mirror.stop()
-            assert status == 0
-            assert all(line.startswith("yamcs-archive: ") for line in complaints.splitlines())
-        finally:
-            mirror.close()
-    gone = served.url  # no server answers there any more
-    mirror = Served(copy, "--port", 0, "--mirror-of", gone)
-    try:
-        assert "instances: sim " in mirror.line
-        assert [event["message"] for event in asked(mirror.connect(), PATH)["events"]] == ["first"]
-    finally:
-        mirror.close()
-    assert told(copy) == told(data)
-
-
-def test_a_served_copy_that_cannot_follow_says_so_and_serves_on(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    with Archive.open(data) as archive:
-        archive.instance("sim").append(Event("first", generation_time=0))
-    with at_hand(data) as served:
-        port = served.port
-        subprocess.run(
-            [sys.executable, "-m", "yamcs_archive", "mirror", served.url, "--data", str(copy), "--once"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            timeout=WAIT_S,
-        )
-        served.stop()
-    shutil.rmtree(data)
-    with at_hand(data, port) as served:
-        mirror = Served(copy, "--port", 0, "--mirror-of", served.url)
-        try:
-            assert mirror.process.stderr is not None
-            said = mirror.process.stderr.readline()
-            assert "sim is followed no longer" in said
-            assert "OtherHistoryException" in said
-            assert f"mirror {served.url} --data {copy} --instance sim --resync" in said
-            assert [event["message"] for event in asked(mirror.connect(), PATH)["events"]] == ["first"]
-        finally:
-            mirror.close()
-
-
-def asked(connection: HTTPConnection, target: str) -> Any:
-    connection.request("GET", target)
-    answer = connection.getresponse()
-    body = answer.read()
-    assert answer.status == 200, body
-    return msgspec.json.decode(body)
 
 
 def test_ctrl_c_ends_following_without_a_word(data: Path, tmp_path: Path) -> None:
@@ -389,17 +306,6 @@ def test_only_resync_starts_anew_and_keeps_the_old_copy(
         [kept] = [name for name in run("instances", "list", "--data", copy).out.split() if name != "sim"]
         assert told(copy, kept) == came
         assert run("mirror", served.url, "--data", copy, "--once").status == 0
-
-
-def test_events_of_its_own_are_not_served_as_a_copy(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    with Archive.open(copy) as archive:
-        archive.instance("sim", create=True).append(Event("of its own"))
-    with at_hand(data) as served:
-        refused = launch("--data", copy, "--port", 0, "--mirror-of", served.url)
-        said, complaints = refused.communicate(timeout=WAIT_S)
-    assert (refused.returncode, said) == (1, "")
-    assert "events of its own" in complaints
 
 
 def test_a_cursor_of_an_earlier_version_is_replaced_by_the_next_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,13 @@ def _unused() -> Iterator[str]:
 def instance(_unused: Iterator[str]) -> str:
     """The name of an instance without events, of this test alone."""
     return next(_unused)
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[Any]:
+    """The official client, unmodified from PyPI."""
+    from yamcs.client import YamcsClient  # noqa: PLC0415  # warns when imported
+
+    connected = YamcsClient(f"127.0.0.1:{served.port}")
+    yield connected
+    connected.close()

@@ -387,47 +387,6 @@ def test_a_retry_of_an_event_that_was_pruned_since_is_expired(tmp_path: Path) ->
         assert (counts.stored, counts.duplicates, counts.expired) == (0, 10, 10)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.data())
-def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.DataObject) -> None:
-    """Any part of a batch is stored already, in rows and in blocks, sometimes with other content."""
-    times = st.integers(0, 300)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Archive.open(Path(folder) / "a", options=Options(block_events_max=64, maintenance=False)) as archive,
-    ):
-        sim = archive.instance("sim", create=True)
-        model: dict[EventKey, Event] = {}
-        for _ in range(data.draw(st.integers(1, 4))):
-            taken = data.draw(st.lists(times, min_size=1, max_size=250, unique=data.draw(st.booleans())))
-            if data.draw(st.booleans()):
-                taken.sort()
-            other = data.draw(st.sets(times, max_size=5))
-            events = [
-                Event("other" if n in other else f"m{n}", f"S{n % 3}", generation_time=n // 2, seq_number=n)
-                for n in taken
-            ]
-            stored = duplicates = 0
-            conflicts = []
-            for position, event in enumerate(events):
-                known = model.setdefault(event.key, event)
-                if known is event:
-                    stored += 1
-                elif known.message == event.message:
-                    duplicates += 1
-                else:
-                    conflicts.append((position, known.message, event.message))
-            counts = sim.append_many(events)
-            assert (counts.stored, counts.duplicates) == (stored, duplicates)
-            assert [
-                (each.position, each.stored.message, each.offered.message) for each in counts.conflicts
-            ] == conflicts
-            if data.draw(st.booleans()):
-                sim.settle()
-        found = {event.key: event.message for event in sim.events()}
-        assert found == {key: event.message for key, event in model.items()}
-
-
 @pytest.mark.parametrize("form", ["list", "iterator", "columns"])
 @pytest.mark.parametrize("place", [0, 1, 15, 16, 63, 64, CHUNK_EVENTS_MAX + 1])
 def test_an_event_that_cannot_have_an_id_is_named_and_those_before_it_are_stored(
