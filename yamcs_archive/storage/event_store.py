@@ -19,6 +19,7 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain.compaction import Compaction
+from yamcs_archive.storage.maintain.verification import Verified
 from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -104,6 +105,12 @@ class EventStore(Protocol):
 
     def compact(self) -> Compaction:
         """Give space that is no longer used back to the file system."""
+
+    def verify(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Verified | None:
+        """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
+
+        ``progress`` is called with the number of events read so far, and with that of all.
+        """
 
     def close(self) -> None:
         """Commit what was submitted and let go of everything; idempotent."""

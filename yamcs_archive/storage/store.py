@@ -37,6 +37,7 @@ from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.maintain.verification import Verified, verify
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     changes,
@@ -324,6 +325,12 @@ class LmdbStore:
             raise ReadOnlyError("compact")
         self._environment.check_usable()
         return self._maintenance.compact()
+
+    def verify(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Verified | None:
+        """See :class:`EventStore`. Raises ClosedError, ForkedError."""
+        environment = self._here()
+        environment.check_usable()
+        return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
 
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are let go."""

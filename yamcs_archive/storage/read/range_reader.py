@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import lmdb
 
@@ -21,8 +21,7 @@ from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.zone_maps import BlockFilter
-from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
@@ -42,6 +41,15 @@ class Slice(NamedTuple):
     block: Block | None
     whole: bool
     """True: all events of the block are within the bounds."""
+    zone_map: ZoneMap | None = None
+    """That of the block."""
+
+
+class BlockOpener(Protocol):
+    """What a reader opens blocks with: a cache, or a check that passes over blocks that cannot be read."""
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        """Return the block of these bytes; None to read on without it."""
 
 
 class RangeReader:
@@ -56,9 +64,9 @@ class RangeReader:
         environment: Environment,
         rows_max: int,
         cancelled: Callable[[], bool] | None = None,
-        cache: BlockCache | None = None,
+        cache: BlockOpener | None = None,
     ) -> None:
-        self._open = Block if cache is None else cache.open
+        self._open: Callable[[bytes, bytes], Block | None] = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
         self._cancelled = cancelled
@@ -103,13 +111,13 @@ class RangeReader:
             value = None
             if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
                 value = stored(zone_map.first)
-        block = None
+        block: Block | None = None
         if zone_map is not None and value is not None:
             block = self._kept
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
                 block = self._kept = self._open(zone_map.first, value)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
-        return Slice(lower, upper, pairs, block, whole)
+        return Slice(lower, upper, pairs, block, whole, zone_map)
 
 
 def fetch(
