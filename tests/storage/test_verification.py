@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Verification
 from yamcs_archive.errors import ClosedError
-from yamcs_archive.storage.format.checksum import Checksummed
 from yamcs_archive.storage.format.commits import commit_key, decode_commit, encode_commit
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import GROUP_LEVEL, decode_zone_map, encode_zone_map
-from yamcs_archive.storage.maintain import arrival_check
+from yamcs_archive.storage.maintain import arrival_check, faults, verification
 
 SMALL = Options(block_events_max=16, run_events_min=8, maintenance=False)
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
@@ -113,15 +113,40 @@ def test_what_any_appends_leave_is_sound(
             assert found.events == sim.stats().events == len(list(sim.events()))
 
 
-@pytest.mark.parametrize("window_runs", [1, 2, 1000])
-def test_commits_are_compared_in_windows(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, window_runs: int
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        (arrival_check, "_WINDOW_RUNS_MAX"),
+        (arrival_check, "_WINDOW_COMMITS_MAX"),
+        (arrival_check, "_RECORDS_AT_ONCE"),
+        (verification, "_VALUES_AT_ONCE"),
+    ],
+    ids=lambda piece: piece[1],
+)
+def test_it_reads_in_pieces(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, piece: tuple[object, str], size: int
 ) -> None:
-    monkeypatch.setattr(arrival_check, "_WINDOW_RUNS_MAX", window_runs)
-    monkeypatch.setattr(arrival_check, "_RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr(*piece, size)
     with Archive.open(directory, readonly=True) as archive:
         found = verified(archive.instance("sim"))
-    assert (found.commits, found.faults) == (5, ())
+    assert (found.events, found.commits, found.faults) == (73, 5, ())
+    change(directory, lambda t, o: t.delete(commit_key(4), db=o["commits"]))
+    damage(directory, "blocks", 1, -1)
+    damage(directory, "requests", 0, -1)
+    assert [where.split()[0] for where, _ in faults_of(directory)] == ["blocks", "commits", "requests"]
+
+
+@pytest.mark.parametrize(("kept", "shown"), [(2, 2), (3, 3), (4, 3)])
+def test_so_many_faults_are_kept_and_all_are_counted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, kept: int, shown: int
+) -> None:
+    monkeypatch.setattr(faults, "FAULTS_KEPT_MAX", kept)
+    for place in range(3):
+        damage(directory, "blocks", place, -1)
+    with Archive.open(directory, readonly=True) as archive:
+        found = verified(archive.instance("sim"))
+    assert (found.fault_count, len(found.faults)) == (3, shown)
 
 
 def test_every_flipped_bit_of_every_value_is_found(directory: Path) -> None:
@@ -174,14 +199,7 @@ def test_every_missing_and_every_misplaced_value_is_found(directory: Path, name:
 
 
 def test_a_fault_names_the_events_and_what_follows_is_still_read(directory: Path) -> None:
-    def damage(transaction: Any, opened: Any) -> None:
-        cursor = transaction.cursor(opened["blocks"])
-        assert cursor.first()
-        assert cursor.next()
-        key, value = cursor.item()
-        cursor.put(key, value[:-1] + bytes([value[-1] ^ 1]))
-
-    change(directory, damage)
+    damage(directory, "blocks", 1, -1)
     with Archive.open(directory, readonly=True) as archive:
         found = verified(archive.instance("sim"))
     [fault] = found.faults
@@ -191,10 +209,6 @@ def test_a_fault_names_the_events_and_what_follows_is_still_read(directory: Path
     assert fault.first.source == "A"
     assert fault.first.generation_time < fault.last.generation_time
     assert found.events == 73 - (fault.events or 0) < 73
-
-
-def resealed(name: str, key: bytes, body: bytes) -> bytes:
-    return Checksummed(name).wrap(key, body)
 
 
 def test_values_whose_checksums_are_right_but_that_contradict_each_other(directory: Path) -> None:
