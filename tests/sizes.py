@@ -188,6 +188,8 @@ OTHERS = (
     "storage.maintain.arrival_check._WINDOW_RUNS_MAX",
     "storage.maintain.faults.FAULTS_KEPT_MAX",
     "storage.maintain.verification._VALUES_AT_ONCE",
+    "storage.maintain.quick_check._ENDS",
+    "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",

@@ -35,6 +35,17 @@ def test_a_sound_archive_has_a_line_for_each_instance(data: Path, capfd: pytest.
     assert verify(data, "bench", capfd=capfd)[1][0].startswith("bench: ")
 
 
+def test_a_quick_check_reads_both_ends(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    status, lines, _ = verify(data, "--quick", "sim", capfd=capfd)
+    assert (status, len(lines)) == (0, 1)
+    assert lines[0].startswith("sim: at both ends ")
+    damage(data, "blocks", 0, -1)
+    damage(data, "commits", -1, -1)
+    status, lines, _ = verify(data, "--quick", "sim", capfd=capfd)
+    assert status == 1
+    assert [line.split()[1] for line in lines[1:]] == ["blocks", "commits"]
+
+
 def test_a_served_archive_can_be_verified(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Archive.open(data) as archive:
         archive.instance("bench").append(Event("two"))

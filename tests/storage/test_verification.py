@@ -20,7 +20,7 @@ from yamcs_archive.storage.format.commits import commit_key, decode_commit, enco
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import GROUP_LEVEL, decode_zone_map, encode_zone_map
-from yamcs_archive.storage.maintain import arrival_check, faults, verification
+from yamcs_archive.storage.maintain import arrival_check, faults, quick_check, verification
 
 SMALL = Options(block_events_max=16, run_events_min=8, maintenance=False)
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
@@ -308,6 +308,27 @@ def test_it_reads_while_others_append_seal_and_compact(tmp_path: Path) -> None:
             thread.join()
         assert failed == []
         assert verified(sim).events == sim.stats().events
+
+
+@pytest.mark.parametrize("ends", [1, 2, 3, 100])
+def test_a_quick_check_finds_what_is_wrong_at_the_ends(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, ends: int
+) -> None:
+    monkeypatch.setattr(quick_check, "_ENDS", ends)
+    with Archive.open(directory, readonly=True) as archive:
+        found = archive.instance("sim").verify(quick=True)
+        assert found is not None
+        assert found.faults == ()
+        blocks = verified(archive.instance("sim")).blocks
+        assert found.blocks == min(2 * ends, blocks)
+    for name in DATABASES[1:]:
+        for place in (0, -1):
+            damage(directory, name, place, -1)
+            with Archive.open(directory, readonly=True) as archive:
+                found = archive.instance("sim").verify(quick=True)
+            assert found is not None
+            assert any(fault.where.startswith(name) for fault in found.faults), (name, place)
+            damage(directory, name, place, -1)  # as it was
 
 
 def test_it_says_how_far_it_is_and_ends_on_request(directory: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from yamcs_archive import arguments
 from yamcs_archive.instance.appending import Appending
 from yamcs_archive.instance.following import CommitLike, Following
 from yamcs_archive.instance.reading import Reading
@@ -70,6 +71,7 @@ class Instance(Appending, Reading, Following):
     def verify(
         self,
         *,
+        quick: bool = False,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Verification | None:
@@ -79,6 +81,9 @@ class Instance(Appending, Reading, Following):
         records against events, request ids. Others read and append meanwhile. ``progress`` is called from
         time to time with the number of events read so far, and with that of all; once ``cancelled``, which
         is also called from time to time, returns True, the verification ends and returns None.
+
+        ``quick`` reads only the first and the last hundred values of each kind, in a fraction of a second at
+        any size, and counts no events.
 
         LMDB reads its file through memory: pages of its own that are damaged may end the process, and the
         command ``yamcs-archive verify`` therefore reads in a child process. Raises DamagedError if LMDB
@@ -90,7 +95,9 @@ class Instance(Appending, Reading, Following):
         (1000, 1, ())
         """
         self._check_open()
-        found = self._store.verify(progress or _ignore, cancelled or _never)
+        found = self._store.verify(
+            progress or _ignore, cancelled or _never, quick=arguments.flag("quick", quick)
+        )
         if found is None:
             return None
         return Verification(*found[:-1], tuple(Fault(*fault) for fault in found.faults))

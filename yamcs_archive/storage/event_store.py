@@ -106,10 +106,13 @@ class EventStore(Protocol):
     def compact(self) -> Compaction:
         """Give space that is no longer used back to the file system."""
 
-    def verify(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Verified | None:
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verified | None:
         """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
 
-        ``progress`` is called with the number of events read so far, and with that of all.
+        ``progress`` is called with the number of events read so far, and with that of all. ``quick``: only
+        the first and the last values are read.
         """
 
     def close(self) -> None:

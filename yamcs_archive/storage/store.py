@@ -37,7 +37,7 @@ from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
-from yamcs_archive.storage.maintain.verification import Verified, verify
+from yamcs_archive.storage.maintain.verification import Verified, verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     changes,
@@ -326,10 +326,14 @@ class LmdbStore:
         self._environment.check_usable()
         return self._maintenance.compact()
 
-    def verify(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Verified | None:
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verified | None:
         """See :class:`EventStore`. Raises ClosedError, ForkedError."""
         environment = self._here()
         environment.check_usable()
+        if quick:
+            return verify_quickly(environment)
         return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
 
     def close(self) -> None:
