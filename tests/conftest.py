@@ -49,6 +49,18 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]
         shutil.copytree(request.getfixturevalue("_made"), path)
     with Archive.open(path) as opened:
         yield opened
+        if not request.node.get_closest_marker("damaging"):
+            check_sound(opened)
+
+
+def check_sound(archive: Archive) -> None:
+    """Verify all instances of an archive that a test leaves open."""
+    if archive.closed:
+        return
+    for name in archive.instances():
+        found = archive.instance(name).verify()
+        assert found is not None
+        assert found.faults == (), f"instance {name} after the test"
 
 
 @pytest.fixture

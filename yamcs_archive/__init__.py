@@ -60,9 +60,11 @@ if TYPE_CHECKING:
         Commit,
         CompactionResult,
         Conflict,
+        Fault,
         InstanceStats,
         MirrorState,
         SourceStats,
+        Verification,
     )
 else:
     # Hidden from type checkers, because with __getattr__ they would accept any name.
@@ -86,6 +88,7 @@ else:
         "Event": "event",
         "EventKey": "event",
         "ExpiredError": "errors",
+        "Fault": "results",
         "Filter": "filter.compiled",
         "FilterBounds": "filter.bounds",
         "FilterError": "errors",
@@ -119,6 +122,7 @@ else:
         "Stretch": "event",
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
+        "Verification": "results",
     }
     """The module that defines each name, below this package."""
 
@@ -156,6 +160,7 @@ __all__ = [
     "Event",
     "EventKey",
     "ExpiredError",
+    "Fault",
     "Filter",
     "FilterBounds",
     "FilterError",
@@ -189,6 +194,7 @@ __all__ = [
     "Stretch",
     "UnavailableError",
     "UnknownInstanceError",
+    "Verification",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -9,7 +9,7 @@ from heapq import nsmallest
 from itertools import accumulate
 from operator import attrgetter
 
-from yamcs_archive.event import Event, event_bytes
+from yamcs_archive.event import Event, EventKey, event_bytes
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX, CONFLICTS_KEPT_MAX
 
 
@@ -101,6 +101,36 @@ class CompactionResult:
     after_bytes: int
     seconds: float
     """How long it took, sealing included."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something stored that a verification found wrong."""
+
+    where: str
+    """The sub-database, and the key in hexadecimal, the name of a source, or the number of a commit."""
+    reason: str
+    first: EventKey | None = None
+    """The keys of the first and the last event concerned, as far as they are known."""
+    last: EventKey | None = None
+    events: int | None = None
+    """The number of events concerned, if it is known."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification read, and what it found."""
+
+    events: int
+    rows: int
+    """Events that are not in blocks yet."""
+    blocks: int
+    commits: int
+    sources: int
+    seconds: float
+    fault_count: int
+    faults: tuple[Fault, ...]
+    """The first 1,000 faults."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def test_a_full_file_system_is_not_ready(
         assert send("GET", "/healthz").status == 200
 
 
+@pytest.mark.damaging
 def test_an_archive_that_is_gone_is_not_ready(archive: Archive, sim: Instance) -> None:
     shutil.rmtree(archive.path)
     assert str(archive.path) in unready(core_feed(archive)("GET", "/readyz"))

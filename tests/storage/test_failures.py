@@ -155,6 +155,7 @@ def test_each_of_several_callers_gets_its_own_events_of_an_unknown_outcome(sim: 
     assert messages == ["other 0", "other 1", "other 2"]
 
 
+@pytest.mark.damaging
 def test_a_damaged_record_is_named_and_does_not_stop_the_others(archive: Archive) -> None:
     sim = archive.instance("sim", create=True)
     sim.append_many(numbered(3))

@@ -40,6 +40,7 @@ COMMANDS = (
     Command("instances", "list", "list them", "instances_list"),
     Command("instances", "create", "make one", "instances_create"),
     Command("", "compact", "return unused space to the file system", "compact"),
+    Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
 )
 """All commands, in the order of the help."""

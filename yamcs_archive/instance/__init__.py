@@ -7,10 +7,13 @@ and turns the store's answers into the library's results.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from yamcs_archive import arguments
 from yamcs_archive.instance.appending import Appending
 from yamcs_archive.instance.following import Following
 from yamcs_archive.instance.reading import Reading
-from yamcs_archive.results import CompactionResult
+from yamcs_archive.results import CompactionResult, Verification
 
 __all__ = ["Instance"]
 
@@ -63,3 +66,41 @@ class Instance(Appending, Reading, Following):
         """
         self._check_open()
         return self._store.compact()
+
+    def verify(
+        self,
+        *,
+        quick: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Verification | None:
+        """Read everything that is stored, compare its parts, and return what is wrong; it changes nothing.
+
+        Checksums, the form and the strict order of all events, zone maps against blocks, sources and commit
+        records against events, request ids. Others read and append meanwhile. ``progress`` is called from
+        time to time with the number of events read so far, and with that of all; once ``cancelled``, which
+        is also called from time to time, returns True, the verification ends and returns None.
+
+        ``quick`` reads only the first and the last hundred values of each kind, in a fraction of a second at
+        any size, and counts no events.
+
+        LMDB reads its file through memory: pages of its own that are damaged may end the process, and the
+        command ``yamcs-archive verify`` therefore reads in a child process. Raises DamagedError if LMDB
+        itself notices them, ClosedError, ForkedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}") for n in range(1000))
+        >>> found = sim.verify()
+        >>> found.events, found.sources, found.faults
+        (1000, 1, ())
+        """
+        self._check_open()
+        quick = arguments.flag("quick", quick)
+        return self._store.verify(progress or _ignore, cancelled or _never, quick=quick)
+
+
+def _ignore(_read: int, _all: int) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.read.histogram import Histogram
@@ -102,6 +102,15 @@ class EventStore(Protocol):
 
     def compact(self) -> CompactionResult:
         """Give unused space back to the file system."""
+
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verification | None:
+        """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
+
+        ``progress`` is called with the number of events read so far, and with that of all. ``quick``: only
+        the first and the last values are read.
+        """
 
     def close(self) -> None:
         """Commit everything that was submitted, and release the store; idempotent."""

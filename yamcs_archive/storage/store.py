@@ -27,7 +27,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
@@ -38,6 +38,7 @@ from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     changes,
@@ -319,6 +320,16 @@ class LmdbStore:
             raise ReadOnlyError("compact")
         self._environment.check_usable()
         return self._maintenance.compact()
+
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verification | None:
+        """See :class:`EventStore`. Raises ClosedError, ForkedError."""
+        environment = self._here()
+        environment.check_usable()
+        if quick:
+            return verify_quickly(environment)
+        return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
 
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are closed."""

@@ -26,6 +26,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.disk import file_system
+from yamcs_archive.storage.disk.file_length import check_head, check_length
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
 """Every sub-database."""
@@ -82,10 +83,14 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
     If there is too little address space for ``map_bytes``, less is reserved, down to the size that the file
-    needs. Raises OutOfSpaceError if that does not fit either.
+    needs. Raises OutOfSpaceError if that does not fit either, and
+    DamagedError if the file was cut short.
     """
+    data = os.path.join(path, DATA)
+    check_head(data)
     opened = _open_lmdb(path, readonly, map_bytes)
     try:
+        check_length(opened, path, data, readonly=readonly)
         opened.reader_check()
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
     except lmdb.NotFoundError as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import lmdb
 
@@ -22,8 +22,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import of_sources
-from yamcs_archive.storage.format.zone_maps import BlockFilter
-from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
@@ -43,6 +42,8 @@ class Slice(NamedTuple):
     block: Block | None
     whole: bool
     """True: all events of the block are within the bounds."""
+    zone_map: ZoneMap | None = None
+    """That of the block."""
 
     @property
     def block_indexes(self) -> range:
@@ -51,6 +52,13 @@ class Slice(NamedTuple):
         if block is None or self.whole:  # known without decoding its times
             return range(0 if block is None else block.count)
         return range(block.index_of_bound(self.lower), block.index_of_bound(self.upper))
+
+
+class BlockOpener(Protocol):
+    """What a reader opens blocks with: a cache, or a check that passes over blocks that cannot be read."""
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        """Return the block of these bytes; None to read on without it."""
 
 
 class RangeReader:
@@ -65,9 +73,9 @@ class RangeReader:
         environment: Environment,
         rows_max: int,
         cancelled: Callable[[], bool] | None = None,
-        cache: BlockCache | None = None,
+        cache: BlockOpener | None = None,
     ) -> None:
-        self._open = Block if cache is None else cache.open
+        self._open: Callable[[bytes, bytes], Block | None] = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
         self._cancelled = cancelled
@@ -112,7 +120,7 @@ class RangeReader:
             value = None
             if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
                 value = stored(zone_map.first)
-        block = None
+        block: Block | None = None
         if zone_map is not None and value is not None:
             block = self._kept
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
@@ -120,7 +128,7 @@ class RangeReader:
         if wanted is not None and wanted.sources is not None:
             pairs = of_sources(pairs, wanted.sources)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
-        return Slice(lower, upper, pairs, block, whole)
+        return Slice(lower, upper, pairs, block, whole, zone_map)
 
 
 def fetch(
