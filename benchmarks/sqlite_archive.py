@@ -19,10 +19,10 @@ import msgspec
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.server.http_server import HttpServer
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.uvicorn_server import HttpServer
 from yamcs_archive.times import now_us
 
 

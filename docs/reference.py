@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from yamcs_archive.cli.main import parser
-from yamcs_archive.cli.parser import Parser
+from yamcs_archive.cli.strict_parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
 _WIDTH = 119

@@ -21,7 +21,7 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import event_bytes, same_content
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

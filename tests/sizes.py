@@ -58,7 +58,7 @@ EVENTS = (
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
     "wire.columns.varints._FEW",
-    "wire.columns.event_fields.Memo._ENTRIES_MAX",
+    "wire.columns.byte_columns.Memo._ENTRIES_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code takes another path."""
 
@@ -87,7 +87,7 @@ BLOCKS = (
 
 SOURCES = (
     "storage.read.event_count._SOURCES_FEW",
-    "storage.format.block_encoder.SMALL_TABLE_MAX",
+    "storage.format.block_part_encoder.SMALL_TABLE_MAX",
     "storage.read.query._COMPARED_MAX",
     "storage.format.zone_maps._NAMES_MAX",
     "storage.format.zone_maps._SEARCHED_MAX",
@@ -126,7 +126,7 @@ OTHERS = (
     "limits.SOURCE_BYTES_MAX",
     "columns.TABLE_TEXT_MAX",
     "storage.write.validation._PLAIN_ATTACHED_MAX",
-    "wire.columns.event_fields.Memo._CHARACTERS_MAX",
+    "wire.columns.byte_columns.Memo._CHARACTERS_MAX",
     "limits.INSTANCE_NAME_MAX",
     # Bounds of a request's parameters, and of requests and clients at once.
     "http.limits.ANSWERS_WAITING_MAX",
@@ -230,9 +230,9 @@ OTHERS = (
     "storage.format.text_search._LEAST_LEAD",
     "storage.format.messages._ROOMS_KEPT_MAX",
     "storage.format.meta.FORMAT_VERSION",
-    "storage.format.block_encoder.CHECKSUMS_BYTES",
-    "storage.format.block_encoder.LATE",
-    "storage.format.block_encoder.MAIN",
+    "storage.format.block_part_encoder.CHECKSUMS_BYTES",
+    "storage.format.block_part_encoder.LATE",
+    "storage.format.block_part_encoder.MAIN",
     "storage.write.validation._ARRAY_HEAD_BYTES",
     "storage.write.validation._UINT64_TAG",
     "storage.write.validation._UTF8_BYTES_MAX",
@@ -255,7 +255,7 @@ OTHERS = (
     *(f"wire.columns.varints.{name}" for name in ("_INT64", "_SMALL_BITS", "_WORD_BITS")),
     *(f"wire.columns.timestamps.{name}" for name in ("_LONGEST", "_MINUTE_CHARACTERS", "_POINT_AT")),
     *(f"wire.columns.timestamps.{name}" for name in ("_SHORTEST", "_TIMESTAMP_BYTES_MAX")),
-    "wire.columns.decoder._ARRAY32_BYTES",
+    "wire.columns.element_decoder._ARRAY32_BYTES",
     "wire.columns.encoder._NUMBER_AND_SEVERITY_BYTES",
     "wire.yamcs_event._HASH_BYTES",
     "wire.protobuf._NUMBER",
@@ -271,11 +271,11 @@ OTHERS = (
     "columns._SLOTS_BYTES",
     "storage.write.submissions._IDS_BYTES",
     "storage.write.submissions._SUBMISSION_BYTES",
-    "storage.format.block_encoder._BEFORE_BYTES_MAX",
-    "storage.format.block_encoder._CHARACTER_BYTES_MAX",
-    "storage.format.block_encoder._COLUMN_BYTES_MAX",
-    "storage.format.block_encoder._ELSE_BYTES_MAX",
-    "storage.format.block_encoder._EVENT_BYTES_MAX",
+    "storage.format.block_part_encoder._BEFORE_BYTES_MAX",
+    "storage.format.block_part_encoder._CHARACTER_BYTES_MAX",
+    "storage.format.block_part_encoder._COLUMN_BYTES_MAX",
+    "storage.format.block_part_encoder._ELSE_BYTES_MAX",
+    "storage.format.block_part_encoder._EVENT_BYTES_MAX",
 )
 """Constants that have nothing to do with the size of a batch, grouped by subject."""
 

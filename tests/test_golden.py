@@ -22,7 +22,7 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.disk import lmdb_open
-from yamcs_archive.storage.format import block_encoder, integers, zone_maps
+from yamcs_archive.storage.format import block_part_encoder, integers, zone_maps
 from yamcs_archive.storage.format.commits import decode_cursor
 from yamcs_archive.storage.format.meta import FORMAT_VERSION
 
@@ -235,7 +235,7 @@ def test_the_second_reader_knows_nothing_of_the_package() -> None:
 def test_the_page_names_the_constants_of_the_code() -> None:
     for name in lmdb_open.DATABASES:
         assert f"| `{name}` |" in FORMAT
-    assert block_encoder.HEADER.size == 32
+    assert block_part_encoder.HEADER.size == 32
     assert "| 32 | |" in FORMAT
     assert [f"{severity.name} {severity.value}" in FORMAT.replace("\n", " ") for severity in Severity] == [
         True

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options, Stretch
 from yamcs_archive.limits import PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.storage.format.block_part import BlockPart
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
 
 
 def simply(events: list[Event], pause_us: int) -> list[Stretch]:

@@ -68,7 +68,7 @@ STORAGE = [
     "storage.write",
     "storage.maintain",
     "storage.event_store",
-    "storage.store",
+    "storage.lmdb_store",
 ]
 """The folders and modules of the storage engine, lowest first."""
 ENGINE = {"storage", *STORAGE}
@@ -95,7 +95,7 @@ BELOW = {
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
     "storage.event_store": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:8]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,

@@ -75,7 +75,7 @@ def test_a_class_is_loaded_without_the_engine_and_an_instance_with_it(tmp_path: 
         """,
         tmp_path / "data",
     ).splitlines()
-    engine = {"numpy", "lmdb", "zstandard", "yamcs_archive.instance", "yamcs_archive.storage.store"}
+    engine = {"numpy", "lmdb", "zstandard", "yamcs_archive.instance", "yamcs_archive.storage.lmdb_store"}
     assert not set(loaded[0].split()) & (engine | {"yamcs_archive.filter", "yamcs_archive.wire"})
     assert engine <= set(loaded[1].split())
     assert "google.protobuf" not in loaded[1].split()

@@ -20,12 +20,12 @@ from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
 from yamcs_archive.results import AppendCounts, Commit, MirrorState
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.commits import decode_page, encode_page
 from yamcs_archive.wire.framing import delimited

@@ -157,7 +157,7 @@ class Archive:
         # A program that only imports Archive, or uses an archive over HTTP, needs neither.
         with os_errors_translated(self.path):  # loading them opens files, of which too many may be open
             from yamcs_archive.instance import Instance  # noqa: PLC0415
-            from yamcs_archive.storage.store import LmdbStore  # noqa: PLC0415
+            from yamcs_archive.storage.lmdb_store import LmdbStore  # noqa: PLC0415
 
         with ExitStack() as guarded:
             while not self._guard.acquire(timeout=LOOK_AGAIN_S):

@@ -21,9 +21,9 @@ from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.messages import Head, Pending, Response
+from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
-from yamcs_archive.server.http_server import HttpServer
+from yamcs_archive.server.uvicorn_server import HttpServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

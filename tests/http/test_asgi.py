@@ -17,9 +17,9 @@ from yamcs_archive import Archive, Event, Instance, StoredVectors
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.limits import BODIES_BYTES_MAX, STREAMS_MAX
-from yamcs_archive.http.messages import Work
+from yamcs_archive.http.request_and_response import Work
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"

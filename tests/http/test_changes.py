@@ -21,7 +21,7 @@ from tests.storage.test_histories import unmarked
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
-from yamcs_archive.http.messages import Head, Pending, Response
+from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.codec import MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016

@@ -15,7 +15,7 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.exchange import Exchange
-from yamcs_archive.http.messages import Head, Pending, Response
+from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.codec import PROTOBUF
 

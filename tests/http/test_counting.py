@@ -16,7 +16,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

@@ -14,7 +14,7 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.storage.read import query as query_module
 
 GETS = [path.replace("{instance}", "sim") for path, methods in DOCUMENT["paths"].items() if "get" in methods]

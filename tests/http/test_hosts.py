@@ -15,7 +15,7 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts, names_of
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.codec import PROTOBUF
 

@@ -11,7 +11,7 @@ import pytest
 from yamcs_archive import Event, Instance
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import SendQueue
-from yamcs_archive.wire.websocket_frames import JsonFrames
+from yamcs_archive.wire.live_frames import JsonFrames
 
 WAIT_S = 60
 

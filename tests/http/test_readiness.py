@@ -18,8 +18,8 @@ from yamcs_archive.http import refusal_log
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, RefusalLog
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.mirror.follower import begin_mirror
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
 

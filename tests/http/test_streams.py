@@ -23,15 +23,15 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import GZIP_BYTES_MIN, STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.limits import BATCH_EVENTS_MAX, MESSAGE_BYTES_MAX, READ_BYTES_MAX
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import PROTOBUF
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 
 EXPORTED = (
     ("T", 'with "quotes"'),

@@ -12,10 +12,10 @@ from tests.http.feeds import Feed
 from tests.http.test_api import error_of
 from yamcs_archive import Instance
 from yamcs_archive.wire.codec import PROTOBUF
+from yamcs_archive.wire.live_frames import MalformedError, ProtobufFrames
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint
-from yamcs_archive.wire.websocket_frames import MalformedError, ProtobufFrames
 
 EVENTS = "/api/archive/sim/events"
 SENT = {"Content-Type": PROTOBUF, "Accept": "application/json"}

@@ -28,7 +28,7 @@ from yamcs_archive.http.limits import (
     MAKING_BYTES,
     QUICK_BODY_BYTES_MAX,
 )
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.limits import BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import commits

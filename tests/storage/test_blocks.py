@@ -18,7 +18,7 @@ from yamcs_archive import Event, EventKey, Options, Severity
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import BLOCK_FRAME_READ_BYTES_MAX
-from yamcs_archive.storage.format import block_encoder, messages, text_search
+from yamcs_archive.storage.format import block_part_encoder, messages, text_search
 from yamcs_archive.storage.format.block import Block, EncodedBlock, encode_blocks, encode_late
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import integer_at, pack_integers, sum_integers, unpack_integers
@@ -188,8 +188,8 @@ def test_a_bomb_is_refused_by_its_header_before_it_is_decompressed() -> None:
         (BLOCK_FRAME_READ_BYTES_MAX, "not the one that the header says"),
         (5, "not the one that the header says"),
     ):
-        covered = block_encoder.HEADER.pack(0, 0, 1, len(frame), 0, 0, raw_bytes, 0)[4:]
-        start = crc32(b"key", block_encoder.MAIN)
+        covered = block_part_encoder.HEADER.pack(0, 0, 1, len(frame), 0, 0, raw_bytes, 0)[4:]
+        start = crc32(b"key", block_part_encoder.MAIN)
         lying = crc32(frame, crc32(covered, start)).to_bytes(4, "big") + covered + frame
         with pytest.raises(DamagedError, match=reason):
             _ = Block(b"key", lying).times
@@ -316,7 +316,7 @@ def test_unicode_that_folds_to_ascii_is_found() -> None:
 
 def test_a_key_frame_is_not_taken_for_that_of_another_body() -> None:
     one, other = (block_of([Event(text, generation_time=1, seq_number=1, reception_time=1)]) for text in "ab")
-    size = block_encoder.HEADER.size
+    size = block_part_encoder.HEADER.size
     assert len(one.value) == len(other.value)
     assert one.value[8:size] == other.value[8:size]
     frame = int.from_bytes(one.value[12:16], "big")

@@ -287,7 +287,7 @@ def test_a_copy_that_lacks_something_is_not_put_in_use(
         )
     )
     with monkeypatch.context() as patch:
-        patch.setattr(compaction, "carry", lambda *_: 0)
+        patch.setattr(compaction, "_carry", lambda *_: 0)
         with pytest.raises(DamagedError, match="were copied of"):
             small.compact()
     assert folder(tmp_path / "a" / "sim") == only(1)

@@ -12,7 +12,7 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage.format.block_encoder import HEADER
+from yamcs_archive.storage.format.block_part_encoder import HEADER
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 

@@ -13,7 +13,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import DictColumn, StoredVectors, dict_encode, int64s
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
+from yamcs_archive.storage.format.block_part_encoder import MAIN, by_source, encode_parts, kinds_of
 from yamcs_archive.storage.format.integers import pack_integers, sum_integers, unpack_integers
 from yamcs_archive.storage.format.keys import Keys, decode_keys, encode_key, in_key_order
 from yamcs_archive.storage.format.messages import ChunkPacker, pick_messages, unpack_chunk

@@ -21,7 +21,7 @@ from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
-from yamcs_archive.storage.format import block_encoder, compression
+from yamcs_archive.storage.format import block_part_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
@@ -67,7 +67,7 @@ WAYS: dict[str, Callable[[Instance], object]] = {
 def bounded_by(bound: int) -> Any:
     """Replace the bound of 16 MiB by a small one, which small texts reach."""
     return patch.multiple(compression, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
-        block_encoder, BLOCK_FRAME_BYTES_MAX=bound
+        block_part_encoder, BLOCK_FRAME_BYTES_MAX=bound
     )
 
 
@@ -99,7 +99,7 @@ def odd_events(draw: st.DrawFn) -> StoredVectors:
 def test_no_frame_is_larger_than_its_bound(events: StoredVectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
-        if block_encoder.fits(events, events.text_bytes()):
+        if block_part_encoder.fits(events, events.text_bytes()):
             encode_blocks([events])
 
 
@@ -255,7 +255,7 @@ def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make frames that contain a certain word wrongly."""
     made = compression.compressed
     monkeypatch.setattr(
-        block_encoder,
+        block_part_encoder,
         "compressed",
         lambda raw: made([bytes(each).replace(b"poison", b"potion") for each in raw]),
     )

@@ -12,7 +12,7 @@ from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.block_encoder import CHECKSUMS_BYTES
+from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 

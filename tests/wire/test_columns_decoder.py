@@ -18,8 +18,8 @@ from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire import msgpack as msgpack_maps
-from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.columns import decoder, protobuf_decoder, timestamps
+from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.columns import element_decoder, protobuf_decoder, timestamps
 from yamcs_archive.wire.pb.yamcs_archive_2016_pb2 import Event as Event2016
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
@@ -95,7 +95,7 @@ ANSWER = {"message": "a", "generationTime": "2026-01-01T00:00:00Z", "receptionTi
 @example([{"message": "a", "extra": {"a": "b"}, "time": "2026-01-01T00:00:00.5+02:00"}], False)
 def test_lines_of_json_are_decoded_as_by_the_rules(several: list[dict[str, Any]], own: bool) -> None:
     lines = [msgspec.json.encode(body) for body in several]
-    found = decoder.decode_json_lines(b"\n".join(lines), own=own)
+    found = element_decoder.decode_json_lines(b"\n".join(lines), own=own)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(json.decode_event, line, own=own) for line in lines
@@ -108,7 +108,7 @@ def test_lines_of_json_are_decoded_as_by_the_rules(several: list[dict[str, Any]]
 @example(b'{"message":"\\ud800"}')
 @example(b"")
 def test_bytes_that_resemble_json_are_decoded_as_by_the_rules(lines: bytes) -> None:
-    found = decoder.decode_json_lines(lines)
+    found = element_decoder.decode_json_lines(lines)
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(json.decode_event, line) for line in lines.split(b"\n")
@@ -128,7 +128,7 @@ def test_bytes_that_resemble_json_are_decoded_as_by_the_rules(lines: bytes) -> N
     ],
 )
 def test_lines_with_other_than_one_object_are_decoded_by_the_rules(lines: str) -> None:
-    assert not decoder.decode_json_lines(lines.encode())
+    assert not element_decoder.decode_json_lines(lines.encode())
 
 
 @given(st.lists(bodies | st.lists(texts, max_size=1), max_size=3))
@@ -141,12 +141,12 @@ def test_lines_with_other_than_one_object_are_decoded_by_the_rules(lines: str) -
 @example([{"message": "a", "time": msgpack.Timestamp(5)}])
 def test_maps_of_msgpack_are_decoded_as_by_the_rules(several: list[Any]) -> None:
     packed = [msgpack.packb(body) for body in several]
-    found = decoder.decode_msgpack_maps(b"".join(packed), len(packed))
+    found = element_decoder.decode_msgpack_maps(b"".join(packed), len(packed))
     if found is not None:
         assert [told(event) for event in found.events()] == [
             by_the_rules(msgpack_maps.event_of, msgpack.unpackb(each)) for each in packed
         ]
-    assert decoder.decode_msgpack_maps(b"".join(packed), len(packed) + 1) is None
+    assert element_decoder.decode_msgpack_maps(b"".join(packed), len(packed) + 1) is None
 
 
 messages = st.builds(
@@ -253,9 +253,9 @@ def test_the_commonest_elements_are_taken(count: int) -> None:
     fields = {"message": "a", "source": "S", "severity": "WATCH", "sequenceNumber": 1, "type": "T"}
     timed = fields | {"time": "2026-01-01T00:00:00.5Z"}
     expected = Event("a", "S", Severity.WATCH, "T", 1767225600500000, 1)
-    lines = decoder.decode_json_lines(b"\n".join([msgspec.json.encode(timed)] * count))
+    lines = element_decoder.decode_json_lines(b"\n".join([msgspec.json.encode(timed)] * count))
     packed = msgpack.packb(fields | {"time": 1767225600500000})
-    maps = decoder.decode_msgpack_maps(packed * count, count)
+    maps = element_decoder.decode_msgpack_maps(packed * count, count)
     message = CreateEventRequest(message="a", source="S", severity="WATCH", sequenceNumber=1, type="T")
     message.time.FromMicroseconds(1767225600500000)
     body = message.SerializeToString()
@@ -284,8 +284,8 @@ def test_the_commonest_answers_are_taken(count: int, own: bool) -> None:
         extra={"k": "v"},
     )
     fields = json.shown(event, Form.TODAY) | {"createdBy": "ada"}
-    lines = decoder.decode_json_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
-    maps = decoder.decode_msgpack_maps(msgpack.packb(fields) * count, count, own=own)
+    lines = element_decoder.decode_json_lines(b"\n".join([msgspec.json.encode(fields)] * count), own=own)
+    maps = element_decoder.decode_msgpack_maps(msgpack.packb(fields) * count, count, own=own)
     for found in (lines, maps):
         assert found is not None
         assert [told(each) for each in found.events()] == [(Form.TODAY, event, True)] * count

@@ -13,9 +13,9 @@ from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, event_by_event, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
 from yamcs_archive.wire.columns.varints import varint_bytes, varints
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

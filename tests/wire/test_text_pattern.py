@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yamcs_archive.limits import MESSAGE_BYTES_MAX, PATTERN_CHARACTERS_MAX
-from yamcs_archive.wire.message_pattern import Pattern
+from yamcs_archive.wire.message_wildcards import Pattern
 
 
 def as_expression(pattern: str) -> re.Pattern[str]:

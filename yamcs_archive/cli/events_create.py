@@ -13,7 +13,7 @@ from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_target
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

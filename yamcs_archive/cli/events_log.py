@@ -21,7 +21,7 @@ from yamcs_archive.cli.target import add_target_options, open_target
 from yamcs_archive.errors import FilterError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

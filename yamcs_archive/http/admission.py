@@ -35,7 +35,7 @@ from yamcs_archive.http.limits import (
     PAGE_BYTES_MAX,
     STREAMS_MAX,
 )
-from yamcs_archive.http.messages import Response
+from yamcs_archive.http.request_and_response import Response
 from yamcs_archive.http.streaming import Chunks
 
 _WRITTEN_BYTES = 256 << 10

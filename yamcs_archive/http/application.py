@@ -16,9 +16,9 @@ from yamcs_archive.http.errors import HttpError, forbidden
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import POLLS_MAX
-from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Services
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.routes import PATHS, WEBSOCKET, allowed_methods, route_of
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from yamcs_archive.credentials import without_user
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

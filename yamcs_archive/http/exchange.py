@@ -20,13 +20,13 @@ from yamcs_archive.errors import ArchiveError, ReadOnlyError, shown
 from yamcs_archive.http.admission import Lease, Slots
 from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply, forbidden
 from yamcs_archive.http.media_types import answer_codec, content_encoding
-from yamcs_archive.http.messages import Head, Pending, RequestFailedError, Response, Work
 from yamcs_archive.http.query import refuse_form
 from yamcs_archive.http.request import Request, Services
+from yamcs_archive.http.request_and_response import Head, Pending, RequestFailedError, Response, Work
 from yamcs_archive.http.routes import Route, allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 
 _log = logging.getLogger(__name__)
 

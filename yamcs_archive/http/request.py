@@ -11,9 +11,9 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
-from yamcs_archive.http.messages import Head, Response, reply
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.request_and_response import Head, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
 

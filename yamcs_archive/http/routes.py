@@ -13,8 +13,8 @@ from functools import lru_cache
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers import append, changes, event_index, history, server
-from yamcs_archive.http.messages import Head, Pending, Response, Work
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 
 
 @dataclass(frozen=True, slots=True)

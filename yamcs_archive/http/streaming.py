@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from yamcs_archive.http.limits import GZIP_BYTES_MIN
 from yamcs_archive.http.media_types import takes_gzip
-from yamcs_archive.http.messages import Headers, Response
+from yamcs_archive.http.request_and_response import Headers, Response
 
 _log = logging.getLogger(__name__)
 _GZIP = 31

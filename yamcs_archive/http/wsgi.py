@@ -14,7 +14,7 @@ from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.routes import below
 
 if TYPE_CHECKING:

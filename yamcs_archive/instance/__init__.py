@@ -1,7 +1,7 @@
 """An instance: one stream of events, for users of the library. Knows neither LMDB nor bytes.
 
 The methods of :class:`Instance` are in three modules: ``appending``, ``reading`` (in key order), and
-``following`` (in arrival order). They share the store of ``open_instance``. Each method checks its arguments,
+``following`` (in arrival order). They share the store of ``base``. Each method checks its arguments,
 and turns the store's answers into the library's results.
 """
 

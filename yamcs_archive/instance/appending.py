@@ -11,7 +11,7 @@ from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import CHUNK_BYTES_MAX
 from yamcs_archive.results import (
     AppendCounts,

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from yamcs_archive import arguments
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import (
     Change,

@@ -9,14 +9,14 @@ from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.results import (
     InstanceStats,
     SourceStats,
 )
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.times import Time, to_us
 
 

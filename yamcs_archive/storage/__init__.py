@@ -14,7 +14,7 @@ Terms:
 
 The way of an event:
 
-- In: ``store`` hands checked columns to ``write/writer``, which commits all that wait as one group:
+- In: ``lmdb_store`` hands checked columns to ``write/writer``, which commits all that wait as one group:
   ``committer`` numbers the events (``outcomes``), finds those that are stored already (``key_lookup``) and
   puts the others where they belong (``placement``), with the commit's record, in one transaction. The caller
   is answered after the fsync.
@@ -25,7 +25,7 @@ The way of an event:
 
 The folders are the layers. Each imports only those below it, and :mod:`failpoints` and :mod:`interrupts`:
 
-    store           the engine on LMDB
+    lmdb_store      the engine on LMDB
     event_store     the protocol of an engine
     maintain/       sealing, packing and compaction of stored events
     write/          the one writer
@@ -35,5 +35,5 @@ The folders are the layers. Each imports only those below it, and :mod:`failpoin
 
 To know most of it, read in this order: format/keys, format/rows, format/block, format/commits,
 write/outcomes, write/placement, write/committer, write/writer, read/range_reader, read/query, read/changes,
-maintain/sealing, disk/environment, store. The bytes are specified in ``docs/format.md``.
+maintain/sealing, disk/environment, lmdb_store. The bytes are specified in ``docs/format.md``.
 """

@@ -17,8 +17,8 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 
 T = TypeVar("T")

@@ -12,16 +12,16 @@ longer. So this is the one module that imports it, and callers take these functi
 from __future__ import annotations
 
 try:
-    from yamcs_archive.wire.columns import decoder, encoder, protobuf_decoder
+    from yamcs_archive.wire.columns import element_decoder, encoder, protobuf_decoder
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("yamcs_archive.wire.columns"):
         raise  # the folder is there, but something that it needs is not
     from yamcs_archive.wire import event_by_event
 
-    decoder = encoder = protobuf_decoder = event_by_event  # type: ignore[misc]  # it has the functions of all
+    element_decoder = encoder = protobuf_decoder = event_by_event  # type: ignore[misc]  # it has the functions of all
 
-decode_json_lines = decoder.decode_json_lines
-decode_msgpack_maps = decoder.decode_msgpack_maps
+decode_json_lines = element_decoder.decode_json_lines
+decode_msgpack_maps = element_decoder.decode_msgpack_maps
 decode_protobuf_messages = protobuf_decoder.decode_protobuf_messages
 encode_csv_rows = encoder.encode_csv_rows
 encode_json_page = encoder.encode_json_page

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from yamcs_archive.wire.codec import JSON, MSGPACK, PROTOBUF, BatchCodec, Codec
-from yamcs_archive.wire.exchange_codec import ExchangeCodec
 from yamcs_archive.wire.json_codec import JsonCodec
+from yamcs_archive.wire.msgpack_codec import ExchangeCodec
 from yamcs_archive.wire.protobuf_codec import ProtobufCodec
 
 JSON_CODEC = JsonCodec()

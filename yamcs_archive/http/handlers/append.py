@@ -11,11 +11,11 @@ from yamcs_archive.event import event_bytes
 from yamcs_archive.http.errors import HttpError, counts_message
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.media_types import batch_reader, body_codec, content_encoding
-from yamcs_archive.http.messages import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)

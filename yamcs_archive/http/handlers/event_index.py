@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from yamcs_archive.event import Stretch
 from yamcs_archive.http import query
 from yamcs_archive.http.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
-from yamcs_archive.http.messages import Response
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response
 from yamcs_archive.http.streaming import streamed
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.times import format_rfc3339

@@ -12,9 +12,9 @@ from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
-from yamcs_archive.http.messages import Response, reply
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.http.streaming import streamed
 from yamcs_archive.wire.csv_codec import CsvCodec
 from yamcs_archive.wire.page_token import encode_token

@@ -12,9 +12,9 @@ from importlib.resources import files
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply
-from yamcs_archive.http.messages import Response, reply
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.times import now_us
 from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import JSON

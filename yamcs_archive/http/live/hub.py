@@ -29,7 +29,7 @@ from yamcs_archive.http.limits import (
 from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
-from yamcs_archive.wire.websocket_frames import Frames, Tail
+from yamcs_archive.wire.live_frames import Frames, Tail
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX
-from yamcs_archive.wire.websocket_frames import Frames, Tail
+from yamcs_archive.wire.live_frames import Frames, Tail
 
 _FRAME_BYTES = 120
 """Bytes of memory that a frame takes beside the part that it shares, roughly."""
@@ -38,7 +38,7 @@ class SendQueue:
     ``wake`` is called, on any thread, when there is something to send. ``give_up`` ends the connection
     without waiting for the client.
 
-    >>> from yamcs_archive.wire.websocket_frames import JsonFrames
+    >>> from yamcs_archive.wire.live_frames import JsonFrames
     >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
     >>> queue.put("{}"), queue.flush(), queue.take(10)
     wake

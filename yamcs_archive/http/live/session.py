@@ -18,7 +18,7 @@ from yamcs_archive.http.errors import HttpError, error_reply
 from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
-from yamcs_archive.wire.websocket_frames import (
+from yamcs_archive.wire.live_frames import (
     CANCEL,
     EVENTS,
     STATE,

@@ -21,7 +21,8 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage.format.block_encoder import (
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
+from yamcs_archive.storage.format.block_part_encoder import (
     CHECKSUMS_BYTES,
     HEADER,
     LATE,
@@ -29,7 +30,6 @@ from yamcs_archive.storage.format.block_encoder import (
     encode_parts,
     end_of,
 )
-from yamcs_archive.storage.format.block_part import BlockPart
 from yamcs_archive.storage.format.block_pick import ONE_BY_ONE_MAX, pick_events, pick_vectors
 from yamcs_archive.storage.format.keys import (
     Key,
@@ -59,7 +59,7 @@ class EncodedBlock(NamedTuple):
 def encode_blocks(runs: Sequence[StoredVectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
-    ``compared`` is as for :func:`~yamcs_archive.storage.format.block_encoder.encode_parts`.
+    ``compared`` is as for :func:`~yamcs_archive.storage.format.block_part_encoder.encode_parts`.
 
     >>> from yamcs_archive.columns import Columns
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]

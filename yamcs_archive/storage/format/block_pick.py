@@ -19,7 +19,7 @@ import numpy.typing as npt
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.event_vectors import StoredVectors, pick_values
-from yamcs_archive.storage.format.block_part import BlockPart
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
 from yamcs_archive.storage.format.integers import integer_at, sum_integers
 
 ONE_BY_ONE_MAX = 4

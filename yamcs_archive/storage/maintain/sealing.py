@@ -42,7 +42,7 @@ from yamcs_archive.storage.format.block import (
     read_back,
     zone_map_of,
 )
-from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.block_part_encoder import fits
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL, in_key_order
 from yamcs_archive.storage.format.rows import decode_row, decode_rows

@@ -22,7 +22,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.block_part_encoder import fits
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.write.outcomes import Group

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
-from yamcs_archive.wire.columns.event_fields import BytesColumn, Ints, Memo, bytes_column, lengths
+from yamcs_archive.wire.columns.byte_columns import BytesColumn, Ints, Memo, bytes_column, lengths
 from yamcs_archive.wire.columns.varints import bytes_of_words, varint_bytes, varint_words, varints
 from yamcs_archive.wire.protobuf_scan import LENGTH, varint
 

@@ -19,7 +19,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage.format.block_encoder import (
+from yamcs_archive.storage.format.block_part_encoder import (
     HEADER,
     SMALL_TABLE_MAX,
     BodyFrame,

@@ -50,7 +50,6 @@ from yamcs_archive.storage.read.changes import (
 )
 from yamcs_archive.storage.read.commit_watch import LOOK_S, CommitWatch
 from yamcs_archive.storage.read.event_count import Counter
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.metadata import (
     fill_new,
     head_commit,
@@ -60,6 +59,7 @@ from yamcs_archive.storage.read.metadata import (
     source_names,
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.storage.write.writer import Writer
