@@ -1,8 +1,8 @@
 # make serve   install into .venv and serve an instance on an archive in ./data
 # make test    all set-up and every test, through tox
 # make bench   measure this archive beside SQLite, RocksDB and raw LMDB; ARGS="--quick" for a short run
-# make clean   remove what the two have made, but not ./data
-# They need only make and python3 (3.11 or newer, with venv): PYTHON=python3.12 make … names another one.
+# make clean   remove everything that these have created, except ./data
+# They need only make and python3 (3.11 or newer, with venv). To use another one: PYTHON=python3.12 make …
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -24,13 +24,13 @@ bench: .venv/bench.installed
 clean:
 	rm -rf .venv .tox build *.egg-info
 
-# A venv without pip (what Debian leaves when python3-venv is not installed) does not count as made.
+# A venv without pip does not count: Debian leaves one if python3-venv is not installed.
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "python 3.11 or newer is needed, $(PYTHON) is not: name another one with PYTHON=" >&2; exit 1; }
+	  { echo "$(PYTHON) is older than Python 3.11: name a newer one with PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# Editable, so that the tree is what runs; again only when the metadata changed.
+# Editable, so that the checkout itself runs. Repeated only when the metadata changes.
 .venv/serve.installed: .venv/bin/pip setup.cfg pyproject.toml
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[server]"
 	touch $@

@@ -25,10 +25,10 @@ _FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure what the command line asks for.
+    """Measure, as the command line says, and return the exit status.
 
-    Return 0; 1 when a run failed or answered wrongly, or nothing could be measured; 2 when the options make
-    no sense together; 130 when it was interrupted, by Ctrl-C or SIGTERM: what was measured is kept then too.
+    The status is 0; 1 if a run failed or gave wrong answers, or nothing could be measured; 2 if the options
+    are contradictory; 130 if Ctrl-C or SIGTERM interrupted it. Results are kept after an interrupt too.
     """
     options = parser().parse_args(arguments)
     sizes = _sizes(options)
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     output = Path(options.output or f"bench-{taken:%Y%m%d-%H%M%S}").resolve()
     scratch = Path(options.scratch).resolve() if options.scratch else output
     for place in (output, scratch):
-        place.mkdir(parents=True, exist_ok=True)  # a bad one shows now, not after an hour
+        place.mkdir(parents=True, exist_ok=True)  # a bad directory must show now, not after an hour
     if is_in_memory(scratch):
         _say(f"{scratch} is in memory, where a sync costs nothing: name a directory on a disk with --scratch")
     try:
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measured(jobs: list[Job], document: Document, output: Path, scratch: Path) -> int:
-    """Run the jobs, keep each result as it comes, then show all; return the exit status."""
+    """Run the jobs, write each result at once, then print all; return the exit status."""
     interrupted = False
     try:
         with ending_tidily():
@@ -80,7 +80,7 @@ def _sizes(options: argparse.Namespace) -> Sizes:
 
 
 def _jobs(options: argparse.Namespace, sizes: Sizes) -> list[Job]:
-    """Return the plan without the jobs for which a package is not installed, each package named once."""
+    """Return the plan without the jobs that lack a package; print the name of each such package once."""
     jobs = plan(
         sizes,
         options.only,
@@ -99,10 +99,10 @@ def _jobs(options: argparse.Namespace, sizes: Sizes) -> list[Job]:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """Return the command line that gives these options."""
+    """Return the command line with these options."""
     parts = ["python", "-m", "benchmarks"]
     for name, value in sorted(vars(options).items()):
-        if name in ("output", "scratch"):  # where things lie on one machine is nobody else's business
+        if name in ("output", "scratch"):  # paths of one machine do not belong into published results
             continue
         match value:
             case True:

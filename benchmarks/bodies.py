@@ -1,4 +1,4 @@
-"""Events -> request bodies in today's form, as a client would write them; pure."""
+"""Encodes events as request bodies in today's form, as a client would; pure."""
 
 from __future__ import annotations
 

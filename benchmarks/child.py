@@ -16,7 +16,7 @@ from benchmarks.processes import ending_tidily
 
 
 def main(action: str, directory: str, result: str) -> None:
-    """Do what is asked with the job on standard input, and write the outcome to the file ``result``."""
+    """Perform the action with the job on standard input, and write the outcome to the file ``result``."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     measure = module(job.measure)
     outcome = Outcome(figures={})

@@ -1,6 +1,6 @@
-"""A digest of events, so that no contender wins by not answering; pure.
+"""A digest of events, so that no contender can win by not answering; pure.
 
-Reception time and user are left out: a Yamcs server writes its own, and a retry brings another.
+It ignores reception time and user: a Yamcs server sets its own, and a retry has another reception time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STEP_EVENTS = 1_000
 
 
 def digest(events: Iterable[Event]) -> str:
-    """Return how many events there are and a hash of their content, in their order.
+    """Return the number of events and a hash of their content, in their order.
 
     >>> digest([Event("a", generation_time=0, seq_number=0)])
     '1:73695c2093'

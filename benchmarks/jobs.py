@@ -1,4 +1,4 @@
-"""What one run is, and what it found: values that pass between the harness and its child processes; pure."""
+"""The input and the outcome of a run: values that pass between the harness and its child processes; pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from benchmarks.workload import Mix, Workload
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure of one contender on one workload; it is run in a process of its own."""
+    """One measure of one contender on one workload. It runs in a process of its own."""
 
     measure: str
-    """The module in :mod:`benchmarks.measures` that does it."""
+    """The name of its module in :mod:`benchmarks.measures`."""
     case: str
-    """Says what is special about it; contenders are compared within a measure and case."""
+    """The name of its conditions; contenders are compared within a measure and a case."""
     contender: str
     events: int
     mix: Mix = Mix.IN_ORDER
@@ -22,19 +22,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     batch_events: int = 10_000
     threads: int = 1
     stream: bool = False
-    """Hand over all batches in one call."""
+    """Whether one call gets all batches."""
     single: bool = False
-    """Store each event by the call that is meant for one, instead of in a batch of one."""
+    """Whether each event is stored by the call for single events, instead of in a batch of one."""
     connections: int = 0
     encoding: str = "json"
     wsgi: bool = False
-    """Serve by WSGI instead of ASGI."""
+    """Whether it is served by WSGI instead of ASGI."""
     warm_up: int = 0
-    """Requests before the clock starts."""
+    """Number of requests before the clock starts."""
     repeats: int = 1
 
     def workload(self) -> Workload:
-        """Return the events that it is run on."""
+        """Return the workload of the job."""
         return Workload(self.events, self.mix, rare_every=self.rare_every, big_every=self.big_every)
 
     def label(self) -> str:
@@ -47,32 +47,32 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run found."""
+    """The outcome of one run."""
 
     figures: dict[str, float]
-    """By name; the unit is the end of the name."""
+    """The figures, by name; a name ends with the unit."""
     digest: str = ""
-    """Of all that it answered; empty where there is nothing to answer."""
+    """The digest of all its answers; empty if there are none."""
     series: dict[str, list[float]] = {}
-    """Figures that go along a growing archive."""
+    """Figures at several sizes of a growing archive, by name."""
     notes: dict[str, str] = {}
-    """Versions, and when an append counts as durable."""
+    """Versions, and the meaning of "durable" for the contender."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs of one job, and the digest that they should have."""
+    """All runs of one job, and their right digest."""
 
     job: Job
     outcomes: list[Outcome]
     expected_digest: str = ""
     failure: str = ""
-    """What the first run that failed said; no run followed it."""
+    """The error of the first run that failed; no run followed it."""
 
     @property
     def right(self) -> bool:
-        """True when every run ended well and answered what it should."""
+        """Whether no run failed and every run gave the right answers."""
         return not self.failure and all(outcome.digest == self.expected_digest for outcome in self.outcomes)
 
     def values(self, figure: str) -> list[float]:
-        """Return a figure of every run, in the order in which they were made."""
+        """Return a figure of every run, in the order of the runs."""
         return [outcome.figures[figure] for outcome in self.outcomes if figure in outcome.figures]

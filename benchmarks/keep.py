@@ -1,8 +1,8 @@
-"""The directory that results are kept in: ``results.json``, written after every run of a job.
+"""The directory of results: ``results.json``, written after every run of a job.
 
-Results of several starts of the harness may stand side by side when machine, versions and sizes are the
-same; a job that is measured again takes the place of what was there. Anything else is refused before the
-first measurement, because its ratios would mean nothing.
+One file may have results of several runs of the harness, if machine, versions and sizes are the same; the
+result of a job that is measured again replaces the old one. Other results are refused before the first
+measurement, because ratios between them would mean nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FILE = "results.json"
 
 
 class OtherResultsError(Exception):
-    """The directory has results that the new ones cannot stand beside; the text says what differs."""
+    """The directory has results that cannot be combined with the new ones; the text names the differences."""
 
 
 def opened(directory: Path, fresh: Document) -> Document:
-    """Return what the directory has, with the runs of ``fresh`` added, or ``fresh`` where it has nothing.
+    """Return the document of the directory with the runs of ``fresh``, or ``fresh`` if there is none.
 
     Raises :class:`OtherResultsError`.
 
@@ -48,13 +48,13 @@ def opened(directory: Path, fresh: Document) -> Document:
     ]
     if differing:
         raise OtherResultsError(
-            f"{path} is of other circumstances, name another directory: {'; '.join(differing)}"
+            f"{path} has results of other conditions; name another directory: {'; '.join(differing)}"
         )
     return msgspec.structs.replace(kept, runs=[*kept.runs, *fresh.runs])
 
 
 def merged(document: Document, results: Iterable[Result]) -> Document:
-    """Return the document with results added, each in the place of that of the same job, in the plan's order.
+    """Return the document with results added, in the plan's order; each replaces that of the same job.
 
     >>> job = Job(measure="ingest", case="any", contender="archive", events=1)
     >>> once = merged(Document({}, {}, [], []), [Result(job=job, outcomes=[])])
@@ -72,9 +72,9 @@ def merged(document: Document, results: Iterable[Result]) -> Document:
 
 
 def missing(document: Document, jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs of the cases of which a contender has no whole and right result yet.
+    """Return the jobs of all cases in which some contender has no complete and right result.
 
-    A case is left out or made anew as a whole, so that its contenders always took turns.
+    A case is measured again as a whole or not at all, so that its contenders always take turns.
     """
     done = {
         _place(result.job)
@@ -87,7 +87,7 @@ def missing(document: Document, jobs: Iterable[Job]) -> list[Job]:
 
 
 def write(document: Document, directory: Path) -> None:
-    """Write the document in one go: whoever kills the harness leaves the old one or the new one."""
+    """Replace the document atomically, so that a kill leaves the old one or the new one."""
     part = directory / f"{FILE}.part"
     part.write_bytes(to_json(document))
     os.replace(part, directory / FILE)

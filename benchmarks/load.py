@@ -1,9 +1,9 @@
 """The HTTP load generator: many keep-alive connections, one request under way on each, in one thread.
 
-It is a process of its own, so that it takes no interpreter lock from whom it measures; on a machine of two
-cores it still takes a share of them. Bodies are made before the clock starts, sockets are watched with
-epoll, and of an answer only status and length are read. An answer that is not a 200 ends the run: a rate
-of errors is no rate.
+It is a process of its own, so that it does not compete for the server's interpreter lock; on a machine with
+two cores it still takes a share of them. Bodies are made before the clock starts, sockets are watched with
+epoll, and only status and length of an answer are read. An answer that is not a 200 ends the run, because a
+rate of errors means nothing.
 
 Run as ``python -m benchmarks.load PORT PATH < job.json``; prints a :class:`Report` as JSON.
 """
@@ -31,7 +31,7 @@ from yamcs_archive import Event
 _RECEIVE_BYTES = 64 << 10
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _QUIET_S = 120
-"""Longest wait for any answer; a server that is silent for longer has hung."""
+"""Longest wait for an answer, in seconds; a server that is silent for longer hangs."""
 
 
 class BadAnswerError(Exception):
@@ -39,7 +39,7 @@ class BadAnswerError(Exception):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a load met: the time between the first counted request and the last answer, and each latency."""
+    """The outcome of a load: the time from the first counted request to the last answer, and each latency."""
 
     elapsed_ns: int
     latencies_ns: list[int]
@@ -55,13 +55,13 @@ class _Connection:
         self._sent_ns = 0
 
     def send(self, request: bytes) -> None:
-        """Send a request; it blocks while a large one does not fit the socket's buffer."""
+        """Send a request; this blocks while the socket's buffer is full."""
         self._received = b""
         self._sent_ns = perf_counter_ns()
         self.socket.sendall(request)
 
     def receive(self) -> int | None:
-        """Take what has arrived; return the latency in ns when the answer is complete, else None."""
+        """Read the bytes that have arrived; return the latency in ns if the answer is complete, else None."""
         part = self.socket.recv(_RECEIVE_BYTES)
         self._received += part
         head, end, body = self._received.partition(b"\r\n\r\n")
@@ -77,10 +77,9 @@ class _Connection:
 
 
 def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
-    """Send every request once, each connection its next as soon as its last is answered.
+    """Send every request once; a connection sends its next request as soon as its last one is answered.
 
-    Raises :class:`BadAnswerError` at the first answer that is not a 200, and TimeoutError when the server
-    falls silent.
+    Raises :class:`BadAnswerError` at the first answer that is not a 200, and TimeoutError if no answer comes.
     """
     supply: Iterator[bytes] = iter(requests)
     latencies_ns: list[int] = []
@@ -127,7 +126,7 @@ def request(path: str, body: bytes, media_type: str) -> bytes:
 
 
 def requests_of(job: Job, events: list[Event], path: str) -> list[bytes]:
-    """Return the requests that carry the events: one each, or ``batch_events`` each.
+    """Return requests with the events: with one event each, or ``batch_events`` each.
 
     >>> job = Job(measure="http", case="", contender="archive", events=3, batch_events=2, encoding="ndjson")
     >>> len(requests_of(job, job.workload().events(), "/x"))
@@ -145,7 +144,7 @@ def requests_of(job: Job, events: list[Event], path: str) -> list[bytes]:
 
 
 def main(port: str, path: str) -> None:
-    """Drive the job on standard input: its warm-up first, then what is counted."""
+    """Drive the job on standard input: first its warm-up, then the counted requests."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     requests = requests_of(job, job.workload().events(), path)
     warm_up, counted = requests[: job.warm_up], requests[job.warm_up :]

@@ -1,4 +1,4 @@
-"""What the figures were taken on: processor, memory, kernel, file system, versions, and what a sync takes."""
+"""The conditions of a measurement: processor, memory, kernel, file system, versions, time of a sync."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """Return the machine and what ran on it, in words; ``directory`` is where the stores are made.
+    """Return the machine and the versions of its software; ``directory`` is that of the stores.
 
-    Figures may be compared with others for which this is the same.
+    Figures may be compared if this is the same for both.
 
     >>> sorted(describe(Path(".")))[:2]
     ['code', 'cores']
@@ -48,7 +48,7 @@ def describe(directory: Path) -> dict[str, str]:
 
 
 def circumstances(directory: Path) -> dict[str, str]:
-    """Return what differs from one run to the next on the same machine.
+    """Return the conditions that differ between runs on the same machine.
 
     >>> sorted(circumstances(Path(".")))
     ['load at start', 'revision', 'sync of one page']
@@ -61,7 +61,7 @@ def circumstances(directory: Path) -> dict[str, str]:
 
 
 def is_in_memory(directory: Path) -> bool:
-    """Say whether a directory's files are in memory only, where a sync costs nothing.
+    """Return whether a directory's files are in memory only, where a sync costs nothing.
 
     >>> is_in_memory(Path("/proc"))
     False
@@ -70,7 +70,7 @@ def is_in_memory(directory: Path) -> bool:
 
 
 def sync_us(directory: Path) -> float:
-    """Return the median time that writing a page and syncing it takes, in microseconds.
+    """Return the median time to write and sync a page, in microseconds.
 
     >>> sync_us(Path(".")) > 0
     True
@@ -105,7 +105,7 @@ def _memory() -> str:
 
 
 def _file_system(directory: Path) -> str:
-    """Return type and options of the mount that holds the directory."""
+    """Return type and options of the mount with the directory."""
     try:
         mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     except OSError:
@@ -127,9 +127,9 @@ def _versions() -> str:
 
 
 def _code() -> str:
-    """Return version and digest of the package, and of what in the harness takes figures.
+    """Return the version, and a digest of the package and of the measuring modules of the harness.
 
-    A digest, not a revision: it also tells uncommitted changes apart, and is there without git.
+    A digest, not a revision: it distinguishes uncommitted changes, and needs no git.
     """
     total = blake2b(digest_size=5)
     package = Path(yamcs_archive.__file__).parent
@@ -145,7 +145,7 @@ def _revision() -> str:
     """Return the commit of the checkout; "unknown" if git cannot tell."""
     try:
         return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],  # whichever git the user has
+            ["git", "describe", "--always", "--dirty"],  # the user's git
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -13,7 +13,7 @@ EPILOG = """examples:
   python -m benchmarks --output DIR --resume             what DIR still lacks
 """
 EVENTS_MIN = 100
-"""Fewer measure nothing."""
+"""Least number of events of a measurement."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=NAMES,
-        help="a measure; repeatable; default: all, but scale only with --scale",
+        help="a measure; repeatable; default: all, except for scale, which needs --scale",
     )
     parser.add_argument(
         "--events",

@@ -1,10 +1,10 @@
 """The peak memory of a process without mapped file pages, sampled from outside it.
 
-The kernel keeps a high-water mark only for all resident pages, file pages included; of anonymous memory
-(RssAnon) it tells only the present. A thread of the measured process would not do: it samples when it gets
-the interpreter lock, so never inside the long calls that matter.
+The kernel has a high-water mark only for all resident pages, file pages included; for anonymous memory
+(RssAnon) it shows only the present value. A thread of the measured process could not sample it: it would wait
+for the interpreter lock, and so never run during the long calls that matter.
 
-Run as ``python -m benchmarks.peak PID``: it says ``ready``, samples until its standard input closes, then
+Run as ``python -m benchmarks.peak PID``: it prints ``ready``, samples until its standard input closes, then
 prints the peak in bytes.
 """
 
@@ -23,7 +23,7 @@ _INTERVAL_S = 0.004
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Return the anonymous resident memory of a process in bytes; 0 where the system does not tell.
+    """Return the anonymous resident memory of a process in bytes; 0 if the system does not show it.
 
     >>> anonymous_bytes(os.getpid()) > 0 or sys.platform != "linux"
     True
@@ -39,7 +39,7 @@ def anonymous_bytes(pid: int) -> int:
 
 
 class Peak:
-    """Watches a process, this one if no other is named; afterwards ``peak_bytes`` says what it came to.
+    """Watches a process, by default this one; afterwards ``peak_bytes`` is its peak.
 
     >>> with Peak() as peak:
     ...     block = bytearray(1 << 20)

@@ -1,4 +1,4 @@
-"""Which jobs a run consists of; pure. A full run is made with 1 million events where that takes no hour."""
+"""The jobs of a run; pure. A full run has 1 million events, except in cases where that would take an hour."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from benchmarks.jobs import Job
 from benchmarks.workload import Mix
 
 _LOCKED = tuple(name for name in EMBEDDED if name != "raw lmdb append")
-"""The contenders that take events in any order and from many threads."""
+"""The contenders that accept events in any order and from many threads."""
 _POSTED = ("archive", "sqlite")
 _YAMCS_CONNECTIONS = 32
-"""Started and warmed up for one case only: that takes three times as long as what is measured."""
+"""A Yamcs server is measured in one case only: starting and warming it up takes three times as long."""
 _REMEMBERED = ("archive", "sqlite", "rocksdb")
 _MILLION = 1_000_000
 _REPEATED = 0
-"""Stands for the number of repeats until it is known; other jobs are run once."""
+"""Means the number of repeats, before it is known; other jobs run once."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything, in events (requests where one carries one event)."""
+    """The sizes of the cases, in events; in requests if a request has one event."""
 
     bulk: int
-    """Batches of 10,000, and the archive that is asked questions."""
+    """For batches of 10,000, and for the archive of the queries."""
     small: int
-    """Batches of 100."""
+    """For batches of 100."""
     one: int
-    """Batches of 1."""
+    """For batches of 1."""
     single: int
     """Single appends."""
     own_commits: int
-    """Single appends, for the size on the medium."""
+    """For commits of one event each, which measure the size on disk."""
     posts: int
     warm_up: int
-    """Requests before those are counted."""
+    """Number of requests before the counted ones."""
     memory: int
     served: int
-    """Messages of 1 MiB that are served."""
+    """Number of messages of 1 MiB that are served."""
     big_every: int = 1_000
 
     @property
     def rare_every(self) -> int:
-        """One event in so many is from the rare source, one has the rare severity."""
+        """One event of this number is from the rare source, and one has the rare severity."""
         return max(10, min(50_000, self.bulk // 3))
 
     def scaled(self, bulk: int) -> Sizes:
@@ -61,7 +61,7 @@ class Sizes:
 
 
 _LEAST = 40
-"""More than there are threads in any case."""
+"""Least size of a case: more than the threads of any case."""
 FULL = Sizes(
     bulk=_MILLION, small=200_000, one=5_000, single=10_000, own_commits=50_000, posts=15_000,
     warm_up=15_000, memory=200_000, served=500,
@@ -82,10 +82,10 @@ def plan(
     yamcs: bool = False,
     batches: bool = False,
 ) -> list[Job]:
-    """Return the jobs, contenders of one case behind each other.
+    """Return the jobs; the contenders of one case follow each other.
 
-    ``only`` names measures (empty: all); scale takes part when it is given millions, a Yamcs server and
-    batches over HTTP when they are asked for.
+    ``only`` names measures (empty: all). Scale is included if it has a number of millions, a Yamcs server and
+    batches over HTTP if they are asked for.
 
     >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "serving", "http", "reading"}
     True
@@ -170,7 +170,7 @@ def _posts(sizes: Sizes, yamcs: bool) -> list[Job]:
 
 
 def _batches(sizes: Sizes, yamcs: bool, batches: bool) -> list[Job]:
-    """One request after another on one connection; the first is warm-up."""
+    """Return jobs with one request after another on one connection; the first is warm-up."""
     kinds = [(encoding, "archive") for encoding in ("ndjson", "protobuf", "msgpack") if batches]
     return [
         Job(measure="http", case=f"batch, {encoding}", contender=contender, events=sizes.bulk,
@@ -180,7 +180,7 @@ def _batches(sizes: Sizes, yamcs: bool, batches: bool) -> list[Job]:
 
 
 def _reading(sizes: Sizes, yamcs: bool) -> list[Job]:
-    """A Yamcs server is filled by rows, and takes minutes for that: once."""
+    """Return the jobs of reading; a Yamcs server runs once, because filling it by rows takes minutes."""
     return [
         Job(measure="reading", case="over HTTP", contender=contender, events=sizes.bulk,
             batch_events=sizes.bulk // 10, connections=1, encoding="rows", rare_every=sizes.rare_every)
@@ -189,7 +189,7 @@ def _reading(sizes: Sizes, yamcs: bool) -> list[Job]:
 
 
 def _scale(millions: int) -> list[Job]:
-    """The archive goes all the way; SQLite stops at 10 million, where its trend is plain."""
+    """Return the jobs of scale; SQLite stops at 10 million events, where its trend is plain."""
     jobs = [Job(measure="scale", case=f"{millions} million", contender="archive", events=millions * _MILLION)]
     peer = min(millions, 10)
     jobs.append(

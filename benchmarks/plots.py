@@ -1,4 +1,4 @@
-"""Results -> PNG files. Needs matplotlib (the extra ``bench``)."""
+"""Draws results as PNG files. Needs matplotlib (the extra ``bench``)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLOURS = {
 
 
 class _Bars(NamedTuple):
-    """A figure as bars; only jobs of one batch size share an axis, or the small ones would not be seen."""
+    """A figure as bars. Only jobs of one batch size share an axis, so that small values stay visible."""
 
     measure: str
     batch_events: int
@@ -106,7 +106,7 @@ def _bars(results: Sequence[Result], name: str, title: str) -> Figure:
 
 
 def _lines(results: Sequence[Result]) -> Figure:
-    """Return a panel for each thing that was followed while the archive grew."""
+    """Return a panel for each figure of the growing archive."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     for panel, (along, name, title) in zip(figure.subplots(2, 2).flat, _LINES, strict=True):
         for result in results:

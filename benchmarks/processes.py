@@ -1,4 +1,4 @@
-"""How the harness starts parts of itself as processes of their own.
+"""Starts parts of the harness as processes of their own.
 
 Every child is started in the checkout, so that ``-m`` finds this harness and no other package called
 ``benchmarks``. Paths that are passed to a child are therefore absolute.
@@ -30,7 +30,7 @@ def command(module: str, *arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a child, which finds the harness even where ``-P`` is in force."""
+    """Return the environment of a child, in which it finds the harness even with ``-P``."""
     path = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([path] if path else [])])}
 
@@ -38,12 +38,12 @@ def environment() -> dict[str, str]:
 def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -> tuple[bytes, bytes, int]:
     """Run a child to its end with ``given`` on its standard input; return its outputs and exit status.
 
-    When this process is interrupted meanwhile, or the child takes too long (TimeoutExpired), it is asked to
-    stop (SIGTERM) and waited for: it may have servers of its own to end.
+    If this process is interrupted, or the child takes too long (TimeoutExpired), the child gets SIGTERM and
+    is waited for, because it may have to stop servers of its own.
     """
     child = None
     try:
-        with _held_back():  # an interrupt within Popen would leave a child that nobody knows
+        with _held_back():  # an interrupt within Popen would leave an unknown child
             child = subprocess.Popen(
                 arguments,
                 cwd=ROOT,
@@ -51,7 +51,7 @@ def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the child in its time
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the child itself
             )
         printed, said = child.communicate(given, timeout_s)
     except BaseException:
@@ -69,7 +69,7 @@ def run(arguments: list[str], given: bytes, *, timeout_s: float | None = None) -
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Let what interrupts this process take effect at the end of the block, in the main thread."""
+    """Delay interrupts of this process to the end of the block, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,7 +89,7 @@ def _held_back() -> Iterator[None]:
 
 @contextmanager
 def ending_tidily() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: what is open is closed, children are ended."""
+    """Let SIGTERM and SIGHUP end this process like Ctrl-C: stores are closed and children are stopped."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number in before:
         signal.signal(number, signal.default_int_handler)

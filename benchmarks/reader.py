@@ -1,9 +1,9 @@
-"""A client that only reads bytes: asks one thing again and again and says how long each answer took.
+"""A client that only reads bytes: it sends one request again and again, and prints the time of each answer.
 
-    python -m benchmarks.reader PORT < what is asked, as JSON
+    python -m benchmarks.reader PORT < request.json
 
-A process of its own, so that it shares no interpreter with the server. It looks at no more of an answer than
-where it ends, so that its own work counts little.
+It is a process of its own, so that it shares no interpreter with the server. It only looks for the end of an
+answer, so that its own work counts little.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One request, and how many times it is made."""
+    """A request, and the number of times that it is sent."""
 
     method: str
     target: str
@@ -34,9 +34,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def read(port: int, asked: Asked) -> list[float]:
-    """Ask over one connection and return the seconds that each answer took.
+    """Send the request over one connection, and return the seconds that each answer took.
 
-    Raises RuntimeError for an answer that is not a 200, and TimeoutError when the server falls silent.
+    Raises RuntimeError for an answer that is not a 200, and TimeoutError if no answer comes.
     """
     request = (
         f"{asked.method} {asked.target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {asked.accept}\r\n"
@@ -66,7 +66,7 @@ def _answer(connection: socket.socket) -> None:
         while left > 0:
             left -= len(_part(connection))
         return
-    # Nothing that is served here has these bytes within a chunk: lines end with a line feed alone.
+    # No answer has these bytes within a chunk, because its lines end with a line feed alone.
     end = (b"\r\n" + body)[-len(_LAST_CHUNK) :]
     while end != _LAST_CHUNK:
         end = (end + _part(connection))[-len(_LAST_CHUNK) :]
@@ -80,7 +80,7 @@ def _part(connection: socket.socket) -> bytes:
 
 
 def main(port: str) -> None:
-    """Read what is asked from standard input and write the seconds to standard output."""
+    """Read the request from standard input, and write the seconds to standard output."""
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
     quiet()
     sys.stdout.buffer.write(msgspec.json.encode(read(int(port), asked)))

@@ -1,7 +1,7 @@
-"""Event <-> key and msgpack record, for the contenders that store pairs; pure.
+"""Encodes events as keys and msgpack records, for the contenders that store pairs; pure.
 
-The key is the archive's own, byte for byte; the record is the shortest that a competent user would
-write: a msgpack array of what is not in the key, cut after its last value that is not the default.
+The key is the archive's own, byte for byte. The record is the shortest that a competent user would write: a
+msgpack array of the fields that are not in the key, cut after the last value that is not the default.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The right answers, found by looking at every event; pure."""
+"""The right answers, computed from all events; pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from yamcs_archive import Event, Severity
 
 
 class Reference:
-    """All events in memory, in key order; of one key the first counts.
+    """All events in memory, in key order; of several with one key, the first counts.
 
     >>> Reference([Event("b", generation_time=1, seq_number=0)]).newest(1)[0].message
     'b'
@@ -34,5 +34,5 @@ class Reference:
         return matching[::-1][:limit]
 
     def find_text(self, text: str) -> list[Event]:
-        """Return the events whose message holds the text, in any letter case."""
+        """Return the events whose message contains the text, in any letter case."""
         return [event for event in self._events if text.casefold() in event.message.casefold()]

@@ -1,4 +1,4 @@
-"""Results -> JSON and tables of text; pure."""
+"""Turns results into JSON and tables of text; pure."""
 
 from __future__ import annotations
 
@@ -72,21 +72,21 @@ _SHOWN: dict[str, dict[str, str]] = {
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One start of the harness."""
+    """One run of the harness."""
 
     taken: str
-    """When it began, RFC 3339."""
+    """The time of its start, RFC 3339."""
     command: str
     circumstances: dict[str, str] = {}
-    """What may differ between two runs whose results stand side by side."""
+    """Conditions that may differ between runs whose results are in one document."""
 
 
 class Document(msgspec.Struct, frozen=True):
-    """Everything that was found on one machine with one version, as it is kept in JSON."""
+    """All results of one machine with one version."""
 
     machine: dict[str, str]
     sizes: dict[str, int]
-    """How much of everything, by the names of :class:`benchmarks.plan.Sizes`."""
+    """The sizes of the cases, by the names of :class:`benchmarks.plan.Sizes`."""
     runs: list[Run]
     results: list[Result]
 
@@ -101,12 +101,12 @@ def to_json(document: Document) -> bytes:
 
 
 def from_json(text: bytes) -> Document:
-    """Return the document of its JSON; msgspec.DecodeError for anything else."""
+    """Read a document from its JSON; msgspec.DecodeError for other text."""
     return msgspec.json.decode(text, type=Document)
 
 
 def to_text(document: Document) -> str:
-    """Return the machine, a table for each figure of each measure, and how the targets stand."""
+    """Return the machine, a table for each figure of each measure, and the verdicts on the targets."""
     facts = [*document.machine.items()]
     for run in document.runs:
         facts += [("run of", run.taken), *run.circumstances.items()]
@@ -123,7 +123,7 @@ def to_text(document: Document) -> str:
 
 
 def shown(values: Sequence[float]) -> str:
-    """Return the median, and half of the spread in percent where there are several values.
+    """Return the median, with half of the spread in percent if there are several values.
 
     >>> shown([2.0]), shown([90.0, 100.0, 120.0]), shown([1234567.0])
     ('2.00', '100 ±15%', '1,234,567')
@@ -146,7 +146,7 @@ def _faults(results: Sequence[Result]) -> list[str]:
 
 
 def _rows(results: Sequence[Result], figure: str) -> list[list[str]]:
-    """Return a head and a row for each case that has the figure."""
+    """Return a header, and a row for each case that has the figure."""
     contenders = list(dict.fromkeys(result.job.contender for result in results))
     cells = {(result.job.case, result.job.contender): result.values(figure) for result in results}
     rows = [["", *contenders]]
@@ -158,7 +158,7 @@ def _rows(results: Sequence[Result], figure: str) -> list[list[str]]:
 
 
 def _concerned(results: Sequence[Result]) -> list[Standing]:
-    """Return the targets that the measures which were taken are for."""
+    """Return the targets of the measures in the results."""
     measures = {result.job.measure for result in results}
     return [standing for standing in standings(results) if standing.target.figure.measure in measures]
 
@@ -181,7 +181,7 @@ def _target_rows(found: Sequence[Standing]) -> list[list[str]]:
 
 
 def _notes(results: Sequence[Result]) -> list[str]:
-    """Return versions and durability of each contender, each way of saying it once."""
+    """Return versions and durability of each contender; equal notes only once."""
     found: dict[str, dict[str, str]] = {}
     for result in results:
         for outcome in result.outcomes[:1]:
@@ -193,7 +193,7 @@ def _notes(results: Sequence[Result]) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows as lines, the first column to the left, the others to the right.
+    """Return the rows as lines, with the first column left-aligned and the others right-aligned.
 
     >>> _aligned([["a", "bcd"], ["ef", "g"]])
     ['  a   bcd', '  ef    g']

@@ -1,4 +1,4 @@
-"""Runs jobs: each in a process of its own, contenders taking turns, with progress on standard error."""
+"""Runs jobs, each in a process of its own, with contenders in turns, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Say = Callable[[str], None]
 
 
 class _FailedError(Exception):
-    """A process ended with an error; its text is what it said."""
+    """A process ended with an error; its text is the process's own."""
 
 
 def run_all(jobs: Sequence[Job], scratch: Path, say: Say) -> Iterator[Result]:
-    """Run every job as often as it asks; yield its result so far after each run, so that none is lost.
+    """Run every job its number of times; yield its result so far after each run, so that none is lost.
 
-    The jobs of one measure and case take turns: A B C, A B C. A job whose run fails is not run again, and
-    the others go on. Directories are made below ``scratch`` and removed again.
+    The jobs of one measure and case take turns: A B C, A B C. If a run fails, its job is not run again, and
+    the others continue. Directories are created below ``scratch`` and removed again.
     """
     began = monotonic()
     references: dict[tuple[str, Workload], str] = {}
@@ -45,7 +45,7 @@ def run_all(jobs: Sequence[Job], scratch: Path, say: Say) -> Iterator[Result]:
 
 
 def _expected(job: Job, directory: Path, known: dict[tuple[str, Workload], str]) -> str:
-    """Return the digest of the right answers; each workload is worked out once for a measure."""
+    """Return the digest of the right answers; for each workload of a measure it is computed once."""
     key = (job.measure, job.workload())
     if key not in known:
         known[key] = _child("reference", job, directory / "reference").digest
@@ -76,7 +76,7 @@ def _run_case(jobs: Sequence[Job], expected: str, directory: Path, say: Say) -> 
 
 
 def _run_once(job: Job, directory: Path, *, first: bool) -> Outcome:
-    """Run a job; what it leaves is removed, unless it was prepared for all runs."""
+    """Run a job; its directory is removed, unless it was prepared for all runs."""
     if not hasattr(module(job.measure), "prepare"):
         try:
             return _child("run", job, directory)
@@ -88,7 +88,7 @@ def _run_once(job: Job, directory: Path, *, first: bool) -> Outcome:
 
 
 def _child(action: str, job: Job, directory: Path) -> Outcome:
-    """Do something with a job in a process of its own."""
+    """Perform an action with a job in a process of its own."""
     directory.mkdir(parents=True, exist_ok=True)
     result = directory.with_suffix(".json")
     arguments = processes.command("benchmarks.child", action, directory, result)

@@ -19,10 +19,10 @@ import msgspec
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.server.http_server import HttpServer
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.process import freeze, leave
 from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.uvicorn_server import HttpServer
 from yamcs_archive.times import now_us
 
 
@@ -33,7 +33,7 @@ class _Table:
         self._store = Sqlite(directory)
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
-        """Insert the event, whose key must be complete; on return it is durable and the future done."""
+        """Insert the event, whose key must be complete; on return it is durable, and the future is done."""
         assert request_id is None  # a table has no room for it, and the load sends none
         complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
         self._store.append_one([complete])
@@ -47,17 +47,17 @@ class _Table:
 
 
 class SqliteArchive:
-    """Looks to the HTTP core like an archive with one instance of any name."""
+    """Seems to the HTTP core to be an archive, with one instance of any name."""
 
     def __init__(self, directory: Path) -> None:
         self._table = _Table(directory)
 
     def as_archive(self) -> Archive:
-        """Return itself under the type that the core asks for."""
+        """Return itself, with the type that the core needs."""
         return cast(Archive, self)
 
     def instance(self, _: str) -> _Table:
-        """Return the table, whatever the instance is called."""
+        """Return the table, for any name of an instance."""
         return self._table
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""What is to be reached: ratios of medians within one run, with what must hold and what is aimed at; pure.
+"""The targets: ratios of medians within one run, each with a bound that must hold and one to aim at; pure.
 
-The names of cases are those of :mod:`benchmarks.plan`. A target whose figures were not taken is left open.
+The names of cases are those of :mod:`benchmarks.plan`. A target without figures is left open.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Verdict = Literal["not met", "met", "aim met", "open"]
 
 @dataclass(frozen=True)
 class Figure:
-    """Where a figure is found: the median over the runs of one job."""
+    """A figure of the results: the median over the runs of one job."""
 
     measure: str
     case: str
@@ -27,7 +27,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, what it is divided by (None: it stands for itself), and the two bounds."""
+    """A figure, its divisor (None: the figure itself counts), and the two bounds."""
 
     what: str
     figure: Figure
@@ -40,14 +40,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Standing:
-    """A target and what was measured; None where a figure is missing."""
+    """A target and its measured value; None if a figure is missing."""
 
     target: Target
     value: float | None
 
     @property
     def verdict(self) -> Verdict:
-        """How the value stands to the target's bounds."""
+        """The value, compared with the target's bounds."""
         if self.value is None:
             return "open"
         sign = -1 if self.target.less_is_better else 1
@@ -223,11 +223,11 @@ TARGETS: tuple[Target, ...] = (
     _at_most("peak memory, at 100 million", _huge("peak_mib"), 286, 95, "MiB"),
     _at_most("open, at 100 million", _huge("open_ms"), 100, 10, "ms"),
 )
-"""The rows of the issue's table. 300 and 100 MB are 286 and 95 MiB."""
+"""The targets, in the order of their table. 300 and 100 MB are 286 and 95 MiB."""
 
 
 def standings(results: Sequence[Result]) -> list[Standing]:
-    """Return how each target stands.
+    """Return each target with its value.
 
     >>> {standing.verdict for standing in standings([])}
     {'open'}

@@ -1,4 +1,4 @@
-"""The messages of the workload: how often each comes, how bad it is, its type, its text; data.
+"""The messages of the workload, as data: weight, severity, type and text of each.
 
 In a text, {0} is a parameter's name, {1} a float of 0 to 1, {2} an int of 0 to 4095.
 """
@@ -11,7 +11,7 @@ from yamcs_archive import Severity
 
 
 class Template(NamedTuple):
-    """A message with places to fill in, and what goes with it."""
+    """A message with placeholders, its weight, severity and type."""
 
     weight: float
     severity: Severity

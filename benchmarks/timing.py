@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the least value that at least ``share`` (0 to 1) of all values do not exceed.
+    """Return the least value that is not exceeded by at least ``share`` (0 to 1) of all values.
 
     >>> percentile([3, 1, 2, 4], 0.5), percentile([3, 1, 2, 4], 0.99)
     (2, 4)
@@ -31,9 +31,9 @@ def latency_figures(latencies_ns: Sequence[int]) -> dict[str, float]:
 
 
 def quiet() -> None:
-    """Write out what others left dirty and put the prepared events out of the garbage collector's way.
+    """Sync dirty pages, and exclude the prepared events from garbage collection.
 
-    Without it a contender would pay for the one that ran before it, and for the harness's own objects.
+    Otherwise a contender would pay for the one that ran before it, and for the harness's own objects.
     """
     os.sync()
     gc.collect()

@@ -1,13 +1,13 @@
-"""The workload: a deterministic stream of events that looks like a mission's; pure.
+"""The workload: a deterministic stream of events like those of a mission; pure.
 
-1. The same ``Workload`` value gives the same events on any machine and in any process, so that contenders
-   in processes of their own are given the same ones.
+1. The same ``Workload`` value gives the same events on any machine and in any process, so that contenders in
+   processes of their own get the same ones.
 2. 200 sources of very uneven activity, 26 message templates (about 85 characters once filled in), each
    with its severity and perhaps a type; a hundred events a second of generation time.
-3. Generation times are whole milliseconds, because a Yamcs server keeps no finer ones and must be able
-   to hold the same events; reception times are microseconds, as the archive's own clock gives them.
-4. One event in ``rare_every`` comes from :data:`RARE_SOURCE`, another one has :data:`RARE_SEVERITY`;
-   no message holds :data:`ABSENT_TEXT`, no event comes from :data:`ABSENT_SOURCE`.
+3. Generation times are whole milliseconds, because a Yamcs server must be able to store the same events, and
+   keeps no finer times. Reception times are microseconds, as those of the archive's own clock are.
+4. One event in ``rare_every`` comes from :data:`RARE_SOURCE`, another one has :data:`RARE_SEVERITY`.
+   No message contains :data:`ABSENT_TEXT`, and no event comes from :data:`ABSENT_SOURCE`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ABSENT_SOURCE = "Nobody"
 ABSENT_TEXT = "Unobtainium"
 
 SLAB_EVENTS = 10_000
-"""Events that are made at a time; so many share one random generator."""
+"""Number of events that are made together, with one random generator."""
 
 _START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 _SPACING_MS = 10
@@ -65,7 +65,7 @@ _PARAMETERS = tuple(f"{source.replace('/', '_')}_{number:02}" for source in _SOU
 
 @dataclass(frozen=True)
 class Workload:
-    """A stream of ``count`` events (retries come on top of them).
+    """A stream of ``count`` events, and their retries.
 
     >>> first, second = Workload(1000).events(), Workload(1000).events()
     >>> first == second, len(first)
@@ -77,14 +77,14 @@ class Workload:
     seed: int = 1
     rare_every: int = 50_000
     big_every: int = 0
-    """One message in so many is repeated until it has about 1 MiB; 0: none."""
+    """One message of this number is repeated until it has about 1 MiB; 0: none."""
 
     def slabs(self, skip: int = 0) -> Iterator[list[Event]]:
         """Yield the events in lists of about 10,000, so that a stream of any length fits into memory.
 
-        ``skip`` leaves out so many events from the first on, a multiple of 10,000; they are counted
-        through, which takes a tenth of the time of making them. A shuffled workload cannot come so:
-        AssertionError.
+        ``skip``, a multiple of 10,000, is the number of first events that are left out; skipping them takes a
+        tenth of the time of making them. AssertionError for a shuffled workload, which cannot be made in
+        parts.
 
         >>> [len(slab) for slab in Workload(25_000).slabs(skip=20_000)]
         [5000]
@@ -107,7 +107,7 @@ class Workload:
         return events
 
     def stored(self) -> list[Event]:
-        """Return what an archive holds when all of them were appended: in key order, retries left out.
+        """Return the events of an archive to which all were appended: in key order, without retries.
 
         >>> late = Workload(5000, Mix.LATE)
         >>> len(late.stored()), len(late.events()) > 5000
@@ -124,7 +124,7 @@ class Workload:
         return sources, rng
 
     def _rare(self, place: int, first: int, size: int) -> range:
-        """Return where in a slab an event stands that comes at ``place`` of every ``rare_every``."""
+        """Return the indexes, in a slab, of the events at position ``place`` of every ``rare_every``."""
         return range((place - first) % self.rare_every, size, self.rare_every)
 
     def _slab(self, first: int, size: int, numbers: defaultdict[str, counter[int]]) -> list[Event]:
@@ -169,7 +169,7 @@ class Workload:
 
 
 def _send_again(events: list[Event], rng: random.Random) -> None:
-    """Put retries of some events behind them, received two seconds later."""
+    """Add retries of some events after them, received two seconds later."""
     for index in sorted(rng.sample(range(len(events)), k=round(len(events) * _RETRY_SHARE)), reverse=True):
         event = events[index]
         again = msgspec.structs.replace(event, reception_time=(event.reception_time or 0) + _RETRY_DELAY_US)

@@ -34,7 +34,7 @@ def document(text: str) -> dict[str, Any]:
     del found["x-errors"]
     for item in found["paths"].values():
         for part in item.values():
-            if "responses" in part:  # YAML puts what is merged first, people look for the success there
+            if "responses" in part:  # YAML puts merged keys first, but readers look for the success there
                 part["responses"] = dict(sorted(part["responses"].items()))
     return found
 

@@ -3,7 +3,7 @@
     python docs/reference.py            # write
     python docs/reference.py --check    # exit 1 when writing would change something
 
-It is made from the parsers, not from their help texts, whose layout differs from one Python to the next.
+It is made from the parsers, because the layout of their help texts differs between versions of Python.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from yamcs_archive.cli.main import parser
-from yamcs_archive.cli.parser import Parser
+from yamcs_archive.cli.strict_parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
 _WIDTH = 119
@@ -23,24 +23,24 @@ _WIDTH = 119
 
 _HEAD = """# The command line
 
-`python docs/reference.py` writes this page from the commands themselves, and a test holds it.
+`python docs/reference.py` writes this page from the commands themselves; a test checks that it is up to date.
 
 Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 the command succeeded; 1 it failed,
 and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C interrupted it. There are no
 colours. If stdout is closed, or its reader is gone, a command that has something to print ends with 1,
 silently. `python -m yamcs_archive` is the same command.
 
-Options have the names below and no abbreviations. A value that begins with a dash is accepted, as in
-`--filter -wheel`, unless it is the name of an option of the command: then write `--filter=-f`.
+Options have the names below and no abbreviations. A value may begin with a dash, as in `--filter -wheel`. If
+it is also the name of an option of the command, write `--filter=-f`.
 
-A command works on `--data DIR` or `--url URL`, else on `YAMCS_ARCHIVE_DATA`, else on `YAMCS_ARCHIVE_URL`. A
-leading `~` is the home directory.
+A command works on `--data DIR` or `--url URL`. Without either, it uses `YAMCS_ARCHIVE_DATA`, else
+`YAMCS_ARCHIVE_URL`. A leading `~` is the home directory.
 
-A URL with a user or a password in it is refused. If a server, or a proxy in front of it, asks for HTTP
+A URL that contains a user or a password is refused. If a server, or a proxy in front of it, requires HTTP
 Basic, give `--user NAME`. The password comes from `YAMCS_ARCHIVE_PASSWORD`; without that variable the
-command asks on the terminal. It is kept in memory for that run, is never printed or stored, and is sent only
-to the scheme, host and port of that URL: a redirect to another place is an error. Over plain HTTP to another
-machine it is sent too, and a line on stderr says so.
+command asks for it on the terminal. The password stays in memory for that run, and is never printed or
+stored. It is sent only to the scheme, host and port of that URL; a redirect to another one is an error. It is
+sent over plain HTTP to another machine too, with a warning on stderr.
 
 | DATE | meaning |
 |---|---|
@@ -61,7 +61,7 @@ def page() -> str:
 
 
 def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield the commands that do something, not those that only hold others."""
+    """Yield the commands themselves, not the groups that contain them."""
     for action in group._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():

@@ -1,9 +1,9 @@
-"""Write the Python code of the .proto files into the package, or check that it is what they say.
+"""Write the Python code of the .proto files into the package, or check that it is up to date.
 
     python proto/generate.py            # write
     python proto/generate.py --check    # exit 1 when writing would change something
 
-Needs grpcio-tools (the extra ``proto``), whose version decides which protobuf the code asks for.
+Needs grpcio-tools (the extra ``proto``). Its version decides which version of protobuf the code needs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
             committed = TARGET / fresh.name
             if not committed.is_file() or committed.read_bytes() != fresh.read_bytes():
                 raise SystemExit(f"{committed} is stale: run python proto/generate.py")
-    print("the generated code is what the .proto files say")
+    print("the generated code is up to date")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One table of events as they stand in every form; encoders, decoders and round trips all read it."""
+"""One table of events in every form. Tests of encoders, decoders and round trips all read it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from yamcs_archive import Event, Severity
 
 EXTENSIONS = bytes.fromhex("a00601aa0602ffffa00602")
-"""Field 100 twice (varint) around field 101 (two bytes): several, repeated and interleaved."""
+"""Field 100 (varint) twice, with field 101 (two bytes) between: several fields, one of them repeated."""
 EXTENSIONS_BASE64 = "oAYBqgYC//+gBgI="
 
 
 class Case(NamedTuple):
-    """A stored event, and how each form shows it in JSON."""
+    """A stored event, and its JSON in each form."""
 
     name: str
     event: Event

@@ -42,7 +42,7 @@ def run(code: str, *arguments: object, status: int = 0) -> str:
 
 
 def run_bare(code: str, *arguments: object, status: int = 0) -> str:
-    """Do as :func:`run`, for code that imports all that it uses."""
+    """Do the same as :func:`run`, for code that imports everything it uses."""
     return _ended(_start(textwrap.dedent(code), *arguments), status)
 
 
@@ -53,7 +53,7 @@ def _ended(child: subprocess.Popen[str], status: int) -> str:
 
 
 def run_in_fork(code: str, *arguments: object, status: int = 0) -> str:
-    """Do as :func:`run`, in a process that has the package loaded: for what is run many times."""
+    """Do the same as :func:`run`, in a fork of a process that has loaded the package, to run code often."""
     ended, printed, complaints = _forks.run(_PRELUDE + textwrap.dedent(code), [*map(str, arguments)])
     assert ended == status, f"exit {ended}: {complaints}"
     return printed

@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis' settings, a fresh archive, and a list of the client calls that work."""
+"""Shared by all tests: settings of hypothesis, a fresh archive, and a list of the client calls that work."""
 
 import os
 import shutil
@@ -11,23 +11,23 @@ from hypothesis import HealthCheck, settings
 
 from yamcs_archive import Archive, Instance
 
-# fsync makes single examples slow and uneven on shared machines, so there is no deadline for one.
+# fsync makes single examples slow and uneven on shared machines, so they have no deadline.
 settings.register_profile(
     "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)
 settings.load_profile("default")
 
-# A shell lets what it runs in the background ignore SIGINT, and children inherit that; Ctrl-C is tested here.
+# A shell makes background processes ignore SIGINT, and their children inherit that. These tests need Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Use a worker more than there are cores, at most 8 of them (each takes up to 500 MB).
+    """Use one worker more than there are cores, at most 8 (each takes up to 500 MB).
 
-    A third of the tests' time goes by waiting, for fsyncs above all.
+    The tests wait for a third of their time, mostly for fsyncs.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores + 1, 8)
@@ -35,7 +35,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive with the instance ``sim``, made once: it takes several fsyncs, a copy of it none."""
+    """An archive with the instance ``sim``, created once: that takes several fsyncs, a copy none."""
     path = tmp_path_factory.mktemp("made") / "archive"
     with Archive.open(path) as made:
         made.instance("sim", create=True)
@@ -49,6 +49,18 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Archive]
         shutil.copytree(request.getfixturevalue("_made"), path)
     with Archive.open(path) as opened:
         yield opened
+        if not request.node.get_closest_marker("damaging"):
+            check_sound(opened)
+
+
+def check_sound(archive: Archive) -> None:
+    """Verify all instances of an archive that a test leaves open."""
+    if archive.closed:
+        return
+    for name in archive.instances():
+        found = archive.instance(name).verify()
+        assert found is not None
+        assert found.faults == (), f"instance {name} after the test"
 
 
 @pytest.fixture
@@ -57,9 +69,10 @@ def sim(archive: Archive) -> Instance:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List by name the calls of other people's clients that work, so that the log of a whole run has them.
+    """List the calls of official clients that work, by name, so that the log of a whole run has them.
 
-    Here, because with workers of pytest-xdist the process that prints loads no conftest of a folder below.
+    It must be in this file: with pytest-xdist, the process that prints does not load the conftest of a
+    folder.
     """
     passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
     names = [name.removeprefix("tests/clients/") for name in passed if name.startswith("tests/clients/")]

@@ -1,4 +1,4 @@
-"""A child that is killed at a point of the storage engine; imported by the code that a test runs in it."""
+"""Kills a child process at a failpoint of the storage engine; the code of the child imports it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yamcs_archive.storage import failpoints
 
 
 def die_at(point: str, passes: int) -> None:
-    """Have this process killed when it reaches a point once more than so many times."""
+    """Kill this process when it reaches a failpoint after having passed it ``passes`` times."""
     left = passes
 
     def die(reached: str) -> None:

@@ -1,7 +1,7 @@
-"""Runs pieces of Python, each in a fork of a process that has loaded what they import.
+"""Runs pieces of Python, each in a fork of a process that has already loaded the modules they import.
 
-Loading is most of what a short program costs, 0.3 s for the package and 0.5 s for the client of Yamcs. Each
-is a process of its own all the same, with arguments, environment and streams of its own.
+Loading takes most of the time of a short program: 0.3 s for the package, and 0.5 s for the client of Yamcs.
+Each piece is still a process of its own, with its own arguments, environment and streams.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import msgspec
 
 ROOT = Path(__file__).parent.parent
 WAIT_S = 60
-"""Longest wait for anything: a machine under load is slow, but what takes longer hangs."""
+"""Longest wait for anything, in seconds. A machine under load is slow; a process that takes longer hangs."""
 
 
 class Run(msgspec.Struct):
-    """What a run is given, and the files that take what it says."""
+    """The input of a run, and the files for its output."""
 
     code: str
     arguments: list[str]
@@ -49,9 +49,9 @@ class Forks:
     def run(
         self, code: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        """Run ``code`` to its end; return its exit status, and what it said on stdout and stderr.
+        """Run ``code`` to its end; return its exit status, its stdout and its stderr.
 
-        ``environment`` comes on top of that of all runs. Raises TimeoutError when it does not end.
+        ``environment`` is added to that of all runs. Raises TimeoutError if the run does not end.
         """
         process = self._process = self._process or subprocess.Popen(
             self._command,
@@ -83,7 +83,7 @@ class Forks:
 
 
 def _serve(modules: list[str]) -> None:
-    """Run what comes on stdin, line by line, and say the exit status of each; as a fork, be a run."""
+    """Fork for each line of stdin, and print the exit status of each; in the fork, be the run."""
     for module in modules:
         importlib.import_module(module)
     gc.freeze()  # the collection at the end of a fork would touch, and so copy, all of it

@@ -1,4 +1,4 @@
-"""An archive that gets batches one way, beside a dictionary that says what must become of them."""
+"""An archive that receives batches by one way in, beside a dictionary that predicts each outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import event_bytes, same_content
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -30,7 +30,7 @@ OPTIONS = Options(maintenance=False, clock=lambda: NOW)
 PAGES = around(["http.limits.PAGE_EVENTS_DEFAULT", "limits.PAGE_EVENTS_MAX"])
 ORDERS = ("rising", "equal", "mixed")
 SLOT_US = 1 << 20
-"""Between the first times of two batches: more than the largest has."""
+"""Microseconds between the first times of two batches: more than the largest batch spans."""
 
 
 class Sent(NamedTuple):
@@ -45,7 +45,7 @@ class Sent(NamedTuple):
 
 @dataclass
 class Net:
-    """An archive that gets batches one way, beside a dictionary."""
+    """An archive that receives batches by one way in, beside a dictionary."""
 
     directory: Path
     way: str
@@ -64,7 +64,7 @@ class Net:
             yield
 
     def send(self, events: Sequence[Event], request_id: str) -> Told:
-        """Send events and compare what is told of them, and counted, with what the dictionary says."""
+        """Send events, and compare their outcomes and the counts with the dictionary's."""
         outcomes = [self.model.offer(event, NOW) for event in events]
         kinds = [kind for kind, _ in outcomes]
         told = self.into.send(events, request_id)
@@ -88,7 +88,7 @@ class Net:
 
     @property
     def next_time(self) -> int:
-        """Where the next batch begins: by turns behind all that is stored, and before it."""
+        """The first time of the next batch: in turns after all stored events, and before them."""
         turn = len(self.sent)
         return (turn if turn % 2 else -turn) * SLOT_US
 
@@ -97,14 +97,14 @@ class Net:
         return len(self.model.events), self.model.duplicates, self.model.conflicts, 0
 
     def fresh(self, size: int) -> Sent:
-        """Send a batch, as :meth:`fresh_of` does, whose events come in one order or another."""
+        """Send a batch as :meth:`fresh_of` does, with its events in one of the orders."""
         order = ORDERS[len(self.sent) % len(ORDERS)]
         return self.fresh_of(
             made(size, self.sources, time=self.next_time, order=order, numbered=not self.into.ids)
         )
 
     def fresh_of(self, given: Sequence[Event]) -> Sent:
-        """Send a batch that is cut off in its middle, and complete it; each event arrives once."""
+        """Send a batch that breaks off in its middle, and complete it; each event is stored once."""
         if self.way == "import":
             given = sorted(given, key=_time)
         rising = all(one.generation_time < other.generation_time for one, other in pairwise(given))  # type: ignore[operator]  # not None
@@ -126,7 +126,7 @@ class Net:
         return self.sent[-1]
 
     def _mixture(self, stored: Sequence[Event]) -> Sequence[Event]:
-        """Return events at the places of a batch: sent again, in conflict, new, and new twice."""
+        """Return events at the times of a batch: repeated, in conflict, new, and new twice."""
         found: list[Event] = []
         for at, event in enumerate(stored):
             new = replace(event, seq_number=(event.seq_number or 0) + 1_000_000, message=f"More {at}")
@@ -146,7 +146,7 @@ class Net:
         self.model.duplicates += len(batch.given)
 
     def in_conflict(self, batch: Sent) -> None:
-        """Send other events under the keys of a batch: all are refused, and the first ones are shown."""
+        """Send other events with the keys of a batch: all are refused, and the first conflicts are shown."""
         others = [replace(event, message=f"Other {at}") for at, event in enumerate(batch.stored)]
         if not self.into.mirrors:
             self.send(others, f"{batch.request_id} in conflict")
@@ -175,7 +175,7 @@ class Net:
         self.send(batch.mixture, f"{batch.request_id} mixed")
 
     def expired(self, horizon: int) -> None:
-        """Send everything again to an archive with that horizon: what lies before it is not stored."""
+        """Send everything again to an archive with that horizon: events before it are not stored."""
         for batch in self.sent:
             before = sum(event.generation_time < horizon for event in batch.stored)  # type: ignore[operator]  # not None
             told = self.into.send(batch.given, batch.request_id)
@@ -195,7 +195,7 @@ class Net:
             assert self.sim.append(Event("now", source="LS0")).event.seq_number == 0
 
     def read(self) -> None:
-        """Read everything by every door, and compare it with the dictionary."""
+        """Read everything by every method, and compare it with the dictionary."""
         sim, expected = self.sim, self.model.in_order()
         found = list(sim.events())
         assert keys_of(found) == keys_of(expected)
@@ -256,7 +256,7 @@ def _time(event: Event) -> int:
 
 
 def promises(net: Net, batch_sizes: Sequence[int], more: Sequence[Sequence[Event]] = ()) -> None:
-    """Try every promise with batches of these sizes, and with further ones."""
+    """Try every promise with batches of these sizes, and then with those of ``more``."""
     with net.opened():
         for batch in chain(map(net.fresh, batch_sizes), map(net.fresh_of, more)):
             net.again(batch)

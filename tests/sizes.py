@@ -1,8 +1,8 @@
-"""At which sizes the code changes its mind: one table of thresholds, and events of any such size.
+"""The sizes at which the code takes another path: one table of thresholds, and events of any such size.
 
-1. A threshold is named by its module and its name there, and its value is read from there: a changed value
-   moves the tests with it. ``tests/test_sizes.py`` reads the constants of the code and fails for one that is
-   in no table here.
+1. A threshold is given by the name of its module and its constant, and its value is read from there, so that
+   the tests follow a changed value. ``tests/test_sizes.py`` reads the constants of the code, and fails for
+   one that is in no table here.
 2. Each threshold is tried one below, at it and one above.
 """
 
@@ -38,7 +38,6 @@ EVENTS = (
     "limits.RUN_EVENTS_MIN",
     "limits.SEAL_ROWS_MAX",
     "storage.format.block._PICKED_SHARE",
-    "storage.format.block._ONE_BY_ONE",
     "storage.write.validation._COLUMN_EVENTS_MIN",
     "storage.maintain.compaction._CHECKED_AT_ONCE",
     "storage.maintain.compaction._LAST_ROUND_VALUES_MAX",
@@ -48,7 +47,7 @@ EVENTS = (
     "storage.format.integers._SAMPLE",
     "storage.format.messages.CHUNK_MESSAGES",
     "storage.format.messages._BISECTED_MAX",
-    "storage.format.block_pick._COUNTED_MAX",
+    "storage.format.block_pick.ONE_BY_ONE_MAX",
     "storage.write.outcomes._VECTOR_EVENTS_MIN",
     "storage.read.range_reader._FIRST_ROWS",
     "storage.read.range_reader._TOGETHER",
@@ -57,14 +56,14 @@ EVENTS = (
     "storage.read.query._TOGETHER_MIN",
     "storage.write.transaction._ROWS_LOOKED_THROUGH",
     "storage.format.messages._BUILT_SHARE",
-    "storage.format.vectors._PICKED_SHARE",
+    "event_vectors._PICKED_SHARE",
     "wire.columns.varints._FEW",
-    "wire.columns.event_fields.Memo._ENTRIES_MAX",
+    "wire.columns.byte_columns.Memo._ENTRIES_MAX",
 )
-"""Numbers of events of a batch, a read or a block at which the code changes."""
+"""Numbers of events of a batch, a read or a block at which the code takes another path."""
 
 MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "http.limits.EXCHANGE_EVENTS_MAX", "limits.ROWS_MAX")
-"""The same, too large for all but the long tests."""
+"""The same, for the long tests only."""
 
 COMMITS = (
     "limits.PACK_COMMITS_MAX",
@@ -88,12 +87,12 @@ BLOCKS = (
 
 SOURCES = (
     "storage.read.event_count._SOURCES_FEW",
-    "storage.format.dictionary.SMALL_TABLE_MAX",
+    "storage.format.block_part_encoder.SMALL_TABLE_MAX",
     "storage.read.query._COMPARED_MAX",
     "storage.format.zone_maps._NAMES_MAX",
     "storage.format.zone_maps._SEARCHED_MAX",
 )
-"""Numbers of sources, of events or asked for."""
+"""Numbers of sources, of stored events or of a query."""
 
 TEXTS = (
     "limits.BLOCK_TEXT_BYTES_MAX",
@@ -111,7 +110,6 @@ TEXTS = (
     "storage.format.text_search._ROOM_KEPT_BYTES_MAX",
     "storage.read.range_reader._SMALL_BYTES",
     "storage.write.validation._MESSAGE_CHARACTERS",
-    "storage.write.validation._BUFFER_BYTES_MAX",
     "storage.maintain.sealing._TOGETHER_BYTES",
     "wire.framing._OUTPUT_BYTES",
     "wire.msgpack._FEED_BYTES",
@@ -121,16 +119,16 @@ TEXTS = (
 """Bytes of text, of one event or of several together."""
 
 OTHERS = (
-    # What one value may be; tests/test_event.py and those of the doors try each bound.
+    # Bounds of single values; tests/test_event.py and the tests of each way in try them.
     "limits.ATTACHED_BYTES_MAX",
     "limits.SEQ_NUMBER_MAX",
     "limits.SEQ_NUMBER_MIN",
     "limits.SOURCE_BYTES_MAX",
     "columns.TABLE_TEXT_MAX",
     "storage.write.validation._PLAIN_ATTACHED_MAX",
-    "wire.columns.event_fields.Memo._CHARACTERS_MAX",
+    "wire.columns.byte_columns.Memo._CHARACTERS_MAX",
     "limits.INSTANCE_NAME_MAX",
-    # What a request may ask for, and how many requests and clients there may be at once.
+    # Bounds of a request's parameters, and of requests and clients at once.
     "http.limits.ANSWERS_WAITING_MAX",
     "http.limits.BATCHES_MAX",
     "limits.FILTER_DEPTH_MAX",
@@ -156,7 +154,7 @@ OTHERS = (
     "http.limits.HEAD_LINES_MAX",
     "limits.BODY_BYTES_MAX",
     "wire.msgpack.HELD_BYTES_MAX",
-    # What a server, a queue, a map or a file of an archive may hold.
+    # Bounds of a server, a queue, a map, or a file of an archive.
     "http.limits.ANSWERS_BYTES_MAX",
     "http.limits.BODIES_BYTES_MAX",
     "limits.CARRIED_BYTES_MAX",
@@ -182,18 +180,25 @@ OTHERS = (
     "storage.disk.lmdb_open._LEFT_FREE_BYTES",
     "storage.disk.lmdb_open._MAP_SPARE_BYTES",
     "storage.maintain.damage_log._KNOWN_MAX",
+    # The pieces in which a verification reads; tests/storage/test_verification.py makes them small.
+    "storage.maintain.arrival_check._RECORDS_AT_ONCE",
+    "storage.maintain.arrival_check._WINDOW_COMMITS_MAX",
+    "storage.maintain.arrival_check._WINDOW_RUNS_MAX",
+    "storage.maintain.faults.FAULTS_KEPT_MAX",
+    "storage.maintain.verification._VALUES_AT_ONCE",
+    "storage.maintain.quick_check._ENDS",
+    "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",
     "storage.write.transaction._ROWS_KNOWN_MAX",
-    # Ratios, tries, and what is shown to people.
+    # Ratios, numbers of tries, and bounds of output for people.
     "limits.LATE_SHARE",
     "storage.maintain.scheduler._REST_SHARE",
     "storage.maintain.compaction._ROUNDS_MAX",
     "storage.disk.lmdb_open._OPEN_TRIES",
     "importers.yamcs._TRIES",
     "importers.yamcs._SHOWN_MAX",
-    "importers.file._SHOWN_MAX",
     "client.answer_codec._NOT_FOUND",
     "client.answer_codec._SERVER_FAULT",
     "client.answer_codec._WORDS_MAX",
@@ -202,7 +207,7 @@ OTHERS = (
     "client.transport._REDIRECTS_MAX",
     "client.transport._RETRIES",
     "wire.json._SHOWN_BYTES_MAX",
-    "archive._KEPT_STEM_MAX",
+    "archive._STEM_CHARACTERS_MAX",
     # Fields, widths and marks of a format.
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "storage.format.checksum.CHECKSUM_BYTES",
@@ -225,8 +230,9 @@ OTHERS = (
     "storage.format.text_search._LEAST_LEAD",
     "storage.format.messages._ROOMS_KEPT_MAX",
     "storage.format.meta.FORMAT_VERSION",
-    "storage.format.block_encoder.CHECKSUMS_BYTES",
-    "storage.format.block_encoder.SUM_BYTES",
+    "storage.format.block_part_encoder.CHECKSUMS_BYTES",
+    "storage.format.block_part_encoder.LATE",
+    "storage.format.block_part_encoder.MAIN",
     "storage.write.validation._ARRAY_HEAD_BYTES",
     "storage.write.validation._UINT64_TAG",
     "storage.write.validation._UTF8_BYTES_MAX",
@@ -249,36 +255,35 @@ OTHERS = (
     *(f"wire.columns.varints.{name}" for name in ("_INT64", "_SMALL_BITS", "_WORD_BITS")),
     *(f"wire.columns.timestamps.{name}" for name in ("_LONGEST", "_MINUTE_CHARACTERS", "_POINT_AT")),
     *(f"wire.columns.timestamps.{name}" for name in ("_SHORTEST", "_TIMESTAMP_BYTES_MAX")),
-    "wire.columns.decoder._ARRAY32_BYTES",
+    "wire.columns.element_decoder._ARRAY32_BYTES",
     "wire.columns.encoder._NUMBER_AND_SEVERITY_BYTES",
     "wire.yamcs_event._HASH_BYTES",
-    "wire.yamcs_event._SEVERITY_FIELD",
     "wire.protobuf._NUMBER",
     "wire.protobuf._REQUEST_NUMBER",
-    "wire.protobuf._SEVERITY",
+    "wire.protobuf.SEVERITY_FIELD",
     "wire.page_token._CHECKSUM_BYTES",
-    "storage.format.commits._SUM_BYTES",
     "storage.format.keys._TAIL_BYTES",
     "storage.disk.lmdb_open._MODE",
     "storage.disk.lmdb_open._PAGE_BYTES",
     "storage.disk.file_identity._FOLDER",
-    # What things take, in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
+    # Sizes of values in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
     "columns._INT_BYTES",
     "columns._SLOTS_BYTES",
     "storage.write.submissions._IDS_BYTES",
     "storage.write.submissions._SUBMISSION_BYTES",
-    "storage.format.block_encoder._BEFORE_BYTES_MAX",
-    "storage.format.block_encoder._CHARACTER_BYTES_MAX",
-    "storage.format.block_encoder._COLUMN_BYTES_MAX",
-    "storage.format.block_encoder._ELSE_BYTES_MAX",
-    "storage.format.block_encoder._EVENT_BYTES_MAX",
+    "storage.format.block_part_encoder._BEFORE_BYTES_MAX",
+    "storage.format.block_part_encoder._CHARACTER_BYTES_MAX",
+    "storage.format.block_part_encoder._COLUMN_BYTES_MAX",
+    "storage.format.block_part_encoder._ELSE_BYTES_MAX",
+    "storage.format.block_part_encoder._EVENT_BYTES_MAX",
 )
-"""Constants that decide nothing by the size of a batch, each beside its like."""
+"""Constants that have nothing to do with the size of a batch, grouped by subject."""
 
 ROOMS = (
     "limits",
     "http/limits",
     "columns",
+    "event_vectors",
     "chunked_append",
     "instance",
     "archive",
@@ -288,14 +293,14 @@ ROOMS = (
     "importers",
     "mirror",
 )
-"""Where events pass: every integer constant there is in a table."""
+"""The folders and modules through which events pass: each of their integer constants is in a table."""
 
 _TIMES = frozenset({"S", "US", "MS", "NS"})
-"""A name with one of these units says how long something takes, which no batch has."""
+"""The units of time; a constant with one of them in its name is a duration, not a size of a batch."""
 
 
 def value(name: str) -> int:
-    """Return what a constant is.
+    """Return the value of a constant.
 
     >>> value("storage.write.outcomes._VECTOR_EVENTS_MIN") > 0
     True
@@ -320,7 +325,7 @@ def around(names: Iterable[str], *further: int) -> list[int]:
 
 
 def constants() -> Iterator[str]:
-    """Yield the names of all integer constants of the rooms, but for spans of time."""
+    """Yield the names of all integer constants of these folders and modules, except for durations."""
     for path in _modules():
         room = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         module = import_module(f"yamcs_archive.{room.removesuffix('.__init__')}")
@@ -382,10 +387,10 @@ SEVERITIES = (Severity.INFO, Severity.WATCH, Severity.WARNING, Severity.DISTRESS
 def made(
     size: int, sources: int, *, time: int = 0, order: str = "rising", numbered: bool = True
 ) -> Sequence[Event]:
-    """Return so many events of so many sources, from a time on (microseconds since 1970), all different.
+    """Return ``size`` different events of ``sources`` sources, from ``time`` on (microseconds since 1970).
 
-    ``order``: ``rising`` times, seven events of each time (``equal``), or those in no order (``mixed``).
-    One in a hundred has more than the common fields where there are two sources.
+    ``order``: times that rise (``rising``), seven events of each time (``equal``), or the latter in no order
+    (``mixed``). With two sources, one event in a hundred has more than the common fields.
     """
     numbers = list(range(size))
     if order == "mixed":

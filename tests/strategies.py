@@ -1,4 +1,4 @@
-"""Hypothesis strategies for events and keys: every legal value, edges often; lists of sizes that matter."""
+"""Hypothesis strategies for events and keys: every legal value, often at a bound; lists of critical sizes."""
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -38,11 +38,11 @@ stored_events = st.builds(
     extensions=st.binary(max_size=40),
     extra=st.dictionaries(st.text(_utf8, max_size=10), st.text(_utf8, max_size=20), max_size=3),
 )
-"""Complete events: times and numbers filled in."""
+"""Complete events: their times and numbers are set."""
 
 
 def sizes_at_thresholds(most: int = 65) -> st.SearchStrategy[int]:
-    """How many events a list may have: each threshold of the code up to that, one below and one above."""
+    """Numbers of events for a list: each threshold of the code up to ``most``, one below and one above it."""
     return st.sampled_from([size for size in around(EVENTS) if size <= most])
 
 
@@ -57,8 +57,8 @@ def _repeated(some: list[Event], size: int) -> list[Event]:
 
 
 def many(events: st.SearchStrategy[Event], most: int = 65) -> st.SearchStrategy[list[Event]]:
-    """Lists of a size at a threshold: a few drawn events again and again, with other numbers.
+    """Lists of a size at a threshold: a few drawn events, repeated with other numbers.
 
-    To draw each event would take seconds, and a size of hundreds be out of reach.
+    Drawing each event would take seconds for hundreds of them.
     """
     return st.builds(_repeated, st.lists(events, min_size=1, max_size=5), sizes_at_thresholds(most))

@@ -1,9 +1,10 @@
-"""The archive's directory and its doors: locks, processes, forks, names, closing."""
+"""The archive's directory and methods: locks, processes, forks, names, closing."""
 
 import os
 import pickle
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_second_writing_process_is_refused_with_the_first_ones_address(tmp_pat
         assert archive.instances() == ["sim"]
 
 
-def test_a_reading_process_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
+def test_a_reading_process_sees_events_that_are_appended_meanwhile(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         sim.append(Event("first"))
@@ -165,7 +166,7 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) 
         assert archive.instance("sim").stats().events == 50
 
 
-def test_after_close_every_door_says_so(tmp_path: Path) -> None:
+def test_every_method_raises_closed_error_after_close(tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "a")
     sim = archive.instance("sim", create=True)
     sim.append_many(Event(f"{n}") for n in range(5000))
@@ -192,7 +193,7 @@ def test_after_close_every_door_says_so(tmp_path: Path) -> None:
             action()
 
 
-def test_closing_waits_for_what_was_submitted(tmp_path: Path) -> None:
+def test_closing_waits_for_submitted_events(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         futures = [sim.submit(Event(f"{n}")) for n in range(200)]
@@ -218,8 +219,8 @@ def test_closing_while_threads_append_answers_each_of_them(tmp_path: Path) -> No
     for thread in threads:
         thread.start()
     began.wait()
-    while sum(acknowledged) < 20:
-        pass
+    while min(acknowledged) < 1 or sum(acknowledged) < 20:
+        time.sleep(0.001)
     archive.close()
     for thread in threads:
         thread.join(10)
@@ -281,23 +282,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
             Archive.open(tmp_path / "a")
 
 
-def test_bad_arguments_of_a_read_are_refused_at_once(archive: Archive) -> None:
-    sim = archive.instance("sim", create=True)
-    for arguments in (
-        {"limit": -1},
-        {"limit": "5"},
-        {"text": b"x"},
-        {"sources": "AOCS"},
-        {"min_severity": "INFO"},
-        {"start": "yesterday"},
-        {"after_key": (1, "A")},
-        {"after_key": (1, "A\0", 2)},
-    ):
-        with pytest.raises(InvalidInputError):
-            sim.events(**arguments)
-
-
-def test_what_is_read_back_after_reopening_is_what_was_stored(tmp_path: Path) -> None:
+def test_every_event_is_read_back_unchanged_after_reopening(tmp_path: Path) -> None:
     event = Event(
         "message\0é\U0001f680",
         source="S" * 255,
@@ -331,7 +316,7 @@ def test_ctrl_c_at_any_step_of_a_read_leaves_an_archive_that_can_be_closed(
         def press(*_):
             global times
             times += 1
-            if times == 1 or times > 100:  # where it comes within a finalizer, Python drops it
+            if times == 1 or times > 100:  # Python drops one that comes within a finalizer
                 raise KeyboardInterrupt
 
         signal.signal(signal.SIGALRM, press)

@@ -1,6 +1,6 @@
-"""Every example in every docstring of the package and of the harness runs, each in a fresh archive.
+"""Every example in a docstring of the package and of the harness runs, each with a fresh archive.
 
-Those of the client run with one that is served.
+The examples of the client run with a served archive.
 """
 
 import doctest
@@ -49,7 +49,7 @@ def _names(example: doctest.DocTest) -> list[str]:
 
 
 @pytest.mark.parametrize("example", list(_examples()), ids=lambda test: str(test.name))
-def test_an_example_in_a_docstring_does_what_it_says(example: doctest.DocTest, tmp_path: Path) -> None:
+def test_an_example_in_a_docstring_runs_as_shown(example: doctest.DocTest, tmp_path: Path) -> None:
     with Archive.open(tmp_path / "sim") as archive, ExitStack() as held:
         example.globs.update(
             Archive=Archive,

@@ -1,4 +1,4 @@
-"""The event model: order, equality, and every rule with the field and the value that break it."""
+"""The event model: order, equality, and every rule, whose error names the field and the value."""
 
 import copy
 import pickle
@@ -65,7 +65,7 @@ BROKEN: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("event", "field", "said"), BROKEN, ids=lambda value: str(value)[:40])
-def test_a_broken_rule_names_field_and_value(event: Event, field: str, said: str) -> None:
+def test_the_error_of_a_broken_rule_names_field_and_value(event: Event, field: str, said: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         validate(event)
     assert field in caught.value.field
@@ -136,7 +136,7 @@ def test_an_unknown_severity_lists_the_choices(name: str) -> None:
         Severity.parse(name)
 
 
-def test_a_retry_is_the_same_event_whoever_sends_it_and_whenever_it_arrives() -> None:
+def test_user_and_reception_time_do_not_matter_for_a_retry() -> None:
     event = Event("a", extra={"a": "1", "b": "2"}, reception_time=1, created_by="one")
     assert same_content(event, Event("a", extra={"b": "2", "a": "1"}, reception_time=2, created_by="two"))
     for other in (

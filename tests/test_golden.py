@@ -1,4 +1,4 @@
-"""Old bytes stay readable: archives of every format version, and a second reader beside the package."""
+"""Stored bytes stay readable: archives of every format version, read by the package and a second reader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from yamcs_archive.errors import RequestIdError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.disk import lmdb_open
-from yamcs_archive.storage.format import block_encoder, integers, zone_maps
+from yamcs_archive.storage.format import block_part_encoder, integers, zone_maps
 from yamcs_archive.storage.format.commits import decode_cursor
 from yamcs_archive.storage.format.meta import FORMAT_VERSION
 
@@ -30,13 +30,13 @@ VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", 
 GOLDEN = [path.parent for version in VERSIONS for path in sorted(version.rglob("content.json"))]
 FORMS_ARCHIVE = make.HERE / "v1" / "forms"
 READER = ("reader", "agreement", "records", "blocks", "values")
-"""The modules of the second reader, from those that know the others down to those that do not."""
+"""The modules of the second reader; each imports only those after it."""
 ELSEWHERE = {"lmdb", "msgpack", "zstandard"}
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text()
 
 
 def expected(golden: Path) -> dict[str, Any]:
-    """Return what the instances of a golden archive hold, as it was written down with it."""
+    """Return the content of a golden archive's instances, from the file that was written with it."""
     content: dict[str, Any] = json.loads((golden / "content.json").read_text())
     if "events" in content:  # the first golden archive's one instance, which has neither of these
         return {"sim": {**content, "groups": [], "requests": []}}
@@ -63,7 +63,7 @@ def without_commit(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def assert_reads_as(instance: Instance, content: dict[str, Any]) -> None:
-    """Assert that the package finds in an instance all that the second reader does."""
+    """Assert that the package finds everything in an instance that the second reader finds."""
     assert list(map(as_plain, instance.events())) == without_commit(content["events"])
     commits = [commit for commit in content["commits"] if commit["events"]]
     assert [[*change.event.key] for change in instance.changes()] == [
@@ -104,7 +104,7 @@ def test_the_golden_archives_hold_every_form_that_the_page_names() -> None:
     assert met == set().union(*FORMS.values())
 
 
-def test_what_crashes_left_is_removed_by_the_first_that_writes(tmp_path: Path) -> None:
+def test_the_first_writer_removes_the_remains_of_crashes(tmp_path: Path) -> None:
     shutil.copytree(FORMS_ARCHIVE / "archive", tmp_path / "archive")
     instance = tmp_path / "archive" / "forms"
     there = {path.name for path in instance.iterdir()}
@@ -117,7 +117,7 @@ def test_what_crashes_left_is_removed_by_the_first_that_writes(tmp_path: Path) -
 
 
 def test_no_summary_hides_an_event_of_the_golden_archive(tmp_path: Path) -> None:
-    """Summaries of names and of hashes, of blocks and of groups, are what a query passes over blocks by."""
+    """A query skips blocks by the zone maps of blocks and groups, which have names or hashes of sources."""
     shutil.copytree(FORMS_ARCHIVE / "archive", tmp_path / "archive")
     content = expected(FORMS_ARCHIVE)["forms"]
     events = without_commit(content["events"])
@@ -146,7 +146,8 @@ def test_requests_of_the_golden_archive_get_their_first_answer_again(tmp_path: P
         for user, name in (("", "boot"), ("", "met as a retry"), ("né", "a/ü/0")):
             stored = forms.get(EventKey(*found[user, name]))
             assert stored is not None
-            # As it was asked: "boot" left its number to the archive, the one of several its time as well.
+            # As in the first requests: "boot" had no number, and the request of several events no times
+            # either.
             left: dict[str, Any] = {} if name == "met as a retry" else {"seq_number": None}
             asked = msgspec.structs.replace(stored, **left)
             if user:
@@ -157,7 +158,7 @@ def test_requests_of_the_golden_archive_get_their_first_answer_again(tmp_path: P
                 forms.append(msgspec.structs.replace(asked, message="other"), request_id=name)
 
 
-def test_what_is_before_the_horizon_of_the_golden_archive_is_not_found(tmp_path: Path) -> None:
+def test_events_before_the_horizon_of_the_golden_archive_are_not_found(tmp_path: Path) -> None:
     shutil.copytree(FORMS_ARCHIVE / "archive", tmp_path / "archive")
     content = expected(FORMS_ARCHIVE)["pruned"]
     with Archive.open(tmp_path / "archive", readonly=True) as archive:
@@ -168,7 +169,7 @@ def test_what_is_before_the_horizon_of_the_golden_archive_is_not_found(tmp_path:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
-    """Archives as they are written today, each by the golden one that has the same events."""
+    """Archives written by the code of today, by the golden archive with the same events."""
     fills = {make.HERE / "v1": make.fill, FORMS_ARCHIVE: every_form.fill}
     found = {golden: tmp_path_factory.mktemp("written") / "archive" for golden in fills}
     for golden, archive in found.items():
@@ -176,7 +177,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     return found
 
 
-def test_the_second_reader_reads_what_is_written_today(written: dict[Path, Path]) -> None:
+def test_the_second_reader_reads_an_archive_of_today(written: dict[Path, Path]) -> None:
     for directory in written.values():
         found = contents(directory)
         with Archive.open(directory, readonly=True) as archive:
@@ -185,8 +186,8 @@ def test_the_second_reader_reads_what_is_written_today(written: dict[Path, Path]
                 assert_reads_as(archive.instance(name), content)
 
 
-def test_what_is_written_today_says_what_was_written_then(written: dict[Path, Path]) -> None:
-    """How events are cut into blocks and commits into records may change; what they say may not."""
+def test_an_archive_of_today_has_the_content_of_the_golden_one(written: dict[Path, Path]) -> None:
+    """The cuts of events into blocks and of commits into records may change; their content may not."""
     for golden, directory in written.items():
         then, now = expected(golden), contents(directory)
         for content in (*then.values(), *now.values()):
@@ -195,19 +196,20 @@ def test_what_is_written_today_says_what_was_written_then(written: dict[Path, Pa
             content["meta"]["lineage"] = None  # random, in the first golden archive
             mirrored = content["meta"].get("mirrored")
             if mirrored is not None and mirrored[2] is not None:
-                # Its source's business: with the fingerprint of a commit now, without one then.
+                # The cursor is the source's: today's has the fingerprint of a commit, the golden one has
+                # none.
                 mirrored[2] = decode_cursor(mirrored[2]).place
         assert now == then
 
 
-def test_what_is_written_today_has_every_form_that_the_page_names(written: dict[Path, Path]) -> None:
+def test_an_archive_of_today_has_every_form_that_the_page_names(written: dict[Path, Path]) -> None:
     met: set[str] = set()
     for directory in written.values():
         contents(directory, met)
     assert met == set().union(*FORMS.values())
 
 
-def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
+def test_the_second_reader_reads_a_compacted_archive(tmp_path: Path) -> None:
     make.fill(tmp_path / "archive")
     with Archive.open(tmp_path / "archive") as archive:
         archive.instance("sim").settle()
@@ -219,7 +221,7 @@ def test_the_second_reader_reads_what_was_compacted(tmp_path: Path) -> None:
 
 
 def test_the_second_reader_knows_nothing_of_the_package() -> None:
-    """Nor of what writes golden archives: all that it imports is itself, or comes from elsewhere."""
+    """Nor of the modules that write golden archives: it imports only its own modules and foreign packages."""
     own = {"tests.golden"} | {f"tests.golden.{name}" for name in READER}
     for name in READER:
         tree = ast.parse((make.HERE / f"{name}.py").read_text())
@@ -230,10 +232,10 @@ def test_the_second_reader_knows_nothing_of_the_package() -> None:
         assert {module.split(".")[0] for module in found - inside} <= ELSEWHERE | sys.stdlib_module_names
 
 
-def test_the_page_names_what_the_code_has() -> None:
+def test_the_page_names_the_constants_of_the_code() -> None:
     for name in lmdb_open.DATABASES:
         assert f"| `{name}` |" in FORMAT
-    assert block_encoder.HEADER.size == 32
+    assert block_part_encoder.HEADER.size == 32
     assert "| 32 | |" in FORMAT
     assert [f"{severity.name} {severity.value}" in FORMAT.replace("\n", " ") for severity in Severity] == [
         True

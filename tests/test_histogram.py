@@ -1,4 +1,4 @@
-"""When each source was heard: exact stretches, whatever the form of storage, and where to go on."""
+"""The histogram: exact stretches of each source, in every form of storage, and the time to continue at."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options, Stretch
 from yamcs_archive.limits import PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
-from yamcs_archive.storage.format.block_part import BlockPart
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
 
 
 def simply(events: list[Event], pause_us: int) -> list[Stretch]:
-    """The stretches of events, as the rule says it."""
+    """The stretches of events, computed by the rule."""
     found: list[Stretch] = []
     for source in {event.source for event in events}:
         times = sorted(event.generation_time or 0 for event in events if event.source == source)
@@ -38,7 +38,7 @@ keys = st.lists(
 
 @settings(max_examples=60)
 @given(keys, st.integers(0, 8), st.sampled_from([1, 2, 7, 512]), st.integers(0, 60), st.booleans())
-def test_stretches_are_what_the_rule_says_and_a_later_call_goes_on(
+def test_stretches_follow_the_rule_and_a_later_call_continues(
     found: list[tuple[int, str, int]], pause_us: int, block_events_max: int, split: int, some: bool
 ) -> None:
     events = [
@@ -58,9 +58,9 @@ def test_stretches_are_what_the_rule_says_and_a_later_call_goes_on(
             seen = []
             for stretch in iterator:
                 seen.append(stretch)
-                behind = (stretch.stop, stretch.source)
+                last = (stretch.stop, stretch.source)
                 rest = sim.histogram(pause_us=pause_us, sources=sources, start=iterator.resume)
-                later = [other for other in rest if (other.stop, other.source) > behind]
+                later = [other for other in rest if (other.stop, other.source) > last]
                 assert later == expected[len(seen) :]
             assert seen == expected
             within = [event for event in wanted if 10 <= (event.generation_time or 0) < 40]
@@ -84,7 +84,7 @@ def test_a_source_that_never_rests_holds_back_no_other(sim: Instance) -> None:
     sim.settle()
     iterator = sim.histogram()
     assert next(iterator) == Stretch("once 0", 0, 0, 1)
-    assert len(iterator._open) <= 5  # those that were heard within the last two seconds
+    assert len(iterator._open) <= 5  # sources with an event in the last two seconds
     stretches = list(iterator)
     assert stretches[-1] == Stretch("busy", 1_000_000, 4_999_000_000, 2500)
     assert len(stretches) == 2500
@@ -98,7 +98,7 @@ def test_no_more_than_keys_is_decoded(sim: Instance, monkeypatch: pytest.MonkeyP
     assert [stretch.events for stretch in sim.histogram()] == [1666, 1667, 1667]
 
 
-def test_the_whole_range_of_times_and_pauses(sim: Instance) -> None:
+def test_the_whole_range_of_times_and_pauses_is_accepted(sim: Instance) -> None:
     sim.append_many(Event("m", source="S", generation_time=time) for time in (TIME_MIN_US, 0, TIME_MAX_US))
     assert [stretch.start for stretch in sim.histogram(pause_us=PAUSE_US_MAX)] == [
         TIME_MIN_US,
@@ -110,7 +110,7 @@ def test_the_whole_range_of_times_and_pauses(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("pause_us", [-1, PAUSE_US_MAX + 1, 1.5, True, None])
-def test_a_pause_that_is_none_is_refused(sim: Instance, pause_us: object) -> None:
+def test_an_invalid_pause_is_refused(sim: Instance, pause_us: object) -> None:
     with pytest.raises(InvalidInputError, match="pause_us"):
         sim.histogram(pause_us=pause_us)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="sources"):

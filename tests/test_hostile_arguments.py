@@ -1,4 +1,4 @@
-"""Any argument of a public function: it works, or one of our errors comes at once, with field and value."""
+"""Any value as an argument of a public function works, or raises our error at once, with field and value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from yamcs_archive.results import Commit, MirrorState
 
 
 class Rude:
-    """Fails at whatever is done with it."""
+    """Every operation on it fails."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -68,7 +68,7 @@ HOSTILE: list[Any] = [
     {None},
     (),
     object(),
-    np.array([1, 2]),  # says neither yes nor no where it is compared
+    np.array([1, 2]),  # comparing it gives neither True nor False
     np.array(["a", "b"]),
     np.timedelta64(5, "us"),
     np.datetime64(5, "us"),
@@ -76,7 +76,7 @@ HOSTILE: list[Any] = [
     EventKey(0, "\ud800", 0),
     Rude(),
 ]
-"""What no parameter takes, or few."""
+"""Values that no parameter accepts, or only few."""
 
 
 def shown(value: object) -> str:
@@ -142,7 +142,7 @@ CALLS: dict[str, Call] = {
     "Severity.parse": lambda _, value: Severity.parse(value),
     "Filter": lambda _, value: Filter(value),
 }
-"""By its name, each public function with one of its parameters left open."""
+"""Each public function with one of its parameters left open, by name."""
 
 
 def scanning(scan: str, name: str) -> Call:
@@ -198,7 +198,7 @@ def fresh(tmp_path: Path) -> Iterator[Instance]:
 
 
 def wrong_with(call: Call, sim: Instance, value: Any) -> str | None:
-    """Say what is wrong with what comes of a call, if anything is."""
+    """Return the fault of a call's result or error, or "" if there is none."""
     try:
         found = call(sim, value)
     except InvalidInputError as error:
@@ -222,7 +222,7 @@ def test_only_errors_of_ours_come_and_at_once(sim: Instance, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("take_over")])
-def test_what_is_taken_over_is_looked_at_as_well(fresh: Instance, name: str) -> None:
+def test_the_arguments_of_take_over_are_checked_as_well(fresh: Instance, name: str) -> None:
     assert [found for value in HOSTILE if (found := wrong_with(CALLS[name], fresh, value))] == []
 
 
@@ -276,7 +276,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "field"), REFUSED, ids=repr)
-def test_what_can_mean_nothing_is_refused_by_its_name(
+def test_a_meaningless_argument_is_refused_by_name(
     fresh: Instance, name: str, value: Any, field: str
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
@@ -286,7 +286,7 @@ def test_what_can_mean_nothing_is_refused_by_its_name(
 
 
 def test_the_largest_limit_is_none() -> None:
-    """One below the bound is taken, in :data:`REFUSED` the bound is not."""
+    """The largest legal limit is accepted; one more is among :data:`REFUSED`."""
     assert arguments.whole("limit", 2**63 - 1, 0, arguments.COUNT_MAX) == 2**63 - 1
 
 

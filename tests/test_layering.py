@@ -12,19 +12,18 @@ __main__
     \\  |      / |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |       instance      <- with chunked_append (many events), arguments (what else it is given) and
-        |          |             results (what it answers with)
+        |       instance      <- with chunked_append (many events), and arguments (what else it is given)
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
         |          |
         |       filter        <- the filter language; re2 only here
          \\       /
-      columns   coercion      <- many events as columns (event_vectors: stored ones); values given as one
+      columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
              |
-          event   options
+   event, results   options   <- results: what the library answers with
                \\  /
     user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
-    signal_safe_numpy                                    <- how storage and wire load numpy
+    signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
 
@@ -59,7 +58,7 @@ from tests.child import ROOT
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
 NUMPY = {"signal_safe_numpy"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors"}
+MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors", "results"}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
@@ -69,7 +68,7 @@ STORAGE = [
     "storage.write",
     "storage.maintain",
     "storage.event_store",
-    "storage.store",
+    "storage.lmdb_store",
 ]
 """The folders and modules of the storage engine, lowest first."""
 ENGINE = {"storage", *STORAGE}
@@ -85,7 +84,7 @@ BELOW = {
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},
-    "event_vectors": {"event"},
+    "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
     "storage": NUMPY,
     "storage.failpoints": set[str](),
@@ -96,23 +95,23 @@ BELOW = {
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
     "storage.event_store": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:8]},
     "results": LOWEST | {"event"},
-    "chunked_append": MODEL | ENGINE | {"results"},
+    "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
-    "instance": MODEL | ENGINE | {"arguments", "results", "chunked_append", "filter"},
+    "instance": MODEL | ENGINE | {"arguments", "chunked_append", "filter"},
     "archive": MODEL | ENGINE | {"arguments", "instance"},
-    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns"},
-    "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "results", "wire"},
+    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
+    "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
-    "http": MODEL | {"results", "instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
-    "mirror": MODEL | {"results", "instance", "archive", "client", "credentials"},
+    "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"credentials", "filter", "results", "instance", "archive"}
+    | {"credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
-    "__init__": MODEL | {"filter", "results", "instance", "archive", "client"},
+    "__init__": MODEL | {"filter", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
 """What each room may import."""

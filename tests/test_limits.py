@@ -1,4 +1,4 @@
-"""Relations between bounds: each would be a trap if it did not hold."""
+"""Relations between bounds; where one did not hold, a legal value would fail later."""
 
 from datetime import UTC, datetime
 
@@ -50,7 +50,7 @@ def test_the_id_of_a_request_fits_a_key() -> None:
     assert limits.REQUEST_USER_BYTES_MAX + 1 + limits.REQUEST_ID_BYTES_MAX + position <= 511
 
 
-def test_what_may_hold_threads_for_long_leaves_some_of_a_servers_for_all_else() -> None:
+def test_long_requests_leave_threads_of_a_server_for_others() -> None:
     held = http_limits.BATCHES_MAX + http_limits.STREAMS_MAX + http_limits.THREAD_POLLS_MAX
     assert held <= Settings.threads - Settings.threads // 8
 
@@ -60,7 +60,7 @@ def test_one_event_of_the_largest_size_fits_a_frame_and_a_frame_that_is_written_
     assert escaped + 1024 < limits.BLOCK_FRAME_BYTES_MAX < limits.BLOCK_FRAME_READ_BYTES_MAX
 
 
-def test_the_largest_blocks_that_may_be_chosen_fit_what_is_read_and_their_text_a_frame() -> None:
+def test_the_largest_blocks_fit_the_bound_of_readers_and_their_text_fits_a_frame() -> None:
     assert (
         2 * options._MOST["block_events_max"] <= limits.BLOCK_EVENTS_LIMIT
     )  # late ones are fewer than others

@@ -1,4 +1,4 @@
-"""The wheel: all of the package, nothing else, and metadata that says what it needs."""
+"""The wheel: it has the whole package and nothing else, and its metadata names the packages that it needs."""
 
 import re
 import subprocess
@@ -45,13 +45,13 @@ def wheel(source: Path) -> zipfile.ZipFile:
 
 
 def files(folder: str) -> list[Path]:
-    """All files below a folder of the project, but for what Python left there."""
+    """All files below a folder of the project, except for those that Python writes."""
     parts = [path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()]
     return [path for path in parts if "__pycache__" not in path.parts]
 
 
 def tracked() -> list[Path]:
-    """What a wheel is built from, and the harness, which lies beside it."""
+    """The files of which a wheel is built, and those of the harness beside them."""
     return [*files("yamcs_archive"), *files("benchmarks")] + [
         Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
     ]
@@ -81,7 +81,7 @@ def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> N
     assert b"Apache License" in wheel.read(names["licenses/LICENSE"])
 
 
-def test_the_metadata_asks_for_what_is_imported_and_the_server_only_as_an_extra(metadata: Message) -> None:
+def test_the_metadata_names_all_imported_packages_and_the_server_only_as_an_extra(metadata: Message) -> None:
     needs = metadata.get_all("Requires-Dist") or []
     core = {re.split("[<>=;]", need)[0] for need in needs if "extra ==" not in need}
     assert core == {"google-re2", "lmdb", "msgpack", "msgspec", "numpy", "protobuf", "zstandard"}

@@ -1,4 +1,4 @@
-"""Paths as users give them: they lead to one directory, wherever the process goes, and are made durably."""
+"""Paths that users give: each means one directory, also after a change of directory; folders are durable."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ def digest(path: Path) -> dict[str, str]:
     }
 
 
-def test_a_relative_path_stays_what_it_was_when_the_process_goes_elsewhere(
+def test_a_relative_path_means_the_same_after_a_change_of_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -60,7 +60,7 @@ def test_a_reader_with_a_relative_path_goes_on_in_its_own_archive(tmp_path: Path
     made(tmp_path / "here" / "arch", "ours")
     made(tmp_path / "there" / "arch", "theirs")
     with Archive.open(tmp_path / "there" / "arch") as other:
-        other.instance("sim").compact()  # so that the generations have other names
+        other.instance("sim").compact()  # so that the two generations have different names
     printed = run_in_fork(
         """
         import os
@@ -105,7 +105,7 @@ class _GivesBytes:
 
 
 class _GivesHalf:
-    """Not as text in a parameter: a report of a failure that holds it could not be written."""
+    """Its path is not UTF-8. As a parameter it would be text that pytest cannot write in a report."""
 
     def __fspath__(self) -> str:
         return "\ud800"
@@ -115,12 +115,12 @@ class _GivesHalf:
     "path", [b"/data", _GivesBytes(), 5, None, _GivesHalf(), "", "a\0b", "~nosuchuser-of-this-test/a"]
 )
 @pytest.mark.parametrize("readonly", [True, False])
-def test_what_is_no_path_is_refused_as_such(path: Any, readonly: bool) -> None:
+def test_a_value_that_is_no_path_is_refused(path: Any, readonly: bool) -> None:
     with pytest.raises(InvalidInputError, match=r"^path "):
         Archive.open(path, readonly=readonly)
 
 
-def test_a_relative_path_in_a_directory_that_was_removed_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_relative_path_names_a_removed_current_directory(tmp_path: Path) -> None:
     printed = run_in_fork(
         """
         import os
@@ -159,7 +159,7 @@ def test_every_folder_that_names_a_new_one_is_synced(
     folders[there].mkdir(exist_ok=True, parents=True)
     found = synced(monkeypatch)
     with Archive.open(folders[-1]) as archive:
-        # Of an empty folder that was there already it is not known either whether its name is durable.
+        # The name of an empty folder that existed before may not be durable either.
         assert [str(folder) for folder in folders[min(there, 2) :]] == sorted(
             {path for path in found if os.path.isdir(path)}
         )
@@ -176,14 +176,14 @@ def test_every_folder_that_names_a_new_one_is_synced(
 def test_folders_that_could_not_be_made_durable_are_made_anew_by_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failing = directory.sync_directory, True
+    real, failing = directory.sync, True
 
     def sync(path: Path) -> None:
         if failing and path == tmp_path / "one":
             raise OSError(5, "Input/output error")
         real(path)
 
-    monkeypatch.setattr(directory, "sync_directory", sync)
+    monkeypatch.setattr(directory, "sync", sync)
     for _ in range(2):
         with pytest.raises(UnavailableError, match="Input/output error"):
             Archive.open(tmp_path / "one" / "two" / "three")
@@ -194,7 +194,7 @@ def test_folders_that_could_not_be_made_durable_are_made_anew_by_the_next_call(
     assert {str(tmp_path), str(tmp_path / "one"), str(tmp_path / "one" / "two")} <= set(found)
 
 
-def test_folders_that_two_make_at_once_and_what_is_no_folder(tmp_path: Path) -> None:
+def test_two_callers_may_create_folders_at_once_and_a_file_is_no_folder(tmp_path: Path) -> None:
     directory.make_folders(tmp_path / "a" / "b")
     directory.make_folders(tmp_path / "a" / "b")
     (tmp_path / "file").touch()

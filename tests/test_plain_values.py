@@ -1,4 +1,4 @@
-"""What plainly is an int or a text counts as one, by every way in, however many come; nothing else does."""
+"""Values that plainly are ints or texts are accepted by every way in, in any number; others are not."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from yamcs_archive.results import Commit, MirrorState
 from yamcs_archive.storage.write.validation import prepare
 
 SIZES = [1, 2, 15, 16, 63, 64, 65, 300]
-"""Around each number of events from which on they are looked at, or stored, in another way."""
+"""Numbers of events around each threshold at which they are checked or stored in another way."""
 NOW = 1_767_225_600_000_000
-# Whose types say less than they take: numpy's scalars are not declared as what they are.
+# Without types, because type checkers do not know that numpy's scalars are accepted.
 Odd: Any = Event
 OddKey: Any = EventKey
 OddCommit: Any = Commit
@@ -71,7 +71,7 @@ MEMBERS: list[type[Code] | type[Plain]] = [Code, Plain]
 
 
 def foreign() -> list[tuple[str, Any, Any]]:
-    """Return fields with values of other types, and what each of them plainly is."""
+    """Return fields with values of other types, and the plain value of each."""
     found: list[tuple[str, Any, Any]] = []
     for field in ("message", "source", "type", "created_by"):
         found += [(field, make(), "AOCS") for make in TEXTS]
@@ -87,7 +87,7 @@ def foreign() -> list[tuple[str, Any, Any]]:
 
 
 def among(size: int, field: str, value: Any) -> list[Event]:
-    """Return so many events, of which the first and the last have that value."""
+    """Return ``size`` events, of which the first and the last have that value."""
     events = [
         Event(f"m{n}", "AOCS", Severity.INFO, "AOCS", NOW, -n, NOW, created_by="AOCS") for n in range(size)
     ]
@@ -97,7 +97,7 @@ def among(size: int, field: str, value: Any) -> list[Event]:
 
 
 def exact(events: list[Event]) -> bool:
-    """Say whether all fields have exactly the types that the event model has."""
+    """Return whether all fields have exactly the types of the event model."""
     kinds = (str, str, Severity, str, int, int, int, str, bytes, dict)
     return all(
         value is None or type(value) is kind
@@ -107,7 +107,7 @@ def exact(events: list[Event]) -> bool:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_they_are_taken_for_what_they_are(size: int) -> None:
+def test_plain_values_of_other_types_are_accepted(size: int) -> None:
     for field, value, plain in foreign():
         given, expected = among(size, field, value), among(size, field, plain)
         for some in (given, Columns.of(given)):
@@ -176,7 +176,7 @@ NEITHER += [np.timedelta64(5, "us"), np.datetime64(5, "us"), np.array([5]), np.a
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("field", ["generation_time", "seq_number", "reception_time", "severity"])
-def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> None:
+def test_a_value_that_is_no_integer_is_refused_among_any_number_of_events(field: str, size: int) -> None:
     for value in [*NEITHER, *([] if field != "severity" else [-1, 7, np.uint8(7), "WARNING"])]:
         with pytest.raises(InvalidInputError) as caught:
             prepare(among(size, field, value), int)
@@ -188,8 +188,8 @@ def test_what_is_no_integer_is_none_however_many_come(field: str, size: int) -> 
             assert (caught.value.field, caught.value.position) == (field, size - 1), value
 
 
-def test_a_text_of_another_type_does_not_hide_behind_an_equal_one(sim: Instance) -> None:
-    """Of equal texts a set holds one, the first: the others' types count as well."""
+def test_an_equal_text_does_not_hide_a_value_of_another_type(sim: Instance) -> None:
+    """A set keeps only the first of equal texts; the types of the others must be checked as well."""
     events = [Event("m", source="AOCS", type="AOCS", created_by="AOCS", generation_time=n) for n in range(80)]
     events[50] = replace(
         events[50], message=Unit.AOCS, source=Unit.AOCS, type=Text("AOCS"), created_by=Old.AOCS
@@ -202,7 +202,7 @@ def test_a_text_of_another_type_does_not_hide_behind_an_equal_one(sim: Instance)
 
 
 class Fine(datetime):
-    """A datetime with nanoseconds, as pandas' Timestamp is one: they show in its delta alone."""
+    """A datetime with nanoseconds, like pandas' Timestamp: they show only in its differences."""
 
     nanosecond = 999
 
@@ -235,7 +235,7 @@ class Nowhere(tzinfo):
         return "nowhere"
 
 
-def test_what_is_finer_than_a_microsecond_is_cut_off() -> None:
+def test_fractions_of_a_microsecond_are_cut_off() -> None:
     assert Event.at(Fine(2026, 1, 1, tzinfo=UTC), "a").generation_time == NOW
     assert Event.at(Fine(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "a").generation_time == -1
 

@@ -1,4 +1,4 @@
-"""What an answer promises: stored as it was checked, all of a prefix, nothing behind it, and in its place."""
+"""The promises of an answer: events are stored as they were checked; of many, those before an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sim(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("count", [1, 20, 300])
-def test_what_was_stored_does_not_change_with_its_callers_dict(sim: Instance, count: int) -> None:
+def test_a_stored_event_does_not_change_with_the_caller_s_dict(sim: Instance, count: int) -> None:
     tags = {"pass": "1"}
     sim.append_many([Event(f"{n}", generation_time=n, seq_number=n, extra=tags) for n in range(count)])
     tags["pass"] = "2"
@@ -46,9 +46,7 @@ def exhausted(position: int) -> Event:
 
 @pytest.mark.parametrize("bad", [[0], [5], [10_100], [5, 10_100], [10_100, 20_500], [29_999]])
 @pytest.mark.parametrize("lazy", [False, True])
-def test_what_is_stored_of_many_is_what_comes_before_the_error(
-    sim: Instance, bad: list[int], lazy: bool
-) -> None:
+def test_of_many_events_those_before_the_error_are_stored(sim: Instance, bad: list[int], lazy: bool) -> None:
     sim.append(Event("the last number", source="full", generation_time=-1, seq_number=SEQ_NUMBER_MAX))
     events = [
         exhausted(n) if n in bad else Event(f"e{n}", generation_time=n, seq_number=n) for n in range(30_000)
@@ -73,7 +71,7 @@ def test_an_error_in_an_earlier_chunk_comes_before_a_bad_event_in_a_later_one(si
 
 
 class Text(str):
-    """A subclass of str, as array libraries have them."""
+    """A subclass of str, like those of array libraries."""
 
     __slots__ = ()
 
@@ -121,11 +119,11 @@ def test_a_source_of_which_all_has_expired_has_no_number_either(
         assert archive.instance("sim").append(Event("now", source="S0")).event.seq_number == 0
 
 
-def test_one_pass_settles_everything(tmp_path: Path) -> None:
+def test_one_settle_seals_all_rows(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("first", generation_time=n, seq_number=n) for n in range(300))
-        for start in range(300, 20_300, 200):  # too few at a time to be blocks at once
+        for start in range(300, 20_300, 200):  # too few at a time to become blocks at once
             sim.append_many(
                 [Event("then", generation_time=n, seq_number=n) for n in range(start, start + 200)]
             )
@@ -163,13 +161,13 @@ def test_a_writer_opened_again_goes_on_where_another_process_left(tmp_path: Path
 
 
 @pytest.mark.parametrize("options", [{"block_text_bytes_max": 64 << 20}, {"block_events_max": 100_000}])
-def test_options_that_would_write_what_cannot_be_read_are_refused(options: dict[str, Any]) -> None:
+def test_options_with_which_unreadable_blocks_would_be_written_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="at most"):
         Options(**options)
 
 
-def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
-    for start in range(0, 25_000, 5_100):  # each leaves a block that the next one fills up
+def test_texts_of_replaced_blocks_do_not_accumulate(sim: Instance) -> None:
+    for start in range(0, 25_000, 5_100):  # each append leaves a block that the next one fills up
         sim.append_many(
             [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
         )
@@ -178,7 +176,7 @@ def test_texts_of_events_that_are_gone_do_not_pile_up(sim: Instance) -> None:
     assert any(block.count < 1_000 for block in kept)
 
 
-def test_a_callback_may_submit_while_more_is_queued_than_may_wait(
+def test_a_callback_may_submit_while_the_queue_is_full(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "QUEUED_BYTES_MAX", 10_000)
@@ -189,12 +187,12 @@ def test_a_callback_may_submit_while_more_is_queued_than_may_wait(
         future.add_done_callback(lambda _: followed.append(sim.submit(Event("f" * 20_000))))
         futures.append(future)
     assert [future.result(60).duplicate for future in futures] == [False] * 50
-    sim.append(Event("behind all callbacks"))
+    sim.append(Event("after all callbacks"))
     assert [future.result(60).duplicate for future in followed] == [False] * 50
 
 
 @pytest.mark.parametrize("fault", [SystemExit, KeyboardInterrupt, ValueError])
-def test_what_a_callback_raises_ends_nobody_elses_waiting(
+def test_an_error_of_a_callback_does_not_end_other_waits(
     sim: Instance, fault: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Future[Any]) -> None:
@@ -205,28 +203,12 @@ def test_what_a_callback_raises_ends_nobody_elses_waiting(
     first.add_done_callback(lambda _: hold.wait(60))
     failing = sim.submit(Event("whose callback fails"))
     failing.add_done_callback(fail)
-    behind = sim.submit(Event("behind it"))
+    later = sim.submit(Event("after it"))
     hold.set()
-    assert behind.result(60).event.message == "behind it"
+    assert later.result(60).event.message == "after it"
     assert failing.result(60).duplicate is False
     assert sim.append(Event("later")).duplicate is False
     assert any(fault.__name__ in record.message or record.exc_info for record in caplog.records)
-
-
-def test_a_callback_that_waits_for_a_commit_is_told_instead_of_waiting_for_ever(sim: Instance) -> None:
-    told: Future[str] = Future()
-
-    def wait(_: Future[Any]) -> None:
-        try:
-            sim.append(Event("in a callback"))
-        except RuntimeError as error:
-            told.set_result(str(error))
-
-    hold = Event_()
-    sim.submit(Event("holds the writer")).add_done_callback(lambda _: hold.wait(60))
-    sim.submit(Event("a")).add_done_callback(wait)
-    hold.set()
-    assert "call submit() instead" in told.result(60)
 
 
 _PEAK = """

@@ -1,4 +1,4 @@
-"""Every block of the README runs as typed and answers what it shows; every figure of it was measured."""
+"""Every block of the README runs as typed and gives the output that it shows; every figure was measured."""
 
 import re
 import shlex
@@ -54,7 +54,7 @@ def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_pat
         ROOT / "yamcs_archive", checkout / "yamcs_archive", ignore=shutil.ignore_patterns("__pycache__")
     )
     (programs / "python3").symlink_to(sys.executable)
-    # The packages that it needs come from where these tests have them, not from an index.
+    # It uses the packages of this test run, and downloads none.
     for found in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}:
         for package in found.iterdir():
             if "yamcs_archive" not in package.name and not (elsewhere / package.name).exists():
@@ -101,7 +101,7 @@ def shown_by_the_library() -> str:
     return str(shown)
 
 
-def test_the_library_in_ten_lines_prints_what_its_comment_says(
+def test_the_example_of_the_library_prints_the_output_of_its_comment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(LIBRARY.splitlines()) <= 10
@@ -114,7 +114,7 @@ def test_the_library_in_ten_lines_prints_what_its_comment_says(
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    """What ``make serve`` starts, on a free port; the command is where ``make serve`` installs it."""
+    """The server of ``make serve``, on a free port, and the command where ``make serve`` installs it."""
     command = tmp_path / ".venv" / "bin" / "yamcs-archive"
     command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m yamcs_archive "$@"\n')
@@ -127,7 +127,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def send_example(served: Served) -> str:
-    """Send the request of README's block as curl would; return the answer."""
+    """Send the request of the README as curl would, and return the answer."""
     curl, option, body, url = shlex.split(CURL.removeprefix("$ ").partition("/events/\n")[0] + "/events/")
     assert (curl, option) == ("curl", "-d")
     assert url.startswith(PORT)
@@ -141,7 +141,7 @@ def send_example(served: Served) -> str:
 
 
 def start(line: str, folder: Path, served: Served) -> subprocess.Popen[str]:
-    """Start what was typed, in the folder that holds ``data``, in a process group of its own."""
+    """Start a command line in the folder that contains ``data``, in a process group of its own."""
     return subprocess.Popen(
         ["bash", "-c", line.replace(PORT, served.url)],
         cwd=folder,
@@ -154,7 +154,7 @@ def start(line: str, folder: Path, served: Served) -> subprocess.Popen[str]:
 
 
 def output(line: str, folder: Path, served: Served) -> str:
-    """Run what was typed to its end; return what it printed."""
+    """Run a command line to its end, and return its output."""
     process = start(line, folder, served)
     out, complaints = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, complaints

@@ -1,9 +1,10 @@
-"""The net: every promise about events at each size at which the code changes its mind, by every way in.
+"""The net: every promise about events, by every way in, at each size at which the code takes another path.
 
-One archive for each way and number of sources gets batches of all sizes, at times of their own, some before
-and some after what is stored: cut off and completed, sent again, in conflict, mixed; then the same once all
-is sealed, once it is opened anew, and once a part has expired (``tests/net.py``). By default each small size
-goes every way, most larger ones go one way; by the long tests each size goes every way.
+One archive for each way and number of sources receives batches of all sizes, each at times of its own, some
+before and some after all stored events. The batches break off and are completed, are sent again, are in
+conflict, and are mixed. All of this is repeated after sealing, after reopening, and after a part has expired
+(``tests/net.py``). By default each small size goes every way, and most larger ones go one way; in the long
+tests each size goes every way.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ EVENTS = around(sizes.EVENTS, FILLED, SCATTERED, 2 * sizes.value("limits.CONFLIC
 """Sizes of batches."""
 SHOWN_MAX = 2 * sizes.value("limits.CONFLICTS_KEPT_MAX") + 1
 FEW = [size for size in EVENTS if size <= 65]
-"""By default each way gets these, of two sources; of those beyond, each goes one way."""
+"""By default, every way gets these sizes, with two sources; each larger size goes one way."""
 COLUMNS = [
     1,
     *around(["storage.write.validation._COLUMN_EVENTS_MIN", "storage.write.outcomes._VECTOR_EVENTS_MIN"]),
 ]
-"""These, at which a batch is worked out by column, of one source and of many too."""
+"""Of these, the sizes at which a batch is decided by column; they also go with one source and with many."""
 SOME = [size for size in EVENTS if 65 < size <= 1001]
 MANY = [size for size in EVENTS if SOME[-1] < size <= sizes.value("limits.CHUNK_EVENTS_MAX") + 1][2::3]
-"""Those just beyond a threshold; the others around it, and those beyond these, are for the long tests."""
+"""Sizes one above a threshold. The others around it, and larger ones, are for the long tests."""
 SINGLY_MAX = 17
-"""Of ways that make each event a commit: the size of a batch is none of the archive's there."""
+"""Largest size for ways that commit each event alone: the archive does not see the size of a batch there."""
 
 
 def dealt(batch_sizes: Sequence[int]) -> list[tuple[int, str, int]]:
     """Return each size with a way and a number of sources: neighbours get different ones."""
     ways = [way for way, kind in WAYS.items() if not (kind.singly or kind.ids)]
     hands = [(way, sources) for way in ways for sources in SOURCES]
-    # By a step that has no factor in common with the number of hands, so that all of them come.
+    # The step has no factor in common with the number of pairs, so that all of them are used.
     return [(size, *hands[nth * 8 % len(hands)]) for nth, size in enumerate(batch_sizes)]
 
 
@@ -70,7 +71,7 @@ def test_a_large_batch_is_stored_once_and_found(size: int, way: str, sources: in
 
 
 def large_batch(net: Net, size: int) -> None:
-    """Try with one batch what costs little of each event."""
+    """Try the promises that cost little for each event, with one batch."""
     with net.opened():
         batch = net.fresh(size)
         net.again(batch)
@@ -93,7 +94,7 @@ def test_promises_hold_at_every_size_by_every_way_in(way: str, sources: int, tmp
 @pytest.mark.parametrize("way", [way for way, kind in WAYS.items() if not kind.singly])
 @pytest.mark.parametrize("nth", range(4))
 def test_a_large_batch_of_every_size_goes_every_way(nth: int, way: str, tmp_path: Path) -> None:
-    """Numbers of sources take turns, so that those around a threshold have different ones."""
+    """The numbers of sources take turns, so that the sizes around a threshold have different ones."""
     sizes_and_sources = zip([size for size in EVENTS if size > SOME[-1]], cycle(SOURCES), strict=False)
     for size, sources in list(sizes_and_sources)[nth::4]:
         large_batch(Net(tmp_path / f"{size}", way, sources), size)
@@ -116,7 +117,7 @@ def test_promises_hold_of_more_events_than_a_block_an_answer_or_all_rows_may_hav
 
 
 BLOCKS = around(sizes.BLOCKS, 2 * sizes.value("limits.GROUP_BLOCKS_MAX"))
-"""Numbers of blocks, and so of batches whose events make a block each."""
+"""Numbers of blocks, and so of batches of which each becomes one block."""
 
 
 def blocks_of_one(batch_sizes: Sequence[int], directory: Path) -> None:
@@ -145,10 +146,10 @@ PACKED = sizes.value("limits.PACK_EVENTS_MAX")
     ],
     ids=lambda commits: f"{len(commits)} commits of {sum(commits)} events",
 )
-def test_commits_stay_what_they_are_at_every_number_of_them(commits: list[int], tmp_path: Path) -> None:
+def test_packing_keeps_every_number_of_commits(commits: list[int], tmp_path: Path) -> None:
     events = (replace(event, reception_time=NOW) for event in made(sum(commits), 2))
     given = [
-        Commit(NOW + turn, tuple(islice(events, size)), f"behind {turn}") for turn, size in enumerate(commits)
+        Commit(NOW + turn, tuple(islice(events, size)), f"after {turn}") for turn, size in enumerate(commits)
     ]
     expected = [(commit.time, keys_of(commit.events)) for commit in given]
 
@@ -171,7 +172,7 @@ def test_commits_stay_what_they_are_at_every_number_of_them(commits: list[int], 
 
 
 def test_promises_hold_at_every_number_of_sources(tmp_path: Path) -> None:
-    """In a block of their own; asked for one, for some and for all of them."""
+    """The sources are in a block of their own; queries ask for one, for some and for all of them."""
     most = 2 * around(sizes.SOURCES)[-1]
     options = Options(maintenance=False, clock=lambda: NOW, block_events_max=most)
     with Archive.open(tmp_path / "a", options=options) as archive:
@@ -195,7 +196,7 @@ TEXTS = around(sizes.TEXTS)
 
 
 def texts_of(total: int, time: int) -> list[list[Event]]:
-    """Return batches of so many bytes of text: of several events, and of one where it may have so much."""
+    """Return batches with ``total`` bytes of text: of several events, and of one if it may have that much."""
     message_max = sizes.value("limits.MESSAGE_BYTES_MAX")
     several = max(3, -(-total // message_max))
     shares = [total // several + (n < total % several) for n in range(several)]
@@ -236,7 +237,7 @@ def test_promises_hold_at_every_size_of_text_by_every_way_in(way: str, tmp_path:
 
 
 def test_every_threshold_is_in_the_table() -> None:
-    """A new one must be placed where it is tried, or beside those that no size of a batch is measured by."""
+    """Put a new one into the table of its kind; into ``OTHERS`` if no size of a batch is compared with it."""
     known = {
         *(*sizes.EVENTS, *sizes.MANY_EVENTS, *sizes.COMMITS, *sizes.BLOCKS),
         *(*sizes.SOURCES, *sizes.TEXTS, *sizes.OTHERS),

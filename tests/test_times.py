@@ -1,4 +1,4 @@
-"""Instants: RFC 3339 and datetimes to microseconds and back, and what is refused."""
+"""Instants: RFC 3339 and datetimes to microseconds and back, and the values that are refused."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -47,7 +47,7 @@ def test_an_offset_means_the_same_instant(moment: datetime, minutes: int) -> Non
         ("1970-01-01T00:00:00-00:00", 0),
     ],
 )
-def test_text_that_is_taken(text: str, instant: int) -> None:
+def test_a_text_that_is_a_time_is_parsed(text: str, instant: int) -> None:
     assert parse_rfc3339(text) == instant
 
 

@@ -1,6 +1,6 @@
-"""The ways in: each takes events to an instance and tells what became of them, all in the same words.
+"""The ways in: each brings events to an instance, and reports their outcomes as a :class:`Told`.
 
-What a way cannot tell it leaves out: see :class:`Told`.
+A way leaves out what it cannot know.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
-from yamcs_archive.results import AppendCounts, MirrorState
+from yamcs_archive.results import AppendCounts, Commit, MirrorState
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
-from yamcs_archive.wire.commits import SentCommit, decode_page, encode_page
+from yamcs_archive.wire.commits import decode_page, encode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.protobuf_scan import varint
 
 NOW = 1_800_000_000_000_000
-"""What the archive's clock says throughout, microseconds since 1970."""
+"""The constant time of the archive's clock, microseconds since 1970."""
 
 
 class Shown(NamedTuple):
-    """A conflict as it is shown."""
+    """A conflict that a way shows."""
 
     position: int
     stored: str
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
 
 @dataclass
 class Told:
-    """What became of some events."""
+    """The outcomes of some events."""
 
     stored: int = 0
     duplicates: int = 0
@@ -59,7 +59,7 @@ class Told:
 
     @classmethod
     def of(cls, counts: AppendCounts) -> Told:
-        """Say the same as the counts."""
+        """Return the same outcomes as the counts."""
         shown = [Shown(each.position, each.stored.message, each.offered.message) for each in counts.conflicts]
         return cls(counts.stored, counts.duplicates, counts.expired, counts.conflict_count, shown)
 
@@ -68,22 +68,22 @@ class Way(Protocol):
     """A way into the instance ``sim``."""
 
     shown_max: int = CONFLICTS_KEPT_MAX
-    """How many conflicts it shows."""
+    """Largest number of conflicts that it shows."""
     singly: bool = False
-    """Each event is a commit of its own, and a request of its own."""
+    """Whether each event is a commit and a request of its own."""
     ids: bool = False
-    """Each sending has a request id."""
+    """Whether each sending has a request id."""
     mirrors: bool = False
-    """Of a sending in which one event is in conflict it stores nothing."""
+    """Whether one conflict keeps a whole sending from being stored."""
 
     def __init__(self, archive: Archive, folder: Path) -> None:
-        """``folder`` is for whatever it notes."""
+        """``folder`` is for its notes."""
 
     def send(self, events: Sequence[Event], request_id: str) -> Told:
-        """Take all events in; a way without ids passes over the id."""
+        """Bring all events in; a way without ids ignores the id."""
 
     def break_off(self, events: Sequence[Event], size: int, request_id: str) -> None:
-        """Take the first so many of the events in; then the sender is cut off."""
+        """Bring in the first ``size`` events; then the sender breaks off."""
 
 
 class _Library:
@@ -133,7 +133,7 @@ class AppendWithIds(Append):
 
 
 class Submit(Append):
-    """``submit``, all at once: the groups are whatever the writer finds waiting."""
+    """``submit``, all at once; the writer groups the events that it finds waiting."""
 
     def _calls(self, events: Sequence[Event], request_id: str) -> Iterator[tuple[Event, Callable[[], Any]]]:
         futures = [
@@ -167,7 +167,7 @@ class AppendMany(_Library):
 
 
 class AppendManyOfAnIterator(AppendMany):
-    """``append_many`` of what comes one by one."""
+    """``append_many`` of an iterator."""
 
     def _given(self, events: Sequence[Event]) -> Iterable[Event]:
         return iter(events)
@@ -299,7 +299,7 @@ def _fields(event: Event) -> dict[str, Any]:
 
 
 class _Streamed(History):
-    """A history whose server has some events, and breaks off behind so many of them, once."""
+    """A server's history of some events, which breaks off once, after a number of them."""
 
     def __init__(self, events: Sequence[Event], breaks_after: int | None = None) -> None:
         super().__init__("http://127.0.0.1:8090", "sim")
@@ -319,7 +319,7 @@ class _Streamed(History):
 
 
 class Import(_Library):
-    """``events import yamcs``, of a server that streams in the order of time."""
+    """``events import yamcs`` from a server that streams in the order of time."""
 
     shown_max = 10
 
@@ -343,7 +343,7 @@ class Import(_Library):
 
 
 class Mirror(_Library):
-    """A mirror, which takes whole commits over as it reads them of another archive."""
+    """A mirror, which takes over whole commits of another archive."""
 
     mirrors = True
 
@@ -351,12 +351,12 @@ class Mirror(_Library):
         complete = [msgspec.structs.replace(event, reception_time=NOW) for event in events]
         half = len(complete) // 2
         commits = [
-            SentCommit(NOW, sorted(part, key=lambda event: event.key), "behind")
+            Commit(NOW, tuple(sorted(part, key=lambda event: event.key)), "after")
             for part in (complete[:half], complete[half:])
             if part
         ]
         before = self.sim.stats()
-        page = decode_page(encode_page(commits, "behind"))
+        page = decode_page(encode_page(commits, "after"))
         self.sim.take_over(page.commits, MirrorState("http://127.0.0.1:8090", "sim", page.cursor))
         after = self.sim.stats()
         return Told(

@@ -2,8 +2,8 @@
 
 Begin with :class:`Archive`: it opens a directory and returns its instances. ``docs/`` has the rest.
 
-Each name is loaded when it is first used, so that a program which needs only :class:`Event`, say, does not
-wait for the storage engine.
+Each name is loaded when it is first used, so that a program that needs only :class:`Event`, for instance,
+does not wait for the storage engine.
 """
 
 import logging
@@ -60,12 +60,14 @@ if TYPE_CHECKING:
         Commit,
         CompactionResult,
         Conflict,
+        Fault,
         InstanceStats,
         MirrorState,
         SourceStats,
+        Verification,
     )
 else:
-    # Type checkers do not read this: because of __getattr__ they would accept any name.
+    # Hidden from type checkers, because with __getattr__ they would accept any name.
     _MODULE_OF = {
         "AppendCounts": "results",
         "Appended": "results",
@@ -86,6 +88,7 @@ else:
         "Event": "event",
         "EventKey": "event",
         "ExpiredError": "errors",
+        "Fault": "results",
         "Filter": "filter.compiled",
         "FilterBounds": "filter.bounds",
         "FilterError": "errors",
@@ -119,6 +122,7 @@ else:
         "Stretch": "event",
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
+        "Verification": "results",
     }
     """The module that defines each name, below this package."""
 
@@ -156,6 +160,7 @@ __all__ = [
     "Event",
     "EventKey",
     "ExpiredError",
+    "Fault",
     "Filter",
     "FilterBounds",
     "FilterError",
@@ -189,6 +194,7 @@ __all__ = [
     "Stretch",
     "UnavailableError",
     "UnknownInstanceError",
+    "Verification",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""The archive: a directory of instances, which the library's users open first."""
+"""The archive: a directory of instances. Users of the library open it first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from yamcs_archive.storage.disk.directory import (
     instance_names,
     open_directory,
     rename_instance,
-    settle_instances,
+    settle_names,
 )
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.disk.writer_lock import WriterLock
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
 
 __all__ = ["Archive", "check_instance_name"]
-_KEPT_STEM_MAX = 96
-"""Characters of a name that are kept before a time, so that both are within the limit of names."""
+_STEM_CHARACTERS_MAX = 96
+"""Longest part of a name to which a time is added, in characters, so that the new name is not too long."""
 
 
 class Archive:
@@ -66,7 +66,7 @@ class Archive:
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
-        self._ending: tuple[Instance, ...] = ()  # the holder of the guard waits for their writers
+        self._ending: tuple[Instance, ...] = ()  # the thread that holds the guard waits for their writers
         self._closed = False
 
     @classmethod
@@ -78,19 +78,19 @@ class Archive:
         holder: str = "",
         options: Options | None = None,
     ) -> Self:
-        """Open the archive in a directory, made when absent (unless ``readonly``).
+        """Open the archive in a directory, which is created if it is missing (unless ``readonly``).
 
-        ``path`` may begin with ``~``. It leads to the same directory even when the process changes its
-        current directory.
+        ``path`` may begin with ``~``. It means the same directory even after the process changes its current
+        directory.
 
-        ``holder``, an address for instance, is shown with the process id to others that try to open the
-        archive for writing meanwhile.
+        ``holder``, for instance an address, identifies this process, with its id, in the errors of other
+        processes that try to open the archive for writing meanwhile.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
-        NotAnArchiveError for a directory that holds something else or lies on a network file system,
-        FormatVersionError when an instance was written by a newer version, OutOfSpaceError and
-        UnavailableError (no right to it, too many open files) if the system refuses: then nothing is locked,
-        and the same call works once the cause is gone. InvalidInputError for a value that is no path.
+        NotAnArchiveError if the directory contains something else or is on a network file system,
+        FormatVersionError if an instance was written by a newer version, OutOfSpaceError and
+        UnavailableError (missing rights, too many open files) if the system refuses: then nothing is locked,
+        and the same call works once the cause is removed. InvalidInputError for a value that is no path.
 
         >>> Archive.open(directory, readonly=True).readonly
         True
@@ -111,24 +111,24 @@ class Archive:
 
     @property
     def readonly(self) -> bool:
-        """True if it was opened for reading only."""
+        """Whether the archive was opened for reading only."""
         return self._lock is None
 
     @property
     def closed(self) -> bool:
-        """True once it is closed."""
+        """Whether the archive is closed."""
         return self._closed
 
     def instance(self, name: str, *, create: bool = False) -> Instance:
-        """Return the instance of that name; with ``create`` it is made when there is none.
+        """Return the instance of that name; with ``create``, create it if there is none.
 
-        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` for any name that is not there, also for
-        one that no instance can have. With ``create`` it raises InvalidInputError for such a name, and
-        ReadOnlyError when the instance would have to be made in a read-only archive. Raises GoneError when
-        the directory is no longer at its path, OutOfSpaceError and UnavailableError if the system refuses
-        (the same call works once the cause is gone), ClosedError, ForkedError. RuntimeError in a callback of
-        ``submit()`` that would have to open the instance while the archive is being closed, or an instance
-        set aside, because that waits for the callback.
+        Raises :class:`~yamcs_archive.errors.UnknownInstanceError` if there is no such instance, even for a
+        name that no instance can have. With ``create``, raises InvalidInputError for such a name, and
+        ReadOnlyError if the archive is read-only and the instance does not exist. Raises GoneError if the
+        directory is no longer at its path, OutOfSpaceError and UnavailableError if the system refuses (the
+        same call works once the cause is removed), ClosedError, ForkedError. Raises RuntimeError in a
+        callback of ``submit()`` that must open the instance while the archive is being closed or an instance
+        is being set aside, because both wait for the callback.
 
         >>> Archive.open(directory, readonly=True).instance("../etc")
         Traceback (most recent call last):
@@ -153,18 +153,18 @@ class Archive:
         return uninterrupted(partial(self._open_instance, name, create=create, in_callback=in_callback))
 
     def _open_instance(self, name: str, *, create: bool, in_callback: bool) -> Instance:
-        # Loaded with the first instance, because numpy and the engine take most of the time of an import. A
-        # program that only imports Archive, or uses an archive over HTTP, needs neither.
+        # Load numpy and the engine with the first instance, because they take most of the time of an import.
+        # A program that only imports Archive, or uses an archive over HTTP, needs neither.
         with os_errors_translated(self.path):  # loading them opens files, of which too many may be open
             from yamcs_archive.instance import Instance  # noqa: PLC0415
-            from yamcs_archive.storage.store import LmdbStore  # noqa: PLC0415
+            from yamcs_archive.storage.lmdb_store import LmdbStore  # noqa: PLC0415
 
         with ExitStack() as guarded:
             while not self._guard.acquire(timeout=LOOK_AGAIN_S):
                 if in_callback and self._ending:
                     raise RuntimeError(
-                        f"a callback of submit() must not open instance {name!r} while the archive is being"
-                        " closed or an instance set aside, which waits for the callback: open it before"
+                        f"a callback of submit() cannot open instance {name!r} while the archive is being"
+                        " closed or an instance set aside, which waits for the callback; open it before"
                     )
             guarded.callback(self._guard.release)
             self._check_usable()
@@ -181,14 +181,14 @@ class Archive:
                 create_instance(self.path, name, lambda folder: LmdbStore.create(folder, name, self._options))
             held = None
             if self._lock is not None:
-                settle_instances(self.path)
+                settle_names(self.path)
                 held = self._lock.check
             store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
 
     def set_aside(self, name: str) -> str:
-        """Rename an instance, adding the time to its name, so that its own name is free; return the new name.
+        """Add the time to the name of an instance, so that the name becomes free; return the new name.
 
         None of its events is lost. If it is open here, it is closed. Raises UnknownInstanceError,
         ReadOnlyError, ClosedError, ForkedError.
@@ -220,12 +220,12 @@ class Archive:
                     raise
                 finally:
                     self._ending = ()
-            stem = f"{name[:_KEPT_STEM_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            kept = next(
-                kept for kept in chain([stem], (f"{stem}-{n}" for n in count(2))) if kept not in known
+            stem = f"{name[:_STEM_CHARACTERS_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            free = next(
+                free for free in chain([stem], (f"{stem}-{n}" for n in count(2))) if free not in known
             )
-            rename_instance(self.path, name, kept)
-            return kept
+            rename_instance(self.path, name, free)
+            return free
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted. Raises GoneError when the directory is gone.
@@ -238,16 +238,16 @@ class Archive:
 
     def _names(self) -> list[str]:
         if self._lock is not None:
-            self._lock.check()  # another archive may be at the path now, and must not be written to
+            self._lock.check()  # another archive may be at the path now; it must not be written to
         return instance_names(self.path)
 
     def check_writable(self) -> None:
-        """Raise the error that an append would meet now, as far as it can be known without one; takes 20 us.
+        """Raise the error that an append would meet now, if it can be known in advance; takes 20 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
-        or below the process's limit of a file's size, GoneError when the directory or an open instance is no
-        longer at its path, or the lock was removed, ReadOnlyError, ClosedError, ForkedError. An instance that
-        is a copy of a served one raises no error here; see
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` if less than 2 MiB is free on the file system or
+        left below the process's limit of a file's size, GoneError if the directory or an open instance is no
+        longer at its path or the lock was removed, ReadOnlyError, ClosedError, ForkedError. It does not check
+        whether an instance is a copy of a served one, which refuses appends; see
         :meth:`Instance.check_writable <yamcs_archive.Instance.check_writable>`.
 
         >>> Archive.open(directory).check_writable()
@@ -268,7 +268,7 @@ class Archive:
     def close(self) -> None:
         """Commit everything that was submitted, stop the writers and unlock the directory; idempotent.
 
-        An interrupt ends the wait, but closing continues, and :meth:`open` waits for its end. Only an
+        A KeyboardInterrupt ends the wait, but closing continues, and :meth:`open` waits for its end. Only an
         interrupt at the very first step of this method or of ``__exit__`` prevents closing. If closing one
         instance fails, the others are closed all the same. In both cases this method may be called again.
 
@@ -321,7 +321,7 @@ class Archive:
             self._closed = True
 
     def _close_in_child(self) -> None:
-        """Close this process's handles; it has none of the parent's threads and locks."""
+        """Close the handles of a forked child, which has none of its parent's threads and locks."""
         self._closed = True
         for instance in self._instances.values():
             instance._close()
@@ -354,13 +354,13 @@ class Archive:
 
 
 _archives_in_use: set[Archive] = set()
-"""Strong references: open instances have writers, even if the program has no reference to the archive
-left."""
+"""Open archives. The references are strong, because an open instance has a writer even if the program has no
+reference to its archive."""
 
 
 @atexit.register
 def _close_forgotten() -> None:
-    """Close the archives left open by the program, so that their writers end before the interpreter does."""
+    """Close the archives that the program left open, so that their writers end before the interpreter."""
     for archive in list(_archives_in_use):
         if archive._pid == os.getpid():
             archive.close()

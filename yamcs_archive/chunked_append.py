@@ -1,9 +1,10 @@
-"""Appends of many events: cuts them into chunks, and adds up the outcomes of the chunks; no I/O."""
+"""Cuts many events into chunks for an append, and adds up the outcomes of the chunks; no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -11,11 +12,11 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
-from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.write.outcomes import Outcome, Refused, first_conflicts
+from yamcs_archive.results import AppendCounts, Conflict, first_conflicts
+from yamcs_archive.storage.write.outcomes import Outcome
 
 _STEP_EVENTS = 32
-"""Events taken from an iterable between two checks of the chunk's size: at most 32 MiB of messages."""
+"""Largest number of events between two checks of a chunk's size: at most 32 MiB of messages."""
 
 
 class Tally:
@@ -23,13 +24,13 @@ class Tally:
 
     def __init__(self) -> None:
         self._stored = self._duplicates = self._expired = self._conflict_count = 0
-        self._conflicts: list[Refused] = []
+        self._conflicts: list[Conflict] = []
 
     def add(self, start: int, result: Callable[[], Outcome], store_first: Callable[[int], Outcome]) -> None:
-        """Add the outcome of the chunk that began at ``start``; complete its error with position and counts.
+        """Add the outcome of the chunk that begins at position ``start``; give its error position and counts.
 
-        A chunk that fails because of one of its events is not stored at all: then ``store_first`` stores the
-        given number of its first events, those before the faulty one.
+        A chunk that fails because of one of its events is not stored at all. Then ``store_first(n)`` stores
+        its first n events, those before the bad one.
         """
         try:
             outcome = result()
@@ -49,25 +50,25 @@ class Tally:
         self._conflict_count += len(outcome.conflicts.positions)
         if outcome.conflicts.positions:
             more = [
-                refused._replace(position=start + refused.position) for refused in outcome.conflicts.first
+                replace(conflict, position=start + conflict.position) for conflict in outcome.conflicts.first
             ]
             self._conflicts = first_conflicts([*self._conflicts, *more])
 
     def counts(self) -> AppendCounts:
-        """Return the sums so far."""
+        """Return the sums of all chunks so far."""
         return AppendCounts(
             self._stored,
             self._duplicates,
             self._expired,
             self._conflict_count,
-            tuple(Conflict(*refused) for refused in self._conflicts),
+            tuple(self._conflicts),
         )
 
 
 def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists of up to 10,000 events, or about 2 MiB of text if they come one by one.
+    """Yield the events in lists of up to 10,000 events; from an iterable also of about 2 MiB of text.
 
-    A list is cut by number only, because all its events are in memory already: their columns are cut by size
+    A list is cut only by number, because all its events are in memory already; its columns are cut by size
     later.
     """
     if not isinstance(events, list):
@@ -78,7 +79,7 @@ def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | None]]:
-    """Yield events that come many at once in chunks of 10,000, or of fewer if they have much text.
+    """Join parts, and cut them, into chunks of 10,000 events, or of fewer events with much text.
 
     >>> parts = [Columns.of([Event("a")] * size) for size in (6_000, 0, 15_000)]
     >>> [chunk.size for chunk in gathered(parts)]
@@ -98,11 +99,11 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
                 start += more.size
                 held.append(more)
                 events += more.size
-                with suppress(Exception):  # a value without a length is refused when it is to be stored
+                with suppress(Exception):  # a field without a length is refused later
                     size_bytes += more.text_bytes
                 if events == CHUNK_EVENTS_MAX or size_bytes >= GATHERED_BYTES_MAX:
                     events = size_bytes = 0
-                    yield _taken(held)
+                    yield _one_chunk(held)
     except Exception:
         if held:
             yield Columns.concat(held)
@@ -111,15 +112,15 @@ def gathered(parts: Iterable[Columns[int | None]]) -> Iterator[Columns[int | Non
         yield Columns.concat(held)
 
 
-def _taken(held: list[Columns[int | None]]) -> Columns[int | None]:
-    """Return the held events as one chunk, and clear the list: the chunk is stored while more events come."""
+def _one_chunk(held: list[Columns[int | None]]) -> Columns[int | None]:
+    """Return the collected parts as one chunk, and clear the list, which would keep the parts in memory."""
     found = Columns.concat(held)
     held.clear()
     return found
 
 
 def _gathered(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Yield the events in lists, taken a few at a time."""
+    """Yield the events of an iterable in lists, taking a few at a time."""
     supply = iter(events)
     chunk: list[Event] = []
     size_bytes = 0

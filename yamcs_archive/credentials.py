@@ -1,6 +1,6 @@
-"""Credentials for a served archive (HTTP Basic, bearer tokens), and checks of URLs, which must contain none.
+"""Credentials for a served archive (HTTP Basic, bearer tokens), and checks that a URL contains none.
 
-URLs are stored, shown and logged, so a password or a token must never be part of a URL, or of any text.
+URLs are stored, shown and logged, so a password or a token must never be part of a URL, nor of any error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 def without_user(text: str) -> str:
-    """Return a URL without anything that may be a user or a password, so that it can be shown.
+    """Remove anything from a URL that may be a user or a password, so that it can be shown.
 
     >>> without_user("http://ada:secret@ops.example")
     'http://…@ops.example'
@@ -46,10 +46,10 @@ def check_url(text: str, name: str = "url") -> str:
     try:
         parts = urlsplit(text)
         if "@" in parts.netloc:
-            rule = "has a user in it; give the URL without, and --user NAME"
+            rule = "has a user in it; give the URL without the user, and --user NAME"
             raise InvalidInputError(name, value, rule)
         whole = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")  # as the lookup of the name does
+        (parts.hostname or "").encode("idna")  # as looking up the name does
     except InvalidInputError:
         raise
     except ValueError:  # invalid brackets, an invalid port or name
@@ -57,14 +57,14 @@ def check_url(text: str, name: str = "url") -> str:
     if not whole or any(character.isspace() or not character.isprintable() for character in text):
         raise InvalidInputError(name, value, _NOT_A_URL)
     if not text.isascii():
-        raise InvalidInputError(name, value, "must be ASCII: write the host as xn--…, the path with %")
+        raise InvalidInputError(name, value, "must be ASCII; write the host as xn--…, and the path with %")
     if "?" in text or "#" in text:
         raise InvalidInputError(name, value, "must end before '?' and '#'")
     return text
 
 
 def is_open(url: str) -> bool:
-    """Return whether others can read a request to a URL on its way: plain HTTP to another machine.
+    """Return whether others can read requests to a URL: it is plain HTTP, to another machine.
 
     >>> is_open("http://ops.example"), is_open("https://ops.example"), is_open("http://[::1]:8090")
     (True, False, False)
@@ -73,7 +73,7 @@ def is_open(url: str) -> bool:
 
 
 def is_local(url: str) -> bool:
-    """Return whether a URL leads to this machine.
+    """Return whether a URL is that of this machine.
 
     >>> is_local("http://[::1]:8090"), is_local("https://localhost"), is_local("http://ops.example")
     (True, True, False)
@@ -119,7 +119,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Token:
-    """A bearer token (RFC 6750), from an identity provider or a proxy.
+    """A bearer token (RFC 6750), issued by an identity provider or a proxy.
 
     Raises :class:`~yamcs_archive.errors.InvalidInputError` for a token that cannot be sent; the error never
     shows it.
@@ -146,9 +146,9 @@ Credentials = Login | Token
 
 
 def advice(status: int, credentials: Credentials | None, words: str = "") -> str:
-    """Return advice on a refusal, to be added to its text; "" if other credentials would not help.
+    """Return advice for the text of a refused request; "" if other credentials would not help.
 
-    ``words`` is the server's own text for a 403: if there is one, it gives the reason.
+    ``words`` is the server's own text for a 403. If there is one, it is the reason, and needs no advice.
 
     >>> advice(401, None), advice(404, None)
     ('; it asks for a user and a password: give --user NAME, or user= and password= in Python', '')

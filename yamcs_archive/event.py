@@ -7,17 +7,16 @@
 
 Events have four forms in memory; everything else is bytes.
 
-================  ===============================  ==========================================================
-Form              Module                           Purpose
-================  ===============================  ==========================================================
-``Event``         this one                         one event: what users hold, and what the rules speak of
-``Columns``       ``columns``                      many events on their way in: a list for each field
-``Vectors``       ``storage.format.vectors``       many stored events: numpy vectors, and tables of the texts
-                                                   that repeat; ``event_vectors`` is the part of it that
-                                                   encoders need, which a page of ``Event`` is made into too
-parsed structs    ``wire``, ``storage.format``     what msgspec and protobuf parse into, private to a module
-                                                   and gone when the function that decodes returns
-================  ===============================  ==========================================================
+=================  ============================  ===========================================================
+Form               Module                        Purpose
+=================  ============================  ===========================================================
+``Event``          this one                      one event: what users hold, and what the rules speak of
+``Columns``        ``columns``                   many events on their way in: a list for each field
+``StoredVectors``  ``event_vectors``             many events on their way into blocks and out of them: a
+                                                 numpy vector or a list for each field
+parsed structs     ``wire``, ``storage.format``  what msgspec and protobuf parse into, private to a module
+                                                 and gone when the function that decodes returns
+=================  ============================  ===========================================================
 """
 
 from __future__ import annotations
@@ -152,7 +151,7 @@ class Stretch(NamedTuple):
     stop: int
     """That of the last."""
     events: int
-    """How many there are."""
+    """The number of events."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -160,10 +159,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     ``generation_time`` and ``reception_time`` are int microseconds since 1970 (UTC), or None for the
     archive's clock; :meth:`at` takes other forms of time. ``seq_number`` is an int32, or None for the
-    next number of the source. The archive holds every rule of :func:`validate` before it stores.
+    next number of the source. The archive checks every rule of :func:`validate` before it stores an event.
 
-    What plainly is an int or text is stored as one: numpy's integers and texts, members of an IntEnum or
-    StrEnum; a severity may be given by its number, 0 to 6. A bool or a float is no number.
+    Values that plainly are ints or texts are stored as such: numpy's integers and texts, members of an
+    IntEnum or StrEnum. A severity may be given by its number, 0 to 6. A bool or a float is no number.
 
     Events hash by their key and message, and compare by all fields. Replace a field with
     :func:`msgspec.structs.replace`.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import accumulate
+from operator import attrgetter
 
-from yamcs_archive.event import Event
+from yamcs_archive.event import Event, EventKey, event_bytes
+from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX, CONFLICTS_KEPT_MAX
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,23 @@ class Conflict:
     """Its index among the appended events, from 0."""
     stored: Event
     offered: Event
+
+
+def first_conflicts(conflicts: Iterable[Conflict]) -> list[Conflict]:
+    """Return the first conflicts by position, as many as an answer shows.
+
+    >>> large = [Conflict(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
+    >>> [conflict.position for conflict in first_conflicts(large * 30)]
+    [1, 1, 1]
+    """
+    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=attrgetter("position"))
+    reached = accumulate(map(conflict_bytes, first))
+    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
+
+
+def conflict_bytes(conflict: Conflict) -> int:
+    """Return the approximate bytes of both events."""
+    return event_bytes(conflict.stored) + event_bytes(conflict.offered)
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,36 @@ class CompactionResult:
     after_bytes: int
     seconds: float
     """How long it took, sealing included."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something stored that a verification found wrong."""
+
+    where: str
+    """The sub-database, and the key in hexadecimal, the name of a source, or the number of a commit."""
+    reason: str
+    first: EventKey | None = None
+    """The keys of the first and the last event concerned, as far as they are known."""
+    last: EventKey | None = None
+    events: int | None = None
+    """The number of events concerned, if it is known."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification read, and what it found."""
+
+    events: int
+    rows: int
+    """Events that are not in blocks yet."""
+    blocks: int
+    commits: int
+    sources: int
+    seconds: float
+    fault_count: int
+    faults: tuple[Fault, ...]
+    """The first 1,000 faults."""
 
 
 @dataclass(frozen=True)

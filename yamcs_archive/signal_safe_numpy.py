@@ -1,9 +1,9 @@
-"""Imports numpy so that none of its threads takes a signal.
+"""Imports numpy with all signals blocked, so that none of its threads receives one.
 
-numpy's linear algebra may start threads when it is imported. Each could take a signal that the process waits
-for, and a served archive would then not stop. Threads inherit the signals that are blocked as they start.
+When numpy is imported, its linear algebra may start threads. If one of them received a signal for which the
+process waits, a served archive would not stop. A thread inherits the signals that are blocked when it starts.
 
-Every package whose modules use numpy imports this module first.
+Every package that uses numpy imports this module first.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Paths as users give them. Imports nothing of the package but its errors."""
+"""Reads paths that users give. Imports nothing of the package but its errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from yamcs_archive.errors import InvalidInputError, UnavailableError
 
 
 def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
-    """Return an absolute path, so that a later change of directory makes no difference, with ``~`` as a shell
-    reads it. Symbolic links and ``..`` are not resolved.
+    """Make a path absolute, so that it stays the same when the process changes its current directory.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes, an empty text and what cannot be a
-    path, UnavailableError for a relative path if the current directory was removed.
+    A leading ``~`` is expanded as by a shell. Symbolic links and ``..`` are not resolved.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes, an empty text and any other value that
+    cannot be a path, UnavailableError for a relative path if the current directory was removed.
 
     >>> given_path("/data/../ops")
     PosixPath('/data/../ops')
@@ -37,7 +38,7 @@ def given_path(path: str | os.PathLike[str], field: str = "path") -> Path:
         return Path(text).expanduser().absolute()
     except UnicodeEncodeError as error:
         raise InvalidInputError(field, path, f"cannot be a path here: {error.reason}") from None
-    except RuntimeError:  # there is no such user, or no home
+    except RuntimeError:  # there is no such user, or no home directory
         raise InvalidInputError(
             field, path, "names a home directory that is not known; give it in full"
         ) from None

@@ -1,4 +1,4 @@
-"""The contenders: one module each, imported by name, so that an absent package hurts no other."""
+"""The contenders: one module each, imported by name, so that a missing package affects only its contender."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Place(NamedTuple):
     module: str
     factory: str
     package: str | None
-    """What must be installed beside the project itself."""
+    """The package that it needs, beside the project itself."""
 
 
 _PLACES = {
@@ -27,14 +27,14 @@ _PLACES = {
     "rocksdb": _Place("rocksdb", "RocksDb", "rocksdict"),
 }
 EMBEDDED = tuple(_PLACES)
-"""The contenders that live in the caller's process."""
+"""The contenders that run in the caller's process."""
 
 
 _SERVER = "uvicorn"
 
 
 def missing_package(job: Job) -> str | None:
-    """Return the package that is needed for the job and not installed here, or None when it can run.
+    """Return the package that the job needs and that is not installed, or None if it can run.
 
     >>> missing_package(Job(measure="ingest", case="", contender="sqlite", events=1)) is None
     True
@@ -46,7 +46,7 @@ def missing_package(job: Job) -> str | None:
 
 
 def factory(name: str) -> Callable[..., Contender[Any]]:
-    """Return the class of an embedded contender; it is called with the directory that it may fill.
+    """Return the class of an embedded contender; its argument is the directory of the store.
 
     >>> factory("sqlite").__name__
     'Sqlite'

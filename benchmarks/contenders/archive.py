@@ -1,4 +1,4 @@
-"""This archive, through the doors that its users have."""
+"""This archive, used through its public methods."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ArchiveContender(Contender[list[Event]]):
         return {name: version(name) for name in ("yamcs_archive", "lmdb", "msgpack", "msgspec")}
 
     def ready(self, events: list[Event]) -> list[Event]:
-        """Return the events as they are."""
+        """Return the events unchanged."""
         return events
 
     def append(self, batch: list[Event]) -> None:
-        """Append a batch in one call, be it of one."""
+        """Append a batch in one call, even a batch of one."""
         self._instance.append_many(batch)
 
     def append_one(self, batch: list[Event]) -> None:
@@ -42,7 +42,7 @@ class ArchiveContender(Contender[list[Event]]):
         self._instance.append(batch[0])
 
     def append_stream(self, batches: Sequence[list[Event]]) -> None:
-        """Hand over everything in one call, as a user with a long stream would."""
+        """Append everything in one call, as a user with a long stream would."""
         self._instance.append_many(chain.from_iterable(batches))
 
     def settle(self) -> None:
@@ -67,7 +67,7 @@ class ArchiveContender(Contender[list[Event]]):
         )
 
     def find_text(self, text: str) -> list[Event]:
-        """Ask for the text, or look through the messages of a scan while the library has no such question."""
+        """Search for the text; search the messages of a scan in versions without text search."""
         if "text" in signature(self._instance.events).parameters:
             question: dict[str, Any] = {"text": text}
             return list(self._instance.events(**question))

@@ -1,4 +1,4 @@
-"""What an embedded contender can do. Each does it as well as a competent user of its package would."""
+"""The interface of embedded contenders. Each does what a competent user of its package would do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import ClassVar, Generic, Protocol, Self, TypeVar
 from yamcs_archive import Event, Severity
 
 Batch = TypeVar("Batch")
-"""What :meth:`Contender.append` takes: the events themselves, but for the limit."""
+"""The argument of :meth:`Contender.append`: the events themselves, except for raw LMDB."""
 
 
 class Questioned(Protocol):
-    """What can be asked: of a contender, and of the reference that knows the right answers."""
+    """The queries of a contender, and of the reference with the right answers."""
 
     def scan(self) -> Iterator[Event]:
         """Return an iterator over all events in key order."""
@@ -26,46 +26,46 @@ class Questioned(Protocol):
         """Return the newest events, the newest first."""
 
     def find_text(self, text: str) -> list[Event]:
-        """Return the events whose message holds ``text``, in any letter case, in key order."""
+        """Return the events whose message contains ``text``, in any letter case, in key order."""
 
 
 class Contender(ABC, Generic[Batch]):
     """A store of events in one directory. Its methods may be called from many threads at once."""
 
     durability: ClassVar[str]
-    """What has happened when an append returns, in a few words for the report."""
+    """The durability of an append when it returns, in a few words for the report."""
 
     def __init__(self, directory: Path) -> None:
-        """Open the store in ``directory``, made when absent."""
+        """Open the store in ``directory``; create it if it is missing."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Return the versions of what does the work."""
+        """Return the versions of the packages that it uses."""
 
     @abstractmethod
     def ready(self, events: list[Event]) -> Batch:
-        """Return a batch that :meth:`append` takes; this is done before the clock starts."""
+        """Return a batch for :meth:`append`; this is done before the clock starts."""
 
     @abstractmethod
     def append(self, batch: Batch) -> None:
-        """Store a batch in one transaction; on return it is synced. Keys that are there already stay."""
+        """Store a batch in one transaction, synced on return. Stored keys are not overwritten."""
 
     def append_one(self, batch: Batch) -> None:
-        """Store a batch of one event by the call that is meant for a single one; as durable as any."""
+        """Store a batch of one event by the call for single events, with the same durability."""
         self.append(batch)
 
     def append_stream(self, batches: Sequence[Batch]) -> None:
-        """Store many batches, each synced, in the way that suits the contender best."""
+        """Store many batches, each synced, in the contender's best way."""
         for batch in batches:
             self.append(batch)
 
     def settle(self) -> None:
-        """Bring what was appended into the form in which it is meant to be kept; counted in every rate."""
+        """Bring the events into their final stored form; this time counts in every rate."""
 
     def rest(self) -> None:
-        """Bring the files to the least size that the contender's own tools can; not counted in rates."""
+        """Shrink the files as far as the contender's own tools can; this time counts in no rate."""
 
     @abstractmethod
     def scan(self) -> Iterator[Event]:
@@ -79,11 +79,11 @@ class Contender(ABC, Generic[Batch]):
 
     @abstractmethod
     def find_text(self, text: str) -> list[Event]:
-        """Return the events whose message holds ``text``, in any letter case, in key order."""
+        """Return the events whose message contains ``text``, in any letter case, in key order."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the store; what was appended stays."""
+        """Close the store."""
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +93,7 @@ class Contender(ABC, Generic[Batch]):
 
 
 def allocated_bytes(directory: Path) -> int:
-    """Return what the files below a directory take on the medium (not their apparent size).
+    """Return the bytes that are allocated for the files below a directory (not their apparent size).
 
     >>> allocated_bytes(Path(os.devnull).parent / "nosuch")
     0

@@ -1,4 +1,4 @@
-"""Bare LMDB with ready-made pairs: the limit. It checks nothing, numbers nothing and encodes nothing."""
+"""Bare LMDB with ready-made pairs, as the upper limit: it does not check, number or encode events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class RawLmdb(Contender[Pairs]):
-    """One LMDB database of key and record."""
+    """One LMDB database of keys and records."""
 
     durability = "LMDB commit, fdatasync"
     _append = False
@@ -48,7 +48,7 @@ class RawLmdb(Contender[Pairs]):
             transaction.put(*batch[0], overwrite=False, append=self._append)
 
     def rest(self) -> None:
-        """Take the place of the file by LMDB's own compacting copy."""
+        """Replace the file by LMDB's own compacting copy."""
         copy = self.directory / "copy"
         copy.mkdir()
         self._environment.copy(str(copy), compact=True)
@@ -66,7 +66,7 @@ class RawLmdb(Contender[Pairs]):
     def newest(
         self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
     ) -> list[Event]:
-        """Go backwards until enough events match."""
+        """Scan backwards until enough events match."""
         found = []
         with self._environment.begin() as transaction:
             for key, value in transaction.cursor().iterprev():
@@ -90,9 +90,9 @@ class RawLmdb(Contender[Pairs]):
 
 
 class RawLmdbAppend(RawLmdb):
-    """The same, telling LMDB that keys only rise: it then looks nothing up and fills pages whole.
+    """The same, with LMDB's promise that keys only rise: it then needs no look-ups, and fills pages.
 
-    Works for events in order and one thread alone; nothing that takes late events could promise so much.
+    It works only for events in order and one thread; a store that accepts late events cannot promise this.
     """
 
     _append = True

@@ -1,7 +1,7 @@
-"""RocksDB through rocksdict: synced write batches of key and msgpack record, zstd on every level.
+"""RocksDB through rocksdict: synced write batches of keys and msgpack records, zstd on every level.
 
-A put overwrites, so a retry replaces the event by itself: RocksDB is spared the look-up that first-write-wins
-would cost it.
+A put overwrites, and a retry replaces an event by the same event, so RocksDB saves the look-up that
+first-write-wins would need.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MEMTABLE_BYTES = 64 << 20
 
 
 class RocksDb(Contender[list[Event]]):
-    """One column family of key and record."""
+    """One column family of keys and records."""
 
     durability = "WriteBatch with sync: fdatasync of the log at each one"
 
@@ -51,7 +51,7 @@ class RocksDb(Contender[list[Event]]):
         return {"rocksdict": version("rocksdict")}
 
     def ready(self, events: list[Event]) -> list[Event]:
-        """Return the events as they are."""
+        """Return the events unchanged."""
         return events
 
     def append(self, batch: list[Event]) -> None:
@@ -68,7 +68,7 @@ class RocksDb(Contender[list[Event]]):
         self._database.put(key, record, write_opt=self._synced)
 
     def rest(self) -> None:
-        """Write out the memtable and compact everything."""
+        """Flush the memtable, and compact everything."""
         self._database.flush()
         self._database.compact_range(None, None)
 
@@ -80,7 +80,7 @@ class RocksDb(Contender[list[Event]]):
     def newest(
         self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
     ) -> list[Event]:
-        """Go backwards until enough events match; a source is looked for in the keys alone."""
+        """Scan backwards until enough events match; a source is compared in the keys alone."""
         found: list[Event] = []
         wanted = None if source is None else source.encode()
         for key, record in self._database.items(backwards=True):

@@ -1,6 +1,6 @@
-"""SQLite from the standard library: a table without rowid on the same key, and one with indexes.
+"""SQLite from the standard library: a table without rowid, with the same key; and one with indexes.
 
-Its pragmas are the fastest that keep every commit: WAL with synchronous=FULL syncs the log at each one.
+Its pragmas are the fastest with durable commits: WAL with synchronous=FULL syncs the log at each commit.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _INDEXES = (
 _PRAGMAS = (
     "journal_mode = wal",
     "synchronous = full",
-    "cache_size = -65536",  # KiB; the default of 2 MiB would throw out the inner pages of the table
+    "cache_size = -65536",  # KiB; the default of 2 MiB would evict the inner pages of the table
     "mmap_size = 1073741824",
     "temp_store = memory",
     "wal_autocheckpoint = 16000",  # pages; batches of 10,000 are 8 % faster than with the default of 1,000
 )
-# The order of both is that of the constructor of Event, apart from the key's columns.
+# Both are in the order of Event's constructor, except for the columns of the key.
 _COMPLETE = attrgetter(
     "generation_time", "source", "seq_number", "reception_time", "severity.value", "type", "message"
 )
@@ -75,13 +75,13 @@ class Sqlite(Contender[list[Event]]):
         return {"SQLite": sqlite3.sqlite_version}
 
     def ready(self, events: list[Event]) -> list[Event]:
-        """Return the events as they are."""
+        """Return the events unchanged."""
         return events
 
     def append(self, batch: list[Event]) -> None:
-        """Insert a batch in one transaction, prepared once and run in C."""
+        """Insert a batch in one transaction, with a statement prepared once and executed in C."""
         statement, rows = _insertion(batch)
-        with self._lock:  # one connection: SQLite has one writer, and its own waiting polls
+        with self._lock:  # one connection: SQLite has one writer, and waits for it by polling
             self._connection.execute("begin immediate")
             self._connection.executemany(statement, rows)
             self._connection.execute("commit")
@@ -93,7 +93,7 @@ class Sqlite(Contender[list[Event]]):
             self._connection.execute(statement, next(rows))
 
     def rest(self) -> None:
-        """Write the database anew without gaps, move the log into it and cut the log to nothing."""
+        """Rewrite the database without free pages, and move the log into it."""
         self._connection.execute("vacuum")
         self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
 
@@ -104,16 +104,16 @@ class Sqlite(Contender[list[Event]]):
     def newest(
         self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
     ) -> list[Event]:
-        """Ask in one statement; the planner takes an index where there is one."""
+        """Use one statement; the planner uses an index if there is one."""
         if source is not None:
             return list(self._select(f"where source = ? {_DESCENDING}", source, limit))
         if min_severity is not None:
-            # The codes of ERROR and SEVERE are the two greatest, and only they share a rank.
+            # The codes of ERROR and SEVERE are the two greatest, and only these two share a rank.
             return list(self._select(f"where severity >= ? {_DESCENDING}", min_severity.rank, limit))
         return list(self._select(_DESCENDING, limit))
 
     def find_text(self, text: str) -> list[Event]:
-        """Ask with LIKE, which folds the case of ASCII letters."""
+        """Use LIKE, which ignores the case of ASCII letters."""
         return list(
             self._select("where message like ? order by generation_time, source, seq_number", f"%{text}%")
         )
@@ -129,16 +129,16 @@ class Sqlite(Contender[list[Event]]):
 
 
 class SqliteIndexed(Sqlite):
-    """The same table with indexes that answer by source and by severity."""
+    """The same table with indexes on source and severity."""
 
     _indexes = _INDEXES
 
     def newest(
         self, limit: int, *, source: str | None = None, min_severity: Severity | None = None
     ) -> list[Event]:
-        """Take the newest of each severity that is high enough, each from the index, and of those the newest.
+        """Find the newest events of each sufficient severity by the index, and of those the newest.
 
-        Asked with ``severity >= ?`` the planner walks the table backwards instead: 500 times slower.
+        With ``severity >= ?`` the planner scans the table backwards instead, 500 times slower.
         """
         if min_severity is None:
             return super().newest(limit, source=source)
@@ -151,7 +151,7 @@ class SqliteIndexed(Sqlite):
 
 
 def _insertion(batch: list[Event]) -> tuple[str, Iterator[tuple[Any, ...]]]:
-    """Return the statement that inserts the batch, and its rows; it is short where no event needs more."""
+    """Return the statement that inserts the batch, and its rows; short if no event needs all columns."""
     if any(event.extra or event.extensions or event.created_by is not None for event in batch):
         return _INSERT_ALL, map(_all_columns, batch)
     return _INSERT_COMPLETE, map(_COMPLETE, batch)

@@ -1,10 +1,10 @@
 """A real Yamcs server on loopback: started from its jars, filled over HTTP, read back, compacted.
 
-It does not sync: after a kill it may have lost what it acknowledged. Its jars come from a package on PyPI and
-are kept in the user's cache; Java 17 or newer must be on the path, or named by ``JAVA``.
+It does not sync, so a kill may lose acknowledged events. Its jars come from a package on PyPI and are kept in
+the user's cache; Java 17 or newer must be on the path, or named by ``JAVA``.
 
-Bulk goes in by ``writeRows``, the server's way to load a table: rows whose cells are in the form of its
-storage. Those cells hold times in milliseconds that count leap seconds.
+Many events are stored by ``writeRows``, the server's way to load a table: the cells of the rows have the form
+of its storage, with times in milliseconds that count leap seconds.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ handlers = java.util.logging.ConsoleHandler
 
 
 def fetch() -> tuple[str, Path]:
-    """Return the command of Java and the folder with the server's jars, which are fetched when not there.
+    """Return the command of Java and the folder with the server's jars, which are downloaded if missing.
 
-    Raises RuntimeError when there is no Java, or no server to be had.
+    Raises RuntimeError if there is no Java, or the server cannot be downloaded.
     """
     java = shutil.which(os.environ.get("JAVA", "java"))
     if java is None:
@@ -72,9 +72,9 @@ def fetch() -> tuple[str, Path]:
 
 @contextmanager
 def serving(directory: Path) -> Iterator[int]:
-    """Run a server whose files are in ``directory`` until the block ends; yield its port.
+    """Run a server with its files in ``directory`` until the block ends; yield its port.
 
-    Raises RuntimeError when there is no Java, or when the server does not come up.
+    Raises RuntimeError if there is no Java, or if the server does not start.
     """
     java, jars = fetch()
     port = free_port()
@@ -101,9 +101,9 @@ def row_stream(events: Sequence[Event]) -> bytes:
 
 
 def scan(port: int) -> Iterator[Event]:
-    """Return an iterator over all events of the server, sorted by key, read by ``readRows``.
+    """Return an iterator over all events of the server, read by ``readRows`` and sorted by key.
 
-    The server sorts the sources of one time by their first appearance, so they are sorted here.
+    The server orders equal times by the first appearance of the source, so they are sorted here.
     """
     body = _ask(port, "POST", f"/api/archive/{INSTANCE}/tables/events:readRows", "application/protobuf")
     return iter(sorted(events_in(body), key=lambda event: event.key))
@@ -120,7 +120,7 @@ def versions() -> dict[str, str]:
 
 
 def _jars() -> Path:
-    """Return the folder with the server's jars; they are fetched once."""
+    """Return the folder with the server's jars, which are downloaded once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "yamcs-archive-benchmarks"
     jars = cache / f"{_PACKAGE}-{_VERSION}"
     if not jars.exists():
@@ -155,7 +155,7 @@ def _ask(port: int, method: str, path: str, accept: str) -> bytes:
     return body
 
 
-# --- rows: the protobuf messages that go over the wire, and the cells in them ----------------------------
+# --- rows: protobuf messages and the cells in them -------------------------------------------------------
 
 _COLUMNS = (
     ("gentime", "TIMESTAMP"),
@@ -177,7 +177,7 @@ _BYTES_WIRE_TYPE = 2
 
 
 def _row(event: Event, *, columns: bool) -> bytes:
-    """Return one row: cells of time, source, number and the event itself, each as the table keeps it."""
+    """Return one row: cells of time, source, number and the event itself, in the table's form."""
     key = event.key
     time_ms = key.generation_time // 1000 + _LEAP_MS
     source = key.source.encode()
@@ -207,13 +207,13 @@ def _event(event: Event, time_ms: int) -> bytes:
 
 
 def events_in(stream: bytes) -> Iterator[Event]:
-    """Yield the events of delimited rows, as the server sends and takes them, in whole milliseconds.
+    """Yield the events of delimited rows, as ``readRows`` and ``writeRows`` use them, in whole milliseconds.
 
-    Raises KeyError or IndexError for what is no such stream.
+    Raises KeyError or IndexError for any other stream.
     """
     for row in delimited_in(stream):
         _, parts = _fields(row)
-        content = _fields(parts[2][-1])[1][2][0]  # the last cell holds the event, behind its length
+        content = _fields(parts[2][-1])[1][2][0]  # the last cell has the event, after its length
         yield _decoded(*_fields(content[4:]))
 
 
@@ -242,7 +242,7 @@ def _delimited(message: bytes) -> bytes:
 
 
 def page_events(message: bytes) -> int:
-    """Return how many events the message of a page has.
+    """Return the number of events in the message of a page.
 
     >>> page_events(bytes([10, 1, 65, 10, 0]))
     2
@@ -251,7 +251,7 @@ def page_events(message: bytes) -> int:
 
 
 def delimited_in(stream: bytes) -> Iterator[bytes]:
-    """Yield the messages of a stream in which each has its length, as a varint, before it.
+    """Yield the messages of a stream in which a varint with its length precedes each.
 
     >>> list(delimited_in(bytes([2, 65, 66, 0])))
     [b'AB', b'']
@@ -264,7 +264,7 @@ def delimited_in(stream: bytes) -> Iterator[bytes]:
 
 
 def _fields(message: bytes) -> tuple[dict[int, int], dict[int, list[bytes]]]:
-    """Return the numbers of a message and its byte strings, by field; no other wire types occur."""
+    """Return the integers and the byte strings of a message, by field; other wire types do not occur."""
     numbers: dict[int, int] = {}
     parts: dict[int, list[bytes]] = {}
     place = 0

@@ -1,6 +1,6 @@
-"""The same requests to a real Yamcs server and to this archive: what differs, and whether that is meant.
+"""Sends the same requests to a real Yamcs server and to this archive, and classifies the differences.
 
     python -m benchmarks.differential
 
-It needs Java 17 or newer. See ``benchmarks/differential/rules.py`` for how a difference is judged.
+It needs Java 17 or newer. The intended differences are in ``benchmarks/differential/rules.py``.
 """

@@ -1,4 +1,4 @@
-"""Run it: start both servers, send each request to both, judge, say the counts."""
+"""Starts both servers, sends each request to both, judges the answers, and prints the counts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from benchmarks.differential.rules import judge
 NEEDED = {"uvicorn": "uvicorn", "websocket": "websocket-client"}
 """Modules that are imported late, by this archive's server and by `live`, with their names for pip."""
 _SHOWN = 1_000
-"""Characters of an answer that is shown."""
+"""Largest number of characters of an answer that are printed."""
 
 
 def main() -> int:
-    """Compare, and return the exit status: 1 when an answer is plainly different, or it cannot be done."""
+    """Compare, and return the exit status: 1 if a difference is not intended, or the run is not possible."""
     absent = [package for module, package in NEEDED.items() if find_spec(module) is None]
-    if absent:  # seen before the servers are started, which takes half a minute
+    if absent:  # checked before the servers are started, which takes half a minute
         print(
             f"it needs {', '.join(absent)}: {sys.executable} -m pip install {' '.join(absent)}",
             file=sys.stderr,
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def compare(theirs: int, ours: int) -> int:
-    """Send everything to both ports, say what differs, and return the exit status."""
+    """Send everything to both ports, print the differences, and return the exit status."""
     began = datetime.now(UTC)
     same = different = designed = 0
     by_rule: Counter[str] = Counter()
@@ -79,7 +79,7 @@ def _show(case: Case, theirs: Answer, ours: Answer) -> None:
 
 
 def _first(theirs: Any, ours: Any, place: str = "") -> tuple[str, Any, Any]:
-    """Return the first place in which two values differ, and what is there.
+    """Return the path of the first difference between two values, and both values there.
 
     >>> _first({"a": [1, 2]}, {"a": [1, 3]})
     ('.a[1]', 2, 3)

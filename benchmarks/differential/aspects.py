@@ -1,4 +1,4 @@
-"""The aspects in which two answers may differ: each makes a pair of them equal in one, and only there."""
+"""The aspects in which two answers may differ. Each function makes a pair equal in one aspect only."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from benchmarks.differential.exchange import Answer, Case
 
 TAKEN_BY_ONE = frozenset({"x" * 300, "a\0b", "refused", "impossible", "L", "large"})
-"""The sources of requests to create that by design only one of the servers takes."""
+"""The sources of events that, by design, only one of the servers accepts."""
 SWITCHED = 101
-"""The status of a WebSocket that was opened."""
+"""The status of an opened WebSocket."""
 _EXPLAINED = Answer(0, {}, "explained")
-Pair = tuple[Answer, Answer]
+Answers = tuple[Answer, Answer]
 
 
-def statuses(there: Sequence[int | None], here: int, kind: str | None = None) -> Callable[..., Pair]:
-    """Explain a whole answer by its status: one of ``there``, and ``here`` with that type of error."""
+def statuses(there: Sequence[int | None], here: int, kind: str | None = None) -> Callable[..., Answers]:
+    """Explain a whole answer by the statuses: one of ``there``, and ``here`` with that type of error."""
 
-    def reconcile(_: Case, theirs: Answer, ours: Answer) -> Pair:
+    def reconcile(_: Case, theirs: Answer, ours: Answer) -> Answers:
         if theirs.status not in there or ours.status != here:
             return theirs, ours
         if kind is not None and ours.content.get("type") != kind:
@@ -36,8 +36,8 @@ taken_here = statuses([400], 200)
 their_fault = statuses([500], 400, BAD)
 
 
-def error_text(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Leave out the words of an error; its status and type stay."""
+def error_text(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Remove the text of an error; its status and type stay."""
 
     def wordless(found: dict[str, Any]) -> dict[str, Any]:
         words = {"msg"} if {"code", "type"} <= found.keys() and "detail" not in found else set()
@@ -58,8 +58,8 @@ def error_text(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return without(theirs), without(ours)
 
 
-def unknown(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain a plain text for an unknown path or method, of the same status."""
+def unknown(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain a plain text with the same status for an unknown path or method."""
 
     plain = theirs.headers.get("content-type") == "text/plain; charset=UTF-8"
     return (_EXPLAINED, _EXPLAINED) if plain and theirs.status == ours.status else (theirs, ours)
@@ -77,8 +77,8 @@ def _changed(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any]])
     return replace(answer, content=_walk(answer.content, change))
 
 
-def microseconds(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Cut our times to milliseconds."""
+def microseconds(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Cut this archive's times to milliseconds."""
 
     def floored(text: Any) -> Any:
         if not isinstance(text, str):
@@ -95,8 +95,8 @@ def microseconds(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, _changed(ours, change)
 
 
-def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Take away what only we say in the detail of a filter's error."""
+def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Remove the fields that only this archive has in the detail of a filter's error."""
 
     def reasonless(found: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in found.items() if name != "reason" or "@type" not in found}
@@ -113,8 +113,8 @@ def dropped_detail(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, replace(ours, content={**ours.content, "detail": kept})
 
 
-def order(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Sort what has one generation time by source and number, in both."""
+def order(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Sort the events of equal generation time by source and number, in both answers."""
 
     def arranged(events: list[Any]) -> list[Any]:
         runs: list[list[Any]] = []
@@ -143,8 +143,8 @@ def order(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def cut(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain pages whose events have the same times, and are others of the last of these times."""
+def cut(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain pages whose events have the same times, but differ among those of the last time."""
 
     def times(answer: Answer) -> list[Any] | None:
         events = answer.content.get("events") if isinstance(answer.content, dict) else None
@@ -154,8 +154,8 @@ def cut(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return (_EXPLAINED, _EXPLAINED) if alike else (theirs, ours)
 
 
-def taken(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Leave out the sources of events that only one of the servers took."""
+def taken(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Remove the sources of events that only one of the servers accepted."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -168,8 +168,8 @@ def taken(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def index_grain(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Compare how many events each source has in the index, not into how many records they fall."""
+def index_grain(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Compare only the number of events of each source in the index, not the number of records."""
 
     def totals(answer: Answer) -> Answer:
         if answer.status != 200 or not isinstance(answer.content, dict):
@@ -183,8 +183,8 @@ def index_grain(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return totals(theirs), totals(ours)
 
 
-def less_live(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain messages that come there only, where all that come here come there too."""
+def less_live(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain messages that only the Yamcs server sends, if it also sends all of this archive's."""
     if not theirs.status == ours.status == SWITCHED:
         return theirs, ours
     there, here = (
@@ -193,16 +193,16 @@ def less_live(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return (_EXPLAINED, _EXPLAINED) if here == there[: len(here)] and here else (theirs, ours)
 
 
-def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain that there nothing is found, or the request refused, where here something is found."""
+def nothing_there(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain events that only this archive finds, if the Yamcs server finds none or refuses the request."""
     nothing = theirs.content in ({}, "") or theirs.status == 400
     if isinstance(theirs.content, dict) and len(theirs.content.get("lines", ())) == 2:
-        nothing = True  # the headings, and what is behind the last line
+        nothing = True  # the headings, and the rest after the last line
     return (_EXPLAINED, _EXPLAINED) if nothing and ours.status == 200 else (theirs, ours)
 
 
-def numbers(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Leave out sequence numbers."""
+def numbers(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Remove sequence numbers."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
         return {name: "number" if name == "seqNumber" else value for name, value in found.items()}
@@ -210,16 +210,16 @@ def numbers(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return _changed(theirs, change), _changed(ours, change)
 
 
-def source(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Name an empty source as it is named here."""
+def source(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Replace an empty source by this archive's name for it."""
 
     if not (isinstance(theirs.content, dict) and theirs.content.get("source") == ""):
         return theirs, ours
     return replace(theirs, content={**theirs.content, "source": "User"}), ours
 
 
-def only(keys: set[str]) -> Callable[..., Pair]:
-    """Compare only these keys of an object, or of the objects in its ``instances``."""
+def only(keys: set[str]) -> Callable[..., Answers]:
+    """Compare only the given keys of an object, or of the objects in its ``instances``."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
         if "instances" in found:
@@ -229,8 +229,8 @@ def only(keys: set[str]) -> Callable[..., Pair]:
     return lambda _, theirs, ours: (_changed(theirs, change), _changed(ours, change))
 
 
-def more_here(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain events that are found here only, where all that are found there are found here too."""
+def more_here(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain events that only this archive finds, if it also finds all of the Yamcs server's."""
     for name in ("events", "stream", "lines"):
         if isinstance(theirs.content, dict) and isinstance(ours.content, dict) and name in theirs.content:
             there, here = theirs.content[name], ours.content.get(name, [])
@@ -239,7 +239,7 @@ def more_here(_: Case, theirs: Answer, ours: Answer) -> Pair:
     return theirs, ours
 
 
-def both_answer(_: Case, theirs: Answer, ours: Answer) -> Pair:
-    """Explain other events of an answer, both being answers."""
+def both_answer(_: Case, theirs: Answer, ours: Answer) -> Answers:
+    """Explain different events in two successful answers."""
     alike = theirs.status == ours.status == 200
     return (_EXPLAINED, _EXPLAINED) if alike else (theirs, ours)

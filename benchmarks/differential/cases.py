@@ -1,7 +1,7 @@
-"""The requests, in the order in which both servers get them: what stores, what reads, what is of now.
+"""The requests, in the order in which both servers get them: storing, reading, and events of now.
 
-Events that are read have a time, a source and a number of their own, all before 2026-07; what comes without
-a time is sent last, so that nothing that is read depends on the clock.
+Events that are read have their own times, before 2026-07, sources and numbers. Events without a time are sent
+last, so that no answer depends on the clock.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _binary() -> Iterator[Case]:
         "GET",
         "/events/sources",
         headers=BINARY,
-        may=("what-was-taken",),
+        may=("accepted-events",),
         message="ListEventSourcesResponse",
     )
 

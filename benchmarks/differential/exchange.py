@@ -1,7 +1,7 @@
-"""Sends a request and returns its answer as a value that two servers' answers can be compared by.
+"""Sends a request and returns its answer as a value, so that the answers of two servers can be compared.
 
-What is different at each run is made equal here, and nothing else: the moment of reception, who created an
-event, what a continuation token looks like, times of now, and the layout of JSON.
+Only values that differ in every run are made equal here: times of reception, creators of events, continuation
+tokens, times of now, and the layout of JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.contenders.yamcs import INSTANCE, delimited_in
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 _TIMEOUT_S = 5
-"""A server that says nothing for so long does not answer."""
+"""Longest wait for an answer, in seconds."""
 _PAGES_MAX = 200
 _PROTOBUF = "application/protobuf"
 NORMALISED = {
@@ -32,24 +32,24 @@ NORMALISED = {
     "layout of JSON": "line breaks, and escapes such as `\\u003d`: both mean the same",
     "other headers": "compared are `content-type` and `content-disposition`, the latter without its date",
 }
-"""What is not compared, and why."""
+"""The values that are not compared, and the reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request, and the rules that may explain a difference beside those that may anywhere."""
+    """A request, and the rules that may explain a difference, beside the rules for all requests."""
 
     name: str
     method: str
     path: str
-    """Behind ``/api/archive/INSTANCE`` where it begins with a colon or ``/events``; else whole."""
+    """The path; one that begins with a colon or ``/events`` comes after ``/api/archive/INSTANCE``."""
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     may: tuple[str, ...] = ()
     message: str | None = None
     """The name of the answer's protobuf message; ``Event`` of a stream is delimited."""
     follow: bool = False
-    """Follow the tokens to the end; the answer is then that of all pages."""
+    """Whether the tokens are followed to the end; the answer is then that of all pages."""
 
     @property
     def target(self) -> str:
@@ -60,7 +60,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; no status where nothing did."""
+    """An answer; its status is None if none came."""
 
     status: int | None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Answer:
 
 
 def send(case: Case, port: int, began: datetime) -> Answer:
-    """Send it and return the answer, made comparable."""
+    """Send a request, and return the comparable answer."""
     if not case.follow:
         return _sent(case, port, began)[0]
     pages: list[Answer] = []
@@ -118,7 +118,7 @@ def _content(case: Case, media: str | None, status: int, body: bytes) -> Any:
 
 
 def _objects(text: str) -> list[Any]:
-    """Return the objects that stand one behind another."""
+    """Return the objects of a text in which they follow each other."""
     found, place, decoder = [], 0, json.JSONDecoder()
     while place < len(text):
         value, place = decoder.raw_decode(text, place)
@@ -129,7 +129,7 @@ def _objects(text: str) -> list[Any]:
 def _message(case: Case, status: int, body: bytes) -> Any:
     if status >= 400:
         error = today.ExceptionMessage.FromString(body)
-        error.ClearField("detail")  # that of filters is compared in JSON
+        error.ClearField("detail")  # the detail of a filter's error is compared in JSON
         return MessageToDict(error)
     assert case.message is not None, f"{case.name}: the message of its answer is not named"
     kind = getattr(today, case.message)
@@ -143,7 +143,7 @@ def _without_reception(line: str) -> str:
 
 
 def normal(value: Any, began: datetime) -> Any:
-    """Return a value with what is different at each run made equal.
+    """Replace the parts of a value that differ in every run.
 
     >>> normal({"source": "A", "receptionTime": "2026-01-01T00:00:00Z"}, datetime.now(UTC))
     {'source': 'A', 'receptionTime': 'now'}

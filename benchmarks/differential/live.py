@@ -1,4 +1,4 @@
-"""Requests over a WebSocket: what is sent, what is stored meanwhile, and the messages that come back."""
+"""Sessions over a WebSocket: frames to send, events to store meanwhile, and the messages that come back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from benchmarks.differential.exchange import Answer, Case
 
 _TIMEOUT_S = 5
 SILENT_S = 1
-"""Where nothing more is expected: so long nothing must come."""
+"""Seconds without a message after which a session that expects none is over."""
 _TIME = "2026-06-20T00:00:{:02}Z"
 
 
 def sessions() -> Iterator[Case]:
-    """Yield sessions; a text is sent, an object is stored, a number is how many messages are awaited."""
+    """Yield sessions: a text is sent, an object is stored, a number of messages is awaited."""
 
     def session(name: str, *steps: str | int | dict[str, Any], may: tuple[str, ...] = ()) -> Case:
         body = json.dumps(steps).encode()
@@ -49,7 +49,7 @@ def sessions() -> Iterator[Case]:
 
 
 def run(case: Case, port: int) -> Answer:
-    """Run a session; return the messages, with calls numbered in the order in which they come.
+    """Run a session; return the messages, with calls numbered in the order of arrival.
 
     Raises RuntimeError without the package websocket-client.
     """
@@ -84,7 +84,7 @@ def run(case: Case, port: int) -> Answer:
         opened.settimeout(SILENT_S)
         receive()
     finally:
-        opened.shutdown()  # close() leaves a socket open that the server has closed first
+        opened.shutdown()  # close() does not close a socket that the server has closed
     return Answer(101, {}, {"messages": messages})
 
 

@@ -1,4 +1,4 @@
-"""The requests that read history: parameters one by one and together, tokens followed, filters, streams."""
+"""The requests that read history: each parameter, parameters together, tokens, filters, streams."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _old(severity: str) -> tuple[str, ...]:
 
 
 def _parameters() -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
-    """Yield what list and export have in common: a name, parameters, rules."""
+    """Yield the cases that list and export have in common: name, parameters, rules."""
     yield "all of a source", {"source": "LA"}, ()
     yield "sources by commas", {"source": "LB,zeta"}, ()
     yield "sources repeated", {"source": ["LB", "zeta,Alpha"]}, ()
@@ -170,7 +170,7 @@ def listed() -> Iterator[Case]:
     )
     for name, body in posted:
         yield Case(f"events:list: {name}", "POST", "/events:list", json.dumps(body).encode())
-    yield Case("sources", "GET", "/events/sources", may=("what-was-taken",))
+    yield Case("sources", "GET", "/events/sources", may=("accepted-events",))
     yield from _indexed()
     yield Case("sources: unknown instance", "GET", "/api/archive/nosuch/events/sources")
 
@@ -270,7 +270,7 @@ _FILTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def filtered() -> Iterator[Case]:
-    """Yield filters of the whole language, and what is none."""
+    """Yield filters of the whole language, and texts that are no filters."""
     sources = ["LA", "LB", "zeta", "types", "old", "with,comma"]
     for text, may in _FILTERS:
         body = {"filter": text, "source": sources, "order": "asc", "limit": 1000}

@@ -1,8 +1,8 @@
-"""What may differ, each by a rule with a name and a reason; docs/compatibility.md lists them, held by a test.
+"""The intended differences, each a rule with a name and a reason. docs/compatibility.md lists them all.
 
-A rule makes two answers equal in its one aspect, and only there. The rules that may apply to a request are
-tried in turn; when the answers are equal in the end, the difference is by design, by those rules that
-changed something. What no rule makes equal is plainly different.
+A rule makes two answers equal in its one aspect only. The rules that may apply to a request are tried in
+turn. If the answers are equal in the end, the difference is by design, explained by the rules that changed
+something. Any other difference is a fault.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Rule:
 
     name: str
     there: str
-    """What a Yamcs server does."""
+    """The behaviour of a Yamcs server."""
     here: str
     why: str
-    reconcile: Callable[[Case, Answer, Answer], aspects.Pair]
-    """Return the answers, equal in this aspect."""
+    reconcile: Callable[[Case, Answer, Answer], aspects.Answers]
+    """Returns both answers, made equal in this aspect."""
     anywhere: bool = False
-    """It may explain a difference in the answer to any request."""
+    """Whether it may explain a difference in the answer to any request."""
 
 
 def judge(case: Case, theirs: Answer, ours: Answer) -> tuple[bool, list[str]]:
@@ -68,7 +68,7 @@ RULES = (
         "microseconds",
         "times are cut to milliseconds",
         "microseconds are kept",
-        "what was given is kept",
+        "times are kept as they were given",
         aspects.microseconds,
         anywhere=True,
     ),
@@ -97,7 +97,7 @@ RULES = (
     ),
     Rule(
         "own-numbers",
-        "one counter of the server, from 0 at each start; a number without a source is ignored",
+        "one counter for all sources, from 0 at each start; a number without a source is ignored",
         "each source has its own, which survives restarts; a number without a source counts, under `User`",
         "numbers are part of the key",
         aspects.numbers,
@@ -110,7 +110,7 @@ RULES = (
         aspects.refused_here,
     ),
     Rule(
-        "what-was-taken",
+        "accepted-events",
         "sources of events that are refused here",
         "sources of events that are refused there",
         "it follows from the other rules",
@@ -119,7 +119,7 @@ RULES = (
     Rule("empty-source", "stored empty", "`User`", "keys need a source", aspects.source),
     Rule(
         "conflict",
-        "the second event of a key is dropped, and answered 200",
+        "the second event with a key is dropped, and answered 200",
         "409 with both events",
         "no event is lost silently",
         aspects.statuses([200], 409, "ConflictException"),
@@ -170,7 +170,7 @@ RULES = (
         "compressed-body",
         "400",
         "415",
-        "says what is wrong",
+        "the status says what is wrong",
         aspects.statuses([400], 415),
     ),
     Rule(
@@ -220,7 +220,7 @@ RULES = (
     ),
     Rule(
         "paging",
-        "events of one time are left out and repeated",
+        "events of one time may be lost or repeated",
         "each event once",
         "a page must not lose events",
         aspects.both_answer,
@@ -317,7 +317,7 @@ RULES = (
         aspects.only({"name", "displayName"}),
     ),
 )
-"""In the order in which they are tried; those that may apply anywhere come first."""
+"""The rules, in the order in which they are tried; those for all requests come first."""
 
 
 def rows() -> list[str]:

@@ -1,4 +1,4 @@
-"""The requests that store, or that are refused: bodies of every shape."""
+"""The requests that store events, and the bad ones: bodies of every shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _create(name: str, body: Any, *may: str, headers: dict[str, str] | None = No
 
 
 def _body(number: int, **changes: Any) -> dict[str, Any]:
-    """Return the body of an event that no other is like."""
+    """Return the body of a unique event."""
     found = {
         "message": f"event {number}",
         "source": "LA",
@@ -103,7 +103,7 @@ def created() -> Iterator[Case]:
 
 
 def refused() -> Iterator[Case]:
-    """Yield what one of the servers refuses, or both."""
+    """Yield requests that at least one of the servers refuses."""
     for name, body in (
         ("no message", {"source": "A"}),
         ("message null", {"message": None}),
@@ -133,7 +133,7 @@ def refused() -> Iterator[Case]:
         ("single quotes", b"{'message': 'm', 'source': 'J', 'time': '2026-05-01T12:00:00Z'}"),
         ("bare words", b'{message: "m", source: "J", time: "2026-05-01T12:00:00Z"}'),
         ("comment", b'{"message": "m", /* c */ "source": "J", "time": "2026-05-01T12:00:00Z"}'),
-        ("text behind", b'{"message": "m", "source": "J", "time": "2026-05-01T12:00:00Z"} behind'),
+        ("text after the value", b'{"message": "m", "source": "J", "time": "2026-05-01T12:00:00Z"} more'),
         ("invalid UTF-8", b'{"message": "\xff", "source": "J", "time": "2026-05-01T12:00:00Z"}'),
         ("a field twice", b'{"message": "m", "message": "n", "source": "J", "time": "2026-05-01T12:00:00Z"}'),
     ):
@@ -147,11 +147,11 @@ def refused() -> Iterator[Case]:
 
 
 def of_now() -> Iterator[Case]:
-    """Yield what is stored without a time: after it, nothing is read."""
+    """Yield events without a time; no request reads after them."""
     yield _create("message alone", {"message": "m"}, "own-numbers")
     yield _create("empty message", {"message": ""}, "own-numbers")
     yield _create("source without a number", {"message": "m", "source": "LB"}, "own-numbers")
-    yield _create("number behind the greatest", {"message": "m", "source": "LA"}, "numbers-exhausted")
+    yield _create("number after the greatest", {"message": "m", "source": "LA"}, "numbers-exhausted")
     yield _create("number without a source", {"message": "m", "sequenceNumber": 12}, "own-numbers")
     yield _create(
         "empty source", {"message": "m", "source": "", "sequenceNumber": 5}, "empty-source", "own-numbers"

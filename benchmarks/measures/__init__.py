@@ -1,8 +1,8 @@
-"""The measures: one module each, with ``run(job, directory) -> Outcome``, and ``reference(job) -> str``, the
-digest that the outcome of every contender must have.
+"""The measures: one module each. ``run(job, directory) -> Outcome`` measures; ``reference(job) -> str``
+returns the digest that the outcome of every contender must have.
 
-``prepare(job, directory)``, where there is one, is run once for each contender before its first run, in a
-process of its own, and every run finds what it left in the directory.
+If there is a ``prepare(job, directory)``, it runs once for each contender before its first run, in a process
+of its own, and every run finds its files in the directory.
 """
 
 from __future__ import annotations

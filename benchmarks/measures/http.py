@@ -1,8 +1,8 @@
-"""HTTP: single events and batches posted over keep-alive connections, each answered when it is durable.
+"""HTTP: single events and batches are posted over keep-alive connections, and answered when they are durable.
 
-The clock is the load generator's, from its first counted request to the last answer. Afterwards the server
-is stopped and the store opened; the time that it then takes until everything is in the form in which it is
-kept counts in the rates too. The digest is that of a full scan.
+The load generator measures the time from its first counted request to the last answer. Then the server is
+stopped and the store opened; the time until all events are in their final stored form counts in the rates
+too. The digest is that of a full scan.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(job: Job, directory: Path) -> Outcome:
     if job.contender == "yamcs":
         return _run_yamcs(job, directory)
     data = directory / "data"
-    with factory(job.contender)(data) as contender:  # made here, so that the server finds it
+    with factory(job.contender)(data) as contender:  # created here, so that the server finds it
         notes = contender.versions() | {"server": _server(job)}
         contender.settle()
     with serving(job.contender, data, wsgi=job.wsgi) as port:
@@ -49,7 +49,7 @@ def _server(job: Job) -> str:
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:
-    """Do the same with a Yamcs server, which must run to be read; sizes are those after compaction."""
+    """Do the same with a Yamcs server, which must run while it is read; sizes are those after compaction."""
     with yamcs.serving(directory) as port:
         rows = job.encoding == "rows"
         report = load(job, port, yamcs.ROWS_PATH if rows else path(job, yamcs.INSTANCE))
@@ -60,17 +60,17 @@ def _run_yamcs(job: Job, directory: Path) -> Outcome:
 
 
 def batch_is_served() -> bool:
-    """Say whether the project's handler has the route that takes batches."""
+    """Return whether the server has a route for batches."""
     return bool(find(f"/api/archive/{INSTANCE}/events:batch")[0])
 
 
 def reference(job: Job) -> str:
-    """Return the digest of what is stored when every request was answered."""
+    """Return the digest of the stored events after all requests."""
     return digest(job.workload().stored())
 
 
 def path(job: Job, instance: str) -> str:
-    """Return the path that takes the job's requests.
+    """Return the path for the job's requests.
 
     >>> path(Job(measure="http", case="", contender="archive", events=1, batch_events=1), "sim")
     '/api/archive/sim/events'
@@ -79,7 +79,7 @@ def path(job: Job, instance: str) -> str:
 
 
 def load(job: Job, port: int, path: str) -> Report:
-    """Run the load generator in a process of its own; RuntimeError with what it said if it fails."""
+    """Run the load generator in a process of its own; RuntimeError with its output if it fails."""
     arguments = processes.command("benchmarks.load", port, path)
     printed, said, status = processes.run(arguments, msgspec.json.encode(job), timeout_s=_LOAD_S_MAX)
     if status:
@@ -88,7 +88,7 @@ def load(job: Job, port: int, path: str) -> Report:
 
 
 def figures(job: Job, report: Report, settle_ns: int = 0) -> dict[str, float]:
-    """Return the figures of a load after which the store took ``settle_ns`` to come to rest."""
+    """Return the figures of a load; ``settle_ns`` is the time that the store took to settle after it."""
     elapsed_ns = report.elapsed_ns + settle_ns
     requests_per_s = len(report.latencies_ns) / elapsed_ns * 1e9
     events = job.events - job.warm_up * job.batch_events

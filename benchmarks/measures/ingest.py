@@ -1,8 +1,8 @@
-"""Ingest: events handed over in batches by one or many threads, each batch durable before the next.
+"""Ingest: one or many threads append events in batches, each durable before the next.
 
-The clock runs from the first append until everything is synced and in the form in which it is kept
-(:meth:`~benchmarks.contenders.base.Contender.settle`). Sizes are taken afterwards, at rest and closed; the
-digest is that of a full scan after opening the store again.
+The clock runs from the first append until all events are synced and in their final stored form
+(:meth:`~benchmarks.contenders.base.Contender.settle`). Sizes are measured after that, when the store is
+compacted and closed. The digest is that of a full scan after reopening the store.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def reference(job: Job) -> str:
-    """Return the digest of what is stored when everything was appended."""
+    """Return the digest of the stored events after all appends."""
     return digest(job.workload().stored())
 
 
@@ -72,7 +72,7 @@ def cut(events: list[Event], size: int) -> list[list[Event]]:
 
 
 def _warm_up(contender: Contender[Any], job: Job) -> None:
-    """Let the first calls of everything happen before the clock runs."""
+    """Make the first calls of each kind before the clock runs."""
     with contender:
         batches = cut(Workload(_WARM_UP_EVENTS, seed=0).events(), min(job.batch_events, 100))
         append = _door(contender, job)
@@ -82,12 +82,12 @@ def _warm_up(contender: Contender[Any], job: Job) -> None:
 
 
 def _door(contender: Contender[Any], job: Job) -> Callable[[Any], None]:
-    """Return the call that the job is about."""
+    """Return the method that the job measures."""
     return contender.append_one if job.single else contender.append
 
 
 def _append_all(append: Callable[[Any], None], batches: Sequence[Any], threads: int) -> list[int]:
-    """Append the batches from some threads, each taking every ``threads``-th; return the times in ns."""
+    """Append the batches from several threads, every ``threads``-th from each; return the times in ns."""
     if threads == 1:
         return _append_each(append, batches)
     latencies_ns: list[int] = []

@@ -1,7 +1,7 @@
 """Peak memory of a process that appends and then scans, with messages of 1 MiB among the events.
 
-Counted is anonymous memory (RssAnon), the interpreter and the harness's own slab of 10,000 events included;
-pages of mapped files are not, since the kernel takes those back whenever it likes.
+It is that of anonymous memory (RssAnon), and includes the interpreter and the harness's own slab of 10,000
+events. It does not include pages of mapped files, because the kernel can reclaim those at any time.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from benchmarks.peak import Peak
 
 
 def reference(job: Job) -> str:
-    """Return the digest of what is stored when everything was appended."""
+    """Return the digest of the stored events after all appends."""
     return digest(job.workload().stored())
 
 
 def run(job: Job, directory: Path) -> Outcome:
-    """Append slab by slab, scan, and return the peak and what the process had before, in MiB."""
+    """Append slab by slab, scan, and return the peak, and the memory before the first event, in MiB."""
     with Peak() as peak, factory(job.contender)(directory / "data") as contender:
         for slab in job.workload().slabs():
             for batch in cut(slab, job.batch_events):

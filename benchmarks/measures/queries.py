@@ -1,8 +1,8 @@
-"""Questions to an archive at rest: open, full scan, pages, rare things, text.
+"""Queries of an archive at rest: opening, full scan, pages, rare events, text.
 
-The store is filled once for each contender. Each run is a new process that finds it closed, its files in
-the page cache. A page or a search is asked several times, the first time uncounted; opening counts until
-the newest event is there.
+The store is filled once for each contender. Each run is a new process that opens it, with its files in the
+page cache. A page or a search is repeated several times, the first time uncounted. The time of opening ends
+when the newest event has been read.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ QUESTIONS: dict[str, Question] = {
     "absent_source_ms": lambda store: store.newest(PAGE_EVENTS, source=ABSENT_SOURCE),
     "absent_text_ms": lambda store: store.find_text(ABSENT_TEXT),
 }
-"""By the figure that each gives. Those that are absent have no answer; the others prove that they look."""
+"""The queries, by the name of their figure. Those for absent events find none; the others find some."""
 
 
 def prepare(job: Job, directory: Path) -> None:
-    """Fill the contender's store with the job's workload and bring it to rest."""
+    """Fill the contender's store with the job's workload, and compact it."""
     with factory(job.contender)(directory / "data") as contender:
         for slab in job.workload().slabs():
             for batch in cut(slab, SLAB_EVENTS):
@@ -50,7 +50,7 @@ def prepare(job: Job, directory: Path) -> None:
 
 
 def run(job: Job, directory: Path) -> Outcome:
-    """Ask everything and return the times; the digest covers every answer."""
+    """Make all queries and return the times; the digest covers every answer."""
     make = factory(job.contender)
     quiet()
     start = perf_counter()
@@ -69,7 +69,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def reference(job: Job) -> str:
-    """Return the digests of the right answers, found by looking at every event."""
+    """Return the digests of the right answers, computed from all events."""
     store = Reference(job.workload().events())
     return " ".join([digest(store.newest(1)), *_answers(store)])
 
@@ -79,7 +79,7 @@ def _answers(store: Questioned) -> list[str]:
 
 
 def timed_ms(call: Callable[[], object]) -> float:
-    """Return the median time of a call in milliseconds, out of up to 20 calls or 2 seconds of them.
+    """Return the median time of a call in milliseconds, from up to 20 calls or 2 seconds.
 
     >>> timed_ms(int) < 1000
     True

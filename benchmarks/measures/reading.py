@@ -1,8 +1,8 @@
 """Reading over HTTP: streams, CSV, pages and searches, from a served store at rest.
 
-The client is a process of its own that only reads bytes (:mod:`benchmarks.reader`). Each request is made once
-uncounted, which warms the server up and is what the digest covers: how many events each answer has. Figures
-are medians.
+The client is a process of its own that only reads bytes (:mod:`benchmarks.reader`). The first time that a
+request is sent is not counted; it warms the server up, and the digest covers the numbers of events in these
+answers. Figures are medians.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _JSON, _PROTOBUF = "application/json", "application/protobuf"
 
 
 def prepare(job: Job, directory: Path) -> None:
-    """Fill the archive with the job's workload and bring it to rest; a Yamcs server is filled in each run."""
+    """Fill the archive with the job's workload, and compact it; a Yamcs server is filled in each run."""
     if job.contender == "archive":
         queries.prepare(job, directory)
 
 
 def run(job: Job, directory: Path) -> Outcome:
-    """Serve the store, ask everything, and return the rates and times."""
+    """Serve the store, send all requests, and return the rates and times."""
     if job.contender == "yamcs":
         with yamcs.serving(directory) as port:
             load(job, port, yamcs.ROWS_PATH)
@@ -49,7 +49,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def reference(job: Job) -> str:
-    """Return how many events each answer must have."""
+    """Return the number of events that each answer must have."""
     stored = list(job.workload().stored())
     rare = sum(event.source == RARE_SOURCE for event in stored)
     page = min(PAGE_EVENTS, len(stored))
@@ -70,7 +70,7 @@ def _asked(job: Job, port: int, instance: str, notes: dict[str, str]) -> Outcome
 
 
 def _requests(instance: str) -> list[tuple[str, Asked, Callable[[bytes], int]]]:
-    """Return each figure's name, the request that it is of, and what counts the events of an answer."""
+    """Return the name of each figure, its request, and a function that counts the events of an answer."""
     stream, archive = f"/api/stream-archive/{instance}:streamEvents", f"/api/archive/{instance}"
     page = f"{archive}/events?limit={PAGE_EVENTS}"
     rare, absent = f"{page}&source={quote(RARE_SOURCE, safe='')}", f"{page}&q={ABSENT_TEXT}"

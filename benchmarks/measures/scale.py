@@ -1,7 +1,7 @@
-"""Scaling: one archive grows to many millions; what every million took, and what questions take on the way.
+"""Scaling: one archive grows to many millions of events; the time of every million, and of queries meanwhile.
 
-Rates count the appends, and once each million everything until it is at rest. Events are made slab by slab
-between the appends, off the clock.
+Rates count the appends and, once each million, the time to settle. Events are made slab by slab between the
+appends, while the clock is stopped.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _QUESTIONS = ("newest_100_ms", "rare_source_ms", "rare_severity_ms", "absent_sou
 
 
 def run(job: Job, directory: Path) -> Outcome:
-    """Append the workload, pausing at each mark to ask; return the last figures and their series.
+    """Append the workload, and make the queries at each mark; return the last figures and their series.
 
-    The figures are those of the last mark. The digest is that of the answers there, not of a scan, which at
-    100 million would take longer than the run.
+    The figures are those of the last mark. The digest is that of the answers there, because a scan of 100
+    million events would take longer than the run.
     """
     data = directory / "data"
     marks = _marks(job.events)
@@ -79,7 +79,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def reference(job: Job) -> str:
-    """Return the digests of the right answers; no more events are made, and kept, than they may need."""
+    """Return the digests of the right answers; only the events that they may need are made."""
     tails = [deque[Event](maxlen=PAGE_EVENTS) for _ in range(3)]
     needed = PAGE_EVENTS * job.rare_every
     for slab in job.workload().slabs(skip=max(0, job.events - needed) // SLAB_EVENTS * SLAB_EVENTS):
@@ -91,7 +91,7 @@ def reference(job: Job) -> str:
 
 
 def _marks(events: int) -> set[int]:
-    """Return where to stop and ask: 1, 2, 5, 10, 20, 50 … million, and the end."""
+    """Return the sizes at which to make the queries: 1, 2, 5, 10, 20, 50 … million, and the end."""
     steps = {MILLION * first * 10**power for first in (1, 2, 5) for power in range(4)}
     return {step for step in steps if step < events} | {events}
 
@@ -103,7 +103,7 @@ def _note(series: dict[str, list[float]], appended: int, open_ms: float, size_by
 
 
 def _ask(contender: Contender[Any], series: dict[str, list[float]]) -> str:
-    """Ask everything, note the times, and return the digests of the answers."""
+    """Make all queries, record the times, and return the digests of the answers."""
     answers = []
     for figure in _QUESTIONS:
         question = QUESTIONS[figure]

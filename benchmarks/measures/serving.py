@@ -1,9 +1,9 @@
 """Peak memory of a process that serves an archive of messages of 1 MiB, under one load after another.
 
-Each load meets a server of its own, so that no peak hides behind an earlier one; the last is several of them
-at once. Counted is anonymous memory (RssAnon) of the server's process, as in
-:mod:`benchmarks.measures.memory`. What is stored goes to an instance of its own, so that every load reads
-the same.
+Each load has a server of its own, so that no earlier peak hides its own; the last load is several of them at
+once. It is the peak of anonymous memory (RssAnon) of the server's process, as in
+:mod:`benchmarks.measures.memory`. Loads that store use an instance of their own, so that all loads read the
+same events.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.servers import archive_command, running
 from yamcs_archive import Event
 
 _SENT = "sent"
-"""The instance that is written to."""
+"""The instance for loads that store."""
 _BATCH_EVENTS, _POSTS = 8, 4
 _ANSWER_S_MAX = 300
 _READ_BYTES = 1 << 16
@@ -36,11 +36,11 @@ _JSON = "application/json"
 _ACCEPTED = (_JSON, "application/protobuf")
 
 Call = Callable[[int], None]
-"""One request, or several behind one another, to the server at a port."""
+"""Sends one request, or several in sequence, to the server at a port."""
 
 
 def reference(job: Job) -> str:
-    """Return the digest of what is served."""
+    """Return the digest of the served events."""
     return digest(job.workload().stored())
 
 
@@ -58,7 +58,7 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _peak_mib(data: Path, calls: list[Call]) -> float:
-    """Serve, make all calls at once, and return what the server's memory came to."""
+    """Serve, make all calls at once, and return the peak of the server's memory."""
     with (
         running(archive_command(data, INSTANCE, _SENT)) as server,
         Peak(server.pid) as peak,
@@ -90,7 +90,7 @@ def _loads(events: list[Event]) -> dict[str, list[Call]]:
 
 
 def _sent(events: list[Event], times: int) -> list[list[Event]]:
-    """Return for each client the first events, with a source of its own."""
+    """Return, for each client, the first events, with a source of its own."""
     return [
         [msgspec.structs.replace(event, source=f"Client{nth}") for event in events[:_BATCH_EVENTS]]
         for nth in range(times)
@@ -124,7 +124,7 @@ def _exchange(
     accept: str = _JSON,
     media: str = _JSON,
 ) -> bytes:
-    """Make one request and read its answer to the end; return how it begins. RuntimeError but for 200."""
+    """Send a request, read the answer to its end, and return its beginning; RuntimeError if it is no 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S_MAX)
     try:
         connection.request(method, target, body, {"Accept": accept, "Content-Type": media})

@@ -1,4 +1,4 @@
-"""Results become tables, verdicts, JSON and plots; no wrong answer is hidden, and no result is lost."""
+"""Results become tables, verdicts, JSON and plots; wrong answers are shown, and no result is lost."""
 
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.measures import module
 from benchmarks.options import EVENTS_MIN
 from benchmarks.page import PAGE, RESULTS, current
 from benchmarks.plan import FULL, QUICK, plan
-from benchmarks.report import Document, Run, to_text
+from benchmarks.report import Document, Run, from_json, to_text
 from benchmarks.runner import run_all
 from benchmarks.targets import TARGETS, standings
 
@@ -45,21 +45,13 @@ def _document(*results: Result, **machine: str) -> Document:
     return Document({"cores": "2"} | machine, {"bulk": 1}, [run], list(results))
 
 
-def test_verdicts_follow_from_medians() -> None:
-    verdicts = {}
-    for ours in (100, 200, 400):
+def test_verdicts_follow_from_medians_and_for_sizes_less_is_better() -> None:
+    for ours, value, verdict in ((100, 1, "not met"), (200, 2, "met"), (400, 4, "aim met")):
         found = standings([_result("archive", 1, ours, 10**6), _result("sqlite", 100)])
-        verdicts[ours] = (found[0].value, found[0].verdict)
-    assert verdicts == {100: (1, "not met"), 200: (2, "met"), 400: (4, "aim met")}
-
-
-def test_for_sizes_less_is_better_and_what_was_not_measured_is_open() -> None:
-    found = {
-        standing.target.what: standing
-        for standing in standings([_result("archive", 1), _result("sqlite", 1)])
-    }
-    assert found["bytes per event / SQLite"].verdict == "not met"
-    assert found["full scan to events / SQLite"].verdict == "open"
+        assert (found[0].value, found[0].verdict) == (value, verdict)
+    verdicts = {standing.target.what: standing.verdict for standing in found}
+    assert verdicts["bytes per event / SQLite"] == "not met"  # the same size is too much
+    assert verdicts["full scan to events / SQLite"] == "open"  # it was not measured
 
 
 def test_every_target_refers_to_a_case_of_the_full_plan() -> None:
@@ -72,20 +64,18 @@ def test_every_target_refers_to_a_case_of_the_full_plan() -> None:
     assert not missing
 
 
-def test_the_text_has_medians_spreads_targets_and_notes() -> None:
-    text = to_text(_document(_result("archive", 90, 100, 120), _result("sqlite", 50)))
+def test_the_text_has_medians_spreads_targets_and_notes_and_ends_with_wrong_answers() -> None:
+    right = [_result("archive", 90, 100, 120), _result("sqlite", 50)]
+    text = to_text(_document(*right))
     assert "100 ±15%" in text
     assert "durability sync" in text
     assert "ingest, batches of 10,000 / SQLite" in text
-    assert "All runs gave the right answers." in text
+    assert text.splitlines()[-1] == "All runs gave the right answers."
+    text = to_text(_document(*right, _result("rocksdb", 10**9, digest="other")))
+    assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: rocksdb"
 
 
-def test_a_wrong_answer_is_said_in_the_last_line() -> None:
-    text = to_text(_document(_result("archive", 1), _result("sqlite", 10**9, digest="other")))
-    assert text.splitlines()[-1] == f"WRONG ANSWERS: ingest, {_CASE}: sqlite"
-
-
-def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
+def test_plots_are_drawn_for_the_measured_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.plots import draw  # noqa: PLC0415  # matplotlib is optional
 
@@ -99,28 +89,23 @@ def test_plots_are_drawn_for_what_was_measured(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_runs_take_turns_in_processes_of_their_own_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_runs_take_turns_one_that_fails_says_why_and_no_files_are_left(tmp_path: Path) -> None:
     jobs = [
         Job(measure="ingest", case="small", contender=contender, events=50, batch_events=50, repeats=2)
-        for contender in ("archive", "sqlite")
+        for contender in ("archive", "nosuch", "sqlite")
     ]
     said: list[str] = []
     results = list(run_all(jobs, tmp_path, said.append))
-    assert all(result.right for result in results)
-    assert [len(result.outcomes) for result in results] == [1, 1, 2, 2]
-    assert [line.split()[1] for line in said if line.startswith("  ")] == ["archive", "sqlite"] * 2
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_run_that_fails_says_why_and_the_others_go_on(tmp_path: Path) -> None:
-    jobs = [
-        Job(measure="ingest", case="x", contender=contender, events=1) for contender in ("nosuch", "sqlite")
+    assert [(result.job.contender, len(result.outcomes)) for result in results] == [
+        *(("archive", 1), ("nosuch", 0), ("sqlite", 1)),
+        *(("archive", 2), ("sqlite", 2)),
     ]
-    failed, good = run_all(jobs, tmp_path, lambda _: None)
+    failed = results[1]
+    assert [result.right for result in results] == [True, False, True, True, True]
     assert "KeyError: 'nosuch'" in failed.failure
-    assert good.right
-    assert not failed.right
-    assert "KeyError: 'nosuch'" in to_text(_document(failed, good))
+    assert "KeyError: 'nosuch'" in to_text(_document(*results))
+    assert any(line.startswith("  nosuch FAILED: ") for line in said)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_with_the_figures_is_that_of_the_results() -> None:
@@ -151,46 +136,43 @@ def test_a_case_is_missing_until_all_its_contenders_have_every_run() -> None:
     assert keep.missing(_document(*whole[:2], wrong), jobs) == jobs[2:]
 
 
-def test_results_of_another_machine_or_none_of_ours_are_refused(tmp_path: Path) -> None:
-    keep.write(_document(_result("archive", 1)), tmp_path)
-    assert len(keep.opened(tmp_path, _document()).runs) == 2
-    for other in (_document(cores="4"), _document(kernel="Linux")):
-        with pytest.raises(
-            keep.OtherResultsError, match=r"(cores was 2, is 4|kernel was not there, is Linux)"
-        ):
-            keep.opened(tmp_path, other)
-    (tmp_path / keep.FILE).write_text("{}")
-    with pytest.raises(keep.OtherResultsError, match="not what this harness writes"):
-        keep.opened(tmp_path, _document())
-
-
-def test_what_is_missing_is_measured_and_the_rest_stays(
+def test_the_program_prints_tables_writes_its_results_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "--quick",
-        "--events",
-        "300",
-        "--only",
-        "memory",
-        "--output",
-        str(tmp_path / "results" / "new"),
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--quick", "--events", "300", "--only", "memory"]
+    assert program.main(arguments) == 0
+    said = capsys.readouterr()
+    assert "peak of anonymous memory" in said.out
+    assert said.out.splitlines()[-1] == "All runs gave the right answers."
+    (output,) = tmp_path.iterdir()
+    assert said.err.splitlines()[-1] == f"The results are in {output}"
+    assert not [path for path in output.iterdir() if path.is_dir()]
+    arguments += ["--output", str(output)]
+    monkeypatch.setattr(program, "run_all", lambda jobs, *_: [pytest.fail("measured again") for _ in jobs])
+    assert program.main([*arguments, "--resume"]) == 0
+    document = from_json((output / keep.FILE).read_bytes())
+    assert {result.job.measure for result in document.results} == {"memory"}
+    assert keep.opened(output, document).runs == [*document.runs] * 2
+    assert [run.command for run in document.runs] == [
+        "python -m benchmarks --events 300 --only memory --quick"
     ]
-    measured: list[list[str]] = []
-
-    def measure(jobs: list[Job], *_: object) -> list[Result]:
-        measured.append([job.contender for job in jobs])
-        return [Result(job=job, outcomes=[Outcome(figures={"peak_mib": 1})]) for job in jobs]
-
-    monkeypatch.setattr(program, "run_all", measure)
-    for more in ([], ["--resume"], []):
-        assert program.main([*arguments, *more]) == 0
-    assert measured[1] == []
-    assert measured[0] == measured[2] != []
-    capsys.readouterr()
     assert program.main([*arguments, "--events", "400"]) == 1
-    said = capsys.readouterr().err
-    assert "bulk was 300, is 400" in said
+    assert "bulk was 300, is 400" in capsys.readouterr().err
+    keep.write(_document(), output)
+    with pytest.raises(keep.OtherResultsError, match="cores was 2, is 4; kernel was not there, is Linux"):
+        keep.opened(output, _document(cores="4", kernel="Linux"))
+    (output / keep.FILE).write_text("{}")
+    assert program.main(arguments) == 1
+    assert "not what this harness writes" in capsys.readouterr().err
+
+
+def test_a_command_line_that_makes_no_sense_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--only", "scale"]) == 2
+    assert "--only scale needs --scale N" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        program.main(["--events", "99"])
+    assert "must be 100 or more" in capsys.readouterr().err
 
 
 def test_a_plan_names_measures_that_exist_and_keeps_the_jobs_of_a_case_together() -> None:

@@ -1,4 +1,4 @@
-"""Runs the command line in this process, free of the environment that the tests were started in."""
+"""Runs the command line in this process, without the environment variables of the user who runs the tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from yamcs_archive.cli.main import main
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did: its exit status, and what it wrote where."""
+    """The result of a command: its exit status, its stdout and its stderr."""
 
     status: int
     out: str

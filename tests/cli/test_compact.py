@@ -1,4 +1,4 @@
-"""``compact``: what it prints, and what it refuses."""
+"""``compact``: its output and its errors."""
 
 import re
 from pathlib import Path
@@ -47,6 +47,6 @@ def test_a_directory_that_something_else_writes_to_is_refused(run: Run, data: Pa
         ran = run("compact", "--data", data)
         assert (ran.status, ran.out) == (1, "")
         assert "in use" in ran.err
-    ran = run("compact", "--url", "http://127.0.0.1:8090")  # a served archive is not compacted from outside
+    ran = run("compact", "--url", "http://127.0.0.1:8090")  # only a directory can be compacted
     assert ran.status == 2
     assert "--url" in ran.err

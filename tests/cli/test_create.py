@@ -1,4 +1,4 @@
-"""``events create``: what is stored, and what is refused in one line."""
+"""``events create``: the events that it stores, and its errors, of one line each."""
 
 import io
 import os
@@ -82,14 +82,14 @@ def test_the_same_is_stored_through_a_url(run: Run, data: Path) -> None:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody sits at a terminal."""
+    """Stdin is a terminal."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
 
 
 @pytest.fixture
 def drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where drafts are kept."""
+    """The directory of drafts."""
     folder = tmp_path / "drafts"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -136,7 +136,7 @@ def test_an_editor_that_writes_nothing_or_fails_stores_nothing(
     assert said in ran.err
     assert ran.err.count("\n") == 1
     assert stored(data) == []
-    assert not list(drafts.iterdir())  # nothing was written, so nothing is kept
+    assert not list(drafts.iterdir())  # nothing was written, so no draft stays
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_editor_that_writes_nothing_or_fails_stores_nothing(
     ],
 )
 @pytest.mark.usefixtures("terminal")
-def test_what_was_written_in_an_editor_and_not_stored_is_kept_and_its_place_said(
+def test_a_text_that_was_written_but_not_stored_stays_in_a_file_that_is_named(
     run: Run,
     data: Path,
     drafts: Path,
@@ -198,7 +198,7 @@ def test_no_editor_opens_where_the_command_line_is_wrong_anyway(
     ],
     ids=["line", "no line break", "lines", "UTF-8", "a dash", "the longest"],
 )
-def test_what_is_piped_in_is_the_message(
+def test_piped_input_is_the_message(
     run: Run,
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -226,7 +226,7 @@ def test_what_is_piped_in_is_the_message(
     ],
     ids=["nothing", "line breaks", "not UTF-8", "a byte more", "three bytes more", "three times as long"],
 )
-def test_what_is_piped_in_and_is_no_message_stores_nothing(
+def test_piped_input_that_is_no_message_stores_nothing(
     run: Run, data: Path, monkeypatch: pytest.MonkeyPatch, piped: bytes, said: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped)))
@@ -303,7 +303,7 @@ def test_an_empty_directory_is_not_made_an_archive(run: Run, tmp_path: Path) -> 
     for command in (("events", "create", "-m", "a"), ("compact",), ("instances", "list"), ("events", "log")):
         ran = run(*command, "--data", tmp_path / "empty")
         assert (ran.status, ran.out) == (1, "")
-        assert "it is empty, and no archive" in ran.err
+        assert "it is empty" in ran.err
         assert not list((tmp_path / "empty").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""DATE: every form that is taken, and what is not."""
+"""DATE: every form that is accepted, and texts that are refused."""
 
 import time
 import zoneinfo
@@ -59,7 +59,7 @@ def test_a_date_without_an_offset_is_local_time(zone: str, text: str, naive: dat
 
 
 def test_words_name_local_midnights_and_with_utc_those_of_greenwich(zone: str) -> None:
-    for _ in range(2):  # once more if midnight came between the two looks at the clock
+    for _ in range(2):  # try again if midnight came between the two readings of the clock
         utc, local = datetime.now(UTC), datetime.now()
         words = ("yesterday", "today", "tomorrow", "Yesterday UTC", "today UTC", "TOMORROW UTC")
         found = [parse_date(word) for word in words]
@@ -96,7 +96,7 @@ def test_now_is_now(zone: str, word: str) -> None:
         *("2026-000", "2026-366T00:00:00Z", "2026-1234", "0001-01-01T00:00:00+10:00", "2026-11-23T25:00:00Z"),
     ],
 )
-def test_what_is_no_date_is_refused_with_the_forms_that_are(text: str) -> None:
+def test_a_text_that_is_no_date_is_refused_and_the_error_lists_the_forms(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="is not a date; give RFC 3339"):
         parse_date(text)
 
@@ -108,7 +108,7 @@ def test_what_is_no_date_is_refused_with_the_forms_that_are(text: str) -> None:
         *(("1h30m", 5400), ("1w2d3h4m5s", 788_645), ("0s", 0), ("90m", 5400), (" 1h ", 3600)),
     ],
 )
-def test_a_duration_is_so_long_ago(text: str, passed_s: int) -> None:
+def test_a_duration_means_that_long_ago(text: str, passed_s: int) -> None:
     before = time.time_ns() // 1000
     found = parse_date(text) + passed_s * 1_000_000
     assert before <= found <= time.time_ns() // 1000
@@ -152,7 +152,7 @@ def test_eight_digits_are_a_date_as_iso_has_it(zone: str) -> None:
 
 
 def _zones() -> list[str]:
-    """One name of each set of rules that the system has."""
+    """One name for each set of rules in the system's table of time zones."""
     seen: dict[bytes, str] = {}
     for folder in map(Path, zoneinfo.TZPATH):
         for name in sorted(zoneinfo.available_timezones()):
@@ -163,7 +163,7 @@ def _zones() -> list[str]:
 
 
 def _odd_days(rules: zoneinfo.ZoneInfo) -> Iterator[date]:
-    """Yield the days of 1970 to 2037 whose midnight is shown not once: never, or twice."""
+    """Yield the days of 1970 to 2037 whose midnight a clock shows never or twice."""
     months = [datetime(year, month, 1, tzinfo=rules) for year in range(1970, 2038) for month in range(1, 13)]
     offsets = [month.utcoffset() for month in months]
     for first, here, there in zip(months, offsets, [*offsets[1:], None], strict=True):
@@ -196,7 +196,7 @@ def test_a_day_begins_with_its_first_instant_in_every_zone(monkeypatch: pytest.M
 
 
 def _check_first_instant(found_us: int, day: date, rules: zoneinfo.ZoneInfo) -> None:
-    """Hold that the clock shows that day, or a later one where there is no such day, and not before."""
+    """Check that a clock shows that day from this instant on; a skipped day counts as the next one."""
     found = datetime.fromtimestamp(found_us // 1_000_000, UTC)
     where = (str(rules), day, found)
     assert found_us % 1_000_000 == 0, where

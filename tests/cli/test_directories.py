@@ -1,4 +1,4 @@
-"""Directories on the command line: ``~`` is the user's home, whichever way it came."""
+"""Directories on the command line: ``~`` is the user's home, in an option and in the environment."""
 
 from pathlib import Path
 

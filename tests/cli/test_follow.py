@@ -1,4 +1,4 @@
-"""``events log`` behind a cursor: what came since, what comes, each event once, until Ctrl-C."""
+"""``events log`` after a cursor: stored events, then new ones, each once, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from yamcs_archive.cli import follow
 from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.table import table
-from yamcs_archive.cli.target import Place
+from yamcs_archive.cli.target import Target
 from yamcs_archive.errors import ServerUnavailableError
 from yamcs_archive.results import Commit
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
@@ -56,7 +56,7 @@ class Following:
         self._lines.put(None)
 
     def line(self) -> str:
-        """Return the next line, as soon as it is there."""
+        """Wait for the next line, and return it."""
         line = self._lines.get(timeout=WAIT_S)
         if line is None:
             assert self.process.stderr is not None
@@ -69,7 +69,7 @@ class Following:
 
     def interrupt(self) -> tuple[int, str, list[str]]:
         """Press Ctrl-C; return the exit status, stderr, and the lines that were not read."""
-        # A line is here before the process knows that it is printed; a stop in that moment says no cursor.
+        # A line may arrive before the process notes that it is printed; stopped then, it prints no cursor.
         time.sleep(_PRINTED_S)
         self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
@@ -79,7 +79,7 @@ class Following:
         return status, complaints, [line for line in self._lines.queue if line is not None]
 
     def close(self) -> None:
-        """Kill it if it runs still."""
+        """Kill it if it still runs."""
         self.process.kill()
         self.process.wait(WAIT_S)
         self._reading.join(WAIT_S)
@@ -98,7 +98,7 @@ def following(*options: object) -> Iterator[Following]:
 
 
 def shown(run: Run, *options: object) -> tuple[list[str], str]:
-    """The messages that are shown as JSON lines, and the cursor."""
+    """The messages in the output of JSON lines, and the cursor."""
     ran = run("events", "log", "--format", "jsonl", "--show-cursor", *options)
     assert ran.status == 0, ran.err
     mark, cursor = ran.err.rsplit(" ", 1)
@@ -106,7 +106,7 @@ def shown(run: Run, *options: object) -> tuple[list[str], str]:
     return [msgspec.json.decode(line)["message"] for line in ran.out.splitlines()], cursor.strip()
 
 
-def test_the_cursor_leads_on_to_what_came_since(run: Run, data: Path) -> None:
+def test_a_read_after_the_cursor_shows_the_newer_events(run: Run, data: Path) -> None:
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(Event(f"{n}", generation_time=n) for n in range(15))
     messages, cursor = shown(run, "--data", data)
@@ -116,17 +116,17 @@ def test_the_cursor_leads_on_to_what_came_since(run: Run, data: Path) -> None:
         sim.append(Event("new", generation_time=99, severity=Severity.ERROR))
         sim.append(Event("late", generation_time=-1))
     with at_hand(data) as served:
-        for place in (("--data", data), ("--url", served.url)):
-            assert shown(run, *place, "--after-cursor", cursor)[0] == ["new", "late"]
-            messages, behind = shown(run, *place, "--after-cursor", cursor, "--filter", "severity=error")
+        for target in (("--data", data), ("--url", served.url)):
+            assert shown(run, *target, "--after-cursor", cursor)[0] == ["new", "late"]
+            messages, latest = shown(run, *target, "--after-cursor", cursor, "--filter", "severity=error")
             assert messages == ["new"]
-            assert shown(run, *place, "--after-cursor", behind) == ([], behind)
+            assert shown(run, *target, "--after-cursor", latest) == ([], latest)
 
 
 def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
     change_meta(data / "sim", lineage=b"\xf8lineage")  # random: one archive in 64 has such cursors
     marked = decode_cursor(shown(run, "--data", data)[1])
-    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions gave them out
+    cursor = encode_cursor(marked._replace(fingerprint=None))  # as earlier versions issued them
     assert cursor.startswith("-")
     with Archive.open(data) as archive:
         archive.instance("sim").append(Event("new"))
@@ -135,7 +135,7 @@ def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
 
 @pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("before", [0, 3])
-def test_what_follows_has_its_cells_below_their_headings(local: bool, before: int) -> None:
+def test_rows_that_follow_have_their_cells_below_the_headings(local: bool, before: int) -> None:
     events = [
         {"severity": level, "generationTime": time, "message": "m", "source": "S", "type": "T"}
         for level in ("INFO", "DISTRESS")
@@ -157,10 +157,10 @@ def test_a_table_ends_with_the_cursor_as_journalctl_shows_it(run: Run, data: Pat
     assert (ran.status, ran.err) == (0, "")
 
 
-def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> None:
+def test_an_invalid_cursor_is_refused_in_one_line(run: Run, data: Path) -> None:
     with at_hand(data) as served:
-        for place in (("--data", data), ("--url", served.url)):
-            ran = run("events", "log", *place, "--after-cursor", "made-up", "--show-cursor")
+        for target in (("--data", data), ("--url", served.url)):
+            ran = run("events", "log", *target, "--after-cursor", "made-up", "--show-cursor")
             assert (ran.status, ran.out) == (1, "")
             assert "made-up" in ran.err
             assert len(ran.err.splitlines()) == 1
@@ -182,12 +182,12 @@ def test_a_cursor_that_is_none_is_refused_in_a_line(run: Run, data: Path) -> Non
         ("--filter", "foo=1"),
     ],
 )
-def test_what_does_not_go_together_is_refused(run: Run, data: Path, options: tuple[str, ...]) -> None:
+def test_contradictory_options_are_refused(run: Run, data: Path, options: tuple[str, ...]) -> None:
     ran = run("events", "log", "--data", data, *options)
     assert (ran.status, ran.out) == (2, "")
 
 
-def test_what_another_process_stores_is_shown_as_it_comes_until_ctrl_c(data: Path) -> None:
+def test_events_of_another_process_are_shown_as_they_come_until_ctrl_c(data: Path) -> None:
     with Archive.open(data) as archive:
         sim = archive.instance("sim")
         sim.append_many(Event(f"before {n}", generation_time=n) for n in range(12))
@@ -263,10 +263,10 @@ def test_history_goes_over_into_arrivals_with_each_event_once(sim: Instance, aft
     sim.append_many(Event(f"{n}", generation_time=n * 10) for n in range(2300))
     tail = Tail(sim, LogRequest(lines=None, filter=Filter("-unwanted")), None)
     found: list[str] = []
-    for place, event in enumerate(tail.history(follow=True)):
+    for index, event in enumerate(tail.history(follow=True)):
         found.append(event.message)
-        if place == after:
-            for n in (after - 700, after, after + 700, 5000):  # behind the reading, and ahead of it
+        if index == after:
+            for n in (after - 700, after, after + 700, 5000):  # before the position of the read, and after it
                 sim.append(Event(f"new {n}", source="X", generation_time=n * 10 + 5))
                 sim.append(Event(f"unwanted {n}", source="Y", generation_time=n * 10 + 6))
     news = [f"new {n}" for n in (after - 700, after, after + 700, 5000)]
@@ -291,11 +291,11 @@ def test_a_server_that_is_gone_when_history_ends_is_asked_again(
     monkeypatch.setattr(time, "sleep", lambda _: None)
     refusals, found = [None, None], follow.commits
 
-    def commits(place: Place, after: str, *, wait: bool) -> Iterator[Commit]:
+    def commits(target: Target, after: str, *, wait: bool) -> Iterator[Commit]:
         if refusals:
             refusals.pop()
             raise ServerUnavailableError("http://127.0.0.1:1", "no answer")
-        return found(place, after, wait=wait)
+        return found(target, after, wait=wait)
 
     monkeypatch.setattr(follow, "commits", commits)
     sim.append(Event("first", generation_time=0))

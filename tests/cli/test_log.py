@@ -1,4 +1,4 @@
-"""``events log``: which events, in which order and form, from a directory and from a URL."""
+"""``events log``: its choice of events, their order and their form, from a directory and from a URL."""
 
 import resource
 import subprocess
@@ -17,7 +17,7 @@ from yamcs_archive.limits import MESSAGE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 
 @pytest.fixture
 def filled(data: Path) -> Path:
-    """Twenty events a second apart, the odd ones of AOCS and of rising severity."""
+    """Twenty events, one second apart; the odd ones are from AOCS, with rising severities."""
     severities = list(Severity)
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(
@@ -35,7 +35,7 @@ def filled(data: Path) -> Path:
 
 
 def steps(run: Run, *options: object) -> list[int]:
-    """The numbers of the steps that a log shows, as JSON lines."""
+    """The numbers of the steps in a log of JSON lines."""
     ran = run("events", "log", "--format", "jsonl", *options)
     assert (ran.status, ran.err) == (0, "")
     return [int(msgspec.json.decode(line)["message"].split()[1]) for line in ran.out.splitlines()]
@@ -82,13 +82,13 @@ def test_the_newest_ten_are_shown_oldest_first(run: Run, filled: Path) -> None:
         (("--first", "1", "--type", "odd", "-s", "@20"), []),
     ],
 )
-def test_options_choose_what_is_shown(
+def test_options_choose_the_events_that_are_shown(
     run: Run, filled: Path, options: tuple[str, ...], shown: list[int]
 ) -> None:
     assert steps(run, "--data", filled, *options) == shown
 
 
-def test_a_text_of_the_table_is_told_from_every_other(run: Run, data: Path) -> None:
+def test_different_texts_look_different_in_the_table(run: Run, data: Path) -> None:
     texts = ["a\nb", "a\\nb", "a\\\nb", "a\\\\nb", "a\x1bb", "a\\x1bb", "a\u2028b", "a\\u2028b", "C:\\tmp"]
     texts += ["a\u00a0b", "a b", "a\u3000b", "a\u202eb", "a\tb", "\x85", "é\U0001f680"]
     with Archive.open(data) as archive:
@@ -106,7 +106,7 @@ def test_a_text_of_the_table_is_told_from_every_other(run: Run, data: Path) -> N
         assert not any(ord(character) < 0x20 or character in "\x7f\x85\u2028\u202e" for character in line)
 
 
-def test_a_table_has_a_header_and_a_dash_for_what_is_missing(run: Run, data: Path) -> None:
+def test_a_table_has_a_header_and_a_dash_for_a_missing_value(run: Run, data: Path) -> None:
     with Archive.open(data) as archive:
         archive.instance("sim").append_many(
             [
@@ -158,7 +158,7 @@ def test_json_is_one_array_as_the_api_answers(run: Run, data: Path) -> None:
     assert out.splitlines()[8:10] == ["  },", "  {"]
 
 
-def test_a_url_answers_the_same_as_its_directory(run: Run, filled: Path) -> None:
+def test_a_url_gives_the_same_output_as_its_directory(run: Run, filled: Path) -> None:
     with at_hand(filled) as served:
         for form in ("table", "json", "jsonl"):
             for options in (

@@ -1,4 +1,4 @@
-"""What every command shares: where it looks, help, versions, exit statuses."""
+"""The behaviour that all commands share: targets, help, versions, exit statuses."""
 
 import os
 import pty
@@ -37,7 +37,7 @@ def test_every_module_of_a_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> None:
+def test_the_help_lists_all_commands_with_their_descriptions(run: Run, group: str) -> None:
     listed = run(*group.split(), "-h").out
     found = re.findall(r"^    (\S.*?)(?:  +|\n +)(.+)$", listed, re.MULTILINE)
     lines = [(name, text) for name, text in GROUPS.items() if name and not group]
@@ -46,7 +46,7 @@ def test_the_help_lists_all_commands_with_what_they_do(run: Run, group: str) -> 
 
 
 def test_help_and_version_load_no_command_and_a_command_loads_no_other() -> None:
-    """Each command line is answered by the same process, which prints its modules after each."""
+    """One process runs all command lines, and prints its modules after each."""
     helps = [["--help"], ["--version"], *([group, "-h"] for group in GROUPS if group)]
     lines = [*helps, *([*words.split(), "-h"] for words in WORDS)]
     program = """
@@ -111,17 +111,6 @@ def test_a_wrong_command_line_is_2_and_says_how_on_stderr(run: Run, arguments: t
     assert ran.err.startswith("usage: yamcs-archive")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("serve",), ("events", "log"), ("events", "create", "-m", "a"), ("instances", "list"), ("compact",)],
-)
-def test_a_command_without_a_place_asks_for_one(run: Run, command: tuple[str, ...]) -> None:
-    ran = run(*command)
-    assert (ran.status, ran.out) == (2, "")
-    assert "YAMCS_ARCHIVE_DATA" in ran.err
-    assert ran.err.count("\n") == 1
-
-
 def test_the_environment_says_where_unless_the_command_line_does(
     run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,13 +144,13 @@ def test_an_instance_must_be_named_where_there_are_several_or_none(run: Run, dat
 
 def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Path) -> None:
     directory = tmp_path / "made"
-    for _ in range(2):  # the second finds it there
+    for _ in range(2):  # the second time, it exists already
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"
     ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
     assert ran.status == 2
-    assert "a server makes no instances" in ran.err
+    assert "a server cannot create instances" in ran.err
     assert "--url" not in run("instances", "create", "-h").out
 
 
@@ -174,7 +163,9 @@ def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Pa
         ("http://127.0.0.1:1", 1, "no answer from http://127.0.0.1:1: "),
     ],
 )
-def test_a_url_that_is_none_or_does_not_answer_is_named(run: Run, url: str, status: int, said: str) -> None:
+def test_an_invalid_url_or_one_that_does_not_answer_is_named(
+    run: Run, url: str, status: int, said: str
+) -> None:
     ran = run("events", "log", "--url", url)
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
@@ -208,6 +199,8 @@ def test_no_directory_is_not_the_current_one_and_none_that_is_elsewhere(
     ran = run(*command)
     assert (ran.status, ran.out) == (2, "")
     assert "no archive given: use --data DIR" in ran.err
+    assert "YAMCS_ARCHIVE_DATA" in ran.err
+    assert ran.err.count("\n") == 1
     assert not list((tmp_path / "here").iterdir())
 
 
@@ -229,46 +222,24 @@ def test_a_directory_may_be_a_path_and_in_the_users_home(
     assert ran.err.startswith("yamcs-archive: YAMCS_ARCHIVE_DATA '~no-such-user/data': ")
 
 
+SERVE = ("serve", "--data", "new", "--instance", "sim")
+LOG = ("events", "log", "--data", "new")
+
+
 @pytest.mark.parametrize(
     ("command", "flag"),
     [
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--port", "65536"),
-            "--port 65536: must be 0 to 65535",
-        ),
-        (("serve", "--data", "new", "--instance", "sim", "--port", "-1"), "--port -1: must be 0 to 65535"),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--port", "80_80"),
-            "--port '80_80': must be a whole",
-        ),
-        (("serve", "--data", "new", "--instance", "sim", "--threads", "0"), "--threads 0: must be 1 to 1024"),
-        (("serve", "--data", "new", "--instance", "sim", "--threads", "1025"), "--threads 1025: must be"),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--stop-wait", "0"),
-            "--stop-wait 0: must be 1 to 3600",
-        ),
-        (("serve", "--data", "new", "--instance", "sim", "--stop-wait", "3601"), "--stop-wait 3601"),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "bad name"),
-            "--instance 'bad name': must be 1 to 128",
-        ),
-        (("serve", "--data", "new", "--instance", "sim", "--host", ""), "--host '': must be"),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--cors-origin", "foo"),
-            "--cors-origin 'foo': must be",
-        ),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--allowed-host", "*"),
-            "--allowed-host '*': ",
-        ),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--map-bytes", "5"),
-            "--map-bytes 5: must be",
-        ),
-        (
-            ("serve", "--data", "new", "--instance", "sim", "--cors-origin", "*"),
-            "--cors-origin '*': would let",
-        ),
+        ((*SERVE, "--port", "65536"), "--port 65536: must be 0 to 65535"),
+        ((*SERVE, "--port", "-1"), "--port -1: must be 0 to 65535"),
+        ((*SERVE, "--port", "80_80"), "--port '80_80': must be a whole"),
+        ((*SERVE, "--threads", "0"), "--threads 0: must be 1 to 1024"),
+        ((*SERVE, "--stop-wait", "0"), "--stop-wait 0: must be 1 to 3600"),
+        ((*SERVE, "bad name"), "--instance 'bad name': must be 1 to 128"),
+        ((*SERVE, "--host", ""), "--host '': must be"),
+        ((*SERVE, "--cors-origin", "foo"), "--cors-origin 'foo': must be"),
+        ((*SERVE, "--allowed-host", "*"), "--allowed-host '*': "),
+        ((*SERVE, "--map-bytes", "5"), "--map-bytes 5: must be"),
+        ((*SERVE, "--cors-origin", "*"), "--cors-origin '*': would let"),
         (("serve", "--data", "new"), "new has no instances yet; create one with --instance NAME"),
         (("instances", "create", "--data", "new", "../up"), "NAME '../up': must be 1 to 128 letters"),
         (
@@ -276,25 +247,18 @@ def test_a_directory_may_be_a_path_and_in_the_users_home(
             "--instance",
         ),
         (("mirror", "http://127.0.0.1:1", "--data", "new", "--instance", "a/b"), "--instance 'a/b': must"),
-        (("events", "log", "--data", "new", "-n", "9" * 20), "-n/--lines 99999999999999999999: must be 0 to"),
-        (("events", "log", "--data", "new", "-n", str(2**63)), "or all"),
-        (("events", "log", "--data", "new", "-n", "-1"), "-n/--lines -1: must be 0 to"),
-        (
-            ("events", "log", "--data", "new", "--first", str(2**63)),
-            "--first 9223372036854775808: must be 0 to",
-        ),
-        (("events", "log", "--data", "new", "--first", "1", "-n", "1"), "not allowed with argument"),
-        (("events", "log", "--data", "new", "--first", "1", "--reverse"), "--first and --reverse do not go"),
-        (
-            ("events", "log", "--data", "new", "--first", "1", "--show-cursor"),
-            "--first and --show-cursor do not",
-        ),
-        (("events", "log", "--data", "new", "--first", "1", "-f"), "--follow and --first do not go together"),
-        (("events", "log", "--data", "new", "--lin", "3"), "unrecognized arguments: --lin"),
-        (("events", "log", "--data", "new", "--filter", "a ("), "--filter line 1, column"),
-        (("events", "log", "--data", "new", "--filter", "-f"), "expected one argument"),
-        (("events", "log", "--data", "new", "--filter"), "expected one argument"),
-        (("events", "log", "--data", "new", "--since", "soon"), "-s/--since 'soon' is not a date"),
+        ((*LOG, "-n", "9" * 20), "-n/--lines 99999999999999999999: must be 0 to 9223372036854775807, or all"),
+        ((*LOG, "-n", "-1"), "-n/--lines -1: must be 0 to"),
+        ((*LOG, "--first", str(2**63)), "--first 9223372036854775808: must be 0 to"),
+        ((*LOG, "--first", "1", "-n", "1"), "not allowed with argument"),
+        ((*LOG, "--first", "1", "--reverse"), "--first and --reverse do not go"),
+        ((*LOG, "--first", "1", "--show-cursor"), "--first and --show-cursor do not"),
+        ((*LOG, "--first", "1", "-f"), "--follow and --first do not go together"),
+        ((*LOG, "--lin", "3"), "unrecognized arguments: --lin"),
+        ((*LOG, "--filter", "a ("), "--filter line 1, column"),
+        ((*LOG, "--filter", "-f"), "expected one argument"),
+        ((*LOG, "--filter"), "expected one argument"),
+        ((*LOG, "--since", "soon"), "-s/--since 'soon' is not a date"),
         (("serve", "--dat", "new"), "unrecognized arguments: --dat"),
         (("--vers",), "COMMAND"),
     ],
@@ -310,7 +274,7 @@ def test_a_command_line_that_is_wrong_is_2_names_the_option_and_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_command_that_fails_at_its_start_leaves_no_directory(run: Run, data: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     nobody = "http://127.0.0.1:1"
     with at_hand(data) as served:
@@ -332,7 +296,7 @@ def test_what_fails_before_it_has_begun_leaves_no_directory(run: Run, data: Path
 
 
 def _as_a_shell(command: str, *arguments: object, status: int) -> tuple[str, str]:
-    """Run the command in a shell that may close some of its streams; return what it wrote on the others."""
+    """Run the command in a shell that may close some of its streams; return the output on the others."""
     program = f'"$@" {command}'
     done = subprocess.run(
         ["sh", "-c", program, "sh", sys.executable, "-m", "yamcs_archive", *map(str, arguments)],
@@ -365,11 +329,11 @@ def test_streams_that_are_closed_are_not_complained_about(data: Path) -> None:
 def test_no_file_of_an_archive_takes_the_place_of_a_stream_that_is_closed(data: Path) -> None:
     program = (
         "import os, sys; from yamcs_archive.cli import events_create, main;"
-        "real = events_create.opened\n"
-        "def opened(*given, **named):\n"
+        "real = events_create.open_target\n"
+        "def open_target(*given, **named):\n"
         "    print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(3)), file=open(sys.argv[1], 'w'))\n"
         "    return real(*given, **named)\n"
-        "events_create.opened = opened\n"
+        "events_create.open_target = open_target\n"
         "sys.exit(main.main(sys.argv[2:]))"
     )
     seen = data.parent / "seen"

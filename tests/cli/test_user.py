@@ -1,4 +1,4 @@
-"""``--user``: every command that takes a URL asks as that user, and the password goes nowhere else."""
+"""``--user``: every command with a URL sends requests as that user, and sends the password nowhere else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOGIN = Login("ada", PASSWORD)
 
 @dataclass
 class Front:
-    """A server that asks for HTTP Basic and hands on what has it; or one that redirects."""
+    """A server that asks for HTTP Basic and forwards requests that have it; or one that redirects."""
 
     port: int = 0
     backend: int = 0
@@ -119,7 +119,7 @@ COMMANDS: dict[str, Command] = {
     "log": lambda url, _: ("events", "log", "--url", url),
     "log of a stream": lambda url, _: ("events", "log", "--url", url, "-n", "all"),
     "log, the first": lambda url, _: ("events", "log", "--url", url, "--first", 3),
-    "log behind a cursor": lambda url, _: (
+    "log after a cursor": lambda url, _: (
         *("events", "log", "--url", url, "--instance", "sim", "--show-cursor"),
     ),
     "create": lambda url, _: ("events", "create", "--url", url, "-m", "more"),
@@ -152,14 +152,14 @@ def test_a_command_asks_as_the_user_and_keeps_no_password(
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_command_that_is_not_let_in_says_what_to_do_and_makes_nothing(
+def test_a_command_that_is_not_authorised_gives_advice_and_creates_nothing(
     run: Run, front: Front, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = tmp_path / "new"
     ran = run(*command(front.url, new))
     assert (ran.status, ran.out) == (1, "")
     assert "give --user NAME" in ran.err
-    assert set(front.seen) == {None}  # what the environment has is sent for a user only
+    assert set(front.seen) == {None}  # the password of the environment is sent only with --user
     assert not new.exists() or command(front.url, new)[0] == "mirror"
     monkeypatch.setenv("YAMCS_ARCHIVE_PASSWORD", "wrong")
     ran = run(*command(front.url, new), "--user", "ada")
@@ -253,7 +253,7 @@ def _child(arguments: list[str], stdin: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # without a terminal, but for what stdin is
+        start_new_session=True,  # with no terminal, except for stdin if it is one
     )
 
 
@@ -263,7 +263,7 @@ def test_without_a_password_a_terminal_is_asked_and_without_one_it_is_refused(fr
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (2, "")
     assert err == (
-        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD, there is no terminal to ask on\n"
+        "yamcs-archive: --user needs a password: set YAMCS_ARCHIVE_PASSWORD; there is no terminal to ask on\n"
     )
     ours, theirs = pty.openpty()
     try:
@@ -354,7 +354,7 @@ def test_a_url_with_a_user_is_refused_by_every_door_and_never_shown(
         *("http://127.0.0.1:0", "http://.example", "file:///etc/passwd", "http://a\nb"),
     ],
 )
-def test_what_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
+def test_a_text_that_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
     with pytest.raises(InvalidInputError):
         check_url(url)
     ran = run("events", "log", "--url", url)
@@ -362,5 +362,5 @@ def test_what_is_no_url_of_an_archive_is_refused(run: Run, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[::1]:8090", "HTTPS://ops.example/a/b/", "http://x-1.example:65535"])
-def test_what_is_a_url_of_an_archive_is_taken(url: str) -> None:
+def test_a_url_of_an_archive_is_accepted(url: str) -> None:
     assert check_url(url) == url

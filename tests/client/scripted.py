@@ -1,4 +1,4 @@
-"""A server that gives what a test says, byte for byte, and notes what it was sent."""
+"""A server that sends scripted answers, byte for byte, and records the requests."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _is_whole(request: bytes) -> bool:
 
 @contextmanager
 def scripted(*connections: Sequence[bytes], seen: list[bytes] | None = None) -> Iterator[str]:
-    """Serve connections one after another: each answers its requests in turn, and ends after the last.
+    """Serve connections one after another; each answers its requests in turn, and closes after the last.
 
-    ``seen`` gets the requests, heads and bodies.
+    The requests, with heads and bodies, are added to ``seen``.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
 

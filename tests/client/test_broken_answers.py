@@ -1,4 +1,4 @@
-"""Servers that break off, refuse, or are something else: what may pass by itself, and what may not."""
+"""Servers that break off, refuse, or are no archives: failures that may pass, and failures that do not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from yamcs_archive.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
+from yamcs_archive.results import Commit
 from yamcs_archive.wire import commits
-from yamcs_archive.wire.commits import SentCommit, encode_page
+from yamcs_archive.wire.commits import encode_page
 
 EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
-PAGE = encode_page([SentCommit(4, [EVENT], "behind")], "behind")
+PAGE = encode_page([Commit(4, (EVENT,), "after")], "after")
 
 
 @contextmanager
@@ -32,13 +33,13 @@ def feeding(url: str, retries: int = 0) -> Iterator[RemoteInstance]:
         yield client.instance("sim", check=False)
 
 
-def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> None:
+def test_a_page_arrives_whole_and_a_closed_connection_is_opened_again() -> None:
     with scripted([answer(PAGE), answer(PAGE)], [answer(PAGE)]) as url, feeding(url) as feed:
         for _ in range(3):
             page = feed.page(None)
-            assert page.cursor == "behind"
+            assert page.cursor == "after"
             assert [(commit.time, list(commit.events), commit.cursor) for commit in page.commits] == [
-                (4, [EVENT], "behind")
+                (4, [EVENT], "after")
             ]
 
 
@@ -53,7 +54,7 @@ def test_a_page_is_what_was_sent_and_a_connection_that_ended_is_made_again() -> 
         answer(b"<html>", "502 Bad Gateway", "text/html", "connection: close\r\n"),
     ],
 )
-def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) -> None:
+def test_a_passing_failure_is_an_unavailable_server_and_the_next_page_is_whole(broken: bytes) -> None:
     with scripted([broken], [answer(PAGE)]) as url, feeding(url) as feed:
         with pytest.raises(ServerUnavailableError):
             feed.page(None)
@@ -74,7 +75,7 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
             404,
             "NotFoundException: none",
         ),
-        # As a Yamcs server answers, a proxy, and something that speaks JSON
+        # Answers of a Yamcs server, of a proxy, and of another server with JSON
         (
             answer(b"404 Not Found\r\n", "404 Not Found", "text/plain"),
             404,
@@ -87,7 +88,7 @@ def test_what_may_pass_is_unavailable_and_the_next_page_is_whole(broken: bytes) 
         (answer(b"\xc0"), 200, "is it an archive"),
     ],
 )
-def test_what_a_human_must_decide_is_refused(content: bytes, status: int, said: str) -> None:
+def test_an_answer_that_retries_cannot_mend_is_a_refusal(content: bytes, status: int, said: str) -> None:
     with scripted([content]) as url, feeding(url) as feed:
         with pytest.raises(ServerRefusedError, match=said) as caught:
             feed.page(None)
@@ -112,7 +113,7 @@ def array_head(elements: int) -> bytes:
 
 
 def packed_page(commits: int, events: int) -> bytes:
-    """A page of the smallest commits, each with so many of the smallest events."""
+    """A page of the smallest commits, each with ``events`` of the smallest events."""
     event = b"\x9a\xa0\xa0\x00\xc0\x00\x00\x00\xc0\xc4\x00\x80"
     commit = b"\x93\x00\xa0" + array_head(events) + event * events
     return b"\x82\xa6cursor\xa1c\xa7commits" + array_head(commits) + commit * commits
@@ -136,11 +137,11 @@ def test_a_page_of_too_many_commits_without_events_is_refused_unread() -> None:
         commits.decode_page(packed_page(20, 0), 19)
 
 
-def test_an_answer_of_more_events_than_an_archive_sends_is_none_of_one(
+def test_an_answer_with_more_events_than_an_archive_sends_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = packed_page(1, commits.EVENTS_MAX + 1)
-    monkeypatch.setattr(commits, "_decode_rows", None)  # which would build them
+    monkeypatch.setattr(commits, "_decode_rows", None)  # decoding would build them
     refused = pytest.raises(ServerRefusedError, match=f"more than {commits.EVENTS_MAX}")
     with scripted([answer(page)]) as url, feeding(url) as feed, refused:
         feed.page(None)
@@ -155,7 +156,7 @@ def test_events_that_are_no_array_are_refused(events: bytes) -> None:
         commits.decode_page(body)
 
 
-def test_what_is_under_way_can_be_ended_from_another_thread() -> None:
+def test_another_thread_can_end_a_request() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         feeding(f"http://127.0.0.1:{listening.getsockname()[1]}") as feed,

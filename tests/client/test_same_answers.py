@@ -45,12 +45,12 @@ MESSAGES = [
     "axxb",
 ]
 SHOWN = [severity for severity in Severity if severity is not Severity.ERROR]
-"""Those that the API shows as they are."""
+"""The severities that the API shows unchanged."""
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, RemoteInstance]]:
-    """An instance with some thousand events of a few commits, and the same one served."""
+    """An instance with some thousand events in a few commits, and the same instance, served."""
     with Archive.open(tmp_path_factory.mktemp("archive")) as archive:
         sim = archive.instance("sim", create=True)
         events = [
@@ -78,7 +78,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, R
 
 
 def outcome(call: Callable[[], Any]) -> object:
-    """What a call returns, or the error that it raises, with its facts."""
+    """The result of a call, or its error with its attributes."""
     try:
         found = call()
         return list(found) if isinstance(found, Iterator) else found
@@ -113,7 +113,7 @@ CHOICES = {
     st.one_of(st.none(), st.integers(0, 1_200)),
     st.data(),
 )
-def test_history_is_the_same_whatever_is_asked(
+def test_every_query_gives_the_same_events(
     both: tuple[Instance, RemoteInstance],
     asked: dict[str, Any],
     descending: bool,
@@ -161,7 +161,7 @@ def test_times_are_taken_in_every_form(both: tuple[Instance, RemoteInstance]) ->
         assert list(there.events(start=start)) == list(here.events(start=start))
 
 
-def test_a_text_longer_than_a_pattern_may_be_is_looked_for_all_the_same(
+def test_a_text_longer_than_the_limit_of_patterns_is_found(
     both: tuple[Instance, RemoteInstance],
 ) -> None:
     for text in ("x" * (PATTERN_CHARACTERS_MAX + 1), "w" * PATTERN_CHARACTERS_MAX):
@@ -201,7 +201,7 @@ def test_a_bad_cursor_is_the_same_error_at_once(both: tuple[Instance, RemoteInst
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Instance, RemoteInstance]]:
-    """Two empty instances, with one clock: one of a local archive, one served."""
+    """Two empty instances with the same clock, one local and one served."""
     with Archive.open(tmp_path / "archive") as archive:
         here = archive.instance("here", create=True)
         archive.instance("there", create=True)
@@ -223,7 +223,7 @@ EVENTS = st.builds(
 
 
 def told(events: list[Event]) -> list[Event]:
-    """The events as a client reads them: the API shows ERROR as SEVERE."""
+    """The events that a client reads: the API shows ERROR as SEVERE."""
     return [
         replace(event, severity=Severity.SEVERE) if event.severity is Severity.ERROR else event
         for event in events
@@ -242,7 +242,7 @@ def appended(instance: Instance | RemoteInstance, event: Event, request_id: str 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([None, "a", '"b"', " c "])), max_size=12), st.uuids())
-def test_what_becomes_of_each_appended_event_is_the_same(
+def test_each_appended_event_has_the_same_outcome(
     pair: tuple[Instance, RemoteInstance], given: list[tuple[Event, str | None]], run: object
 ) -> None:
     here, there = pair
@@ -333,7 +333,7 @@ def test_a_filter_that_cannot_be_read_says_where(both: tuple[Instance, RemoteIns
     assert caught.value.line == 1
 
 
-def test_following_waits_for_what_comes(pair: tuple[Instance, RemoteInstance]) -> None:
+def test_changes_wait_for_new_events(pair: tuple[Instance, RemoteInstance]) -> None:
     _, there = pair
     cursor = there.cursor()
     assert list(there.changes(cursor, wait_s=0.01)) == []

@@ -1,4 +1,4 @@
-"""Requests as a server sees them, and what becomes of them where servers, proxies and connections fail."""
+"""Requests as a server sees them, and their results when servers, proxies and connections fail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from yamcs_archive.errors import (
     OutOfSpaceError,
     ReadOnlyError,
 )
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.protobuf_scan import varint
 
@@ -71,7 +71,7 @@ def test_requests_go_over_one_connection_until_it_ends() -> None:
     assert len(seen) == 4
 
 
-def test_what_changes_nothing_is_sent_again_when_a_connection_breaks_or_the_server_is_busy() -> None:
+def test_a_reading_request_is_repeated_when_a_connection_breaks_or_the_server_is_busy() -> None:
     with asking([], [BUSY], [INSTANCES]) as client:
         assert client.instances() == ["sim"]
     with asking([INSTANCES[:-5]], [INSTANCES]) as client:
@@ -110,7 +110,7 @@ def test_an_event_is_sent_again_with_a_request_id_and_only_then(first: Sequence[
         assert len(seen) == len(first)
 
 
-def test_a_kept_connection_that_has_ended_is_not_used_for_an_event() -> None:
+def test_an_idle_connection_that_was_closed_is_not_used_for_an_event() -> None:
     with asking([INSTANCES], [STORED]) as client:
         client.instances()
         poll_until_ended(client)
@@ -134,7 +134,7 @@ def test_a_silent_server_is_given_up_in_time() -> None:
             assert caught.value.status is None
 
 
-def test_a_stream_that_breaks_off_is_gone_on_with_after_its_last_event() -> None:
+def test_a_broken_stream_is_continued_after_its_last_event() -> None:
     events = [
         Event(f"m{n}", source="S", generation_time=n // 2, seq_number=n, reception_time=1) for n in range(6)
     ]
@@ -182,7 +182,7 @@ def redirect(to: str) -> bytes:
     return answer(b"", "307 Temporary Redirect", "text/html", f"location: {to}\r\n")
 
 
-def test_a_redirect_is_followed_within_the_origin_for_what_reads() -> None:
+def test_a_reading_request_follows_a_redirect_within_the_origin() -> None:
     seen: list[bytes] = []
     moved = [redirect("/moved/api/instances?a=1")], [INSTANCES]
     with asking(*moved, seen=seen, path="/old/", user="ada", password="secret") as client:
@@ -388,7 +388,7 @@ def test_an_error_of_the_api_is_one_of_the_library(
         answer(b'{"instances": [{}], "events": 1, "sources": 1, "count": "x"}', media="application/json"),
     ],
 )
-def test_an_answer_that_is_none_of_an_archive_says_so(content: bytes) -> None:
+def test_the_error_of_a_foreign_answer_says_that_it_is_no_archive_s(content: bytes) -> None:
     with asking([content] * 6) as client:
         sim = client.instance("sim", check=False)
         calls: list[Callable[[], object]] = [client.instances, sim.count, sim.cursor]
@@ -428,7 +428,7 @@ def test_any_number_of_threads_may_ask(tmp_path: Path) -> None:
             assert sim.count() == 120
 
 
-def test_what_is_asked_of_a_transport_that_was_ended_is_refused() -> None:
+def test_a_closed_transport_refuses_requests() -> None:
     with scripted([INSTANCES]) as url:
         sender = Transport(url)
         sender.end()

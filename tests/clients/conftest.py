@@ -1,8 +1,9 @@
-"""What the tests with other people's programs share: a served archive."""
+"""Shared by the tests with official clients: a served archive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from yamcs_archive import Archive
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A real server: ``history`` holds events that no test adds to, the others are empty at first."""
+    """A real server. No test adds to its instance ``history``; the other instances are empty at first."""
     data = tmp_path_factory.mktemp("clients") / "data"
     with Archive.open(data) as archive:
         archive.instance(HISTORY, create=True).append_many(EVENTS)
@@ -32,3 +33,13 @@ def _unused() -> Iterator[str]:
 def instance(_unused: Iterator[str]) -> str:
     """The name of an instance without events, of this test alone."""
     return next(_unused)
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[Any]:
+    """The official client, unmodified from PyPI."""
+    from yamcs.client import YamcsClient  # noqa: PLC0415  # warns when imported
+
+    connected = YamcsClient(f"127.0.0.1:{served.port}")
+    yield connected
+    connected.close()

@@ -10,13 +10,13 @@ from yamcs_archive import Event, Severity
 HISTORY = "history"
 INSTANCES = [f"empty{number}" for number in range(24)]
 ORIGIN = "http://localhost:9000"
-"""Where the development server of Open MCT has its pages."""
+"""The origin of the development server of Open MCT."""
 
 SOURCES = ("AOCS", "EPS", "Procedure 1", "gnc")
 SEVERITIES = tuple(severity for severity in Severity if severity is not Severity.ERROR)
 TYPES = (None, "FDIR", "LOW_BATTERY", "")
 SAME_TIME = 60
-"""So many events have one generation time, more than a page of the tests holds."""
+"""Number of events with the same generation time: more than fit a page of the tests."""
 START = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -51,7 +51,7 @@ def time_of(event: Event) -> datetime:
 
 
 def matching(wanted: Callable[[Event], bool]) -> list[Event]:
-    """Return those that are wanted, which must be some and not all."""
+    """Return the events that match; there must be some, and not all."""
     found = [event for event in EVENTS if wanted(event)]
     assert 0 < len(found) < len(EVENTS)
     return found

@@ -19,7 +19,7 @@ from yamcs_archive import Event
 
 @pytest.fixture(params=["proxy", "browser"])
 def headers(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What each way sends: the proxy no origin; the browser one, and with a login its credentials."""
+    """The headers of each way: a proxy sends no origin, a browser sends one, and credentials with a login."""
     accept = {"Accept": "application/json, text/plain, */*"}
     if request.param == "proxy":
         return {**accept, "X-Forwarded-For": "127.0.0.1", "User-Agent": "Grafana/11"}
@@ -38,7 +38,7 @@ def get(served: Served, target: str, headers: dict[str, str]) -> tuple[int, Any]
 
 
 def listed(served: Served, headers: dict[str, str], **query: Any) -> list[tuple[Any, ...]]:
-    """Return the rows that the data source makes of a page."""
+    """Return the rows that the data source would show for a page."""
     given = {"start": milliseconds(after(0)), "stop": milliseconds(after(3600)), "limit": 200, **query}
     status, page = get(served, f"/api/archive/{HISTORY}/events?{urlencode(given)}", headers)
     assert status == 200

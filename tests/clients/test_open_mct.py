@@ -1,4 +1,4 @@
-"""The requests of Open MCT's plug-in for Yamcs, as its pages send them from an origin of their own.
+"""The requests of Open MCT's plug-in for Yamcs, which its pages send from an origin of their own.
 
 docs/clients.md lists them with the files that they were read from.
 """
@@ -28,11 +28,11 @@ FIELDS = (
     "source",
     "createdBy",
 )
-"""What the plug-in takes of an event."""
+"""The fields of an event that the plug-in uses."""
 
 
 def fetch(served: Served, target: str, method: str = "GET", body: str | None = None) -> Any:
-    """Return the JSON of an answer, as a page of Open MCT gets it: the browser shows it to no other."""
+    """Return the JSON of an answer to a page of Open MCT. A browser shows it to no page of another origin."""
     connection = served.connect()
     headers = {"Origin": ORIGIN, "Accept": "*/*", "Sec-Fetch-Mode": "cors"}
     if body is not None:
@@ -138,7 +138,7 @@ def test_history_of_one_source(served: Served) -> None:
         (f"/api/processors/{HISTORY}/realtime/parameters:batchGet", '{"id": [], "fromCache": true}'),
     ],
 )
-def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
+def test_an_unknown_route_answers_json_that_the_plug_in_reads_as_empty(
     served: Served, target: str, body: str | None
 ) -> None:
     found = fetch(served, target, "GET" if body is None else "POST", body)
@@ -155,10 +155,13 @@ def test_what_is_not_served_is_json_without_what_the_plug_in_looks_for(
         ("PATCH", "mdb/{}/realtime/parameters/a/b"),
     ],
 )
-def test_what_has_a_preflight_is_a_404_and_no_network_failure(served: Served, method: str, path: str) -> None:
-    """It sends these with a JSON content type, so the browser asks first, and fails where that is no success.
+def test_a_request_with_a_preflight_gets_a_404_and_no_network_failure(
+    served: Served, method: str, path: str
+) -> None:
+    """The plug-in sends these with a JSON content type, so that the browser sends a preflight first.
 
-    Of a 404 it makes an empty list; of a network failure an error, and its whole tree is lost.
+    A failed preflight is a network failure, with which the plug-in loses its whole tree. It reads a 404 as an
+    empty list.
     """
     target = f"/api/{path.format(HISTORY)}"
     connection = served.connect()
@@ -191,7 +194,7 @@ def test_another_page_is_shown_nothing(served: Served) -> None:
 
 @contextmanager
 def websocket(served: Served, origin: str) -> Iterator[Any]:
-    """Open the WebSocket as a page of that origin does; it asks for no subprotocol."""
+    """Open the WebSocket like a page of that origin, which asks for no subprotocol."""
     from websocket import create_connection  # noqa: PLC0415  # comes with the official client
 
     opened = create_connection(f"ws://127.0.0.1:{served.port}/api/websocket", timeout=WAIT_S, origin=origin)
@@ -209,7 +212,7 @@ def next_message(opened: Any) -> dict[str, Any]:
 def test_live_events_of_one_subscription_after_another(served: Served, instance: str) -> None:
     path = f"/api/archive/{instance}/events"
     with websocket(served, ORIGIN) as opened:
-        # It numbers its subscriptions by texts, and cancels calls by texts.
+        # The plug-in sends the ids of subscriptions and the numbers of calls as texts.
         opened.send(f'{{ "type": "events", "id": "1", "options": {{ "instance": "{instance}" }} }}')
         reply = next_message(opened)
         assert (reply["type"], reply["data"]["replyTo"]) == ("reply", 1)
@@ -230,9 +233,7 @@ def test_live_events_of_one_subscription_after_another(served: Served, instance:
         assert reply["call"] != call
 
 
-def test_what_it_subscribes_to_beside_events_is_refused_and_harms_nothing(
-    served: Served, instance: str
-) -> None:
+def test_its_other_subscriptions_are_refused_and_harm_nothing(served: Served, instance: str) -> None:
     with websocket(served, ORIGIN) as opened:
         opened.send('{ "type": "mdb-changes", "id": "1", "options": { "instance": "x", "processor": "p" } }')
         reply = next_message(opened)

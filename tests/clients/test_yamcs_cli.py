@@ -35,14 +35,14 @@ class Tools:
             config.write_text("\n".join(["[core]", *(f"{name} = {value}" for name, value in core.items())]))
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
-        """Run it, as ``python -m yamcs.cli`` does; return what it says on stdout and stderr."""
+        """Run it as ``python -m yamcs.cli`` does; return its stdout and its stderr."""
         code = 'import runpy; runpy.run_module("yamcs.cli", run_name="__main__", alter_sys=True)'
         ended, *said = self._forks.run(code, arguments, {"HOME": str(self._home), **environment})
         assert ended == status, said
         return said[0], said[1]
 
     def listed(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return what ``events log`` shows as JSON."""
+        """Return the events of ``events log``, read from its JSON."""
         said, complaints = self.run("events", "log", "--format", "json", *arguments)
         assert complaints == ""
         found: list[dict[str, Any]] = msgspec.json.decode(said)
@@ -169,7 +169,7 @@ def test_events_create_at_an_instance_named_on_the_command_line(tools: Tools, in
     assert [event["message"] for event in tools.listed()] == ["hello"]
 
 
-def test_events_create_says_what_the_server_refuses(tools: Tools) -> None:
+def test_events_create_prints_the_refusal_of_the_server(tools: Tools) -> None:
     options = ["--date", "2026-05-01", "--sequence-number", "1", "--source", "AOCS"]
     tools.run("events", "create", "-m", "first", *options)
     said, complaints = tools.run("events", "create", "-m", "second", *options, status=1)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.clients.history import EVENTS, HISTORY, SAME_TIME, SOURCES, after, matching, time_of
-from tests.server.serving import WAIT_S, Served
+from tests.server.serving import WAIT_S
 from yamcs_archive import Event, Severity
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -21,22 +20,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Selected implementation upb is n
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def client(served: Served) -> Iterator[Any]:
-    from yamcs.client import YamcsClient  # noqa: PLC0415  # warns when imported
-
-    connected = YamcsClient(f"127.0.0.1:{served.port}")
-    yield connected
-    connected.close()
-
-
 @pytest.fixture
 def archive_client(client: Any) -> Any:
     return client.get_archive(HISTORY)
 
 
 def read(events: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return what the client shows of events."""
+    """Return the fields of events that the client shows."""
     return [
         {
             "time": event.generation_time.astimezone(UTC),
@@ -53,7 +43,7 @@ def read(events: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def shown(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return what the client must show of these."""
+    """Return the fields that the client must show for these events."""
     return [
         {
             "time": event.time,
@@ -274,7 +264,7 @@ def test_stream_events_without_a_match(archive_client: Any) -> None:
 
 
 def records(groups: Iterable[Any]) -> dict[str, list[tuple[datetime, datetime, int]]]:
-    """Return the records of each source: first, last, how many."""
+    """Return the records of each source: first time, last time, number of events."""
     found: dict[str, list[tuple[datetime, datetime, int]]] = {}
     for group in groups:
         for record in group.records:
@@ -286,7 +276,7 @@ def records(groups: Iterable[Any]) -> dict[str, list[tuple[datetime, datetime, i
 def merged(
     source: str, seconds: float, start: datetime, stop: datetime
 ) -> list[tuple[datetime, datetime, int]]:
-    """Return the records that a source must have when gaps of up to so many seconds are closed."""
+    """Return the records that a source must have when gaps of up to ``seconds`` are closed."""
     found: list[tuple[datetime, datetime, int]] = []
     for event in EVENTS:
         moment = time_of(event)
@@ -317,68 +307,6 @@ def test_list_event_histogram_without_a_match(archive_client: Any) -> None:
     assert records(archive_client.list_event_histogram(source="nosuch")) == {}
 
 
-# create_event_subscription
-
-
-class Subscribed:
-    """A subscription that keeps what it gets."""
-
-    def __init__(self, client: Any, instance: str, **options: Any) -> None:
-        self.got: queue.Queue[Any] = queue.Queue()
-        self._future = client.create_event_subscription(instance, on_data=self.got.put, **options)
-
-    def messages(self, count: int) -> list[str]:
-        """Return the messages of the next events."""
-        return [self.got.get(timeout=WAIT_S).message for _ in range(count)]
-
-    def cancel(self) -> None:
-        """End it, as the client does."""
-        self._future.cancel()
-
-
-def test_create_event_subscription(client: Any, instance: str) -> None:
-    subscribed = Subscribed(client, instance)
-    client.send_event(
-        instance, "one", source="S", severity="watch", event_type="T", extra={"k": "v"}, time=MOMENT
-    )
-    client.send_event(instance, "two")
-    (first,) = read([subscribed.got.get(timeout=WAIT_S)])
-    del first["reception"]
-    assert first == {
-        "time": MOMENT,
-        "severity": "WATCH",
-        "message": "one",
-        "number": 0,
-        "type": "T",
-        "source": "S",
-        "extra": {"k": "v"},
-    }
-    assert subscribed.messages(1) == ["two"]
-    subscribed.cancel()
-    client.send_event(instance, "three")
-    assert subscribed.got.empty()
-
-
-def test_create_event_subscription_with_filter(client: Any, instance: str) -> None:
-    filtered = Subscribed(client, instance, filter="severity>=warning source=gnc")
-    everything = Subscribed(client, instance)
-    sent = [("gnc", "severe"), ("gnc", "info"), ("EPS", "severe"), ("gnc", "warning"), ("GNC", "distress")]
-    for source, severity in sent:
-        client.send_event(instance, f"{source} {severity}", source=source, severity=severity)
-    assert everything.messages(5) == [f"{source} {severity}" for source, severity in sent]
-    assert filtered.messages(3) == ["gnc severe", "gnc warning", "GNC distress"]
-    assert filtered.got.empty()
-    with ThreadPoolExecutor() as pool:  # at once: the client may wait 10 s for the end of each
-        list(pool.map(Subscribed.cancel, (filtered, everything)))
-
-
-def test_a_subscription_that_cannot_be_is_an_exception(client: Any) -> None:
-    with pytest.raises(Exception, match="nosuch"):
-        Subscribed(client, "nosuch")
-    with pytest.raises(Exception, match="Field not found 'nosuch'"):
-        Subscribed(client, HISTORY, filter="nosuch=1")
-
-
 # sources, and what comes before
 
 
@@ -393,10 +321,10 @@ def test_list_instances_get_server_info_and_get_time(client: Any) -> None:
     assert abs(client.get_time(HISTORY) - datetime.now(UTC)) < timedelta(seconds=WAIT_S)
 
 
-def test_an_instance_is_as_ever_beside_the_number_of_its_events(client: Any) -> None:
+def test_the_count_of_events_does_not_disturb_the_client_s_instances(client: Any) -> None:
     found = next(found for found in client.list_instances() if found.name == HISTORY)
     assert (found.state, found.mission_time.tzinfo) == ("RUNNING", UTC)
-    # What the client's own message does not know it keeps, and shows to nobody.
+    # The client's own message keeps unknown fields, and does not show them.
     ours = today.YamcsInstance.FromString(found._proto.SerializeToString())
     assert ours.eventCount == len(EVENTS)
 

@@ -1,4 +1,4 @@
-"""Whatever is given as a filter, the answer is a filter or a FilterError."""
+"""Any value that is given as a filter becomes a filter or raises FilterError."""
 
 from string import ascii_letters
 
@@ -22,7 +22,7 @@ pieces = st.one_of(
 
 
 def answers(text: str) -> bool:
-    """Parse a filter and try it: False if it is refused with a place that lies in it."""
+    """Parse a filter and try it; return False if it is refused with a position within its text."""
     try:
         one = Filter(text)
     except FilterError as error:
@@ -81,7 +81,7 @@ def test_any_row_of_tokens_is_a_filter_or_an_error(text: str) -> None:
     ],
     ids=lambda text: f"{text[:12]}-{len(text)}",
 )
-def test_what_is_built_to_exhaust_is_refused(text: str) -> None:
+def test_a_filter_that_would_exhaust_the_parser_is_refused(text: str) -> None:
     with pytest.raises(FilterError):
         Filter(text)
 
@@ -101,12 +101,12 @@ def test_what_is_built_to_exhaust_is_refused(text: str) -> None:
     ],
     ids=lambda text: f"{text[:12]}-{len(text)}",
 )
-def test_what_is_only_long_or_deep_is_answered(text: str) -> None:
+def test_a_long_or_deep_filter_within_the_limits_is_accepted(text: str) -> None:
     assert answers(text)
 
 
 @pytest.mark.parametrize("value", [None, 7, b"a", ["a"], 1.5])
-def test_what_is_no_text_is_refused(value: object) -> None:
+def test_a_value_that_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(FilterError, match="must be text"):
         Filter(value)  # type: ignore[arg-type]  # the point of the test
 

@@ -1,4 +1,4 @@
-"""The language, case by case: what is taken and what it finds, what is refused and where the fault is."""
+"""The language, case by case: valid filters and the events they find; bad ones and where the error is."""
 
 import pickle
 
@@ -18,8 +18,8 @@ EVENTS = [
     Event("hello wombat", source="la", type="x", severity=Severity.ERROR, seq_number=2**31 - 1),
 ]
 
-# What each filter says of the seven events. The answers are those of a real Yamcs server, unless a comment
-# says that they differ by design.
+# The answer of each filter for the seven events. It is that of a real Yamcs server, unless a comment says
+# that it differs by design.
 TAKEN = {
     "": "1111111",
     " \t\r\n": "1111111",
@@ -105,7 +105,7 @@ TAKEN = {
     "seqNumber<1e400": "1111111",
     "seqNumber>null": "1111111",
     "seqNumber<=null": "0000000",
-    # Taken here and refused there:
+    # Accepted here and refused there:
     "( a)": "1100111",
     "NOT ( a )": "0011000",
     "NOT NOT a": "1100111",
@@ -124,7 +124,7 @@ TAKEN = {
     'message=~"(?i)éCLAIR"': "0000100",
 }
 
-# Of each filter: line and column of the fault, and what a Yamcs server marks.
+# For each filter: line and column of the fault, and the characters that a Yamcs server marks.
 REFUSED = {
     "(": ((1, 2), (1, 1, 1, 1)),
     "()": ((1, 2), (1, 1, 1, 1)),
@@ -164,7 +164,7 @@ REFUSED = {
     "a\t)": ((1, 9), (1, 8, 1, 8)),
     "(a b\nOR)": ((2, 3), (2, 1, 2, 2)),
     "a\r\né b": ((2, 1), (2, 1, 2, 1)),
-    # A server marks nothing here; this marks what the fault is.
+    # A Yamcs server marks nothing here; this archive marks the fault.
     ")": ((1, 1), (1, 1, 1, 1)),
     "OR a": ((1, 1), (1, 1, 1, 2)),
     "=a": ((1, 1), (1, 1, 1, 1)),
@@ -197,7 +197,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "answers"), TAKEN.items())
-def test_a_filter_finds_what_it_asks_for(text: str, answers: str) -> None:
+def test_a_filter_finds_the_expected_events(text: str, answers: str) -> None:
     assert "".join(str(int(Filter(text).matches(event))) for event in EVENTS) == answers
 
 

@@ -1,4 +1,4 @@
-"""What filters mean: every expression, however it is written, against a second reading; and the bounds."""
+"""The meaning of filters, written in many ways, compared with a second implementation; and their bounds."""
 
 import pickle
 from random import Random
@@ -22,7 +22,7 @@ def test_an_expression_means_the_same_however_it_is_written(
 
 
 @given(trees, randoms, events | stored_events)
-def test_whatever_matches_satisfies_the_bounds(tree: Tree, random: Random, event: Event) -> None:
+def test_every_matching_event_meets_the_bounds(tree: Tree, random: Random, event: Event) -> None:
     one = Filter(write(tree, random))
     if one.matches(event):
         assert one.bounds.admits(event)
@@ -53,7 +53,7 @@ def test_a_filter_survives_pickling_and_compares_by_its_text(
     assert one != Filter(one.text + " ")
 
 
-def test_bounds_say_what_storage_can_skip_by() -> None:
+def test_a_filter_has_the_expected_bounds() -> None:
     grave = frozenset({Severity.CRITICAL, Severity.SEVERE, Severity.ERROR})
     for text, bounds in {
         "": FilterBounds(),

@@ -1,4 +1,4 @@
-"""Every example of docs/filter.md does what it says: blocks, tables of matches, table of errors."""
+"""Every example of docs/filter.md is true: blocks of code, the table of matches, the table of errors."""
 
 import doctest
 import re
@@ -37,19 +37,19 @@ def events() -> list[Event]:
 
 
 @pytest.mark.parametrize(("shown", "finds", "_because"), rows("filter | finds | because"))
-def test_a_filter_finds_what_the_page_says(shown: str, finds: str, _because: str) -> None:
+def test_a_filter_finds_the_events_that_the_page_lists(shown: str, finds: str, _because: str) -> None:
     found = [event for event in events() if Filter(shown.strip("`")).matches(event)]
     assert " ".join(str(event.seq_number) for event in found) == finds
 
 
 @pytest.mark.parametrize(("shown", "error"), rows("filter | error"))
-def test_an_error_says_what_the_page_says(shown: str, error: str) -> None:
+def test_an_error_has_the_text_that_the_page_shows(shown: str, error: str) -> None:
     with pytest.raises(FilterError) as caught:
         Filter(shown.strip("`"))
     assert str(caught.value) == f"filter, {error}"
 
 
-def test_the_blocks_print_what_they_show() -> None:
+def test_the_blocks_of_code_print_the_output_that_they_show() -> None:
     blocks = "\n".join(re.findall(r"^```pycon\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
     test = doctest.DocTestParser().get_doctest(blocks, {}, "filter.md", None, 0)
     report: list[str] = []

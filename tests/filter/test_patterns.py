@@ -1,4 +1,4 @@
-"""Regular expressions: what each construct of Java's finds here, what is refused by name, what is bounded."""
+"""Regular expressions: the matches of each Java construct, the constructs refused by name, and the bounds."""
 
 import threading
 from string import printable
@@ -23,7 +23,7 @@ def found(pattern: str, message: str) -> bool:
     return one.matches(event)
 
 
-# Pattern, a text that it is found in, one that it is not: as java.util.regex has it, but where said.
+# A pattern, a text with a match and one without: as for java.util.regex, unless a comment says otherwise.
 CONSTRUCTS = [
     ("", "", None),
     ("a.c", "xabcx", "a\nc"),
@@ -173,13 +173,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("pattern", "inside", "outside"), CONSTRUCTS)
-def test_a_construct_means_what_it_means_in_java(pattern: str, inside: str, outside: str | None) -> None:
+def test_a_construct_has_its_meaning_in_java(pattern: str, inside: str, outside: str | None) -> None:
     assert found(pattern, inside)
     assert outside is None or not found(pattern, outside)
 
 
 @pytest.mark.parametrize(("pattern", "named"), REFUSED.items())
-def test_what_is_not_supported_is_named(pattern: str, named: str) -> None:
+def test_an_unsupported_construct_is_named(pattern: str, named: str) -> None:
     with pytest.raises(FilterError) as caught:
         Filter(quoted(pattern))
     assert named in caught.value.reason

@@ -1,6 +1,7 @@
-"""Expressions as values, written out in every legal way, and what they mean: a second reading.
+"""Expressions as values, written out in every legal way, and a second implementation of their meaning.
 
-Nothing here uses the package's own parser or predicates: it knows the rules of docs/filter.md, and events.
+Nothing here uses the package's own parser or predicates: it knows only the rules of docs/filter.md, and
+events.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def rfc3339(second: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}Z" if second % 2 else f"{shifted:%Y-%m-%dT%H:%M:%S}+02:00"
 
 
-# Texts that meet: in other letter cases, as parts of one another, and as what a parser might stumble over.
+# Texts that match each other: in other letter cases, and as parts of one another; and texts hard to parse.
 _texts = st.sampled_from(
     [
         "",
@@ -128,11 +129,11 @@ events = st.builds(
     created_by=st.none() | _texts,
     extra=st.dictionaries(st.sampled_from(["Mode", "mode", "other"]), _texts, max_size=2),
 )
-"""Events whose values meet those of the trees; unset, and stored or not."""
+"""Events whose values match those of the trees; some fields are not set, and some events are not stored."""
 
 
 def write(tree: Tree, random: Random) -> str:
-    """Write a tree as a filter, one of the many ways."""
+    """Write a tree as a filter, in one of many ways."""
     if isinstance(tree, Term):
         return _write_term(tree, random)
     parts = [write(part, random) for part in tree.parts]
@@ -202,7 +203,7 @@ def _write_text(text: str, random: Random) -> str:
 
 
 def means(tree: Tree, event: Event) -> bool:
-    """Say whether an event is wanted, rule by rule."""
+    """Return whether an event matches, rule by rule."""
     if isinstance(tree, Group):
         answers = [means(part, event) for part in tree.parts]
         return {"not": not answers[0], "and": all(answers), "or": any(answers)}[tree.kind]
@@ -230,7 +231,7 @@ def means(tree: Tree, event: Event) -> bool:
 
 
 def _in_order(found: float | None, operator: str, value: float | None) -> bool:
-    # Unset comes before everything.
+    # A field that is not set comes before all values.
     here, there = ((-1e30 if one is None else one) for one in (found, value))
     return {
         "=": here == there,

@@ -1,4 +1,4 @@
-"""What the sub-databases of an instance say of one another: checked as docs/format.md has it.
+"""Checks that the sub-databases of an instance agree with each other, by the rules of docs/format.md.
 
 Nothing is decoded here, and nothing of the package is used.
 """
@@ -22,28 +22,28 @@ BLOCK_LEVEL, GROUP_LEVEL = 0, 1
 
 
 class Held(NamedTuple):
-    """All that an instance holds, decoded. What has a key stands in the order of keys."""
+    """The decoded content of an instance. Records with a key are in key order."""
 
     meta: dict[str, Any]
     sources: dict[bytes, Source]
     rows: list[Stored]
     blocks: list[list[Stored]]
-    """The events of each."""
+    """The events of each block."""
     summaries: list[Summary]
     commits: list[Commit]
     requests: list[Request]
 
     def events(self) -> list[Stored]:
-        """Return what is in rows and blocks, in the order of keys, pruned or not."""
+        """Return the events of rows and blocks, in key order, pruned ones included."""
         return sorted([*self.rows, *(event for block in self.blocks for event in block)])
 
     def is_pruned(self, key: Key) -> bool:
-        """Say whether an event of that key would lie before the horizon."""
+        """Return whether an event with this key is before the horizon."""
         return self.meta["horizon"] is not None and key.time < self.meta["horizon"]
 
 
 def check(held: Held, met: Met) -> None:
-    """Raise BrokenError unless all of it agrees."""
+    """Raise BrokenError unless all sub-databases agree."""
     events = held.events()
     hold(all(one.key < other.key for one, other in pairwise(events)), "an event is stored twice")
     apart = all(one[-1].key < other[0].key for one, other in pairwise(held.blocks))
@@ -77,7 +77,7 @@ def _check_sources(held: Held, events: Sequence[Stored]) -> None:
 
 
 def _covers(summary: Summary, events: Iterable[Stored]) -> None:
-    """Hold that a summary says no less than what is there."""
+    """Check that a summary covers all of its events."""
     where = f"the summary of level {summary.level} at {summary.first}"
     for event in events:
         if summary.names is None:
@@ -165,7 +165,7 @@ def _check_requests(held: Held, events: Sequence[Stored], met: Met) -> None:
 
 
 def digest(event: Stored, with_time: bool, with_number: bool) -> bytes:
-    """Return the digest of a request for an event, whose time and number it may have left to the archive."""
+    """Return the digest of a request for an event; the request may have had no time or no number."""
     content = [
         event.message,
         decoded(event.key.source),

@@ -1,6 +1,6 @@
-"""Alters single values of a copy of a golden archive.
+"""Alters single values in a copy of a golden archive.
 
-Checksums are mended with them, so that it is the check behind those that is met.
+The checksums are made right again, so that the check of the value itself must find the change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.golden.reader import NAMES, read
 
 
 class Pair(NamedTuple):
-    """A key and its body; of ``blocks`` the value as it stands."""
+    """A key and its body; for ``blocks``, the key and the raw value."""
 
     key: bytes
     body: Any
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
     keys: list[Any]
     body: list[Any]
-    stretches: list[bytes]
+    chunks: list[bytes]
     """Decompressed."""
 
 
@@ -59,7 +59,7 @@ class Copy:
             return list(transaction.cursor())
 
     def put_raw(self, name: str, key: bytes, value: bytes | None) -> None:
-        """Put a value as it stands, or delete it."""
+        """Put a raw value, or delete it."""
         with self._transaction(name) as transaction:
             if value is None:
                 assert transaction.delete(key)
@@ -72,12 +72,12 @@ class Copy:
         self.put_raw(name, key, crc32(name.encode() + b"\0" + key + packed).to_bytes(4, "big") + packed)
 
     def add_database(self, name: str) -> None:
-        """Make a sub-database."""
+        """Create a sub-database."""
         with self._environment(max_dbs=len(NAMES) + 1) as environment:
             environment.open_db(name.encode())
 
     def find(self, name: str, wanted: Callable[[Pair], bool]) -> Pair:
-        """Return the first pair that is wanted."""
+        """Return the first pair that satisfies ``wanted``."""
         pairs = (
             Pair(key, value if name == "blocks" else msgpack.unpackb(value[4:]))
             for key, value in self.raw(name)
@@ -85,12 +85,12 @@ class Copy:
         return next(pair for pair in pairs if wanted(pair))
 
     def alter(self, name: str, wanted: Callable[[Pair], bool], change: Callable[[Any], Any]) -> None:
-        """Replace the first body that is wanted by what is made of it."""
+        """Change the first body that satisfies ``wanted``."""
         found = self.find(name, wanted)
         self.put(name, found.key, change(found.body))
 
     def alter_part(self, wanted: Callable[[Part], bool], change: Callable[[Part], Part], at: int = 0) -> None:
-        """Replace the first part that is wanted; ``at``: 0 among first parts, 1 among late ones."""
+        """Change the first part that satisfies ``wanted``; ``at`` is 0 for main parts, 1 for late parts."""
         for key, value in self.raw("blocks"):
             parts = taken_apart(value)
             if at < len(parts) and wanted(parts[at]):
@@ -101,22 +101,22 @@ class Copy:
                 return
         raise AssertionError("no such part")
 
-    def alter_header(self, change: Callable[[Header], Header], behind: bytes = b"") -> None:
-        """Replace the header of the first block, under a right checksum, and put bytes behind the block."""
+    def alter_header(self, change: Callable[[Header], Header], trailing: bytes = b"") -> None:
+        """Change the header of the first block, with a right checksum, and add bytes after the block."""
         key, value = self.raw("blocks")[0]
         header = Header(*HEADER.unpack_from(value))
-        rest = value[HEADER.size :] + behind
+        rest = value[HEADER.size :] + trailing
         packed = HEADER.pack(*change(header))[4:]
         first = crc32(MAIN + key + packed + rest[: header.key_bytes])
         self.put_raw("blocks", key, first.to_bytes(4, "big") + packed + rest)
 
     def read(self) -> dict[str, Any]:
-        """Return what the second reader finds in the copy."""
+        """Return the content that the second reader finds in the copy."""
         return read(self.instance)
 
 
 def taken_apart(value: bytes) -> list[Part]:
-    """Return the parts of a block; nothing is checked."""
+    """Split a block into its parts, without any check."""
     found = []
     while value:
         header = Header(*HEADER.unpack_from(value))
@@ -125,22 +125,22 @@ def taken_apart(value: bytes) -> list[Part]:
             ends.append(ends[-1] + size)
         keys, body, texts = (value[begin:end] for begin, end in pairwise(ends))
         columns = msgpack.unpackb(zstandard.decompress(body))
-        stretches = []
+        chunks = []
         for size, *_ in columns[4]:
-            stretches.append(zstandard.decompress(texts[:size]))
+            chunks.append(zstandard.decompress(texts[:size]))
             texts = texts[size:]
-        found.append(Part(msgpack.unpackb(zstandard.decompress(keys)), columns, stretches))
+        found.append(Part(msgpack.unpackb(zstandard.decompress(keys)), columns, chunks))
         value = value[ends[-1] :]
     return found
 
 
 def assembled(key: bytes, part: Part, kind: bytes) -> bytes:
-    """Return a part in its stored form: as many events as severities, right sizes and checksums."""
+    """Return the stored form of a part, with right sizes and checksums, and an event for each severity."""
     start = crc32(kind + key)
-    texts = [zstandard.compress(stretch) for stretch in part.stretches]
+    texts = [zstandard.compress(chunk) for chunk in part.chunks]
     listed = [
-        [len(frame), len(stretch), plain, crc32(frame, start)]
-        for frame, stretch, (_, _, plain, _) in zip(texts, part.stretches, part.body[4], strict=True)
+        [len(frame), len(chunk), plain, crc32(frame, start)]
+        for frame, chunk, (_, _, plain, _) in zip(texts, part.chunks, part.body[4], strict=True)
     ]
     raw = [msgpack.packb(part.keys), msgpack.packb([*part.body[:4], listed, *part.body[5:]])]
     frames = [zstandard.compress(each) for each in raw]
@@ -151,7 +151,7 @@ def assembled(key: bytes, part: Part, kind: bytes) -> bytes:
 
 
 def at(place: int, value: Any) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what replaces one value of an array: by another one, or by what a function makes of it."""
+    """Return a function that replaces one value of an array, by a value or by a function of the old one."""
     return lambda array: [
         (value(each) if callable(value) else value) if here == place else each
         for here, each in enumerate(array)

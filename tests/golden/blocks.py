@@ -1,7 +1,7 @@
-"""Blocks as docs/format.md has them: bytes in, events out. Nothing of the package is used.
+"""Decodes blocks by docs/format.md: bytes in, events out. Uses nothing of the package.
 
-1. No length is used, and no frame decompressed, before the checksum over it was found right.
-2. Beside what is needed to read a block, all is checked that the page says of one.
+1. No length is used, and no frame is decompressed, before its checksum has been verified.
+2. Every rule of the page for blocks is checked, even if reading would not need it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tests.golden.values import (
 )
 
 SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
-"""Each at its code."""
+"""The severities, by code."""
 HEADER = struct.Struct(">IIIIIIII")
 MAIN, LATE = b"blocks\0", b"late\0"
 EVENTS_MAX = 65_536
 RAW_BYTES_MAX = 1 << 30
-"""Of what is read; what is written today has 16 MiB at most."""
+"""Largest decompressed size that is read; the package of today writes at most 16 MiB."""
 
 
 class Stored(NamedTuple):
@@ -56,7 +56,7 @@ class Stored(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What stands before the frames of a part."""
+    """The header of a part."""
 
     key_sum: int
     body_sum: int
@@ -69,7 +69,7 @@ class Header(NamedTuple):
 
 
 def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
-    """Return the events of a block, in the order of keys."""
+    """Return the events of a block, in key order."""
     main, rest = _part(key, value, MAIN, met)
     hold(main[0].key == event_key(key, met), f"block {key.hex()} begins with another event")
     if not rest:
@@ -77,7 +77,7 @@ def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
         return main
     met.add("block: two parts")
     late, rest = _part(key, rest, LATE, met)
-    hold(not rest, f"behind the second part of block {key.hex()} there is more")
+    hold(not rest, f"bytes after the second part of block {key.hex()}")
     within = main[0].key < late[0].key and late[-1].key < main[-1].key
     hold(within, f"late events of block {key.hex()} are not between its own first and last")
     events = sorted(main + late, key=lambda event: event.key)
@@ -86,7 +86,7 @@ def block(key: bytes, value: bytes, met: Met) -> list[Stored]:
 
 
 def _part(key: bytes, value: bytes, kind: bytes, met: Met) -> tuple[list[Stored], bytes]:
-    """Return the events of a part, and what stands behind it."""
+    """Return the events of a part, and the bytes after it."""
     where = f"{kind[:-1].decode()} {key.hex()}"
     hold(len(value) >= HEADER.size, f"{where} is shorter than a header")
     header = Header(*HEADER.unpack_from(value))
@@ -98,13 +98,13 @@ def _part(key: bytes, value: bytes, kind: bytes, met: Met) -> tuple[list[Stored]
     hold(1 <= header.events <= EVENTS_MAX, f"{where} has {header.events} events")
     body, at = value[at : at + header.body_bytes], at + header.body_bytes
     hold(header.body_sum == crc32(body, start), f"the second checksum of {where} is wrong")
-    stretches, at = value[at : at + header.text_bytes], at + header.text_bytes
-    hold(len(value) >= at, f"{where} ends before its stretches do")
+    chunks, at = value[at : at + header.text_bytes], at + header.text_bytes
+    hold(len(value) >= at, f"{where} ends before its chunks do")
     events = _events(
         header.events,
         array(unpacked(_decompressed(keys, header.key_raw)), 8),
         array(unpacked(_decompressed(body, header.body_raw)), 8),
-        _Text(stretches, start, where),
+        _Text(chunks, start, where),
         met,
     )
     _check_order(events, key)
@@ -127,11 +127,11 @@ def _check_order(events: list[Stored], key: bytes) -> None:
 
 
 class _Text(NamedTuple):
-    """The stretches of a part, not yet taken apart."""
+    """The message chunks of a part, not yet split."""
 
-    stretches: bytes
+    chunks: bytes
     start: int
-    """What their checksums begin with."""
+    """The beginning of the bytes that their checksums cover."""
     where: str
 
 
@@ -142,7 +142,9 @@ def _events(count: int, keys: list[Any], body: list[Any], text_of: _Text, met: M
     used = sources == sorted(set(sources)) and set(places) == set(range(len(sources)))
     hold(used, f"the sources of {text_of.where} are not those that occur, sorted")
     numbers = accumulate(integers(keys[5], count - 1, met), initial=whole(keys[4]))
-    by_source = sorted(range(count), key=places.__getitem__)  # stable: those of one in their order
+    by_source = sorted(
+        range(count), key=places.__getitem__
+    )  # stable: the numbers of one source keep their order
     number_of = dict(zip(by_source, numbers, strict=True))
     severities = list(binary(keys[6]))
     fit = len(severities) == count and max(severities) < len(SEVERITIES)
@@ -182,40 +184,40 @@ def _events(count: int, keys: list[Any], body: list[Any], text_of: _Text, met: M
 
 
 def _messages(each: Any, listed: list[Any], count: int, text_of: _Text, met: Met) -> list[str]:
-    """Return the messages of all stretches."""
+    """Return the messages of all chunks."""
     whole(each, 1)
     found: list[str] = []
-    rest = text_of.stretches
+    rest = text_of.chunks
     for said in listed:
         packed, raw_bytes, plain, checksum = array(said, 4)
         frame, rest = rest[: whole(packed, 1)], rest[packed:]
         right = checksum == crc32(frame, text_of.start)
-        hold(right, f"the checksum of a stretch of {text_of.where} is wrong")
-        stretch = _stretch(_decompressed(frame, whole(raw_bytes, 0)))
+        hold(right, f"the checksum of a chunk of {text_of.where} is wrong")
+        chunk = _chunk(_decompressed(frame, whole(raw_bytes, 0)))
         size = min(each, count - len(found))
-        hold(len(stretch) == size, f"a stretch of {text_of.where} has {len(stretch)} messages, not {size}")
-        hold(type(plain) is bool, f"{plain!r} does not say whether a stretch is plain")
-        folds = any(_folds_to_ascii(character) for message in stretch for character in message)
-        hold(not (plain and folds), f"a stretch of {text_of.where} is not plain")
-        met.add("stretch: plain" if plain else "stretch: not plain")
-        if not stretch[0].isascii() and plain:
-            met.add("stretch: plain, with text beyond ASCII")
-        met.add("stretch: full" if size == each else "stretch: fewer")
-        found += stretch
-    hold(not rest, f"the stretches of {text_of.where} are fewer than their bytes")
-    hold(len(found) == count, f"the stretches of {text_of.where} have {len(found)} messages")
-    met.add("block: one stretch" if len(listed) == 1 else "block: several stretches")
+        hold(len(chunk) == size, f"a chunk of {text_of.where} has {len(chunk)} messages, not {size}")
+        hold(type(plain) is bool, f"{plain!r} does not say whether a chunk is plain")
+        folds = any(_folds_to_ascii(character) for message in chunk for character in message)
+        hold(not (plain and folds), f"a chunk of {text_of.where} is not plain")
+        met.add("chunk: plain" if plain else "chunk: not plain")
+        if not chunk[0].isascii() and plain:
+            met.add("chunk: plain, with text beyond ASCII")
+        met.add("chunk: full" if size == each else "chunk: fewer")
+        found += chunk
+    hold(not rest, f"the chunks of {text_of.where} are fewer than their bytes")
+    hold(len(found) == count, f"the chunks of {text_of.where} have {len(found)} messages")
+    met.add("block: one chunk" if len(listed) == 1 else "block: several chunks")
     return found
 
 
-def _stretch(raw: bytes) -> list[str]:
-    """Return the messages of a stretch, which is written in one way only."""
+def _chunk(raw: bytes) -> list[str]:
+    """Return the messages of a chunk, which is written in one way only."""
     try:
         found = [text(message) for message in array(json.loads(decoded(raw)))]
     except ValueError as error:
         raise BrokenError(f"no JSON: {error}") from None
     again = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    hold(again.encode() == raw, "a stretch is JSON, but not in the form of a stretch")
+    hold(again.encode() == raw, "a chunk is JSON, but not in the form of a message chunk")
     return found
 
 

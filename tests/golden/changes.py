@@ -1,4 +1,4 @@
-"""What the refusals change in a golden archive: which value is wanted, and what is made of it."""
+"""The changes that the tests of refusals make in a golden archive: which value, and how it is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.golden.altering import Copy, Pair, Part, at, taken_apart
 
 HASHED, NAMED, GROUP = b"\1", b"\0", b"\1"
 BEYOND_ALL = b"\xff" * 8 + b"R\0" + b"\xff" * 4
-"""The greatest event key of a source."""
+"""The greatest event key of source R."""
 Change = Callable[[Copy], None]
 
 
@@ -22,7 +22,7 @@ def group(pair: Pair) -> bool:
 
 
 def hashed(pair: Pair) -> bool:
-    """Say whether a summary of a block has hashes of its sources."""
+    """Return whether a summary is of a block and has hashes of its sources."""
     return not group(pair) and pair.body[2][:1] == HASHED
 
 
@@ -47,12 +47,12 @@ def several(pair: Pair) -> bool:
 
 
 def wide(part: Part) -> bool:
-    """Say whether a part has a table of more than 256 entries."""
+    """Return whether a part has a table of more than 256 entries."""
     return len(part.keys[2]) > 256
 
 
 def folding(part: Part) -> bool:
-    """Say whether a stretch of a part is not plain."""
+    """Say whether a chunk of a part is not plain."""
     return any(not said[2] for said in part.body[4])
 
 
@@ -72,10 +72,8 @@ def alter_body(wanted: Callable[[Part], bool], change: Callable[[Any], Any], par
     return lambda copy: copy.alter_part(wanted, lambda found: found._replace(body=change(found.body)), part)
 
 
-def alter_stretches(change: Callable[[Any], Any]) -> Change:
-    return lambda copy: copy.alter_part(
-        any_part, lambda found: found._replace(stretches=change(found.stretches))
-    )
+def alter_chunks(change: Callable[[Any], Any]) -> Change:
+    return lambda copy: copy.alter_part(any_part, lambda found: found._replace(chunks=change(found.chunks)))
 
 
 def header(**fields: int) -> Change:
@@ -87,7 +85,7 @@ def meta(name: str, value: Any) -> Change:
 
 
 def move(name: str, wanted: Callable[[Pair], bool], key: Callable[[bytes], bytes]) -> Change:
-    """Return what puts a body under another key, with the checksum for that."""
+    """Return a change that moves a body to another key, with the checksum for that key."""
 
     def moved(copy: Copy) -> None:
         found = copy.find(name, wanted)
@@ -106,7 +104,7 @@ def mark_all_plain(body: list[Any]) -> list[Any]:
 
 
 def with_late_as_main(copy: Copy) -> None:
-    """Put the late part of a block in the place of the block."""
+    """Replace a block by its late part."""
     for key, value in copy.raw("blocks"):
         if len(taken_apart(value)) == 2:
             sizes = [int.from_bytes(value[begin : begin + 4], "big") for begin in (12, 16, 20)]
@@ -115,13 +113,13 @@ def with_late_as_main(copy: Copy) -> None:
     raise AssertionError("no block has a late part")
 
 
-def with_a_byte_behind(copy: Copy) -> None:
+def with_a_trailing_byte(copy: Copy) -> None:
     key, value = next(pair for pair in copy.raw("blocks") if is_of_two_parts("blocks", pair[1]))
     copy.put_raw("blocks", key, value + b"\0")
 
 
-def with_text_behind(copy: Copy) -> None:
-    copy.alter_header(lambda found: found._replace(text_bytes=found.text_bytes + 1), behind=b"\0")
+def with_trailing_text(copy: Copy) -> None:
+    copy.alter_header(lambda found: found._replace(text_bytes=found.text_bytes + 1), trailing=b"\0")
 
 
 def with_half_a_header(copy: Copy) -> None:
@@ -129,12 +127,12 @@ def with_half_a_header(copy: Copy) -> None:
     copy.put_raw("blocks", key, value[:20])
 
 
-def without_the_last_stretch(part: Part) -> Part:
-    return part._replace(body=at(4, part.body[4][:-1])(part.body), stretches=part.stretches[:-1])
+def without_the_last_chunk(part: Part) -> Part:
+    return part._replace(body=at(4, part.body[4][:-1])(part.body), chunks=part.chunks[:-1])
 
 
 def ten_apart(part: Part) -> bool:
-    """Say whether the events of a part begin with 1970, 10 microseconds apart: those of one block do."""
+    """Return whether the events of a part begin in 1970 and are 10 us apart, as those of one block are."""
     return bool(part.keys[:2] == [0, b"\0" + (10).to_bytes(8, "big")])
 
 

@@ -1,8 +1,8 @@
-"""Writes an archive that holds every form of :mod:`tests.golden.forms`, as small as it can be.
+"""Writes an archive that has every form of :mod:`tests.golden.forms`, and is as small as possible.
 
-Bounds of the package that are no part of the format are made small for it, so that a group has two blocks, a
-stretch 20 messages, a record of several commits 300 events. What the package has no way to write (a prune
-horizon, what a crash leaves) is written by hand. The values are the same each time.
+Bounds of the package that are not part of the format are made small for it: a group has two blocks, a message
+chunk 20 messages, a record of several commits 300 events. Forms that the package cannot write (a prune
+horizon, the remains of a crash) are written by hand. The values are the same each time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from yamcs_archive.storage.maintain import commit_packing, sealing
 
 _SEVERITIES = tuple(Severity)
 _WIDE, _FULL, _COLUMNS, _SOURCES, _WIDTHS = -(10**15), -(10**14), 0, 10**9, 10**12
-"""When the events of each kind of block are, microseconds since 1970."""
+"""The first time of the events of each kind of block, in microseconds since 1970."""
 _MANY = 2**10
-"""New events in a row that make no blocks, where all shall be rows."""
+"""An option value that keeps all events in rows: so many new events in a row do not occur here."""
 _RENAMED = "begun.before-20260101T000000Z"
 
 
 class _Writing:
-    """An archive that is written in several openings, by one clock."""
+    """An archive that is opened and written several times, with one clock."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -45,7 +45,7 @@ class _Writing:
     def instance(
         self, name: str, *, block_events_max: int = 1, run_events_min: int = _MANY
     ) -> Iterator[Instance]:
-        """Open an instance, made where there is none, and close it again."""
+        """Open an instance, created if it is missing, and close it again."""
         options = Options(
             block_events_max=block_events_max,
             run_events_min=run_events_min,
@@ -55,11 +55,11 @@ class _Writing:
         )
         with Archive.open(self.directory, options=options) as archive:
             instance = archive.instance(name, create=True)
-            next(self._clock)  # which each opening asked for once, when the archive was made
+            next(self._clock)  # each opening asked the clock once when the archive was written
             yield instance
 
     def create(self, name: str) -> None:
-        """Make an instance whose lineage is not random."""
+        """Create an instance whose lineage is not random."""
         with (
             patch.object(secrets, "token_bytes", lambda size: name.encode().ljust(size)),
             self.instance(name),
@@ -67,7 +67,7 @@ class _Writing:
             pass
 
     def block(self, name: str, events: Iterable[Event]) -> None:
-        """Store events as one block of their own, that nothing is added to later."""
+        """Store events as one block of their own, to which nothing is added later."""
         given = list(events)
         with self.instance(name, block_events_max=len(given), run_events_min=len(given)) as instance:
             instance.append_many(given)
@@ -94,14 +94,14 @@ def fill(directory: Path) -> None:
 
 
 def _event(message: str, source: str, time: int, number: int | None, delay: int = 0, **more: Any) -> Event:
-    """Return an event that leaves no time to the clock."""
+    """Return an event with all of its times."""
     return Event(
         message, source=source, generation_time=time, seq_number=number, reception_time=time + delay, **more
     )
 
 
 def _fill_blocks(writing: _Writing) -> None:
-    """Write blocks from the least keys to the greatest, for each is preceded by no smaller one."""
+    """Write blocks in the order of their keys, so that none is merged into an earlier one."""
     for start, count in ((_WIDE, 257), (_FULL, 256)):
         writing.block(
             "forms",
@@ -157,7 +157,7 @@ def _fill_blocks(writing: _Writing) -> None:
 
 
 def _fill_beside_blocks(writing: _Writing) -> None:
-    """Write what is late: a second part, a block within a group; and requests whose events are in blocks."""
+    """Write late events (a late part, a block within a group), and requests whose events are in blocks."""
     with writing.instance("forms") as forms:
         for n, text in enumerate(("late", "später")):
             forms.append(
@@ -227,7 +227,7 @@ def _fill_pruned(writing: _Writing) -> None:
 
 
 def _remove_row(instance: Path, time: int, source: str, number: int) -> None:
-    """Remove an event that is a row, as pruning does: from ``rows`` and from what its source holds."""
+    """Remove an event from ``rows`` and from the count of its source, as pruning does."""
     environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
     try:
         rows, sources = environment.databases["rows"], environment.databases["sources"]
@@ -244,7 +244,7 @@ def _remove_row(instance: Path, time: int, source: str, number: int) -> None:
 
 
 def _fill_mirrors(writing: _Writing) -> None:
-    """Write two mirrors of what is left of the pruned instance: one in step, and one that has nothing yet."""
+    """Write two mirrors of the pruned instance: one in step, and one without events."""
     url = "http://127.0.0.1:8090"
     with writing.instance("pruned") as pruned:
         commits = list(pruned.commits())
@@ -257,7 +257,7 @@ def _fill_mirrors(writing: _Writing) -> None:
 
 
 def _leave_behind(directory: Path) -> None:
-    """Write what crashes leave, and an import that is not done."""
+    """Write the remains of crashes, and an unfinished import."""
     for name, content in (
         ("forms/gen-3/data.mdb", "half a copy"),
         ("forms/.gen-1.old/data.mdb", "half removed"),

@@ -1,7 +1,7 @@
-"""Every form that docs/format.md has, by its sections: what the golden archives must hold, all of it.
+"""Every form of docs/format.md, by its sections. The golden archives must contain all of them.
 
-The second reader names a form when it meets it. One that it knows and that is not here, or that is here and
-in no archive, fails a test.
+The second reader records the name of each form that it reads. A name that is missing here, or a form that no
+archive has, fails a test.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ FORMS = {
         *(f"block: {column} nil" for column in ("types", "users", "extensions", "extra")),
     },
     "A message chunk": {
-        "block: one stretch",
-        "block: several stretches",
+        "block: one chunk",
+        "block: several chunks",
         "block: messages in another order than events",
-        "stretch: full",
-        "stretch: fewer",
-        "stretch: plain",
-        "stretch: plain, with text beyond ASCII",
-        "stretch: not plain",
+        "chunk: full",
+        "chunk: fewer",
+        "chunk: plain",
+        "chunk: plain, with text beyond ASCII",
+        "chunk: not plain",
     },
     "Integers": {
         "integers: none",

@@ -1,10 +1,11 @@
 """The golden archive with frames above 16 MiB: python -m tests.golden.large. Never edited.
 
-The package wrote such blocks, and could not read them, up to the commit before the one that adds this
-archive: what came late to a block was bounded by its count alone. It writes none any more, so this must be
-run in a tree of that time (3a88924). What it holds is derived, not written down: it is :func:`events`.
+Until the commit before the one that added this archive, the package wrote such blocks and could not read
+them: late events of a block were bounded only by their number. It no longer writes any, so this script must
+be run in a checkout of that time (3a88924). The content is not stored with the archive: it is that of
+:func:`events`.
 
-The messages are one character over and over, so that the archive is small on the medium.
+Each message repeats one character, so that the archive is small.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from yamcs_archive.storage.format import messages
 DIRECTORY = Path(__file__).parent / "v1" / "large" / "archive"
 INSTANCES = ("extra", "messages", "stretches")
 IN_ORDER = 100
-"""Events that each of them has in order, at 0, 10 and so on; what is late lies between these."""
-STRETCH_MESSAGES = 4
-"""So many, so that a second stretch may be the one that is large."""
+"""Events of each instance that came in order, at 0, 10 and so on; the late ones lie between these."""
+CHUNK_MESSAGES = 4
+"""Messages in a chunk: few, so that the large chunk may be a second one."""
 _LARGE = "\x01" * (1 << 20)
-"""Each character takes six bytes in a stretch: three such messages are above 16 MiB."""
+"""A message of which each character takes six bytes in a chunk: three of them are above 16 MiB."""
 
 
 def in_order() -> list[Event]:
@@ -42,7 +43,7 @@ def late(instance: str) -> list[Event]:
     """Return the events that came late."""
     if instance == "extra":
         return [_late(n, "m", {"dump": "x" * 250_000}) for n in range(70)]
-    small = 0 if instance == "messages" else STRETCH_MESSAGES
+    small = 0 if instance == "messages" else CHUNK_MESSAGES
     return [_late(n, "small" if n < small else _LARGE, {}) for n in range(small + 3)]
 
 
@@ -63,7 +64,7 @@ def fill(directory: Path) -> None:
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(run_events_min=16, late_share=1, maintenance=False, clock=lambda: next(clock))
     with (
-        patch.object(messages, "CHUNK_MESSAGES", STRETCH_MESSAGES),
+        patch.object(messages, "CHUNK_MESSAGES", CHUNK_MESSAGES),
         Archive.open(directory, options=options) as archive,
     ):
         for name in INSTANCES:
@@ -76,7 +77,7 @@ def fill(directory: Path) -> None:
 
 
 def _make_dense(generation: Path) -> None:
-    """Leave out the pages that rows had. Not by a compaction of the package, which refused one of these."""
+    """Remove the free pages by LMDB, because the package's own compaction refused one of these archives."""
     with tempfile.TemporaryDirectory() as folder:
         with lmdb.open(str(generation), readonly=True, lock=False) as environment:
             environment.copy(folder, compact=True)
@@ -84,7 +85,7 @@ def _make_dense(generation: Path) -> None:
 
 
 def main() -> None:
-    """Write the archive if it is not there yet."""
+    """Write the archive if it does not exist yet."""
     if DIRECTORY.exists():
         raise SystemExit(f"{DIRECTORY} is there: golden archives are added, never changed")
     fill(DIRECTORY)

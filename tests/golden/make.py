@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def fill(directory: Path) -> None:
-    """Write what an archive mostly is: rows, full and partial blocks, late events, several commits."""
+    """Write an ordinary archive: rows, full and partial blocks, late events, several commits."""
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(
         block_events_max=64,
@@ -30,7 +30,7 @@ def fill(directory: Path) -> None:
     )
     with Archive.open(directory, options=options) as archive:
         sim = archive.instance("sim", create=True)
-        next(clock)  # which opening asked for once, when the archive was made
+        next(clock)  # opening asked the clock once when the archive was written
         severities = tuple(Severity)
         sim.append_many(
             Event(
@@ -48,10 +48,10 @@ def fill(directory: Path) -> None:
         )
         for n in range(20):
             sim.append(Event(f"late {n}", source="L", generation_time=n * 5_000_000, seq_number=-n))
-        sim.settle()  # merged with the blocks, for they are many
+        sim.settle()  # many, so they are merged with the blocks
         for n in range(3):
             sim.append(Event(f"later {n}", source="L", generation_time=n * 40_000_000 + 7, seq_number=n))
-        sim.settle()  # put beside them, for they are few
+        sim.settle()  # few, so they stay in late parts
         sim.append(Event("a row", source="R", generation_time=-(2**55), severity=Severity.ERROR))
         sim.append(
             Event("a full row", source="R", type="T", generation_time=1, created_by="me", extra={"a": "b"})
@@ -59,17 +59,17 @@ def fill(directory: Path) -> None:
 
 
 def contents(archive: Path, met: Met | None = None) -> dict[str, Any]:
-    """Return what the second reader finds in each instance of an archive, as JSON has it."""
+    """Return the content that the second reader finds in each instance of an archive, as JSON."""
     return {instance.name: plain(read(instance, met)) for instance in instances(archive, met)}
 
 
 def plain(value: Any) -> Any:
-    """Return what the second reader found as JSON has it: bytes in hexadecimal, tuples as lists."""
+    """Convert a value of the second reader to JSON: bytes become hexadecimal text, and tuples lists."""
     return json.loads(json.dumps(value, default=lambda part: part.hex()))
 
 
 def _as_lines(value: Any, depth: int) -> str:
-    """Return JSON with a line for each value that lies so deep."""
+    """Return JSON with a line of its own for each value down to this depth."""
     if not depth or not value or not isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
@@ -79,16 +79,16 @@ def _as_lines(value: Any, depth: int) -> str:
 
 
 def main() -> None:
-    """Write the archives of this version that are not there yet, and their contents as JSON."""
+    """Write the archives of this version that do not exist yet, and their contents as JSON."""
     version = HERE / f"v{FORMAT_VERSION}"
     added = 0
-    for target, write, stretch_messages in (
+    for target, write, chunk_messages in (
         (version, fill, 20),  # several in a block of 64
         (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
     ):
         if (target / "archive").exists():
             continue
-        with patch.object(messages, "CHUNK_MESSAGES", stretch_messages):
+        with patch.object(messages, "CHUNK_MESSAGES", chunk_messages):
             write(target / "archive")
         for lock in (target / "archive").rglob("*lock*"):
             lock.unlink()

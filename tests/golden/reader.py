@@ -1,7 +1,7 @@
-"""A second reader of the format, written from docs/format.md alone; nothing of the package is used.
+"""A second reader of the format, written from docs/format.md alone. It uses nothing of the package.
 
-:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks` and :mod:`~tests.golden.records` decode,
-:mod:`~tests.golden.agreement` compares what is decoded. Whatever is not as the page has it is a BrokenError.
+:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks` and :mod:`~tests.golden.records` decode;
+:mod:`~tests.golden.agreement` compares the results. Anything that breaks a rule of the page is a BrokenError.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def instances(archive: Path, met: Met | None = None) -> list[Path]:
 
 
 def read(instance: Path, met: Met | None = None) -> dict[str, Any]:
-    """Return everything that an instance holds, as plain values; ``met`` gets the forms that are met."""
+    """Return the content of an instance, as plain values; the names of its forms are added to ``met``."""
     met = set() if met is None else met
     held = _held(_pairs(_generation(instance, met)), met)
     check(held, met)
@@ -97,7 +97,7 @@ def _pairs(generation: Path) -> dict[str, list[tuple[bytes, bytes]]]:
 
 
 def _held(pairs: dict[str, list[tuple[bytes, bytes]]], met: Met) -> Held:
-    """Return all of it decoded."""
+    """Decode all sub-databases."""
     met.update(f"empty: {name}" for name, found in pairs.items() if not found)
     meta = records.meta(dict(pairs["meta"]), met)
     return Held(
@@ -132,6 +132,6 @@ def _event(event: Stored) -> dict[str, Any]:
 
 
 def _summary(summary: Summary) -> list[Any]:
-    """Return a summary but for its key, with its sources as names, or as hashes."""
+    """Return a summary without its key, with the names of its sources or their hashes."""
     sources = [*summary.hashes] if summary.names is None else [decoded(name) for name in summary.names]
     return [summary.last_key, summary.events, sources, *summary[-3:]]

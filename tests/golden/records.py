@@ -1,7 +1,6 @@
-"""The values of every sub-database but ``blocks``, as docs/format.md has them.
+"""Decodes the values of every sub-database except ``blocks``, by docs/format.md. Uses nothing of the package.
 
-Each is decoded by itself here; what one says of another is for :mod:`tests.golden.agreement`. Nothing of
-the package is used.
+Each is checked alone here; :mod:`tests.golden.agreement` compares them with each other.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ FORMAT = 1
 LINEAGE_BYTES, HASH_BYTES, DIGEST_BYTES = 8, 4, 16
 NAMES_MAX = 16
 META = {"format", "instance", "lineage", "created", "horizon", "horizon_commit"}
-"""What there is in each archive."""
+"""The names that ``meta`` has in each archive."""
 ROW_VALUES_MIN = 4
 ROW_DEFAULTS: tuple[Any, ...] = (None, None, b"", {})
-"""Of type, created_by, extensions and extra."""
+"""The defaults of type, created_by, extensions and extra."""
 SINGLE, SEVERAL = 0, 1
 
 
 class Source(NamedTuple):
-    """What is kept of a source."""
+    """The record of a source."""
 
     events: int
     greatest_number: int | None
@@ -56,10 +55,10 @@ class Summary(NamedTuple):
     first: Key
     last: Key
     last_key: bytes
-    """As it is stored."""
+    """The stored bytes of ``last``."""
     events: int
     names: tuple[bytes, ...] | None
-    """None where there are hashes instead."""
+    """None if there are hashes instead."""
     hashes: tuple[bytes, ...]
     severities: int
     lowest_commit: int
@@ -67,7 +66,7 @@ class Summary(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A commit, and the runs of the record that it stands in."""
+    """A commit, and the runs of its record."""
 
     number: int
     time: int
@@ -76,7 +75,7 @@ class Commit(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is kept of a request."""
+    """The record of a request."""
 
     user: str
     id: str
@@ -110,7 +109,7 @@ def meta(pairs: Mapping[bytes, bytes], met: Met) -> dict[str, Any]:
 
 
 def source(key: bytes, value: bytes, met: Met) -> tuple[bytes, Source]:
-    """Return a source and what is kept of it."""
+    """Return a source and its record."""
     hold(len(key) > 0 and 0 not in key, f"{key.hex()} is no source")
     decoded(key)
     found = Source(*array(body("sources", key, value), 6))
@@ -182,13 +181,13 @@ def summary(key: bytes, value: bytes, met: Met) -> Summary:
 
 
 def _sources(packed: bytes) -> tuple[tuple[bytes, ...] | None, tuple[bytes, ...]]:
-    """Return the names that a summary has, or else the hashes."""
+    """Return the names of a summary's sources, or else their hashes."""
     if packed[:1] == b"\1":
         hold(len(packed) % HASH_BYTES == 1 and len(packed) > 1, "hashes of sources are cut off")
         hashes = tuple(packed[at : at + HASH_BYTES] for at in range(1, len(packed), HASH_BYTES))
         hold(hashes == tuple(sorted(set(hashes))), "hashes of sources are not in order, each once")
         return None, hashes
-    hold(len(packed) > 2 and packed[0] == packed[-1] == 0, "there is no NUL before and behind the sources")
+    hold(len(packed) > 2 and packed[0] == packed[-1] == 0, "there is no NUL before and after the sources")
     names = tuple(packed[1:-1].split(b"\0"))
     hold(all(names) and names == tuple(sorted(set(names))), "names of sources are not in order, each once")
     hold(len(names) <= NAMES_MAX, f"a summary has {len(names)} names of sources")
@@ -229,7 +228,7 @@ def _run(run: Any, name: str, met: Met) -> tuple[Key, Key]:
 
 
 def request(key: bytes, value: bytes, met: Met) -> Request:
-    """Return what is kept of a request."""
+    """Return the record of a request."""
     user, nul, name = key.partition(b"\0")
     hold(bool(nul and name) and 0 not in name, f"{key.hex()} is no user, NUL and id")
     time, digest, events = array(body("requests", key, value), 3)

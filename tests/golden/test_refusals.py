@@ -1,7 +1,7 @@
-"""What the second reader checks, it refuses where it does not hold: else a wrong golden file would pass.
+"""The second reader refuses every archive that breaks a rule; otherwise a wrong golden archive could pass.
 
-Each case alters one thing in a copy of the golden archive of all forms. Checksums are right, but where they
-are what is looked at.
+Each case alters one thing in a copy of the golden archive of all forms. The checksums are right, except in
+the cases that are about checksums.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.golden.changes import (
     Change,
     alter,
     alter_body,
+    alter_chunks,
     alter_keys,
-    alter_stretches,
     any_of,
     any_part,
     divided_by_one,
@@ -43,11 +43,11 @@ from tests.golden.changes import (
     single,
     ten_apart,
     wide,
-    with_a_byte_behind,
+    with_a_trailing_byte,
     with_half_a_header,
     with_late_as_main,
-    with_text_behind,
-    without_the_last_stretch,
+    with_trailing_text,
+    without_the_last_chunk,
 )
 from tests.golden.make import HERE
 from tests.golden.reader import NAMES, instances
@@ -111,8 +111,8 @@ CASES: dict[str, tuple[str, Change]] = {
         alter("summaries", hashed, at(2, lambda found: found[:5] + found[1:])),
     ),
     "summary, another name": ("lacks source", alter("summaries", named, at(2, b"\0other\0"))),
-    "summary, no NUL behind": (
-        "NUL before and behind",
+    "summary, no NUL after": (
+        "NUL before and after",
         alter("summaries", named, at(2, lambda found: found[:-1])),
     ),
     "summary, 17 names": (
@@ -164,9 +164,9 @@ CASES: dict[str, tuple[str, Change]] = {
     "block, too many events": ("has 65537 events", header(events=65_537)),
     "block, another size": ("another content size", header(key_raw=1)),
     "block, a bomb": ("says that it has", header(body_raw=(1 << 30) + 1)),
-    "block, cut off": ("ends before its stretches", header(text_bytes=10**6)),
+    "block, cut off": ("ends before its chunks", header(text_bytes=10**6)),
     "block, a late part for a main one": ("first checksum of blocks", with_late_as_main),
-    "block, more behind": ("there is more", with_a_byte_behind),
+    "block, trailing byte": ("bytes after the second part", with_a_trailing_byte),
     "block, late before the first": (
         "not between its own first and last",
         alter_keys(any_part, at(0, -(10**6)), part=1),
@@ -203,15 +203,15 @@ CASES: dict[str, tuple[str, Change]] = {
         "value of no integers",
         alter_keys(lambda part: len(part.keys[6]) == 1, at(1, b"\0" + b"\1" * 8)),
     ),
-    "stretch, none": ("have 240 messages", lambda copy: copy.alter_part(wide, without_the_last_stretch)),
-    "stretch, more bytes": ("fewer than their bytes", with_text_behind),
-    "stretch, plain": ("is not plain", alter_body(folding, mark_all_plain)),
-    "stretch, white space": (
-        "form of a stretch",
-        alter_stretches(at(0, lambda text: text.replace(b",", b", "))),
+    "chunk, none": ("have 240 messages", lambda copy: copy.alter_part(wide, without_the_last_chunk)),
+    "chunk, more bytes": ("fewer than their bytes", with_trailing_text),
+    "chunk, plain": ("is not plain", alter_body(folding, mark_all_plain)),
+    "chunk, white space": (
+        "form of a message chunk",
+        alter_chunks(at(0, lambda text: text.replace(b",", b", "))),
     ),
-    "stretch, a message less": ("messages, not 20", alter_stretches(at(0, b'[""]'))),
-    "stretch, of no text": ("is no str", alter_stretches(at(0, lambda text: text.replace(b'""', b"0", 1)))),
+    "chunk, a message less": ("messages, not 20", alter_chunks(at(0, b'[""]'))),
+    "chunk, of no text": ("is no str", alter_chunks(at(0, lambda text: text.replace(b'""', b"0", 1)))),
     "extensions": ("no array of 257", alter_body(wide, at(6, [b""]))),
     "extra": ("is no map", alter_body(wide, at(7, [[]] * 257))),
     "reception": ("does not say what", alter_body(wide, at(0, 1))),
@@ -219,7 +219,9 @@ CASES: dict[str, tuple[str, Change]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_not_as_the_page_has_it_is_refused(case: str, archive: Path) -> None:
+def test_the_second_reader_refuses_an_archive_that_breaks_a_rule_of_the_page(
+    case: str, archive: Path
+) -> None:
     reason, change = CASES[case]
     copy = Copy(archive / ("pruned" if case.startswith("pruned") else "forms"))
     change(copy)

@@ -1,7 +1,8 @@
-"""What values are made of: checksums, event keys, integers, indexes and texts, as docs/format.md has them.
+"""Decodes the elements of values by docs/format.md: checksums, event keys, integers, indexes and texts.
 
-Nothing of the package is used. Whatever does not hold is a :class:`BrokenError`, never an assertion: these
-are bytes from a medium. ``met`` gets each form that is read; all are listed in :mod:`tests.golden.forms`.
+Uses nothing of the package. A broken rule is a :class:`BrokenError`, never an assertion, because these bytes
+come from a disk. The name of each form that is read is added to ``met``; :mod:`tests.golden.forms` lists them
+all.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ Met = set[str]
 
 
 class BrokenError(Exception):
-    """What is stored is not what docs/format.md says."""
+    """The stored bytes break a rule of docs/format.md."""
 
 
 class Key(NamedTuple):
-    """An event's key. ``source`` is UTF-8, so that these are in order as the stored keys are."""
+    """An event's key. ``source`` is UTF-8, so that these keys have the order of the stored ones."""
 
     time: int
     source: bytes
@@ -80,7 +81,7 @@ def extra_of(value: Any) -> dict[str, str]:
 
 
 def unpacked(raw: bytes) -> Any:
-    """Return the one msgpack value that bytes are."""
+    """Return the msgpack value of bytes that have exactly one."""
     try:
         return msgpack.unpackb(raw, strict_map_key=True)
     except (ValueError, msgpack.UnpackException) as error:
@@ -108,7 +109,7 @@ def event_key(key: Any, met: Met) -> Key:
 
 
 def decoded(raw: bytes) -> str:
-    """Return text of its UTF-8."""
+    """Decode UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -116,7 +117,7 @@ def decoded(raw: bytes) -> str:
 
 
 def integers(packed: Any, count: int, met: Met) -> list[int]:
-    """Return a column of so many integers."""
+    """Return a column of ``count`` integers."""
     rest, divisor = binary(packed)[1:], 1
     first = packed[0] if packed else -1
     if first == 0:
@@ -142,7 +143,7 @@ def integers(packed: Any, count: int, met: Met) -> list[int]:
 
 
 def index(packed: Any, table: list[Any], count: int, met: Met) -> list[int]:
-    """Return so many places in a table."""
+    """Return a column of ``count`` indexes into a table."""
     if len(table) <= SMALL_TABLE_MAX:
         found = list(binary(packed))
         met.add("index: bytes, 256 entries" if len(table) == SMALL_TABLE_MAX else "index: bytes")
@@ -157,7 +158,7 @@ def index(packed: Any, table: list[Any], count: int, met: Met) -> list[int]:
 
 
 def texts(value: Any, count: int, met: Met) -> tuple[list[str | None], list[int]]:
-    """Return the table of a column of texts, and so many places in it."""
+    """Return the table of a column of texts, and ``count`` indexes into it."""
     if value is None:
         met.add("texts: nil")
         return [None], [0] * count

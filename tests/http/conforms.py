@@ -1,6 +1,6 @@
-"""Holds answers against the OpenAPI description: every answer that a test gets must be one that it promises.
+"""Checks answers against the OpenAPI description: it must describe every answer that a test gets.
 
-Objects are closed here: the description leaves room for fields of later versions, a test must not.
+Objects are closed here: the description leaves room for fields of later versions, but a test must not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DOCUMENT: dict[str, Any] = msgspec.json.decode((ROOT / "yamcs_archive/http/opena
 
 
 def closed(schema: Any) -> Any:
-    """Return a schema whose objects hold the fields that are named, and no others."""
+    """Return a schema whose objects have the named fields and no others."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -43,7 +43,7 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of the document; one that refers to another has what is beside the reference, too."""
+    """Return a part of the document; for a reference, its target, with the fields beside the reference."""
     if "$ref" not in part:
         return part
     found: Any = DOCUMENT
@@ -53,12 +53,12 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(described: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parameters of an operation, but for those of its path."""
+    """Return the parameters of an operation, except for those of its path."""
     return [resolved(part) for part in described.get("parameters", [])]
 
 
 def operation(method: str, path: str) -> dict[str, Any] | None:
-    """Return what is said about a method of a path, None for one that is not described."""
+    """Return the description of a method of a path, None if it has none."""
     for template, methods in DOCUMENT["paths"].items():
         pattern = re.escape(template).replace(re.escape("{instance}"), "[^/:]+")
         if re.fullmatch(f"{pattern}/?", path, re.DOTALL):
@@ -68,9 +68,9 @@ def operation(method: str, path: str) -> dict[str, Any] | None:
 
 
 def check(method: str, target: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Fail unless the answer is one that the description promises for the request.
+    """Fail unless the description has this answer to this request.
 
-    What a browser asks before it asks, a preflight, is between it and the server, and in no description.
+    A preflight is between a browser and the server, and is not described.
     """
     if method == "OPTIONS" and "access-control-allow-methods" in headers:
         assert (status, body) == (204, b"")
@@ -96,7 +96,7 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], bod
     schema = content[media].get("schema", {})
     if headers.get("content-encoding") == "gzip" and body.startswith(
         GZIP
-    ):  # some clients unpack it themselves
+    ):  # some clients decompress it themselves
         body = gzip.decompress(body)
     if method != "HEAD" and media == JSON and schema.get("format") != "binary":
         fault = next(

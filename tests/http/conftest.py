@@ -1,4 +1,4 @@
-"""A feed for each way into the archive."""
+"""A feed for each server and adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same request through the core itself, through WSGI without a socket, and over real sockets."""
+"""Sends the same request to the core itself, to WSGI and ASGI without a socket, and over real sockets."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
-from yamcs_archive.http.messages import Head, Pending, Response
+from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
-from yamcs_archive.server.http_server import HttpServer
+from yamcs_archive.server.uvicorn_server import HttpServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,7 +31,7 @@ from yamcs_archive.server.listening_socket import bind, listen
 
 
 class Answer(NamedTuple):
-    """A response as a client sees it; header names in lower case."""
+    """A response as a client sees it; names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -52,7 +52,7 @@ class Feed(Protocol):
 
 
 def held_to_the_description(method: str, target: str, answer: Answer) -> Answer:
-    """Return the answer; an AssertionError where the OpenAPI description does not promise it."""
+    """Return the answer; AssertionError if the OpenAPI description does not have it."""
     check(method, target, *answer)
     return answer
 
@@ -141,7 +141,7 @@ def wsgi_feed(archive: Archive, created: WsgiApp | None = None) -> Feed:
 
 
 def asgi_feed(archive: Archive, part_bytes: int | None = None, cors_origins: Sequence[str] = ()) -> Feed:
-    """Through ASGI without a socket; the body comes in parts of that size."""
+    """Return a feed through ASGI without a socket; bodies come in parts of ``part_bytes``."""
     app = create_asgi_app(archive, cors_origins=cors_origins)
 
     def send(
@@ -163,11 +163,11 @@ def asgi_feed(archive: Archive, part_bytes: int | None = None, cors_origins: Seq
 
 
 class Exchange:
-    """One request to an ASGI application, and what it sent: a server without sockets.
+    """One request to an ASGI application, and its answer: a server without sockets.
 
-    ``leaves_after`` is how many parts of the answer the client reads before it goes away, ``stalls_after``
-    how many before it reads no further until :meth:`leave`. ``stalls``: no more of its body comes until then.
-    ``cut_off``: it goes away without having sent the end of its body.
+    The client reads ``leaves_after`` parts of the answer and disconnects, or reads ``stalls_after`` parts and
+    no more until :meth:`leave`. ``stalls``: no more of its body comes until then. ``cut_off``: it disconnects
+    before the end of its body.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A small history that the tests of reading share, and how its answers are read."""
+"""A small history for the tests of reading, and functions that decode answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HISTORY = [
     )
     for n, (source, severity, kind, message) in enumerate(_TOLD)
 ]
-"""One event a second from 1970 on; the number of each is its place here."""
+"""One event a second from 1970 on; the sequence number of each is its index."""
 
 
 def second(n: int) -> str:
@@ -71,7 +71,7 @@ def as_message(message: Any, asked: dict[str, Any]) -> bytes:
 
 
 def json_objects(body: bytes) -> list[Any]:
-    """Objects that stand one directly behind another."""
+    """The objects of a text in which they follow each other directly."""
     if not body:
         return []
     assert body.startswith(b"{\n") and body.endswith(b"\n}")  # noqa: PT018  # one claim: nothing around them
@@ -79,7 +79,7 @@ def json_objects(body: bytes) -> list[Any]:
 
 
 def delimited(body: bytes, kind: Any = today.Event) -> Iterator[Any]:
-    """Messages that each have their length before them."""
+    """The messages of a stream in which a length precedes each."""
     at = 0
     while at < len(body):
         length = shift = 0

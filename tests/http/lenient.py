@@ -1,8 +1,8 @@
-"""Whether a request is one that the description allows, values read as leniently as docs/http.md says.
+"""Decides whether the description allows a request, with values read as leniently as docs/http.md says.
 
-Numbers and booleans are text where text is asked for, integers may be text, ``1.0`` or ``1e3``, null is
-absent, severities have any letter case; where a listing is asked for, an empty text is none, and in a query
-string the last value counts and unknown names are passed over. Nothing else is forgiven.
+A number or a boolean counts as text where text is needed. An integer may be text, ``1.0`` or ``1e3``. null
+means absent. Severities may have any letter case. For a listing, an empty text means absent. In a query
+string the last value counts, and unknown names are ignored. Nothing else is tolerated.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _number(value: Any, *, whole: bool) -> Any:
 
 
 def read(value: Any, schema: dict[str, Any]) -> Any:
-    """Return a value as it is read where that schema stands."""
+    """Return a value as the server reads it for that schema."""
     schema = resolved(schema)
     kind = schema.get("type")
     if kind == "string":
@@ -56,14 +56,14 @@ def read(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Say whether a value, leniently read, fits a schema."""
+    """Return whether a value, read leniently, fits a schema."""
     if "anyOf" in schema:
         return any(fits(value, part) for part in schema["anyOf"])
     return validator(msgspec.json.encode(schema).decode()).is_valid(read(value, schema))
 
 
 def unfit_parameters(query: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the parameters of a query string that do not fit what is said about them."""
+    """Return the parameters of a query string that do not fit their descriptions."""
     given = parse_qs(query, keep_blank_values=True)
     found: dict[str, Any] = {}
     for part in parameters:

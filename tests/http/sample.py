@@ -1,8 +1,8 @@
-"""A sample of requests in every medium and form, and what is answered; as a program, it writes the answers.
+"""A sample of requests in every medium and form; as a program, it sends them and writes their answers.
 
     python -m tests.http.sample ARCHIVE ANSWERS
 
-Nothing in the answers depends on when they are given, so that two runs can be compared byte by byte.
+The answers do not depend on the time of the run, so that two runs can be compared byte by byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM
 from yamcs_archive import Archive, Options
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -118,7 +118,7 @@ def sent_singly() -> Iterator[Sent]:
     for accept in (JSON, PROTOBUF):
         kinds = [{"Content-Type": kind, "Accept": accept} for kind in (JSON, PROTOBUF)]
         for fields in (*elements(1000, 4), *_ODD, *_SHOWN, *_SHOWN_2016):
-            # An event without a time or a number gets them from the archive: the same in both runs.
+            # The archive gives an event its missing time and number: the same in both runs.
             yield Sent("POST", LIST, msgspec.json.encode(fields), kinds[0])
         for event in HISTORY:
             for form in Form:

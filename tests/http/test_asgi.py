@@ -1,4 +1,4 @@
-"""The ASGI adapter: threads, bodies that come in parts, answers that break off, clients that leave."""
+"""The ASGI adapter: threads, bodies that come in parts, answers that break off, clients that disconnect."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from yamcs_archive import Archive, Event, Instance, StoredVectors
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.limits import BODIES_BYTES_MAX, STREAMS_MAX
-from yamcs_archive.http.messages import Work
+from yamcs_archive.http.request_and_response import Work
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 
 EVENTS = "/api/archive/sim/events"
 STREAM = "/api/stream-archive/sim:streamEvents"
 EXPORT = "/api/archive/sim:exportEvents"
 LONG_EVENTS = 6000
-"""Of 1,000 characters each, so that some 500 make a chunk."""
+"""Number of events of 1,000 characters each, of which some 500 make a chunk."""
 ONE = Event("a", source="S", generation_time=0, seq_number=0, reception_time=0)
 
 
@@ -92,9 +92,7 @@ def test_a_client_that_leaves_within_a_body_is_told_so_and_stores_nothing_of_it(
 ) -> None:
     app = create_asgi_app(archive)
     single = Exchange(app, "POST", EVENTS, {"content-length": "15"}, [b'{"message": ""}'], cut_off=True)
-    assert (
-        run(single).started["status"] == 400
-    )  # a server answers 500 for who hears nothing, and is still there
+    assert run(single).started["status"] == 400  # the server still answers, though nobody reads it
     lines = [b'{"message": "whole"}\n', b'{"message": "half']
     run(Exchange(app, "POST", f"{EVENTS}:batch", {"transfer-encoding": "chunked"}, lines, cut_off=True))
     assert [event.message for event in sim.events()] == ["whole"]
@@ -116,7 +114,7 @@ def test_durable_posts_are_under_way_at_once_and_hold_no_thread(archive: Archive
 
 
 class Watched:
-    """Makes every reading of events tell how far it came and that it ended, and lets it fail or wait."""
+    """Records how far each read of events came and whether it ended, and can make it fail or wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read = 0
@@ -146,7 +144,7 @@ class Watched:
 
 @pytest.fixture
 def long(sim: Instance) -> Instance:
-    """An instance with so much in it that a stream of it takes many chunks."""
+    """An instance with so many events that a stream of it has many chunks."""
     sim.append_many(Event("x" * 1000, generation_time=n) for n in range(LONG_EVENTS))
     return sim
 
@@ -174,11 +172,11 @@ def test_a_client_that_reads_no_further_has_two_chunks_ahead_and_holds_no_thread
         while not all(exchange.chunks for exchange in slow):
             await asyncio.sleep(0.001)
         read = -1
-        while read < watched.read:  # until a moment passes in which nothing is read
+        while read < watched.read:  # wait until nothing is read for a moment
             read = watched.read
             await asyncio.sleep(0.2)
         assert read <= len(slow) * LONG_EVENTS / 2
-        together = threading.Barrier(len(slow))  # ends only if so many threads are free at once
+        together = threading.Barrier(len(slow))  # ends only if that many threads are free at once
         await asyncio.gather(*(app.pools.run(Work.LONG, together.wait, 60) for _ in slow))
         for exchange in slow:
             exchange.leave()
@@ -277,7 +275,7 @@ def test_streams_beyond_the_limit_are_told_to_come_later_and_posts_and_pages_go_
         for exchange in slow:
             exchange.leave()
         await asyncio.gather(*tasks)
-        # A place is free once the thread that was making the last chunk has seen that its client left.
+        # A stream's slot is free once the thread that made the last chunk notices that its client left.
         while (again := await Exchange(app, "GET", EXPORT, {}).run()).started["status"] == 503:
             await asyncio.sleep(0.001)
         assert (again.started["status"], again.ended) == (200, True)

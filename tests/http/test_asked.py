@@ -1,4 +1,4 @@
-"""Small things that a request may say: where it is mounted, its coding, its parameters; and the answers."""
+"""Details of requests and their answers: the mount point, content codings, parameters, CSV."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_body_may_begin_with_a_mark_of_its_byte_order(core: Feed, sim: Instanc
 # Parameters
 
 
-def test_a_cursor_that_is_none_names_the_parameter(core: Feed, sim: Instance) -> None:
+def test_the_error_of_an_invalid_cursor_names_the_parameter(core: Feed, sim: Instance) -> None:
     for value in ("abc", "newest1", sim.cursor() + "x"):
         for more in ("", "&wait=0.01"):
             text = error_of(core("GET", f"{EVENTS}:changes?after={value}{more}"), *BAD)

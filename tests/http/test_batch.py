@@ -45,7 +45,7 @@ def counts(answer: Answer) -> tuple[int, int, int, int]:
     return found["stored"], found["duplicates"], found["expired"], found["conflictCount"]
 
 
-def test_lines_of_json_are_stored_and_a_retry_completes_what_is_missing(send: Feed, sim: Instance) -> None:
+def test_lines_of_json_are_stored_and_a_retry_adds_the_missing_events(send: Feed, sim: Instance) -> None:
     elements = fields(300)
     assert counts(send("POST", PATH, lines(elements[:120]), NDJSON)) == (120, 0, 0, 0)
     assert counts(send("POST", PATH + "/", lines(elements), NDJSON)) == (180, 120, 0, 0)
@@ -115,7 +115,9 @@ def test_a_malformed_element_is_a_400_with_its_position_and_the_counts_so_far(
     assert (counted.position, counted.stored, counted.duplicates) == (10, 0, 10)
 
 
-def test_what_the_model_forbids_is_named_with_its_position_too(core: Feed, sim: Instance) -> None:
+def test_an_element_that_breaks_a_rule_of_the_model_is_named_with_its_position(
+    core: Feed, sim: Instance
+) -> None:
     body = lines([*fields(5), {"message": "m", "source": "x" * 256}])
     answer = core("POST", PATH, body, NDJSON)
     assert "source" in error_of(answer, 400, "BadRequestException")
@@ -144,7 +146,7 @@ def test_a_connection_that_breaks_leaves_a_prefix_and_a_retry_completes_it(
     elements = fields(500)
     body = lines(elements)
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
-    with wsgiref_server(archive) as port:  # it hands the body on as it comes
+    with wsgiref_server(archive) as port:  # the server passes the body on as it arrives
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
             raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
         give_up = time.monotonic() + 30

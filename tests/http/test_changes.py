@@ -1,4 +1,4 @@
-"""GET events:changes: arrival order over HTTP, cursors that are refused and never misread, long polls."""
+"""GET events:changes: arrival order over HTTP, long polls, and cursors, which are never misread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.storage.test_histories import unmarked
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
-from yamcs_archive.http.messages import Head, Pending, Response
+from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.codec import MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
@@ -68,7 +68,7 @@ def test_an_empty_archive_gives_a_cursor_that_goes_on(send: Feed, sim: Instance)
     assert got(send("GET", f"{PATH}?after={cursor}"))[0] == ["first"]
 
 
-def test_newest_stands_for_the_cursor_behind_all_that_is_there(send: Feed, sim: Instance) -> None:
+def test_newest_means_the_cursor_after_all_events(send: Feed, sim: Instance) -> None:
     sim.append(Event("before"))
     messages, cursor = got(send("GET", f"{PATH}?after=newest"))
     assert (messages, cursor) == ([], sim.cursor())
@@ -119,9 +119,8 @@ def test_an_answer_ends_after_4_mib_of_text(core: Feed, sim: Instance) -> None:
     assert [len(messages) for messages, _ in pages(core, limit=1000)] == [4, 2]
 
 
-@pytest.mark.parametrize(
-    ("query", "named"),
-    [
+def test_bad_parameters_are_refused_by_name(send: Feed) -> None:
+    for query, named in (
         ("after=made-up", "made-up"),
         ("limit=0", "limit 0"),
         ("limit=1001", "limit 1001"),
@@ -132,10 +131,8 @@ def test_an_answer_ends_after_4_mib_of_text(core: Feed, sim: Instance) -> None:
         ("form=2017", "2017"),
         ("source=S", "source"),
         ("filter=foo", "filter"),
-    ],
-)
-def test_bad_parameters_are_refused_by_name(send: Feed, query: str, named: str) -> None:
-    assert named in error_of(send("GET", f"{PATH}?{query}"), 400, "BadRequestException")
+    ):
+        assert named in error_of(send("GET", f"{PATH}?{query}"), 400, "BadRequestException")
 
 
 def test_a_cursor_that_was_cut_or_turned_is_refused(send: Feed, sim: Instance) -> None:
@@ -154,7 +151,7 @@ def test_a_cursor_of_another_archive_is_a_409(send: Feed, archive: Archive, sim:
 
 
 def reopened(archive: Archive, **facts: Any) -> Archive:
-    """Change the facts of ``sim`` as restoring and pruning do, and open the archive anew."""
+    """Change ``meta`` of ``sim`` as restoring and pruning do, and reopen the archive."""
     archive.close()
     change_meta(archive.path / "sim", **facts)
     return Archive.open(archive.path)
@@ -170,7 +167,7 @@ def test_after_a_restore_the_old_cursors_are_refused(archive: Archive, sim: Inst
 
 @pytest.mark.parametrize("accept", ["application/json", PROTOBUF, MSGPACK])
 @pytest.mark.parametrize("how", ["put back", "put back, old cursor", "grown", "grown, old cursor"])
-def test_a_cursor_of_what_was_put_back_is_a_409_that_says_where(
+def test_a_cursor_of_a_lost_history_is_a_409_with_the_commit(
     archive: Archive, sim: Instance, tmp_path: Path, accept: str, how: str
 ) -> None:
     grown, old = "grown" in how, "old" in how
@@ -251,7 +248,7 @@ def test_a_cursor_within_a_commit_that_was_pruned_in_part_keeps_its_place(
         assert [change.cursor for change in sim.changes()] == cursors[4:]
 
 
-def test_what_was_pruned_behind_a_cursor_does_not_end_a_wait(archive: Archive, sim: Instance) -> None:
+def test_pruned_events_after_a_cursor_do_not_end_a_wait(archive: Archive, sim: Instance) -> None:
     sim.append_many(Event(f"m{n}", generation_time=n) for n in range(3))
     with reopened(archive, horizon=40, horizon_commit=1) as pruned:
         sim = pruned.instance("sim")
@@ -282,7 +279,7 @@ def test_a_poll_answers_when_something_is_stored(send: Feed, sim: Instance) -> N
     assert got(answers[0]) == (["first"], sim.cursor())
 
 
-def test_a_poll_holds_no_thread_and_finds_what_came_in_its_own_form(archive: Archive, sim: Instance) -> None:
+def test_a_poll_holds_no_thread_and_answers_in_its_own_form(archive: Archive, sim: Instance) -> None:
     core = Application(archive)
     pending = poll(core, f"after={sim.cursor()}&wait=60&form=2016")
     assert not pending.future.done()
@@ -298,7 +295,7 @@ def test_a_poll_whose_time_is_over_answers_the_same_cursor(send: Feed, sim: Inst
     assert got(send("GET", f"{PATH}?after={cursor}&wait=0.01")) == ([], cursor)
 
 
-def test_what_is_there_already_is_answered_at_once(send: Feed, sim: Instance) -> None:
+def test_a_poll_for_stored_events_is_answered_at_once(send: Feed, sim: Instance) -> None:
     cursor = sim.cursor()
     sim.append(Event("first"))
     assert got(send("GET", f"{PATH}?after={cursor}&wait=300"))[0] == ["first"]
@@ -322,7 +319,7 @@ def test_more_polls_than_may_wait_are_a_503_and_places_are_given_back(
         return True
 
     assert refused()
-    assert waiting[0].future.cancel()  # as an adapter does when the client went away
+    assert waiting[0].future.cancel()  # as an adapter does when the client disconnects
     assert not refused()
     sim.append(Event("first"))
     assert waiting[1].wait().status == 200
@@ -348,7 +345,7 @@ def test_an_embedded_wsgi_application_has_the_bound_that_it_was_given(
     assert sorted(answer.status for answer in answers) == [200, 503, 503]
 
 
-def test_when_serving_ends_every_poll_answers_what_there_is_and_no_more_may_come(
+def test_when_serving_ends_every_poll_is_answered_and_new_ones_are_refused(
     archive: Archive, sim: Instance
 ) -> None:
     core = Application(archive)
@@ -372,7 +369,7 @@ def test_a_poll_over_an_archive_that_closes_is_a_503(archive: Archive, sim: Inst
 Step = Callable[[Archive, Instance], Any]
 
 
-def test_each_event_comes_once_whatever_happens_between_two_pages(tmp_path: Path) -> None:
+def test_no_step_between_two_pages_makes_an_event_come_twice_or_never(tmp_path: Path) -> None:
     # Small blocks, so that every page meets block edges.
     options = Options(block_events_max=8, run_events_min=4, maintenance=False)
     seen: list[str] = []

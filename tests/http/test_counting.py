@@ -1,4 +1,4 @@
-"""The number of events: of each instance, and of what a request asks for, in both media types."""
+"""The number of events, of each instance and for a query, in both media types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
@@ -75,17 +75,17 @@ def test_every_way_in_answers(send: Feed, sim: Instance) -> None:
     [("start=yesterday", "start"), ("severity=loud", "loud"), ("filter=nosuch%3D1", "nosuch")],
 )
 @pytest.mark.usefixtures("sim")
-def test_what_is_not_understood_is_refused_by_name(core: Feed, query: str, named: str) -> None:
+def test_a_bad_parameter_is_refused_by_name(core: Feed, query: str, named: str) -> None:
     assert named in error_of(core("GET", f"{COUNT}?{query}"), 400, "BadRequestException")
 
 
 @pytest.mark.parametrize(("body", "named"), [('{"limit": 5}', "limit"), ('{"source": "LA"}', "source")])
 @pytest.mark.usefixtures("sim")
-def test_what_is_not_understood_in_a_body_is_refused_by_name(core: Feed, body: str, named: str) -> None:
+def test_a_bad_field_of_a_body_is_refused_by_name(core: Feed, body: str, named: str) -> None:
     assert named in error_of(core("POST", COUNT, body), 400, "BadRequestException")
 
 
-def test_what_chooses_a_page_is_passed_over_in_a_query_string(core: Feed, sim: Instance) -> None:
+def test_parameters_that_choose_a_page_are_ignored_in_a_query_string(core: Feed, sim: Instance) -> None:
     sim.append_many(HISTORY)
     assert core("GET", f"{COUNT}?limit=2&order=asc&pos=3&next=x").json() == {"count": 8}
 

@@ -1,7 +1,7 @@
-"""Requests that schemathesis makes from the OpenAPI description, sent to a served archive.
+"""Requests that schemathesis generates from the OpenAPI description, sent to a served archive.
 
-Every answer is one that is described, none is a fault of the server, what fits the description is taken, and
-what does not fit it is refused, but for the leniency that docs/http.md promises (``lenient``).
+Every answer is described, and none is an error of the server. A request that fits the description is
+accepted; one that does not fit is refused, except for the leniency that docs/http.md promises (``lenient``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.strategies import stored_events, times
 from yamcs_archive import Event, EventKey
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.page_token import Mark, encode_mark, encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -52,7 +52,7 @@ BEYOND_SCHEMAS = (
     b"must lie in the years 0001 to 9999",  # its offset puts a time of the first or last day beyond
     b"must be whole milliseconds",  # 7.0 is an integer for a schema; as milliseconds it is refused on purpose
 )
-"""What is said where a request is refused though it fits its schema."""
+"""Texts of the errors for requests that fit their schema and are refused."""
 
 
 def _extensions(numbers: list[int]) -> str:
@@ -127,12 +127,12 @@ def _as_it_is(_: schemathesis.SerializationContext, value: Any) -> Any:
 
 
 STREAMED = {"streamEvents": "Event", "streamEventIndex": None}
-"""Operations that answer JSON objects one behind another, and the schema of each, where it has a name."""
+"""Operations whose answer is a sequence of JSON objects, and the schema of the objects, if it has a name."""
 
 
 @schemathesis.deserializer(JSON)
 def _json(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
-    """Return the JSON of an answer; of objects one behind another, which are checked here, their text."""
+    """Return the JSON of an answer; for a sequence of objects, which are checked here, their text."""
     name = context.operation.definition.raw["operationId"]
     if response.status_code != 200 or name not in STREAMED:
         return response.json()
@@ -149,16 +149,16 @@ def _json(context: schemathesis.DeserializationContext, response: schemathesis.R
 
 
 def described_here(_: Any, response: schemathesis.Response, case: Case) -> None:
-    """Fail where the answer is not what is described, with all objects closed."""
+    """Fail if the description, with all objects closed, does not have the answer."""
     url = urlsplit(str(response.request.url))
     headers = {name.lower(): values[0] for name, values in response.headers.items()}
     check(str(response.request.method), url.path, response.status_code, headers, response.content)
 
 
-def nothing_unfit_is_taken(_: Any, response: schemathesis.Response, case: Case) -> None:
-    """Fail where a request that does not fit the description, however leniently read, is taken.
+def unfit_requests_are_refused(_: Any, response: schemathesis.Response, case: Case) -> None:
+    """Fail if a request is accepted that does not fit the description, even when it is read leniently.
 
-    Instead of ``negative_data_rejection``: it knows what is forgiven, and looks at what was sent.
+    Replaces ``negative_data_rejection``: it knows the leniency, and examines the request that was sent.
     """
     request = response.request
     url = urlsplit(str(request.url))
@@ -169,17 +169,17 @@ def nothing_unfit_is_taken(_: Any, response: schemathesis.Response, case: Case) 
     assert not unfit, f"taken: {unfit}"
     contents = described.get("requestBody", {}).get("content", {})
     body: Any = request.body or b""
-    # A byte order mark and white space are read over, so that this may be no body at all.
+    # A byte order mark and white space are ignored, so this body may count as empty.
     sent = (body.encode() if isinstance(body, str) else body).removeprefix(b"\xef\xbb\xbf").strip()
     kind = str(request.headers.get("content-type", JSON))
     if JSON in contents and sent and kind != PROTOBUF:
         assert fits(msgspec.json.decode(sent), contents[JSON]["schema"]), f"taken: {sent!r}"
 
 
-def what_fits_is_taken(context: Any, response: schemathesis.Response, case: Case) -> None:
-    """Fail where a request that fits its schema is refused, for no reason but itself.
+def fitting_requests_are_accepted(context: Any, response: schemathesis.Response, case: Case) -> None:
+    """Fail if a request that fits its schema is refused, except for one of the reasons above.
 
-    Not for bodies of bytes, of which a schema cannot say which are right.
+    Bodies of bytes are left out, because a schema cannot say which of them are right.
     """
     binary = case.media_type in (PROTOBUF, NDJSON, MSGPACK)
     if not binary and not any(reason in response.content for reason in BEYOND_SCHEMAS):
@@ -191,13 +191,13 @@ def what_fits_is_taken(context: Any, response: schemathesis.Response, case: Case
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where an archive is served, in a process of its own."""
+    """The URL of an archive that a process of its own serves."""
     with serving(tmp_path_factory.mktemp("served") / "archive") as served:
         yield served.url
 
 
 CONFIG = {"parameters": {"instance": INSTANCE, "query.wait": 0}}
-"""Other instances are a 404, which test_openapi holds; who waits gets the same answers later."""
+"""Other instances are a 404, which test_openapi checks. Waiting would give the same answers later."""
 repeatable = schemathesis.openapi.from_dict(
     DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG | {"seed": SEED})
 )
@@ -208,7 +208,7 @@ BOUNDLESS = settings(deadline=None, suppress_health_check=list(HealthCheck), dat
 def call_and_check(case: Case, url: str) -> None:
     case.call_and_validate(
         base_url=url,
-        additional_checks=[described_here, nothing_unfit_is_taken, what_fits_is_taken],
+        additional_checks=[described_here, unfit_requests_are_refused, fitting_requests_are_accepted],
         excluded_checks=[negative_data_rejection, positive_data_acceptance],
     )
 
@@ -222,5 +222,5 @@ def test_every_answer_is_described_and_none_is_a_fault_of_the_server(case: Case,
 @pytest.mark.long
 @changing.parametrize()
 @settings(BOUNDLESS, max_examples=100, derandomize=True)
-def test_so_it_is_with_many_more_requests(case: Case, url: str) -> None:
+def test_the_answers_to_many_more_requests_are_described_too(case: Case, url: str) -> None:
     call_and_check(case, url)

@@ -1,4 +1,4 @@
-"""HEAD wherever GET is: the same headers, no body, no wait, and no stream's place."""
+"""HEAD on every path with GET: the same headers, no body, no wait; and it does not count as a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.storage.read import query as query_module
 
 GETS = [path.replace("{instance}", "sim") for path, methods in DOCUMENT["paths"].items() if "get" in methods]
@@ -23,7 +23,7 @@ POSTS = [
 ]
 EVENTS, EXPORT = "/api/archive/sim/events", "/api/archive/sim:exportEvents"
 VARYING = ("date", "content-disposition")
-"""Headers that have the time in them."""
+"""Headers whose values contain the time."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_head_is_that_of_the_get_without_a_body(
         got, head = send("GET", target, headers=headers), send("HEAD", target, headers=headers)
         assert (head.status, head.body) == (got.status, b""), target
         wanted = told(got.headers)
-        if target == EXPORT and got.status == 200:  # how long it is nobody knows yet
+        if target == EXPORT and got.status == 200:  # its length is not known yet
             assert "content-length" not in head.headers
             wanted.pop("content-length", None)
         if target == "/api/instances":  # it has the time
@@ -56,7 +56,7 @@ def test_a_head_is_that_of_the_get_without_a_body(
         assert {name for name, _ in missing} <= {"transfer-encoding", "connection"}, target
 
 
-def test_a_head_of_what_is_posted_only_is_a_405(core: Feed) -> None:
+def test_a_head_of_a_path_without_get_is_a_405(core: Feed) -> None:
     for target in POSTS:
         answer = core("HEAD", target)
         assert (answer.status, answer.headers["allow"], answer.body) == (405, "POST", b"")

@@ -1,4 +1,4 @@
-"""Names in Host that are not the server's: refused on every route, for WebSockets, and over real sockets."""
+"""Names in ``Host`` that are not the server's are refused: on every route, and for WebSockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts, names_of
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.wire.codec import PROTOBUF
 
@@ -26,7 +26,7 @@ EVERYWHERE = [
     *("127.0.0.1", "127.0.0.1:8090", "10.1.2.3", "[::1]", "[::1]:8090", "[FE80::1]", "[::ffff:1.2.3.4]:80"),
     *("", " "),
 ]
-"""Hosts that are accepted without being given."""
+"""Hosts that are accepted without configuration."""
 NOWHERE = [
     *(EVIL, "EVIL.example", "evil.example.", "evil.example:8090", "localhost.evil.example", "evillocalhost"),
     *("localhost..", ".", "localhost@evil.example", "evil.example@localhost", "user:a@localhost"),
@@ -61,7 +61,7 @@ def test_all_others_are_refused_by_a_text_that_names_the_flag(host: str) -> None
         assert len(text) < 400
 
 
-def test_names_that_are_given_are_taken_whatever_their_port_and_letter_case() -> None:
+def test_configured_names_are_accepted_with_any_port_and_in_any_letter_case() -> None:
     hosts = Hosts(["ops.example", "my_archive", ".A.example."], origins=["https://page.example:9000"])
     for host in (
         "OPS.example.",
@@ -91,7 +91,7 @@ def test_names_that_are_given_are_taken_whatever_their_port_and_letter_case() ->
         "-a",
     ],
 )
-def test_what_is_no_name_cannot_be_allowed(archive: Archive, name: str) -> None:
+def test_a_text_that_is_no_name_of_a_host_cannot_be_allowed(archive: Archive, name: str) -> None:
     for make in (Hosts, lambda names: create_app(archive, allowed_hosts=names)):
         with pytest.raises(InvalidInputError, match="allowed_host"):
             make(["ops.example", name])
@@ -130,7 +130,7 @@ def test_every_route_and_every_other_path_refuses(archive: Archive, sim: Instanc
 
 
 def test_a_page_whose_name_was_rebound_neither_writes_nor_listens(archive: Archive, sim: Instance) -> None:
-    """It is of one origin with the server, as the browser sees it: ``Origin`` and ``Host`` are equal."""
+    """For the browser, the page has the server's own origin: ``Origin`` and ``Host`` are equal."""
     rebound = {"Host": f"{EVIL}:18731", "Origin": f"http://{EVIL}:18731"}
     for send in (core_feed(archive), wsgi_feed(archive)):
         assert send("POST", EVENTS, '{"message": "m"}', rebound).status == 403
@@ -161,7 +161,7 @@ def test_both_applications_take_the_names_that_they_are_given(archive: Archive, 
 
 
 def status_of(port: int, lines: Sequence[str]) -> int:
-    """Send the lines of a head as they are, and return the status."""
+    """Send the lines of a head unchanged, and return the status."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall("".join(f"{line}\r\n" for line in (*lines, "Connection: close", "")).encode())
         return int(connection.recv(100).split()[1])
@@ -170,7 +170,7 @@ def status_of(port: int, lines: Sequence[str]) -> int:
 @pytest.mark.parametrize(
     "server", [uvicorn_server, bridge_server, waitress_server], ids=["ASGI", "WSGI", "waitress"]
 )
-def test_what_servers_make_of_strange_heads_opens_no_way_in(archive: Archive, server: object) -> None:
+def test_a_strange_head_passes_the_check_of_hosts_in_no_server(archive: Archive, server: object) -> None:
     assert callable(server)
     with server(archive) as port:
         for status, lines in [

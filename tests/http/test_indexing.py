@@ -1,4 +1,4 @@
-"""The event index: by page, by stream, as the official client reads it, and what is bad about a request."""
+"""The event index: by page, by stream, in the official client's messages, and its bad requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WHOLE = {
 
 
 def as_object(body: bytes) -> dict[str, Any]:
-    """The index in protobuf as JSON shows it."""
+    """The index in protobuf, converted to its JSON form."""
     message = today.IndexResponse.FromString(body)
     found: dict[str, Any] = {}
     if message.group:
@@ -86,7 +86,7 @@ def as_object(body: bytes) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_page_of_the_index(
+def test_a_page_of_the_index_has_the_stretches(
     send: Feed, heard: Instance, query: str, expected: dict[str, Any] | None
 ) -> None:
     by_json = send("GET", f"{INDEX}?{query}").json()
@@ -133,7 +133,7 @@ def test_pages_of_the_index_are_the_index(core: Feed, heard: Instance, limit: in
         ({"start": "1970-01-01T00:01:00Z"}, []),
     ],
 )
-def test_the_index_as_a_stream(
+def test_a_stream_of_the_index_has_the_stretches(
     send: Feed, heard: Instance, asked: dict[str, Any], expected: list[tuple[str, int]]
 ) -> None:
     body = msgspec.json.encode(asked)
@@ -168,29 +168,27 @@ def test_the_official_clients_messages_have_the_same_numbers() -> None:
         assert ours.items() <= theirs.items()
 
 
-@pytest.mark.parametrize(
-    ("asked", "field", "value"),
-    [
-        ({"mergeTime": -1}, "mergeTime", "-1"),
-        ({"mergeTime": "x"}, "mergeTime", "x"),
-        ({"mergeTime": 2**31}, "mergeTime", str(2**31)),
-        ({"start": "yesterday"}, "start", "yesterday"),
-        ({"stop": "0"}, "stop", "0"),
-        ({"limit": 0}, "limit", "0"),
-        ({"limit": 10_001}, "limit", "10001"),
-        ({"next": "x"}, "next", "x"),
-    ],
+BAD: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"mergeTime": -1}, "mergeTime", "-1"),
+    ({"mergeTime": "x"}, "mergeTime", "x"),
+    ({"mergeTime": 2**31}, "mergeTime", str(2**31)),
+    ({"start": "yesterday"}, "start", "yesterday"),
+    ({"stop": "0"}, "stop", "0"),
+    ({"limit": 0}, "limit", "0"),
+    ({"limit": 10_001}, "limit", "10001"),
+    ({"next": "x"}, "next", "x"),
 )
-def test_what_is_bad_is_a_400_that_names_it(
-    send: Feed, sim: Instance, asked: dict[str, Any], field: str, value: str
-) -> None:
-    answers = [send("GET", f"{INDEX}?{as_query(asked)}")]
-    if field not in ("limit", "next"):
-        answers.append(send("POST", STREAM, msgspec.json.encode(asked)))
-    for answer in answers:
-        text = error_of(answer, 400, "BadRequestException")
-        assert field in text
-        assert value in text
+
+
+def test_a_bad_value_is_a_400_that_names_the_field(send: Feed) -> None:
+    for asked, field, value in BAD:
+        answers = [send("GET", f"{INDEX}?{as_query(asked)}")]
+        if field not in ("limit", "next"):
+            answers.append(send("POST", STREAM, msgspec.json.encode(asked)))
+        for answer in answers:
+            text = error_of(answer, 400, "BadRequestException")
+            assert field in text
+            assert value in text
 
 
 def test_a_stream_of_the_index_takes_no_other_fields(core: Feed, sim: Instance) -> None:

@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: what is asked and answered, over uvicorn and without a socket."""
+"""Live updates over a WebSocket: frames and their answers, over a real server and without a socket."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def connect(port: int) -> Iterator[Connect]:
     def connect(*subprotocols: str, **options: Any) -> WebSocket:
         url = f"ws://127.0.0.1:{port}{options.pop('path', PATH)}"
         opened.append(
-            # It looks at each byte of a text in Python, which takes longer than all else; json does it too.
+            # The client checks each byte of a text in Python, which takes longer than all else; json checks
+            # it too.
             websocket.create_connection(
                 url, subprotocols=list(subprotocols), timeout=WAIT_S, skip_utf8_validation=True, **options
             )
@@ -91,7 +92,7 @@ def messages(connection: WebSocket, count: int) -> list[tuple[int, str]]:
 
 
 def close_of(connection: WebSocket) -> tuple[int, str]:
-    """Return code and reason of the close that comes next, other frames passed over."""
+    """Skip other frames, and return code and reason of the next close frame."""
     while True:
         opcode, frame = connection.recv_data_frame(True)
         if opcode == ABNF.OPCODE_CLOSE:
@@ -181,7 +182,7 @@ def test_a_cancelled_call_gets_nothing_more_and_state_lists_the_others(
         ({"type": "events", "options": {"instance": "sim", "filter": "("}}, 400, BAD, "Syntax"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_subscribed_to_is_a_reply_with_an_exception(
+def test_a_refused_subscription_is_a_reply_with_an_exception(
     connect: Connect, message: dict[str, Any], code: int, kind: str, said: str
 ) -> None:
     connection = connect()
@@ -192,7 +193,7 @@ def test_what_cannot_be_subscribed_to_is_a_reply_with_an_exception(
     assert said in exception["msg"]
     if "Syntax" in said:
         assert exception["detail"]["beginColumn"] == 1
-    assert subscribe(connection) > 0  # the connection goes on
+    assert subscribe(connection) > 0  # the connection stays open
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_a_connection_is_probed_by_the_kernel_so_that_no_pong_is_needed(connect:
 
 
 def _timer(port: int, peer: int) -> str:
-    """Return which timer the kernel has for the connection between two ports, as it lists them."""
+    """Return the kernel's timer for the connection between two ports, from its list of connections."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
     (found,) = (row for row in rows if row[1].endswith(f":{port:04X}") and row[2].endswith(f":{peer:04X}"))
     return found[5].partition(":")[0]
@@ -329,8 +330,8 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 1 << 20)
     monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 1 if slow else WAIT_S)
-    # So much that the kernel's buffers do not take all of it; with less room than a segment of loopback has,
-    # it would go on at the pace of a timer.
+    # So much that it does not fit into the kernel's buffers. If these had less room than a segment of
+    # loopback, sending would continue at the pace of a timer.
     connection, other = connect(sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)]), connect()
     subscribe(connection)
     subscribe(other, filter="last")
@@ -355,7 +356,7 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
         assert [*got, *rest] == [f"{n} {text}" for n in range(2000)] + ["last"]
 
 
-def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
+def test_only_a_few_large_events_are_sent_before_slow_clients_are_detected(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, waiting = threading.Event(), []
@@ -378,18 +379,18 @@ def test_of_large_events_few_are_given_out_before_it_is_seen_who_is_slow(
     subscribe(connection, filter="step")
     text = "x" * (MESSAGE_BYTES_MAX - 10)
     sim.append_many(Event(f"step {n} {text}", generation_time=n) for n in range(12))
-    go_on.set()  # there is much to catch up with
+    go_on.set()  # the hub has much to catch up with
     assert [message.split()[1] for _, message in messages(connection, 12)] == [str(n) for n in range(12)]
     assert max(waiting) < LIVE_QUEUE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
-def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_then_on(
+def test_a_new_subscription_gets_only_new_events_even_while_others_lag(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, go_on = threading.Event(), threading.Event()
 
     class Held:
-        """A filter that waits before it says of an event whether it is wanted."""
+        """A filter that waits before it decides whether an event matches."""
 
         def __init__(self, text: str) -> None:
             self._wanted = Filter(text)
@@ -400,8 +401,8 @@ def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_th
             return self._wanted.matches(event)
 
     monkeypatch.setattr(session, "Filter", Held)
-    behind, late = connect(), connect()
-    subscribe(behind, filter="step")
+    lagging, late = connect(), connect()
+    subscribe(lagging, filter="step")
     sim.append_many(Event(f"step {n}", generation_time=n) for n in range(3))
     assert reading.wait(WAIT_S)
     sim.append(Event("step 3"))
@@ -409,10 +410,10 @@ def test_who_subscribes_while_others_are_behind_gets_only_what_is_stored_from_th
     sim.append_many(Event(f"step {n}", generation_time=n) for n in (4, 5))
     go_on.set()
     assert messages(late, 2) == [(1, "step 4"), (2, "step 5")]
-    assert messages(behind, 6) == [(n + 1, f"step {n}") for n in range(6)]
+    assert messages(lagging, 6) == [(n + 1, f"step {n}") for n in range(6)]
     sim.append(Event("step 6"))
     assert messages(late, 1) == [(3, "step 6")]
-    assert messages(behind, 1) == [(7, "step 6")]
+    assert messages(lagging, 1) == [(7, "step 6")]
 
 
 def test_nothing_runs_where_nobody_subscribes(connect: Connect, sim: Instance) -> None:
@@ -437,7 +438,7 @@ def test_nothing_runs_where_nobody_subscribes(connect: Connect, sim: Instance) -
     assert messages(first, 1) == [(1, "again")]
 
 
-def test_what_is_not_live_updates_is_refused_with_its_reason(connect: Connect) -> None:
+def test_other_websockets_are_refused_with_a_reason(connect: Connect) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException, match="404") as refused:
         connect(path="/api/nosuch")
     assert b"NotFoundException" in (refused.value.resp_body or b"")
@@ -472,7 +473,7 @@ def accepted(connect: Connect) -> WebSocket:
             time.sleep(0.01)
 
 
-def test_an_ordinary_request_is_told_to_upgrade_and_wsgi_says_that_it_cannot(archive: Archive) -> None:
+def test_an_ordinary_request_must_upgrade_and_wsgi_says_that_it_cannot(archive: Archive) -> None:
     told = asgi_feed(archive)("GET", PATH)
     assert (told.status, told.headers["upgrade"]) == (426, "websocket")
     for headers in ({}, {"upgrade": "websocket", "connection": "upgrade"}):

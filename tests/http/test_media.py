@@ -1,4 +1,4 @@
-"""Media types in requests: one reading of Content-Type and Accept, and one Vary that tells what decides."""
+"""Media types in requests: one parser of Content-Type and Accept, and one Vary with all deciding headers."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_any_text_can_be_read(text: str) -> None:
 # Vary
 
 
-def test_every_answer_says_in_one_header_what_decides_it(archive: Archive, sim: Instance) -> None:
+def test_every_answer_has_one_vary_header_with_all_deciding_headers(archive: Archive, sim: Instance) -> None:
     sim.append_many(Event("m" * 30, source="S", generation_time=n, seq_number=n) for n in range(100))
     requests = [
         (method.upper(), path.replace("{instance}", "sim"))

@@ -1,6 +1,6 @@
-"""The OpenAPI description says what the routes do, no more and no less; so does docs/http.md.
+"""The OpenAPI description agrees with the routes, and so does docs/http.md.
 
-Beyond these tests, every answer that any test of this folder gets is held against it (``feeds``).
+Beyond these tests, every answer that any test of this folder gets is checked against it (``feeds``).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from yamcs_archive.event import SEVERITIES
 from yamcs_archive.http import limits as http_limits
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.query import PARAMETERS, SELECTED
+from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS
 from yamcs_archive.http.routes import PATHS
-from yamcs_archive.wire.api_form import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
+from yamcs_archive.wire.api_forms import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.csv import DELIMITERS
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -51,25 +51,25 @@ class Described(NamedTuple):
         return {int(status): resolved(part) for status, part in self.said["responses"].items()}
 
     def promises(self, answer: Answer) -> bool:
-        """Whether an answer has the headers that are said of it, beside the common ones."""
+        """Return whether an answer has all headers that are described for it, beside the common ones."""
         said: dict[str, Any] = self.answers()[answer.status].get("headers", {})
         required = {name for name, header in said.items() if resolved(header).get("required")}
         return required <= headers_of(answer) <= set(said)
 
     def takes(self) -> dict[str, Any]:
-        """The bodies that it takes, by media type."""
+        """The bodies that it accepts, by media type."""
         found: dict[str, Any] = self.said.get("requestBody", {}).get("content", {})
         return found
 
     def body(self) -> bytes:
-        """The first example of its body, nothing where it takes none."""
+        """The first example of its body; empty if it has no body."""
         examples = self.takes().get(JSON, {}).get("examples", {}).values()
         return next((msgspec.json.encode(resolved(example)["value"]) for example in examples), b"")
 
     def send(
         self, feed: Feed, headers: dict[str, str], body: bytes | None = None, instance: str = "sim"
     ) -> Answer:
-        """Send it, with the example of its body where none is given."""
+        """Send it, with the example of its body if no other is given."""
         path = self.path.replace("{instance}", instance)
         return feed(self.method, path, self.body() if body is None else body, headers)
 
@@ -84,7 +84,7 @@ every_operation = pytest.mark.parametrize("described", OPERATIONS, ids=str)
 with_body = pytest.mark.parametrize("described", [one for one in OPERATIONS if one.takes()], ids=str)
 
 
-def test_it_is_valid_and_what_is_served_and_of_this_version(core: Feed) -> None:
+def test_the_description_is_valid_and_served_and_of_this_version(core: Feed) -> None:
     answer = core("GET", "/api/openapi.json")
     assert (answer.status, answer.headers["content-type"]) == (200, JSON)
     validate(answer.json())
@@ -106,13 +106,12 @@ def test_every_route_is_described_and_every_described_one_is_served(core: Feed) 
         for method in METHODS
         if core(method, path.replace("{instance}", "sim")).headers.get("allow") is None
     }
-    # HEAD is said of all of them at once: it goes wherever GET does.
+    # HEAD is described once, for all paths with GET.
     assert served == described | {("HEAD", path) for method, path in described if method == "GET"}
 
 
-@every_operation
-def test_the_page_for_people_has_the_route(described: Described) -> None:
-    assert f"`{described}`" in PAGE
+def test_the_page_for_people_has_every_route() -> None:
+    assert [str(described) for described in OPERATIONS if f"`{described}`" not in PAGE] == []
 
 
 def query_of(path: str) -> set[str]:
@@ -120,9 +119,9 @@ def query_of(path: str) -> set[str]:
 
 
 def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
-    assert query_of("/api/archive/{instance}/events") == PARAMETERS
-    assert query_of("/api/archive/{instance}:exportEvents") == SELECTED | {"delimiter", "columns"}
-    assert query_of("/api/archive/{instance}/events:count") == SELECTED
+    assert query_of("/api/archive/{instance}/events") == PAGE_PARAMETERS
+    assert query_of("/api/archive/{instance}:exportEvents") == PARAMETERS | {"delimiter", "columns"}
+    assert query_of("/api/archive/{instance}/events:count") == PARAMETERS
 
 
 @pytest.mark.parametrize("name", ["ListEvents", "StreamEvents", "CountEvents", "StreamEventIndex"])
@@ -134,7 +133,7 @@ def test_the_fields_of_a_posted_listing_are_those_that_are_read(name: str) -> No
 
 @every_operation
 def test_a_header_is_described_where_it_is_read(core: Feed, described: Described) -> None:
-    answer = described.send(core, {"Idempotency-Key": "é"})  # none that is taken
+    answer = described.send(core, {"Idempotency-Key": "é"})  # no value is valid
     read = [part["name"] for part in parameters(described.said) if part["in"] == "header"]
     assert read == (["Idempotency-Key"] if answer.status == 400 else [])
 
@@ -189,9 +188,9 @@ def test_every_bound_is_that_of_the_limits_and_is_written_once() -> None:
     assert dict(bounds(DOCUMENT["paths"], "")) == {}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_a_bound_that_only_words_say_is_that_of_the_limits() -> None:
+    words = msgspec.json.encode(DOCUMENT).decode()
+    for text in (
         f"up to {limits.MESSAGE_BYTES_MAX >> 20} MiB of UTF-8",
         f"up to {limits.SOURCE_BYTES_MAX} bytes of UTF-8",
         f"up to {limits.ATTACHED_BYTES_MAX >> 10} KiB",
@@ -201,10 +200,8 @@ def test_every_bound_is_that_of_the_limits_and_is_written_once() -> None:
         f"body is larger than {limits.BODY_BYTES_MAX >> 20} MiB",
         f"Elements of up to {limits.BODY_BYTES_MAX >> 20} MiB",
         f"for {limits.REQUEST_AGE_US // 3_600_000_000} hours",
-    ],
-)
-def test_a_bound_that_only_words_say_is_that_of_the_limits(text: str) -> None:
-    assert text in msgspec.json.encode(DOCUMENT).decode()
+    ):
+        assert text in words
 
 
 def test_the_words_of_a_choice_are_those_that_are_taken() -> None:
@@ -253,7 +250,7 @@ def test_its_bodies_are_of_the_media_types_described(core: Feed, described: Desc
         for kind, body in bodies.items()
         if described.send(core, {"content-type": kind}, body).status == 200
     }
-    # Whatever else a content type says is JSON, for a batch JSON objects line by line.
+    # Any other content type is read as JSON; for a batch, as JSON objects line by line.
     assert taken == {JSON if kind == NDJSON else kind for kind in described.takes()}
 
 
@@ -342,7 +339,7 @@ FAILING: list[tuple[Exception, Doors]] = [
     (errors.OutcomeUnknownError((SOME_EVENT,), "sync failed"), STORING),
     (errors.OutOfSpaceError("/data", "no room"), STORING),
 ]
-"""Errors of the archive, and where they are raised."""
+"""Errors of the archive, and the methods that raise them."""
 BAD_HEADS = [
     {"content-length": "-1"},
     {"content-length": "9" * 5000},
@@ -356,7 +353,7 @@ BEYOND_THE_CORE = {
 
 
 def failing(error: Exception, name: str) -> Any:
-    """Return what takes the place of a method: it raises the error, or answers a future that does."""
+    """Return a substitute for a method: it raises the error, or returns a future with it."""
 
     def fail(*_: Any, **__: Any) -> Any:
         if name != "submit" or isinstance(error, errors.ReadOnlyError | errors.ClosedError):
@@ -369,7 +366,7 @@ def failing(error: Exception, name: str) -> Any:
 
 
 def refusals(archive: Archive, described: Described, media: str) -> Iterator[Answer]:
-    """Yield the answers of an operation where it fails, in as many ways as it can."""
+    """Yield the answers of an operation that fails, in every way in which it can."""
     feed, accept = core_feed(archive), {"accept": media}
     for head in BAD_HEADS:
         yield described.send(feed, accept | head)
@@ -410,10 +407,9 @@ def test_a_read_only_archive_names_the_methods_that_work(archive: Archive, sim: 
         assert answer.json()["msg"] == "cannot append: this server serves the archive read-only"
         answer = send("POST", "/api/archive/sim/events:batch", '{"message": "m"}')
         assert (answer.status, answer.headers["allow"]) == (405, "")
-        assert send("GET", "/readyz").json() == {"status": "ready", "instances": ["sim"], "storing": []}
 
 
-# The check that all tests lean on can fail
+# The check of every answer can fail
 
 
 def event(**fields: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Pages of history by token: nothing is lost, nothing is shown twice, and only our own tokens are taken."""
+"""Pages of history by token: no event is lost or shown twice, and foreign tokens are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ crowded_keys = st.lists(
 
 
 def pages(send: Feed, query: str) -> list[list[EventKey]]:
-    """Every page of an answer, each asked for with the token of the one before it."""
+    """Every page of an answer; each is requested with the token of the page before it."""
     found: list[list[EventKey]] = []
     token = ""
     while not found or token:
@@ -70,7 +70,7 @@ def test_pages_of_equal_times_and_many_sources_lose_and_repeat_nothing(
 
 @pytest.mark.parametrize("limit", [1, 2, 25, 99, 100, 101, 999, 1000])
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_thousand_events_of_ten_times_and_ten_sources(
+def test_pages_of_a_thousand_events_of_ten_times_and_sources_lose_none(
     core: Feed, sim: Instance, limit: int, order: str
 ) -> None:
     sim.append_many(
@@ -103,7 +103,7 @@ def test_a_last_page_that_is_full_has_no_token(core: Feed, sim: Instance) -> Non
     assert "continuationToken" not in core("GET", f"{LIST}?limit=4").json()
 
 
-def test_what_comes_meanwhile_is_never_shown_twice(core: Feed, sim: Instance) -> None:
+def test_events_stored_between_two_pages_are_never_shown_twice(core: Feed, sim: Instance) -> None:
     sim.append_many(Event("m", source="S", generation_time=n, seq_number=n) for n in range(0, 20, 2))
     first = core("GET", f"{LIST}?limit=5&order=asc").json()
     sim.append_many(Event("late", source="S", generation_time=n, seq_number=n) for n in range(1, 20, 2))

@@ -1,4 +1,4 @@
-"""What ``/readyz`` says, and what the log says, while events cannot be stored."""
+"""``/readyz`` and the log while events cannot be stored."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from yamcs_archive.http import refusal_log
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, RefusalLog
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.mirror.follower import begin_mirror
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
 
@@ -33,7 +33,7 @@ def unready(answer: Answer) -> str:
 
 
 def room_of(free_bytes: int) -> Callable[[object], os.statvfs_result]:
-    """Return a look at a file system with so much room."""
+    """Return a substitute for ``statvfs`` with that much free space."""
     fields = [512, 512, 10**9, free_bytes // 512, free_bytes // 512, 10**6, 10**6, 10**6, 0, 255]
     return lambda _: os.statvfs_result(fields)
 
@@ -59,6 +59,7 @@ def test_a_full_file_system_is_not_ready(
         assert send("GET", "/healthz").status == 200
 
 
+@pytest.mark.damaging
 def test_an_archive_that_is_gone_is_not_ready(archive: Archive, sim: Instance) -> None:
     shutil.rmtree(archive.path)
     assert str(archive.path) in unready(core_feed(archive)("GET", "/readyz"))
@@ -74,7 +75,7 @@ def test_an_archive_that_is_open_for_reading_is_ready_to_be_read(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(archive.path, readonly=True) as reading:
-        monkeypatch.setattr(os, "statvfs", room_of(0))  # which matters to who writes only
+        monkeypatch.setattr(os, "statvfs", room_of(0))  # this matters only to writers
         answer = core_feed(reading)("GET", "/readyz")
         assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": []}
 
@@ -89,7 +90,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that spells are measured by, in seconds; and nothing happens by itself."""
+    """A clock for spells, in seconds, that only the test moves; no timer runs."""
     now = [1000.0]
     made = RefusalLog.__init__
     monkeypatch.setattr(
@@ -99,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("error", [OutOfSpaceError("/data", "quota"), OutcomeUnknownError((), "sync failed")])
-def test_what_only_an_attempt_shows_is_known_from_the_attempts_of_others(
+def test_a_failure_that_only_an_append_shows_is_known_from_other_appends(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, clock: list[float], error: Exception
 ) -> None:
     send = core_feed(archive)
@@ -113,7 +114,7 @@ def test_what_only_an_attempt_shows_is_known_from_the_attempts_of_others(
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged of spells; not by the timers of other tests' ones, which end meanwhile."""
+    """Return the log records of this test's spells; timers of other tests may still log theirs."""
     found = [
         record.getMessage()
         for record in caplog.records
@@ -143,7 +144,7 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
         for seconds in range(int(INTERVAL_S) - 1):
             clock[0] += 1
             send("POST", EVENTS, '{"message": "m"}')
-            send("GET", "/readyz")  # a probe is none of them
+            send("GET", "/readyz")  # a probe is no refusal
             if seconds % QUIET_S == 0:
                 spells.look()
         assert logged(caplog) == []
@@ -160,7 +161,7 @@ def test_a_spell_of_refusals_is_told_at_once_at_intervals_and_at_its_end(
     assert logged(caplog) == []
 
 
-def test_kinds_of_refusals_are_spells_of_their_own_and_mistakes_are_none(
+def test_each_kind_of_refusal_is_a_spell_and_clients_mistakes_are_none(
     archive: Archive, sim: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -169,7 +170,7 @@ def test_kinds_of_refusals_are_spells_of_their_own_and_mistakes_are_none(
     for kind in ("507 OutOfSpaceException", "503 OutcomeUnknownException", "507 OutOfSpaceException"):
         spells.note(kind, "why")
     assert len(logged(caplog)) == 2
-    assert said == [QUIET_S]  # one look for all of them
+    assert said == [QUIET_S]  # one check for all of them
     spells.end()
     assert len(logged(caplog)) == 2
     spells.note("503 ServiceUnavailableException", "the server ends")
@@ -201,7 +202,7 @@ def test_too_many_streams_are_a_spell_too(
     assert "503 ServiceUnavailableException: 5 in 0 s, when serving ended" in line
 
 
-def test_a_spell_is_looked_after_without_a_further_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spell_ends_without_a_further_request(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     calls: list[Callable[[], None]] = []
     now = [0.0]

@@ -83,7 +83,7 @@ def test_the_example_is_answered_200_on_both_paths_and_read_back_in_either_form(
 
 
 @pytest.mark.parametrize("path", ["/api/archive/sim/events", "/api/archive/sim/events/"])
-def test_the_message_of_the_document_in_protobuf(send: Feed, path: str) -> None:
+def test_the_message_of_the_document_is_accepted_in_protobuf(send: Feed, path: str) -> None:
     sent = whole(source="REST API", type="Test", message="this is a test event", severity=v2016.Event.WARNING)
     answer = send("POST", path, sent.SerializeToString(), PROTOBUF)
     assert answer.status == 200
@@ -118,7 +118,7 @@ def test_the_number_is_communicated_back_in_event_history(core: Feed, number: in
 
 
 @pytest.mark.parametrize("number", [3, -7, -(2**31)])
-def test_the_number_in_protobuf(core: Feed, number: int) -> None:
+def test_the_number_is_kept_in_protobuf(core: Feed, number: int) -> None:
     assert answered(core, whole(seqNumber=number)).seqNumber == number
     assert history(core).seqNumber == number
 
@@ -136,7 +136,7 @@ def test_times_are_integers_or_numeric_text_and_0_and_negative_are_kept(
 
 @pytest.mark.parametrize("field", ["generationTime", "receptionTime"])
 @pytest.mark.parametrize("value", [0, -1, 1456757027786, -62135596800000, 253402300799999])
-def test_times_in_protobuf(core: Feed, field: str, value: int) -> None:
+def test_times_are_kept_in_protobuf(core: Feed, field: str, value: int) -> None:
     assert getattr(answered(core, whole(**{field: value})), field) == value
     assert getattr(history(core), field) == value
 
@@ -160,7 +160,7 @@ def test_times_that_overflow_in_protobuf_are_a_400(core: Feed, sim: Instance, fi
     assert not list(sim.events())
 
 
-def test_the_type_which_only_example_and_message_show(core: Feed) -> None:
+def test_the_type_is_kept_although_the_document_does_not_list_it(core: Feed) -> None:
     assert core("POST", PATH, '{"message":"m","seqNumber":1,"type":"Test"}').json()["type"] == "Test"
     assert core("POST", PATH, '{"message":"m","seqNumber":2,"type":""}').json()["type"] == ""
     assert "type" not in core("POST", PATH, '{"message":"m","seqNumber":3}').json()
@@ -169,7 +169,7 @@ def test_the_type_which_only_example_and_message_show(core: Feed) -> None:
 
 
 @pytest.mark.parametrize("name", ["INFO", "WARNING", "ERROR"])
-def test_the_severities_of_the_document(core: Feed, sim: Instance, name: str) -> None:
+def test_the_severities_of_the_document_are_accepted(core: Feed, sim: Instance, name: str) -> None:
     answer = core("POST", PATH, msgspec.json.encode({"message": "m", "seqNumber": 1, "severity": name}))
     assert answer.json()["severity"] == name
     assert [event.severity.name for event in sim.events()] == [name]
@@ -247,7 +247,7 @@ def test_protobuf_without_a_required_field_is_a_400_that_names_it(
     assert not list(sim.events())
 
 
-def test_every_event_shows_in_2016_history_whatever_form_it_came_in(core: Feed, sim: Instance) -> None:
+def test_every_event_is_shown_in_the_2016_form_of_history(core: Feed, sim: Instance) -> None:
     for severity in Severity:
         sim.append(Event("m", severity=severity, generation_time=-1, reception_time=1999))
     found = core("GET", PATH + "?form=2016&order=asc").json()["event"]

@@ -1,4 +1,4 @@
-"""Streams and exports: bytes as the contract has them, clients that go away, errors midway, gzip, bounds."""
+"""Streams and exports: their exact bytes, clients that disconnect, errors midway, gzip, bounds."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM, delimited, json_ob
 from tests.http.test_api import error_of
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import GZIP_BYTES_MIN, STREAMS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.limits import BATCH_EVENTS_MAX, MESSAGE_BYTES_MAX, READ_BYTES_MAX
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import PROTOBUF
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 
 EXPORTED = (
     ("T", 'with "quotes"'),
@@ -44,14 +44,14 @@ EXPORTED = (
     ("T", "café"),
     (None, ""),
 )
-"""Events as they were exported by a Yamcs server, at 2026-04-01T00:00:0n.500Z."""
+"""The events that a Yamcs server exported, at 2026-04-01T00:00:0n.500Z."""
 HEADINGS = ("Source", "Generation Time", "Reception Time", "Event Type", "Event Text")
 AS_THERE = {
     "TAB": ("\t", ['T\t"with ""quotes"""', "T,1\twith, comma; semicolon", 'T\t"with\ttab"']),
     "COMMA": (",", ['T,"with ""quotes"""', '"T,1","with, comma; semicolon"', "T,with\ttab"]),
     "SEMICOLON": (";", ['T;"with ""quotes"""', 'T,1;"with, comma; semicolon"', "T;with\ttab"]),
 }
-"""What such a server wrote of the first three; of the others it wrote the same whatever the delimiter."""
+"""The server's lines for the first three events; its lines for the others are the same with any delimiter."""
 _REST = ('T|"with\nnewline\r\ncrlf"', "T|leading space", "T|#hash", "T|back\\slash", "T|café", "|")
 
 
@@ -66,7 +66,9 @@ def exported(sim: Instance) -> Instance:
 
 
 @pytest.mark.parametrize("name", [None, *AS_THERE])
-def test_csv_is_what_a_yamcs_server_exports_byte_for_byte(send: Feed, exported: Instance, name: str) -> None:
+def test_csv_equals_the_export_of_a_yamcs_server_byte_for_byte(
+    send: Feed, exported: Instance, name: str
+) -> None:
     delimiter, first = AS_THERE[name or "TAB"]
     lines = [delimiter.join(HEADINGS)]
     for n, end in enumerate([*first, *(text.replace("|", delimiter) for text in _REST)]):
@@ -83,7 +85,7 @@ def test_csv_of_nothing_is_its_headings(send: Feed, exported: Instance) -> None:
     assert send("GET", f"{EXPORT}?source=NOSUCH").body.decode() == "\t".join(HEADINGS) + "\n"
 
 
-def test_csv_of_all_columns(send: Feed, sim: Instance) -> None:
+def test_csv_may_have_all_columns(send: Feed, sim: Instance) -> None:
     sim.append_many(HISTORY[3:5])
     assert send("GET", f"{EXPORT}?columns=all&delimiter=COMMA").body.decode().splitlines() == [
         ",".join((*HEADINGS, "Severity", "Sequence Number", "Created By", "Extra")),
@@ -125,7 +127,7 @@ def test_a_long_stream_is_whole_over_every_server(send: Feed, sim: Instance) -> 
 
 
 def opened(core: Application, method: str = "POST", target: str = STREAM, **headers: str) -> Response:
-    """The answer of the core, its body not read."""
+    """The answer of the core, with its body not yet read."""
     path, _, query = target.partition("?")
     call = core.begin(Head(method, path, query, headers))
     assert isinstance(call, Exchange)
@@ -150,7 +152,7 @@ def test_chunks_are_bounded_however_many_events_and_however_large(archive: Archi
     assert max(sizes) < READ_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
-def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
+def test_the_hits_of_a_block_are_sent_before_the_next_block_is_read(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim.append_many(Event("rare" if n % 5000 == 0 else "m", generation_time=n) for n in range(20_000))
@@ -176,10 +178,10 @@ def test_what_a_block_has_is_sent_before_the_next_is_looked_at(
 
 @pytest.fixture
 def watched(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happens to the scans of events: a note when one has ended, however it did."""
+    """A list that gets a note when a scan of events ends, and how it ended."""
     notes: list[str] = []
 
-    def batches(self: Instance, **asked: Any) -> Iterator[EventVectors]:
+    def batches(self: Instance, **asked: Any) -> Iterator[StoredVectors]:
         try:
             for _ in range(10_000):
                 yield vectors_of(list(many(100, "x" * 1000)))
@@ -224,7 +226,7 @@ def test_a_client_of_a_server_that_goes_away_ends_the_scan(archive: Archive, wat
 
 
 def wait_until(holds: Any) -> None:
-    """Wait for what other threads do."""
+    """Wait until other threads have made a condition true."""
     for _ in range(1000):
         if holds():
             return
@@ -232,7 +234,7 @@ def wait_until(holds: Any) -> None:
     raise AssertionError("it did not happen within 10 s")
 
 
-def failing(after: int) -> Iterator[EventVectors]:
+def failing(after: int) -> Iterator[StoredVectors]:
     for _ in range(after):
         yield vectors_of(list(many(100, "x" * 1000)))
     raise DamagedError("blocks 00", "checksum")
@@ -272,7 +274,9 @@ def test_an_error_after_the_first_chunk_cuts_the_connection(
     assert "an answer ends within its body" in caplog.text
 
 
-def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Instance) -> None:
+def test_streams_have_a_limit_and_other_requests_do_not_wait_for_them(
+    archive: Archive, sim: Instance
+) -> None:
     sim.append_many(many(10))
     core, send = Application(archive), core_feed(archive)
     with ExitStack() as stack:
@@ -290,7 +294,7 @@ def test_so_many_streams_at_once_and_all_else_goes_on(archive: Archive, sim: Ins
         assert isinstance(posted, Exchange)
         assert posted.run(b'{"message": "m"}').wait().status == 200  # type: ignore[union-attr]
         assert list(bodies[0])  # one that was read to its end makes room for another
-        assert opened(core).status == 200  # and so does one that nobody keeps, like this
+        assert opened(core).status == 200  # so does one that is discarded
         bodies[1].close()
         assert opened(core).status == 200
     for _ in range(2 * STREAMS_MAX):
@@ -311,7 +315,7 @@ def test_a_stream_that_fails_makes_room_for_another(
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br;q=1.0, GZIP;q=0.5", "deflate,x-gzip"])
-def test_answers_are_compressed_for_those_who_ask(send: Feed, sim: Instance, accepted: str) -> None:
+def test_answers_are_compressed_for_clients_that_ask(send: Feed, sim: Instance, accepted: str) -> None:
     sim.append_many(many(2_000))
     headers = {"Accept-Encoding": accepted, "Accept": PROTOBUF}
     plain = {"Accept": PROTOBUF}
@@ -327,7 +331,9 @@ def test_answers_are_compressed_for_those_who_ask(send: Feed, sim: Instance, acc
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "gzip; q=0.0", "br", "gzipped"])
-def test_and_not_for_those_who_do_not(send: Feed, sim: Instance, accepted: str) -> None:
+def test_answers_are_not_compressed_for_clients_that_do_not_ask(
+    send: Feed, sim: Instance, accepted: str
+) -> None:
     sim.append_many(many(200))
     for method, target in (("GET", LIST), ("POST", STREAM), ("GET", EXPORT)):
         answer = send(method, target, headers={"Accept-Encoding": accepted})
@@ -352,7 +358,9 @@ def test_a_compressed_stream_can_be_read_as_it_comes(archive: Archive, sim: Inst
     assert reader.eof
 
 
-def test_the_wsgi_application_closes_what_its_server_closes(archive: Archive, watched: list[str]) -> None:
+def test_the_wsgi_application_closes_an_answer_that_its_server_closes(
+    archive: Archive, watched: list[str]
+) -> None:
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": STREAM, "QUERY_STRING": ""}
     body: Any = create_app(archive)(environ, lambda *_: None)  # type: ignore[arg-type]  # no write()
     assert next(iter(body))

@@ -12,10 +12,10 @@ from tests.http.feeds import Feed
 from tests.http.test_api import error_of
 from yamcs_archive import Instance
 from yamcs_archive.wire.codec import PROTOBUF
+from yamcs_archive.wire.live_frames import MalformedError, ProtobufFrames
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint
-from yamcs_archive.wire.websocket_frames import MalformedError, ProtobufFrames
 
 EVENTS = "/api/archive/sim/events"
 SENT = {"Content-Type": PROTOBUF, "Accept": "application/json"}
@@ -54,7 +54,7 @@ def posted(route: str, body: bytes) -> tuple[str, bytes]:
     [("", None, b""), ("time.", 5, TIME), ("extra.", 8, EXTRA)],
     ids=["message", "time", "extra"],
 )
-def test_an_event_with_a_field_that_there_is_none_of_is_refused(
+def test_an_event_with_an_unknown_field_is_refused(
     core: Feed, sim: Instance, *, field: bytes, route: str, path: str, number: int | None, nested: bytes
 ) -> None:
     whole = EVENT.SerializeToString()
@@ -92,7 +92,7 @@ ASKED: list[tuple[str, Message, int]] = [
 
 @unknown
 @pytest.mark.parametrize(("target", "message", "start"), ASKED, ids=lambda part: str(part)[:30])
-def test_a_request_for_events_with_a_field_that_there_is_none_of_is_refused(
+def test_a_request_for_events_with_an_unknown_field_is_refused(
     core: Feed, sim: Instance, *, field: bytes, target: str, message: Any, start: int
 ) -> None:
     whole = message.SerializeToString()
@@ -108,7 +108,7 @@ def test_a_request_for_events_with_a_field_that_there_is_none_of_is_refused(
 
 
 @unknown
-def test_a_frame_of_a_websocket_with_a_field_that_there_is_none_of_cannot_be_read(field: bytes) -> None:
+def test_a_frame_of_a_websocket_with_an_unknown_field_is_refused(field: bytes) -> None:
     options = live.SubscribeEventsRequest(instance="sim").SerializeToString()
     url = "type.googleapis.com/yamcs.protobuf.events.SubscribeEventsRequest"
 
@@ -129,7 +129,7 @@ def test_a_frame_of_a_websocket_with_a_field_that_there_is_none_of_cannot_be_rea
         ProtobufFrames().read(live.ClientMessage(type="cancel", options=ending).SerializeToString())
 
 
-def test_what_the_messages_have_is_known() -> None:
+def test_the_known_fields_are_those_of_the_messages() -> None:
     for message in (
         today.CreateEventRequest(
             message="m",

@@ -1,4 +1,4 @@
-"""Large answers and large bodies together: where there is no room, who comes waits, or is refused."""
+"""The memory of large answers and bodies together is bounded: a request without room waits, or is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from yamcs_archive.http.limits import (
     MAKING_BYTES,
     QUICK_BODY_BYTES_MAX,
 )
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.limits import BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.results import Appended
 from yamcs_archive.wire import commits
@@ -84,7 +84,7 @@ def shown(answer: Response) -> dict[str, Any]:
 def untaken(
     archive: Archive, large: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Application, list[Response]]]:
-    """A server with as many large answers that nobody takes as leave no room for another."""
+    """A server with so many large answers that nobody reads that there is no room for another."""
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
     core = Application(archive)
     answers = [page(core) for _ in range((ANSWERS_BYTES_MAX - MAKING_BYTES) // (8 * MESSAGE_BYTES_MAX) + 1)]
@@ -93,7 +93,7 @@ def untaken(
         whole(answer)
 
 
-def test_large_answers_that_nobody_takes_make_others_shorter_and_refuse_none(
+def test_large_answers_that_nobody_reads_make_others_shorter_and_refuse_none(
     untaken: tuple[Application, list[Response]],
 ) -> None:
     core, answers = untaken
@@ -155,7 +155,7 @@ def test_only_so_many_answers_wait_for_room() -> None:
         assert not each.is_alive()
 
 
-def test_a_large_answer_waits_until_another_was_taken(
+def test_a_large_answer_waits_until_another_was_read(
     untaken: tuple[Application, list[Response]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", PATIENCE_S)
@@ -187,9 +187,9 @@ def test_a_client_that_leaves_within_a_large_answer_gives_its_room_back(
     assert set(asyncio.run(main())) == {200}
 
 
-def test_room_is_given_to_who_waits_and_never_twice() -> None:
+def test_freed_room_goes_to_a_waiting_answer_and_never_twice() -> None:
     room = AnswerBudget(bytes_max=10)
-    assert room.take(25, wait_s=0)  # alone, it may be larger than all that there is
+    assert room.take(25, wait_s=0)  # alone, an answer may be larger than the whole budget
     assert not room.take(1, wait_s=0.01)
     got = threading.Event()
 
@@ -238,7 +238,7 @@ def test_large_bodies_wait_unread_until_others_are_answered(archive: Archive, si
     asyncio.run(main())
 
 
-def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> None:
+def test_a_poll_does_not_keep_its_body_in_memory(archive: Archive, sim: Instance) -> None:
     app = create_asgi_app(archive)
 
     async def main() -> None:
@@ -254,7 +254,7 @@ def test_a_poll_holds_nothing_of_its_body(archive: Archive, sim: Instance) -> No
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
 
 
-def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
+def test_bodies_that_wait_for_room_are_admitted_in_turn_and_may_give_up() -> None:
     async def main() -> None:
         bodies = BodyBudget(bytes_max=10)
         await bodies.enter(8)
@@ -282,7 +282,7 @@ def test_who_waits_for_room_is_let_in_by_turns_and_may_give_up() -> None:
 
 
 @pytest.mark.parametrize("later", [1, 1000])
-def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int) -> None:
+def test_a_waiting_body_continues_after_its_limit_has_changed(later: int) -> None:
     most = 200  # a part of 60 bytes takes 64 more
 
     async def main() -> bytes:
@@ -308,7 +308,7 @@ def test_a_body_that_waited_goes_on_though_what_may_wait_has_changed(later: int)
 
 
 def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
-    """A client that sends byte by byte would else have half a million of them wait."""
+    """Otherwise, half a million parts of a client that sends byte by byte could wait."""
 
     async def main() -> int:
         left = 10_000
@@ -330,11 +330,11 @@ def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
     assert asyncio.run(main()) == 101
 
 
-# What is stored, or conflicts with what is stored, may be large where the request is not
+# The answer to a small request may be large: it shows the stored event
 
 
 def stored_event(size: int) -> Event:
-    """An event with so many bytes of text."""
+    """An event with ``size`` bytes of text."""
     return Event("x" * (size - 1), source="S", generation_time=0, seq_number=1)
 
 
@@ -350,7 +350,7 @@ def small_conflict() -> bytes:
 def test_a_large_conflict_is_written_on_a_thread(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, size: int, in_loop: bool
 ) -> None:
-    sim.append(stored_event(size))  # and the source of what is offered is a byte
+    sim.append(stored_event(size))  # the source of the offered event has one byte
     seen: list[bool] = []
     real = errors.error_reply
 
@@ -395,7 +395,7 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
 
 
 @pytest.mark.parametrize("path", [EVENTS, f"{EVENTS}:batch"])
-def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
+def test_a_large_conflict_counts_until_it_is_read_and_is_never_refused(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(admission, "ANSWER_WAIT_S", 0.05)
@@ -411,7 +411,7 @@ def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
     room = core.services.admission.answers
     answers = [conflict()]
     assert MESSAGE_BYTES_MAX <= room.held < 2 * MESSAGE_BYTES_MAX
-    room.add(ANSWERS_BYTES_MAX)  # as if others held all that there is
+    room.add(ANSWERS_BYTES_MAX)  # as if others used the whole budget
     answers.append(conflict())
     room.add(-ANSWERS_BYTES_MAX)
     for answer in answers:
@@ -420,7 +420,7 @@ def test_a_large_conflict_is_weighed_until_it_is_taken_and_never_refused(
 
 
 @pytest.mark.parametrize("large", [LARGE_TEXT_BYTES, LARGE_TEXT_BYTES + 1])
-def test_what_is_known_to_be_large_waits_for_the_room_that_it_needs(large: int) -> None:
+def test_an_answer_of_known_size_waits_for_the_room_that_it_needs(large: int) -> None:
     room = AnswerBudget()
     lease = Lease(room)
     lease.reserve(large)

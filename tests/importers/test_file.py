@@ -1,4 +1,4 @@
-"""``events import FILE``: what a log prints comes back event by event, again without harm, nothing unsaid."""
+"""``events import FILE`` stores the output of ``events log`` once, and reports events that it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from yamcs_archive.errors import OutOfSpaceError
 from yamcs_archive.importers.file import format_of
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_form import SHOWN_TODAY, Form
+from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
 
 
 def command(*arguments: object, given: bytes | None = None) -> tuple[int, bytes, str]:
@@ -50,13 +50,13 @@ def events_in(directory: Path, instance: str = "sim") -> list[Event]:
 
 
 def kept(event: Event) -> Event:
-    """What the form that a log prints keeps of an event: all but that ERROR shows as SEVERE."""
+    """An event as the output of ``events log`` keeps it: unchanged, except that ERROR becomes SEVERE."""
     return replace(event, severity=Severity[SHOWN_TODAY[event.severity]])
 
 
 @given(st.lists(stored_events, min_size=1, max_size=20, unique_by=lambda event: event.key))
 @settings(max_examples=15)
-def test_what_a_log_prints_comes_back_event_by_event(events: list[Event]) -> None:
+def test_the_output_of_events_log_is_imported_event_by_event(events: list[Event]) -> None:
     with TemporaryDirectory() as folder:
         there, copy = Path(folder) / "there", Path(folder) / "copy"
         with Archive.open(there) as archive:
@@ -131,7 +131,7 @@ def test_files_of_each_kind_fill_an_archive_that_is_made(
     assert run(*command_line, "--format", "msgpack" if "msgpack" in name else "jsonl").status == 0
 
 
-def test_the_kind_is_what_the_name_says_or_the_option(run: Run, tmp_path: Path) -> None:
+def test_the_format_comes_from_the_option_or_the_name_of_the_file(run: Run, tmp_path: Path) -> None:
     assert [format_of(name) for name in ("a.gz", "a", "a.jsonl.bak", "A.MSGPACK")] == [
         None,
         None,
@@ -148,7 +148,7 @@ def test_the_kind_is_what_the_name_says_or_the_option(run: Run, tmp_path: Path) 
     assert len(events_in(tmp_path / "new")) == 5
 
 
-def test_through_a_url_the_same_is_stored_but_who_created_it(
+def test_an_import_through_a_url_stores_the_same_except_for_the_creator(
     run: Run,
     tmp_path: Path,
 ) -> None:
@@ -181,7 +181,7 @@ def test_through_a_url_the_same_is_stored_but_who_created_it(
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Says that all of the first batch is stored, and nothing to the second."""
+    """Answers the first batch as stored, and does not answer the second."""
 
     batches = 0
 
@@ -202,7 +202,7 @@ class Breaking(BaseHTTPRequestHandler):
         pass
 
 
-def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path: Path) -> None:
+def test_the_error_of_an_unanswered_batch_says_that_it_may_be_stored(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(history(12_000)))
     with HTTPServer(("127.0.0.1", 0), Breaking) as server:
@@ -221,7 +221,7 @@ def test_what_is_not_answered_may_be_stored_and_that_is_said(run: Run, tmp_path:
 
 
 def test_an_error_by_its_own_name_stays_one(run: Run, tmp_path: Path) -> None:
-    """A file may also hold requests of either form, if they bring their keys."""
+    """A file may also contain requests of either form, if they have times and numbers."""
     path = tmp_path / "a.jsonl"
     path.write_text(
         '{"message": "a", "severity": "ERROR", "seqNumber": 1, "generationTime": 5}\n'
@@ -265,11 +265,11 @@ def test_a_bad_line_is_named_and_all_before_it_is_stored_and_counted(
     assert ran.err.startswith(f"yamcs-archive: line {before + 3} of {path}: ")
     assert said in ran.err
     assert ran.out.startswith(f"{before} read, {before} stored, 0 duplicates")
-    assert new.exists() == (before > 0)  # nothing is made for a file whose first event is none
+    assert new.exists() == (before > 0)  # nothing is created for a file whose first line is no event
     assert len(events_in(new)) == before if before else True
 
 
-def test_a_bad_line_behind_the_first_chunk_has_its_number(run: Run, tmp_path: Path) -> None:
+def test_a_bad_line_after_the_first_chunk_has_its_number(run: Run, tmp_path: Path) -> None:
     path, new = tmp_path / "a.jsonl", tmp_path / "new"
     events = history(10_002)
     for before in (9_999, 10_000, 10_001):
@@ -296,7 +296,7 @@ def test_a_bad_element_of_msgpack_is_named(run: Run, tmp_path: Path) -> None:
     assert (ran.status, "element 3 of" in ran.err, ran.out[:6]) == (1, True, "2 read")
 
 
-def test_an_array_is_told_what_a_file_must_hold(run: Run, data: Path, tmp_path: Path) -> None:
+def test_the_error_for_an_array_names_the_right_format(run: Run, data: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(json.encode([json.shown(event, Form.TODAY) for event in history(2)]))
     ran = run("events", "import", path, "--data", data)
@@ -311,7 +311,7 @@ def test_an_empty_file_makes_nothing(run: Run, tmp_path: Path, body: bytes) -> N
     assert not (tmp_path / "new").exists()
 
 
-def test_a_torn_gzip_file_stores_what_is_whole_and_says_so(run: Run, tmp_path: Path) -> None:
+def test_the_whole_events_of_a_truncated_gzip_file_are_stored_and_counted(run: Run, tmp_path: Path) -> None:
     whole = lines(history(2000))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(whole)[:-100])
     ran = run("events", "import", tmp_path / "a.jsonl.gz", "--data", tmp_path / "new", "--instance", "sim")
@@ -370,7 +370,7 @@ def test_a_file_named_as_the_other_command_is_given_with_its_folder(
     assert run("events", "import", "./yamcs", "--data", data, "--format", "jsonl").status == 0
 
 
-def test_a_medium_that_is_full_or_ctrl_c_leaves_what_was_stored_and_says_how_much(
+def test_a_full_disk_or_ctrl_c_leaves_the_stored_events_and_prints_their_number(
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

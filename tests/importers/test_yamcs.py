@@ -1,4 +1,4 @@
-"""The history of another server: taken whole, over connections that break, again and again."""
+"""The history of another server is imported whole, even over connections that break, and again later."""
 
 import json
 import os
@@ -18,24 +18,24 @@ from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import ServerRefusedError, ServerUnavailableError, UnavailableError
 from yamcs_archive.importers.yamcs import NOTE, History, Imported, import_history
 from yamcs_archive.limits import CHUNK_EVENTS_MAX
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.protobuf_scan import varint
 
 
 class Recorded:
-    """A server that streams messages in the order of time and can break off; it notes what it was asked."""
+    """A server that streams messages in the order of time and can break off; it records the requests."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.break_after: list[int] = []
-        """For each answer to come: so many messages, and then the connection ends in the middle of one."""
+        """For each of the next answers: the number of messages after which the connection breaks."""
         self.asked: list[int | None] = []
         self.status = 200
 
     def add(self, event: Event) -> None:
-        """Take one more event, at its place in time."""
+        """Add an event, in the order of time."""
         self.messages.append(encode_event(event, Form.TODAY))
         self.messages.sort(key=lambda one: today.Event.FromString(one).generationTime.ToMicroseconds())
 
@@ -104,7 +104,7 @@ def taken(history: History, sim: Instance, folder: Path) -> Imported:
     return import_history(history, sim, folder, lambda _: None, wait=lambda _: None)
 
 
-def test_all_of_a_history_is_there_and_a_second_import_adds_what_is_new(
+def test_a_whole_history_is_imported_and_a_second_import_adds_new_events(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     for n in range(0, 50, 2):
@@ -118,7 +118,7 @@ def test_all_of_a_history_is_there_and_a_second_import_adds_what_is_new(
     assert not (tmp_path / NOTE).exists()
 
 
-def test_a_stream_that_breaks_is_gone_on_with_at_the_time_reached(
+def test_a_broken_stream_is_continued_at_the_time_reached(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     for n in range(100):
@@ -150,7 +150,7 @@ def test_a_server_that_stays_away_ends_it_and_the_next_import_goes_on_there(
 def test_a_server_that_always_breaks_off_at_one_place_ends_it_too(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, same_time: int
 ) -> None:
-    """The events of the time that was reached come again each time: that is nothing new."""
+    """The events of the time that was reached come again each time, and do not count as progress."""
     for n in range(100):
         recorded.add(replace(event(n), generation_time=min(n, 41 - same_time) if n <= 40 else n))
     recorded.break_after = [41] + [same_time] * 50
@@ -192,10 +192,10 @@ def test_the_note_of_another_history_or_a_torn_one_counts_as_none(
 
 
 @pytest.mark.parametrize("lost", [99, 40, 39, 0])
-def test_where_the_server_lost_what_was_reached_all_is_read_anew(
+def test_a_server_that_lost_the_last_imported_event_is_read_from_the_beginning(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, lost: int
 ) -> None:
-    """Its history was put back, and what it has now before the time that was reached was not read."""
+    """The history was put back, and its present events before the time that was reached were not read."""
     for n in range(100):
         recorded.add(event(n))
     recorded.break_after = [40] + [0] * 4
@@ -210,7 +210,7 @@ def test_where_the_server_lost_what_was_reached_all_is_read_anew(
     assert recorded.asked == ([39] if whole else [39, None])
     assert (done.restarts, done.whole) == (0 if whole else 1, True)
     if not whole:
-        assert done.read == len(recorded.messages)  # what came of the other history at first was not taken
+        assert done.read == len(recorded.messages)  # the first events of the other history were not stored
     assert not (tmp_path / NOTE).exists()
     messages = {event.message for event in sim.events()}
     assert messages == {f"m{n}" for n in range(max(40, lost))} | {
@@ -255,7 +255,7 @@ def test_a_history_that_changes_again_and_again_is_given_up(
 
 
 @pytest.mark.parametrize("last", [None, ["S", 39]])
-def test_a_note_of_an_earlier_version_is_gone_on_with(
+def test_a_note_of_an_earlier_version_is_used(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path, last: list[object] | None
 ) -> None:
     note = {"url": url, "instance": "there", "start": None, "stop": None, "reached": 39}
@@ -278,7 +278,7 @@ def test_of_events_of_one_time_any_may_be_the_one_that_was_reached(
     assert recorded.asked == [None, 7]
 
 
-def test_conflicts_and_what_cannot_be_kept_are_counted_and_shown(
+def test_conflicts_and_refused_events_are_counted_and_shown(
     recorded: Recorded, url: str, sim: Instance, tmp_path: Path
 ) -> None:
     sim.append(event(3, "other"))
@@ -344,7 +344,7 @@ def test_the_command_shows_conflicts_and_ends_with_1(run: Run, tmp_path: Path) -
     assert "1 conflicts" in ran.out
 
 
-def test_the_command_says_what_is_missing(run: Run) -> None:
+def test_the_command_names_a_missing_option(run: Run) -> None:
     assert "use --data DIR" in run("events", "import", "yamcs", "http://127.0.0.1:1").err
     assert run("events", "import", "yamcs", "127.0.0.1:1", "--data", "x").status == 2
 
@@ -377,7 +377,7 @@ def test_the_end_of_an_import_is_durable(
     monkeypatch.setattr(os, "fsync", fsync)
     with served(recorded) as url:
         import_history(History(url, "sim"), sim, tmp_path, lambda _: None)
-    # Else a power cut would bring the note back, and the next import pass over what came late.
+    # Otherwise a power cut could bring the note back, and the next import would miss late events.
     assert synced == [str(tmp_path)]
 
     def refuse(_: int) -> None:

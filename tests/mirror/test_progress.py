@@ -1,4 +1,4 @@
-"""What is said of a copy: few lines, each worth reading."""
+"""The progress lines of a mirror: few, and each worth reading."""
 
 import time
 
@@ -8,7 +8,7 @@ from yamcs_archive.mirror.follower import Progress
 from yamcs_archive.mirror.progress_log import Sayer
 
 
-def test_only_what_changes_is_said_and_lag_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changes_are_reported_and_the_lag_at_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     monkeypatch.setattr(time, "time", lambda: 100.0)

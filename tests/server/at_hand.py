@@ -1,4 +1,4 @@
-"""Serves an archive in the tests' own process: at once, where it need not be killed or asked to end."""
+"""Serves an archive in the tests' own process, for tests that need not kill or stop a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts ``yamcs-archive serve`` as its users do, on a free port, and stops it by its process id."""
+"""Starts ``yamcs-archive serve`` like a user, on a free port, and stops it by its process id."""
 
 import os
 import queue
@@ -35,7 +35,7 @@ def launch(*arguments: object) -> subprocess.Popen[str]:
 
 
 class Served:
-    """A running server: its process, its start-up line, and where it listens."""
+    """A running server: its process, its start-up line and its port."""
 
     def __init__(self, directory: Path, *options: object) -> None:
         self.process = launch("--data", directory, *options)
@@ -48,7 +48,7 @@ class Served:
         self.port = int(self.url.rpartition(":")[2])
 
     def _first_line(self) -> str:
-        """Return its first line, empty when it ends or is silent for too long."""
+        """Return its first line, or "" if it ends or is silent for too long."""
         lines: queue.Queue[str] = queue.Queue()
         stdout = self.process.stdout
         assert stdout is not None
@@ -64,7 +64,7 @@ class Served:
         return self._connections[-1]
 
     def close(self) -> None:
-        """Kill what is left of it, and close what the test holds of it."""
+        """Kill its processes, and close the test's connections and pipes."""
         if self.process.poll() is None:
             self.kill_group()
         for held in (*self._connections, self.process.stdout, self.process.stderr):
@@ -72,7 +72,7 @@ class Served:
             held.close()
 
     def stop(self, sign: int = signal.SIGTERM) -> tuple[int, str]:
-        """Send the signal; return the exit status, and what it said on stderr in its life."""
+        """Send the signal; return the exit status and the whole stderr."""
         self.process.send_signal(sign)
         _, complaints = self.process.communicate(timeout=WAIT_S)
         return self.process.returncode, complaints
@@ -83,7 +83,7 @@ class Served:
         self.process.wait(WAIT_S)
 
     def kill_group(self) -> None:
-        """Kill the started process and all that it may have started."""
+        """Kill the started process, and any that it may have started."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(WAIT_S)
 
@@ -109,7 +109,7 @@ def post(connection: HTTPConnection, event: dict[str, Any]) -> dict[str, Any]:
 
 
 class Load:
-    """Posts events over keep-alive connections until the server is gone, and keeps what it acknowledged."""
+    """Posts events over keep-alive connections until the server is gone; records the acknowledged ones."""
 
     def __init__(self, served: Served, clients: int, prefix: str = "") -> None:
         self._served, self._prefix = served, prefix

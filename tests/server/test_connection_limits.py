@@ -147,7 +147,7 @@ def test_a_second_head_has_its_own_time(archive: Archive, monkeypatch: pytest.Mo
 def test_a_connection_without_requests_is_kept_for_a_while(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yamcs_archive.server.http_server.IDLE_S_MAX", 1)
+    monkeypatch.setattr("yamcs_archive.server.uvicorn_server.IDLE_S_MAX", 1)
     with (
         uvicorn_server(archive) as port,
         socket.create_connection(("127.0.0.1", port), timeout=30) as raw,
@@ -200,7 +200,7 @@ def test_a_handshake_may_have_two_connection_headers(raw: socket.socket, order: 
 def test_a_websocket_is_pinged_and_need_not_answer(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yamcs_archive.server.http_server.WEBSOCKET_PING_S", 0.1)
+    monkeypatch.setattr("yamcs_archive.server.uvicorn_server.WEBSOCKET_PING_S", 0.1)
     with uvicorn_server(archive) as port:
         connection = websocket.create_connection(f"ws://127.0.0.1:{port}/api/websocket", timeout=30)
         try:

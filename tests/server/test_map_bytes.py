@@ -1,4 +1,4 @@
-"""The address space that a server reserves is chosen on its command line."""
+"""The command line chooses the address space that a server reserves."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.server.settings import MAP_BYTES_MAX, MAP_BYTES_MIN, Settings
 
 
-def test_a_server_reserves_what_it_is_told_to(tmp_path: Path) -> None:
+def test_a_server_reserves_the_configured_address_space(tmp_path: Path) -> None:
     with serving(tmp_path / "a", "--instance", "sim", "--map-bytes", str(1 << 24)) as served:
         files = Path(f"/proc/{served.process.pid}/maps").read_text().splitlines()
         mapped = [line.split()[0].split("-") for line in files if line.endswith("data.mdb")]
@@ -17,7 +17,7 @@ def test_a_server_reserves_what_it_is_told_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("map_bytes", [MAP_BYTES_MIN, MAP_BYTES_MAX])
-def test_bounds(map_bytes: int) -> None:
+def test_map_bytes_outside_their_bounds_are_refused(map_bytes: int) -> None:
     assert Settings(data=Path("a"), map_bytes=map_bytes).map_bytes == map_bytes
     beyond = map_bytes - 1 if map_bytes == MAP_BYTES_MIN else map_bytes + 1
     with pytest.raises(InvalidInputError, match=f"map_bytes={beyond}"):

@@ -1,4 +1,4 @@
-"""The allocator's settings: made once in the serving process, and never against its environment."""
+"""The allocator's settings are made once in the serving process, and never override its environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def said(environment: dict[str, str]) -> str:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
-def test_glibc_is_told_what_the_environment_does_not_say() -> None:
+def test_glibc_gets_the_settings_that_the_environment_lacks() -> None:
     assert said({}) == "True"
     assert said({name: str(value) for name, _, value in _SETTINGS}) == "False"
     assert said({"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}) == "False"

@@ -1,4 +1,4 @@
-"""The standalone process: what it says, what it refuses, how it ends, and that nothing outlives it."""
+"""The standalone process: its output, its errors, its end; and that nothing outlives it."""
 
 import os
 import select
@@ -29,7 +29,7 @@ def how(request: pytest.FixtureRequest) -> Options:
 
 
 def stored(directory: Path) -> set[str]:
-    """The messages that are found after reopening, each of them once."""
+    """The messages that are stored, after reopening; each must be there once."""
     with Archive.open(directory) as archive:
         found = [event.message for event in archive.instance("sim").events()]
     assert len(found) == len(set(found))
@@ -37,7 +37,7 @@ def stored(directory: Path) -> set[str]:
 
 
 def refused(*arguments: object, status: int = 1) -> str:
-    """Run a serve that must not start, and return the one line in which it says why."""
+    """Run a ``serve`` that must not start, and return its error, of one line."""
     process = launch(*arguments)
     printed, complaints = process.communicate(timeout=WAIT_S)
     assert (process.returncode, printed) == (status, "")
@@ -46,7 +46,7 @@ def refused(*arguments: object, status: int = 1) -> str:
     return complaints
 
 
-def test_the_start_up_line_says_where_what_and_from_which_directory(tmp_path: Path, how: Options) -> None:
+def test_the_start_up_line_has_the_url_the_instances_and_the_directory(tmp_path: Path, how: Options) -> None:
     with serving(tmp_path / "data", *how, "--instance", "bench", "_x") as served:
         url, directory = f"http://127.0.0.1:{served.port}", tmp_path / "data"
         assert served.line == f"Serving {url} instances: _x, bench, sim directory: {directory}\n"
@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path)
         told = refused("--data", tmp_path / "other", "--instance", "sim", "--port", served.port)
         assert f"127.0.0.1:{served.port}" in told
         assert "another process listens there" in told
-        Archive.open(tmp_path / "other").close()  # and holds nothing
+        Archive.open(tmp_path / "other").close()  # and locks nothing
         assert post(served.connect(), {"message": "still served"})["seqNumber"] == 0
 
 
@@ -87,7 +87,7 @@ def test_a_port_that_is_taken_is_refused_even_by_another_archive(tmp_path: Path)
         (("--port", 0, "--instance", "sim", "--host", "no such host"), "cannot listen on no such host"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_one_line(
+def test_an_address_that_cannot_be_served_is_refused_in_one_line(
     tmp_path: Path, arguments: tuple[object, ...], said: str
 ) -> None:
     assert said in refused("--data", tmp_path / "data", *arguments)
@@ -159,7 +159,7 @@ def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, how: Opt
 
 
 @pytest.mark.parametrize("clients", [8, 96])
-def test_a_graceful_stop_under_load_answers_whatever_it_stores(
+def test_a_graceful_stop_under_load_answers_for_every_stored_event(
     tmp_path: Path, how: Options, clients: int
 ) -> None:
     with serving(tmp_path / "data", *how, "--threads", 64) as served:
@@ -167,7 +167,7 @@ def test_a_graceful_stop_under_load_answers_whatever_it_stores(
         load.wait_for(400)
         assert served.stop() == (0, "")
         acknowledged = load.join()
-    # One way: no acknowledged event is lost. The other: no accepted request was cut off.
+    # No acknowledged event is lost, and no accepted request was cut off.
     assert stored(tmp_path / "data") == acknowledged
 
 
@@ -195,7 +195,7 @@ def test_a_request_that_was_accepted_before_the_stop_is_answered_and_no_new_one_
 
 
 def _until_refused(port: int) -> None:
-    """Return when nobody listens on the port any more."""
+    """Wait until nobody listens on the port any more."""
     give_up = time.monotonic() + WAIT_S
     while time.monotonic() < give_up:
         with socket.socket() as probe:
@@ -268,7 +268,7 @@ def test_kill_after_kill_under_load_loses_nothing_acknowledged(
 
 
 @pytest.mark.long
-def test_stop_after_stop_under_load_is_noticed_and_answers_whatever_it_stores(
+def test_every_stop_under_load_is_noticed_and_answers_for_every_stored_event(
     tmp_path: Path, how: Options
 ) -> None:
     acknowledged: set[str] = set()

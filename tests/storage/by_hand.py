@@ -1,4 +1,4 @@
-"""Changes the facts of a closed instance by hand, as restoring and pruning do."""
+"""Changes ``meta`` of a closed instance directly, as restoring and pruning do."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from yamcs_archive.storage.read.metadata import read_meta
 
 
 def change_meta(instance: Path, **facts: Any) -> None:
-    """Write the instance's facts with some of them replaced."""
+    """Replace some values of the instance's ``meta``."""
     environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
     try:
         changed = read_meta(environment)._replace(**facts)

@@ -1,4 +1,4 @@
-"""What tests of compaction share: a store with something of each kind in it, and how a folder should look."""
+"""Shared by the tests of compaction: a store with records of every kind, and the contents of its folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from yamcs_archive import Event, Instance
 from yamcs_archive.storage.failpoints import COMPACT_POINTS
 
 HELD = COMPACT_POINTS[COMPACT_POINTS.index("compact-held") : COMPACT_POINTS.index("compact-in-use") + 1]
-"""Between these nobody commits, so an append there waits for what comes behind them."""
+"""The failpoints between which nobody commits; an append at one of them waits until the last is passed."""
 
 
 def folder(instance: Path) -> tuple[str, list[str]]:
-    """The generation in use, and everything in the instance's folder but ``CURRENT``."""
+    """The generation in use, and all names in the instance's folder except ``CURRENT``."""
     return (instance / "CURRENT").read_text().strip(), sorted(set(os.listdir(instance)) - {"CURRENT"})
 
 

@@ -1,4 +1,4 @@
-"""What several tests of the store begin with."""
+"""Fixtures for the tests of the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def small(tmp_path: Path) -> Iterator[Instance]:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
-    """Has something called at every point of a compaction."""
+    """Calls a function at every failpoint of a compaction."""
 
     def at(act: Callable[[str], None]) -> None:
         monkeypatch.setattr(

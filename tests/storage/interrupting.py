@@ -1,8 +1,8 @@
-"""A child that real SIGINTs interrupt in the middle of a public function, again and again; run as a program.
+"""A child process that real SIGINTs interrupt in the middle of a public function, again and again; a program.
 
-Its arguments are the function's name, the number of interrupts, and what becomes of the KeyboardInterrupts:
-"dropped", or "kept" with their tracebacks, as a notebook keeps the last one. Then it appends, compacts and
-closes on other threads, each within a bound, and prints how often it was interrupted.
+Its arguments are the function's name, the number of interrupts, and "dropped" or "kept": whether it keeps the
+KeyboardInterrupts with their tracebacks, as a notebook keeps the last one. After that it appends, compacts
+and closes in other threads, each within a time limit, and prints the number of interrupts.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from yamcs_archive.errors import ClosedError, LockedError, UnknownInstanceError
 from yamcs_archive.results import Commit, MirrorState
 
 BOUND_S = 20
-"""The longest time that anything may take afterwards, in seconds: a machine under load is slow."""
+"""Longest time of each later step, in seconds: a machine under load is slow."""
 
 _OPTIONS = Options(block_events_max=64, run_events_min=16, seal_age_us=1)
 _EVENTS = [Event(f"m{n}", source=f"S{n % 3}", generation_time=n, seq_number=n) for n in range(300)]
 
 
 class Interrupts:
-    """Sends SIGINTs from another process, and lets one through when something is in hand."""
+    """Sends SIGINTs from another process; one takes effect only while a function runs."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -58,10 +58,10 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def into(self, act: Callable[[], object]) -> KeyboardInterrupt:
-        """Do something again and again until an interrupt comes; return that."""
+        """Repeat an action until an interrupt comes, and return the KeyboardInterrupt."""
         try:
             while True:
-                self._armed = True  # again: where C code calls Python it may swallow one
+                self._armed = True  # repeat: C code that calls Python may swallow an interrupt
                 act()
         except KeyboardInterrupt as interrupt:
             self.count += 1
@@ -75,7 +75,7 @@ class Interrupts:
 
 
 def within_bound(what: str, act: Callable[[], object]) -> None:
-    """Do something on another thread; where it does not end, or raises, show all stacks and exit."""
+    """Run an action in another thread; if it raises or does not end, print all stacks and exit."""
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -94,7 +94,7 @@ def within_bound(what: str, act: Callable[[], object]) -> None:
 
 
 def functions(path: Path, archive: Archive, sim: Instance) -> dict[str, Callable[[], object]]:
-    """Return what is interrupted, by name."""
+    """Return the functions to interrupt, by name."""
     copy = archive.instance("copy", create=True)
     pages = iter(range(1 << 30))
     opened: list[Archive] = []
@@ -117,7 +117,7 @@ def functions(path: Path, archive: Archive, sim: Instance) -> dict[str, Callable
         future.result()
 
     def make_and_set_aside() -> None:
-        with suppress(ClosedError, UnknownInstanceError):  # one that was interrupted goes on meanwhile
+        with suppress(ClosedError, UnknownInstanceError):  # an interrupted call may still run
             archive.instance("short", create=True).append(Event("x"))
             archive.set_aside("short")
 

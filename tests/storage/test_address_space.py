@@ -1,4 +1,4 @@
-"""Little address space: maps take what there is, grow by what there is, and outlive a refusal."""
+"""Little address space: maps fit into it and grow within it, and a refused growth does no harm."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def test_a_map_that_cannot_grow_is_as_it_was_and_grows_when_there_is_room(
     assert printed == [*["True True True", "True True"] * 2, *["True"] * 3]
 
 
-def test_a_map_that_another_process_grew_beyond_what_there_is_room_for_is_read_as_far_as_it_is_filled(
+def test_a_map_too_large_for_the_address_space_is_read_as_far_as_it_is_filled(
     tmp_path: Path,
 ) -> None:
     with Archive.open(tmp_path / "a", options=Options(map_bytes=1 << 20, maintenance=False)) as archive:

@@ -1,4 +1,4 @@
-"""Waiting for what is stored next: nothing is missed, nobody who waits can hold up who stores."""
+"""Waiting for the next event: no event is missed, and a waiting caller cannot delay a commit."""
 
 import gc
 import threading
@@ -23,7 +23,7 @@ def messages(sim: Instance, after: str) -> list[str]:
     return [change.event.message for change in sim.changes(after=after)]
 
 
-def test_who_waits_is_told_after_the_commit(sim: Instance) -> None:
+def test_a_wait_ends_after_the_commit(sim: Instance) -> None:
     cursor = sim.cursor()
     waiting = [sim.arrival(cursor) for _ in range(3)]
     assert not any(future.done() for future in waiting)
@@ -33,7 +33,7 @@ def test_who_waits_is_told_after_the_commit(sim: Instance) -> None:
     assert messages(sim, cursor) == ["first"]
 
 
-def test_what_lies_behind_the_cursor_already_is_told_at_once(sim: Instance) -> None:
+def test_an_event_after_the_cursor_ends_the_wait_at_once(sim: Instance) -> None:
     cursor = sim.cursor()
     sim.append_many([Event("first"), Event("second")])
     assert sim.arrival(cursor).done()
@@ -74,7 +74,7 @@ def test_a_follower_misses_nothing_while_many_append(sim: Instance) -> None:
     assert messages(sim, cursor) == []
 
 
-def test_a_time_ends_the_waiting_and_so_does_close(tmp_path: Path) -> None:
+def test_a_timeout_and_a_close_end_the_wait(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         assert sim.arrival(sim.cursor(), timeout_s=0).result(timeout=PATIENCE_S) is None
@@ -84,7 +84,7 @@ def test_a_time_ends_the_waiting_and_so_does_close(tmp_path: Path) -> None:
         sim.arrival("any")
 
 
-def test_who_gives_up_is_forgotten(sim: Instance) -> None:
+def test_a_cancelled_wait_is_forgotten(sim: Instance) -> None:
     cursor = sim.cursor()
     given_up, waiting = sim.arrival(cursor), sim.arrival(cursor)
     assert given_up.cancel()
@@ -98,7 +98,7 @@ def test_who_gives_up_is_forgotten(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("fault", [ValueError("a callback"), SystemExit(1), KeyboardInterrupt()])
-def test_what_a_callback_raises_ends_nobody_elses_waiting(sim: Instance, fault: BaseException) -> None:
+def test_an_error_of_a_callback_does_not_end_other_waits(sim: Instance, fault: BaseException) -> None:
     def fail(_: Future[None]) -> None:
         raise fault
 
@@ -152,7 +152,7 @@ def test_cursors_are_refused_as_changes_refuses_them(archive: Archive, sim: Inst
             sim.arrival(sim.cursor(), timeout_s=timeout_s)
 
 
-def test_a_process_that_reads_is_told_of_what_another_one_stores(tmp_path: Path) -> None:
+def test_a_reading_process_notices_events_of_another_process(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         sim.append(Event("before"))
@@ -176,7 +176,7 @@ def test_a_process_that_reads_is_told_of_what_another_one_stores(tmp_path: Path)
             assert reader.stdout.readline() == "waiting\n"
             sim.append(Event("first"))
             assert reader.stdout.readline() == "first\n"
-            sim.compact()  # what waits goes on in the new generation
+            sim.compact()  # the wait continues in the new generation
             sim.append(Event("second"))
             assert reader.stdout.readline() == "second\n"
         finally:
@@ -191,25 +191,23 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
     for number in range(count):
         small.append(Event(f"{number:04}" * 100, generation_time=number, seq_number=number))
     small.settle()
-    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that a look takes two events
+    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that one read has two events
     read: list[int] = []
     unpack = messages_of_chunk.unpack_chunk
 
-    def counting(stretch: bytes) -> list[str]:
-        found = unpack(stretch)
+    def counting(chunk: bytes) -> list[str]:
+        found = unpack(chunk)
         read.append(len(found))
         return found
 
     monkeypatch.setattr(messages_of_chunk, "unpack_chunk", counting)
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
-    assert sum(read) < 8 * count  # a block is read for each look that has some of it, and for no other
+    assert sum(read) < 8 * count  # a block is read only by reads that need events of it
 
 
-def test_whether_something_came_is_known_without_reading_it(
-    sim: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A record may hold 8,192 events, and whoever asks reads them again."""
+def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record may have 8,192 events, and the caller reads them again."""
     cursor = sim.cursor()
     sim.append_many(Event(f"m{n}") for n in range(3))
     within = [change.cursor for change in sim.changes(cursor)]
@@ -218,14 +216,14 @@ def test_whether_something_came_is_known_without_reading_it(
         raise AssertionError("events were read")
 
     monkeypatch.setattr(changes, "changes", read)
-    for behind in (cursor, *within[:-1]):
-        assert sim.arrival(behind).done()
+    for earlier in (cursor, *within[:-1]):
+        assert sim.arrival(earlier).done()
     assert not sim.arrival(within[-1]).done()
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("horizon", [0, 5, 25, 100])
-def test_where_events_were_pruned_something_has_come_if_any_is_left(
+def test_after_pruning_only_events_that_are_left_count_as_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, horizon: int
 ) -> None:
     with Archive.open(tmp_path / "a") as archive:
@@ -251,7 +249,7 @@ def test_where_events_were_pruned_something_has_come_if_any_is_left(
     assert packed or horizon == 100 or not read
 
 
-def test_what_is_left_of_the_newest_commit_is_told_at_once_where_its_record_is_packed(
+def test_the_rest_of_the_newest_commit_is_found_at_once_in_a_packed_record(
     small: Instance,
 ) -> None:
     small.append(Event("alone"))

@@ -1,4 +1,4 @@
-"""Which block a query reads next: as all summaries looked at one by one say, whatever groups there are."""
+"""The block that a query reads next is the one that a look at every zone map finds, with any groups."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from yamcs_archive.storage.read.block_index import BlockIndex
 
 _block = st.tuples(st.integers(0, 2), st.sampled_from(["AOCS", "EPS", "EPS", "EPS"]))
 _runs = st.lists(st.tuples(st.lists(_block, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=5)
-"""How long each block is, its source, and whether the run of them is a closed group."""
+"""Runs of blocks, each with its length and its source, and whether the run is a closed group."""
 
 
 @given(_runs, st.sampled_from([None, block_filter(None, None), block_filter(frozenset(["AOCS"]), None)]))
-def test_groups_change_nothing_of_what_is_found(
+def test_the_same_blocks_are_found_with_groups_and_without(
     drawn: list[tuple[list[tuple[int, str]], bool]], ask: BlockFilter | None
 ) -> None:
     at, blocks, groups = 0, [], []

@@ -1,4 +1,4 @@
-"""Preparing events: by column and one by one give the same columns, and refuse the same events."""
+"""Preparing events by column and one by one gives the same columns and refuses the same events."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from tests.strategies import many, stored_events
 from tests.test_event import BROKEN
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.columns import Columns
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.validation import prepare
 
 plain_events = stored_events.map(lambda event: replace(event, extra={}, extensions=b""))
@@ -36,7 +36,7 @@ def test_a_broken_event_among_many_is_named_with_its_position(
     assert caught.value.position == before
 
 
-def test_what_is_none_or_empty_is_filled_in() -> None:
+def test_none_and_empty_values_are_filled_in() -> None:
     columns = prepare(
         [Event("a", source=""), Event("b", generation_time=1, reception_time=2)] * 10, lambda: 7
     )
@@ -49,10 +49,12 @@ def test_what_is_none_or_empty_is_filled_in() -> None:
 @pytest.mark.parametrize(
     "bad", [1.5, "12345678", b"1234567", 1 << 63, 1 << 64, -(1 << 63) - 1, True, [1 << 40]]
 )
-@pytest.mark.parametrize("place", [0, 20, 29])
+@pytest.mark.parametrize(("size", "place"), [(30, 0), (30, 20), (1_000, 0), (1_000, 999)])
 @pytest.mark.parametrize("field", ["generation_time", "reception_time"])
-def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: int, field: str) -> None:
-    times: list[object] = [(1 << 50) + n for n in range(30)]
+def test_among_times_of_today_nothing_else_passes_for_one(
+    bad: object, size: int, place: int, field: str
+) -> None:
+    times: list[object] = [(1 << 50) + n for n in range(size)]
     times[place] = bad
     events = [Event("a", **{field: time}) for time in times]  # type: ignore[arg-type]  # that is the point
     with pytest.raises(InvalidInputError) as caught:
@@ -60,10 +62,11 @@ def test_among_times_of_today_nothing_else_passes_for_one(bad: object, place: in
     assert (caught.value.field, caught.value.position) == (field, place)
 
 
-def test_times_of_any_width_and_sign_stay_what_they_are() -> None:
-    times = [(1 << 50) + n for n in range(30)]
+@pytest.mark.parametrize("size", [30, 1_000])
+def test_times_of_any_width_and_sign_are_kept(size: int) -> None:
+    times = [(1 << 50) + n for n in range(size)]
     for odd in (-5, 0, 7, 1 << 31, 1 << 32, -(1 << 50)):
-        for place in (0, 29):
+        for place in (0, size - 1):
             given_times = [*times[:place], odd, *times[place:]]
             columns = prepare([Event("a", generation_time=time) for time in given_times], int)
             assert list(columns.generation_time) == given_times
@@ -74,8 +77,8 @@ def test_long_and_short_messages_are_taken_together() -> None:
     assert prepare(events, int).message == [event.message for event in events]
 
 
-def test_more_sources_than_a_byte_can_number() -> None:
+def test_more_sources_than_a_byte_can_number_are_prepared() -> None:
     events = [Event("a", source=f"S{n % 300}", seq_number=n) for n in range(900)]
-    assert list(Vectors.of(prepare(events, lambda: 1), commit=1).events()) == [
+    assert list(StoredVectors.of(prepare(events, lambda: 1), commit=1).events()) == [
         replace(event, generation_time=1, reception_time=1) for event in events
     ]

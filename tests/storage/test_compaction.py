@@ -1,4 +1,4 @@
-"""Compaction: nothing is lost or doubled, whatever is written, read, raised or killed meanwhile."""
+"""Compaction loses and doubles no event, though others write, read, fail or are killed meanwhile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from yamcs_archive.storage.failpoints import COMPACT_POINTS
 from yamcs_archive.storage.maintain import compaction
 
 
-def test_what_is_stored_stays_and_the_space_goes_back(small: Instance, tmp_path: Path) -> None:
+def test_the_events_stay_and_the_space_is_returned(small: Instance, tmp_path: Path) -> None:
     for event in events(1000):
         small.append(event)
     small.append(small.append(Event("twice", generation_time=5)).event)
@@ -61,7 +61,7 @@ def test_the_points_passed_are_the_points_listed(small: Instance, at: Any) -> No
 
 
 @pytest.mark.parametrize("slice_values_max", [1, 2, 10_000])
-def test_what_is_appended_at_any_step_is_there_once_and_in_its_order(
+def test_events_appended_at_any_step_are_stored_once_and_in_order(
     tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch, slice_values_max: int
 ) -> None:
     monkeypatch.setattr(compaction, "CARRIED_VALUES_MAX", slice_values_max)
@@ -163,7 +163,7 @@ def test_threads_append_and_read_while_it_is_compacted_again_and_again(small: In
     assert {event.key for event in small.events()} == first.union(*acknowledged)
 
 
-def test_iterators_and_cursors_that_began_before_go_on_behind_it(tmp_path: Path) -> None:
+def test_iterators_and_cursors_continue_after_a_compaction(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim", create=True)
         mixed(sim)
@@ -176,8 +176,8 @@ def test_iterators_and_cursors_that_began_before_go_on_behind_it(tmp_path: Path)
                 everything = list(sim.events())
                 assert began[0] + list(in_order) == everything
                 assert began[1] + list(reverse) == everything[::-1]
-                behind = list(one.changes(after=arrived[-1].cursor))
-                assert arrived + behind == arrived + list(followed) == list(sim.changes())
+                rest = list(one.changes(after=arrived[-1].cursor))
+                assert arrived + rest == arrived + list(followed) == list(sim.changes())
 
 
 def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_reading_process_goes_on_across_it_and_misses_nothing_acknowledged(tmp
                 sim.append(Event(f"before {n}", generation_time=100_000 + n))
                 sim.compact()
                 if n % 2:
-                    sim.compact()  # the one that the reader knows is gone, and so is the next
+                    sim.compact()  # the reader's generation is removed, and so is the next one
                 sim.append(Event(f"after {n}", generation_time=200_000 + n))
                 reader.stdin.write("go on\n")
                 reader.stdin.flush()
@@ -318,7 +318,7 @@ def test_closing_meanwhile_gives_it_up(tmp_path: Path, at: Any) -> None:
         assert again.instance("sim").stats().events == 161
 
 
-def test_ctrl_c_in_who_waits_leaves_the_archive_whole(tmp_path: Path) -> None:
+def test_ctrl_c_during_the_wait_leaves_the_archive_whole(tmp_path: Path) -> None:
     printed = run(
         """
         import os, signal
@@ -398,7 +398,7 @@ _pairs = st.dictionaries(st.binary(min_size=1, max_size=2), st.binary(max_size=1
 
 
 @given(_pairs, _pairs)
-def test_applying_the_differences_makes_one_what_the_other_is(
+def test_applying_the_differences_makes_both_equal(
     wanted: dict[bytes, bytes], found: dict[bytes, bytes]
 ) -> None:
     changes = list(compaction.differences(iter(sorted(wanted.items())), iter(sorted(found.items()))))

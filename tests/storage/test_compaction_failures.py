@@ -1,4 +1,4 @@
-"""Compaction that is killed, fails, or meets what is full or damaged: nothing is lost, and all goes on."""
+"""Compaction is killed, fails, or meets a full disk or damage: no event is lost, and work continues."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
             if reached == "compact-copied":
                 sim.append_many(Event("meanwhile", generation_time=50_000 + n) for n in range(30))
             if reached == "compact-carried":
-                sim.append(next(sim.events()))  # a duplicate that is counted in memory only
+                sim.append(next(sim.events()))  # this duplicate is counted in memory only
             if reached == point:
                 raise fault
 
@@ -105,7 +105,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
         assert (sim.stats().events, sim.stats().duplicates) == (expected, duplicates)
         sim.append(Event("after", generation_time=1_000_000))
         assert len([first, *parked]) == expected + 1
-        # What is acknowledged now must be where every other process looks for it.
+        # Events that are acknowledged now must be in the generation that other processes read.
         printed = run_in_fork(
             """
             sim = Archive.open(sys.argv[1], readonly=True).instance("sim")
@@ -123,7 +123,7 @@ def test_a_failure_at_any_step_leaves_one_generation_in_which_all_goes_on(
 def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
     tmp_path: Path, at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, broken = directory.sync_directory, False
+    synced, broken = directory.sync, False
 
     def sync(path: Path) -> None:
         if broken and path.name == "sim":
@@ -134,7 +134,8 @@ def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
         nonlocal broken
         broken = broken or point == "compact-renamed"
 
-    monkeypatch.setattr(generations, "sync_directory", sync)
+    for module in (directory, generations):
+        monkeypatch.setattr(module, "sync", sync)
     at(fail)
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim", create=True)
@@ -150,7 +151,7 @@ def test_nothing_is_acknowledged_or_removed_until_the_change_is_durable(
                 sim.append(Event("not acknowledged"))
             with pytest.raises(UnavailableError):
                 sim.compact()
-            whole(sim)  # reading goes on
+            whole(sim)  # reading still works
     with Archive.open(tmp_path / "a", options=SMALL) as archive, pytest.raises(UnavailableError):
         archive.instance("sim")
     assert folder(tmp_path / "a" / "sim") == ("gen-2", ["gen-1", "gen-2"])
@@ -208,7 +209,7 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("action", ["settle", "compact"])
-def test_a_full_disk_while_sealing_is_told_as_such(tmp_path: Path, action: str) -> None:
+def test_a_full_disk_while_sealing_is_an_out_of_space_error(tmp_path: Path, action: str) -> None:
     printed = run(
         """
         import os, resource
@@ -257,7 +258,7 @@ def test_a_map_that_fills_up_meanwhile_grows_in_both_folder(tmp_path: Path, at: 
 
 
 @pytest.mark.parametrize("name", ["blocks", "summaries", "commits", "sources", "meta"])
-def test_what_is_damaged_is_named_and_kept_as_it_is(
+def test_a_damaged_record_is_named_and_not_changed(
     small: Instance, tmp_path: Path, at: Any, name: str
 ) -> None:
     small.append_many(events(40))
@@ -286,7 +287,7 @@ def test_a_copy_that_lacks_something_is_not_put_in_use(
         )
     )
     with monkeypatch.context() as patch:
-        patch.setattr(compaction, "carry", lambda *_: 0)
+        patch.setattr(compaction, "_carry", lambda *_: 0)
         with pytest.raises(DamagedError, match="were copied of"):
             small.compact()
     assert folder(tmp_path / "a" / "sim") == only(1)

@@ -1,4 +1,4 @@
-"""Counting: the same number as events() gives, whatever is asked and in whatever form events are stored."""
+"""Counting gives the number of events that events() yields, for every query and in every form of storage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SELECTIONS: list[dict[str, Any]] = [
 
 
 def history(commit: int) -> Iterator[Event]:
-    """A run in order, or a single event, some of them late: blocks and rows."""
+    """Runs in order and single events, some of them late, for blocks and rows."""
     for m in range(8 if commit % 3 == 0 else 1):
         n = 10 * commit + m
         yield Event(
@@ -70,7 +70,7 @@ def filled(tmp_path: Path) -> Iterator[Instance]:
         yield sim
 
 
-def test_it_is_what_events_gives_in_every_form_of_storage(filled: Instance) -> None:
+def test_the_count_is_that_of_events_in_every_form_of_storage(filled: Instance) -> None:
     check(filled)
     assert filled.append_many(history(3)).duplicates == 8
     assert filled.append_many([Event("other", source="S1", generation_time=1, seq_number=1)]).conflict_count
@@ -89,7 +89,7 @@ def test_an_empty_instance_has_none(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("few", [0, 500])
-def test_what_is_pruned_does_not_count(
+def test_pruned_events_are_not_counted(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr(event_count, "_SOURCES_FEW", few)
@@ -109,7 +109,7 @@ def test_what_is_pruned_does_not_count(
 def test_a_sum_that_is_kept_is_the_sum_of_all(
     sim: Instance, monkeypatch: pytest.MonkeyPatch, sources: int, between: int
 ) -> None:
-    """One below each threshold, at it, and above: so many sources, so many commits since the last look."""
+    """Numbers of sources, and of commits since the last count: one below each threshold, at it, and above."""
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 2)
     monkeypatch.setattr(event_count, "_RECORDS_MAX", 3)
     for n in range(sources):
@@ -118,7 +118,7 @@ def test_a_sum_that_is_kept_is_the_sum_of_all(
     for n in range(between):
         sim.append_many([Event("c", source="S0"), Event("d", source="S0"), Event("e", source="S0")])
         if n == 5:
-            sim.settle()  # the commit that it is of is packed with later ones
+            sim.settle()  # its commit is packed with later ones
     assert sim.count() == 2 * sources + 3 * between
     assert sim.count(sources=["S0"]) == 2 + 3 * between
     assert sim.count() == sim.stats().events
@@ -128,14 +128,14 @@ def test_a_sum_that_is_kept_is_used(sim: Instance, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 1)
     sim.append_many([Event("a", source="S"), Event("b", source="T")])
     assert sim.count() == 2
-    monkeypatch.delattr(event_count, "decode_source")  # looked up by whoever would add up
+    monkeypatch.delattr(event_count, "decode_source")  # adding up would need it
     assert sim.count() == 2
     sim.append(Event("c"))
     assert sim.count() == 3
     for n in range(5):
         sim.append(Event(f"{n}"))
-    sim.settle()  # the commit that it is of is packed with earlier and later ones
-    sim.append(Event("behind the pack"))
+    sim.settle()  # its commit is packed with earlier and later ones
+    sim.append(Event("after the pack"))
     assert sim.count() == 9
 
 
@@ -150,7 +150,7 @@ def test_a_sum_that_begins_at_a_packed_record_is_used(sim: Instance, monkeypatch
 
 
 def test_a_sum_of_another_history_is_not_used(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a failed commit, which readers may have seen, and another one under its number."""
+    """As after a failed commit that readers may have seen, and another commit with its number."""
     monkeypatch.setattr(event_count, "_SOURCES_FEW", 0)
     for n in range(3):
         sim.append(Event(f"{n}", source=f"S{n}"))
@@ -204,7 +204,7 @@ def test_bad_arguments_are_refused_as_events_refuses_them(archive: Archive, sim:
         sim.count()
 
 
-def test_a_process_that_reads_counts_what_another_one_stores(tmp_path: Path) -> None:
+def test_a_reading_process_counts_the_events_of_another_process(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         with Archive.open(tmp_path / "a", readonly=True) as beside:

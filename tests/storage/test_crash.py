@@ -1,7 +1,7 @@
-"""Death at every named point of a commit: what was acknowledged is there, what was not is whole or absent.
+"""Kills at every failpoint of a commit: acknowledged events are stored, other batches whole or not at all.
 
-SIGKILL leaves the page cache alive, so this proves nothing about a power cut; that rests on LMDB's fsync
-before the answer.
+SIGKILL leaves the page cache alive, so this proves nothing about a power cut; for that, the archive relies on
+LMDB's fsync before the answer.
 """
 
 import signal

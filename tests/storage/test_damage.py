@@ -1,4 +1,4 @@
-"""A damaged block or summary: it is named and left as it is, and everything that does not need it goes on."""
+"""A damaged block or zone map is named and not changed, and work that does not need it continues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage.format.block_encoder import HEADER
+from yamcs_archive.storage.format.block_part_encoder import HEADER
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 
@@ -25,7 +25,7 @@ def numbered(start: int, count: int) -> list[Event]:
 
 
 def damage(directory: Path, database: str, key: int, place: int) -> tuple[bytes, bytes]:
-    """Flip a bit in the value of the key at a place, with the archive closed; return what is there now."""
+    """Flip a bit at an offset of a key's value, with the archive closed; return the damaged value."""
     [generation] = (directory / "sim").glob("gen-*")
     with lmdb.open(str(generation), max_dbs=7) as environment:
         opened = environment.open_db(database.encode(), create=False)
@@ -60,7 +60,7 @@ def test_appends_beyond_a_damaged_last_block_go_on_and_leave_it(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("database", "place"), [("blocks", IN_KEYS), ("blocks", IN_BODY), ("summaries", -1)], ids=str
 )
-def test_rows_behind_a_damaged_block_are_sealed(
+def test_rows_after_a_damaged_block_are_sealed(
     tmp_path: Path, database: str, place: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
@@ -79,7 +79,7 @@ def test_rows_behind_a_damaged_block_are_sealed(
         assert len([record for record in caplog.records if "is left as it is" in record.message]) == 1
         found = [event.seq_number for event in sim.events(start=480)]
         assert found == [*range(100, 112), *range(1000, 1016), *range(2000, 2012)]
-        if database == "summaries":  # the block says all that its summary said
+        if database == "summaries":  # the block has all that its zone map had
             assert len(values(sim, "rows")) == 0
             assert values(sim, database)[key] != value
             assert len(list(sim.events())) == sim.stats().events
@@ -90,11 +90,11 @@ def test_rows_behind_a_damaged_block_are_sealed(
         with pytest.raises(DamagedError):
             list(sim.events())
         with pytest.raises(DamagedError):
-            sim.append(numbered(20, 1)[0])  # nobody can tell whether it is there
+            sim.append(numbered(20, 1)[0])  # it is not known whether it is stored
 
 
 def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> None:
-    """A settle mends it first; sealing that is not idle meets it as it is."""
+    """A settle mends it first; sealing while the archive is not idle meets the damage."""
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(numbered(0, 48))
@@ -104,7 +104,7 @@ def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> N
     met: list[DamagedError] = []
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim")
-        store: Any = sim._store  # what sealing does without a settle
+        store: Any = sim._store  # as sealing without a settle does
         aim = SealScope(store._writer.head, include_partial=True, damaged=met.append)
         for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
             assert store._writer.run_in_transaction(partial(sealing.put_steps, steps))
@@ -122,9 +122,9 @@ def test_a_summary_without_its_block_is_damage_too(tmp_path: Path) -> None:
             cursor = transaction.cursor()
             assert cursor.last()
             cursor.delete()
-        sim.append(Event("behind", generation_time=1000))
+        sim.append(Event("after", generation_time=1000))
         sim.settle()
         assert len(values(sim, "rows")) == 0
-        assert [event.message for event in sim.events(start=1000)] == ["behind"]
+        assert [event.message for event in sim.events(start=1000)] == ["after"]
         with pytest.raises(DamagedError, match="no block"):
             list(sim.events())

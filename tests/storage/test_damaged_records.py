@@ -1,4 +1,4 @@
-"""One flipped bit in one record of each kind: what needs that record names it, and all else goes on."""
+"""A flipped bit in one record of each kind: calls that need the record name it, and all others work."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NOW = [1_767_225_600_000_000]
 OPTIONS = Options(block_events_max=2, run_events_min=2, maintenance=False, clock=lambda: NOW[0])
 BLOCKS = 2 * GROUP_BLOCKS_MAX + 8
 ROWS = 70
-"""More than are read at once at the end, so that who asks for the last event meets none of the first."""
+"""Number of rows: more than one read has, so that a query for the last event does not read the first ones."""
 YOUNG = 1_000_000
-"""The time of the first row; blocks end long before it."""
+"""The time of the first row, long after the last event of the blocks."""
 LAST = 20 * BLOCKS - 10
 """The time of the last event in a block."""
 
@@ -37,7 +37,7 @@ def row(n: int) -> Event:
 
 
 def fill(directory: Path) -> None:
-    """Blocks, a closed group, a packed record of two commits; rows, each a commit and a request with id."""
+    """Store blocks, a closed group, a packed record of two commits, and rows with a commit and an id each."""
     with Archive.open(directory, options=OPTIONS) as archive:
         archive.instance("other", create=True).append(row(0))
         sim = archive.instance("sim", create=True)
@@ -59,9 +59,9 @@ def texts(events: Any) -> list[str]:
     return [event.message for event in events]
 
 
-def changes(sim: Instance, behind_rows: int | None) -> list[str]:
-    """Return what was stored behind the commit of a row, by a cursor that was given out before."""
-    after = None if behind_rows is None else CURSORS[behind_rows]
+def changes(sim: Instance, after_rows: int | None) -> list[str]:
+    """Return the events stored after the commit of a row, by a cursor that was issued before."""
+    after = None if after_rows is None else CURSORS[after_rows]
     return [change.event.message for change in sim.changes(after=after)]
 
 
@@ -74,7 +74,7 @@ def stored(sim: Instance, event: Event, **more: Any) -> tuple[str, bool]:
 
 
 def at_rest(sim: Instance) -> int:
-    """Bring all to rest, twice, and return how many rows are left."""
+    """Settle twice, and return the number of rows that are left."""
     for _ in range(2):
         sim.settle()
     return len(values(sim, "rows"))
@@ -93,8 +93,8 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "scan by filter": lambda sim: texts(sim.events(filter='source =~ "L"', stop=YOUNG)),
     "histogram from block 6 on": lambda sim: list(sim.histogram(start=120, stop=LAST)),
     "all changes": lambda sim: changes(sim, None),
-    "changes behind row 0": lambda sim: changes(sim, 0),
-    "changes behind row 3": lambda sim: changes(sim, 3),
+    "changes after row 0": lambda sim: changes(sim, 0),
+    "changes after row 3": lambda sim: changes(sim, 3),
     "the cursor": Instance.cursor,
     "sources": Instance.sources,
     "stats": lambda sim: sim.stats().events,
@@ -105,9 +105,9 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "a block's event again": lambda sim: stored(sim, in_order(10)),
     "late in block 5": lambda sim: stored(sim, Event("new", source="N", generation_time=105, seq_number=1)),
     "late in block 7": lambda sim: stored(sim, Event("new", source="N", generation_time=145, seq_number=1)),
-    "behind all blocks": lambda sim: stored(sim, Event("new", source="N", generation_time=LAST + 1)),
-    "behind all": lambda sim: stored(sim, Event("new", source="N", generation_time=2 * YOUNG)),
-    "many behind all": lambda sim: (
+    "after all blocks": lambda sim: stored(sim, Event("new", source="N", generation_time=LAST + 1)),
+    "after all": lambda sim: stored(sim, Event("new", source="N", generation_time=2 * YOUNG)),
+    "many after all": lambda sim: (
         sim.append_many(Event("new", source="N", generation_time=3 * YOUNG + n) for n in range(9)).stored
     ),
     "one of source R1": lambda sim: stored(sim, Event("new", source="R1", generation_time=2 * YOUNG)),
@@ -117,28 +117,28 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     "scan of what is new": lambda sim: texts(sim.events(start=2 * YOUNG, stop=3 * YOUNG)),
     "compact": lambda sim: sim.compact().before_bytes > 0,
 }
-"""What may be done, in this order; each gives what can be compared."""
+"""Calls to try, in this order; their results can be compared."""
 
 WHOLE = {"scan all", "scan all backwards"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A record, where a bit of it is flipped, and what becomes of that: which probes fail or answer else."""
+    """A record, the offset of its flipped bit, and the probes that then fail or give another result."""
 
     database: str
     key: int
     place: int
     failing: set[str]
     other: dict[str, Any]
-    """Probes that answer something else than in a sound archive, with the answer."""
+    """Probes whose result differs from that of a sound archive, with that result."""
 
 
 CASES = {
     "a row": Case(
         *("rows", 1, -1),
         failing=WHOLE
-        | {"get row 1", "all changes", "changes behind row 0", "a retry of row 1", "row 1 again", "compact"},
+        | {"get row 1", "all changes", "changes after row 0", "a retry of row 1", "row 1 again", "compact"},
         other={"rows at rest": 1},
     ),
     "the keys of a block": Case(
@@ -157,12 +157,12 @@ CASES = {
     "a group": Case("summaries", BLOCKS + 1, -1, failing=set(), other={}),
     "a commit": Case(
         *("commits", 3, -1),
-        failing={"all changes", "changes behind row 0", "compact"},
+        failing={"all changes", "changes after row 0", "compact"},
         other={"records at rest": 3},
     ),
     "the newest commit": Case(
         *("commits", -1, -1),
-        failing={"all changes", "changes behind row 0", "changes behind row 3", "the cursor", "compact"},
+        failing={"all changes", "changes after row 0", "changes after row 3", "the cursor", "compact"},
         other={"records at rest": 3},
     ),
     "packed commits": Case(
@@ -191,7 +191,7 @@ def probed(directory: Path, fails: Callable[[str, DamagedError], None]) -> dict[
 
 @pytest.fixture(scope="module")
 def answers(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a sound archive answers."""
+    """The results of a sound archive."""
     directory = tmp_path_factory.mktemp("answers") / "a"
     shutil.copytree(sound, directory)
     with Archive.open(directory, readonly=True) as archive:
@@ -205,7 +205,7 @@ def answers(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_a_damaged_record_stops_only_what_needs_it(
+def test_a_damaged_record_stops_only_calls_that_need_it(
     kind: str, sound: Path, answers: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     case = CASES[kind]
@@ -221,7 +221,7 @@ def test_a_damaged_record_stops_only_what_needs_it(
         assert case.database in text, name
         assert key.hex() in text, name
     told = [record.message for record in caplog.records if "is left as it is" in record.message]
-    assert len(told) <= 1  # two settles and a compaction met it
+    assert len(told) <= 1  # two settles and a compaction met the damage
 
 
 @pytest.mark.parametrize("name", ["created", "format", "horizon", "horizon_commit", "instance", "lineage"])
@@ -256,7 +256,9 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
             maintenance.look(0)
             blocks = values(sim, "blocks")
             assert (len(values(sim, "rows")), len(blocks)) == (6, 1)
-            for second in range(1, 50):  # more rows than may be, but they are no reason to seal what is young
+            for second in range(
+                1, 50
+            ):  # more rows than the limit, but damaged ones are no reason to seal young ones
                 sim.append(row(100 + second % 4))
                 maintenance.look(second * 1_000_000)
             assert values(sim, "blocks") == blocks
@@ -269,7 +271,7 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
         environment.read = None
         maintenance._requests.step = lambda *_: []
         for second in range(301, 400):
-            maintenance.look(second * 1_000_000)  # all is at rest but for what is damaged
+            maintenance.look(second * 1_000_000)  # all rows are sealed, except for damaged ones
         del environment.read
 
 
@@ -277,7 +279,7 @@ def test_damage_is_said_once_and_not_looked_at_again_and_again(
 def test_no_number_of_a_commit_is_used_twice_where_the_newest_record_is_damaged(
     tmp_path: Path, settled: bool
 ) -> None:
-    """Packed, the record's key says the first of many."""
+    """The key of a packed record has the number of its first commit only."""
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(40):
@@ -291,7 +293,7 @@ def test_no_number_of_a_commit_is_used_twice_where_the_newest_record_is_damaged(
         sim = archive.instance("sim")
         sim.append(row(40))
         assert list(values(sim, "commits"))[-1] == commit_key(41)
-        behind = sim.cursor()
+        newest = sim.cursor()
         last = sim.append(row(41)).event
-        assert sim.arrival(behind).done()
-        assert [change.event for change in sim.changes(after=behind)] == [last]
+        assert sim.arrival(newest).done()
+        assert [change.event for change in sim.changes(after=newest)] == [last]

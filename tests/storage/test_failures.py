@@ -1,4 +1,4 @@
-"""What fails under the writer: a full map, a full disk, a failed commit, a damaged record, two callers."""
+"""Failures of the writer: a full map, a full disk, a failed commit, a damaged record, rival callers."""
 
 import os
 import threading
@@ -82,7 +82,7 @@ def test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room(tmp_p
 
 
 class _FailsOnce:
-    """Stands between the writer and LMDB and makes one commit fail, before or after it was made."""
+    """A wrapper around LMDB that makes one commit fail, before or after it is made."""
 
     def __init__(self, environment: Any, *, after: bool) -> None:
         self._lmdb, self._after, self.armed = environment, after, True
@@ -110,7 +110,9 @@ class _FailingTransaction:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_failed_commit_is_told_as_unknown_and_the_retry_as_told_is_safe(sim: Instance, after: bool) -> None:
+def test_a_failed_commit_has_an_unknown_outcome_and_the_advised_retry_is_safe(
+    sim: Instance, after: bool
+) -> None:
     sim.append(Event("before"))
     environment = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to break a disk
     environment.lmdb = _FailsOnce(environment.lmdb, after=after)
@@ -153,6 +155,7 @@ def test_each_of_several_callers_gets_its_own_events_of_an_unknown_outcome(sim: 
     assert messages == ["other 0", "other 1", "other 2"]
 
 
+@pytest.mark.damaging
 def test_a_damaged_record_is_named_and_does_not_stop_the_others(archive: Archive) -> None:
     sim = archive.instance("sim", create=True)
     sim.append_many(numbered(3))
@@ -221,7 +224,7 @@ def test_the_top_of_int32_is_a_clear_error_and_explicit_numbers_go_on(sim: Insta
     assert sim.append(Event("b", source="T")).event.seq_number == 1
 
 
-def test_an_invalid_event_among_many_stores_what_came_before_it_and_names_its_place(sim: Instance) -> None:
+def test_the_events_before_an_invalid_one_are_stored_and_its_position_is_named(sim: Instance) -> None:
     events = [*numbered(10_005), Event("bad", source="A\0B"), Event("after")]
     with pytest.raises(InvalidInputError, match="NUL") as caught:
         sim.append_many(iter(events))
@@ -229,7 +232,7 @@ def test_an_invalid_event_among_many_stores_what_came_before_it_and_names_its_pl
     assert caught.value.counts.stored == 10_005 == sim.stats().events
 
 
-def test_an_iterable_that_fails_stores_what_it_gave_before(sim: Instance) -> None:
+def test_the_events_before_the_error_of_an_iterable_are_stored(sim: Instance) -> None:
     def failing() -> Any:
         yield from numbered(70)
         raise RuntimeError("the link broke")
@@ -248,7 +251,7 @@ def test_conflicts_are_counted_and_the_first_thousand_shown_by_position(sim: Ins
     assert counts.conflicts[0].stored.message == "m1499"
 
 
-def test_the_counts_of_what_was_refused_survive_a_close(tmp_path: Path) -> None:
+def test_the_counts_of_refused_events_survive_a_close(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(numbered(3))
@@ -321,7 +324,7 @@ def test_lone_callers_and_crowds_take_turns_and_lose_nothing(sim: Instance) -> N
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_each_caller_of_a_group_is_told_what_became_of_its_own_events(
+def test_each_caller_of_a_group_gets_the_outcome_of_its_own_events(
     sim: Instance, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     stored = [Event(f"m{n}", generation_time=n, seq_number=n, reception_time=n) for n in range(3)]
@@ -338,7 +341,7 @@ def test_each_caller_of_a_group_is_told_what_became_of_its_own_events(
     assert begun.wait(10)
     alone = sim.submit(stored[0])
     release = threading.Timer(0.2, held.set)
-    release.start()  # once the batch, which blocks, has joined
+    release.start()  # after the batch, which waits, has joined the group
     other = replace(stored[1], message="other")
     counts = sim.append_many([Event("new"), *([stored[2], other] if refused else []), Event("newer")])
     release.join()

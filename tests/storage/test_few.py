@@ -1,32 +1,24 @@
-"""Zero, one and few events, and what is left of many: columns, codes, vectors and rows take them all."""
+"""Zero, one and few events, and parts of many: columns, codes, vectors and rows work with all of them."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
 from tests.sizes import made
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
+from yamcs_archive.event_vectors import DictColumn, StoredVectors, dict_encode, int64s
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.block_encoder import MAIN, by_source, encode_parts, kinds_of
-from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
-from yamcs_archive.storage.format.integers import (
-    int64s,
-    pack_integers,
-    pick_integers,
-    sum_integers,
-    unpack_integers,
-)
-from yamcs_archive.storage.format.keys import decode_keys, encode_key
+from yamcs_archive.storage.format.block_part_encoder import MAIN, by_source, encode_parts, kinds_of
+from yamcs_archive.storage.format.integers import pack_integers, sum_integers, unpack_integers
+from yamcs_archive.storage.format.keys import Keys, decode_keys, encode_key, in_key_order
 from yamcs_archive.storage.format.messages import ChunkPacker, pick_messages, unpack_chunk
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher, is_plain
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import are_messages, bounded, prepare
@@ -42,7 +34,7 @@ def complete(size: int, sources: int = 2) -> list[Event]:
 
 
 def parts_of(events: Sequence[Event]) -> list[slice]:
-    """Which parts of them are taken: none, one, some, and all."""
+    """Parts of the events: none, one, some, and all."""
     return [slice(0, 0), slice(0, 1), slice(0, None, 7), slice(1, 3), slice(0, None)]
 
 
@@ -65,7 +57,7 @@ def test_a_column_of_which_few_are_left_has_only_their_texts(of: int, sources: i
 @few
 def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: int, sources: int) -> None:
     columns = prepare(list(made(size, sources)), lambda: 5)
-    many = Vectors.of(columns, commit=1)
+    many = StoredVectors.of(columns, commit=1)
     for part in parts_of(made(size, sources)):
         places = list(range(size))[part]
         assert tally_vectors(many.take(places)) == tally(columns.take(places))
@@ -77,21 +69,21 @@ def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: 
 def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> None:
     events = complete(size)
     columns, offered = prepare(events, int), Columns.of(events)
-    many = Vectors.of(columns, commit=1)
+    many = StoredVectors.of(columns, commit=1)
     assert columns.events() == prepare(offered, int).events() == offered.events() == events
-    assert list(many.events()) == list(many.in_key_order().events()) == events
+    assert list(many.events()) == list(in_key_order(many).events()) == events
     assert list(many.trimmed().stored_by(2).events()) == events
-    assert many.keys.encoded() == [encode_key(*event.key) for event in events]
+    assert Keys.of(many).encoded() == [encode_key(*event.key) for event in events]
     assert many.text_bytes() == sum(many.sizes()) <= sum(columns.sizes()) <= columns.text_bytes
     assert sum(part.size for part in columns.cut_by_size(100)) == size
     assert sum(part.size for part in split_into_blocks(many, Options(block_events_max=5))) == size
     for part in parts_of(events):
         places = list(range(size))[part]
-        for found in (many.take(places), Vectors.concat([many.take(places), many.cut(0, 0)])):
+        for found in (many.take(places), StoredVectors.concat([many.take(places), many.cut(0, 0)])):
             assert list(found.events()) == list(found.trimmed().events()) == events[part]
         assert columns.take(places).events() == events[part]
         assert Columns.concat([columns.cut(0, 0), columns.take(places)]).events() == events[part]
-    assert Vectors.concat([]).size == Columns.concat([]).size == Columns.concat([]).size == 0
+    assert StoredVectors.concat([]).size == Columns.concat([]).size == Columns.concat([]).size == 0
     assert Columns.concat([offered, offered.cut(0, 0)]).events() == events
 
 
@@ -99,7 +91,7 @@ def test_columns_and_vectors_of_few_are_joined_cut_and_given_back(size: int) -> 
 def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
     events = complete(size)
     columns = prepare(events, int)
-    many = Vectors.of(columns, commit=3)
+    many = StoredVectors.of(columns, commit=3)
     pairs = encode_rows(columns, commit=3)
     assert encode_rows(many, commit=3) == pairs
     for part in parts_of(events):
@@ -126,30 +118,27 @@ def test_few_events_round_trip_as_rows_and_as_a_block(size: int) -> None:
 
 
 @few
-def test_few_values_are_packed_picked_and_summed(size: int) -> None:
+def test_few_values_are_packed_and_summed(size: int) -> None:
     for values in ([300 * n for n in range(size)], list(range(size)), [7] * size):
         packed = pack_integers(values)
         assert pack_integers(int64s(array("q", values))) == packed
         assert unpack_integers(packed, size).tolist() == values
-        for part in parts_of(()):
-            at = np.arange(size)[part]
-            assert pick_integers(packed, size, at).tolist() == values[part]
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
         for absent in (None, 3):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
-    stretches = ChunkPacker().pack([f"Step {n}" for n in range(size)])
-    assert [text for stretch in stretches for text in unpack_chunk(bytes(stretch))] == [
+    chunks = ChunkPacker().pack([f"Step {n}" for n in range(size)])
+    assert [text for chunk in chunks for text in unpack_chunk(bytes(chunk))] == [
         f"Step {n}" for n in range(size)
     ]
-    assert pick_messages(b"".join(map(bytes, stretches)) or b"[]", [], size) == []
+    assert pick_messages(b"".join(map(bytes, chunks)) or b"[]", [], size) == []
     assert is_plain(b"")
-    assert all(is_plain(stretch) for stretch in stretches)
+    assert all(is_plain(chunk) for chunk in chunks)
     assert are_messages([f"Step {n}" for n in range(size)])
 
 
 @few
-def test_the_order_of_messages_and_sources_of_few(size: int) -> None:
-    many = Vectors.of(prepare(list(made(size, 2)), lambda: 5), commit=1)
+def test_messages_and_sources_of_few_events_are_in_the_right_order(size: int) -> None:
+    many = StoredVectors.of(prepare(list(made(size, 2)), lambda: 5), commit=1)
     assert by_source(many.sources).tolist() == sorted(range(size), key=lambda at: many.sources.codes[at])
     kinds = kinds_of(many.types, many.severities)
     assert size <= 1 if kinds is None else len(kinds) == size

@@ -1,4 +1,4 @@
-"""A filter in a scan yields what it says of each event, whatever was skipped on the way."""
+"""A scan with a filter yields exactly the events that match, although it skips blocks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Instance:
 
 @pytest.mark.parametrize("text", FILTERS)
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_filter_yields_what_it_matches(sim: Instance, text: str, descending: bool) -> None:
+def test_a_filter_yields_the_events_that_it_matches(sim: Instance, text: str, descending: bool) -> None:
     wanted = Filter(text)
     everything = list(sim.events(descending=descending))
     expected = [event for event in everything if wanted.matches(event)]

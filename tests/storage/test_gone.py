@@ -1,4 +1,4 @@
-"""The files of an archive are removed, moved or replaced while it is open: nothing is acknowledged then."""
+"""While an archive is open, its files are removed, moved or replaced: then no event is acknowledged."""
 
 import fcntl
 import os
@@ -59,7 +59,7 @@ def sim(path: Path) -> Iterator[Instance]:
 
 
 def another(path: Path) -> None:
-    """Make another archive at that path, as a restore of a backup would."""
+    """Create another archive at that path, as restoring a backup would."""
     run_in_fork(
         """
         with Archive.open(sys.argv[1]) as archive:
@@ -76,7 +76,7 @@ def renamed(path: Path) -> Callable[[], None]:
 
 
 def replaced(path: Path) -> Callable[[], None]:
-    """Another archive's instance, or data, in the place of one."""
+    """Replace an instance, or its data, by that of another archive."""
     other = path.parent.parent / "other" if path.name == "sim" else path.parent / "other"
     another(other)
     back = renamed(path)
@@ -95,7 +95,7 @@ def deleted(path: Path) -> Callable[[], None] | None:
 
 
 def deleted_and_made(path: Path) -> Callable[[], None] | None:
-    """Removed, and made anew by another process: on many file systems with the inodes of before."""
+    """Remove it, and let another process create it again; many file systems reuse the inodes."""
     shutil.rmtree(path)
     another(path)
     return None
@@ -127,7 +127,7 @@ APPENDS: dict[str, Callable[[Instance], Any]] = {
     "of a copy": lambda sim: sim.take_over([], MirrorState("http://127.0.0.1:1", "sim", None)),
 }
 STORED = {"one": 1, "many": 100, "by a future": 1, "with a request's id": 1}
-"""Events that each of them stores."""
+"""Number of events that each append stores."""
 
 
 CASES = [
@@ -158,13 +158,13 @@ def test_nothing_is_acknowledged_that_the_next_program_would_not_find(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_what_reads_settles_or_compacts_then_works_or_says_so_in_our_words(
+def test_reading_settling_and_compacting_then_work_or_raise_an_error_of_the_library(
     sim: Instance, path: Path, world: str
 ) -> None:
     parked = sim.events()
     next(parked)
     WORLDS[world](path)
-    # What is open is still there for who wants to save it.
+    # The open file can still be read, so that its events can be saved.
     assert len(list(parked)) == 42
     assert len(list(sim.events())) == len(list(sim.changes())) == 43
     for action in (sim.settle, sim.compact, sim.stats, sim.settle, sim.compact):
@@ -235,7 +235,7 @@ def test_a_second_writer_that_came_in_by_a_removed_lock_is_the_only_one_that_wri
         finally:
             _, complaints = second.communicate("go\n", timeout=60)
         assert second.returncode == 0, complaints
-        with pytest.raises(GoneError):  # what it knows of the archive is of before
+        with pytest.raises(GoneError):  # its state in memory is out of date
             sim.append(Event("by the first"))
     with Archive.open(path) as archive:
         sim = archive.instance("sim")
@@ -273,7 +273,7 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
     assert printed == "opened\n"
 
 
-def test_a_look_is_good_for_a_millisecond_and_no_longer(
+def test_a_check_of_the_path_is_valid_for_a_millisecond(
     sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -292,7 +292,7 @@ def test_a_look_is_good_for_a_millisecond_and_no_longer(
     sim.append(Event("after"))
 
 
-def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Instance, path: Path) -> None:
+def test_files_that_disappear_during_a_commit_make_its_outcome_unknown(sim: Instance, path: Path) -> None:
     back: list[Callable[[], None]] = []
 
     def move(point: str) -> None:
@@ -313,7 +313,7 @@ def test_what_goes_away_while_a_commit_is_made_has_an_unknown_outcome(sim: Insta
     assert sim.append(Event("next", source="AOCS")).event.seq_number == 1
 
 
-def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
+def test_check_writable_raises_when_there_is_no_space(
     sim: Instance, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.statvfs
@@ -339,7 +339,7 @@ def test_a_writer_is_told_before_it_appends_that_there_is_no_room(
     sim.check_writable()
 
 
-def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
+def test_check_writable_of_an_archive_checks_the_space_and_ignores_mirrors(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(path, options=QUIET) as archive:
@@ -358,7 +358,7 @@ def test_an_archive_is_told_of_room_too_and_does_not_take_a_copy_for_a_fault(
         copy.check_writable()
 
 
-def test_a_limit_of_a_files_size_counts_as_a_full_disk(path: Path) -> None:
+def test_a_limit_of_a_file_s_size_counts_as_a_full_disk(path: Path) -> None:
     printed = run_in_fork(
         """
         import resource

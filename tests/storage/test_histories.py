@@ -1,4 +1,4 @@
-"""An archive that was put back to an older state: cursors of what was lost are refused, all others hold."""
+"""An archive that was put back to an older state refuses cursors of lost commits; all others stay valid."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def grow(sim: Instance, history: str, commits: range) -> None:
 
 
 def places(sim: Instance) -> dict[str, tuple[int, int]]:
-    """Every cursor that there is, with the commit and the position of each."""
+    """Every possible cursor, with its commit and its position."""
     texts = [sim.cursor(), *(change.cursor for change in sim.changes())]
     texts += [commit.cursor for commit in sim.commits()]
     return {text: decode_cursor(text).place for text in texts}
 
 
 def unmarked(text: str) -> str:
-    """The same cursor as earlier versions gave it out."""
+    """The same cursor in the form of earlier versions."""
     return encode_cursor(decode_cursor(text)._replace(fingerprint=None))
 
 
@@ -66,7 +66,7 @@ DOORS: list[Callable[[Instance, str], object]] = [
 
 @pytest.mark.parametrize("at_rest", ["as it came", "settled", "compacted"])
 @pytest.mark.parametrize("commits", [SHARED, SHARED + 1, 7, 8, 9, 20])
-def test_cursors_of_what_was_lost_are_refused_and_those_before_it_hold(
+def test_cursors_of_lost_commits_are_refused_and_earlier_ones_stay_valid(
     tmp_path: Path, commits: int, at_rest: str
 ) -> None:
     folder, before = tmp_path / "a", tmp_path / "before"
@@ -91,9 +91,9 @@ def test_cursors_of_what_was_lost_are_refused_and_those_before_it_hold(
                         door(sim, cursor)
                     assert caught.value.commit == commit
             else:
-                behind = [event for events, number in told if number > commit for event in events]
+                later = [event for events, number in told if number > commit for event in events]
                 within = [event for events, number in told if number == commit for event in events[position:]]
-                assert [change.event for change in sim.changes(after=cursor)] == within + behind
+                assert [change.event for change in sim.changes(after=cursor)] == within + later
                 DOORS[2](sim, cursor)
         again = places(sim)
     with opened(folder) as sim:
@@ -104,9 +104,7 @@ def test_cursors_of_what_was_lost_are_refused_and_those_before_it_hold(
 
 
 @pytest.mark.parametrize("at_rest", [False, True])
-def test_a_cursor_is_the_same_text_whatever_is_done_with_what_it_stands_at(
-    tmp_path: Path, at_rest: bool
-) -> None:
+def test_sealing_and_compaction_do_not_change_the_text_of_a_cursor(tmp_path: Path, at_rest: bool) -> None:
     with opened(tmp_path / "a") as sim:
         empty = sim.cursor()
         assert list(sim.changes(after=empty)) == []
@@ -142,7 +140,7 @@ def test_an_archive_that_was_put_back_to_its_beginning_knows_only_the_cursor_of_
 
 @pytest.mark.parametrize("number", ["time", "events"])
 def test_one_difference_is_enough(tmp_path: Path, number: str) -> None:
-    """Where the clock stands still the count of events tells, and where that is the same, the time."""
+    """Commits with equal times differ in their number of events; those with equal numbers, in their times."""
     folder, before = tmp_path / "a", tmp_path / "before"
     with opened(folder, Options(clock=lambda: 5)) as sim:
         sim.append(Event("shared"))
@@ -212,7 +210,7 @@ def test_a_cursor_beyond_its_commit_that_knows_it_was_made_up(tmp_path: Path) ->
             sim.changes(after=encode_cursor(decode_cursor(beginning)._replace(position=1)))
 
 
-def test_what_was_pruned_is_told_from_what_is_of_another_history(tmp_path: Path) -> None:
+def test_pruned_events_are_distinguished_from_another_history(tmp_path: Path) -> None:
     folder, before = tmp_path / "a", tmp_path / "before"
     with opened(folder) as sim:
         sim.append(Event("shared", generation_time=1))
@@ -259,7 +257,7 @@ def test_the_oldest_cursor_is_known_where_the_record_of_its_commit_is_damaged(tm
     assert places[0] == places[1]
 
 
-def test_a_damaged_record_stops_the_cursors_that_stand_at_it_and_no_others(tmp_path: Path) -> None:
+def test_a_damaged_commit_record_stops_only_the_cursors_of_its_commits(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as sim:
         for n in range(4):
             sim.append(Event(f"{n}", generation_time=n))
@@ -300,7 +298,7 @@ def test_a_commit_whose_outcome_was_not_known_is_one_history_whichever_way_it_we
         except ZeroDivisionError:
             pass
         monkeypatch.undo()
-        cursors.append(sim.cursor())  # what a reader may have been told in between
+        cursors.append(sim.cursor())  # the cursor that a reader may have got in between
         assert sim.append(*offered).duplicate is (point == "after-commit")
         cursors.append(sim.cursor())
         sim.append(Event("after"))
@@ -317,7 +315,7 @@ def test_a_commit_whose_outcome_was_not_known_is_one_history_whichever_way_it_we
 def test_a_copy_that_was_put_back_and_came_in_step_again_has_one_history(
     tmp_path: Path, at_once: int
 ) -> None:
-    """Its commits are its source's, with their times, so readers of the copy may go on."""
+    """The copy's commits are its source's, with their times, so its readers can continue."""
     folder, before = tmp_path / "copy", tmp_path / "before"
     with opened(tmp_path / "source") as source:
         grow(source, "a", range(12))
@@ -339,6 +337,6 @@ def test_a_copy_that_was_put_back_and_came_in_step_again_has_one_history(
         with opened(folder) as copy:
             follow(copy, 12, at_once)
             assert places(copy) == cursors
-            for cursor in places(source):  # which is another archive all the same
+            for cursor in places(source):  # it is another archive all the same
                 with pytest.raises(OtherHistoryError, match="made anew"):
                     copy.changes(after=cursor)

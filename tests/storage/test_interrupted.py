@@ -1,5 +1,5 @@
-"""Sealing, closing a group and packing, interrupted at each point as often as it is passed: nothing is lost,
-nothing doubled, queries that pass blocks over find what a scan finds, and the archive goes on.
+"""Sealing, closing a group and packing, interrupted at each pass of each failpoint: no event is lost or
+doubled, queries that skip blocks find the same events as a scan, and the archive continues to work.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import SEAL_POINTS
 from yamcs_archive.storage.maintain import sealing
 
-# Blocks of two events and groups of four blocks. One late event stands beside the two of a block, two are
-# merged with them; and each step of sealing is put in by itself.
+# Blocks of two events and groups of four blocks. One late event of a block goes into its late part, two are
+# merged with the others; and each step of sealing is a transaction of its own.
 _OPTIONS = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)
 _LATER = 4_070_908_800_000_000
 
 
 @dataclass
 class Ready:
-    """An archive in which there is something of each kind to do, and what comes of that undisturbed."""
+    """An archive with work of each kind to do, and the results of doing it undisturbed."""
 
     path: Path
     events: list[Event]
@@ -38,7 +38,7 @@ class Ready:
     at_rest: dict[str, int]
 
     def check(self, sim: Instance) -> None:
-        """Find what is stored, and every way in which it is read agreeing on it."""
+        """Check the stored events, and that every way to read them agrees."""
         whole(sim)
         found = list(sim.events())
         assert found[: len(self.events)] == self.events
@@ -55,7 +55,7 @@ class Ready:
             assert severe == [event for event in both if event.severity >= Severity.CRITICAL]
 
     def goes_on(self, sim: Instance) -> None:
-        """Store more, refuse what is there, come to rest in the form that an undisturbed archive has."""
+        """Append more events, refuse stored ones, and settle to the same form as an undisturbed archive."""
         sim.settle()
         self.check(sim)
         assert _at_rest(sim) == self.at_rest
@@ -159,7 +159,7 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
         shutil.copytree(ready.path, tmp_path / f"{passes}")
         with Archive.open(tmp_path / f"{passes}", options=_OPTIONS) as archive:
             sim = archive.instance("sim")
-            assert sim.append(ready.events[0]).duplicate  # refused: a count that is in memory only
+            assert sim.append(ready.events[0]).duplicate  # refused: this count is in memory only
             monkeypatch.setattr(failpoints, "on_point", fail)
             with pytest.raises(fault, match="stopped here"):
                 sim.settle()

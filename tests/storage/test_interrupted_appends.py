@@ -1,7 +1,7 @@
-"""What comes between a commit and its answer, and before it: what is known in memory is what is stored.
+"""Failures before a commit, and between a commit and its answer: the state in memory agrees with the file.
 
-A failure behind the commit is the one to fear: the medium has what memory knows nothing of yet, so the next
-commit might take its number, its keys or its counts.
+A failure after the commit is the dangerous one: the file has events that the state in memory does not
+include, so the next commit could reuse its number, its keys or its counts.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
 from yamcs_archive.storage.write import committer
 
 BULK_POINTS = (*GROUP_COMMIT_POINTS[:2], *BLOCK_POINTS, *GROUP_COMMIT_POINTS[2:])
-"""What is passed when blocks are put at once."""
+"""The failpoints of a commit that writes blocks at once."""
 
 STORED = BULK_POINTS[BULK_POINTS.index("after-commit") :]
 
 
 class At:
-    """Fails once, when a point is reached for the last of so many times."""
+    """Fails once, when a failpoint is reached for the n-th time."""
 
     def __init__(self, point: str, fault: type[BaseException], times: int = 1) -> None:
         self.point, self.fault, self.left = point, fault, times
@@ -44,11 +44,11 @@ class At:
 
 @pytest.fixture(autouse=True)
 def _no_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failpoints, "on_point", None)  # puts it back at the end, whatever the test does
+    monkeypatch.setattr(failpoints, "on_point", None)  # restored at the end of the test
 
 
 def batch(turn: int) -> list[Event]:
-    """Events behind the turn before's; the first ones leave a block that the next two turns fill up."""
+    """Events after those of the turn before; the first ones leave a block that the next two turns fill up."""
     return [
         Event(
             f"{turn}/{n}",
@@ -62,7 +62,7 @@ def batch(turn: int) -> list[Event]:
 
 
 def holds(sim: Instance, expected: list[Event]) -> None:
-    """Check that these events are stored, and that all that tells of them agrees."""
+    """Check that these events are stored, and that all ways to read and count them agree."""
     whole(sim)
     assert list(sim.events()) == sorted(expected, key=lambda event: event.key)
     counted = {name: state.events for name, state in sim.stats().sources.items()}
@@ -82,7 +82,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
     small: Instance, point: str, fault: type[BaseException]
 ) -> None:
     small.append_many(batch(0))
-    assert small.append_many(batch(0)).duplicates == 19  # counts that are ahead of the medium
+    assert small.append_many(batch(0)).duplicates == 19  # counts that are not stored yet
     waiting = small.arrival(small.cursor())
     failpoints.on_point = At(point, fault)
     with pytest.raises((fault, OutcomeUnknownError)):
@@ -91,7 +91,7 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
     holds(small, batch(0) + batch(1) * there)
     if there:
         waiting.result(timeout=30)
-    small.append_many(batch(2))  # with them goes what is kept of the block before them
+    small.append_many(batch(2))  # they replace the cached block before them
     holds(small, batch(0) + batch(1) * there + batch(2))
     done = small.append_many(batch(1))
     assert (done.stored, done.duplicates) == ((0, 8) if there else (8, 0))
@@ -182,7 +182,7 @@ def test_a_failure_in_a_crowd_s_commit_stores_each_one_s_event_once(
 def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     small: Instance, point: str, fault: type[BaseException], turn: int
 ) -> None:
-    pages = [[Commit(at, tuple(batch(at)), f"behind {at}")] for at in range(4)]
+    pages = [[Commit(at, tuple(batch(at)), f"after {at}")] for at in range(4)]
     for page in pages[:turn]:
         take(small, page)
     failpoints.on_point = At(point, fault)
@@ -191,7 +191,7 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     come = turn + (point == "after-commit")
     holds(small, [event for at in range(come) for event in batch(at)])
     state = small.mirrored
-    assert (state.cursor if state else None) == (f"behind {come - 1}" if come else None)
+    assert (state.cursor if state else None) == (f"after {come - 1}" if come else None)
     if come:
         with pytest.raises(MirrorError):
             small.append(Event("of its own"))
@@ -201,7 +201,7 @@ def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     holds(small, [event for at in range(4) for event in batch(at)])
 
 
-def test_a_full_disk_is_not_blamed_for_a_failure_behind_the_commit(
+def test_a_full_disk_is_not_blamed_for_a_failure_after_the_commit(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(committer, "nearly_full", lambda _: True)  # which else means that nothing was stored

@@ -1,35 +1,29 @@
-"""Ctrl-C, other exceptions, callbacks and forks at any moment: no lock stays, nobody waits for ever."""
+"""Ctrl-C and other exceptions at any moment leave no lock taken and no caller waiting."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 
 from tests.child import run_in_fork
-from yamcs_archive import Archive, Event, EventKey, Instance
+from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.archive import _archives_in_use
 from yamcs_archive.errors import (
     ArchiveError,
-    ForkedError,
     LockedError,
-    OutcomeUnknownError,
     UnavailableError,
 )
-from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.disk import writer_lock
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
-from yamcs_archive.storage.write import committer, writer
+from yamcs_archive.storage.write import committer
 from yamcs_archive.storage.write.writer import Writer
 
 FUNCTIONS = (
@@ -54,7 +48,7 @@ FUNCTIONS = (
     "open",
     "read_only",
 )
-"""What :mod:`interrupting` knows."""
+"""The names of the functions of :mod:`interrupting`."""
 
 WAIT_S = 30
 
@@ -85,7 +79,7 @@ def test_a_thousand_interrupts_leave_an_archive_that_appends_compacts_and_closes
 
 
 def ends(act: Callable[[], object]) -> None:
-    """Expect something to end, on another thread."""
+    """Check that an action ends, in another thread."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(WAIT_S)
@@ -98,7 +92,7 @@ def interrupted(act: Callable[[], object]) -> KeyboardInterrupt:
     return caught.value
 
 
-def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
+def test_a_reader_whose_traceback_is_kept_no_longer_counts_as_reading() -> None:
     gate = Gate()
 
     def read() -> None:
@@ -115,7 +109,7 @@ def test_a_reader_whose_traceback_is_kept_reads_no_longer() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
+def test_abandoned_readers_are_forgotten_while_others_read() -> None:
     gate = Gate()
     kept = []
 
@@ -128,7 +122,7 @@ def test_readers_that_were_left_are_forgotten_while_others_read() -> None:
         assert len(gate._readers) <= 64
 
 
-def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
+def test_a_gate_whose_holder_was_interrupted_opens_again() -> None:
     gate = Gate()
 
     def shut() -> None:
@@ -144,7 +138,7 @@ def test_a_gate_shut_by_one_who_was_interrupted_lets_in() -> None:
     assert kept.__traceback__ is not None
 
 
-def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
+def test_closing_a_gate_waits_for_readers_and_readers_wait_for_its_opening() -> None:
     gate, order = Gate(), list[str]()
     inside, shut = threading.Event(), threading.Event()
 
@@ -176,7 +170,9 @@ def test_who_shuts_a_gate_waits_for_readers_and_readers_wait_for_it() -> None:
     assert order == ["read", "exclusive", "read later"]
 
 
-def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_is_released_though_its_traceback_is_kept(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -193,8 +189,8 @@ def test_a_turn_whose_traceback_is_kept_is_free(sim: Instance, monkeypatch: pyte
 def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
     sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The commit is durable, and the interrupt comes before anything of it is known; then again, in what would
-    # say that nothing is known any more.
+    # The interrupt comes after the commit is durable, and before the state in memory is updated; a second one
+    # comes while that state is being marked as unknown.
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -223,25 +219,19 @@ def test_a_future_s_wait_holds_no_lock(wait: Callable[[SafeFuture[int]], object]
     assert future.result(0) == 1
 
 
-def test_a_future_can_be_waited_for_as_concurrent_futures_does() -> None:
-    future = SafeFuture[int]()
-    with future._condition:
-        assert not future._condition.wait(0.01)
-    waiter = threading.Thread(target=lambda: _wait_within(future), daemon=True)
-    waiter.start()
-    time.sleep(0.01)
-    future.set_result(1)
-    waiter.join(WAIT_S)
-    assert not waiter.is_alive()
+def test_concurrent_futures_can_wait_for_a_future() -> None:
+    future, other = SafeFuture[int](), SafeFuture[int]()
+    assert futures.wait([future, other], 0.01).done == set()
+    with pytest.raises(TimeoutError):
+        future.result(0)
+    threading.Timer(0.01, lambda: future.set_result(1)).start()
+    assert futures.wait([future, other], WAIT_S, futures.FIRST_COMPLETED).done == {future}
+    threading.Timer(0.01, lambda: other.set_exception(ZeroDivisionError())).start()
+    assert set(futures.as_completed([future, other], WAIT_S)) == {future, other}
+    assert isinstance(other.exception(), ZeroDivisionError)
 
 
-def _wait_within(future: Future[int]) -> None:
-    with future._condition:
-        while future._state != "FINISHED":
-            future._condition.wait(WAIT_S)
-
-
-def test_a_signal_told_before_the_wait_is_not_lost() -> None:
+def test_a_signal_given_before_the_wait_is_not_lost() -> None:
     signal = Signal()
     signal.tell()
     signal.tell()
@@ -255,7 +245,7 @@ def test_a_bell_that_never_rings_is_a_delay() -> None:
     bell.wait_until(lambda: bool(ready))
 
 
-def test_what_runs_uninterrupted_gives_its_result_or_its_error_with_where_it_was() -> None:
+def test_an_uninterrupted_call_gives_its_result_or_its_error_with_the_traceback() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -323,67 +313,7 @@ def test_an_archive_in_use_stays_open_without_a_name(tmp_path: Path) -> None:
         archive.close()
 
 
-@pytest.mark.parametrize("wait", ["append", "append_many", "settle", "compact", "close", "set_aside"])
-def test_a_callback_that_would_wait_for_a_commit_is_refused(
-    archive: Archive, sim: Instance, wait: str
-) -> None:
-    acts: dict[str, Callable[[], object]] = {
-        "append": lambda: sim.append(Event("y")),
-        "append_many": lambda: sim.append_many([Event("y")]),
-        "settle": sim.settle,
-        "compact": sim.compact,
-        "close": archive.close,
-        "set_aside": lambda: archive.set_aside("sim"),
-    }
-    errors: list[BaseException] = []
-    called, submitted = threading.Event(), threading.Event()
-
-    def callback(_: object) -> None:
-        try:
-            acts[wait]()
-        except BaseException as error:
-            errors.append(error)
-        called.set()
-
-    def wait_for_callback(_: str) -> None:
-        submitted.wait(WAIT_S)
-
-    failpoints.on_point = wait_for_callback
-    try:
-        sim.submit(Event("x")).add_done_callback(callback)
-    finally:
-        failpoints.on_point = None
-        submitted.set()
-    assert called.wait(WAIT_S)
-    assert [(type(error), "call submit() instead" in str(error)) for error in errors] == [
-        (RuntimeError, True)
-    ]
-    ends(lambda: sim.append(Event("z")))
-
-
-@pytest.mark.parametrize("end", ["close", "set_aside"])
-def test_a_callback_opens_no_instance_while_one_who_waits_for_it_holds_them_all(
-    archive: Archive, sim: Instance, end: str
-) -> None:
-    acts = {"close": archive.close, "set_aside": lambda: archive.set_aside("sim")}
-    said: list[str] = []
-
-    def callback(_: object) -> None:
-        while not archive._ending:
-            time.sleep(0.001)
-        for act in (lambda: archive.instance("other", create=True), archive.close):
-            try:
-                act()
-            except RuntimeError as error:
-                said.append(str(error))
-
-    with held_up(sim):
-        sim.submit(Event("x")).add_done_callback(callback)
-    ends(acts[end])
-    assert ["must not open" in text for text in said] == [True, False]
-
-
-def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
+def test_a_step_runs_in_the_caller_s_thread_if_no_thread_can_be_started(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -404,7 +334,7 @@ def test_without_a_thread_to_be_had_it_runs_here_and_who_waits_is_told(
 
 @contextmanager
 def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
-    """Hold the writer's thread before it takes anything; call what this gives to let it go on."""
+    """Stop the writer's thread before it takes an event; return a function that lets it continue."""
     writer = sim._store._writer  # type: ignore[attr-defined]
     mine = Hold(sys._getframe())
     frame_held = threading.Event()
@@ -427,166 +357,3 @@ def held_up(sim: Instance) -> Iterator[Callable[[], None]]:
         release.set()
         thread.join()
         mine.end()
-
-
-@pytest.mark.parametrize("end", ["set_result", "cancel", "running"])
-def test_a_future_that_somebody_else_ended_harms_nobody(sim: Instance, end: str) -> None:
-    with held_up(sim):
-        ended = sim.submit(Event("ended", source="S"))
-        other = sim.submit(Event("other", source="S"))
-        if end == "set_result":
-            ended.set_result(None)  # type: ignore[arg-type]
-        elif end == "cancel":
-            ended.cancel()
-        else:
-            ended.set_running_or_notify_cancel()
-    assert other.result(WAIT_S).event.seq_number == 0
-    assert sim.append(Event("more", source="S")).event.seq_number == 1
-
-
-def test_a_writer_s_thread_that_dies_fails_all_who_wait_and_says_so(
-    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    sim.append(Event("before"))
-
-    def die(*_: object) -> None:
-        raise ZeroDivisionError("a fault of ours")
-
-    errors: list[BaseException] = []
-
-    def settle() -> None:
-        try:
-            sim.settle()
-        except ArchiveError as error:
-            errors.append(error)
-
-    with held_up(sim) as go_on:
-        taken = sim.submit(Event("taken"))
-        thread = threading.Thread(target=settle)
-        monkeypatch.setattr(writer, "commit_group", die)
-        go_on()
-        with pytest.raises(OutcomeUnknownError, match="a fault of ours"):
-            taken.result(WAIT_S)
-        thread.start()
-        thread.join(WAIT_S)
-    assert not thread.is_alive()
-    assert [type(error) for error in errors] == [UnavailableError]
-    monkeypatch.undo()
-    for attempt in (
-        archive.check_writable,
-        lambda: sim.append(Event("x")),
-        lambda: sim.submit(Event("x")).result(WAIT_S),
-        sim.compact,
-    ):
-        with pytest.raises(UnavailableError, match=r"a fault of ours.*close the archive"):
-            attempt()
-    assert "the writer's thread ends" in caplog.text
-    assert [event.message for event in sim.events()] == ["before"]
-    ends(archive.close)
-    with Archive.open(archive.path) as again:
-        assert not again.instance("sim").append(Event("y")).duplicate
-
-
-def _names(trace: TracebackType | None) -> list[str]:
-    return [frame.name for frame in traceback.extract_tb(trace)]
-
-
-@pytest.mark.parametrize("crowd", [False, True])
-def test_a_fault_of_ours_keeps_where_it_was(
-    sim: Instance, monkeypatch: pytest.MonkeyPatch, crowd: bool
-) -> None:
-    def deep_inside(*_: object) -> None:
-        try:
-            raise KeyError("the cause")
-        except KeyError as cause:
-            raise ZeroDivisionError from cause
-
-    monkeypatch.setattr(committer, "write_events", deep_inside)
-    if crowd:
-        with held_up(sim):
-            futures = [sim.submit(Event("x")), sim.submit(Event("y"))]
-        with pytest.raises(ZeroDivisionError) as caught:
-            futures[1].result(WAIT_S)
-    else:
-        with pytest.raises(ZeroDivisionError) as caught:
-            sim.append(Event("x"))
-    assert "deep_inside" in _names(caught.value.__traceback__)
-    assert isinstance(caught.value.__cause__, KeyError)
-
-
-def _in_child(act: Callable[[], object]) -> str:
-    """Fork, do something in the child, and return the name of the error that it raises."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            act()
-            said = "no error"
-        except BaseException as error:
-            said = type(error).__name__
-        os.write(writing, said.encode())
-        os._exit(0)
-    os.close(writing)
-    until_s = time.monotonic() + WAIT_S
-    while not os.waitpid(child, os.WNOHANG)[0]:
-        if time.monotonic() > until_s:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            break
-        time.sleep(0.005)
-    with os.fdopen(reading) as said_by_child:
-        return said_by_child.read() or "hung"
-
-
-@pytest.mark.filterwarnings(
-    "ignore:This process:DeprecationWarning"
-)  # Python 3.12 warns of forks with threads
-def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
-    tmp_path: Path, archive: Archive, sim: Instance
-) -> None:
-    sim.append(Event("x", source="S", generation_time=0, seq_number=0))
-    pending = SafeFuture[int]()
-    store = sim._store
-    acts: dict[str, Callable[[], object]] = {
-        "append": lambda: sim.append(Event("y")),
-        "append_many": lambda: sim.append_many([Event("y")]),
-        "submit": lambda: sim.submit(Event("y")),
-        "future": pending.result,
-        "settle": sim.settle,
-        "compact": sim.compact,
-        "get": lambda: sim.get(EventKey(0, "S", 0)),
-        "events": lambda: list(sim.events()),
-        "changes": lambda: list(sim.changes()),
-        "cursor": sim.cursor,
-        "sources": sim.sources,
-        "stats": sim.stats,
-        "arrival": lambda: sim.arrival(sim.cursor()),
-        "instance": lambda: archive.instance("new", create=True),
-        "instances": archive.instances,
-        "set_aside": lambda: archive.set_aside("sim"),
-    }
-    locks = {
-        "none": threading.Lock(),
-        "the writer's": store._writer._lock,  # type: ignore[attr-defined]
-        "sealing": store._maintenance._lock,  # type: ignore[attr-defined]
-        "the gate's": store._environment._gate._lock,  # type: ignore[attr-defined]
-        "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
-        "opening": writer_lock._locks_guard,
-        "the archive's": archive._guard,
-        "renewing": store._renewing,  # type: ignore[attr-defined]
-    }
-    for lock in locks.values():
-        with lock:
-            found = _in_child(lambda: _all_of(acts))
-        assert found == "no error"
-        with lock:
-            assert _in_child(lambda: Archive.open(tmp_path / "b").close()) == "no error"
-        with lock:
-            assert _in_child(archive.close) == "no error"
-    assert sim.append(Event("z")).event.seq_number == 0
-
-
-def _all_of(acts: dict[str, Callable[[], object]]) -> None:
-    for act in acts.values():
-        with pytest.raises(ForkedError):
-            act()

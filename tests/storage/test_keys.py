@@ -1,4 +1,4 @@
-"""Keys on the medium: every key round-trips, and byte order is key order."""
+"""Stored keys: every key round-trips, and byte order is key order."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Large events in blocks: no frame is written that cannot be read; nothing goes before it was read back."""
+"""Large events in blocks: every frame can be read, and this is checked before the rows are deleted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.storage.test_damage import values
 from tests.test_golden import as_plain
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.columns import TABLE_TEXT_MAX
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
-from yamcs_archive.storage.format import block_encoder, compression
+from yamcs_archive.storage.format import block_part_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 from yamcs_archive.storage.write.placement import split_into_blocks
@@ -65,9 +65,9 @@ WAYS: dict[str, Callable[[Instance], object]] = {
 
 
 def bounded_by(bound: int) -> Any:
-    """Put another bound in the place of 16 MiB, so that little reaches it."""
+    """Replace the bound of 16 MiB by a small one, which small texts reach."""
     return patch.multiple(compression, BLOCK_FRAME_BYTES_MAX=bound), patch.multiple(
-        block_encoder, BLOCK_FRAME_BYTES_MAX=bound
+        block_part_encoder, BLOCK_FRAME_BYTES_MAX=bound
     )
 
 
@@ -75,8 +75,8 @@ ODD_TEXTS = st.text(st.sampled_from('a\x01"\\é\U0001f680'), max_size=80)
 
 
 @st.composite
-def odd_events(draw: st.DrawFn) -> Vectors:
-    """Events of texts that take many bytes for their characters, nearly each another one."""
+def odd_events(draw: st.DrawFn) -> StoredVectors:
+    """Events with texts of many bytes per character, nearly all of them different."""
     events = [
         Event(
             draw(ODD_TEXTS),
@@ -91,21 +91,21 @@ def odd_events(draw: st.DrawFn) -> Vectors:
         )
         for n in range(draw(st.integers(1, 20)))
     ]
-    return Vectors.of(prepare(events, int), commit=1)
+    return StoredVectors.of(prepare(events, int), commit=1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(odd_events(), st.integers(100, 20_000))
-def test_no_frame_is_larger_than_what_is_said_to_fit(events: Vectors, bound: int) -> None:
+def test_no_frame_is_larger_than_its_bound(events: StoredVectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
-        if block_encoder.fits(events, events.text_bytes()):
+        if block_part_encoder.fits(events, events.text_bytes()):
             encode_blocks([events])
 
 
 @settings(max_examples=25, deadline=None)
 @given(odd_events(), st.integers(8_000, 20_000))
-def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int) -> None:
+def test_events_cut_into_blocks_can_be_written_and_are_complete(events: StoredVectors, bound: int) -> None:
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_events_max=20)))
@@ -117,9 +117,11 @@ def test_what_is_cut_can_be_written_and_is_all_there(events: Vectors, bound: int
 @pytest.mark.parametrize(
     ("bound", "sizes"), [(400_000, [1] * 7), (600_000, [2, 2, 1, 2]), (800_000, [2, 2, 3])]
 )
-def test_what_takes_more_bytes_than_characters_is_cut_by_its_bytes(bound: int, sizes: list[int]) -> None:
-    """Each event takes 240,000 bytes for 40,000 characters: by these alone, five would stand in a block."""
-    events = Vectors.of(prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1)
+def test_text_with_more_bytes_than_characters_is_cut_by_bytes(bound: int, sizes: list[int]) -> None:
+    """Each event has 40,000 characters in 240,000 bytes; by characters alone, a block would get five."""
+    events = StoredVectors.of(
+        prepare([Event("\x01" * 40_000, seq_number=n) for n in range(7)], int), commit=1
+    )
     one, other = bounded_by(bound)
     with one, other:
         runs = list(split_into_blocks(events, Options(block_text_bytes_max=200_000)))
@@ -140,7 +142,7 @@ def test_a_frame_at_the_bound_is_written_and_one_above_it_is_refused(above: int)
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("above", "kept_beside"), [(-1, True), (0, True), (1, False)])
-def test_late_text_stands_beside_a_block_until_it_would_fill_one(
+def test_late_events_stay_in_the_late_part_until_their_text_would_fill_a_block(
     tmp_path: Path, way: str, above: int, kept_beside: bool
 ) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
@@ -168,7 +170,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("kind", LATE)
-def test_large_late_events_are_read_again_whatever_is_done(tmp_path: Path, kind: str) -> None:
+def test_large_late_events_can_be_read_after_every_kind_of_maintenance(tmp_path: Path, kind: str) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(in_order(100))
@@ -188,7 +190,7 @@ def test_large_late_events_are_read_again_whatever_is_done(tmp_path: Path, kind:
 
 
 def test_the_largest_blocks_that_may_be_chosen_are_read_again(tmp_path: Path) -> None:
-    """Texts that a block has once are not counted as text, so tens of thousands of them are above 16 MiB."""
+    """Texts in the tables of a block do not count as text, so tens of thousands of them are above 16 MiB."""
     options = Options(block_events_max=1 << 15, block_text_bytes_max=2 << 20, maintenance=False)
 
     def text(kind: str, n: int, characters: int) -> str:
@@ -250,10 +252,10 @@ def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(t
 
 
 def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have frames made wrongly that contain a certain word."""
+    """Make frames that contain a certain word wrongly."""
     made = compression.compressed
     monkeypatch.setattr(
-        block_encoder,
+        block_part_encoder,
         "compressed",
         lambda raw: made([bytes(each).replace(b"poison", b"potion") for each in raw]),
     )
@@ -304,7 +306,7 @@ def test_a_partial_block_stays_where_the_one_made_of_it_reads_otherwise(
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
-    """An archive with frames above 16 MiB, as it was written when it could not be read again."""
+    """An archive with frames above 16 MiB, written by a version that could not read them."""
     shutil.copytree(large.DIRECTORY, tmp_path / "golden")
     return tmp_path / "golden"
 
@@ -346,15 +348,15 @@ def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, go
     assert len(read(golden / name)["events"]) == len(expected) + 2
 
 
-def test_a_block_that_was_written_too_large_takes_what_comes_behind_it(golden: Path) -> None:
-    """The next bulk append fills it up: it is not full."""
-    behind = [
-        Event("behind", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
+def test_a_block_that_was_written_too_large_can_be_filled_up(golden: Path) -> None:
+    """The next bulk append fills it up, because it is not full."""
+    following = [
+        Event("after", source="S", generation_time=10_000 + n, seq_number=n, reception_time=0)
         for n in range(300)
     ]
     with Archive.open(golden, options=Options(run_events_min=16, maintenance=False)) as archive:
         sim = archive.instance("messages")
-        assert sim.append_many(behind).stored == 300
-        assert list(sim.events()) == large.events("messages") + behind
+        assert sim.append_many(following).stored == 300
+        assert list(sim.events()) == large.events("messages") + following
         sim.settle()
         assert frames_are_bounded(sim)

@@ -1,8 +1,8 @@
 """The store beside a plain dictionary: append, duplicate, conflict, late, seal, compact, read, reopen.
 
-Times, sources and numbers come from tiny ranges, so that keys meet often; blocks hold one to five
-events and reads take one to three rows, so that every scan crosses several of both. Batches are small, or
-large enough for every path of the writer, and come again: whole, in part, in conflict and mixed.
+Times, sources and numbers come from tiny ranges, so that keys are often equal. Blocks have one to five
+events, and reads one to three rows, so that every scan crosses several of both. Batches are small, or large
+enough for every path of the writer, and are sent again: whole, in part, in conflict and mixed.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
@@ -22,9 +22,9 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Options, Seve
 from yamcs_archive.event import same_content
 
 LARGEST = around(["storage.write.outcomes._VECTOR_EVENTS_MIN"])
-"""From so many events on a batch is worked out by column."""
+"""Numbers of events around the threshold at which a batch is decided by column."""
 RUNS_MAX = 1
-"""Large batches of one machine: all is compared after each step."""
+"""Largest number of large batches in one run, because everything is compared after each step."""
 small_times = st.integers(-4, 12)
 small_sources = st.sampled_from(["A", "AB", "B"])
 small_numbers = st.none() | st.integers(-2, 3)
@@ -45,7 +45,7 @@ def _source(event: Event) -> str:
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Event]:
-    """Batches of a size at which the writer goes another way, made of a few events."""
+    """Batches of a size at which the writer takes another path, made of a few events."""
     some = draw(
         st.lists(offered, min_size=1, max_size=4)
         | st.lists(offered, min_size=2, max_size=3, unique_by=_source)
@@ -76,7 +76,7 @@ small_sizes = st.fixed_dictionaries(
 
 
 class Model:
-    """What the archive should hold."""
+    """The expected content of the archive."""
 
     def __init__(self) -> None:
         self.events: dict[EventKey, Event] = {}
@@ -85,7 +85,7 @@ class Model:
         self.duplicates = self.conflicts = 0
 
     def offer(self, event: Event, now: int) -> tuple[str, Event]:
-        """Return what becomes of an event, and the event that is or was stored."""
+        """Return the outcome of an event, and the event that is or was stored."""
         number = event.seq_number
         if number is None:
             number = self.greatest.get(event.source, -1) + 1 if event.source in self.greatest else 0
@@ -159,7 +159,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), part=st.sampled_from([1, 1, 2]), other=st.sampled_from([0, 0, 1, 2, 3]))
     def append_a_run_again(self, data: st.DataObject, part: int, other: int) -> None:
-        """All of it or a part; all events as they are, or all or some of them in conflict."""
+        """Append a batch or a part of it again, with no, some or all of its events in conflict."""
         run = data.draw(st.sampled_from(self.runs))
         self.append_many(
             [
@@ -173,7 +173,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         self.append_many(events)
 
     def append_many(self, events: list[Event]) -> list[Event]:
-        """Append them, and return what is stored under their keys now."""
+        """Append them, and return the events that are stored with their keys now."""
         self.now += 1
         outcomes = [self.model.offer(event, self.now) for event in events]
         counts = self.sim.append_many(iter(events))
@@ -321,3 +321,44 @@ class StoreBesideADictionary(RuleBasedStateMachine):
 
 TestStoreBesideADictionary = StoreBesideADictionary.TestCase
 TestStoreBesideADictionary.settings = settings(max_examples=40, stateful_step_count=25)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.DataObject) -> None:
+    """Any part of a batch is stored already, in rows and in blocks, sometimes with other content."""
+    times = st.integers(0, 300)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Archive.open(Path(folder) / "a", options=Options(block_events_max=64, maintenance=False)) as archive,
+    ):
+        sim = archive.instance("sim", create=True)
+        model: dict[EventKey, Event] = {}
+        for _ in range(data.draw(st.integers(1, 4))):
+            taken = data.draw(st.lists(times, min_size=1, max_size=250, unique=data.draw(st.booleans())))
+            if data.draw(st.booleans()):
+                taken.sort()
+            other = data.draw(st.sets(times, max_size=5))
+            events = [
+                Event("other" if n in other else f"m{n}", f"S{n % 3}", generation_time=n // 2, seq_number=n)
+                for n in taken
+            ]
+            stored = duplicates = 0
+            conflicts = []
+            for position, event in enumerate(events):
+                known = model.setdefault(event.key, event)
+                if known is event:
+                    stored += 1
+                elif known.message == event.message:
+                    duplicates += 1
+                else:
+                    conflicts.append((position, known.message, event.message))
+            counts = sim.append_many(events)
+            assert (counts.stored, counts.duplicates) == (stored, duplicates)
+            assert [
+                (each.position, each.stored.message, each.offered.message) for each in counts.conflicts
+            ] == conflicts
+            if data.draw(st.booleans()):
+                sim.settle()
+        found = {event.key: event.message for event in sim.events()}
+        assert found == {key: event.message for key, event in model.items()}

@@ -1,4 +1,4 @@
-"""Readers that are other users than the writer: what they need, what they are told, and who gives it."""
+"""Readers that are other users than the writer: their rights, the errors without them, and the umask."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder that everybody may look into; pytest's are its user's alone."""
+    """A folder that everybody may read; pytest's folders are for their user only."""
     folder = Path(tempfile.mkdtemp(prefix="yamcs-archive-"))
     folder.chmod(0o755)
     yield folder
@@ -41,7 +41,7 @@ def shared() -> Iterator[Path]:
 
 
 def write(path: Path, umask: int) -> Path:
-    """Make an archive under a umask; return its instance's lock file of LMDB."""
+    """Create an archive under a umask; return the LMDB lock file of its instance."""
     before = os.umask(umask)
     try:
         with Archive.open(path) as archive:
@@ -53,9 +53,9 @@ def write(path: Path, umask: int) -> Path:
     return path / "sim" / "gen-2" / "lock.mdb"
 
 
-def test_who_may_not_enter_himself_among_the_readers_is_told_where_and_what_to_do(shared: Path) -> None:
+def test_a_user_who_may_not_write_to_the_lock_file_gets_its_path_and_advice(shared: Path) -> None:
     lock = write(shared / "a", 0o022)
-    lock.chmod(0o444)  # the owner's too, where the tests are not run by root
+    lock.chmod(0o444)  # the owner's right too, if the tests do not run as root
     said = run(_READ, shared / "a", NOBODY)
     assert str(lock) in said
     assert "Permission denied" in said
@@ -66,7 +66,7 @@ def test_who_may_not_enter_himself_among_the_readers_is_told_where_and_what_to_d
     assert run(_READ, shared / "a", NOBODY) == "1\n"
 
 
-def test_who_may_not_read_at_all_is_told_what_he_needs(shared: Path) -> None:
+def test_a_user_who_may_not_read_gets_advice(shared: Path) -> None:
     lock = write(shared / "a", 0o022)
     (lock.parent / "data.mdb").chmod(0)
     said = run(_READ, shared / "a", NOBODY)
@@ -80,11 +80,13 @@ def test_who_may_not_read_at_all_is_told_what_he_needs(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o007, 0o660, 0o770)]
 )
-def test_the_umask_says_who_reads(shared: Path, umask: int, file: int, folder: int) -> None:
+def test_the_umask_decides_who_may_read(shared: Path, umask: int, file: int, folder: int) -> None:
     lock = write(shared / "a", umask)
     files = [lock, lock.parent / "data.mdb", shared / "a" / "archive.lock", shared / "a" / "sim" / "CURRENT"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {file}
     folders = [shared / "a", shared / "a" / "sim", lock.parent]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {folder}
     if umask != 0o022 and os.geteuid() == 0:
-        assert run(_READ, shared / "a", lock.stat().st_gid) == "1\n"  # of the group, also after compacting
+        assert (
+            run(_READ, shared / "a", lock.stat().st_gid) == "1\n"
+        )  # the group's right, also after a compaction

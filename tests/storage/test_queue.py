@@ -1,4 +1,4 @@
-"""What waits for the writer is bounded by the memory that it takes, not by its text alone."""
+"""The queue of the writer is bounded by the memory that it takes, not only by its text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ BOUND_BYTES = 4 << 20
 
 @contextmanager
 def traced() -> Iterator[Callable[[], int]]:
-    """Give a function that says how many bytes were allocated since, and are still held.
+    """Return a function that returns the bytes that were allocated since and not freed.
 
-    By the whole process: what another thread of it keeps meanwhile counts too.
+    It measures the whole process, including other threads.
     """
-    gc.freeze()  # to look through all that the tests before have left takes longer than these tests do
+    gc.freeze()  # tracing the objects of earlier tests would take longer than these tests
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -48,7 +48,7 @@ def traced() -> Iterator[Callable[[], int]]:
 
 
 def some_agree(attempts: Iterator[float], least: float, most: float) -> None:
-    """Expect a ratio of what counts to what was taken; another one is measured anew, a few times."""
+    """Check that the ratio of counted to allocated bytes is within bounds in one of a few measurements."""
     found: list[float] = []
     for ratio in islice(attempts, 5):
         if least < ratio < most:
@@ -72,7 +72,9 @@ FORMS: dict[str, Callable[[int], dict[str, Any]]] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("size", "lots"), [(1, 100), (15, 8), (16, 8), (200, 1)])
 @pytest.mark.parametrize("ids", [False, True])
-def test_a_submission_counts_as_about_what_it_takes(form: str, size: int, lots: int, ids: bool) -> None:
+def test_a_submission_counts_about_as_many_bytes_as_it_takes(
+    form: str, size: int, lots: int, ids: bool
+) -> None:
     def submission(lot: int) -> Submission:
         # Texts are made anew, as they come out of a body, and nobody else holds them.
         numbers = range(lot * size, (lot + 1) * size)
@@ -126,7 +128,7 @@ def test_a_producer_is_held_back_until_there_is_room(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("pairs", [10, 100, ATTACHED_BYTES_MAX // 6])
 def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
-    """Of 256 KiB of text they may be 14 MB."""
+    """Pairs with 256 KiB of text may take 14 MB."""
 
     def ratios() -> Iterator[float]:
         while True:
@@ -138,7 +140,7 @@ def test_pairs_of_extra_count_beside_their_text(pairs: int) -> None:
     some_agree(ratios(), 0.5, float("inf"))
 
 
-def test_chunks_are_cut_by_what_pairs_take() -> None:
+def test_the_memory_of_pairs_counts_for_the_size_of_a_chunk() -> None:
     event = Event("a", extra={f"{n:05}": "" for n in range(ATTACHED_BYTES_MAX // 5)})
     assert sum(map(len, event.extra)) < CHUNK_BYTES_MAX < event_bytes(event)
     assert [part.size for part in prepare([event] * 3, int).cut_by_size(CHUNK_BYTES_MAX)] == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""Pages are read from blocks that are still decoded: what they say is what is stored, whatever changes."""
+"""Pages are read from cached blocks, and still show the stored events after every change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(sim: Instance, **asked: Any) -> list[int | None]:
 
 
 @given(st.lists(st.lists(st.integers(0, 200), max_size=40), max_size=6), st.booleans())
-def test_pages_and_single_events_are_right_whatever_came_in_between(
+def test_pages_and_single_events_are_right_after_every_change(
     batches: list[list[int]], descending: bool
 ) -> None:
     stored: set[int] = set()
@@ -65,12 +65,12 @@ def test_a_page_that_is_asked_for_again_decodes_no_block(sim: Instance, monkeypa
     sim.settle()
     assert 4995 in page(sim, descending=True)
     assert len(opened) == 1
-    assert len(list(sim.events())) == 5002  # who reads all of them takes no kept one's place
+    assert len(list(sim.events())) == 5002  # a read of all events evicts no cached block
     assert page(sim, descending=True)
-    assert len(opened) == 2  # the scan opened its own
+    assert len(opened) == 2  # the scan opened other blocks
 
 
-def test_no_more_are_kept_than_the_limit(tmp_path: Path) -> None:
+def test_the_block_cache_keeps_no_more_blocks_than_its_limit(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("m", generation_time=n) for n in range(16 * (RECENT_BLOCKS_MAX + 5)))
@@ -86,7 +86,7 @@ def test_a_damaged_part_that_a_page_does_not_need_stays_of_no_matter(tmp_path: P
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("m", generation_time=n) for n in range(2 * CHUNK_MESSAGES))
         sim.settle()
-    damage(tmp_path / "a", "blocks", 0, -2)  # in the last stretch
+    damage(tmp_path / "a", "blocks", 0, -2)  # in the last chunk
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim")
         for _ in range(3):

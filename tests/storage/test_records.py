@@ -1,4 +1,4 @@
-"""What is stored under keys: every record round-trips, and no flipped bit is taken for data."""
+"""Stored records: every record round-trips, and flipped bits are detected."""
 
 from urllib.parse import quote
 
@@ -46,21 +46,21 @@ def test_every_row_round_trips(event: Event, commit: int) -> None:
 
 
 @given(stored_events, st.integers(0, 2**20))
-def test_a_flipped_bit_in_a_row_is_found(event: Event, bit: int) -> None:
+def test_a_flipped_bit_in_a_row_is_detected(event: Event, bit: int) -> None:
     key, value = encoded(event)
     with pytest.raises(DamagedError, match="rows"):
         decode_row(key, flipped(value, bit))
 
 
 @given(st.lists(st.tuples(stored_events, st.integers(1, 2**62)), min_size=1, max_size=20))
-def test_many_rows_are_decoded_as_each_of_them(stored: list[tuple[Event, int]]) -> None:
+def test_many_rows_are_decoded_as_one_by_one(stored: list[tuple[Event, int]]) -> None:
     found = decode_rows([encoded(event, commit) for event, commit in stored])
     assert list(found.events()) == [event for event, _ in stored]
     assert found.commits.tolist() == [commit for _, commit in stored]
 
 
 @given(st.lists(stored_events, min_size=1, max_size=5), st.data())
-def test_a_flipped_bit_among_many_rows_is_found(events: list[Event], data: st.DataObject) -> None:
+def test_a_flipped_bit_among_many_rows_is_detected(events: list[Event], data: st.DataObject) -> None:
     pairs = [encoded(event) for event in events]
     at = data.draw(st.integers(0, len(pairs) - 1))
     key, value = pairs[at]
@@ -70,7 +70,7 @@ def test_a_flipped_bit_among_many_rows_is_found(events: list[Event], data: st.Da
 
 
 @given(stored_events, keys)
-def test_a_row_under_another_key_is_found(event: Event, other: EventKey) -> None:
+def test_a_row_under_another_key_is_detected(event: Event, other: EventKey) -> None:
     key, value = encoded(event)
     if encode_key(*other) != key:
         with pytest.raises(DamagedError):
@@ -139,7 +139,7 @@ def test_a_changed_cursor_is_refused_never_misread(mark: int | None, at: int, ch
 
 
 @pytest.mark.parametrize("text", ["", "A", "made up", "A" * 32, "A" * 31, "A" * 33, "A" * 38, "=" * 32, "\0"])
-def test_what_is_no_cursor_is_refused(text: str) -> None:
+def test_a_text_that_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(BadCursorError, match="cursor"):
         decode_cursor(text)
 

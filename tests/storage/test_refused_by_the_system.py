@@ -1,6 +1,7 @@
-"""Each call of the operating system refuses once while an archive is opened, filled or changed.
+"""Each call of the operating system fails once while an archive is opened, filled or changed.
 
-What fails is told in our words and leaves nothing locked: the same call works then, in the same process.
+The failure is an error of the library and leaves nothing locked: the same call then works, in the same
+process.
 """
 
 import errno
@@ -24,7 +25,7 @@ _ERRNOS = (errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.EROFS, errno.EIO)
 
 
 class _Refusing:
-    """Counts calls of the operating system, and has the n-th fail."""
+    """Counts calls of the operating system, and makes the n-th fail."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -38,7 +39,7 @@ class _Refusing:
         self.fails_at = fails_at
 
     def has_failed(self) -> str | None:
-        """Stop, and say what has failed."""
+        """Stop, and return the name of the call that failed."""
         self.fails_at = None
         return self.failed
 
@@ -145,7 +146,7 @@ ACTIONS = (_new, _existing, _reading, _create, _instance, _reading_instance, _se
 
 
 @pytest.mark.parametrize("act", ACTIONS)
-def test_what_the_system_refuses_once_is_told_and_works_the_next_time(
+def test_a_call_that_the_system_refuses_once_raises_an_error_and_then_works(
     tmp_path: Path, refusing: _Refusing, act: Callable[[Path, ExitStack], Callable[[], Archive]]
 ) -> None:
     with Archive.open(tmp_path / "made", options=QUIET) as archive:

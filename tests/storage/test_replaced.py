@@ -1,4 +1,4 @@
-"""Another instance in the place of the one that is read: set aside and made anew, moved, put back."""
+"""An instance is replaced while it is read: set aside and created again, moved, put back."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ _WRITE = """
 ANEW = {
     "set aside": "archive.set_aside('sim')",
     "renamed": "os.rename(archive.path / 'sim', archive.path / 'old')",
-    # On many file systems what is made next has the inodes of what was removed.
+    # Many file systems give the inodes of removed files to the next new ones.
     "removed": "shutil.rmtree(archive.path / 'sim')",
 }
 MORE = """
@@ -37,7 +37,7 @@ def write(path: Path, action: str) -> None:
 
 
 def anew(path: Path, how: str, count: int = 1) -> None:
-    """Have another process put another instance in the place of the one that is there."""
+    """Let another process replace the instance by a new one."""
     run_in_fork(
         """
         import os, shutil
@@ -55,7 +55,7 @@ def anew(path: Path, how: str, count: int = 1) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An archive with 300 rows of single commits: whoever reads them needs several transactions."""
+    """An archive with 300 rows in commits of one event, which takes several transactions to read."""
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(0, 300, 100):
@@ -70,7 +70,7 @@ def reading(path: Path) -> Iterator[Archive]:
 
 
 @pytest.mark.parametrize("how", ANEW)
-def test_what_is_asked_for_then_is_the_new_one_and_what_was_under_way_ends(
+def test_new_calls_read_the_new_instance_and_calls_under_way_end(
     path: Path, reading: Archive, how: str
 ) -> None:
     sim = reading.instance("sim")
@@ -173,7 +173,7 @@ def test_a_whole_archive_in_the_place_of_another_is_noticed(
     assert sim.sources() == ["C", "O"]
 
 
-def test_in_one_process_a_reader_finds_what_the_writer_made_anew(path: Path) -> None:
+def test_a_reader_in_the_writer_s_process_finds_the_new_instance(path: Path) -> None:
     with ExitStack() as stack:
         writing = stack.enter_context(Archive.open(path, options=Options(maintenance=False)))
         reading = stack.enter_context(
@@ -196,7 +196,7 @@ def test_in_one_process_a_reader_finds_what_the_writer_made_anew(path: Path) -> 
         assert [event.message for event in sim.events()] == ["new"]
 
 
-def test_what_it_says_about_itself_is_read_anew_with_each_generation(path: Path, reading: Archive) -> None:
+def test_the_facts_of_an_instance_are_read_anew_from_each_generation(path: Path, reading: Archive) -> None:
     sim = reading.instance("sim")
     assert sim.mirrored is None
     run_in_fork(

@@ -48,7 +48,7 @@ def sim(tmp_path: Path, clock: Clock) -> Iterator[Instance]:
 
 
 def kept(instance: Instance) -> int:
-    """Count the ids that are kept."""
+    """Count the stored ids."""
     environment = instance._store._environment  # type: ignore[attr-defined]
     with environment.read() as transaction:
         return int(transaction.stat(environment.databases["requests"])["entries"])
@@ -116,7 +116,7 @@ def test_each_user_has_ids_of_their_own(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "k" * 201, "é" * 101, "a\0b", "\ud800", 7, b"k"])
-def test_what_cannot_be_an_id_is_refused_at_once(sim: Instance, bad: str) -> None:
+def test_a_value_that_cannot_be_an_id_is_refused_at_once(sim: Instance, bad: str) -> None:
     for call in (sim.append, sim.submit):
         with pytest.raises(InvalidInputError, match="request_id"):
             call(Event("m"), request_id=bad)
@@ -151,7 +151,7 @@ def test_an_id_is_forgotten_after_a_day_and_not_before(sim: Instance, clock: Clo
     sim.append(Event("c"), request_id="young")
     clock.now += REQUEST_AGE_US
     sim.append(Event("d"), request_id="younger")
-    for minutes in (0, 0, 10, 20):  # it goes on where it stopped, and begins anew after a rest
+    for minutes in (0, 0, 10, 20):  # it continues where it stopped, and begins anew after a pause
         sweep(sim, clock.now + minutes * 60_000_000)
     assert kept(sim) == 1
     assert sim.append(Event("d"), request_id="younger").duplicate
@@ -283,7 +283,7 @@ def test_one_caller_s_used_id_does_not_fail_the_others_of_its_group(sim: Instanc
     assert sim.stats().events == 6
 
 
-def test_what_is_kept_and_damaged_is_told_not_misread(sim: Instance) -> None:
+def test_a_damaged_record_of_a_request_is_an_error_and_not_misread(sim: Instance) -> None:
     sim.append(Event("Boot"), request_id="k")
     environment = sim._store._environment  # type: ignore[attr-defined]
     with environment.lmdb.begin(write=True, db=environment.databases["requests"]) as transaction:
@@ -351,7 +351,7 @@ def test_a_failure_while_old_ids_are_deleted_leaves_all_of_them_or_none(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.booleans()), max_size=30))
-def test_ids_beside_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:
+def test_ids_behave_like_a_dictionary(steps: list[tuple[int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder, Archive.open(Path(folder) / "a") as archive:
         sim = archive.instance("sim", create=True)
         model: dict[int, tuple[int, EventKey]] = {}
@@ -387,53 +387,12 @@ def test_a_retry_of_an_event_that_was_pruned_since_is_expired(tmp_path: Path) ->
         assert (counts.stored, counts.duplicates, counts.expired) == (0, 10, 10)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.data())
-def test_many_retries_and_conflicts_among_new_events_are_each_found(data: st.DataObject) -> None:
-    """A batch of which any part is stored already, in rows and in blocks, now and then with other content."""
-    times = st.integers(0, 300)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Archive.open(Path(folder) / "a", options=Options(block_events_max=64, maintenance=False)) as archive,
-    ):
-        sim = archive.instance("sim", create=True)
-        model: dict[EventKey, Event] = {}
-        for _ in range(data.draw(st.integers(1, 4))):
-            taken = data.draw(st.lists(times, min_size=1, max_size=250, unique=data.draw(st.booleans())))
-            if data.draw(st.booleans()):
-                taken.sort()
-            other = data.draw(st.sets(times, max_size=5))
-            events = [
-                Event("other" if n in other else f"m{n}", f"S{n % 3}", generation_time=n // 2, seq_number=n)
-                for n in taken
-            ]
-            stored = duplicates = 0
-            conflicts = []
-            for position, event in enumerate(events):
-                known = model.setdefault(event.key, event)
-                if known is event:
-                    stored += 1
-                elif known.message == event.message:
-                    duplicates += 1
-                else:
-                    conflicts.append((position, known.message, event.message))
-            counts = sim.append_many(events)
-            assert (counts.stored, counts.duplicates) == (stored, duplicates)
-            assert [
-                (each.position, each.stored.message, each.offered.message) for each in counts.conflicts
-            ] == conflicts
-            if data.draw(st.booleans()):
-                sim.settle()
-        found = {event.key: event.message for event in sim.events()}
-        assert found == {key: event.message for key, event in model.items()}
-
-
 @pytest.mark.parametrize("form", ["list", "iterator", "columns"])
 @pytest.mark.parametrize("place", [0, 1, 15, 16, 63, 64, CHUNK_EVENTS_MAX + 1])
 def test_an_event_that_cannot_have_an_id_is_named_and_those_before_it_are_stored(
     tmp_path: Path, form: str, place: int
 ) -> None:
-    """An event may have a user of any length, an id may not: it would be too long for a key."""
+    """The user of an event may have any length, but the user of an id must fit into a key."""
     with Archive.open(tmp_path / "a") as archive:
         check_position(archive.instance("sim", create=True), form, place)
 

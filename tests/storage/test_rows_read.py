@@ -1,4 +1,4 @@
-"""Rows are read as blocks are, however many lie together; of what nobody asks for, only the key is read."""
+"""Rows are read like blocks, in any number; of a row that cannot match, only the key is read."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def check(sim: Instance, stored: list[Event]) -> None:
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("together", [-1, 0, 1])
-def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
-    """So many rows are read at once that they are decoded one by one, or just together."""
+def test_rows_are_read_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
+    """Numbers of rows in a read just below and at the threshold at which they are decoded together."""
     options = Options(
         maintenance=False,
         block_events_max=50,
@@ -91,7 +91,7 @@ def test_rows_alone_and_beside_blocks(tmp_path: Path, sources: int, together: in
 
 
 @pytest.mark.parametrize("at_once", [10, 100], ids=["named in summaries", "hashed"])
-def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
+def test_many_sources_can_be_queried_at_once(tmp_path: Path, at_once: int) -> None:
     options = Options(maintenance=False, block_events_max=at_once, run_events_min=5)
     stored = [
         Event("m", source=f"S{n * 7 % 400}", generation_time=n, seq_number=n, reception_time=n)
@@ -112,7 +112,7 @@ def test_many_sources_asked_for_at_once(tmp_path: Path, at_once: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65])
-def test_what_is_damaged_stops_only_who_asks_for_its_source(tmp_path: Path, count: int) -> None:
+def test_a_damaged_row_stops_only_queries_for_its_source(tmp_path: Path, count: int) -> None:
     options = Options(maintenance=False, run_events_min=10**6)
     given = events(2 * count, 2)
     with Archive.open(tmp_path / "a", options=options) as archive:

@@ -1,4 +1,4 @@
-"""Events as vectors are the events one by one, in the same order, whatever form each is stored in."""
+"""Events as vectors are the same as events one by one, in the same order, in every form of storage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.columns import encoder
 from yamcs_archive.wire.protobuf_scan import varint
 
@@ -49,7 +49,7 @@ questions = st.fixed_dictionaries(
 
 
 @given(batches, st.lists(questions, min_size=1, max_size=6))
-def test_vectors_hold_what_is_found_one_by_one(
+def test_vectors_hold_the_events_that_are_found_one_by_one(
     stored: list[tuple[list[Event], bool]], asked: list[dict[str, Any]]
 ) -> None:
     with TemporaryDirectory() as directory, Archive.open(Path(directory) / "a", options=OPTIONS) as archive:

@@ -1,8 +1,7 @@
-"""Sealing: nothing is lost or doubled, whatever is written or read meanwhile."""
+"""Sealing loses and doubles no event, though others write and read meanwhile."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ import pytest
 
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
-from yamcs_archive.errors import DamagedError, OutOfSpaceError
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.block_encoder import CHECKSUMS_BYTES
-from yamcs_archive.storage.maintain import scheduler as maintenance_module
+from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.maintain import sealing
 from yamcs_archive.storage.maintain.sealing import SealScope
 
@@ -22,7 +20,7 @@ SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, mainte
 
 
 def entries(sim: Instance) -> dict[str, int]:
-    """How many rows, blocks and summaries there are."""
+    """The numbers of rows, blocks and zone maps."""
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the form at rest is no public thing
     with environment.read() as transaction:
         return {
@@ -82,7 +80,7 @@ def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: 
 
 
 def parts(sim: Instance) -> list[int]:
-    """How many parts each block has."""
+    """The number of parts of each block."""
     environment = sim._store._environment  # type: ignore[attr-defined]  # below every public door
     with environment.read() as transaction:
         return [
@@ -90,7 +88,7 @@ def parts(sim: Instance) -> list[int]:
         ]
 
 
-def test_few_late_events_stand_beside_the_others_until_they_are_an_eighth(small: Instance) -> None:
+def test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth(small: Instance) -> None:
     small.append_many(events(48))
     small.append(Event("late", source="L", generation_time=1))
     small.append(Event("late", source="L", generation_time=171))
@@ -125,7 +123,7 @@ def test_a_block_that_is_filled_up_takes_its_late_events_along(small: Instance) 
 def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough(
     small: Instance, count: int
 ) -> None:
-    """Three quarters are enough: two blocks of twelve and not one of sixteen, one of eight."""
+    """Three quarters are enough: two blocks of twelve, instead of one of sixteen and one of eight."""
     small.append_many(events(count))
     small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(20))
     assert entries(small)["blocks"] == (3 if count < 24 else 4)
@@ -133,9 +131,7 @@ def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough
 
 
 @pytest.mark.parametrize("count", [11, 12, 13])
-def test_a_block_that_is_less_than_three_quarters_full_takes_rows_behind_it(
-    small: Instance, count: int
-) -> None:
+def test_a_block_less_than_three_quarters_full_takes_the_rows_after_it(small: Instance, count: int) -> None:
     for event in events(count):
         small.append(event)
     small.settle()
@@ -166,12 +162,12 @@ def planned(environment: Any, writer: Any) -> list[list[sealing.Step]]:
     return list(sealing.steps(environment, SMALL, scope))
 
 
-def test_few_events_between_blocks_become_rows_wherever_they_are_in_what_was_appended(
+def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
     small: Instance,
 ) -> None:
     for begin in (0, 100_000):
         small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
-    for few in (7, 8):  # the least that becomes a block is eight
+    for few in (7, 8):  # at least eight events become a block
         small.append_many(
             Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
             for begin in (0, 100_000)
@@ -188,7 +184,9 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
     environment, writer = store._environment, store._writer
     [[step]] = planned(environment, writer)
     assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))  # its rows are gone
+    assert not writer.run_in_transaction(
+        lambda stored: sealing.put_step(step, stored)
+    )  # its rows were deleted
     small.append_many(events(12, source="T"))
     [[stale]] = planned(environment, writer)
     small.settle()
@@ -198,7 +196,7 @@ def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> Non
 
 
 @pytest.mark.parametrize("other", [b"\0", b"\xff"], ids=["lower", "higher"])
-def test_a_step_is_dropped_whose_block_has_other_checksums(small: Instance, other: bytes) -> None:
+def test_a_step_whose_block_has_other_checksums_is_dropped(small: Instance, other: bytes) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -227,7 +225,7 @@ def test_a_block_of_which_the_text_fills_three_quarters_is_left_as_it_is(
         assert [len(event.message) for event in sim.events()] == [characters, 1]
 
 
-def test_a_step_is_dropped_whose_block_was_filled_up_while_its_rows_stayed(small: Instance) -> None:
+def test_a_step_whose_block_was_filled_up_is_dropped(small: Instance) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
     store: Any = small._store
@@ -291,7 +289,7 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
             for n in range(3000)
         )
         sim.settle()
-        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # groups stand beside the blocks
+        assert entries(sim)["summaries"] > entries(sim)["blocks"]  # there are groups beside the blocks
         for descending in (False, True):
             for sources in (["rare"], ["S0"], ["S4", "rare"], ["nobody"]):
                 found = list(sim.events(sources=sources, descending=descending))
@@ -299,7 +297,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
                 assert found == expected
         sim.append(Event("late", source="new", generation_time=5))
         sim.settle()
-        assert [event.message for event in sim.events(sources=["new"])] == ["late"]  # the group knows of it
+        assert [event.message for event in sim.events(sources=["new"])] == [
+            "late"
+        ]  # the zone map of the group includes it
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()
@@ -361,127 +361,3 @@ def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -
         with environment.read() as transaction:
             assert transaction.stat(environment.databases["commits"])["entries"] == 2
         assert [change.event.key for change in sim.changes()] == before
-
-
-def test_maintenance_seals_by_itself_when_the_archive_is_idle(tmp_path: Path) -> None:
-    now = [10_000_000]
-    options = Options(clock=lambda: now[0], seal_age_us=60_000_000, maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        for event in events(10):
-            sim.append(event)
-        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
-        maintenance.look(now[0])
-        assert entries(sim)["rows"] == 10
-        maintenance.look(now[0] + 59_000_000)
-        assert entries(sim)["rows"] == 10
-        maintenance.look(now[0] + 60_000_000)  # nothing was committed for a minute
-        assert entries(sim)["rows"] == 0
-        whole(sim)
-
-
-def test_rows_beyond_the_limit_are_sealed_however_young(tmp_path: Path) -> None:
-    options = Options(rows_max=20, run_events_min=1000, maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
-        sim.append_many(events(20))
-        maintenance.look(options.clock())
-        assert entries(sim)["rows"] == 20
-        sim.append(Event("one more"))
-        maintenance.look(options.clock())
-        assert entries(sim)["rows"] == 0
-
-
-_YEAR_US = 365 * 86_400_000_000
-
-
-def test_a_clock_that_is_set_ahead_and_back_changes_nothing_in_when_rows_are_sealed(tmp_path: Path) -> None:
-    now = [1_700_000_000_000_000]
-    options = Options(clock=lambda: now[0], maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
-        rows = []
-        for second in range(200):  # an event a second, sealed a minute later
-            now[0] += {3: _YEAR_US, 5: -_YEAR_US, 150: -_YEAR_US}.get(second, 1_000_000)
-            sim.append(Event("live", generation_time=second))
-            maintenance.look(second * 1_000_000)
-            rows.append(entries(sim)["rows"])
-        assert rows[:60] == list(range(1, 61))
-        assert set(rows[60:]) == {60}
-        for second in (200, 261):
-            maintenance.look(second * 1_000_000)
-        assert entries(sim)["rows"] == 0
-        whole(sim)
-
-
-def test_a_clock_of_looks_that_goes_back_is_a_clock_that_stands_still(small: Instance) -> None:
-    maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # as above
-    small.append(Event("a"))
-    for now in (_YEAR_US, 0, 59_999_999):
-        maintenance.look(now)
-        assert entries(small)["rows"] == 1
-    maintenance.look(60_000_000)
-    assert entries(small)["rows"] == 0
-
-
-def test_the_sealing_thread_goes_by_a_clock_that_is_never_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(maintenance_module, "_LOOK_S", 0.01)
-    now = [1_700_000_000_000_000 + _YEAR_US]
-    looked = threading.Semaphore(0)
-
-    def clock() -> int:
-        looked.release()
-        return now[0]
-
-    options = Options(clock=clock, seal_age_us=50_000)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        sim.append(Event("a", generation_time=1, reception_time=1))
-        for _ in range(20):  # it has looked, and was told that this is a year ahead
-            assert looked.acquire(timeout=30)
-        now[0] -= _YEAR_US
-        sim.append(Event("b", generation_time=2, reception_time=2))
-        for _ in range(3_000):
-            if entries(sim)["rows"] == 0:
-                break
-            assert looked.acquire(timeout=30)
-        assert entries(sim)["rows"] == 0
-
-
-def test_commits_from_the_future_are_sealed_at_once_after_an_opening(tmp_path: Path) -> None:
-    for ahead in (_YEAR_US, 0):
-        options = Options(clock=lambda ahead=ahead: 10**15 + ahead, maintenance=False)  # type: ignore[misc]  # bound
-        with Archive.open(tmp_path / "a", options=options) as archive:
-            sim = archive.instance("sim", create=True)
-            if ahead:
-                sim.append(Event("a"))
-            else:
-                sim._store._maintenance.look(0)  # type: ignore[attr-defined]  # as above
-                assert entries(sim)["rows"] == 0
-
-
-def test_what_puts_sealing_off_is_said_once_for_as_long_as_it_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    full, ours = OutOfSpaceError("here", "no room"), ValueError("a fault")
-    looks: list[Exception | None] = [full, full, full, None, full, ours, ours, None]
-    done = threading.Event()
-
-    def look(now: int) -> None:
-        if not looks:
-            done.set()
-        elif (error := looks.pop(0)) is not None:
-            raise error
-
-    monkeypatch.setattr(maintenance_module, "_LOOK_S", 0.001)
-    with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a") as archive:
-        sim = archive.instance("sim", create=True)
-        # Of this one alone: an archive that another test left open has a thread of its own.
-        monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
-        assert done.wait(30)
-    told = [record.message for record in caplog.records]
-    assert [text.split(",")[0] for text in told] == ["sealing is put off"] * 2 + ["sealing failed"]

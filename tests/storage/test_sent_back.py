@@ -1,7 +1,7 @@
-"""What is stored and comes back as an answer shows it is a duplicate, ERROR too, at every size, by every way.
+"""A stored event that comes back in the form of an answer is a duplicate, by every way in and at every size.
 
-Answers show ERROR as SEVERE, so of an event that is read from one the two compare alike. Of an event that a
-request or a caller brings they do not.
+Answers show ERROR as SEVERE, so the two compare as equal in an event that is read from an answer. In an event
+of a request or a caller they differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from yamcs_archive.event import AS_SHOWN, SEVERITIES, same_content
 from yamcs_archive.results import AppendCounts
 from yamcs_archive.storage.format.requests import is_digest_of, request_ids
 from yamcs_archive.wire import batch, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 
 Send = Callable[[Instance, Sequence[Event]], AppendCounts]
 
@@ -73,7 +73,7 @@ WAYS: dict[str, Send] = {
 
 
 def history(size: int, sources: int) -> list[Event]:
-    """Events of every severity, in turns, some at one time."""
+    """Events of every severity in turn, some of them with equal times."""
     return [
         Event(
             f"m{n}",
@@ -93,7 +93,7 @@ def history(size: int, sources: int) -> list[Event]:
 @pytest.mark.parametrize(
     ("size", "sources"), [(1, 1), (15, 2), (16, 2), (63, 2), (64, 1), (65, 300), (600, 300)]
 )
-def test_what_comes_back_is_a_duplicate_and_what_is_stored_stays(
+def test_shown_events_are_duplicates_and_the_stored_ones_stay(
     sim: Instance, way: str, size: int, sources: int
 ) -> None:
     events = sorted(history(size, sources), key=lambda event: event.key)
@@ -107,7 +107,7 @@ def test_what_comes_back_is_a_duplicate_and_what_is_stored_stays(
 
 
 def test_thousands_come_back_in_chunks(sim: Instance) -> None:
-    """More than a chunk, and beyond where commits end; late ones among stored ones, out of order."""
+    """More events than a chunk or a commit has; some late, among stored ones, out of order."""
     events = history(10_001, 1)
     sim.append_many(events[::2])
     counts = as_lines(sim, events)
@@ -118,7 +118,7 @@ def test_thousands_come_back_in_chunks(sim: Instance) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 17, 64, 1_100])
-def test_an_event_that_a_caller_brings_is_still_told_apart(sim: Instance, size: int) -> None:
+def test_events_of_a_caller_keep_error_and_severe_apart(sim: Instance, size: int) -> None:
     events = [replace(event, severity=Severity.ERROR) for event in history(size, 1)]
     sim.append_many(events)
     counts = sim.append_many([replace(event, severity=Severity.SEVERE) for event in events])
@@ -137,7 +137,7 @@ def test_within_one_group_the_first_one_stays(sim: Instance, size: int) -> None:
     assert list(sim.events()) == sorted(one, key=lambda event: event.key)
 
 
-def test_one_alone_and_what_it_is_when_it_was_not_there(sim: Instance) -> None:
+def test_a_single_shown_event_is_a_duplicate_or_is_stored(sim: Instance) -> None:
     error = Event("a", severity=Severity.ERROR, generation_time=1, seq_number=1, reception_time=1)
     assert sim.append(read(error)).event.severity == Severity.SEVERE  # nobody can know better
     assert sim.append(replace(error, severity=Severity.SEVERE)).duplicate
@@ -149,7 +149,7 @@ def test_one_alone_and_what_it_is_when_it_was_not_there(sim: Instance) -> None:
     assert sim.submit(read(other)).result().event == other
 
 
-def test_it_is_a_duplicate_of_what_is_stored_in_a_new_process(tmp_path: Path) -> None:
+def test_a_shown_event_is_a_duplicate_in_a_new_process_too(tmp_path: Path) -> None:
     events = history(200, 3)
     with Archive.open(tmp_path / "a") as archive:
         as_lines(archive.instance("sim", create=True), events)
@@ -163,7 +163,7 @@ def test_it_is_a_duplicate_of_what_is_stored_in_a_new_process(tmp_path: Path) ->
 # Request ids
 
 
-def test_an_id_that_was_used_for_an_event_is_met_by_its_answer(sim: Instance) -> None:
+def test_an_id_used_for_an_event_is_found_by_its_shown_form(sim: Instance) -> None:
     error = Event("a", severity=Severity.ERROR, generation_time=1, seq_number=1)
     stored = sim.append(error, request_id="k").event
     answer = read(stored)
@@ -175,7 +175,7 @@ def test_an_id_that_was_used_for_an_event_is_met_by_its_answer(sim: Instance) ->
         sim.append(replace(error, severity=Severity.SEVERE), request_id="k")
 
 
-def test_what_is_kept_of_an_answer_is_one_digest(sim: Instance) -> None:
+def test_a_request_and_its_answer_have_the_same_digest(sim: Instance) -> None:
     event = Event("a", severity=Severity.SEVERE, generation_time=1, seq_number=1, reception_time=1)
     sim.append(read(event), request_id="k")
     assert sim.append(read(event), request_id="k").duplicate

@@ -1,4 +1,4 @@
-"""What the writer keeps in memory of each source is bounded, by every way in, and nothing of it is lost."""
+"""The writer's memory of source states is bounded, by every way in, and no state is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lot(first: int, count: int = 15, message: str = "m") -> list[Event]:
 
 
 @pytest.mark.parametrize("way", ["append", "append_many", "take_over"])
-def test_new_sources(archive: Archive, sim: Instance, way: str) -> None:
+def test_states_of_new_sources_are_bounded(archive: Archive, sim: Instance, way: str) -> None:
     for first in range(0, 150, 15):
         if way == "append":
             for event in lot(first):
@@ -48,7 +48,7 @@ def test_new_sources(archive: Archive, sim: Instance, way: str) -> None:
 
 
 @pytest.mark.parametrize("message", ["m", "another"], ids=["duplicates", "conflicts"])
-def test_sources_of_which_nothing_is_stored(tmp_path: Path, message: str) -> None:
+def test_states_of_sources_without_stored_events_are_bounded(tmp_path: Path, message: str) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(lot(0, 150))

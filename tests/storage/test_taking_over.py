@@ -1,4 +1,4 @@
-"""A copy that takes over commits: the same events, order and times, and how far it has come with them."""
+"""A copy that takes over commits has the same events, order and times, and its state is stored with them."""
 
 import signal
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def told(instance: Instance) -> list[tuple[int, tuple[Event, ...]]]:
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
-def test_the_copy_has_the_same_commits_whatever_is_taken_at_once(tmp_path: Path, at_once: int) -> None:
+def test_the_copy_has_the_same_commits_for_every_size_of_step(tmp_path: Path, at_once: int) -> None:
     options = Options(block_events_max=7, run_events_min=3, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as first:
         sim = first.instance("sim", create=True)
@@ -99,14 +99,14 @@ _TAKE_OVER_THEN_DIE = """
             )
             for n in range(3)
         ]
-        copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", f"behind page {page}"))
+        copy.take_over(commits, MirrorState("http://127.0.0.1:8090", "sim", f"after page {page}"))
         print(page, flush=True)
 """
 
 
 @pytest.mark.parametrize("point", ["before-commit", "after-commit"])
 @pytest.mark.parametrize("passes", [0, 2])
-def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
+def test_a_kill_leaves_whole_pages_and_the_cursor_after_the_last_of_them(
     tmp_path: Path, point: str, passes: int
 ) -> None:
     printed = run_in_fork(_TAKE_OVER_THEN_DIE, tmp_path / "archive", point, passes, status=-signal.SIGKILL)
@@ -120,10 +120,10 @@ def test_a_kill_leaves_whole_pages_and_the_cursor_behind_the_last_of_them(
         assert [len(events) for _, events in told(copy)] == [3] * len(times)
         assert copy.stats().events == 9 * pages
         state = copy.mirrored
-        assert (state.cursor if state else None) == (f"behind page {pages - 1}" if pages else None)
+        assert (state.cursor if state else None) == (f"after page {pages - 1}" if pages else None)
 
 
-def test_who_reads_beside_the_writer_sees_how_far_a_copy_is(tmp_path: Path, sim: Instance) -> None:
+def test_a_reader_beside_the_writer_sees_the_state_of_the_copy(tmp_path: Path, sim: Instance) -> None:
     sim.append_many([Event("first"), Event("second")])
     with (
         Archive.open(tmp_path / "b") as second,

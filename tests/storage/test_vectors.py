@@ -1,4 +1,4 @@
-"""Events as vectors: the same come back, in the order asked for; many at once are placed as few are."""
+"""Events as vectors: they come back unchanged, in the order asked for; many are handled as few are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from tests.strategies import keys, many, stored_events
 from yamcs_archive import Archive, Event, EventKey, Options
+from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.keys import decode_keys, encode_key, encode_keys, index_among, key_order
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.storage.format.keys import (
+    Keys,
+    decode_keys,
+    encode_key,
+    encode_keys,
+    in_key_order,
+    index_among,
+    key_order,
+)
 from yamcs_archive.storage.write.validation import prepare
 
 event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_events)
@@ -24,23 +31,23 @@ event_lists = st.lists(stored_events, min_size=1, max_size=30) | many(stored_eve
 
 @given(event_lists, st.data())
 def test_vectors_give_back_the_events(events: list[Event], data: st.DataObject) -> None:
-    found = Vectors.of(prepare(events, int), commit=1)
+    found = StoredVectors.of(prepare(events, int), commit=1)
     assert list(found.events()) == events
     assert list(found.events(descending=True)) == events[::-1]
     places = data.draw(st.lists(st.integers(0, len(events) - 1)))
     assert list(found.take(places).events()) == [events[at] for at in places]
     assert list(found.cut(1, 4).events()) == events[1:4]
     assert [found.event(at) for at in range(len(events))] == events
-    assert found.keys.encoded() == [encode_key(*event.key) for event in events]
+    assert Keys.of(found).encoded() == [encode_key(*event.key) for event in events]
     cut = data.draw(st.integers(1, len(events)))
-    parts = [Vectors.of(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
-    assert list(Vectors.concat(parts).events()) == events
+    parts = [StoredVectors.of(prepare(part, int), commit=1) for part in (events[:cut], events[cut:]) if part]
+    assert list(StoredVectors.concat(parts).events()) == events
     assert sum(found.sizes()) == found.text_bytes()
 
 
 @given(event_lists)
 def test_vectors_in_key_order_are_sorted_and_found_by_key(events: list[Event]) -> None:
-    found = Vectors.of(prepare(events, int), commit=1).in_key_order()
+    found = in_key_order(StoredVectors.of(prepare(events, int), commit=1))
     expected = sorted(events, key=lambda event: event.key)
     assert list(found.events()) == expected
     for event in events:
@@ -56,7 +63,7 @@ def test_the_order_of_keys_is_that_of_a_stable_sort(pairs: list[tuple[int, int]]
 
 
 @given(st.lists(keys, min_size=1))
-def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey]) -> None:
+def test_many_keys_are_encoded_and_decoded_as_one_by_one(some: list[EventKey]) -> None:
     times, sources, numbers = (list(column) for column in zip(*some, strict=True))
     encoded = encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers))
     assert encoded == [encode_key(*key) for key in some]
@@ -70,7 +77,7 @@ def test_many_keys_are_encoded_and_decoded_as_each_of_them(some: list[EventKey])
 
 @contextmanager
 def _failing_at(point: str) -> Iterator[None]:
-    """Interrupt whatever comes to that point first, if anything does."""
+    """Interrupt the first call that reaches the failpoint."""
 
     def interrupt(reached: str) -> None:
         if reached == point:
@@ -88,8 +95,8 @@ def _failing_at(point: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
 )
-def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_path: Path) -> None:
-    """Large groups in no order, with retries and conflicts in the group and in the store, in either form."""
+def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: int, tmp_path: Path) -> None:
+    """Large groups in no order, with retries and conflicts within them and with stored rows and blocks."""
     rng = random.Random(seed)
     options = Options(block_events_max=16, run_events_min=12, maintenance=False)
     model: dict[EventKey, Event] = {}
@@ -119,7 +126,7 @@ def test_events_scattered_among_stored_ones_are_told_from_them(seed: int, tmp_pa
                 else:
                     conflicts += 1
             arrived += sorted(new)
-            if rng.random() < 0.3:  # what is known of rows must not outlive a transaction that failed
+            if rng.random() < 0.3:  # cached keys of rows must not outlive a failed transaction
                 with _failing_at(rng.choice(["before-commit", "outcomes-known"])):
                     sim.append_many(batch)
             counts = sim.append_many(batch)

@@ -1,4 +1,4 @@
-"""What an answer shows can be read again, in each medium, alone and among thousands."""
+"""Events in the form of answers can be read again, in each medium, alone and among thousands."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from yamcs_archive.event import AS_SHOWN, SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire import msgpack as msgpack_maps
-from yamcs_archive.wire.api_form import SHOWN_TODAY, Form
+from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 
 PIECE_BYTES = 256 << 10
-"""Of a stream, what is decoded together."""
+"""Bytes of a stream that are decoded together."""
 
 
 def read_again(event: Event, *, own: bool = False) -> Event:
-    """What an answer's event is when it comes back."""
+    """The event that is read from an answer with this event."""
     return replace(
         event,
         severity=Severity[SHOWN_TODAY[event.severity]],
@@ -41,7 +41,7 @@ def read_again(event: Event, *, own: bool = False) -> Event:
 
 
 def is_shown(event: Event) -> bool:
-    """Whether an event's severity says that it may have been another one."""
+    """Whether an event's severity says that it may have been ERROR or SEVERE."""
     return event.severity is not SEVERITIES[event.severity] or event.severity.rank < Severity.SEVERE.rank
 
 
@@ -66,7 +66,7 @@ def test_an_answer_of_any_event_is_read_as_that_event(event: Event) -> None:
 
 
 @given(stored_events)
-def test_an_archives_own_answer_keeps_who_created_it_and_any_extensions(event: Event) -> None:
+def test_an_archive_s_own_answer_keeps_the_creator_and_all_extensions(event: Event) -> None:
     shown = json.shown(event, Form.TODAY)
     line, packed = msgspec.json.encode(shown), msgpack.packb(shown)
     assert [each for _, each in elements(batch.from_ndjson([line], own=True))] == [
@@ -84,7 +84,7 @@ def test_the_answers_of_the_table_are_read(case: Case) -> None:
 
 @pytest.mark.parametrize("size", [7, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 1 << 20])
 def test_thousands_of_answers_are_read_in_pieces_of_any_size(size: int) -> None:
-    """A few of them are unusual: the piece that they are in is read by the rules, the others in C."""
+    """A few of them are unusual: their pieces are decoded by the rules, the others by the fast path."""
     events = [
         Event(
             f"m{n}" * 20,
@@ -196,7 +196,7 @@ def test_integers_stay_milliseconds_of_2016(fields: dict[str, Any]) -> None:
     assert (form, abs(event.generation_time or 0)) == (Form.V2016, 5000)
 
 
-def test_fields_of_an_answer_without_a_time_as_text_say_what_is_missing() -> None:
+def test_the_error_for_fields_of_an_answer_without_a_time_names_the_time() -> None:
     with pytest.raises(InvalidInputError, match="generationTime as text"):
         json.event_of({"message": "a", "createdBy": "ada"})
 
@@ -234,18 +234,16 @@ def test_a_bad_message_names_the_field(body: bytes, field: str, said: str) -> No
 
 
 @given(st.binary(max_size=20), st.binary(max_size=6))
-def test_bytes_around_a_message_make_nothing_fail_otherwise_than_it_says(
-    before: bytes, behind: bytes
-) -> None:
+def test_bytes_around_a_message_make_nothing_fail_otherwise_than_it_says(before: bytes, after: bytes) -> None:
     with suppress(InvalidInputError):
-        protobuf.decode_event(before + an_event().SerializeToString() + behind)
+        protobuf.decode_event(before + an_event().SerializeToString() + after)
 
 
 # Times of msgpack
 
 
 def stamp(seconds: int, nanos: int, bits: int) -> bytes:
-    """A Timestamp by the letter of its specification, beside the package's own."""
+    """A Timestamp encoded by its specification, without the package's own code."""
     if bits == 32:
         return b"\xd6\xff" + struct.pack(">I", seconds)
     if bits == 64:
@@ -254,7 +252,7 @@ def stamp(seconds: int, nanos: int, bits: int) -> bytes:
 
 
 def packed(**fields: Any) -> bytes:
-    """A map; bytes are the value as it is packed."""
+    """A msgpack map; values that are bytes are packed already."""
     parts = [
         msgpack.packb(name) + (value if isinstance(value, bytes) else msgpack.packb(value))
         for name, value in fields.items()

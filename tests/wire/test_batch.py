@@ -1,4 +1,4 @@
-"""Streams of events: fed whole, byte by byte and in odd pieces, the results are equal."""
+"""Streams of events, read whole, byte by byte and in odd pieces, give equal results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire import batch
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.framing import gunzipped
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -28,7 +28,7 @@ messages = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size
 
 
 def elements(parts: Iterable[batch.Part]) -> Iterator[tuple[Form, Event]]:
-    """The elements of a stream, each with its form, however many came together."""
+    """The elements of a stream, each with its form."""
     for form, events in parts:
         assert events.size
         yield from ((form, event) for event in events.events())
@@ -147,9 +147,9 @@ def test_msgpack_takes_microseconds_and_raw_extensions() -> None:
 @pytest.mark.parametrize(
     "body",
     [b"not gzip", gzip.compress(b"abc")[:-4], gzip.compress(b"abc") + b"x"],
-    ids=["none", "cut short", "more behind"],
+    ids=["none", "cut short", "trailing bytes"],
 )
-def test_what_is_not_gzip_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):
         list(gunzipped(pieces(body, 4)))
 
@@ -181,12 +181,12 @@ def test_a_stream_that_breaks_off_gives_its_whole_elements_first(
         with pytest.raises(BrokenOffError):
             found.extend(elements(read(broken_off(pieces(body[:stop], size)))))
         assert found == whole[: len(found)]
-        # An element that is whole but for its end, a line feed, may be left out.
+        # An element that lacks only its line feed may be left out.
         assert stop < len(body) or len(found) >= len(whole) - 1
 
 
 def many(count: int) -> list[tuple[Reader, list[bytes]]]:
-    """Common elements in each encoding, each with what is between it and the next."""
+    """Common elements in each encoding, each with its separator."""
     fields = [{"message": f"m{n}" * 9, "source": "S", "sequenceNumber": n} for n in range(count)]
     bodies = [today.CreateEventRequest(**each).SerializeToString() for each in fields]  # type: ignore[arg-type]  # text and numbers
     return [

@@ -1,4 +1,4 @@
-"""Codecs: chosen once for each request, so that nothing else asks for a media type."""
+"""A codec is chosen once for each request, so that no other code compares media types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.child import ROOT
 from yamcs_archive.wire import codec
-from yamcs_archive.wire.codecs import BATCH_READERS, CHANGES_WRITERS, CODECS
+from yamcs_archive.wire.codecs import BATCH_CODECS, CODECS
 
 PACKAGE = ROOT / "yamcs_archive"
 MEDIA = {name: value for name, value in vars(codec).items() if isinstance(value, str) and "/" in value}
@@ -16,7 +16,7 @@ CLASSES = ("Codec", "Frames")
 
 
 def asks_for_a_media_type(node: ast.AST) -> bool:
-    """Return whether a part of an expression names a media type, or a class that stands for one."""
+    """Return whether a part of an expression is a media type, or the class of a codec."""
     for part in ast.walk(node):
         name = part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
         if name.lstrip("_") in MEDIA or (name.endswith(CLASSES) and name not in CLASSES) or name == "media":
@@ -27,7 +27,7 @@ def asks_for_a_media_type(node: ast.AST) -> bool:
 
 
 def comparisons(path: Path) -> Iterator[int]:
-    """Yield the lines that compare something with a media type, or ask which codec an object is."""
+    """Yield the lines that compare a value with a media type, or test the class of a codec."""
     for node in ast.walk(ast.parse(path.read_text())):
         is_choice = isinstance(node, ast.Compare | ast.MatchValue | ast.MatchClass)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -64,6 +64,6 @@ def test_a_comparison_would_be_found(tmp_path: Path) -> None:
 
 
 def test_each_codec_is_found_by_its_own_media_type() -> None:
-    for table in (CODECS, BATCH_READERS, CHANGES_WRITERS):
+    for table in (CODECS, BATCH_CODECS):
         assert set(table) <= set(MEDIA.values())
-    assert all(found.media == media for media, found in {**CHANGES_WRITERS, **CODECS}.items())
+    assert all(found.media == media for media, found in {**BATCH_CODECS, **CODECS}.items())

@@ -1,4 +1,4 @@
-"""Many events are written as each of them is, byte for byte: by column and one by one."""
+"""Many events are encoded by column to the same bytes as one by one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, event_by_event, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.columns.event_fields import vectors_of
+from yamcs_archive.wire.columns.byte_columns import vectors_of
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
 from yamcs_archive.wire.columns.varints import varint_bytes, varints
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -113,7 +113,7 @@ def test_every_millisecond_and_every_length_of_nanoseconds() -> None:
             assert field == message.SerializeToString()
 
 
-def test_more_seconds_than_are_kept_are_right_too() -> None:
+def test_times_of_more_seconds_than_the_cache_holds_are_right() -> None:
     instants = [second * 1_000_000 for second in range(10_000)]
     assert texts_of(instants) == [format_rfc3339(instant) for instant in instants]
     assert len({*timestamps_of(2, instants)}) == len(instants)
@@ -139,7 +139,7 @@ def test_varints_up_to_every_length_of_a_word(values: list[int], bits: int) -> N
 
 
 @given(lists.filter(bool))
-def test_many_of_the_same_are_as_often_what_each_is(events: list[Event]) -> None:
+def test_many_equal_events_are_written_as_often(events: list[Event]) -> None:
     many = vectors_of(events * 20)
     assert encoder.encode_protobuf_stream(many) == encoder.encode_protobuf_stream(vectors_of(events)) * 20
     assert encoder.encode_json_stream(many) == encoder.encode_json_stream(vectors_of(events)) * 20

@@ -1,4 +1,4 @@
-"""Zero, one and few events, and what is left of many: written and read by column as one by one."""
+"""Zero, one and few events, and parts of many: by column they are written and read as one by one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.sizes import made
 from tests.storage.test_few import SIZES, complete, parts_of
 from tests.wire.test_batch import READERS, Reader, delimited, elements
 from yamcs_archive import Event
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.batch import from_msgpack, from_ndjson
 from yamcs_archive.wire.columns import encoder
-from yamcs_archive.wire.columns.event_fields import rare, vectors_of
+from yamcs_archive.wire.columns.byte_columns import rare, vectors_of
 from yamcs_archive.wire.columns.timestamps import parse_many
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
@@ -25,9 +25,9 @@ from yamcs_archive.wire.protobuf_scan import varint
 
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int) -> None:
+def test_a_part_of_many_events_is_written_as_each_of_them(size: int, sources: int) -> None:
     events = complete(size, sources)
-    many = Vectors.of(prepare(events, int), commit=1)
+    many = StoredVectors.of(prepare(events, int), commit=1)
     for part in parts_of(events):
         left = events[part]
         lines = [json.encode(json.shown(event, Form.TODAY)) for event in left]
@@ -38,7 +38,7 @@ def test_what_is_left_of_many_is_written_as_each_of_them(size: int, sources: int
                 varint(len(body)) + body for body in bodies
             )
             assert encoder.encode_csv_rows(columns, ",") == b"".join(csv.lines(left, csv.PLAIN, ","))
-            assert list(rare(columns)) == [at for at, event in enumerate(left) if event.extra]
+            assert list(rare(columns)) == [(at, event) for at, event in enumerate(left) if event.extra]
         page = msgspec.json.decode(encoder.encode_json_page(left, None))
         assert len(page.get("events", [])) == len(left)
         listed = today.ListEventsResponse.FromString(encoder.encode_protobuf_page(left, "more"))
@@ -84,7 +84,7 @@ def _message(event: Event) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_few_times_are_read_together_as_each_of_them(size: int) -> None:
+def test_few_times_are_parsed_together_as_one_by_one(size: int) -> None:
     texts = [format_rfc3339(1_000_001 * n) for n in range(size)]
     found = parse_many(texts)
     assert list(found or []) == [1_000_001 * n for n in range(size)]

@@ -1,4 +1,4 @@
-"""The pattern of ``q`` finds what its meaning says, and is not held up by what is built to take long."""
+"""The pattern of ``q`` matches by its documented meaning, and no pattern takes long."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yamcs_archive.limits import MESSAGE_BYTES_MAX, PATTERN_CHARACTERS_MAX
-from yamcs_archive.wire.message_pattern import Pattern
+from yamcs_archive.wire.message_wildcards import Pattern
 
 
 def as_expression(pattern: str) -> re.Pattern[str]:
-    """The same as a regular expression: it may go back, so it is for short texts."""
+    """The same pattern as a regular expression. It may backtrack, so use it for short texts only."""
     parts = ({"%": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern.casefold())
     return re.compile("".join(parts), re.DOTALL)
 
@@ -23,13 +23,13 @@ def as_expression(pattern: str) -> re.Pattern[str]:
 @example("?a", "ab")
 @example("a??b", "aaaab")
 @example("ab%b?a", "abba")
-def test_a_pattern_finds_what_it_means(pattern: str, message: str) -> None:
+def test_a_pattern_finds_the_texts_of_its_meaning(pattern: str, message: str) -> None:
     expected = as_expression(pattern).search(message.casefold()) is not None
     assert Pattern.of(pattern).matches(message) == expected
 
 
 def test_no_pattern_is_tried_at_each_place_of_a_long_message() -> None:
-    """Tried at each place, as a regular expression is, one of these takes seconds, all of them a minute."""
+    """A regular expression, tried at each position, would take seconds for each of these."""
     message = "x" * MESSAGE_BYTES_MAX
     for last in "abcdefghijklmnopqrstuvw":
         pattern = Pattern.of("?" * (PATTERN_CHARACTERS_MAX - 1) + last)

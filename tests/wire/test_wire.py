@@ -16,7 +16,7 @@ from tests.strategies import stored_events
 from yamcs_archive import Event, InvalidInputError, Severity
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_form import SHOWN_2016, Form, severity_2016
+from yamcs_archive.wire.api_forms import SHOWN_2016, Form, severity_2016
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import scan, varint
@@ -308,7 +308,7 @@ GROUP = varint(200 << 3 | 3) + b"\x08\x01" + varint(200 << 3 | 4)
 @pytest.mark.parametrize(
     "extensions", [EXTENSIONS, GROUP, GROUP + EXTENSIONS, varint(10_000 << 3 | 5) + bytes(4)]
 )
-def test_extensions_are_kept_byte_for_byte_wherever_they_stand(extensions: bytes) -> None:
+def test_extensions_are_kept_byte_for_byte_at_any_position(extensions: bytes) -> None:
     body = whole_2016(type="T").SerializeToString()
     middle = next(field.stop for field in scan(body) if field.number == 3)
     for mixed in (extensions + body, body + extensions, body[:middle] + extensions + body[middle:]):
@@ -322,7 +322,7 @@ def test_extensions_are_kept_byte_for_byte_wherever_they_stand(extensions: bytes
     "body", [b'{"message": "m", "extra": %s}', b'{"message": %s}', b'{"nested": %s}', b"%s"]
 )
 def test_nesting_of_any_depth_is_an_error_of_the_request(body: bytes, depth: int) -> None:
-    # How deep is too deep differs between interpreters; what is not too deep is no event either.
+    # The depth limit differs between interpreters; a body within the limit is no event either.
     for nested in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth, b"[" * depth):
         with pytest.raises(InvalidInputError):
             json.decode_event(body % nested)

@@ -1,4 +1,4 @@
-"""Events as a server shows them: all of each is kept, or it is refused by what cannot be."""
+"""Events in a Yamcs server's form: each is kept whole, or refused with the name of the field."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from yamcs_archive import Event, Severity
 from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import validate
 from yamcs_archive.limits import SOURCE_BYTES_MAX
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.yamcs_event import ORIGINAL_SOURCE, ORIGINAL_TYPE, decode_shown
@@ -19,7 +19,7 @@ SHOWN_ALIKE = {Severity.ERROR: Severity.SEVERE}  # today's form has no other nam
 
 
 def message(**fields: object) -> bytes:
-    """Return a message with all that every event has, and more."""
+    """Return a message with all required fields, and the given ones."""
     whole = today.Event(**({"source": "S", "seqNumber": 1, "message": "m"} | fields))  # type: ignore[arg-type]
     whole.generationTime.FromMicroseconds(5)
     whole.receptionTime.FromMicroseconds(7)
@@ -27,7 +27,7 @@ def message(**fields: object) -> bytes:
 
 
 @given(stored_events, st.sampled_from([b"", bytes.fromhex("a00601"), bytes.fromhex("a00601aa060141")]))
-def test_what_this_archive_shows_is_read_back_whole(stored: Event, extensions: bytes) -> None:
+def test_an_event_that_this_archive_shows_is_read_back_whole(stored: Event, extensions: bytes) -> None:
     event = replace(stored, extensions=extensions)
     found = decode_shown(encode_event(event, Form.TODAY))
     for name in ("message", "source", "type", "generation_time", "seq_number", "created_by", "extensions"):
@@ -54,7 +54,7 @@ def test_each_severity_of_the_wire_has_its_own_here(number: int, severity: str) 
 
 
 @given(st.text(max_size=600))
-def test_any_source_becomes_one_that_can_be_kept_and_stands_beside_it(source: str) -> None:
+def test_any_source_becomes_a_valid_one_and_the_original_is_kept(source: str) -> None:
     try:
         body = message(source=source)
     except UnicodeEncodeError:
@@ -82,13 +82,13 @@ def test_a_type_with_nul_is_kept_beside() -> None:
     ("body", "field"),
     [
         (b"\xff", "event"),
-        (message() + bytes.fromhex("3209ffffffffffffffffff"), "event"),  # a message that is no UTF-8
+        (message() + bytes.fromhex("3209ffffffffffffffffff"), "message"),  # which is not UTF-8
         (message() + bytes.fromhex("6001"), "field 12"),
         (message() + bytes.fromhex("3863"), "field 7"),  # a severity that has no name
         (today.Event(message="m").SerializeToString(), "generationTime"),
     ],
 )
-def test_what_cannot_be_kept_whole_is_refused_by_name(body: bytes, field: str) -> None:
+def test_a_value_that_cannot_be_kept_whole_is_refused_by_name(body: bytes, field: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         decode_shown(body)
     assert caught.value.field == field

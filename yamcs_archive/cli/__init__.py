@@ -1,1 +1,1 @@
-"""The command line: one file per command, each parses, calls the library and prints."""
+"""The command line. Each command has a file of its own: it parses, calls the library and prints."""

@@ -1,4 +1,4 @@
-"""The values of options: functions for argparse that read a text, or say which rule it breaks."""
+"""Functions with which argparse reads the values of options. The error for a bad value names the rule."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def not_empty(text: str) -> str:
-    """Return a name; for argparse. An empty one is refused: it is likely a variable that is not set."""
+    """Return a name; for argparse. An empty one is refused: a variable in the command is probably not set."""
     if not text:
         raise argparse.ArgumentTypeError("'': must not be empty")
     return text
 
 
 def data_directory(text: str) -> Path:
-    """Return the path that ``text`` is, with a leading ``~`` expanded; for argparse.
+    """Read a path, and expand a leading ``~``; for argparse.
 
     >>> data_directory("~/data").is_absolute()
     True
@@ -58,17 +58,17 @@ def data_directory(text: str) -> Path:
 
 
 def instance_name(text: str) -> str:
-    """Return a name that an instance can have; for argparse."""
+    """Check that an instance can have this name, and return it; for argparse."""
     return _checked(check_instance_name, text)
 
 
 def origin(text: str) -> str:
-    """Return an origin, as ``https://ops.example``; for argparse."""
+    """Check an origin such as ``https://ops.example``, and return it; for argparse."""
     return _checked(check_origin, text)
 
 
 def allowed_host(text: str) -> str:
-    """Return a name by which clients know a server, or ``.suffix``; for argparse."""
+    """Check the name of a server, or a ``.suffix`` of such names, and return it; for argparse."""
     return _checked(check_allowed_host, text)
 
 
@@ -80,7 +80,7 @@ def _checked(check: Callable[[str], T], text: str) -> T:
 
 
 def url(text: str) -> str:
-    """Return the URL that ``text`` is; for argparse, whose ArgumentTypeError it raises.
+    """Check a URL, and return it; for argparse, whose ArgumentTypeError it raises.
 
     >>> url("http://127.0.0.1:8090")
     'http://127.0.0.1:8090'

@@ -1,4 +1,4 @@
-"""``compact``: give space that is no longer used back to the file system."""
+"""``compact``: return unused space to the file system."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Return unused space to the file system: seal all events, then replace the files by a dense copy."
-        " Prints a line for each instance. No writer may use the directory, and the disk needs room for"
-        " the copy; other processes may read meanwhile."
+        " Prints a line for each instance. No other process may write to the directory meanwhile, but any"
+        " may read. The disk needs room for the copy."
     )
     parser.epilog = EPILOG
     parser.add_argument(
@@ -29,9 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compact one after the other; the first that fails ends it."""
+    """Compact the instances one after the other, and stop at the first failure."""
     with open_existing(chosen_directory(options), holder="yamcs-archive compact") as archive:
-        # All names are looked up before the first copy is made: a slip in the last shows at once.
+        # Look up all names before the first copy is made, so that a misspelt last name shows at once.
         for instance in [archive.instance(name) for name in options.instances or archive.instances()]:
             done = instance.compact()
             print(

@@ -1,7 +1,7 @@
-"""DATE on the command line: what the Yamcs tools take, and more; text to int microseconds.
+"""DATE on the command line, from text to int microseconds: the forms that the Yamcs tools accept, and more.
 
 1. A date without an offset is local time, by the rules of the system's time zone at that date.
-2. A day begins with its first instant: its midnight, unless the clocks are put forward over that.
+2. A day begins with its first instant. That is midnight, unless the clocks are put forward at midnight.
 3. A number alone is Unix time if its digits say its unit; otherwise it is refused.
 """
 
@@ -31,20 +31,20 @@ _AT = re.compile(r"@(-?)(\d{1,12})(?:\.(\d+))?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _SECONDS = re.compile(r"(\d{10})(?:\.(\d+))?", re.ASCII)
 _FINER_US = {13: 1000, 16: 1}
-"""Microseconds of one unit, by the number of digits: 2001 to 2286, as seconds with ten digits."""
+"""Microseconds in one unit, by the number of digits. Ten digits (seconds) cover the years 2001 to 2286."""
 _COMPACT_DATE_DIGITS = 8
 _HOUR_S = 3600
 _OFFSET_S_MAX = 26 * _HOUR_S
-"""More than local time differs from UTC anywhere; POSIX lets TZ say up to 25 hours."""
+"""Seconds; an hour more than the largest difference between local time and UTC that TZ can state."""
 _EPOCH = datetime(1970, 1, 1)
 
 
 def parse_date(text: str) -> int:
     """Return the microseconds since 1970 of a DATE; for argparse, whose ArgumentTypeError it raises.
 
-    A date without an offset is local time, a date without a time the first instant of that day; ``today UTC``
-    is the midnight of UTC. ``1h30m`` is an hour and a half ago; ``1795435200`` are seconds since 1970, and so
-    is any number after ``@``.
+    A date without an offset is local time. A date without a time is the first instant of that day, ``today
+    UTC`` is midnight in UTC. ``1h30m`` is an hour and a half ago. Ten digits (``1795435200``), and any number
+    after ``@``, are seconds since 1970.
 
     >>> parse_date("2026-327T12:00:00Z") == parse_date("2026-11-23T12:00:00Z") == parse_date("1795435200")
     True
@@ -61,20 +61,20 @@ def parse_date(text: str) -> int:
         if (found := _unix(text)) is not None:
             return to_us(found)
         return _written(_with_month(text))
-    except (ValueError, OverflowError, OSError):  # the last by time.localtime, far beyond the year 9999
+    except (ValueError, OverflowError, OSError):  # OSError: from time.localtime, far beyond the year 9999
         raise ArgumentTypeError(f"{text!r} is not a date; give {FORMS}") from None
 
 
 def _day(word: str, *, utc: bool) -> int:
     if word == "now":
         return now_us()
-    now = datetime.now(UTC) if utc else datetime.now()  # local time is what is asked for
+    now = datetime.now(UTC) if utc else datetime.now()  # the user means local time
     day = now.date() + timedelta(_DAYS_FROM_TODAY[word])
     return _seconds(day) * 1_000_000 if utc else _first_instant(day)
 
 
 def _unix(text: str) -> int | None:
-    """Return the microseconds of a number, None if it is none; ValueError if its unit is unclear."""
+    """Return the microseconds of a number, None for other text; ArgumentTypeError if the unit is unclear."""
     if at := _AT.fullmatch(text):
         instant = int(at[2]) * 1_000_000 + _fraction(at[3])
         return -instant if at[1] else instant
@@ -109,7 +109,7 @@ def _written(text: str) -> int:
 
 
 def _with_month(text: str) -> str:
-    """Return a date that has the day of the year as one with month and day; others as they are."""
+    """Write a day of the year as month and day; return any other text unchanged."""
     match = _DAY_OF_YEAR.fullmatch(text)
     if match is None:
         return text
@@ -120,38 +120,41 @@ def _with_month(text: str) -> str:
     return f"{found.date().isoformat()}{rest}"
 
 
-# --- local time: seconds as a clock on the wall shows them, counted from its 1970 ---
+# --- local time: "wall" seconds are those that a wall clock shows, counted from 1970 on that clock ---
 
 
 def _seconds(shown: date) -> int:
-    """Return a calendar date, or a naive datetime, as seconds since 1970 as if it were UTC."""
+    """Return the seconds from 1970 to a date or a naive datetime, as if both were UTC."""
     moment = shown if isinstance(shown, datetime) else datetime(shown.year, shown.month, shown.day)
     delta = moment - _EPOCH
     return delta.days * 86_400 + delta.seconds
 
 
 def _first_instant(day: date) -> int:
-    """Return the first instant of a local day, in microseconds; of the next one if there is no such day."""
+    """Return the first instant of a local day, in microseconds. A skipped day begins with the next one."""
     wall_s = _seconds(day)
     found = _shown_at(wall_s)
     return to_us((min(found) if found else _jump(wall_s)) * 1_000_000)
 
 
 def _instant(wall_s: int) -> int:
-    """Return when a clock shows that: the first time of two; if it never does, as if it had not jumped."""
+    """Return the microseconds at which a wall clock shows a time; the first, if it shows it twice.
+
+    If the clock jumps over that time, it is read as if the clock had not jumped.
+    """
     found = _shown_at(wall_s)
     return (min(found) if found else wall_s - _offset_s(_jump(wall_s) - 1)) * 1_000_000
 
 
 def _shown_at(wall_s: int) -> list[int]:
-    """Return the instants, in seconds, at which a clock on the wall shows that: none, one or two."""
+    """Return the instants, in seconds, at which a wall clock shows a time: none, one or two."""
     around = range(wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX + 1, _HOUR_S)
     offsets = {_offset_s(instant) for instant in around}
     return [wall_s - offset for offset in offsets if _offset_s(wall_s - offset) == offset]
 
 
 def _jump(wall_s: int) -> int:
-    """Return the instant at which a clock on the wall jumps over a time that it never shows."""
+    """Return the instant, in seconds, at which a wall clock jumps over a time that it never shows."""
     before, after = wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX
     while after - before > 1:
         middle = (before + after) // 2

@@ -1,7 +1,7 @@
-"""What is wrong with a command line, beyond what argparse sees."""
+"""Errors of a command line that argparse cannot find."""
 
 from yamcs_archive.errors import ArchiveError
 
 
 class UsageError(ArchiveError):
-    """The command line does not say enough; exit status 2, as for what argparse refuses."""
+    """The command line is incomplete or contradictory. The exit status is 2, as for argparse's errors."""

@@ -1,4 +1,4 @@
-"""What ``events log`` asks an instance for, here or at a URL."""
+"""The query of ``events log``, for an instance in a directory or at a URL."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from yamcs_archive.cli.target import Place
+from yamcs_archive.cli.target import Target
 from yamcs_archive.event import Event, EventKey, Severity, event_bytes
 from yamcs_archive.filter.compiled import Filter
 
 _HELD_EVENTS_MAX, _HELD_BYTES_MAX = 1_000, 4 << 20
-"""Of the newest events that are turned round in memory; more are read a second time, from the oldest on."""
+"""Largest number of events, and of bytes, that are reversed in memory; more are read again, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogRequest:
-    """The newest ``lines`` (None: all) of the events that fit, oldest of them first unless ``reverse``.
+    """Asks for the newest ``lines`` events that match (None: all), oldest first unless ``reverse``.
 
-    ``first`` asks for that number of the oldest instead; then ``lines`` is None and ``reverse`` False.
-    ``start`` (inclusive) and ``stop`` (exclusive) are microseconds since 1970; None is no bound.
+    ``first`` asks for that number of the oldest events instead; ``lines`` is then None, and ``reverse``
+    False. ``start`` (inclusive) and ``stop`` (exclusive) are microseconds since 1970; None means no bound.
 
     >>> LogRequest(lines=10).reverse
     False
@@ -34,20 +34,20 @@ class LogRequest:
     filter: Filter | None = None
     reverse: bool = False
 
-    def read(self, place: Place) -> Iterator[Event]:
-        """Yield the events, as they are read: what is held is bounded, however many there are."""
+    def read(self, target: Target) -> Iterator[Event]:
+        """Yield the events as they are read. Memory is bounded, however many there are."""
         if self.reverse:
-            return place.events(**self._bounds(), descending=True, limit=self.lines)
+            return target.events(**self._bounds(), descending=True, limit=self.lines)
         if self.lines is None:
-            return place.events(**self._bounds(), limit=self.first)
-        return self._newest(place)
+            return target.events(**self._bounds(), limit=self.first)
+        return self._newest(target)
 
-    def _newest(self, place: Place) -> Iterator[Event]:
+    def _newest(self, target: Target) -> Iterator[Event]:
         """Yield the newest ``lines``, oldest first."""
         held: list[Event] = []
         held_bytes = 0
         newest: EventKey | None = None
-        for event in place.events(**self._bounds(), descending=True, limit=self.lines):
+        for event in target.events(**self._bounds(), descending=True, limit=self.lines):
             newest, oldest = newest or event.key, event.key
             held_bytes += event_bytes(event)
             if len(held) < _HELD_EVENTS_MAX and held_bytes <= _HELD_BYTES_MAX:
@@ -58,9 +58,9 @@ class LogRequest:
         if newest is None or held:
             yield from reversed(held)
             return
-        for event in place.events(**self._bounds() | {"start": oldest.generation_time}):
+        for event in target.events(**self._bounds() | {"start": oldest.generation_time}):
             if event.key > newest:
-                return  # stored since the way back
+                return  # stored after the descending read began
             if event.key >= oldest:
                 yield event
 
@@ -74,7 +74,7 @@ class LogRequest:
         }
 
     def fits(self, event: Event) -> bool:
-        """Say whether a stored event is one of those that are wanted.
+        """Return whether a stored event matches.
 
         >>> stored = Event("a", generation_time=0, seq_number=0)
         >>> LogRequest(lines=None, min_severity=Severity.WATCH).fits(stored)
@@ -91,7 +91,7 @@ class LogRequest:
 
 
 def narrowed(expression: Filter | None, types: Sequence[str]) -> Filter | None:
-    """Return the filter of an expression and of types, in any letter case as the language has it.
+    """Return a filter for events that match the expression and have one of the types, in any letter case.
 
     >>> narrowed(Filter("a OR b"), ["x"]).matches(Event("a", type="X"))
     True
@@ -99,7 +99,7 @@ def narrowed(expression: Filter | None, types: Sequence[str]) -> Filter | None:
     if not types:
         return expression
     either = " OR ".join(f"type={_quoted(kind)}" for kind in types)
-    # The expression may end in a comment, which a line's end ends.
+    # The expression may end in a comment; the line break closes it.
     everything = expression is None or expression.matches is Filter("").matches
     whole = "" if expression is None or everything else f"({expression.text}\n) AND "
     return Filter(f"{whole}({either})")

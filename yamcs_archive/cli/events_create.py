@@ -10,10 +10,10 @@ from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.message_editor import edited, piped, stdin_is_terminal
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import add_place_options, chosen_place, opened
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_target
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = "Store one event. Prints nothing on success."
     parser.epilog = EPILOG
-    add_place_options(parser)
+    add_target_options(parser)
     parser.add_argument(
         "-m",
         "--message",
@@ -76,7 +76,7 @@ def _pair(text: str) -> tuple[str, str]:
 def run(options: argparse.Namespace) -> int:
     """Store the event that the options describe."""
     extra = _extra(options.extra)
-    chosen_place(options)  # a fault there must show before a message is written
+    chosen_target(options)  # an error must show before the user writes a message
     with _message(options.message) as message:
         if not message and options.message in (None, _STDIN):
             complain("the text is empty, so nothing was stored")
@@ -90,8 +90,8 @@ def run(options: argparse.Namespace) -> int:
             seq_number=options.sequence_number,
             extra=extra,
         )
-        with opened(options, readonly=False) as place:
-            stored = place.append(event).event
+        with open_target(options, readonly=False) as target:
+            stored = target.append(event).event
     if options.show:
         print(encode(shown(stored, Form.TODAY)).decode())
     return 0

@@ -13,12 +13,12 @@ from pathlib import Path
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.target import (
-    Place,
-    add_place_options,
-    chosen_place,
+    Target,
+    add_target_options,
+    chosen_target,
     only,
     open_existing,
-    opened,
+    open_target,
 )
 from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
@@ -37,17 +37,17 @@ _SAY_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Store the events of a file: one JSON object per line, as events log --format jsonl and every"
-        " answer of the API show them, or maps of msgpack; compressed with gzip or not. Each must have its"
+        "Store the events of a file: one JSON object per line, as events log --format jsonl and all"
+        " answers of the API show them, or msgpack maps, with or without gzip. Each event must have its"
         " time and its number, so a second run adds nothing. A missing directory or instance is created."
-        " An import into a directory keeps who created an event, one through a URL does not. Prints how"
-        " many events were stored, duplicate or refused. Exit status 1 if some conflict with stored"
-        " events. The first line that is not an event ends the import; the events before it are stored. If"
-        " a file is called yamcs, give it as ./yamcs."
+        " An import into a directory keeps the creator of each event; one through a URL does not. Prints"
+        " how many events were stored, duplicate or refused. Exit status 1 if some conflict with stored"
+        " events. The first line that is not an event ends the import; the events before it are stored."
+        " Give a file that is called yamcs as ./yamcs."
     )
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
-    add_place_options(parser)
+    add_target_options(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -58,8 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import, with a line a second on stderr."""
-    where = chosen_place(options)
+    """Import the file, and report progress on stderr once a second."""
+    where = chosen_target(options)
     kind = options.format or ("jsonl" if options.file == _STDIN else format_of(options.file))
     if kind is None:
         raise UsageError(
@@ -73,10 +73,10 @@ def run(options: argparse.Namespace) -> int:
         file = EventFile(chunks_of(stream), kind)
         try:
             if file.begin():
-                with _filled(options, where, name) as place:
-                    import_events(file, lambda part: place.append_columns([part]), done, _Progress().say)
+                with _filled(options, where, name) as target:
+                    import_events(file, lambda part: target.append_columns([part]), done, _Progress().say)
         except ArchiveError as error:
-            # A refusal of the client says nothing about the file.
+            # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
             if error.position is not None:
                 error.args = (f"{file.place(error.position)} of {options.file}: {error}{_hint(kind, error)}",)
@@ -107,20 +107,20 @@ def _only_in(directory: Path) -> str:
 
 
 @contextmanager
-def _filled(options: argparse.Namespace, where: Path | str, name: str | None) -> Iterator[Place]:
-    """Open what takes the events; a directory and an instance in it are made when they are absent."""
+def _filled(options: argparse.Namespace, where: Path | str, name: str | None) -> Iterator[Target]:
+    """Open the destination; a directory, and an instance in it, are created if they are missing."""
     if isinstance(where, str) or name is None:
-        with opened(options, readonly=False) as place:
-            yield place
+        with open_target(options, readonly=False) as target:
+            yield target
         return
     refuse_user(options)
-    check_instance_name(name)  # before a directory is made
+    check_instance_name(name)  # before a directory is created
     with Archive.open(where, holder="yamcs-archive events import") as archive:
         yield archive.instance(name, create=True)
 
 
 def _tell(file: EventFile, done: Imported) -> None:
-    """Print what became of the events, and show the first that are not stored as the file has them."""
+    """Print the counts, and the first conflicts: stored events that differ from those of the file."""
     for conflict in done.conflicts:
         print(f"conflict in {file.place(conflict.position)}, {conflict.stored.key}:", file=sys.stderr)
         print(f"  there  {conflict.stored.message!r}\n  here   {conflict.offered.message!r}", file=sys.stderr)
@@ -131,7 +131,7 @@ def _tell(file: EventFile, done: Imported) -> None:
 
 
 class _Progress:
-    """Says how far an import is, once a second at the most."""
+    """Prints the progress of an import, at most once a second."""
 
     def __init__(self) -> None:
         self._said_s = time.monotonic()

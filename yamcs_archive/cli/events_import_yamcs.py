@@ -1,4 +1,4 @@
-"""``events import yamcs``: take the history that another server has."""
+"""``events import yamcs``: store the history of another server."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import, with a line a second on stderr."""
+    """Import the history, and report progress on stderr once a second."""
     data = chosen_directory(options)
     login = login_for(options, options.url)
     with Client(options.url, credentials=login) as client:
         origin = options.origin or only(client.instances(), "--from")
     name = check_instance_name(options.instance or origin)
     history = History(options.url, origin, options.since, options.until, login)
-    history.probe()  # before a directory is made, which would be left behind
+    history.probe()  # before a directory is created: a failure must not leave an empty one
     with Archive.open(data, holder="yamcs-archive events import") as archive:
         instance = archive.instance(name, create=True)
         done = import_history(history, instance, archive.path / instance.name, _Progress().say)
@@ -80,9 +80,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(done: Imported) -> None:
-    """Show the first events that are not stored as the server has them, and whether its history changed."""
+    """Print the first events that were not stored, and whether the server's history changed meanwhile."""
     if done.restarts:
-        print("the server's history became another one: read from the beginning", file=sys.stderr)
+        print("the server's history was replaced: it was read again from the beginning", file=sys.stderr)
     for conflict in done.conflicts:
         print(f"conflict at {conflict.stored.key}:", file=sys.stderr)
         print(f"  here   {conflict.stored.message!r}\n  there  {conflict.offered.message!r}", file=sys.stderr)
@@ -91,7 +91,7 @@ def _tell(done: Imported) -> None:
 
 
 class _Progress:
-    """Says where an import stands, once a second at the most."""
+    """Prints the progress of an import, at most once a second."""
 
     def __init__(self) -> None:
         self._said_s = time.monotonic()

@@ -17,15 +17,15 @@ from yamcs_archive.cli.event_query import LogRequest, narrowed
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.printer import Printer
 from yamcs_archive.cli.table import table
-from yamcs_archive.cli.target import add_place_options, opened
+from yamcs_archive.cli.target import add_target_options, open_target
 from yamcs_archive.errors import FilterError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
-  yamcs-archive events log --data ops-data                     the newest 10, oldest of them first
+  yamcs-archive events log --data ops-data                     the newest 10 events, in order of time
   yamcs-archive events log --data ops-data -s yesterday -u today --severity watch
   yamcs-archive events log --data ops-data -s 1h30m              of the last 90 minutes
   yamcs-archive events log --data ops-data -s 2026-11-23 --first 5
@@ -35,19 +35,19 @@ EPILOG = """examples:
 """
 LINES_DEFAULT = 10
 LINES_MAX = 2**63 - 1
-"""The largest number of lines, which counters can hold."""
+"""Largest number of lines: that of a signed 64-bit counter."""
 _ALL = "all"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Show events, oldest first, also while a server runs on the same directory. With --after-cursor,"
-        " and while --follow waits for new ones, events come in the order in which they were stored,"
-        " however late their time."
+        "Show events, oldest first. A server may run on the same directory meanwhile. With"
+        " --after-cursor, and while --follow waits for new events, events come in the order in which they"
+        " were stored, not in that of their times."
     )
     parser.epilog = EPILOG
-    add_place_options(parser)
+    add_target_options(parser)
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "-n",
@@ -90,7 +90,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_following(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the order in which events were stored."""
+    """Add the options that show events in the order in which they were stored."""
     parser.add_argument("-f", "--follow", action="store_true", help="then wait for new events and show them")
     parser.add_argument(
         "--after-cursor", metavar="CURSOR", help="all events stored after this cursor, in that order"
@@ -158,11 +158,11 @@ def run(options: argparse.Namespace) -> int:
         filter=narrowed(options.filter, options.type or ()),
         reverse=options.reverse,
     )
-    with opened(options, readonly=True) as place:
+    with open_target(options, readonly=True) as target:
         if options.follow or options.show_cursor or options.after_cursor is not None:
-            _print_tail(options, Tail(place, wanted, options.after_cursor))
+            _print_tail(options, Tail(target, wanted, options.after_cursor))
         else:
-            Printer(_FORMATS[options.format](_shown(wanted.read(place)), options.local, None)).run(
+            Printer(_FORMATS[options.format](_shown(wanted.read(target)), options.local, None)).run(
                 flush=False
             )
     return 0
@@ -177,8 +177,8 @@ def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
         printer.run(flush=options.follow)
         whole = True
     finally:
-        # Ctrl-C is how following ends. Where it cuts off rows that were read and not shown, there is no
-        # cursor behind what was shown. It is read first: it may move just now, and a row stand for it.
+        # Ctrl-C ends --follow. If it leaves rows that were read and not printed, no cursor is right. Read the
+        # cursor before all_printed: it may move at this moment, with its rows not yet printed.
         cursor = tail.cursor
         if options.show_cursor and (whole or (tail.following and printer.all_printed)):
             stream = sys.stdout if options.format == "table" else sys.stderr
@@ -186,7 +186,7 @@ def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
 
 
 Shown = Iterator[Mapping[str, Any]]
-"""Events as today's JSON shows them, so that a command prints the same of a directory and of a URL."""
+"""Events in today's form of JSON, so that a directory and a URL give the same output."""
 
 
 def _shown(events: Iterator[Event]) -> Shown:
@@ -198,7 +198,10 @@ def _table(events: Shown, local: bool, following: Shown | None) -> Iterator[str]
 
 
 def _json(events: Shown, _: bool, __: Shown | None) -> Iterator[str]:
-    """Yield the lines of one JSON array, two spaces deep; an element is held until its comma is known."""
+    """Yield the lines of one JSON array, indented by two spaces.
+
+    An element is held back until it is known whether a comma follows it.
+    """
     held: list[str] = []
     for event in events:
         if held:
@@ -211,7 +214,7 @@ def _json(events: Shown, _: bool, __: Shown | None) -> Iterator[str]:
 
 
 def _jsonl(events: Shown, _: bool, following: Shown | None) -> Iterator[str]:
-    """Yield a line of JSON for each event."""
+    """Yield one line of JSON for each event."""
     for event in chain(events, following or ()):
         yield msgspec.json.encode(event).decode()
 

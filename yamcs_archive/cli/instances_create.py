@@ -1,4 +1,4 @@
-"""``instances create``: make an instance in a directory."""
+"""``instances create``: create an instance in a directory."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _no_url(_: str) -> None:
     raise argparse.ArgumentTypeError(
-        "--url: a server makes no instances: run this where the archive is, with --data DIR, or start the"
-        " server with --instance NAME"
+        "--url: a server cannot create instances; run this on the archive's machine with --data DIR, or"
+        " start the server with --instance NAME"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the instance."""
+    """Create the instance."""
     with Archive.open(chosen_directory(options)) as archive:
         archive.instance(options.name, create=True)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from yamcs_archive.cli.target import add_place_options, chosen_place, open_existing
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 
@@ -19,13 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = "List the instances, sorted, one per line."
     parser.epilog = EPILOG
-    add_place_options(parser, instance=False)
+    add_target_options(parser, instance=False)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the names."""
-    where = chosen_place(options)
+    where = chosen_target(options)
     if isinstance(where, Path):
         refuse_user(options)
         with open_existing(where, readonly=True) as archive:

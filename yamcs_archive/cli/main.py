@@ -1,9 +1,9 @@
-"""The command ``yamcs-archive``: its commands, and what every one of them does with errors.
+"""The command ``yamcs-archive``: its subcommands, and how all of them report errors.
 
-Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. Exit status 0: done;
-1: it failed, and one line says why; 2: the command line is wrong or does not say enough.
+Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. Exit status 0: the command
+succeeded; 1: it failed, and one line says why; 2: the command line is wrong or incomplete.
 
-Only the module of the command that is chosen is loaded: help and version need none.
+Only the module of the chosen command is loaded; help and version need none.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from yamcs_archive.cli.errors import UsageError
-from yamcs_archive.cli.parser import Parser
 from yamcs_archive.cli.standard_streams import complain, leave_stdout, prepare
+from yamcs_archive.cli.strict_parser import Parser
 from yamcs_archive.errors import ArchiveError
 
 
 class Command(NamedTuple):
-    """A command: its name below a group (an empty one: at the top), its line of help and its module."""
+    """A command: its group ("" if it has none), its name, its line of help and its module."""
 
     group: str
     name: str
@@ -40,12 +40,13 @@ COMMANDS = (
     Command("instances", "list", "list them", "instances_list"),
     Command("instances", "create", "make one", "instances_create"),
     Command("", "compact", "return unused space to the file system", "compact"),
+    Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
 )
-"""All commands, in the order in which help lists them."""
+"""All commands, in the order of the help."""
 _TWO_WORDS = ["events", "import", "yamcs"]
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
-"""What OpenBLAS reads the number of its threads from; the first that is set counts."""
+"""The environment variables for the number of OpenBLAS's threads; the first that is set counts."""
 _FAILED, _MISUSED = 1, 2
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
 
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """``--version``: the installed version is looked up only when it is asked for."""
+    """``--version``: looks up the installed version only when it is used."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # takes 20 ms
@@ -95,7 +96,7 @@ class _Version(argparse.Action):
 
 
 def spelt(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments, with a name of two words as one: ``import`` alone is another command.
+    """Return the arguments with ``import yamcs`` as one word, because ``import`` alone is another command.
 
     >>> spelt(["events", "import", "yamcs", "http://ops:8090"])
     ['events', 'import yamcs', 'http://ops:8090']
@@ -105,7 +106,7 @@ def spelt(arguments: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
-    """Run the command line and return its exit status; argparse's own exits are SystemExit."""
+    """Run the command line and return its exit status. argparse raises SystemExit for its own exits."""
     prepare()
     _use_one_blas_thread()
     try:
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     except UsageError as error:
         return _complain(error, _MISUSED)
     except BrokenPipeError:
-        leave_stdout()  # the reader of our output has seen enough
+        leave_stdout()  # the reader of stdout is gone
         return _FAILED
     except OSError as error:
         whole = error.strerror is not None and error.filename is not None
@@ -129,15 +130,15 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
 
 
 def _use_one_blas_thread() -> None:
-    """Let numpy start no threads for linear algebra: no command has use for them, and they cost time.
+    """Keep numpy from starting threads for linear algebra: no command uses them, and they cost time.
 
-    This is for a process of our own: a library must not choose for the program that imports it. Does nothing
-    where numpy is loaded already, and where the user has chosen.
+    Only for the command's own process: a library must not choose for the program that imports it. Does
+    nothing if numpy is loaded already, or if the user has set one of the variables.
     """
     if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_THREADS):
         os.environ[_BLAS_THREADS[0]] = "1"
 
 
 def _complain(error: Exception | str, status: int) -> int:
-    complain(" ".join(str(error).splitlines()))  # one line, whatever the error quotes
+    complain(" ".join(str(error).splitlines()))  # one line, even if the error quotes several
     return status

@@ -1,6 +1,6 @@
-"""The message of an event that is not on the command line: from stdin, or written in an editor.
+"""A message that is not given on the command line: it is read from stdin, or written in an editor.
 
-What was written in an editor is not lost: if it is not stored, it stays in a file whose name is printed.
+A text written in an editor is not lost: if it cannot be stored, it stays in a file, whose name is printed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _EDITOR = "vi"
 
 
 class EditorError(ArchiveError):
-    """The user's editor cannot be started, or ended badly; the text says which."""
+    """The user's editor could not be started, or failed; the text says which."""
 
 
 def stdin_is_terminal() -> bool:
-    """Return whether somebody can type an answer."""
+    """Return whether stdin is a terminal."""
     try:
         return sys.stdin.isatty()
     except ValueError:  # it was closed
@@ -35,7 +35,7 @@ def stdin_is_terminal() -> bool:
 
 def piped() -> str:
     """Return the text on stdin, without line breaks at its end. Raises InvalidInputError."""
-    # At most a message, a line break and one byte: a log that is piped here must not fill the memory.
+    # Read at most a message, a line break and one byte, so that a piped log does not fill the memory.
     found = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 3)
     if len(found) > MESSAGE_BYTES_MAX + 2:
         raise InvalidInputError("message", found, f"must be at most {MESSAGE_BYTES_MAX} bytes")
@@ -44,9 +44,9 @@ def piped() -> str:
 
 @contextmanager
 def edited() -> Iterator[str]:
-    """Let the user write a text in an editor, to be used in the block.
+    """Let the user write a text in an editor, and yield it.
 
-    If the block fails, the text stays in a file. Raises EditorError, InvalidInputError.
+    If the block raises, the text stays in a file. Raises EditorError, InvalidInputError.
     """
     descriptor, name = tempfile.mkstemp(prefix="yamcs-archive-event-", suffix=".txt")
     os.close(descriptor)
@@ -67,10 +67,10 @@ def _edit(draft: Path) -> None:
     editor = (os.environ.get("VISUAL") or os.environ.get("EDITOR") or "").strip() or _EDITOR
     try:
         command = shlex.split(editor)
-    except ValueError as error:  # a quote is not closed
+    except ValueError as error:  # a quotation mark is not closed
         raise EditorError(f"the editor {editor!r} cannot be started: {error}; {_REMEDY}") from None
     try:
-        ended = subprocess.run([*command, str(draft)], check=False)  # the user's own
+        ended = subprocess.run([*command, str(draft)], check=False)  # the command is the user's
     except OSError as error:
         raise EditorError(f"the editor {editor!r} cannot be started: {error.strerror}; {_REMEDY}") from None
     if ended.returncode:

@@ -23,7 +23,7 @@ from yamcs_archive.mirror.follower import (
     not_here,
 )
 from yamcs_archive.mirror.progress_log import Sayer
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
@@ -32,18 +32,18 @@ EPILOG = """examples:
   yamcs-archive mirror http://ops:8090 --data copy --instance simulator --resync
 """
 _LOOK_S = 0.5
-"""Seconds until Ctrl-C is looked for at the latest."""
+"""Longest time between two checks for Ctrl-C, in seconds."""
 _STOP_S = 5.0
-"""Seconds that the step under way may take to end."""
+"""Longest wait for the step under way to end, in seconds."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Keep a copy of an instance of a served archive, commit by commit: the same events, in the order"
-        " in which they were stored there. It resumes after either side was stopped, and says on stderr"
-        " how far it is behind. Nothing else may be appended to the copy. It stops if an event differs, or"
-        " if the source has another history."
+        " in which they were stored there. It resumes after either side was stopped, and reports on stderr"
+        " how far the copy lags. Nothing else can be appended to the copy. It stops if an event differs,"
+        " or if the source has another history."
     )
     parser.epilog = EPILOG
     parser.add_argument("url", type=url_argument, metavar="FROM-URL", help="the served archive")
@@ -71,14 +71,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Follow until Ctrl-C, or what cannot go on."""
+    """Follow until Ctrl-C, or until the copy cannot follow."""
     data = chosen_directory(options)
     url = options.url.rstrip("/")
     login = login_for(options, url)
     with Client(url, credentials=login) as client:
         name = options.instance or only(client.instances())
     if options.resync or not_here(data, [name]):
-        # Checked before anything is made or set aside: it would be a copy of nothing.
+        # Check the source before anything is created or set aside, so that no empty copy is left.
         await_source(url, name, Sayer(_say), login)
     with Archive.open(data, holder=f"yamcs-archive mirror {url}") as archive:
         try:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             if not options.resync:
                 _show(error)
                 raise ArchiveError(f"{error}; to start anew beside it, give --resync") from None
-            _say(f"{name}: {error}, as instance {archive.set_aside(name)}; starting anew")
+            _say(f"{name}: {error}; kept as instance {archive.set_aside(name)}, starting anew")
             _follow(archive, url, name, options, login)
     return 0
 
@@ -106,13 +106,14 @@ def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, 
         else:
             done.set_result(None)
 
-    # Ctrl-C comes to this thread, and must not come in the middle of a step: it could leave a lock taken. It
-    # may come while the other one is being started, so that one is told to stop whatever is known of it, and
-    # the process waits at its end for no thread that was not.
+    # A KeyboardInterrupt is raised in this thread. In the middle of a step it could leave a lock taken, so
+    # the steps run in another thread. The interrupt may come while that thread is being started: so the
+    # follower is told to stop in any case, and the thread is a daemon, for which the process does not wait at
+    # its end.
     thread = threading.Thread(target=follow, name="yamcs-archive-mirror", daemon=True)
     try:
         thread.start()
-        # At intervals: a signal just before a wait without an end would be looked at after that only.
+        # Wait in intervals: a signal just before an endless wait would be handled only after it.
         while not wait([done], _LOOK_S).done:
             pass
         done.result()

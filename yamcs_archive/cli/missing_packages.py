@@ -1,4 +1,4 @@
-"""What to install if a command lacks packages: by their own names, because no index has this project."""
+"""Advice for a command that lacks packages. It names the packages, because no index has this project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires
 
 
 def advice(extra: str) -> str:
-    """Return how to install the packages of an extra.
+    """Return a text that says how to install the packages of an extra.
 
     >>> "-m pip install" in advice("server")
     True

@@ -1,7 +1,7 @@
-"""Lines that are made on a thread of their own and printed by the main one.
+"""Makes lines in a thread of its own, and prints them in the main thread.
 
-Ctrl-C comes to the main thread, between any two steps of what it does. So the main thread of a command that
-reads for long only prints. What is made ahead is bounded in lines and in characters.
+A KeyboardInterrupt is raised in the main thread, between any two of its steps. So the main thread of a
+command that reads for long only prints. Lines made ahead are bounded, in number and in characters.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Printer:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._made: SimpleQueue[object] = SimpleQueue()
-        self._taken: SimpleQueue[None] = SimpleQueue()
-        self._taken.put(None)
+        self._printed: SimpleQueue[None] = SimpleQueue()
+        self._printed.put(None)
         self._printing = False
         threading.Thread(target=self._make, args=(lines,), name="archive-lines", daemon=True).start()
 
     def run(self, *, flush: bool) -> None:
-        """Print all lines; raise what making them raises."""
+        """Print all lines; if making them fails, raise that error."""
         while True:
             made = self._made.get()
             if made is _END:
@@ -40,14 +40,14 @@ class Printer:
                 raise made
             self._printing = True
             if made is _PAUSE:
-                self._taken.put(None)
+                self._printed.put(None)
             else:
                 print(made, flush=flush)
             self._printing = False
 
     @property
     def all_printed(self) -> bool:
-        """Whether no line was made that is not printed yet."""
+        """Whether every line that was made is printed."""
         return not self._printing and self._made.empty()
 
     def _make(self, lines: Iterator[str]) -> None:
@@ -58,8 +58,8 @@ class Printer:
                 ahead, characters = ahead + 1, characters + len(line)
                 if ahead >= _LINES_AHEAD_MAX or characters >= _CHARACTERS_AHEAD_MAX:
                     self._made.put(_PAUSE)
-                    self._taken.get()
+                    self._printed.get()
                     ahead = characters = 0
             self._made.put(_END)
-        except BaseException as error:  # it must reach whoever prints
+        except BaseException as error:  # raised again in the main thread
             self._made.put(error)

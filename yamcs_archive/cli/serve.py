@@ -1,4 +1,4 @@
-"""``serve``: put an archive behind HTTP."""
+"""``serve``: serve an archive over HTTP."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_process(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the process: where it listens, what it runs, how it ends."""
+    """Add the options of the process: address, port, threads, server, stop."""
     parser.add_argument(
         "--host", type=_host, default=Settings.host, help="address to listen on; default: %(default)s"
     )
@@ -122,13 +122,13 @@ def _add_process(parser: argparse.ArgumentParser) -> None:
 
 
 def _host(text: str) -> str:
-    if not text:  # it would mean all addresses
+    if not text:  # an empty host would mean all addresses
         raise argparse.ArgumentTypeError("'': must be a name or an address; all addresses are 0.0.0.0 and ::")
     return text
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal stops it."""
     data = chosen_directory(options)
     if options.mirror_of is None:
         if options.user is not None:
@@ -157,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         complain(f"{error}; {advice('server')}")
         return 1
-    # An internal error is answered with its type only; its trace must reach whoever runs this.
+    # The answer to an internal error has its type only; the log has its traceback, for the operator.
     logging.basicConfig(
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",  # to stderr
@@ -171,11 +171,11 @@ def _say(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        leave_stdout()  # nobody reads this line, but clients may send events
+        leave_stdout()  # nobody reads stdout, but clients may still send events
 
 
 def _refuse_none(data: Path) -> None:
-    """Raise UsageError if there is no instance to serve, before anything is made."""
+    """Raise UsageError if there is no instance to serve, before anything is created."""
     found: list[str] = []
     if data.exists() and (not data.is_dir() or {entry.name for entry in data.iterdir()} - {"lost+found"}):
         with open_existing(data, readonly=True) as archive:

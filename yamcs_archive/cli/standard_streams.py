@@ -1,8 +1,8 @@
-"""The three standard streams, even if the command was started with some of them closed.
+"""Replaces standard streams that were closed when the command started.
 
-1. Descriptors 0, 1 and 2 are never free: otherwise a file of the archive would get one of them, and what a
-   library writes to stderr would be written into it.
-2. Printing to a closed stdout is a BrokenPipeError, as with a pipe whose reader is gone.
+1. Descriptors 0, 1 and 2 are never free. Otherwise a file of the archive could get one of them, and text that
+   a library writes to stderr would be written into that file.
+2. Printing to a closed stdout raises BrokenPipeError, as for a pipe whose reader is gone.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ _STANDARD = (0, 1, 2)
 
 
 class _Closed(io.TextIOBase):
-    """Takes the place of a closed stdout: writing to it fails, leaving it alone does not."""
+    """Replaces a closed stdout: only writing to it fails."""
 
     def write(self, _: str) -> int:
         raise BrokenPipeError
 
 
 def prepare() -> None:
-    """Put something in the place of each standard stream that is closed, and let stdout write UTF-8."""
+    """Replace each standard stream that is closed, and make stdout write UTF-8."""
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(
-                os.open(os.devnull, os.O_RDWR), True
-            )  # it gets the lowest free number: this one
+            # The lowest free number is that of the closed stream.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
     if sys.stdout is None:
@@ -42,11 +41,11 @@ def prepare() -> None:
 
 
 def leave_stdout() -> None:
-    """Stop writing to stdout: its reader is gone.
+    """Point stdout to the null device, because its reader is gone.
 
-    Otherwise the interpreter would complain at its end, when it flushes what is left into the closed pipe.
+    Otherwise the interpreter would report an error at its end, when it flushes the rest into the closed pipe.
     """
-    with suppress(OSError, ValueError):  # of a stream without a descriptor
+    with suppress(OSError, ValueError):  # ValueError: the stream has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""The table of ``events log``: rows as they are read, widths from the first of them. Pure: values to text."""
+"""The table of ``events log``. The first rows decide the widths of its columns. Pure: values to text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
 _MEASURED_ROWS_MAX = 1_000
 _MEASURED_CHARACTERS_MAX = 1 << 20
-"""The widths fit the first 1,000 rows or 1 MiB of text; later rows are not held back for them."""
+"""Rows, and their characters, that decide the widths; later rows are printed as they are read."""
 _WIDTHS_FOLLOWING = (8, 27, 60, 12, 4)
-"""Width of a column whose later rows are not known yet; a time in UTC is no longer than this."""
+"""Least widths of the columns if more rows follow later; a time in UTC fits its column."""
 _WIDTH_LOCAL_TIME = 32
 _WIDTH_MAX = 120
-"""Characters that a column takes at most; longer cells are shown whole, only what follows moves."""
+"""Largest width of a column, in characters; a longer cell is shown whole, and moves the cells after it."""
 
 
 def table(
@@ -25,9 +25,9 @@ def table(
     local: bool,
     following: Iterator[Mapping[str, Any]] | None = None,
 ) -> Iterator[str]:
-    """Yield the lines of a table, the header first; ``-`` stands for what an event does not have.
+    """Yield the lines of a table, the header first. A field that an event does not have is shown as ``-``.
 
-    Those that are ``following`` come later, one by one, and have no part in the widths.
+    The events of ``following`` come later, one by one, and do not change the widths.
 
     >>> event = {"severity": "INFO", "generationTime": "1970-01-01T00:00:00Z", "message": "a", "source": "S"}
     >>> for line in table(iter([event]), local=False):
@@ -71,9 +71,9 @@ def _local(time: str) -> str:
 
 
 def _printable(text: str) -> str:
-    r"""Return text without line breaks and control characters, which could rewrite the user's terminal.
+    r"""Escape line breaks and control characters, which could rewrite the user's terminal.
 
-    A backslash is doubled, so that no other text looks like an escape. Blanks of any width are kept.
+    A backslash is doubled, so that no other text looks like an escape. Spaces of any width stay as they are.
 
     >>> print(_printable("a\nb\\nc"))
     a\nb\\nc

@@ -1,4 +1,4 @@
-"""Where a command finds its events: an archive's directory, or the URL of a served one."""
+"""The target of a command: an archive's directory, or the URL of a served archive."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
 from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.instance import Instance
 
-Place = Instance | RemoteInstance
-"""An instance in a directory, or one that is served: they have the same methods."""
+Target = Instance | RemoteInstance
+"""An instance in a directory or in a served archive; both have the same methods."""
 
 
-def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
-    """Add ``--data``, ``--url`` and ``--user``, and ``--instance`` for commands that look into one."""
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument(
+def add_target_options(parser: argparse.ArgumentParser, *, instance: bool = True) -> None:
+    """Add ``--data``, ``--url`` and ``--user``, and ``--instance`` for commands that work on one instance."""
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument(
         "--data",
         metavar="DIR",
         type=arguments.data_directory,
         help="an archive's directory (or YAMCS_ARCHIVE_DATA)",
     )
-    place.add_argument(
+    target.add_argument(
         "--url", type=url_argument, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
     )
     add_user_option(parser)
@@ -44,10 +44,10 @@ def add_place_options(parser: argparse.ArgumentParser, *, instance: bool = True)
         )
 
 
-def chosen_place(options: argparse.Namespace) -> Path | str:
-    """Return the directory or the URL that was given: on the command line, else in the environment.
+def chosen_target(options: argparse.Namespace) -> Path | str:
+    """Return the directory or the URL, from the command line, else from the environment.
 
-    Raises :class:`UsageError` when there is neither.
+    Raises :class:`UsageError` if neither is given.
     """
     if options.data is not None:
         return Path(options.data)
@@ -68,7 +68,7 @@ def chosen_place(options: argparse.Namespace) -> Path | str:
 def chosen_directory(options: argparse.Namespace) -> Path:
     """Return the directory from the command line, else from the environment.
 
-    For commands that work only in a directory. Raises :class:`UsageError` when there is none.
+    For commands that work only in a directory. Raises :class:`UsageError` if none is given.
     """
     data: Path | None = options.data if options.data is not None else _data_of_environment()
     if data is None:
@@ -85,9 +85,9 @@ def _data_of_environment() -> Path | None:
 
 
 @contextmanager
-def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
-    """Open the place that the options name, one instance of it."""
-    where = chosen_place(options)
+def open_target(options: argparse.Namespace, *, readonly: bool) -> Iterator[Target]:
+    """Open the instance that the options name."""
+    where = chosen_target(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
         with Client(where, credentials=login_for(options, where)) as client:
@@ -99,17 +99,18 @@ def opened(options: argparse.Namespace, *, readonly: bool) -> Iterator[Place]:
 
 
 def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:
-    """Open an archive that exists. A directory that is likely a slip gets none.
+    """Open an existing archive; never create one, because the directory's name is probably misspelt.
 
-    Raises what :meth:`~yamcs_archive.Archive.open` raises, and NotAnArchiveError if it would make one.
+    Raises the errors of :meth:`~yamcs_archive.Archive.open`, and NotAnArchiveError if there is no archive.
     """
     if not where.exists():
         raise NotAnArchiveError(str(where), "there is no such directory")
     if where.is_dir() and next(where.iterdir(), None) is None:
-        raise NotAnArchiveError(str(where), "it is empty, and no archive")
+        raise NotAnArchiveError(str(where), "it is empty")
     if readonly:
         return Archive.open(where, readonly=True)
-    Archive.open(where, readonly=True).close()  # raises for a directory that opening for writing would fill
+    # Opening for writing would create an archive; opening read-only raises if there is none.
+    Archive.open(where, readonly=True).close()
     return Archive.open(where, holder=holder)
 
 
@@ -117,7 +118,7 @@ url_argument = arguments.url
 
 
 def only(names: list[str], option: str = "--instance") -> str:
-    """Return the one name that there is; :class:`UsageError` that asks for ``option`` when there are others.
+    """Return the only name; if there are none or several, raise :class:`UsageError`, which names ``option``.
 
     >>> only(["simulator"])
     'simulator'

@@ -1,7 +1,7 @@
-"""``--user``: the user who asks a served archive; the password comes from the environment or a terminal.
+"""``--user``: a user for requests to a served archive. The password comes from the environment or a terminal.
 
-1. A password is never taken from the command line, which other users of the machine can list.
-2. It is kept in memory only, while the command runs.
+1. A password is never read from the command line, because other users of the machine can list that.
+2. It is in memory only, and only while the command runs.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def add_user_option(parser: argparse.ArgumentParser) -> None:
         "--user",
         metavar="NAME",
         type=_user,
-        help=f"ask the URL as this user, with the password from {PASSWORD} or a prompt (HTTP Basic)",
+        help=f"send requests as this user, with the password from {PASSWORD} or a prompt (HTTP Basic)",
     )
 
 
 def login_for(options: argparse.Namespace, url: str) -> Login | None:
-    """Return the login, None if no user was given; a password that is not set is asked for.
+    """Return the login, or None if no user was given. Without a password in the environment, ask for one.
 
     Raises :class:`UsageError` if there is no terminal to ask on.
     """
@@ -44,15 +44,15 @@ def login_for(options: argparse.Namespace, url: str) -> Login | None:
         raise UsageError(f"{PASSWORD}: {error.rule}") from None
     if is_open(url):
         complain(
-            f"the password goes to {urlsplit(url).hostname} unencrypted; use https where others may listen"
+            f"the password is sent to {urlsplit(url).hostname} unencrypted; use https if others may listen"
         )
     return login
 
 
 def refuse_user(options: argparse.Namespace) -> None:
-    """Raise UsageError for a ``--user`` that would be sent to nobody."""
+    """Raise UsageError if ``--user`` is given with a directory."""
     if options.user is not None:
-        raise UsageError("--user is for a URL: a directory asks for no user")
+        raise UsageError("--user is for a URL; a directory needs no user")
 
 
 def _user(text: str) -> str:
@@ -68,10 +68,10 @@ _WHERE = f"the password comes from {PASSWORD} or a prompt"
 def _asked(prompt: str) -> str:
     try:
         with warnings.catch_warnings():
-            # Raised if the terminal cannot be kept from showing what is typed, above all if there is none.
+            # A warning comes if the terminal cannot hide the input, above all if there is no terminal.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(prompt)
     except EOFError:
-        raise UsageError("--user needs a password, and none was given") from None
+        raise UsageError("--user needs a password; none was given") from None
     except (getpass.GetPassWarning, OSError):
-        raise UsageError(f"--user needs a password: set {PASSWORD}, there is no terminal to ask on") from None
+        raise UsageError(f"--user needs a password: set {PASSWORD}; there is no terminal to ask on") from None

@@ -2,8 +2,8 @@
 
 Read ``transport`` first: the one HTTP client of this project, with connections, proxies, credentials, time
 limits and retries; it knows no events. ``client`` and ``instance`` are what users hold, with the methods of
-``Archive`` and ``Instance``. ``queries`` and ``bodies`` say what is asked of a server, ``answer_codec``
-what it answers.
+``Archive`` and ``Instance``. ``queries`` and ``bodies`` make the bodies of requests; ``answer_codec`` reads
+those of answers.
 
 A request is *repeatable* if it may be sent twice: it changes nothing, or has an idempotency key.
 """

@@ -1,4 +1,4 @@
-"""The body of an answer -> events, counts, or the error of the library that it tells of; no I/O.
+"""The body of an answer -> events, counts, or an error of the library; no I/O.
 
 An error that a local archive would raise is made with the same facts, and the server's own words. The others
 are ServerUnavailableError (statuses from 500: asking again later may help) and ServerRefusedError.
@@ -36,9 +36,9 @@ from yamcs_archive.wire.protobuf_scan import content, scan
 
 _NOT_FOUND, _SERVER_FAULT = 404, 500
 _WORDS_MAX = 200
-"""Characters that are shown of an answer that is none of an archive."""
+"""Characters that an error shows of an answer that no archive sent."""
 _KNOWN = re.compile(r"\(there are: (?!none yet)(.*)\)$")
-"""The instances that there are, in the text of the error for one that there is not."""
+"""The names of all instances, in the text of the error for an unknown one."""
 
 
 class Refusal(NamedTuple):
@@ -56,7 +56,7 @@ def check_media(transport: Transport, answer: Answer, accept: str) -> None:
 
 
 def object_of(transport: Transport, answer: Answer) -> Mapping[str, Any]:
-    """Return the JSON object that an answer holds; ServerRefusedError if it holds another thing."""
+    """Return the JSON object that an answer holds; ServerRefusedError if it holds anything else."""
     try:
         found = msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -100,9 +100,9 @@ def error_of(
     event: Event | None = None,
     request_id: str = "",
 ) -> ArchiveError:
-    """Return the error that an answer with another status than 200 tells of.
+    """Return the error of the library for an answer whose status is not 200.
 
-    ``instance`` is the one that was asked about, ``event`` and ``request_id`` are what was sent.
+    ``instance``, ``event`` and ``request_id`` are those of the request.
     """
     url = transport.url
     refusal = _refusal(answer)
@@ -111,7 +111,7 @@ def error_of(
         if answer.status == _NOT_FOUND:  # as a Yamcs server answers for a path that it does not know
             text = (
                 f"it does not serve {path.partition('?')[0]}; is it an archive of this project? (an older one"
-                " may not have it; what reads a Yamcs server is: events import yamcs)"
+                " may not have it; to read a Yamcs server, use: events import yamcs)"
             )
             return ServerRefusedError(url, answer.status, answer.reason, text)
         refusal = Refusal(answer.reason, answer.body[:_WORDS_MAX].decode(errors="replace").strip(), {})
@@ -165,7 +165,7 @@ def _known(
 
 
 def _count(error: ArchiveError, detail: Mapping[str, Any]) -> None:
-    """Note what the detail says of a batch: the position of the event at fault, counts of those before."""
+    """Give an error of a batch the position of the event at fault, and the counts of those before it."""
     try:
         position, counts = int(detail["position"]), counts_in(detail)
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Events -> the bodies of requests that store them, and how what became of them adds up; pure."""
+"""Events -> the bodies of requests that store them, and the sums of their outcomes; pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from yamcs_archive.coercion import validated
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, REQUEST_ID_BYTES_MAX
-from yamcs_archive.results import AppendCounts, Conflict
-from yamcs_archive.storage.write.outcomes import Refused, first_conflicts
+from yamcs_archive.results import AppendCounts, first_conflicts
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.json import sent
 
@@ -22,7 +21,7 @@ _encode = msgspec.json.encode
 
 
 def checked_id(request_id: str | None) -> str | None:
-    """Return what can be the id of a request over HTTP; InvalidInputError otherwise.
+    """Return the id of a request if it can be sent over HTTP; InvalidInputError otherwise.
 
     >>> checked_id("boot-17")
     'boot-17'
@@ -39,8 +38,8 @@ def checked_id(request_id: str | None) -> str | None:
 def body_of(event: Event) -> bytes:
     """Return the JSON object that stores an event; InvalidInputError for one that breaks a rule.
 
-    It is as a request has it, which the server takes at its word. With what only answers have (when it was
-    received, extensions), or read from an answer, which shows ERROR as SEVERE, it is as answers show it.
+    It has the fields of a request; or those of an answer, if the event has a field that only answers have (a
+    reception time, extensions), or was read from an answer, where SEVERE may mean ERROR.
 
     >>> body_of(Event("a", generation_time=0))
     b'{"message":"a","source":"User","severity":"INFO","time":"1970-01-01T00:00:00Z"}'
@@ -68,7 +67,7 @@ def body_of(event: Event) -> bytes:
 
 
 def batches(events: Iterable[Event]) -> Iterator[list[bytes]]:
-    """Yield the lines of requests; after those before it, the error of an event or of the iterable itself."""
+    """Yield the lines of each request; an error, of an event or of ``events``, after the lines before it."""
     lines: list[bytes] = []
     size_bytes = 0
     try:
@@ -87,13 +86,12 @@ def batches(events: Iterable[Event]) -> Iterator[list[bytes]]:
 
 
 def summed(one: AppendCounts, more: AppendCounts, position: int) -> AppendCounts:
-    """Return the sums of what became of some events, and of those from ``position`` on."""
+    """Return the sums of the outcomes of some events, and of those from ``position`` on."""
     moved = (replace(each, position=position + each.position) for each in more.conflicts)
-    conflicts = (Refused(each.position, each.stored, each.offered) for each in (*one.conflicts, *moved))
     return AppendCounts(
         one.stored + more.stored,
         one.duplicates + more.duplicates,
         one.expired + more.expired,
         one.conflict_count + more.conflict_count,
-        tuple(Conflict(*each) for each in first_conflicts(conflicts)),
+        tuple(first_conflicts([*one.conflicts, *moved])),
     )

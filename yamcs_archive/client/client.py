@@ -17,8 +17,8 @@ class Client:
 
     ``user`` and ``password`` (HTTP Basic), or a bearer ``token``, are sent to that server alone, and shown
     nowhere. Proxies are those of the environment (``http_proxy``, ``https_proxy``, ``no_proxy``). A server
-    may stay silent for ``timeout_s`` seconds (60). When a connection breaks, or the server is busy, what
-    reads is tried up to ``retries`` times again (2), and so is appending with a ``request_id``.
+    may stay silent for ``timeout_s`` seconds (60). When a connection breaks, or the server is busy, requests
+    that read are sent up to ``retries`` times again (2), and so are appends with a ``request_id``.
 
     Raises InvalidInputError for values that cannot be used. Nothing is sent before a method is called; each
     raises :class:`~yamcs_archive.errors.ServerUnavailableError` when there is no answer, and
@@ -40,7 +40,7 @@ class Client:
         timeout_s: float = 60.0,
         retries: int = 2,
     ) -> None:
-        """``credentials`` has a user or a token that was made before, in place of the three others."""
+        """``credentials``, made before, take the place of ``user``, ``password`` and ``token``."""
         self._transport = Transport(
             arguments.text("url", url),
             _credentials(user, password, token) if credentials is None else credentials,
@@ -69,7 +69,7 @@ class Client:
         self._transport.close()
 
     def end(self) -> None:
-        """End what is under way on other threads, and refuse what follows; idempotent."""
+        """End the requests of other threads, and refuse all later ones; idempotent."""
         self._transport.end()
 
     def instances(self) -> list[str]:
@@ -84,7 +84,7 @@ class Client:
         """Return the instance of that name.
 
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`; InvalidInputError for a name that cannot
-        be part of a path. With ``check=False`` the server is not asked, and what is called next raises it.
+        be part of a path. With ``check=False`` the server is not asked; the first call of a method does.
 
         >>> client.instance("simulator")
         RemoteInstance('simulator', 'http://127.0.0.1:...')

@@ -1,9 +1,8 @@
 """An instance of a served archive, with the methods of Instance, their arguments and errors.
 
 1. What a caller gives is checked here, before anything is sent, by the rules of a local archive.
-2. Events and errors are those of the library. What the API does not carry is said where it matters: an event
-   stored as ERROR reads as SEVERE, but for ``changes`` and ``commits``, and the server decides who created an
-   event.
+2. Events and errors are those of the library. But the API does not carry everything: an event that is stored
+   as ERROR reads as SEVERE, except by ``changes`` and ``commits``, and the server sets the user of an event.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class RemoteInstance:
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such
-    instance, and what :class:`Client` says.
+    instance, and the errors that :class:`Client` names.
 
     >>> client.instance("simulator").append(Event("Wheel 3 over speed", source="AOCS")).duplicate
     False
@@ -79,7 +78,8 @@ class RemoteInstance:
         To append an event with its own time and number again is always safe.
 
         Raises ConflictError, RequestIdError, ExpiredError, InvalidInputError, OutOfSpaceError, ReadOnlyError
-        and OutcomeUnknownError as there. A source whose numbers are used up is an InvalidInputError.
+        and OutcomeUnknownError as :meth:`Instance.append` does. It is an InvalidInputError if the source
+        has no numbers left.
         """
         request = self._storing("", body_of(event), checked_id(request_id))
         answer = self.ask(request, event=event, request_id=request_id or "")
@@ -97,7 +97,7 @@ class RemoteInstance:
         again completes what was cut off.
 
         A ServerUnavailableError with ``status`` None has the position of the first event of the request that
-        was not answered: from there on some or all of that request's may be stored.
+        was not answered; of that request, some or all events may be stored.
 
         >>> sim.append_many([Event("a", generation_time=0, seq_number=0)]).stored
         1
@@ -155,7 +155,7 @@ class RemoteInstance:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
         Arguments and errors are those of :meth:`Instance.events`. All events, oldest first, come as one
-        stream, which is asked for again, after the last event, if it breaks off. With a ``limit``, or
+        stream; if it breaks off, the next one begins after the last event. With a ``limit``, or
         ``descending``, they come in pages of up to 1,000.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(5))
@@ -268,7 +268,7 @@ class RemoteInstance:
             raise self._transport.strange(str(error)) from None
 
     def cursor(self) -> str:
-        """Return the cursor after the newest event: ``changes`` after it yields what is stored from now on.
+        """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
 
         >>> list(sim.changes(after=sim.cursor()))
         []
@@ -314,7 +314,7 @@ class RemoteInstance:
             raise self._transport.strange(f"it has no counts: {error!r}") from None
 
     def _streamed(self, query: Query) -> Iterator[Event]:
-        """Yield events of a stream, which is asked for again if it breaks off after it has brought some."""
+        """Yield the events of a stream; if it breaks off after some of them, go on with another stream."""
         path = f"/api/stream-archive/{quoted(self.name)}:streamEvents"
         while True:
             last: Event | None = None
@@ -355,7 +355,7 @@ class RemoteInstance:
             body["next"] = token
 
     def _page_of(self, body: bytes) -> tuple[list[Event], str | None]:
-        """Return the events of a page, which has them twice, and the token of the next one."""
+        """Return the events of a page, which has each twice, and the token of the next page."""
         try:
             fields = list(scan(body))
             number = _EVENTS if any(field.number == _EVENTS for field in fields) else _OLD_EVENTS
@@ -367,8 +367,7 @@ class RemoteInstance:
 
     def _commits(self, page: Page) -> Iterator[Commit]:
         while page.commits:
-            for commit in page.commits:
-                yield Commit(commit.time, tuple(commit.events), commit.cursor)
+            yield from page.commits
             page = self.page(page.cursor)
 
 

@@ -1,4 +1,4 @@
-"""Which events are asked for -> the body of a request, and what of it the client checks itself; pure."""
+"""A query for events -> the body of a request, and the rest of it, which the client checks itself; pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PATTERN_CHARACTERS_MAX, TIME_MAX_US
 from yamcs_archive.times import Time, format_rfc3339, to_us
-from yamcs_archive.wire.api_form import SHOWN_TODAY
+from yamcs_archive.wire.api_forms import SHOWN_TODAY
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """Events that are asked for; times are microseconds since 1970, and None is no bound."""
+    """The events that a caller wants; times are microseconds since 1970, and None is no bound."""
 
     start: int | None
     stop: int | None
@@ -65,13 +65,13 @@ class Query:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the server alone can tell these events: in a text, ``%`` and ``?`` are wildcards to it."""
+        """Whether the server finds just these events: ``%`` and ``?`` in a text are wildcards to it."""
         text = self.text or ""
         plain = len(text) <= PATTERN_CHARACTERS_MAX and "%" not in text and "?" not in text
         return plain and self.after_key is None
 
     def body(self) -> dict[str, Any]:
-        """Return what the API is asked: for all of these events, and for some more unless it is exact."""
+        """Return the body of a request for these events; unless the query is exact, it finds some more."""
         start, stop = self._bounds()
         body: dict[str, Any] = {}
         if start is not None:

@@ -31,13 +31,13 @@ from yamcs_archive.wire.framing import gunzipped
 
 JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
 _CONNECT_S, _READ_S = 10.0, 60.0
-"""How long it may take to connect, and how long a server may send nothing."""
+"""Seconds that connecting may take, and that a server may send nothing."""
 _ANSWER_BYTES_MAX = 64 << 20
 """Several times the largest answer of an archive: 4 MiB of text and the commit that exceeds it."""
 _READ_BYTES = 64 << 10
 _RETRIES = 2
 _PAUSE_S, _PAUSE_S_MAX = 0.25, 5.0
-"""How long to wait before a request is sent again, at first, and at most where the server says how long."""
+"""Seconds to wait before a request is sent again: at first, and at most if the server says how long."""
 _IDLE_MAX = 4
 _REDIRECTS_MAX = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -50,7 +50,7 @@ _Response = http.client.HTTPResponse
 
 
 class Request(NamedTuple):
-    """What a server is asked."""
+    """A request to a server."""
 
     method: str
     path: str
@@ -85,7 +85,7 @@ class Transport:
 
     A repeatable request is sent up to ``retries`` times again when its connection breaks, or when the server
     answers 502, 503 or 504. A connection that is refused, and a server that sends nothing for ``read_s``
-    seconds, are errors at once. Raises InvalidInputError for a URL that is none of a served archive.
+    seconds, are errors at once. Raises InvalidInputError for a URL that no archive can have.
 
     >>> Transport("http://127.0.0.1:9").ask(Request("GET", "/api"))
     Traceback (most recent call last):
@@ -99,13 +99,12 @@ class Transport:
         credentials: Credentials | None = None,
         *,
         retries: int = _RETRIES,
-        connect_s: float = _CONNECT_S,
         read_s: float = _READ_S,
     ) -> None:
         self.url = check_url(url).rstrip("/")
         self.credentials = credentials
         self._parts = urlsplit(self.url)
-        self._retries, self._connect_s, self._read_s = retries, connect_s, read_s
+        self._retries, self._read_s = retries, read_s
         self._wants_gzip = not is_local(self.url)  # within one machine it costs more than it saves
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
@@ -147,7 +146,7 @@ class Transport:
             self._release(connection, response)
 
     def end(self) -> None:
-        """End what is under way on other threads, and refuse what follows; idempotent."""
+        """End the requests of other threads, and refuse all later ones; idempotent."""
         self._ended = True
         for connection in list(self._busy):
             if (sock := connection.sock) is not None:
@@ -165,11 +164,11 @@ class Transport:
         return ServerUnavailableError(self.url, text)
 
     def way(self) -> str:
-        """Return how requests go, to be put after the URL in a text: "" without a proxy."""
+        """Return the words about the proxy that follow the URL in a text; "" without a proxy."""
         return "" if self._proxy is None else f" through the proxy {without_user(self._proxy.geturl())}"
 
     def strange(self, reason: str) -> ServerRefusedError:
-        """Return the error for an answer that is none of an archive."""
+        """Return the error for an answer that no archive sends."""
         text = f"it does not answer as an archive: {reason}; is it an archive of this project?"
         return ServerRefusedError(self.url, http.HTTPStatus.OK.value, "StrangeAnswer", text)
 
@@ -219,7 +218,7 @@ class Transport:
         connection, kept = self._connection()
         self._busy.add(connection)
         try:
-            if self._ended:  # looked at once there is a connection, which end() would have ended
+            if self._ended:  # read when the connection is in _busy: end() sets it first, and then looks there
                 raise ConnectionAbortedError("it was ended")
             connection.sock.settimeout(self._read_s + request.wait_s)
             connection.request(request.method, *self._head(request, path))
@@ -256,13 +255,13 @@ class Transport:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else _Connection
         port = at.port or (http.client.HTTPS_PORT if secure and proxy is None else http.client.HTTP_PORT)
-        connection = kind(at.hostname or "", port, timeout=self._connect_s)
+        connection = kind(at.hostname or "", port, timeout=_CONNECT_S)
         if secure and proxy is not None:
             connection.set_tunnel(self._parts.hostname or "", self._parts.port, _authorization(proxy))
         try:
             connection.connect()
         except TimeoutError:
-            raise OSError(f"no connection within {self._connect_s:g} s") from None
+            raise OSError(f"no connection within {_CONNECT_S:g} s") from None
         return connection, False
 
     @cached_property
@@ -300,7 +299,7 @@ class Transport:
             raise self.strange(str(error)) from None
 
     def _told(self, response: _Response) -> Iterator[bytes]:
-        """Yield the pieces of a stream; what breaks it off is an error of the library."""
+        """Yield the pieces of a stream; if it breaks off, raise the error of the library."""
         try:
             yield from self._pieces(response)
         except (OSError, http.client.HTTPException) as error:
@@ -361,7 +360,7 @@ def _raw(response: _Response) -> Iterator[bytes]:
 
 
 def _is_stale(connection: _Connection) -> bool:
-    """Return whether the server has closed a connection, or sent what nobody asked for."""
+    """Return whether the server has closed a connection, or sent bytes that nobody asked for."""
     if connection.sock is None:
         return True
     waiting = select.poll()

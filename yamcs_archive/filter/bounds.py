@@ -1,4 +1,4 @@
-"""Bounds of a filter: conditions that every matching event meets, by which storage skips other events.
+"""Bounds of a filter: conditions that every matching event meets, so that storage can skip other events.
 
 1. Bounds are conservative: an event that matches always meets them, an event that meets them need not match.
 2. Bounds are combined without events: :func:`every` for terms that must all hold, :func:`some` for
@@ -17,12 +17,12 @@ from yamcs_archive.event import SEVERITIES, Event, Severity
 _T = TypeVar("_T")
 
 _TEXTS_MAX = 16
-"""Largest number of texts in the bounds: each is searched for in every block, and a few suffice."""
+"""Largest number of texts in the bounds. Each is searched for in every block, and a few suffice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterBounds:
-    """Conditions that a stored event meets if a filter matches it; None and empty ``texts`` ask for nothing.
+    """Conditions that a stored event meets if a filter matches it. None is no condition, nor are empty texts.
 
     >>> FilterBounds(severities=frozenset({Severity.SEVERE, Severity.ERROR})).min_severity
     <Severity.SEVERE: 5>
@@ -51,7 +51,7 @@ class FilterBounds:
 
     @property
     def impossible(self) -> bool:
-        """Whether nothing can match: ``severity=info severity=severe``."""
+        """Whether no event can match, as for ``severity=info severity=severe``."""
         return (
             self.severities == frozenset()
             or self.sources == frozenset()
@@ -69,7 +69,7 @@ class FilterBounds:
         return self.source_test is None or self.source_test(source)
 
     def admits(self, event: Event) -> bool:
-        """Return whether an event meets these bounds: their meaning, in one place.
+        """Return whether an event meets these bounds. This defines their meaning.
 
         >>> FilterBounds(start_us=5).admits(Event("a", generation_time=4))
         False
@@ -92,7 +92,7 @@ ANYTHING = FilterBounds()
 
 
 def every(parts: Sequence[FilterBounds]) -> FilterBounds:
-    """Return the bounds of the events that meet all of these.
+    """Return bounds that an event meets if it meets all of these.
 
     >>> every([FilterBounds(start_us=1), FilterBounds(start_us=3, stop_us=9)])
     FilterBounds(severities=None, sources=None, start_us=3, stop_us=9, texts=frozenset(), words=frozenset())
@@ -110,7 +110,7 @@ def every(parts: Sequence[FilterBounds]) -> FilterBounds:
 
 
 def some(parts: Sequence[FilterBounds]) -> FilterBounds:
-    """Return the bounds of the events that meet at least one of these.
+    """Return bounds that an event meets if it meets at least one of these.
 
     >>> either = some([FilterBounds(start_us=1), FilterBounds(start_us=3, stop_us=9)])
     >>> either.start_us, either.stop_us
@@ -119,10 +119,10 @@ def some(parts: Sequence[FilterBounds]) -> FilterBounds:
     possible = [part for part in parts if not part.impossible] or list(parts[:1])
     starts = [part.start_us for part in possible]
     stops = [part.stop_us for part in possible]
-    severities = _joined([part.severities for part in possible])
+    severities = _union([part.severities for part in possible])
     return FilterBounds(
         severities=None if severities == frozenset(SEVERITIES) else severities,
-        sources=_joined([part.sources for part in possible]),
+        sources=_union([part.sources for part in possible]),
         start_us=min((start for start in starts if start is not None), default=None)
         if None not in starts
         else None,
@@ -139,7 +139,7 @@ def _some_source(parts: list[FilterBounds]) -> Callable[[str], bool] | None:
     if any(part.sources is None and part.source_test is None for part in parts):
         return None
     if all(part.source_test is None for part in parts):
-        return None  # the joined sources suffice
+        return None  # the union of the sources suffices
     return lambda source: any(part.may_be_from(source) for part in parts)
 
 
@@ -148,7 +148,7 @@ def _common(sets: Iterable[frozenset[_T] | None]) -> frozenset[_T] | None:
     return asked[0].intersection(*asked[1:]) if asked else None
 
 
-def _joined(sets: list[frozenset[_T] | None]) -> frozenset[_T] | None:
+def _union(sets: list[frozenset[_T] | None]) -> frozenset[_T] | None:
     asked = [one for one in sets if one is not None]
     return asked[0].union(*asked[1:]) if len(asked) == len(sets) else None
 

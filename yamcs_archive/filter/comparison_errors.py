@@ -1,7 +1,8 @@
 """Errors of one comparison, raised before its position in the filter is known.
 
-The modules that check fields, values and patterns raise these. :mod:`yamcs_archive.filter.grammar`, which has
-the tokens, turns each into a :class:`~yamcs_archive.errors.FilterError`. They never leave this package.
+The modules that check fields, values and patterns raise them. :mod:`yamcs_archive.filter.grammar`, which
+knows the positions, turns each into a :class:`~yamcs_archive.errors.FilterError`. They never leave this
+package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The public interface of the filter language: from a text to a predicate and bounds."""
+"""The public interface of the filter language: turns a text into a predicate and bounds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from yamcs_archive.scalars import plain_text
 class Filter:
     """A filter expression, parsed once and compiled to a function; ``docs/filter.md`` describes the language.
 
-    Filters never change, may be used by any number of threads at once, compare by their text and pickle.
+    Filters are immutable. Any number of threads may use one at once. They compare by their text, and can be
+    pickled.
 
-    Raises :class:`~yamcs_archive.errors.FilterError`, with line and column, for a text that is no filter.
+    Raises :class:`~yamcs_archive.errors.FilterError`, with line and column, for a text that is not a filter.
 
     >>> wanted = Filter('severity>=watch source=gnc "over speed"')
     >>> wanted.matches(Event("Wheel 3 over speed", source="GNC", severity=Severity.WARNING))

@@ -1,6 +1,6 @@
 """A filter as a tree of conditions, ``Every`` and ``Some``. Negation is applied to the conditions themselves.
 
-1. A part is never of its parent's own kind, and never alone: parentheses leave no trace.
+1. A node is never of its parent's kind, and has at least two parts: parentheses leave no trace.
 2. A tree is at most twice as deep as the filter's parentheses, so recursion over it is safe.
 """
 
@@ -31,12 +31,12 @@ class Some:
 Node = Condition | Every | Some
 
 
-def joined(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
+def merged(kind: type[Every] | type[Some], parts: Iterable[Node]) -> Node:
     """Return one node for several; parts of its own kind are merged into it.
 
     >>> from yamcs_archive.filter.conditions import contains
     >>> a, b, c = (contains(word) for word in "abc")
-    >>> joined(Every, [a, joined(Every, [b, c])]) == Every((a, b, c))
+    >>> merged(Every, [a, merged(Every, [b, c])]) == Every((a, b, c))
     True
     """
     flat: list[Node] = []
@@ -53,7 +53,7 @@ def negated(node: Node) -> Node:
     if isinstance(node, Condition):
         return node.negation()
     kind = Some if isinstance(node, Every) else Every
-    return joined(kind, [negated(part) for part in node.parts])
+    return merged(kind, [negated(part) for part in node.parts])
 
 
 def predicate(node: Node) -> Predicate:
@@ -86,7 +86,7 @@ def _many(parts: tuple[Predicate, ...], *, until: bool) -> Predicate:
 
 
 def bounds(node: Node) -> FilterBounds:
-    """Return the bounds that every event meets which a tree matches."""
+    """Return bounds that every event meets if the tree matches it."""
     if isinstance(node, Condition):
         return node.bounds
     combine: Callable[[list[FilterBounds]], FilterBounds] = every if isinstance(node, Every) else some

@@ -1,4 +1,4 @@
-"""Conditions: a field and a comparison, as one term of a filter states them for an event.
+"""Conditions: one term of a filter each, which compares a field of an event with a value.
 
 1. A condition never raises: each kind of field defines the result for an unset value. The negation is the
    exact opposite, so each operator except ``:`` on text has an opposite operator, and bounds stay exact.
@@ -112,7 +112,7 @@ def _with_opposite(matches: Predicate, bounds: FilterBounds) -> Condition:
 
 
 def _extra(wanted: str) -> Callable[[Event], str | None]:
-    """Return a reader of one key of ``extra``: the key as written, else the first in another letter case."""
+    """Return a function that reads a key of ``extra``: as written, else the first in another letter case."""
     folded = wanted.casefold()
 
     def read(event: Event) -> str | None:
@@ -162,7 +162,7 @@ def _text_test(operation: str, value: str, search: Search | None) -> Callable[[s
         return lambda text: text is None or not found(text)
     if operation == ":":
         return lambda text: text is not None and value in text.casefold()
-    # ``null`` means unset with = and != only; there it also means a field with exactly this text.
+    # ``null`` means "not set" with = and != only; a field whose text is "null" is equal to it too.
     unset = value == "null"
     if operation == "=":
         return lambda text: unset if text is None else text.casefold() == value

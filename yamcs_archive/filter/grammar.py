@@ -1,4 +1,4 @@
-"""The grammar: from tokens to a tree, and the position of a fault.
+"""The grammar: builds a tree from tokens, and finds the position of an error.
 
     query      = [blank] [every] [blank] end          only blanks: everything matches
     every      = some *( blank ["AND" blank] some )
@@ -7,10 +7,10 @@
     comparison = term [ [blank] operator [blank] term ]
     term       = word | quoted                        no "-" after a NOT
 
-1. A comparison is checked (field, value, pattern) as soon as it is read, so the leftmost fault is reported
-   first.
-2. A syntax error marks the last correct token, as a Yamcs server does; the text of the error describes the
-   fault of the token after it. If no token comes before the faulty one, the faulty one is marked.
+1. A comparison is checked (field, value, pattern) as soon as it is read, so that the leftmost error is
+   reported.
+2. A syntax error marks the last correct token, as a Yamcs server does; its text describes the token after
+   that. If the first token is wrong, that token is marked.
 3. Depth, length and number of terms are bounded, so that no text exhausts the stack or takes too long.
 """
 
@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from yamcs_archive.errors import FilterError
 from yamcs_archive.filter.comparison_errors import BadPatternError, BadValueError, UnknownFieldError
-from yamcs_archive.filter.condition_tree import Every, Node, Some, joined, negated
+from yamcs_archive.filter.condition_tree import Every, Node, Some, merged, negated
 from yamcs_archive.filter.conditions import Condition, compare, contains
 from yamcs_archive.filter.lexer import (
     BLANK,
@@ -87,7 +87,7 @@ class _Parser:
         while True:
             blank = self._skip_blank()
             if self._peek().kind in (END, ")"):
-                return joined(Every, parts)
+                return merged(Every, parts)
             if not blank:
                 self._fail(self._peek(), "needs a blank before it")
             if self._peek().kind == "AND":
@@ -102,7 +102,7 @@ class _Parser:
             self._next()
             self._need_blank()
             parts.append(self._unary())
-        return joined(Some, parts)
+        return merged(Some, parts)
 
     def _unary(self) -> Node:
         opposite = after_not = False
@@ -153,7 +153,7 @@ class _Parser:
         """Take the operator of a comparison, if there is one."""
         if self._peek().kind == OPERATOR:
             if self._peek(1).kind not in (BLANK, *_TERMS):
-                # The operator is not taken, so that the name of the field is marked.
+                # The operator is not read, so that the name of the field is marked.
                 self._fail(self._peek(1), "a value is needed here, in quotes unless it is a word")
             return self._next().value
         if self._peek().kind == BLANK and self._peek(1).kind == OPERATOR:
@@ -189,7 +189,7 @@ class _Parser:
                 self._ahead.append(read_token(self._text, last.end if last else 0))
             except LexicalFaultError as fault:
                 place = position(self._text, fault.begin)
-                where = fault_span(self._text, fault.place)
+                where = fault_span(self._text, fault.offset)
                 raise FilterError(self._text, _SYNTAX, str(fault), place, where) from None
         return self._ahead[distance]
 

@@ -4,7 +4,7 @@ A Yamcs server accepts ``java.util.regex``. Constructs that can be matched in on
 rewritten with the same meaning. Constructs that cannot (look-around, back-references, possessive and atomic
 groups), and those that the two engines would read differently, are refused by name.
 
-1. Nothing reaches the engine that was not understood here: every construct is in one of the tables.
+1. Every construct is in one of the tables; nothing else reaches the engine.
 2. A pattern is translated in one pass from left to right with a stack of flags, however deep or long it is.
 3. This module imports no engine and no events; :mod:`yamcs_archive.filter.regex` has the engine.
 """
@@ -20,7 +20,7 @@ from yamcs_archive.filter.java_regex_constructs import (
     AT_END,
     ESCAPED_CLASSES,
     LINE_ENDS,
-    Cursor,
+    Scanner,
     brackets,
     escaped_character,
     literal,
@@ -35,7 +35,7 @@ _REFUSED_GROUPS = {
     "?>": "atomic group (?>…)",
 }
 _COUNT_MAX = 1000
-"""Largest number of repetitions, the engine's own limit; it reads a much larger number as plain text."""
+"""Largest number of repetitions: the engine's own limit. It reads a much larger number as plain text."""
 _QUANTIFIER = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}", re.ASCII)
 _GROUP_FLAGS = re.compile(r"\?([A-Za-z]*)(?:-([A-Za-z]*))?([:)])")
 _GROUP_NAME = re.compile(r"\?<[A-Za-z][A-Za-z0-9]*>")
@@ -50,7 +50,7 @@ class Flags(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A pattern in RE2's syntax, and case-folded texts that every match contains, when it is case-folded."""
+    """A pattern in RE2's syntax, and case-folded texts, each of which every case-folded match contains."""
 
     pattern: str
     texts: frozenset[str]
@@ -59,7 +59,7 @@ class Translation(NamedTuple):
 def translate(pattern: str) -> Translation:
     """Return the pattern in RE2's syntax.
 
-    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError` that names the construct which is
+    Raises :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`, which names the construct that is
     not supported or not understood.
 
     >>> translate("^Wheel [0-9]+$").pattern == r"\\A" + "Wheel [0-9]+" + AT_END
@@ -74,7 +74,7 @@ class _Translator:
     """One pass over a pattern."""
 
     def __init__(self, pattern: str) -> None:
-        self._cursor = Cursor(pattern)
+        self._scanner = Scanner(pattern)
         self._out: list[str] = []
         self._flags = Flags()
         self._outer: list[Flags] = []
@@ -85,7 +85,7 @@ class _Translator:
         self._alternatives = False
 
     def run(self) -> Translation:
-        while not self._cursor.ended:
+        while not self._scanner.ended:
             self._step()
         if self._outer:
             raise BadPatternError("a group ( is never closed")
@@ -94,15 +94,15 @@ class _Translator:
         return Translation("".join(self._out), texts)
 
     def _step(self) -> None:
-        quantifier = _QUANTIFIER.match(self._cursor.source, self._cursor.place)
+        quantifier = _QUANTIFIER.match(self._scanner.source, self._scanner.offset)
         if quantifier:
             self._quantify(quantifier.group())
             return
-        character = self._cursor.take()
+        character = self._scanner.read()
         if character == "\\":
             self._escape()
         elif character == "[":
-            self._atom("[" + brackets(self._cursor) + "]")
+            self._atom("[" + brackets(self._scanner) + "]")
         elif character == "(":
             self._open()
         elif character == ")":
@@ -153,31 +153,31 @@ class _Translator:
         if self._run:
             self._run.pop()  # it may occur zero times
         self._end_run()
-        self._cursor.place += len(quantifier)
-        if self._cursor.sees("+"):
+        self._scanner.offset += len(quantifier)
+        if self._scanner.sees("+"):
             raise BadPatternError(f"possessive repetition {quantifier}+ is not supported")
         self._out.append(quantifier)
-        if self._cursor.sees("?"):
-            self._out.append(self._cursor.take())  # reluctant: matches the same events
+        if self._scanner.sees("?"):
+            self._out.append(self._scanner.read())  # reluctant: matches the same events
         self._repeated = True
 
     def _open(self) -> None:
         self._end_run()
         inner = self._flags
-        name = _GROUP_NAME.match(self._cursor.source, self._cursor.place)
-        flags = _GROUP_FLAGS.match(self._cursor.source, self._cursor.place)
+        name = _GROUP_NAME.match(self._scanner.source, self._scanner.offset)
+        flags = _GROUP_FLAGS.match(self._scanner.source, self._scanner.offset)
         if name:
-            self._cursor.place = name.end()
+            self._scanner.offset = name.end()
         elif flags:
-            self._cursor.place = flags.end()
+            self._scanner.offset = flags.end()
             inner = self._changed(flags.group(1), flags.group(2) or "")
             if flags.group(3) == ")":  # from here to the end of the group around it
                 self._emit(_case(inner), repeatable=False)
                 self._flags = inner
                 return
-        elif self._cursor.sees("?"):
-            starts = [start for start in _REFUSED_GROUPS if self._cursor.sees(start)]
-            named = _REFUSED_GROUPS[starts[0]] if starts else f"group ({self._cursor.take(2)}…)"
+        elif self._scanner.sees("?"):
+            starts = [start for start in _REFUSED_GROUPS if self._scanner.sees(start)]
+            named = _REFUSED_GROUPS[starts[0]] if starts else f"group ({self._scanner.read(2)}…)"
             raise BadPatternError(f"{named} is not supported")
         self._outer.append(self._flags)
         self._flags = inner
@@ -197,26 +197,26 @@ class _Translator:
         self._atom(")")
 
     def _escape(self) -> None:
-        letter = self._cursor.next
+        letter = self._scanner.next
         if letter in ANCHORS:
-            self._atom(ANCHORS[self._cursor.take()])
+            self._atom(ANCHORS[self._scanner.read()])
         elif letter == "Q":
-            self._cursor.take()
+            self._scanner.read()
             for character in self._quoted():
                 self._literal(character)
         elif letter in ("p", "P"):
-            self._cursor.take()
-            self._atom(property_class(self._cursor, negated=letter == "P", bare=False))
+            self._scanner.read()
+            self._atom(property_class(self._scanner, negated=letter == "P", bare=False))
         elif letter.lower() in ESCAPED_CLASSES:
-            self._cursor.take()
+            self._scanner.read()
             self._atom(f"[{'^' if letter.isupper() else ''}{ESCAPED_CLASSES[letter.lower()]}]")
         else:
-            self._literal(escaped_character(self._cursor))
+            self._literal(escaped_character(self._scanner))
 
     def _quoted(self) -> str:
-        end = self._cursor.source.find("\\E", self._cursor.place)
-        text = self._cursor.take((len(self._cursor.source) if end < 0 else end) - self._cursor.place)
-        self._cursor.place += 2
+        end = self._scanner.source.find("\\E", self._scanner.offset)
+        text = self._scanner.read((len(self._scanner.source) if end < 0 else end) - self._scanner.offset)
+        self._scanner.offset += 2
         return text
 
 

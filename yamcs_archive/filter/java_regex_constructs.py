@@ -1,8 +1,8 @@
 """Translates the constructs of Java's regular expressions to RE2's syntax: escapes, properties, classes.
 
-1. Each function reads one construct from a cursor, and returns its translation.
+1. Each function reads one construct from a scanner, and returns its translation.
 2. A construct that is in no table here is refused by name, with
-   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`; none is passed on unread.
+   :class:`~yamcs_archive.filter.comparison_errors.BadPatternError`.
 """
 
 from __future__ import annotations
@@ -62,40 +62,40 @@ _LOW_SURROGATE = re.compile(r"\\u(D[C-Fc-f][0-9A-Fa-f]{2})")
 _NEVER_CLOSED = r"a class [ is never closed; the character itself is \["
 
 
-class Cursor:
-    """A text, and the place up to which it was read.
+class Scanner:
+    """A text, and the position up to which it was read.
 
-    >>> cursor = Cursor("abc")
-    >>> cursor.take(2), cursor.sees("c"), cursor.next, cursor.take(2), cursor.ended
+    >>> scanner = Scanner("abc")
+    >>> scanner.read(2), scanner.sees("c"), scanner.next, scanner.read(2), scanner.ended
     ('ab', True, 'c', 'c', True)
     """
 
     def __init__(self, source: str) -> None:
-        self.source, self.place = source, 0
+        self.source, self.offset = source, 0
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left."""
-        return self.place >= len(self.source)
+        return self.offset >= len(self.source)
 
     @property
     def next(self) -> str:
-        """The next character, not taken; empty at the end."""
-        return self.source[self.place : self.place + 1]
+        """The next character, without moving past it; "" at the end."""
+        return self.source[self.offset : self.offset + 1]
 
     def sees(self, text: str) -> bool:
         """Return whether this text comes next."""
-        return self.source.startswith(text, self.place)
+        return self.source.startswith(text, self.offset)
 
-    def take(self, length: int = 1) -> str:
+    def read(self, length: int = 1) -> str:
         """Return the next characters, fewer at the end, and move past them."""
-        taken = self.source[self.place : self.place + length]
-        self.place += len(taken)
-        return taken
+        found = self.source[self.offset : self.offset + length]
+        self.offset += len(found)
+        return found
 
 
 def literal(character: str) -> str:
-    r"""Return one character as it is written to mean itself, within brackets and without.
+    r"""Write a character so that it means itself, within brackets and outside of them.
 
     >>> literal("a"), literal("."), literal("é")
     ('a', '\\x{2E}', 'é')
@@ -107,29 +107,29 @@ def literal(character: str) -> str:
     return rf"\x{{{ord(character):02X}}}"
 
 
-def escaped_character(cursor: Cursor) -> str:
+def escaped_character(scanner: Scanner) -> str:
     """Read an escape after its backslash, and return the one character that it means.
 
-    >>> escaped_character(Cursor("x{416}")), escaped_character(Cursor("."))
+    >>> escaped_character(Scanner("x{416}")), escaped_character(Scanner("."))
     ('Ж', '.')
     """
-    code = _CODES.match(cursor.source, cursor.place)
+    code = _CODES.match(scanner.source, scanner.offset)
     if code:
-        cursor.place = code.end()
+        scanner.offset = code.end()
         digits = next(group for group in code.groups() if group is not None)
         number = int(digits, 8 if code.group(4) is not None else 16)
-        low = _LOW_SURROGATE.match(cursor.source, cursor.place)
+        low = _LOW_SURROGATE.match(scanner.source, scanner.offset)
         if 0xD800 <= number < 0xDC00 and low:
-            cursor.place = low.end()
+            scanner.offset = low.end()
             number = 0x10000 + ((number - 0xD800) << 10) + int(low.group(1), 16) - 0xDC00
         if number > 0x10FFFF:
             raise BadPatternError(rf"\x{{{digits}}} is no character")
         return chr(number)
-    letter = cursor.take()
+    letter = scanner.read()
     if letter in _CONTROLS:
         return _CONTROLS[letter]
-    if letter == "c" and not cursor.ended:
-        control = cursor.take()
+    if letter == "c" and not scanner.ended:
+        control = scanner.read()
         if control.isascii():
             return chr(ord(control) ^ 64)
     if not letter:
@@ -143,16 +143,16 @@ def escaped_character(cursor: Cursor) -> str:
     return letter
 
 
-def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
-    r"""Read a property after ``\p`` or ``\P``, and return its class; ``bare``: as written between brackets.
+def property_class(scanner: Scanner, *, negated: bool, bare: bool) -> str:
+    r"""Read a property after ``\p`` or ``\P``, and return its class; with ``bare``, for use between brackets.
 
-    >>> property_class(Cursor("{IsGreek}"), negated=True, bare=False)
+    >>> property_class(Scanner("{IsGreek}"), negated=True, bare=False)
     '\\P{Greek}'
     """
-    match = _PROPERTY.match(cursor.source, cursor.place)
+    match = _PROPERTY.match(scanner.source, scanner.offset)
     if match is None:
         raise BadPatternError(r"\p needs the name of a property, as \p{Lu}")
-    cursor.place = match.end()
+    scanner.offset = match.end()
     name = match.group(1) or match.group(2)
     if name in _ASCII_PROPERTIES:
         if not bare:
@@ -168,66 +168,66 @@ def property_class(cursor: Cursor, *, negated: bool, bare: bool) -> str:
     return rf"\{'P' if negated else 'p'}{{{short}}}"
 
 
-def brackets(cursor: Cursor) -> str:
-    r"""Read a class after its opening bracket, and return the translation of all between the brackets.
+def brackets(scanner: Scanner) -> str:
+    r"""Read a class after its opening bracket, and return the translation of its content.
 
-    >>> brackets(Cursor("^a-c.]"))
+    >>> brackets(Scanner("^a-c.]"))
     '^a-c\\x{2E}'
     """
-    out = ["^"] if cursor.sees("^") else []
-    cursor.place += len(out)
+    out = ["^"] if scanner.sees("^") else []
+    scanner.offset += len(out)
     start: str | None = None  # a character that may begin a range
     first = True
     while True:
-        if cursor.ended:
+        if scanner.ended:
             raise BadPatternError(_NEVER_CLOSED)
-        if cursor.sees("&&"):
+        if scanner.sees("&&"):
             raise BadPatternError("intersection of classes && is not supported")
-        character = cursor.take()
+        character = scanner.read()
         if character == "[":
             raise BadPatternError(r"class within a class is not supported; the character itself is \[")
         if character == "]" and not first:
             return "".join(out)
         first = False
-        if character == "-" and start is not None and not cursor.sees("]"):
-            out.append(_range_end(cursor, start))
+        if character == "-" and start is not None and not scanner.sees("]"):
+            out.append(_range_end(scanner, start))
             start = None
         elif character == "\\":
-            start = _escaped_in_brackets(cursor, out)
+            start = _escaped_in_brackets(scanner, out)
         else:
             out.append(literal(character))
             start = character
 
 
-def _escaped_in_brackets(cursor: Cursor, out: list[str]) -> str | None:
-    letter = cursor.next
+def _escaped_in_brackets(scanner: Scanner, out: list[str]) -> str | None:
+    letter = scanner.next
     if letter in ESCAPED_CLASSES:
-        cursor.take()
+        scanner.read()
         out.append(ESCAPED_CLASSES[letter])
         return None
     if letter in _COMPLEMENTS_IN_BRACKETS:
-        cursor.take()
+        scanner.read()
         out.append(_COMPLEMENTS_IN_BRACKETS[letter])
         return None
     if letter in ("p", "P"):
-        cursor.take()
-        out.append(property_class(cursor, negated=letter == "P", bare=True))
+        scanner.read()
+        out.append(property_class(scanner, negated=letter == "P", bare=True))
         return None
     if letter == "Q":
         raise BadPatternError(r"\Q within [ ] is not supported")
-    character = escaped_character(cursor)
+    character = escaped_character(scanner)
     out.append(literal(character))
     return character
 
 
-def _range_end(cursor: Cursor, start: str) -> str:
-    end = cursor.take()
+def _range_end(scanner: Scanner, start: str) -> str:
+    end = scanner.read()
     if not end:
         raise BadPatternError(_NEVER_CLOSED)
     if end == "[":
         raise BadPatternError(r"class within a class is not supported; the character itself is \[")
     if end == "\\":
-        end = escaped_character(cursor)
+        end = escaped_character(scanner)
     if end < start:
         raise BadPatternError(f"range {ascii(start)[1:-1]}-{ascii(end)[1:-1]} runs backwards")
     return "-" + literal(end)

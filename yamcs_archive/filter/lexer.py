@@ -1,9 +1,9 @@
-"""The lexer: from the text of a filter to tokens, one at a time, with their positions.
+"""The lexer: splits the text of a filter into tokens, one at a time, with their positions.
 
-1. A token is read only when the grammar asks for it, so that a fault further left is reported first.
+1. A token is read only when the grammar asks for it, so that an error further left is reported first.
 2. Blanks are tokens: the grammar needs one between two terms. A run of blanks and comments is one token.
-3. Lines and columns are counted as by a Yamcs server, so that editors mark the same stretch: they start at 1,
-   a tab reaches to the next multiple of 8, and CR, LF and CR LF end a line.
+3. Lines and columns are counted as by a Yamcs server, so that editors mark the same characters: they start at
+   1, a tab reaches to the next multiple of 8, and CR, LF and CR LF end a line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TAB_COLUMNS = 8
 
 
 class Span(NamedTuple):
-    """A stretch of the filter: line and column of its first and of its last character."""
+    """A part of the filter: line and column of its first and of its last character."""
 
     begin_line: int
     begin_column: int
@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
 
 class Token(NamedTuple):
-    """One token: its kind, and the places in the text where it begins and after which it ends."""
+    """One token: its kind, the offset of its first character, and the offset after its last one."""
 
     kind: str
     begin: int
@@ -52,15 +52,15 @@ class Token(NamedTuple):
 
 
 class LexicalFaultError(Exception):
-    """No token begins at ``begin``; ``place`` is the character at which this became certain."""
+    """No token begins at offset ``begin``; ``offset`` is where this became certain."""
 
-    def __init__(self, begin: int, place: int, reason: str) -> None:
+    def __init__(self, begin: int, offset: int, reason: str) -> None:
         super().__init__(reason)
-        self.begin, self.place = begin, place
+        self.begin, self.offset = begin, offset
 
 
 def read_token(text: str, begin: int) -> Token:
-    """Return the token that begins at a place of the text; at its end, one of kind ``END``.
+    """Return the token that begins at an offset of the text; at its end, a token of kind ``END``.
 
     >>> read_token('source="AOCS"', 7)
     Token(kind='quoted', begin=7, end=13, value='AOCS')
@@ -87,27 +87,27 @@ def _fault(text: str, begin: int) -> LexicalFaultError:
     return LexicalFaultError(begin, begin, f"{text[begin]!a} must be within quotation marks")
 
 
-def position(text: str, place: int) -> tuple[int, int]:
-    """Return line and column of a place; the end of the text is one column after its last character.
+def position(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of an offset; the end of the text is one column after its last character.
 
     >>> position("a\\n\\tb", 3), position("ab", 2)
     ((2, 9), (1, 3))
     """
     line, column, before = 1, 0, ""
-    for character in text[: place + 1]:
+    for character in text[: offset + 1]:
         column += 1
         if before == "\n" or (before == "\r" and character != "\n"):
             line, column = line + 1, 1
         if character == "\t":
             column += -column % _TAB_COLUMNS
         before = character
-    if place < len(text):
+    if offset < len(text):
         return line, column
     return (line + 1, 1) if before in ("\r", "\n") else (line, column + 1)
 
 
 def span(text: str, token: Token) -> Span:
-    """Return the stretch of a token; for a run of blanks and comments, that of its first blanks.
+    """Return the span of a token; for a run of blanks and comments, that of its first blanks.
 
     >>> span("a foo=1", Token(WORD, 2, 5, "foo"))
     Span(begin_line=1, begin_column=3, end_line=1, end_column=5)
@@ -117,16 +117,16 @@ def span(text: str, token: Token) -> Span:
     return Span(*position(text, token.begin), *position(text, max(last, token.begin)))
 
 
-def fault_span(text: str, place: int) -> Span:
-    """Return the position of a lexical fault, which is a single character.
+def fault_span(text: str, offset: int) -> Span:
+    """Return the span of a lexical error: one character.
 
-    As on a Yamcs server, it is the column after the character if that is the last of the text, and column 0
-    if the text ends with a line end.
+    As on a Yamcs server, it is one column further if that character is the last of the text, and column 0 if
+    the text ends with a line end.
 
     >>> fault_span("a/b", 1), fault_span("a/", 1)
     (Span(begin_line=1, begin_column=2, end_line=1, end_column=2), Span(begin_line=1, begin_column=3, ...
     """
-    line, column = position(text, place + 1 if place == len(text) - 1 else place)
-    if place == len(text) and text.endswith(("\n", "\r")):
+    line, column = position(text, offset + 1 if offset == len(text) - 1 else offset)
+    if offset == len(text) and text.endswith(("\n", "\r")):
         column = 0
     return Span(line, column, line, column)

@@ -1,8 +1,8 @@
 """Compiles patterns to searches, with an engine that does not backtrack. The only module that imports RE2.
 
-1. The time is linear in the text for every pattern: a backtracking engine would hold a thread for ever with
-   ``(x+x+)+y``. The size of the program bounds the steps for a character, and ``FILTER_PROGRAM_MAX`` bounds
-   the size.
+1. For every pattern, the time of a search is linear in the length of the text; ``(x+x+)+y`` would keep a
+   backtracking engine busy for ever. The steps for one character are bounded by the size of the pattern's
+   program, which ``FILTER_PROGRAM_MAX`` bounds.
 2. The engine releases the interpreter's lock while it searches.
 3. Stored texts are valid UTF-8. In any other text, a lone surrogate matches nothing.
 """
@@ -23,9 +23,9 @@ class Search(NamedTuple):
     found: Callable[[str], bool]
     """Returns whether a text contains a match."""
     texts: frozenset[str]
-    """Case-folded texts that every text with a match contains, when it is case-folded."""
+    """Case-folded texts, each of which a text with a match contains after case folding."""
     size: int
-    """Steps of its program: its largest cost for each byte of a text."""
+    """Steps of its program: the largest number of steps for one byte of a text."""
 
 
 def compile_search(pattern: str) -> Search:
@@ -55,11 +55,12 @@ def compile_search(pattern: str) -> Search:
     if size > FILTER_PROGRAM_MAX:
         raise BadPatternError(f"too large: {size} steps, and {FILTER_PROGRAM_MAX} are allowed")
     find = compiled.search
-    # Searching for a text takes a seventh of the time of starting the engine, and mostly decides.
+    # A search for a plain text mostly decides, and takes a seventh of the time that the engine takes to
+    # start.
     needed = max(translation.texts, key=len, default="")
 
     def found(text: str) -> bool:
-        # Bytes, because for text the engine's wrapper would also translate the positions of the match.
+        # Pass bytes: for str the engine's wrapper would also translate the positions of the match.
         return needed in text.casefold() and find(text.encode(errors="surrogatepass")) is not None
 
     return Search(found, translation.texts, size)

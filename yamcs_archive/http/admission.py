@@ -1,14 +1,14 @@
-"""How much may be under way at once: places for requests that last, bytes of bodies and of answers.
+"""How much may be in progress at once: slots for long requests, bytes of bodies and of answers.
 
 1. Small bodies and small answers are not counted, and wait for nothing.
-2. What is admitted waits only for its own client after that, so what it holds comes free. A body is admitted
-   with all its bytes before any of them is read.
-3. What finds no room waits for a bounded time: a body 10 s, an answer 2 s. Polls, batches and streams do not
-   wait, because what they wait for may take minutes.
-4. A request that finds no room then is refused with an UnavailableError, which is a 503, and nothing is done.
-   An answer is never refused: a page ends where it is, with a token or a cursor for the rest; an answer that
-   says what was done already is made without room.
-5. What was held is given back once, whatever happens.
+2. A request that was admitted waits only for its own client, so the room that it holds comes free. A body is
+   admitted with all its bytes before any of them is read.
+3. If there is no room, a body waits up to 10 s and an answer up to 2 s. Polls, batches and streams do not
+   wait, because a slot may be taken for minutes.
+4. A request that still finds no room is refused with an UnavailableError, a 503, and nothing is done. An
+   answer is never refused: a page is cut short, with a token or a cursor for the rest; an answer that says
+   what was already done is made without room.
+5. Slots and bytes are given back exactly once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
-from typing import Any
 
 from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.limits import (
@@ -37,15 +35,15 @@ from yamcs_archive.http.limits import (
     PAGE_BYTES_MAX,
     STREAMS_MAX,
 )
-from yamcs_archive.http.messages import Response
+from yamcs_archive.http.request_and_response import Response
 from yamcs_archive.http.streaming import Chunks
 
 _WRITTEN_BYTES = 256 << 10
-"""Bytes of a large answer that are written at a time: what waits for its client is that and little more."""
+"""Bytes of a large answer that are written at a time, so that little more than that waits for the client."""
 
 
 class Admission:
-    """What the requests of one application share. ``polls_max``: number of polls that may wait at once."""
+    """The slots and budgets of one application. ``polls_max``: largest number of polls that wait at once."""
 
     def __init__(self, polls_max: int) -> None:
         self.answers = AnswerBudget()
@@ -59,7 +57,7 @@ def _too_many(most: int, what: str) -> UnavailableError:
 
 
 class Slots:
-    """Places for requests that may hold a thread for as long as their client pleases.
+    """Slots for requests that may hold a thread for as long as their client likes.
 
     Safe to use from many threads.
 
@@ -73,17 +71,17 @@ class Slots:
         self._free = threading.BoundedSemaphore(count)
 
     def enter(self) -> None:
-        """Take a place; UnavailableError if all are taken."""
+        """Take a slot; UnavailableError if all are taken."""
         if not self._free.acquire(blocking=False):
             raise _too_many(self._count, self._what)
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Give a slot back."""
         self._free.release()
 
 
 class PollSlots:
-    """Places for answers that wait for something to be stored, and their end when serving ends.
+    """Slots for long polls: answers that wait for something to be stored.
 
     A poll may wait for minutes. If each holds a thread, too many would leave none for storing events; if not,
     each still holds a connection and memory. Safe to use from many threads.
@@ -92,54 +90,43 @@ class PollSlots:
     def __init__(self, polls_max: int) -> None:
         self._polls_max = polls_max
         self._lock = threading.Lock()
-        self._open: dict[Future[Any], Future[Any]] = {}
+        self._open: set[Future[None]] = set()
         self._ending = False
 
-    def admit(self, awaited: Future[Any]) -> Future[None]:
-        """Return the future to wait for in place of another one: it is done with that one, or at :meth:`end`.
+    def admit(self, awaited: Future[None]) -> None:
+        """Take a slot until the future that a poll waits for is done; :meth:`end` cancels the future.
 
-        If it is cancelled, so is the other. UnavailableError if there are too many, and when serving ends:
-        otherwise clients would ask again at once, and again.
+        UnavailableError if all are taken, and once serving ends: clients would ask again and again otherwise.
         """
-        ended: Future[None] = Future()
         with self._lock:
             why = "serving ends" if self._ending else ""
             if len(self._open) >= self._polls_max:
                 why = f"{self._polls_max} polls are under way, the limit"
             if not why:
-                self._open[ended] = awaited
+                self._open.add(awaited)
         if why:
             awaited.cancel()
             raise UnavailableError(f"{why}: ask again later, or without wait")
-        ended.add_done_callback(self._leave)
-        awaited.add_done_callback(lambda _: _end(ended))
-        return ended
+        awaited.add_done_callback(self._leave)
 
     def end(self) -> None:
-        """Let all polls answer now, with what there is, and refuse further ones."""
+        """Have all polls answer now, with what there is, and refuse further ones."""
         with self._lock:
             self._ending = True
             waiting = list(self._open)
-        for ended in waiting:
-            _end(ended)
+        for awaited in waiting:
+            awaited.cancel()
 
-    def _leave(self, ended: Future[None]) -> None:
+    def _leave(self, awaited: Future[None]) -> None:
         with self._lock:
-            awaited = self._open.pop(ended, None)
-        if awaited is not None:
-            awaited.cancel()  # does nothing if it is done
-
-
-def _end(ended: Future[None]) -> None:
-    with suppress(InvalidStateError):  # it ended meanwhile, or was cancelled
-        ended.set_result(None)
+            self._open.discard(awaited)
 
 
 class BodyBudget:
-    """Bytes of the bodies of single requests, from when they come until they are answered.
+    """Bytes of the bodies of single requests, from their arrival until they are answered.
 
-    For one event loop. Large bodies are let in by turns. A body without a known length cannot wait: it is
-    refused if there is no room while it comes.
+    For one event loop. Large bodies are admitted in order of arrival. A body of unknown length cannot wait:
+    it is refused if the room runs out while it comes.
 
     >>> bodies = BodyBudget(bytes_max=10)
     >>> asyncio.run(bodies.enter(8)), bodies.add(2), bodies.held
@@ -169,13 +156,13 @@ class BodyBudget:
             raise _too_many(self._bytes_max, "bytes of bodies")
 
     def add(self, size_bytes: int) -> None:
-        """Hold that many bytes more; UnavailableError if they are too many together, but they are held."""
+        """Hold that many bytes more, also if that is too many: then it raises UnavailableError."""
         self.held += size_bytes
         if self.held > self._bytes_max:
             raise _too_many(self._bytes_max, "bytes of bodies")
 
     def leave(self, size_bytes: int) -> None:
-        """Give that many bytes back, and let in those that fit now."""
+        """Give that many bytes back, and admit the bodies that fit now."""
         self.held -= size_bytes
         while self._waiting and self._fits(self._waiting[0][0]):
             size, turn = self._waiting.popleft()
@@ -191,7 +178,7 @@ class BodyBudget:
             return
         turn.cancel()
         self._waiting.remove((size_bytes, turn))
-        self.leave(0)  # others after it may fit
+        self.leave(0)  # the bodies after it may fit
 
 
 class AnswerBudget:
@@ -213,7 +200,7 @@ class AnswerBudget:
     def take(self, size_bytes: int, wait_s: float) -> bool:
         """Hold that many bytes once there is room; False if there is none within ``wait_s``.
 
-        False at once if as many answers wait as may.
+        False at once if the largest number of answers wait already.
         """
         until = monotonic() + wait_s
         with self._given_back:
@@ -237,10 +224,10 @@ class AnswerBudget:
 
 
 class Lease:
-    """What one answer holds of the budget: nothing at first. Used by one thread at a time.
+    """One answer's share of the budget, at first nothing. For one thread at a time.
 
-    Making a large answer takes several times its text, so room for that is taken before; once it is made, the
-    lease holds its bytes until the client has taken them.
+    Making a large answer takes several times the memory of its text, which is reserved first. Once it is
+    made, the lease holds its bytes until the client has taken them.
 
     >>> lease = Lease(AnswerBudget())
     >>> whole = lease.kept(Response(200, (), b"a" * (1 << 20)))
@@ -256,9 +243,9 @@ class Lease:
         self.bytes = 0
 
     def grow(self, text_bytes: int) -> bool:
-        """Note how much text an answer has by now; if that is much, wait for room to make it.
+        """Note how much text an answer has so far; if that is much, wait for room to make it.
 
-        False if there is none within 2 s: the answer must end with what it has, at least one event.
+        False if there is none within 2 s: the answer must end with the events that it has, at least one.
         """
         if text_bytes <= LARGE_TEXT_BYTES or self.bytes:
             return True
@@ -271,7 +258,7 @@ class Lease:
     def reserve(self, text_bytes: int) -> None:
         """Note how much text an answer will have; if that is much, wait for room to make it.
 
-        After 2 s without room it is made all the same: it says what was done, and is made once.
+        After 2 s without room it is made all the same, because it says what was done.
         """
         if text_bytes > LARGE_TEXT_BYTES and not self.bytes:
             size_bytes = min(MAKING_BYTES, text_bytes * (MAKING_BYTES // PAGE_BYTES_MAX))
@@ -279,7 +266,7 @@ class Lease:
                 self.bytes = size_bytes
 
     def kept(self, response: Response) -> Response:
-        """Return an answer that was made; a large one is held until it is written, part by part."""
+        """Return an answer that was made; a large one in parts, held until all of them are written."""
         body = response.body
         if not isinstance(body, bytes) or len(body) < LARGE_ANSWER_BYTES:
             self.release()
@@ -288,7 +275,7 @@ class Lease:
         return replace(response, body=Chunks(_cut(body), self.release))
 
     def release(self) -> None:
-        """Hold nothing any longer; idempotent."""
+        """Give everything back; idempotent."""
         self._become(0)
 
     def _become(self, size_bytes: int) -> None:

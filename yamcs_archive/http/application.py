@@ -1,7 +1,7 @@
 """The application: from the head of a request to its exchange. No I/O: ``asgi`` and ``wsgi`` adapt it.
 
-Everything that can be refused is refused by the head alone: route, method, size. No byte of the body is read
-for a request that cannot succeed.
+What the head alone shows to be wrong (host, origin, route, method, size) is refused before any byte of the
+body is read.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, shown
 from yamcs_archive.http.admission import Admission
 from yamcs_archive.http.cors import Origins
-from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.exchange import Exchange, Services, forbidden
+from yamcs_archive.http.errors import HttpError, forbidden
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import POLLS_MAX
-from yamcs_archive.http.messages import Head, Response
 from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.request import Services
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.routes import PATHS, WEBSOCKET, allowed_methods, route_of
 
 
@@ -25,9 +26,9 @@ class Application:
     """Answers requests from an open archive. Safe to use from many threads.
 
     ``polls_max`` is the number of answers that may wait for something to be stored; if each of them holds a
-    thread, it must be less than the number of threads. Pages of ``cors_origins`` may use it from a browser.
-    ``allowed_hosts`` are the names of this server beside those of this machine. ``live``: the adapter carries
-    WebSockets. Raises InvalidInputError for a bad origin or host.
+    thread, it must be less than the number of threads. Web pages of ``cors_origins`` may use it.
+    ``allowed_hosts`` are the names of this server in addition to those of this machine. ``live``: the adapter
+    carries WebSockets. Raises InvalidInputError for a bad origin or host.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Application:
         self.services = Services(archive, Origins(listed), Admission(polls_max), RefusalLog(), live)
 
     def begin(self, head: Head) -> Response | Exchange:
-        """Look at the head of a request: answer it at once, or return the exchange that takes its body.
+        """Return the exchange that takes the body of a request, or the answer if its head is refused.
 
         >>> archive = Archive.open(directory)
         >>> Application(archive).begin(Head("GET", "/nosuch")).status
@@ -55,8 +56,10 @@ class Application:
         exchange = Exchange(self.services, head)
         try:
             self._check_host(head)
-            if (preflight := self._preflight(head)) is not None:
-                return exchange.finish(preflight)
+            if head.method == "OPTIONS":
+                preflight = self.services.origins.preflight(head, allowed_methods(head.path))
+                if preflight is not None:
+                    return exchange.finish(preflight)
             exchange.accept()
         except ArchiveError as error:
             return exchange.refuse(error)
@@ -66,13 +69,8 @@ class Application:
         if (text := self._hosts.refusal(head.headers)) is not None:
             raise forbidden(text)
 
-    def _preflight(self, head: Head) -> Response | None:
-        if head.method != "OPTIONS":
-            return None
-        return self.services.origins.preflight(head, allowed_methods(head.path))
-
     def handshake(self, head: Head) -> Response | Exchange:
-        """Look at the head of a WebSocket's handshake: refuse it, or return an exchange that still can.
+        """Return an exchange for a WebSocket's handshake, which can still refuse it, or the refusal.
 
         >>> archive = Archive.open(directory)
         >>> Application(archive, live=True).handshake(Head("GET", "/nosuch")).status
@@ -91,6 +89,6 @@ class Application:
         return exchange
 
     def end_polls(self) -> None:
-        """Let every answer that waits for something to be stored leave now: serving ends."""
+        """Answer all long polls now, with what there is, and end the log of refusals: serving ends."""
         self.services.refusals.end()
         self.services.admission.polls.end()

@@ -28,7 +28,7 @@ from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX, QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.live.websocket import Live
-from yamcs_archive.http.messages import Head, Pending, Response, Work
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 from yamcs_archive.http.routes import below
 
 PAGE_THREADS = 64

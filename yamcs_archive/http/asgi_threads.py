@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.limits import BATCHES_MAX, STREAMS_MAX
-from yamcs_archive.http.messages import Work
+from yamcs_archive.http.request_and_response import Work
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

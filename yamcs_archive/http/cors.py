@@ -2,9 +2,9 @@
 
 1. Without a list no header is added: browsers hide every answer from pages of other origins.
 2. A browser only hides the answer: a POST or a WebSocket would still take effect. So both are refused to
-   pages of origins that are not on the list. Programs other than browsers send no ``Origin``.
-3. With a list, every answer depends on the ``Origin`` of its request, and tells caches so in its one ``Vary``
-   header. That includes errors, and answers to pages of other origins.
+   pages of origins that are not listed. Programs other than browsers send no ``Origin``.
+3. With a list, every answer depends on the ``Origin`` of its request, and says so to caches in its one
+   ``Vary`` header. That includes errors, and answers to pages of other origins.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping
 
 from yamcs_archive.credentials import without_user
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idempotency-key"
 _METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
-"""Methods that may be sent to a path that is not served: the page must be able to read the 404."""
+"""Methods that may be sent to an unknown path, so that a page can read the 404."""
 _ANSWER_HEADERS = "allow, content-disposition, retry-after"
 """Headers that listed pages may read, in addition to those that a browser shows to every page."""
 _PREFLIGHT_S = "3600"
@@ -57,7 +57,7 @@ class Origins:
         return None if own and own == headers.get("host", "").lower() else origin
 
     def refusal(self, head: Head) -> str | None:
-        """Return why a request is refused, None if it is not: rule 2."""
+        """Return why a request is refused by rule 2; None if it is accepted."""
         if head.method in _SAFE or (origin := self.foreign(head.headers)) is None:
             return None
         return (
@@ -66,14 +66,13 @@ class Origins:
         )
 
     def preflight(self, head: Head, methods: str) -> Response | None:
-        """Return the answer to a preflight for a page of a listed origin; None for any other request.
+        """Return the answer to an OPTIONS request that is a listed page's preflight, None to any other.
 
         ``methods`` are those of the path. If it has none, all are allowed: a browser reports any other answer
-        to a preflight as a network failure, which pages take for a server that is down. The 404 that follows
-        tells them more.
+        to a preflight as a network failure, which looks to a page like a server that is down. The 404 that
+        follows says more.
         """
-        asks = head.method == "OPTIONS" and "access-control-request-method" in head.headers
-        if not (asks and self._admitted(head.headers)):
+        if "access-control-request-method" not in head.headers or not self._admitted(head.headers):
             return None
         return Response(
             204,
@@ -93,8 +92,8 @@ class Origins:
         return (
             *_VARY_BY_ORIGIN,
             ("access-control-allow-origin", head.headers["origin"]),
-            # The archive reads no cookies. But if a page asks with credentials (as Grafana's does, for the
-            # login of a proxy between), the browser shows it the answer only with this header.
+            # The archive reads no cookies. But if a page sends credentials (as Grafana's does, for the login
+            # at a proxy between), the browser shows it the answer only with this header.
             ("access-control-allow-credentials", "true"),
             ("access-control-expose-headers", _ANSWER_HEADERS),
         )

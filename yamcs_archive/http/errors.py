@@ -1,4 +1,4 @@
-"""Errors as answers: the one place that maps errors to statuses, with the details beside their texts."""
+"""Errors as answers: the one place that maps errors to statuses, texts and details."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import (
     ArchiveError,
-    BadCursorError,
     ConflictError,
     CursorGoneError,
     DamagedError,
@@ -25,10 +24,10 @@ from yamcs_archive.errors import (
     UnavailableError,
     UnknownInstanceError,
 )
-from yamcs_archive.http.messages import Headers, Response, reply
+from yamcs_archive.http.request_and_response import Headers, Response, reply
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.results import AppendCounts
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import Codec, Detail, FormMessage
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes
@@ -36,7 +35,7 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
 class HttpError(ArchiveError):
-    """A request that fails before the archive is asked: status, type as clients see it, further headers."""
+    """A request that fails before the archive is asked: status, type in the answer, further headers."""
 
     def __init__(self, status: int, kind: str, text: str, headers: Headers = ()) -> None:
         super().__init__(text)
@@ -68,9 +67,13 @@ class BodyTooLargeError(HttpError):
         )
 
 
-STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
+def forbidden(text: str) -> HttpError:
+    """Return the error of a request that a page may not send."""
+    return HttpError(403, "ForbiddenException", text)
+
+
+STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
     (UnknownInstanceError, 404, "NotFoundException"),
-    (BadCursorError, 400, "BadRequestException"),
     (InvalidInputError, 400, "BadRequestException"),
     (NumbersExhaustedError, 400, "BadRequestException"),
     (ConflictError, 409, "ConflictException"),
@@ -83,9 +86,9 @@ STATUS_BY_ERROR: tuple[tuple[type[ArchiveError], int, str], ...] = (
     (OutOfSpaceError, 507, "OutOfSpaceException"),
     (UnavailableError, 503, "ServiceUnavailableException"),
     (DamagedError, 500, "DamagedBlockException"),
-    (ArchiveError, 500, "InternalServerErrorException"),
+    (BaseException, 500, "InternalServerErrorException"),
 )
-"""The most special type comes first; the first one that an error has decides."""
+"""The first row with a type of the error decides, so special types come first."""
 
 
 def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> Response:
@@ -103,10 +106,7 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     if isinstance(error, HttpError):
         status, kind, headers = error.status, error.kind, error.headers
     else:
-        status, kind = next(
-            ((status, kind) for known, status, kind in STATUS_BY_ERROR if isinstance(error, known)),
-            (500, "InternalServerErrorException"),
-        )
+        _, status, kind = next(row for row in STATUS_BY_ERROR if isinstance(error, row[0]))
     text = _text_of(error)
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)
@@ -128,7 +128,7 @@ _SPAN = ("beginLine", "beginColumn", "endLine", "endColumn")
 
 
 def _detail(error: BaseException, form: Form) -> Detail | None:
-    """Return what an error's answer tells beside its text; None where the text says everything."""
+    """Return what an error's answer has in addition to its text; None if the text says everything."""
     messages = v2016 if form is Form.V2016 else today
     if isinstance(error, ConflictError):
         return _described(messages.Conflict, {"stored": error.stored, "offered": error.offered}, form)

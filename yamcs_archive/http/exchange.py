@@ -1,10 +1,10 @@
-"""One request, from its head to its answer: what every request and every answer goes through, once; no I/O.
+"""One request, from its head to its answer: the steps that all requests and all answers share; no I/O.
 
-1. The adapter calls :meth:`Exchange.run` with the body, or :meth:`Exchange.refuse` where there is none to be
-   had; and :meth:`Exchange.abandon` when nobody waits for the answer any longer.
+1. The adapter calls :meth:`Exchange.run` with the body, or :meth:`Exchange.refuse` if it cannot get the body.
+   It calls :meth:`Exchange.abandon` once nobody waits for the answer.
 2. No exception leaves ``run`` and ``refuse``: each becomes an answer in the media type of the request, and
    events in it are in the request's form.
-3. Every answer leaves through ``_finish``: there it is compressed, held in the budget of answers until it is
+3. Every answer leaves through ``finish``: there it is compressed, held in the budget of answers until it is
    written, and gets the headers that all answers have.
 """
 
@@ -13,57 +13,42 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError, ReadOnlyError, UnavailableError, shown
-from yamcs_archive.http.admission import Admission, Lease, Slots
-from yamcs_archive.http.cors import Origins
-from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply
+from yamcs_archive.errors import ArchiveError, ReadOnlyError, shown
+from yamcs_archive.http.admission import Lease, Slots
+from yamcs_archive.http.errors import BodyTooLargeError, HttpError, error_reply, forbidden
 from yamcs_archive.http.media_types import answer_codec, content_encoding
-from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work
 from yamcs_archive.http.query import refuse_form
-from yamcs_archive.http.refusal_log import RefusalLog
-from yamcs_archive.http.request import Made, Request, Route
-from yamcs_archive.http.routes import allowed_methods, route_of
+from yamcs_archive.http.request import Request, Services
+from yamcs_archive.http.request_and_response import Head, Pending, RequestFailedError, Response, Work
+from yamcs_archive.http.routes import Route, allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 
 _log = logging.getLogger(__name__)
 
 _Given = TypeVar("_Given")
-_Result = TypeVar("_Result")
+_Made = TypeVar("_Made")
 
 _LENGTH_DIGITS_MAX = 19
 """Digits of a Content-Length: those of an int64. Python refuses to read thousands of them."""
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all exchanges of an application share."""
-
-    archive: Archive
-    origins: Origins
-    admission: Admission
-    refusals: RefusalLog
-    live: bool
-    """The adapter carries WebSockets."""
-
-
 class Exchange:
     """One request and its answer.
 
-    Once its head is accepted (:meth:`accept`), read at most ``body_bytes_max`` bytes of body and run it. If
-    ``streams`` is True the body may have any length: give its chunks to ``run`` as they come, with a
-    :class:`CutOffError` if they end too early.
+    After :meth:`accept`, read at most ``body_bytes_max`` bytes of body and give them to :meth:`run`. If
+    ``streams`` is True the body may have any length: give an iterable of its chunks as they come, which
+    raises a :class:`CutOffError` if they end too early.
     """
 
     __slots__ = (
         *("codec", "content_length", "head", "streams", "work"),
-        *("_abandoned", "_headers", "_lease", "_names", "_pending", "_route", "_services", "_slots"),
+        *("_abandoned", "_headers", "_lease", "_make_pending", "_names", "_route", "_services", "_slots"),
     )
 
     body_bytes_max = BODY_BYTES_MAX
@@ -80,19 +65,21 @@ class Exchange:
         self._route: Route
         self._names: Mapping[str, str]
         self._lease = Lease(services.admission.answers)
-        self._slots: Slots | None = None  # those in which it has a place
-        self._pending: Pending[Any]
+        self._slots: Slots | None = None  # those in which it has a slot
+        self._make_pending: Callable[[Future[Any]], Response]
         self._abandoned = False
 
     def accept(self) -> None:
-        """Look at the head, and raise an ArchiveError for everything that can be refused by it alone."""
+        """Find the route. Raises an ArchiveError for everything that the head alone shows to be wrong."""
         head = self.head
         self._route, self._names = route_of(head)
         if (refusal := self._services.origins.refusal(head)) is not None:
             raise forbidden(refusal)
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
-        self.work = Work.LONG if self._route.streams or self._unbounded else self._route.work
+        # The answer to a HEAD has no body, so little is read for it, and it takes no slot of a stream.
+        is_short = head.method == "HEAD" and self._route.work is Work.LONG
+        self.work = Work.PAGE if is_short else self._route.work
         if self.streams:
             return
         if self.content_length is not None and self.content_length > self.body_bytes_max:
@@ -106,88 +93,71 @@ class Exchange:
                 (("accept-encoding", "identity"),),
             )
 
-    @property
-    def _unbounded(self) -> bool:
-        """True if the answer may have any length; that of a HEAD has none."""
-        return self._route.unbounded and self.head.method != "HEAD"
-
     def run(self, body: bytes | Iterable[bytes] = b"") -> Response | Pending[Response]:
-        """Answer the request: now, or when the future of a pending answer is done."""
-        services = self._services
-        try:
-            self._enter()
-        except UnavailableError as error:
-            return self.refuse(error)
-        request = Request(
-            services.archive,
-            self.head,
-            self._names,
-            body if isinstance(body, bytes) else b"",
-            self.codec,
-            self._lease,
-            [body] if isinstance(body, bytes) else body,
-            services.live,
-            self.is_abandoned,
-            services.refusals,
-        )
-        made = self._made(self._handle, request)
-        return self._wait(made) if isinstance(made, Pending) else self._finish(self._response(made))
+        """Return the answer, or a pending one if it must wait for a future."""
+        answer = self._answer(self._handle, body)
+        return self.finish(answer) if isinstance(answer, Response) else answer
 
-    def _enter(self) -> None:
-        """Take a place among the requests that may hold a thread for long; UnavailableError."""
-        admission = self._services.admission
-        slots = admission.batches if self.streams else admission.streams if self._unbounded else None
-        if slots is not None:
-            slots.enter()
-            self._slots = slots
-
-    def _handle(self, request: Request) -> Made:
-        if self._names and not self._route.forms:
-            refuse_form(self.head.query)
-        return self._route.handler(request)
-
-    def _made(self, make: Callable[[_Given], _Result], given: _Given) -> _Result | Failure:
-        """Return what a handler makes, and its error if it raises one."""
+    def _answer(self, make: Callable[[_Given], _Made], given: _Given) -> _Made | Response:
+        """Return what ``make(given)`` returns; if it raises an error, the answer to that error."""
         try:
             return make(given)
+        except RequestFailedError as failed:
+            return self._failed(failed.error, failed.form)
         except ArchiveError as error:
-            return Failure(error, Form.TODAY)
+            return self._failed(error)
         except Exception as error:
             _log.exception("%s %s", self.head.method, self.head.path)
-            return Failure(error, Form.TODAY)
+            return self._failed(error)
         except BaseException:
             self._release()
             raise
 
-    def _response(self, made: Response | Failure) -> Response:
-        """Return the response of what a handler made."""
-        if isinstance(made, Response):
-            return made
-        response = error_reply(made.error, self.codec, made.form)
-        if isinstance(made.error, ReadOnlyError):  # every 405 must name what works
+    def _handle(self, body: bytes | Iterable[bytes]) -> Response | Pending[Response]:
+        """Have the handler answer. Raises UnavailableError if too many requests of this kind are open."""
+        admission = self._services.admission
+        slots = admission.batches if self.streams else admission.streams if self.work is Work.LONG else None
+        if slots is not None:
+            slots.enter()
+            self._slots = slots
+        if self._names and not self._route.forms:
+            refuse_form(self.head.query)
+        answer = self._route.handler(
+            Request(
+                self._services,
+                self.head,
+                self._names,
+                body if isinstance(body, bytes) else b"",
+                [body] if isinstance(body, bytes) else body,
+                self.codec,
+                self._lease,
+                self.is_abandoned,
+            )
+        )
+        if isinstance(answer, Response):
+            return answer
+        if answer.poll:
+            admission.polls.admit(answer.future)
+        self._make_pending, answer.finish = answer.finish, self._complete
+        return answer
+
+    def _complete(self, future: Future[Any]) -> Response:
+        """Make a pending answer, whose future is done."""
+        return self.finish(self._answer(self._make_pending, future))
+
+    def _failed(self, error: BaseException, form: Form = Form.TODAY) -> Response:
+        """Return the answer to an error; events in its detail are in that form."""
+        response = error_reply(error, self.codec, form)
+        if isinstance(error, ReadOnlyError):  # every 405 must name the methods that work
             response.headers += (("allow", allowed_methods(self.head.path, but=self._route)),)
         return response
 
-    def _wait(self, pending: Pending[Any]) -> Response | Pending[Response]:
-        """Return a pending answer as the adapter waits for it."""
-        self._pending, future = pending, pending.future
-        if pending.poll:
-            try:
-                future = self._services.admission.polls.admit(future)
-            except UnavailableError as error:
-                return self.refuse(error)
-        return Pending(future, self._complete, pending.poll, pending.work, pending.is_large)
-
-    def _complete(self, _: Future[Any]) -> Response:
-        """Make the answer that was waited for."""
-        return self._finish(self._response(self._made(self._pending.finish, self._pending.future)))
-
     def refuse(self, error: ArchiveError) -> Response:
-        """Return the answer to a request that fails before it is run, or while its body is read."""
-        return self._finish(error_reply(error, self.codec))
+        """Return the answer to a request that fails before it is run: by its head, or as its body comes."""
+        return self.finish(self._failed(error))
 
     def abandon(self) -> None:
-        """Note, on any thread, that nobody waits for the answer: what is read for it ends soon."""
+        """Note, on any thread, that nobody waits for the answer, so that reading for it ends soon."""
         self._abandoned = True
 
     def is_abandoned(self) -> bool:
@@ -195,13 +165,12 @@ class Exchange:
         return self._abandoned
 
     def finish(self, response: Response) -> Response:
-        """Return an answer that no handler made as it is sent."""
-        return self._finish(response)
-
-    def _finish(self, response: Response) -> Response:
-        """Return an answer as it is sent."""
+        """Return an answer in the form in which it is sent (rule 3)."""
         try:
-            response = self._lease.kept(compressed(response, self.head.headers))
+            response = compressed(response, self.head.headers)
+            if self.head.method == "HEAD":
+                response = replace(response, body=b"")
+            response = self._lease.kept(response)
         except BaseException:
             self._release()
             raise
@@ -213,9 +182,8 @@ class Exchange:
                 response = replace(response, body=Chunks(iter(response.body), slots.leave))
         if response.refusal is not None:
             self._services.refusals.note(*response.refusal)
-        if self.head.method == "HEAD":
-            response = response.without_body()
-        return response.with_headers(self._headers)
+        response.headers += self._headers
+        return response
 
     def _release(self) -> None:
         """Give back what the exchange holds."""
@@ -231,8 +199,3 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS_MAX):
         raise HttpError(400, "BadRequestException", f"content-length {text!r}: must be a number of bytes")
     return int(text)
-
-
-def forbidden(text: str) -> HttpError:
-    """Return the error of a request that a page may not send."""
-    return HttpError(403, "ForbiddenException", text)

@@ -1,11 +1,10 @@
-"""The names of this server: a request with any other name in its Host header is refused.
+"""The names of this server: a request with another name in its Host header is refused.
 
-A page in a browser can have its own name point to this server's address (DNS rebinding). The browser then
-takes the server for the page's own, and sends the page's requests without asking. Only the name in ``Host``
-reveals it.
+A web page can have its own name resolve to this server's address (DNS rebinding). The browser then takes this
+server for the page's own, and sends the page's requests without asking. Only the name in ``Host`` reveals it.
 
-1. An IP address cannot be rebound, ``localhost`` and names that end with ``.localhost`` are this machine
-   (RFC 6761, 6.3), and every browser sends ``Host``. So these, and a request without ``Host``, are accepted.
+1. An IP address cannot be rebound; ``localhost`` and names that end with ``.localhost`` are this machine
+   (RFC 6761, 6.3). These are accepted. So is a request without ``Host``, because every browser sends it.
 2. Every other name must be given: as the address to listen on, in a listed origin, or as an allowed host.
 3. Only ``Host`` is looked at: a page can send the other headers of proxies as well.
 """
@@ -30,10 +29,10 @@ _KEPT_HOSTS = 256
 
 
 class Hosts:
-    """The names that are accepted. Raises InvalidInputError for a value that is no name, and for ``*``.
+    """The accepted names. Raises InvalidInputError for a value that is no name, and for ``*``.
 
-    An allowed host that begins with a dot means the name after the dot and all names that end with it. The
-    hosts of ``origins`` are accepted as well.
+    An allowed host that begins with a dot means the name after the dot, and all names that end with dot and
+    name. The hosts of ``origins`` are accepted as well.
 
     >>> hosts = Hosts(["archive.example", ".ops.example"])
     >>> [hosts.refusal({"host": host}) for host in ("archive.example:8090", "a.ops.example.", "[::1]")]
@@ -44,15 +43,15 @@ class Hosts:
 
     def __init__(self, allowed: Iterable[str] = (), *, origins: Iterable[str] = ()) -> None:
         given = [_checked(name) for name in allowed]
-        self._names = {name for name in given if not name.startswith(".")}
-        self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins} - {""}
-        self._suffixes = tuple(name for name in given if name.startswith("."))
+        self._names = {name.removeprefix(".") for name in given} | {"", "localhost"}
+        self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins}
+        self._suffixes = (".localhost", *(name for name in given if name.startswith(".")))
         self._ours = lru_cache(_KEPT_HOSTS)(self._is_ours)
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Return why a request with those headers is refused, None if it is not.
+        """Return why a request with these headers is refused; None if it is accepted.
 
-        Several Host headers come joined by commas, and so are no name.
+        Several Host headers come joined by commas, which no name has.
         """
         host = headers.get("host", "")
         if len(host) <= _HOST_CHARACTERS_MAX and self._ours(host):
@@ -66,17 +65,11 @@ class Hosts:
         name = _name_of(host.strip(" \t"))
         if name is None:
             return False
-        return (
-            name in ("", "localhost")
-            or name in self._names
-            or name.endswith((".localhost", *self._suffixes))
-            or any(name == suffix[1:] for suffix in self._suffixes)
-            or _is_address(name)
-        )
+        return name in self._names or name.endswith(self._suffixes) or _is_address(name)
 
 
 def names_of(address: str) -> tuple[str, ...]:
-    """Return the name to listen on, which is accepted as well; nothing for an IP address.
+    """Return the name in an address to listen on, to be accepted as well; nothing for an IP address.
 
     >>> names_of("ops.example"), names_of("0.0.0.0"), names_of("::1")
     (('ops.example',), (), ())
@@ -88,7 +81,7 @@ def names_of(address: str) -> tuple[str, ...]:
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name in a Host header, in lower case, without port and final dot; None if it is none.
+    """Return the name in a Host header, in lower case, without port and final dot; None for any other text.
 
     >>> _name_of("Ops.Example.:8090"), _name_of("[::1]:80"), _name_of("localhost@evil.example")
     ('ops.example', '[::1]', None)

@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from yamcs_archive.wire.codec import JSON, MSGPACK, BatchReader, ChangesWriter, Codec
-from yamcs_archive.wire.codecs import BATCH_READERS, CHANGES_WRITERS, CODECS, JSON_CODEC, codec_of
+from yamcs_archive.wire.codec import JSON, MSGPACK, BatchCodec, Codec
+from yamcs_archive.wire.codecs import BATCH_CODECS, CODECS, JSON_CODEC
 
 _WORD = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _NAME = re.compile(rf"{_WORD}(/{_WORD})?")
@@ -112,7 +112,7 @@ def _preferred(accept: str, others: tuple[str, ...]) -> str:
     return chosen
 
 
-_OTHERS, _OTHERS_OF_CHANGES = tuple(CODECS), tuple(CHANGES_WRITERS)
+_OTHERS, _OTHERS_OF_CHANGES = tuple(CODECS), tuple(BATCH_CODECS)
 
 
 def answer_codec(headers: Mapping[str, str], *, posted: bool = True) -> Codec:
@@ -135,21 +135,21 @@ def body_codec(headers: Mapping[str, str]) -> Codec:
     >>> body_codec({"content-type": "text/plain"}).media
     'application/json'
     """
-    return codec_of(media_type(headers))
+    return CODECS.get(media_type(headers), JSON_CODEC)
 
 
-def batch_reader(headers: Mapping[str, str]) -> BatchReader:
-    """Return what reads the body of a batch: JSON's, line by line, for a media type that has none."""
-    return BATCH_READERS.get(media_type(headers), JSON_CODEC)
+def batch_reader(headers: Mapping[str, str]) -> BatchCodec:
+    """Return the codec of a batch's body: JSON's, line by line, for a media type that has none."""
+    return BATCH_CODECS.get(media_type(headers), JSON_CODEC)
 
 
-def changes_writer(headers: Mapping[str, str]) -> ChangesWriter:
-    """Return what writes what was stored, by Accept: the exchange form may be asked for as well.
+def changes_writer(headers: Mapping[str, str]) -> BatchCodec:
+    """Return the codec of a page of changes, by Accept: the exchange form may be asked for as well.
 
     >>> changes_writer({"accept": "application/x-msgpack"}).media
     'application/msgpack'
     """
-    return CHANGES_WRITERS[preferred(headers.get("accept", ""), _OTHERS_OF_CHANGES)]
+    return BATCH_CODECS[preferred(headers.get("accept", ""), _OTHERS_OF_CHANGES)]
 
 
 def takes_gzip(headers: Mapping[str, str]) -> bool:

@@ -1,32 +1,29 @@
-"""Which events a request asks for: one value from a query string or a body.
+"""Which events a request asks for: one value, read from a query string or from a body.
 
 1. A bad value is refused with its name. As on a Yamcs server, an empty parameter of a query string counts as
    none, and unknown parameters are ignored.
-2. Deviations from such a server, each towards a right answer: an unknown severity, a bad order, a limit of
-   0 or less and a bad token are refused (docs/compatibility.md).
+2. Unlike such a server, this refuses an unknown severity, a bad order, a limit of 0 or less and a bad token
+   (docs/compatibility.md).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from google.protobuf.message import Message
-
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.codec import Codec
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json_scalars import as_integer, as_text
-from yamcs_archive.wire.message_pattern import Pattern
+from yamcs_archive.wire.message_wildcards import Pattern
 from yamcs_archive.wire.page_token import decode_token
 
 _PARAMETERS_MAX = 1000
@@ -34,121 +31,65 @@ _POS_MAX = 2**63 - 1
 
 
 class EventQuery(NamedTuple):
-    """Which events are asked for. Times are int microseconds since 1970."""
+    """Which events are asked for."""
 
-    start: int | None = None
-    stop: int | None = None
-    sources: frozenset[str] | None = None
-    min_severity: Severity | None = None
-    pattern: Pattern | None = None
-    """Of the parameter ``q``: text that the message must contain."""
-    filter: str | None = None
-    descending: bool = False
-    limit: int = PAGE_EVENTS_DEFAULT
-    pos: int = 0
+    selected: Mapping[str, Any]
+    """Which events the archive is to find: arguments of ``Instance.events`` and its other readers."""
+    residual: Pattern | None
+    """A pattern that the archive cannot match: it is matched here with the messages of the events found."""
+    descending: bool
+    limit: int
+    pos: int
     """Number of events that are skipped before the first one of the page."""
-    token: str | None = None
-    form: Form = Form.TODAY
+    token: str | None
+    form: Form
 
-    def page(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> Iterator[Event]:
-        """Return the events of the page, and one more if there is one; no more once given up.
+    def page(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[Event]:
+        """Return the events of the page, and one more if there is one. Reading ends once given up.
 
         Raises InvalidInputError for a bad token or filter, at once.
         """
-        after = None if self.token is None else decode_token(self.token, instance.name)
-        reads_all = self._residual is not None
+        # One more than the page: it shows that there is a next page. islice() takes no larger number.
+        last = min(self.pos + self.limit + 1, sys.maxsize)
         found = instance.events(
-            **self._asked(),
+            **self.selected,
             descending=self.descending,
-            limit=None if reads_all else self._last,
-            after_key=after,
+            limit=last if self.residual is None else None,
+            after_key=None if self.token is None else decode_token(self.token, instance.name),
             cancelled=given_up,
         )
-        if self._residual is not None:
-            matches = self._residual.matches
+        if self.residual is not None:
+            matches = self.residual.matches
             found = (event for event in found if matches(event.message))
-        return islice(found, self.pos, self._last)
+        return islice(found, self.pos, last)
 
-    @property
-    def _last(self) -> int:
-        """The index of the event after the page, which shows that there is more; an iterator's limit."""
-        return min(self.pos + self.limit + 1, sys.maxsize)
-
-    def batches(
-        self, instance: Instance, given_up: Callable[[], bool] | None = None
-    ) -> Iterator[EventVectors]:
-        """Return all events that match, oldest first, in batches as they are read; no more once given up.
+    def batches(self, instance: Instance, given_up: Callable[[], bool]) -> Iterator[StoredVectors]:
+        """Return all events that match, oldest first, in batches as they are read. This ends once given up.
 
         Raises InvalidInputError for a bad filter, at once.
         """
-        found = instance.event_vectors(**self._asked(), cancelled=given_up)
-        if self._residual is None:
+        found = instance.event_vectors(**self.selected, cancelled=given_up)
+        if self.residual is None:
             return found
-        matches = self._residual.matches
+        matches = self.residual.matches
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
 
-    def count(self, instance: Instance, given_up: Callable[[], bool] | None = None) -> int:
+    def count_events(self, instance: Instance, given_up: Callable[[], bool]) -> int:
         """Return the number of events that match; fewer once given up.
 
         Raises InvalidInputError for a bad filter.
         """
-        if self._residual is None:
-            return instance.count(**self._asked(), cancelled=given_up)
+        if self.residual is None:
+            return instance.count(**self.selected, cancelled=given_up)
         return sum(len(events.messages) for events in self.batches(instance, given_up))
 
     @property
     def count_reads(self) -> bool:
-        """False if nothing must be read to count: all events, or all of some sources."""
-        decides = self.start, self.stop, self.min_severity, self.pattern, self.filter
-        return any(one is not None for one in decides)
-
-    def _asked(self) -> dict[str, Any]:
-        return {
-            "start": self.start,
-            "stop": self.stop,
-            "sources": self.sources,
-            "min_severity": self.min_severity,
-            "text": None if self.pattern is None else self.pattern.plain,
-            "filter": self.filter,
-        }
-
-    @property
-    def _residual(self) -> Pattern | None:
-        """The pattern that is still to be tried on events; None if the archive tries all of it."""
-        return self.pattern if self.pattern is not None and self.pattern.plain is None else None
-
-
-def of_query(query: str) -> EventQuery:
-    """Return what a query string asks for; of repeated parameters the last counts, of ``source`` all.
-
-    >>> of_query("source=A,B&source=C&limit=5&order=asc").limit
-    5
-    """
-    values, time = fields_of_query(query)
-    fields = Fields({name: value for name, value in values.items() if name in PARAMETERS}, time)
-    return _event_query(fields)._replace(form=form_of(values.get("form")))
-
-
-def of_query_unpaged(query: str) -> EventQuery:
-    """Return what a query string asks for on a route without pages: parameters of pages are ignored.
-
-    >>> of_query_unpaged("source=A&limit=0").sources
-    frozenset({'A'})
-    """
-    values, time = fields_of_query(query)
-    return _event_query(Fields({name: value for name, value in values.items() if name in SELECTED}, time))
-
-
-def of_posted(body: bytes, message: Message, codec: Codec) -> EventQuery:
-    """Return what a body asks for, which has the fields of ``message``.
-
-    >>> from yamcs_archive.wire.codecs import JSON_CODEC
-    >>> from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-    >>> of_posted(b'{"source": ["A"], "severity": "watch"}', today.ListEventsRequest(), JSON_CODEC).sources
-    frozenset({'A'})
-    """
-    return _event_query(fields_of_body(body, message, codec))
+        """False if the events can be counted without reading: all of them, or all of some sources."""
+        if self.residual is not None:
+            return True
+        return any(value is not None for name, value in self.selected.items() if name != "sources")
 
 
 class Fields(NamedTuple):
@@ -179,16 +120,18 @@ class Fields(NamedTuple):
         return frozenset(as_text(source, "source") for source in self.values.get("source", ())) or None
 
 
-def fields_of_query(query: str) -> Fields:
-    """Return the parameters of a query string: the last value of each if it is not empty, of ``source`` all.
+def fields_of_query(query: str, names: Collection[str]) -> Fields:
+    """Return the parameters of a query string with these names; others are ignored.
 
-    >>> fields_of_query("source=A,B&source=C&limit=5&limit=").values
+    Of a repeated parameter the last value counts, of ``source`` all values.
+
+    >>> fields_of_query("source=A,B&source=C&limit=5&limit=&x=1", ("source", "limit")).values
     {'source': ['A', 'B', 'C']}
     """
-    values = parameters(query)
-    last: dict[str, Any] = {name: found[-1] for name, found in values.items() if found[-1] != ""}
-    last["source"] = [name for found in values.get("source", []) for name in found.split(",") if name]
-    return Fields(last, parse_rfc3339)
+    given = {name: found for name, found in parameters(query).items() if name in names}
+    values: dict[str, Any] = {name: found[-1] for name, found in given.items() if found[-1] != ""}
+    values["source"] = [name for found in given.get("source", []) for name in found.split(",") if name]
+    return Fields(values, parse_rfc3339)
 
 
 def parameters(query: str) -> dict[str, list[str]]:
@@ -204,37 +147,38 @@ def parameters(query: str) -> dict[str, list[str]]:
         ) from None
 
 
-def fields_of_body(body: bytes, message: Message, codec: Codec) -> Fields:
-    """Return the fields of a body, which are those of ``message``; an empty body asks for everything.
-
-    Raises InvalidInputError for a body that cannot be read.
-    """
-    return Fields(*codec.decode_request(body, message))
-
-
-SELECTED = frozenset(("start", "stop", "source", "severity", "q", "filter"))
+PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter"))
 """Parameters of a query string that choose events."""
 
-PARAMETERS = SELECTED | {"order", "limit", "next", "pos", "form"}
+PAGE_PARAMETERS = PARAMETERS | {"order", "limit", "next", "pos", "form"}
 """Parameters of a query string that choose a page of events."""
 
 
-def _event_query(fields: Fields) -> EventQuery:
-    """Return what the fields of a request ask for."""
+def event_query(fields: Fields) -> EventQuery:
+    """Return what the fields of a request ask for; InvalidInputError.
+
+    >>> event_query(fields_of_query("source=A,B&source=C&limit=5&order=asc", PAGE_PARAMETERS)).limit
+    5
+    """
     order, severity, wanted = fields.text("order"), fields.text("severity"), fields.text("q")
     if order not in (None, "asc", "desc"):
         raise InvalidInputError("order", order, "must be asc or desc")
+    selected: dict[str, Any] = {
+        "start": fields.instant("start"),
+        "stop": fields.instant("stop"),
+        "sources": fields.sources(),
+        "min_severity": None if severity is None else Severity.parse(severity),
+    }
+    pattern = None if wanted is None else Pattern.of(wanted)
+    text = None if pattern is None else pattern.plain
     return EventQuery(
-        start=fields.instant("start"),
-        stop=fields.instant("stop"),
-        sources=fields.sources(),
-        min_severity=None if severity is None else Severity.parse(severity),
-        pattern=None if wanted is None else Pattern.of(wanted),
-        filter=fields.text("filter"),
+        selected | {"text": text, "filter": fields.text("filter")},
+        pattern if text is None else None,
         descending=order != "asc",
         limit=fields.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),
         pos=fields.integer("pos", 0, 0, _POS_MAX),
         token=fields.text("next"),
+        form=form_of(fields.text("form")),
     )
 
 
@@ -257,8 +201,8 @@ def form_of(text: str | None) -> Form:
     >>> form_of(None), form_of("2016")
     (<Form.TODAY: 'today'>, <Form.V2016: '2016'>)
     """
-    if text is None:
-        return Form.TODAY
-    if text not in {form.value for form in Form}:
-        raise InvalidInputError("form", text, f"must be one of {', '.join(form.value for form in Form)}")
-    return Form(text)
+    try:
+        return Form.TODAY if text is None else Form(text)
+    except ValueError:
+        rule = f"must be one of {', '.join(form.value for form in Form)}"
+        raise InvalidInputError("form", text, rule) from None

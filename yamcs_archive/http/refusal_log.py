@@ -3,8 +3,8 @@
 A spell is a series of refusals of one kind without a long pause.
 
 1. A spell is logged at once, with its first reason, then every minute with the number of its requests, and
-   once more at its end. So a full disk shows in the log, and a thousand clients that try again do not
-   fill it.
+   once more at its end. So a full disk shows in the log, but a thousand clients that try again do not fill
+   the log.
 2. A spell ends after ten seconds without a refusal. An event that is stored in between does not end it: on a
    full disk, small events may fit when large ones do not.
 """
@@ -44,7 +44,7 @@ def _after(wait_s: float, call: Callable[[], None]) -> None:
 class RefusalLog:
     """The current spells of refusals, by kind. Safe to use from many threads.
 
-    ``after`` schedules a call after some seconds; it is used only while there is a spell.
+    ``after`` schedules a call in some seconds; it is used only during a spell.
 
     >>> refusals = RefusalLog(now_s=lambda: 0.0, after=lambda wait_s, call: None)
     >>> refusals.note("507 OutOfSpaceException", "no space")
@@ -60,7 +60,7 @@ class RefusalLog:
         self._now_s, self._after = now_s, after
         self._guard = threading.Lock()
         self._spells: dict[str, _Spell] = {}
-        self._watched = self._ended = False
+        self._ended = False
 
     def note(self, kind: str, why: str) -> None:
         """Count a request that is refused."""
@@ -72,14 +72,14 @@ class RefusalLog:
             if spell is not None:
                 spell.count, spell.last_s, spell.why = spell.count + 1, now_s, why
                 return
+            begins = not self._spells
             self._spells[kind] = _Spell(now_s, now_s, now_s, 1, why)
-            begins, self._watched = not self._watched, True
         _log.warning("requests are refused: %s: %s", kind, why)
         if begins:
             self._after(QUIET_S, self.look)
 
     def why(self, kind: str) -> str | None:
-        """Return why requests are refused with this kind at present; None if they are not."""
+        """Return the latest reason of a spell of this kind; None if there is none at present."""
         spell = self._spells.get(kind)
         return spell.why if spell is not None and self._now_s() - spell.last_s < QUIET_S else None
 
@@ -94,15 +94,14 @@ class RefusalLog:
                 elif now_s - spell.said_s >= INTERVAL_S:
                     spell.said_s = now_s
                     lines.append((kind, spell, _GOES_ON))
-            self._watched = bool(self._spells)
-            goes_on = self._watched
+            goes_on = bool(self._spells)
         for line in lines:
             _say(*line)
         if goes_on:
             self._after(QUIET_S, self.look)
 
     def end(self) -> None:
-        """Log the current spells, and count no further refusals: serving ends and refuses later requests."""
+        """Log the current spells and count no further refusals, because serving ends."""
         with self._guard:
             self._ended = True
             spells, self._spells = self._spells, {}

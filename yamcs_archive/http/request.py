@@ -1,4 +1,4 @@
-"""A request as its handler sees it, and what a route is; no I/O."""
+"""A request as its handler sees it, and what all requests share; no I/O."""
 
 from __future__ import annotations
 
@@ -8,40 +8,50 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.admission import Admission, Lease
+from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
-from yamcs_archive.http.messages import Failure, Head, Pending, Response, Work, reply
+from yamcs_archive.http.query import Fields
 from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.request_and_response import Head, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all requests to an application share."""
+
+    archive: Archive
+    origins: Origins
+    admission: Admission
+    refusals: RefusalLog
+    live: bool
+    """The adapter carries WebSockets."""
 
 
 @dataclass(slots=True)
 class Request:
     """A request with its body."""
 
-    archive: Archive
+    services: Services
     head: Head
     names: Mapping[str, str]
-    """Those in the path."""
+    """The names in the path."""
     body: bytes
+    chunks: Iterable[bytes]
+    """The body of a route that streams, as it comes."""
     codec: Codec
     """Writes the answer."""
     lease: Lease
-    """What the answer holds in memory."""
-    chunks: Iterable[bytes]
-    """The body of a route that streams, as it comes."""
-    live: bool
-    """The server carries WebSockets."""
+    """The memory that the answer may use."""
     given_up: Callable[[], bool]
     """Returns True once nobody waits for the answer any longer: reading for it should end."""
-    refusals: RefusalLog
-    """The refusals of requests, this one's and others'."""
 
     @property
-    def body_codec(self) -> Codec:
-        """The codec of the body."""
-        return body_codec(self.head.headers)
+    def archive(self) -> Archive:
+        """The archive that the request asks."""
+        return self.services.archive
 
     @property
     def head_only(self) -> bool:
@@ -52,29 +62,16 @@ class Request:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
         return self.archive.instance(self.names["instance"])
 
+    def fields(self, message: Message) -> Fields:
+        """Return the fields of the body, which are those of ``message``; an empty body has none.
+
+        Raises InvalidInputError for a body that cannot be read.
+        """
+        return Fields(*body_codec(self.head.headers).decode_request(self.body, message))
+
     def answer(self, message: Message | FormMessage) -> Response:
         """Return the answer with that message."""
         codec = self.codec
         if isinstance(message, FormMessage):
             return reply(codec.media, codec.form_message(message))
         return reply(codec.media, codec.message(message))
-
-
-Made = Response | Failure | Pending[Response] | Pending[Failure] | Pending[Response | Failure]
-"""What a handler may return."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one path."""
-
-    method: str
-    handler: Callable[[Request], Made]
-    streams: bool = False
-    """The body may have any length and is read as it comes."""
-    unbounded: bool = False
-    """The answer may have any length and is written as it is read."""
-    forms: bool = False
-    """The query string may choose the form of the answer."""
-    work: Work = Work.PAGE
-    """How much work the handler is."""

@@ -1,70 +1,64 @@
 """The routes: each path with its methods, their handlers, and what a handler needs.
 
-A new route also needs its entry in docs/openapi.yaml and its line in docs/http.md: tests name those missing.
+A new route also needs an entry in docs/openapi.yaml and a line in docs/http.md: tests say what is missing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers.append import create_event, create_events
-from yamcs_archive.http.handlers.changes import list_changes
-from yamcs_archive.http.handlers.event_index import list_event_index, stream_event_index
-from yamcs_archive.http.handlers.history import (
-    count_events,
-    count_events_posted,
-    export_events,
-    list_events,
-    list_events_posted,
-    list_sources,
-    stream_events,
-)
-from yamcs_archive.http.handlers.server import (
-    auth_info,
-    describe_api,
-    get_instance,
-    healthz,
-    list_instances,
-    open_websocket,
-    readyz,
-    server_info,
-    user_info,
-)
-from yamcs_archive.http.messages import Head, Work
-from yamcs_archive.http.request import Route
+from yamcs_archive.http.handlers import append, changes, event_index, history, server
+from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    handler: Callable[[Request], Response | Pending[Response]]
+    work: Work = Work.PAGE
+    """How much work the handler is."""
+    streams: bool = False
+    """The body may have any length and is read as it comes."""
+    forms: bool = False
+    """The query string may choose the form of the answer."""
+
 
 WEBSOCKET = "/api/websocket"
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
-        Route("GET", list_events, forms=True),
-        Route("POST", create_event, work=Work.QUICK),
+        Route("GET", history.list_events, forms=True),
+        Route("POST", append.create_event, Work.QUICK),
     ),
-    "/api/archive/{instance}/events:batch": (Route("POST", create_events, streams=True),),
-    "/api/archive/{instance}/events:changes": (Route("GET", list_changes, forms=True),),
-    "/api/archive/{instance}/events:list": (Route("POST", list_events_posted),),
+    "/api/archive/{instance}/events:batch": (Route("POST", append.create_events, Work.LONG, streams=True),),
+    "/api/archive/{instance}/events:changes": (Route("GET", changes.list_changes, forms=True),),
+    "/api/archive/{instance}/events:list": (Route("POST", history.list_events),),
     "/api/archive/{instance}/events:count": (
-        Route("GET", count_events, unbounded=True),
-        Route("POST", count_events_posted, unbounded=True),
+        Route("GET", history.count_events, Work.LONG),
+        Route("POST", history.count_events, Work.LONG),
     ),
-    "/api/archive/{instance}/events/sources": (Route("GET", list_sources),),
-    "/api/archive/{instance}/event-index": (Route("GET", list_event_index),),
-    "/api/archive/{instance}:streamEventIndex": (Route("POST", stream_event_index, unbounded=True),),
-    "/api/stream-archive/{instance}:streamEvents": (Route("POST", stream_events, unbounded=True),),
-    "/api/archive/{instance}:exportEvents": (Route("GET", export_events, unbounded=True),),
-    "/api": (Route("GET", server_info),),
-    "/auth": (Route("GET", auth_info),),
-    "/api/user": (Route("GET", user_info),),
-    "/api/openapi.json": (Route("GET", describe_api),),
-    WEBSOCKET: (Route("GET", open_websocket),),
-    "/api/instances": (Route("GET", list_instances),),
-    "/api/instances/{instance}": (Route("GET", get_instance),),
-    "/healthz": (Route("GET", healthz, work=Work.QUICK),),
-    "/readyz": (Route("GET", readyz),),
+    "/api/archive/{instance}/events/sources": (Route("GET", history.list_sources),),
+    "/api/archive/{instance}/event-index": (Route("GET", event_index.list_event_index),),
+    "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
+    "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
+    "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
+    "/api": (Route("GET", server.server_info),),
+    "/auth": (Route("GET", server.auth_info),),
+    "/api/user": (Route("GET", server.user_info),),
+    "/api/openapi.json": (Route("GET", server.describe_api),),
+    WEBSOCKET: (Route("GET", server.open_websocket),),
+    "/api/instances": (Route("GET", server.list_instances),),
+    "/api/instances/{instance}": (Route("GET", server.get_instance),),
+    "/healthz": (Route("GET", server.healthz, Work.QUICK),),
+    "/readyz": (Route("GET", server.readyz),),
 }
 """The routes of each path."""
 
@@ -85,7 +79,7 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
 
 
 _KEPT, _KEPT_CHARACTERS_MAX = 256, 200
-"""Number of remembered paths, and characters of the longest: clients ask for a few, again and again."""
+"""Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
 
 
 @lru_cache(_KEPT)
@@ -113,7 +107,7 @@ def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:
 
 
 def allowed_methods(path: str, *, but: Route | None = None) -> str:
-    """Return the methods of a path as headers list them, those of one route left out; HEAD wherever GET is.
+    """Return the methods of a path as a header lists them: HEAD wherever GET is, without the route ``but``.
 
     >>> allowed_methods("/api/archive/sim/events")
     'GET, HEAD, POST'
@@ -123,10 +117,10 @@ def allowed_methods(path: str, *, but: Route | None = None) -> str:
 
 
 def below(mounted_at: str, path: str) -> str:
-    """Return the path within this application, given a path of the server that it is mounted in.
+    """Return the path within this application, given the path on the server where it is mounted.
 
-    A mount ends at the end of a segment, with or without a slash after it. Some servers leave the mount in
-    the path, others remove it: a path that is served as it is, but not without the mount, is kept.
+    A mount ends at the end of a segment, with or without a slash after it. Some servers remove the mount from
+    the path, others do not. So a path is kept that is served as it is, but would not be without the mount.
 
     >>> below("/mount/", "/mount/api"), below("/mount", "/mountain/api"), below("/api", "/api/instances")
     ('/api', '/mountain/api', '/api/instances')

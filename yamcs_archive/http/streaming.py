@@ -2,7 +2,7 @@
 
 1. A failure before the first chunk is an answer like any other: nothing is sent until there is a chunk. A
    later one is raised to the server, which then must not end the answer cleanly.
-2. The server closes the chunks, at their end or before it: that ends the scan.
+2. The server closes the chunks, at their end or earlier; this ends the scan.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from yamcs_archive.http.limits import GZIP_BYTES_MIN
 from yamcs_archive.http.media_types import takes_gzip
-from yamcs_archive.http.messages import Response
+from yamcs_archive.http.request_and_response import Headers, Response
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -23,7 +23,7 @@ _GZIP_LEVEL = 1
 
 
 class Chunks:
-    """The chunks of a body, to be closed; ``on_close`` is called once, whatever happens.
+    """The chunks of a body, which must be closed; ``on_close`` is called exactly once.
 
     >>> events = []
     >>> chunks = Chunks(iter([b"a", b"b"]), lambda: events.append("closed"))
@@ -66,15 +66,17 @@ class Chunks:
         self.close()
 
 
-def streamed(media: str, parts: Iterable[bytes], headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def streamed(media: str, parts: Iterable[bytes], headers: Headers = (), start: bytes = b"") -> Response:
     """Return a response that is written as it is read; a failure before its first chunk is raised.
 
-    >>> response = streamed("text/csv", iter([b"a", b"b"]))
-    >>> b"".join(response.body)
-    b'ab'
+    ``start`` is put before the first chunk.
+
+    >>> response = streamed("text/csv", iter([b"a", b"b"]), start=b"# ")
+    >>> list(response.body)
+    [b'# a', b'b']
     """
     chunks = iter(parts)
-    first = next(chunks, b"")
+    first = start + next(chunks, b"")
     return Response(200, (("content-type", media), *headers), _from(first, chunks))
 
 
@@ -85,7 +87,7 @@ def _from(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def compressed(response: Response, headers: Mapping[str, str]) -> Response:
-    """Return a response compressed, if the headers of its request accept gzip and it is not small.
+    """Return a response, compressed if it is not small and the headers of its request accept gzip.
 
     >>> compressed(Response(200, (), b"a" * 2000), {"accept-encoding": "gzip"}).headers
     (('content-encoding', 'gzip'), ('content-length', '41'))

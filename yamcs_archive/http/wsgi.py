@@ -1,7 +1,7 @@
 """The WSGI adapter: from environ to the application and back. Holds no rules.
 
-It waits for a pending answer on the server's thread. One commit serves all requests that wait, so give the
-server as many threads as requests should be committed together.
+It waits for a pending answer on the server's thread. One commit stores the events of all requests that wait,
+so give the server as many threads as requests should be committed together.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
-from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
-from yamcs_archive.http.messages import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.routes import below
 
 if TYPE_CHECKING:
@@ -25,30 +24,14 @@ _READ_BYTES = 64 << 10
 
 
 class WsgiApp:
-    """A WSGI application over an open archive; works under any WSGI server.
+    """A WSGI application; works under any WSGI server. See :func:`create_app`."""
 
-    >>> archive = Archive.open(directory)
-    >>> statuses = []
-    >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
-    >>> b"".join(WsgiApp(archive)(environ, lambda status, headers: statuses.append(status)))
-    b'{\\n  "status": "ok"\\n}'
-    >>> statuses
-    ['200 OK']
-    """
-
-    def __init__(
-        self,
-        archive: Archive,
-        polls_max: int = THREAD_POLLS_MAX,
-        *,
-        cors_origins: Iterable[str] = (),
-        allowed_hosts: Iterable[str] = (),
-    ) -> None:
-        self._core = Application(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+    def __init__(self, application: Application) -> None:
+        self._application = application
 
     def end_polls(self) -> None:
-        """Let every answer that waits for something to be stored leave now: serving ends."""
-        self._core.end_polls()
+        """Answer all long polls now, with what there is: serving ends."""
+        self._application.end_polls()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -61,10 +44,10 @@ class WsgiApp:
         return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        begun = self._core.begin(_head(environ))
+        begun = self._application.begin(_head(environ))
         if isinstance(begun, Response):
             return begun
-        chunks = _chunks(environ, begun)
+        chunks = _chunks(environ, begun.content_length)
         try:
             body = chunks if begun.streams else _whole(chunks, begun.body_bytes_max)
         except ArchiveError as error:
@@ -83,15 +66,19 @@ def create_app(
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
     ``polls_max`` answers may wait for something to be stored (``events:changes``), each on a thread of the
-    server's: let it have more threads than that. Pages of ``cors_origins`` (``https://ops.example``) may use
-    it from a browser. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names by
-    which clients know the server, beside ``localhost`` and IP addresses: a request for another one is
-    a 403. Raises InvalidInputError for a value that is no origin or host.
+    server, which must have more threads than that. Web pages of ``cors_origins`` (``https://ops.example``)
+    may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
+    by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
+    name is a 403. Raises InvalidInputError for a value that is no origin or host.
 
-    >>> create_app(Archive.open(directory)).__class__.__name__
-    'WsgiApp'
+    >>> app = create_app(Archive.open(directory))
+    >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
+    >>> b"".join(app(environ, lambda status, headers: print(status)))
+    200 OK
+    b'{\\n  "status": "ok"\\n}'
     """
-    return WsgiApp(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+    application = Application(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+    return WsgiApp(application)
 
 
 def _head(environ: WSGIEnvironment) -> Head:
@@ -110,7 +97,7 @@ def _head(environ: WSGIEnvironment) -> Head:
 
 
 def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:
-    """Read a whole body, never beyond the limit; an ArchiveError to refuse the request with."""
+    """Read a whole body, a part beyond the limit at most; an ArchiveError to refuse the request with."""
     parts: list[bytes] = []
     received = 0
     for part in chunks:
@@ -121,18 +108,14 @@ def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:
     return b"".join(parts)
 
 
-def _chunks(environ: WSGIEnvironment, exchange: Exchange) -> Iterator[bytes]:
+def _chunks(environ: WSGIEnvironment, length: int | None) -> Iterator[bytes]:
     """Yield the body as it comes: as long as Content-Length says, or to the end of a chunked one."""
     stream: Any = environ.get("wsgi.input")
-    length = exchange.content_length
     if length is None and not (environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated")):
         return
-    limit = length
-    if limit is None and not exchange.streams:
-        limit = exchange.body_bytes_max + 1
     received = 0
-    while limit is None or received < limit:
-        part = stream.read(_READ_BYTES if limit is None else min(_READ_BYTES, limit - received))
+    while length is None or received < length:
+        part = stream.read(_READ_BYTES if length is None else min(_READ_BYTES, length - received))
         if not part:
             break
         received += len(part)

@@ -23,13 +23,12 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
 from yamcs_archive.event import validate
 from yamcs_archive.importers.yamcs import Imported
-from yamcs_archive.results import AppendCounts, Conflict
+from yamcs_archive.results import AppendCounts
 from yamcs_archive.wire import batch
 from yamcs_archive.wire.framing import gunzipped
 
 _READ_BYTES = 256 << 10
 _GZIP = b"\x1f\x8b"
-_SHOWN_MAX = 10
 FORMATS = ("jsonl", "msgpack")
 """The formats of a file: one JSON object in each line, or maps of msgpack one after another."""
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".msgpack": "msgpack"}
@@ -114,21 +113,21 @@ class EventFile:
 def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Columns[int | None]]:
     """Yield the events up to the first that has no key of its own."""
     before = 0
-    for _, offered in parts:
-        at, field = _first_without_key(offered)
+    for _, events in parts:
+        at, field = _first_without_key(events)
         if field:
             if at:
-                yield offered.cut(0, at)
+                yield events.cut(0, at)
             error = InvalidInputError(field, None, _OWN_KEY)
             error.position = before + at
             raise error
-        yield offered
-        before += offered.size
+        yield events
+        before += events.size
 
 
-def _first_without_key(offered: Columns[int | None]) -> tuple[int, str]:
+def _first_without_key(events: Columns[int | None]) -> tuple[int, str]:
     found = []
-    for column, field in ((offered.generation_time, "generationTime"), (offered.seq_number, "seqNumber")):
+    for column, field in ((events.generation_time, "generationTime"), (events.seq_number, "seqNumber")):
         if type(column) is not array and None in column:
             found.append((column.index(None), field))
     return min(found, default=(0, ""))
@@ -159,17 +158,7 @@ def import_events(
             if error.position is not None:
                 error.position += before
             if isinstance(error.counts, AppendCounts):
-                _count(done, error.counts)
+                done.add(error.counts)
             raise
-        _count(done, counts)
+        done.add(counts)
         say(done)
-
-
-def _count(done: Imported, counts: AppendCounts) -> None:
-    for one in counts.conflicts[: _SHOWN_MAX - len(done.conflicts)]:
-        done.conflicts.append(Conflict(done.read + one.position, one.stored, one.offered))
-    done.stored += counts.stored
-    done.duplicates += counts.duplicates
-    done.expired += counts.expired
-    done.conflict_count += counts.conflict_count
-    done.read += counts.stored + counts.duplicates + counts.expired + counts.conflict_count

@@ -4,8 +4,8 @@
    had reached. Events that are read twice are duplicates here.
 2. Every event of the stream is stored, counted as a duplicate or a conflict, or refused and shown. None is
    dropped silently, and a stream that breaks off is never mistaken for a complete one.
-3. The progress is noted in a file after the events before it are durable. If the file is lost, events are
-   read again.
+3. The progress is noted in a file once the events up to it are durable. If the file is lost, events are read
+   again.
 4. An import continues only if the server still has the event that it reached. Otherwise the server has
    another history (its files were put back, or replaced), of which the events before that time were not read:
    then the import begins anew.
@@ -30,7 +30,7 @@ from yamcs_archive.credentials import Credentials, check_url
 from yamcs_archive.errors import InvalidInputError, ServerUnavailableError, UnavailableError
 from yamcs_archive.event import Event, validate
 from yamcs_archive.instance import Instance
-from yamcs_archive.results import Conflict
+from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.yamcs_event import decode_shown, stream_request
@@ -78,8 +78,7 @@ class History:
 
     def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
         path = f"/api/stream-archive/{quoted(self.instance)}:streamEvents"
-        # The transport does not try again, because the import counts its tries, and which of them got new
-        # events.
+        # The transport does not try again: the import does, and counts the tries that brought no new events.
         transport = Transport(self.url, self.credentials, retries=0, read_s=_READ_S)
         request = Request("POST", path, stream_request(start, stop), PROTOBUF, PROTOBUF)
         with closing(transport), transport.stream(request) as (answer, pieces):
@@ -122,6 +121,17 @@ class Imported:
         """
         return self.stored + self.duplicates == self.read
 
+    def add(self, counts: AppendCounts) -> None:
+        """Add the outcomes of the events that were read next."""
+        before = self.stored + self.duplicates + self.expired + self.conflict_count
+        for conflict in counts.conflicts[: _SHOWN_MAX - len(self.conflicts)]:
+            self.conflicts.append(replace(conflict, position=before + conflict.position))
+        self.stored += counts.stored
+        self.duplicates += counts.duplicates
+        self.expired += counts.expired
+        self.conflict_count += counts.conflict_count
+        self.read += counts.stored + counts.duplicates + counts.expired + counts.conflict_count
+
 
 def import_history(
     history: History,
@@ -147,7 +157,9 @@ def import_history(
         try:
             for chunk in chunks(_checked(_events(history.messages(start), done), done.reached, done.last)):
                 known = done.stored, done.reached
-                _store(chunk, instance, done)
+                done.add(instance.append_many(chunk))
+                done.reached = chunk[-1].generation_time
+                done.last = chunk[-1].source, chunk[-1].seq_number
                 note.write(done.reached, done.last)
                 if (done.stored, done.reached) != known:
                     tries = 0
@@ -201,22 +213,6 @@ def _checked(
         raise _OtherHistory
 
 
-def _store(chunk: list[Event], instance: Instance, done: Imported) -> None:
-    counts = instance.append_many(chunk)
-    before = done.stored + done.duplicates + done.expired + done.conflict_count
-    done.conflicts += [
-        replace(conflict, position=before + conflict.position)
-        for conflict in counts.conflicts[: max(0, _SHOWN_MAX - len(done.conflicts))]
-    ]
-    done.read += len(chunk)
-    done.stored += counts.stored
-    done.duplicates += counts.duplicates
-    done.expired += counts.expired
-    done.conflict_count += counts.conflict_count
-    done.reached = chunk[-1].generation_time
-    done.last = chunk[-1].source, chunk[-1].seq_number
-
-
 class _Note:
     """The progress of an import of one history, in a file; a file of another history counts as none."""
 
@@ -247,7 +243,7 @@ class _Note:
         about = {**self._about, "reached": reached, "time": format_rfc3339(reached), "last": last}
         text = json.dumps(about, indent=2)
         draft = self._path.with_suffix(".part")
-        with suppress(OSError):  # rule 3; the next commit reports a fault of the medium
+        with suppress(OSError):  # rule 3; a fault of the medium is an error of the next commit
             draft.write_text(text + "\n", encoding="utf-8")
             os.replace(draft, self._path)
 

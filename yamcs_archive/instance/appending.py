@@ -1,4 +1,4 @@
-"""The part of an instance that appends: one event, or many in chunks."""
+"""The methods of an instance that append: one event, or many in chunks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import CHUNK_BYTES_MAX
 from yamcs_archive.results import (
     AppendCounts,
@@ -28,17 +28,17 @@ class Appending(OpenInstance):
     def append(self, event: Event, *, request_id: str | None = None) -> Appended:
         """Store one event; on return it is fsynced.
 
-        Numbers and times that are None are filled in. A retry of a stored event adds nothing and says so.
-        For events without a number of their own, ``request_id`` (any text of 1 to 200 bytes; each user has
-        ids of their own) makes a retry safe: given again within 24 hours, also after a restart, it adds
-        nothing and returns the event that was stored the first time. The id of a refused request can be used
-        again.
+        A number or a time that is None is filled in. A retry of a stored event adds nothing, and the result
+        says so. For an event without a number, ``request_id`` makes a retry safe: an append with the same id
+        within 24 hours, also after a restart, adds nothing and returns the event that was stored the first
+        time. An id is a text of 1 to 200 bytes; each user has ids of their own. The id of a refused request
+        can be used again.
 
-        Raises :class:`~yamcs_archive.errors.ConflictError` when another event has its key,
-        RequestIdError when the id was used for another event, RequestIdsFullError when a million are kept,
-        InvalidInputError for what breaks a rule of the event model, ExpiredError below the prune horizon,
-        NumbersExhaustedError at the top of int32, OutOfSpaceError (nothing stored), OutcomeUnknownError
-        (retry with its ``events``), ReadOnlyError, ClosedError, ForkedError.
+        Raises :class:`~yamcs_archive.errors.ConflictError` if another event has its key, RequestIdError if
+        the id was used for another event, RequestIdsFullError if a million ids are stored, InvalidInputError
+        if the event breaks a rule of the event model, ExpiredError below the prune horizon,
+        NumbersExhaustedError if the source has used the largest int32, OutOfSpaceError (nothing was stored),
+        OutcomeUnknownError (retry with its ``events``), ReadOnlyError, ClosedError, ForkedError.
 
         >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS", generation_time=0))
         >>> done.event.seq_number, done.duplicate
@@ -54,7 +54,7 @@ class Appending(OpenInstance):
         return self._store.append_now(columns, _appended, request_ids((event,), request_id))
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
-        """Hand over one event without waiting; the future is done when the event is durable.
+        """Submit one event without waiting. The future is done when the event is durable.
 
         Raises InvalidInputError, ReadOnlyError, ClosedError and ForkedError at once; the other errors
         of :meth:`append` come through the future. Its callbacks run on the thread that commits, so append()
@@ -68,10 +68,10 @@ class Appending(OpenInstance):
         return self._store.append(columns, _appended, request_ids((event,), request_id))
 
     def check_writable(self) -> None:
-        """Raise the error of an append made now, as far as it can be known without one; this takes 10 us.
+        """Raise the error that an append would meet now, if it can be known in advance; takes 10 us.
 
-        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` when less than 2 MiB is left on the file system
-        or below the limit of a file's size, GoneError when the file is no longer at its path, or the
+        Raises :class:`~yamcs_archive.errors.OutOfSpaceError` if less than 2 MiB is free on the file system or
+        left below the process's limit of a file's size, GoneError if the file is no longer at its path or the
         archive's lock was removed, MirrorError, ReadOnlyError, ClosedError, ForkedError.
 
         >>> sim.check_writable()
@@ -80,18 +80,18 @@ class Appending(OpenInstance):
         self._store.check_writable()
 
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
-        """Store events from any iterable, in chunks that are each durable before the next one is handed over.
+        """Store events from any iterable, in chunks. Each chunk is durable before the next one is stored.
 
         A chunk has up to 10,000 events or 2 MiB of text, so memory is bounded however many events there are.
         Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
-        position n has the id ``request_id/n``, so that appending the same events again completes an append
-        that was cut off, also for events without numbers.
+        position n has the id ``request_id/n``: if an append breaks off, append the same events again to
+        complete it, even if they have no numbers.
 
         An event that breaks a rule ends the append with InvalidInputError; the other errors of :meth:`append`
         end it too. The error's ``position`` is the event's index (for an error of a whole chunk, the index of
-        its first event). All events before it were handled, none from it on, and the error's ``counts`` has
-        their numbers: append again from there. If ``events`` itself raises, the events before that are stored
-        first.
+        its first event). All events before that position were processed, and the error's ``counts`` counts
+        them; none of the others was. Append again from that position. If ``events`` itself raises, the events
+        before that are stored first.
 
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
@@ -103,7 +103,7 @@ class Appending(OpenInstance):
     def append_columns(
         self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
     ) -> AppendCounts:
-        """Do what :meth:`append_many` does, with events that come many at once, as columns.
+        """Store events as :meth:`append_many` does, from parts that hold many events each, as columns.
 
         >>> from yamcs_archive.columns import Columns
         >>> sim.append_columns([Columns.of([Event("a", seq_number=1), Event("b", seq_number=2)])]).stored
@@ -114,8 +114,8 @@ class Appending(OpenInstance):
     def _append_chunks(
         self, supply: Iterable[list[Event] | Columns[int | None]], request_id: str | None
     ) -> AppendCounts:
-        # To prepare a chunk while the writer's thread commits the one before hides less than it costs: two
-        # threads that work with numpy hand the interpreter's lock to and fro.
+        # Preparing a chunk while the writer's thread commits the one before is slower: two threads that work
+        # with numpy pass the interpreter's lock to and fro.
         self._check_open()
         if request_id is not None:
             request_id = check_request_id(request_id)
@@ -124,7 +124,7 @@ class Appending(OpenInstance):
         try:
             for chunk in supply:
                 position += self._append_chunk(chunk, position, tally, request_id)
-                del chunk  # so that it is not held while the next one is gathered
+                del chunk  # frees its memory before the next one is gathered
         except ArchiveError as error:
             error.counts = tally.counts()
             raise
@@ -133,19 +133,19 @@ class Appending(OpenInstance):
     def _append_chunk(
         self, chunk: list[Event] | Columns[int | None], position: int, tally: Tally, request_id: str | None
     ) -> int:
-        """Store what begins at that position, and return how many events it is."""
+        """Store a chunk that begins at ``position``, and return its number of events."""
         bad: InvalidInputError | None = None
         try:
             columns = prepare(chunk, self._options.clock)
         except InvalidInputError as error:
-            # What comes before the bad event is as good as earlier chunks.
+            # The events before the bad one are stored, as earlier chunks were.
             bad, within = error, error.position or 0
             columns = prepare(_events(chunk)[:within], self._options.clock)
         ids = None
         if request_id is not None:
             try:
                 ids = request_ids(_events(chunk)[: columns.size], request_id, position)
-            except InvalidInputError as error:  # an event that may be stored, but cannot have an id
+            except InvalidInputError as error:  # the event is valid, but cannot have an id
                 bad, within = error, error.position or 0
                 columns = columns.cut(0, within)
                 ids = request_ids(_events(chunk)[:within], request_id, position)
@@ -174,7 +174,7 @@ def _as_it_is(outcome: Outcome) -> Outcome:
 
 
 def _appended(outcome: Outcome) -> Appended:
-    """Turn the outcome of one event into what :meth:`Instance.append` returns or raises."""
+    """Turn the outcome of one event into the result or the error of :meth:`Instance.append`."""
     if outcome.conflicts.positions:
         refused = outcome.conflicts.first[0]
         raise ConflictError(refused.stored, refused.offered)

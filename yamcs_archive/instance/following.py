@@ -1,35 +1,21 @@
-"""The part of an instance that reads in arrival order, and keeps a copy in step."""
+"""The methods of an instance that read in arrival order, and that keep a copy in step."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import (
     Change,
     Commit,
     MirrorState,
 )
-from yamcs_archive.storage.format.meta import Mirrored
-
-
-class CommitLike(Protocol):
-    """What :meth:`Instance.take_over` needs of a commit."""
-
-    @property
-    def time(self) -> int:
-        """When it was made, microseconds since 1970."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """In key order."""
 
 
 class Following(OpenInstance):
@@ -38,10 +24,10 @@ class Following(OpenInstance):
     def changes(self, after: str | None = None) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
 
-        Without ``after`` it starts at the oldest event left. It ends at the newest; call it again with the
-        last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and compaction.
-        It has a fingerprint of its commit: if the archive is put back to an older state, and then has another
-        commit or none under that number, the cursor is refused.
+        Without ``after`` it starts at the oldest event that is stored. It ends at the newest; call it again
+        with the last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and
+        compaction. It contains a fingerprint of its commit: if the archive was put back to an older state,
+        and that commit is missing or replaced, the cursor is refused.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -52,12 +38,13 @@ class Following(OpenInstance):
         ['Late']
         """
         self._check_open()
-        return (Change(event, cursor) for event, cursor in self._store.changes(after))
+        return self._store.changes(after)
 
     def commits(self, after: str | None = None) -> Iterator[Commit]:
-        """Return an iterator over what :meth:`changes` gives, commit by commit: for a copy in step.
+        """Return an iterator over the events of :meth:`changes`, commit by commit, for a copy in step.
 
-        One commit is held at a time: up to 20,000 events or 8 MiB of text. Raises as :meth:`changes` does.
+        One commit is in memory at a time: up to 20,000 events or 8 MiB of text. Raises the errors of
+        :meth:`changes`.
 
         >>> _ = sim.append_many([Event("First", generation_time=0), Event("Second", generation_time=1)])
         >>> _ = sim.append(Event("Late", generation_time=-5))
@@ -65,24 +52,23 @@ class Following(OpenInstance):
         [['First', 'Second'], ['Late']]
         """
         self._check_open()
-        found = self._store.commits(after)
-        return (Commit(time, tuple(events), cursor) for time, events, cursor in found)
+        return self._store.commits(after)
 
     @property
     def mirrored(self) -> MirrorState | None:
-        """The served instance that this one is a copy of, and how far it has come; None if it is no copy."""
+        """The served instance that is copied here, and the cursor that the copy has reached, or None."""
         self._check_open()
-        found = self._store.mirrored
-        return None if found is None else MirrorState(*found)
+        return self._store.mirrored
 
-    def take_over(self, commits: Sequence[CommitLike], state: MirrorState) -> None:
-        """Store commits of another archive, each as one commit with its time, and how far this one has come.
+    def take_over(self, commits: Sequence[Commit], state: MirrorState) -> None:
+        """Store commits of another archive, each as one commit with its own time, and the state of the copy.
 
-        It is one step, durable on return. From then on the instance is a mirror: any other append is refused
-        with :class:`~yamcs_archive.errors.MirrorError`. Events that are stored here already, and those below
-        this instance's own prune horizon, are passed over. Events must have their times and numbers.
+        All of it is one transaction, durable on return. From then on the instance is a mirror: any other
+        append is refused with :class:`~yamcs_archive.errors.MirrorError`. Events that are stored here
+        already, or that are below this instance's own prune horizon, are skipped. Events must have times and
+        numbers.
 
-        Raises ConflictError for an event that is stored here and differs in any field (nothing is stored);
+        Raises ConflictError if an event is stored here and differs in any field (nothing is stored then),
         InvalidInputError, OutOfSpaceError, ReadOnlyError, ClosedError, ForkedError.
 
         >>> event = Event("a", generation_time=0, seq_number=0, reception_time=1)
@@ -93,13 +79,13 @@ class Following(OpenInstance):
         self._check_open()
         if not isinstance(state, MirrorState):
             raise InvalidInputError("state", state, "must be a MirrorState")
-        mirrored = Mirrored(
+        mirrored = MirrorState(
             arguments.text("url", state.url),
             arguments.text("instance", state.instance),
             None if state.cursor is None else arguments.text("cursor", state.cursor),
         )
-        taken = [_taken_over(commit) for commit in arguments.several("commits", commits, "commits")]
-        self._store.take_over(taken, mirrored)
+        copied = [_copied(commit) for commit in arguments.several("commits", commits, "commits")]
+        self._store.take_over(copied, mirrored)
 
     def cursor(self) -> str:
         """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
@@ -111,10 +97,10 @@ class Following(OpenInstance):
         return self._store.cursor()
 
     def renewed(self, cursor: str) -> str:
-        """Return a cursor of the same place with a fingerprint of its commit, for one of an earlier version.
+        """Add the fingerprint of its commit to a cursor of an earlier version.
 
-        An old cursor does not show whether the archive was put back to an older state since it was given out.
-        A cursor with a fingerprint is returned as it is, unchecked. Raises as :meth:`changes` does.
+        A cursor without a fingerprint stays valid even if the archive was put back to an older state. A
+        cursor that has one is returned unchanged and unchecked. Raises the errors of :meth:`changes`.
 
         >>> sim.renewed(sim.cursor()) == sim.cursor()
         True
@@ -123,15 +109,15 @@ class Following(OpenInstance):
         return self._store.renewed(cursor)
 
     def arrival(self, after: str, *, timeout_s: float | None = None) -> Future[None]:
-        """Return a future that is done once ``changes(after)`` has an event, at once where it has one now.
+        """Return a future that is done as soon as ``changes(after)`` has an event.
 
-        It is also done after ``timeout_s`` seconds and at close, so check ``changes`` then. Waiting holds no
+        It is also done after ``timeout_s`` seconds, and at close; so check ``changes`` then. Waiting needs no
         thread, and the future may be cancelled. Callbacks run on one thread for all futures of this instance,
         never on the one that commits: keep them short. If another process writes, this one looks for new
-        events ten times a second while somebody waits.
+        events ten times a second while a future waits.
 
-        Raises BadCursorError, OtherHistoryError, CursorGoneError, ClosedError and ForkedError at once;
-        where the medium can be read no longer, the error comes through the future.
+        Raises BadCursorError, OtherHistoryError, CursorGoneError, ClosedError and ForkedError at once. If the
+        file can no longer be read, the error comes through the future.
 
         >>> cursor = sim.cursor()
         >>> waiting = sim.arrival(cursor)
@@ -148,8 +134,8 @@ class Following(OpenInstance):
         return self._store.arrival(after, timeout_s)
 
 
-def _taken_over(commit: CommitLike) -> tuple[int, list[Event]]:
-    """Return time and events of a commit to take over; InvalidInputError for a value that is no commit."""
+def _copied(commit: Commit) -> tuple[int, list[Event]]:
+    """Return time and events of a commit to be copied; InvalidInputError for a value that is no commit."""
     try:
         made, supply = commit.time, commit.events
     except Exception:  # whatever it is

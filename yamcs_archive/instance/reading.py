@@ -1,4 +1,4 @@
-"""The part of an instance that reads in key order, and what it says of itself."""
+"""The methods of an instance that read in key order, its sources and its counts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.instance.open_instance import OpenInstance
+from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.results import (
     InstanceStats,
     SourceStats,
 )
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.times import Time, to_us
 
 
@@ -24,7 +24,7 @@ class Reading(OpenInstance):
     """Reads events in key order."""
 
     def get(self, key: EventKey) -> Event | None:
-        """Return the event of that key, or None.
+        """Return the event with this key, or None.
 
         >>> done = sim.append(Event("Step 1", generation_time=1, seq_number=1))
         >>> sim.get(EventKey(1, "User", 1)) == done.event
@@ -49,19 +49,19 @@ class Reading(OpenInstance):
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
-        Times are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC); None is no bound.
-        ``sources`` are exact names (None: all), ``text`` is a plain part of the message in any letter case
-        (Unicode's case folding), ``filter`` an expression of the filter language (docs/filter.md), as text
-        or parsed, ``limit`` is the number of events that are yielded (None: no limit), and the iterator
-        begins after ``after_key`` in its direction. ``cancelled`` is called from time to time; once it
-        returns True the iterator ends, so that another thread can end a long search.
+        ``start`` and ``stop`` are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC);
+        None means no bound. ``sources`` are exact names (None: all). ``text`` is a plain part of the message,
+        in any letter case (Unicode's case folding). ``filter`` is an expression of the filter language
+        (docs/filter.md), as text or parsed. ``limit`` is the largest number of events (None: no limit). The
+        iterator begins after ``after_key``, in its direction. It calls ``cancelled`` from time to time, and
+        ends when that returns True, so that another thread can end a long search.
 
-        No transaction is held between two events, so the iterator may be parked: it may also see what
-        was appended meanwhile ahead of it, never the same event twice.
+        No transaction is open between two events, so the iterator may rest for any time. It never yields an
+        event twice, and may yield events that were appended meanwhile, if they come after its position.
 
-        Raises BadTimeError for a naive datetime and for text that is no time, FilterError for a bad
-        filter, InvalidInputError for other bad arguments, all at once; ClosedError once the archive is
-        closed; DamagedError at the first record whose checksum is wrong.
+        Raises BadTimeError for a naive datetime and for text that is no time, FilterError for a bad filter,
+        InvalidInputError for other bad arguments: all of these at once. While it is read, it raises
+        ClosedError if the archive was closed, and DamagedError at the first record whose checksum is wrong.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
@@ -94,10 +94,10 @@ class Reading(OpenInstance):
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[StoredVectors]:
-        """Return an iterator over the same events as :meth:`events` gives, as numpy vectors in key order.
+        """Return an iterator over the events of :meth:`events`, as numpy vectors, in key order.
 
-        Each item has the events that were read together: at least one, at most some thousand, or some MiB of
-        text. This is the fastest way to pass all events on, to a file or over a network, because no event is
+        Each item has the events that were read together: at least one, at most some thousands, or some MiB of
+        text. This is the fastest way to write all events to a file or to a network, because no ``Event`` is
         built. The fields are those of :class:`~yamcs_archive.StoredVectors`.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
@@ -120,12 +120,12 @@ class Reading(OpenInstance):
     ) -> int:
         """Return the number of events that :meth:`events` gives for the same arguments.
 
-        The number of all events, or of all events of some sources, is known without reading. Otherwise the
-        fields that decide are read: times, sources and severities take some nanoseconds an event, a text
-        more, a filter that needs whole events some microseconds. Once ``cancelled`` returns True, counting
-        ends.
+        The number of all events, or of all events of some sources, is known without reading any. Otherwise
+        only the necessary fields are read: times, sources and severities take some nanoseconds an event, a
+        text takes longer, a filter that needs whole events some microseconds. Counting ends when
+        ``cancelled`` returns True.
 
-        Raises as :meth:`events` does.
+        Raises the errors of :meth:`events`.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
@@ -137,7 +137,7 @@ class Reading(OpenInstance):
     def _query(
         self, query: Query, min_severity: Severity | None, text: str | None, filter: str | Filter | None
     ) -> Query | None:
-        """Return a query for what else is asked of an event; None where nothing can be found."""
+        """Add severity, text and filter to a query; return None if no event can match."""
         self._check_open()
         query = query._replace(
             min_severity=None if min_severity is None else plain_severity(min_severity, "min_severity"),
@@ -157,15 +157,16 @@ class Reading(OpenInstance):
         pause_us: int = PAUSE_US_DEFAULT,
         cancelled: Callable[[], bool] | None = None,
     ) -> Histogram:
-        """Return an iterator over when each source was heard: stretches of events without a long pause.
+        """Return an iterator over the stretches of each source: events without a long pause between them.
 
-        Two events of a source are of one stretch when at most ``pause_us`` microseconds lie between them, or
-        between others of that source that lead from one to the other. ``start``, ``stop``, ``sources`` and
-        ``cancelled`` are as for :meth:`events`. Stretches come in the order of their last event, then of
-        source. They are exact, and only times and sources are read for them.
+        A pause of more than ``pause_us`` microseconds between two neighbouring events of a source ends one
+        stretch and begins the next. ``start``, ``stop``, ``sources`` and ``cancelled`` are as for
+        :meth:`events`. Stretches come in the order of their last event, then of source. They are exact, and
+        only times and sources are read for them.
 
-        The iterator's ``resume`` is the time from which on a later call finds all stretches whole that it
-        has not yet given out; those that end no later than the last one given out are then to be passed over.
+        The iterator's ``resume`` is a time for a later call, as its ``start``: that call finds every stretch
+        that was not yielded yet, whole. Skip those of its stretches that end no later than the last one
+        yielded.
 
         Raises BadTimeError and InvalidInputError at once; ClosedError, DamagedError.
 
@@ -178,7 +179,7 @@ class Reading(OpenInstance):
         return self._store.histogram(_query(start, stop, sources, cancelled), pause_us)
 
     def sources(self) -> list[str]:
-        """Return the names of all sources that ever had an event here, sorted.
+        """Return the names of all sources of which an event was ever stored here, sorted.
 
         >>> _ = sim.append_many([Event("a", source="EPS"), Event("b", source="AOCS")])
         >>> sim.sources()
@@ -188,10 +189,10 @@ class Reading(OpenInstance):
         return self._store.sources()
 
     def stats(self) -> InstanceStats:
-        """Return what the instance holds, in all and for each source.
+        """Return the counts of the instance, in all and for each source.
 
-        Counts of duplicates, conflicts and expired events reach the medium with the next commit or at
-        close; a kill may lose those since then.
+        Counts of duplicates, conflicts and expired events are written with the next commit or at close; if
+        the process is killed before that, they may be lost.
 
         >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS"))
         >>> done = sim.append(done.event)

@@ -80,7 +80,7 @@ def begin_mirror(instance: Instance, url: str, name: str) -> MirrorState:
 
 
 def not_here(data: Path, names: Sequence[str]) -> list[str]:
-    """Return those of the names that are no instance of the archive in a directory; makes nothing.
+    """Return those of the names that are no instance of the archive in a directory; creates nothing.
 
     >>> from pathlib import Path
     >>> not_here(Path("nosuch"), ["simulator"])
@@ -94,7 +94,7 @@ def not_here(data: Path, names: Sequence[str]) -> list[str]:
 
 
 def connected(url: str, credentials: Credentials | None) -> Client:
-    """Return a client for a source that does not try again: the follower does, at longer intervals."""
+    """Return a client that asks once: the follower asks a source again, at longer intervals."""
     return Client(url, credentials=credentials, retries=0)
 
 
@@ -119,7 +119,7 @@ def check_source(url: str, names: Sequence[str], credentials: Credentials | None
 def await_source(
     url: str, name: str, say: Callable[[Progress], None], credentials: Credentials | None = None
 ) -> None:
-    """Check as :func:`check_source` does; ask a source that does not answer again, at longer intervals."""
+    """Check as :func:`check_source` does; if the source does not answer, try again, at longer intervals."""
     pause_s = _PAUSE_S
     while True:
         try:

@@ -29,7 +29,7 @@ _STOP_S_MAX = 5.0
 
 
 def check_wanted(data: Path, url: str, wanted: Sequence[str], credentials: Credentials | None = None) -> None:
-    """Raise if the wanted instances, or all that the source has, cannot be copies of it; makes nothing.
+    """Raise if the wanted instances, or all that the source has, cannot be copies of it; creates nothing.
 
     Raises InvalidInputError for a name that is new here and that the source does not have, ServerRefusedError
     if it is no archive of this project, ServerUnavailableError if it does not answer and a name is new here.

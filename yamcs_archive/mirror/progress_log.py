@@ -1,4 +1,4 @@
-"""Log lines about a copy: it has caught up, it is in trouble, and from time to time how far behind it is."""
+"""Log lines about a copy: it is in step, it is in trouble, or how far it is behind its source."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
-from yamcs_archive.server.http_server import HttpServer, ServerFailedError
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
 
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
@@ -38,7 +38,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until a signal, then answer the accepted requests and close the archive. In the main thread only.
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
-    :class:`~yamcs_archive.server.http_server.ServerFailedError`, and the errors of opening the archive
+    :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
     (LockedError names the process that already serves the directory).
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A

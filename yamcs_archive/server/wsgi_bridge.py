@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from yamcs_archive.http.asgi_threads import Message, Pools, Receive, Send, client_left, write_chunks
 from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
-from yamcs_archive.http.messages import Work
+from yamcs_archive.http.request_and_response import Work
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -1,33 +1,33 @@
-"""The storage engine of one instance, on LMDB. LMDB and zstd are known only here, numpy here and in wire.
+"""The storage engine of one instance, on LMDB. LMDB and zstd are known only here.
 
 Terms:
 
-- *Row*: one event under its key, as it arrives. Rows are young, or late.
+- *Row*: one event under its key, as it arrives. Young and late events are rows.
 - *Block*: up to some thousand events in key order, column by column, compressed. Blocks never overlap. A
   few late events are stored in a second part of their block, its *late part*.
-- *Sealing*: rows become blocks, in one transaction. Whatever is stored is a row or in a block, never both.
-- *Zone map*: what a query may know of a block without reading it (in the file: "summaries"); a *group* of
-  neighbouring blocks has one, too.
+- *Sealing*: rows become blocks, in one transaction. Every stored event is a row or in a block, never both.
+- *Zone map*: the range, sources, severities and commits of a block, by which a query passes over it without
+  reading it (in the file: "summaries"). A *group* of neighbouring blocks has one, too.
 - *Commit record*: where the events of a commit are, so that they can be read in order of arrival. A
   *cursor* is a place in that order.
 - *Generation*: an LMDB environment; compaction replaces one by a dense copy.
 
 The way of an event:
 
-- In: ``store`` hands checked columns to ``write/writer``, which commits what waits as one group:
-  ``committer`` numbers them (``outcomes``), finds what is there already (``key_lookup``) and puts the rest
-  where it belongs (``placement``), with the commit's record, in one transaction. The caller is answered
-  after the fsync.
+- In: ``lmdb_store`` hands checked columns to ``write/writer``, which commits all that wait as one group:
+  ``committer`` numbers the events (``outcomes``), finds those that are stored already (``key_lookup``) and
+  puts the others where they belong (``placement``), with the commit's record, in one transaction. The caller
+  is answered after the fsync.
 - To rest: ``maintain/scheduler`` seals old rows, closes groups of zone maps and packs small commit records.
-- Out: ``read/range_reader`` gives the rows and the block of one slice of keys after the other, each seen by
-  one short transaction; ``read/query`` merges them and builds the events that are wanted. ``read/changes``
-  walks commit records instead.
+- Out: ``read/range_reader`` reads one slice of keys after the other, the rows and the block of each in one
+  short transaction; ``read/query`` merges them and builds the wanted events. ``read/changes`` follows the
+  commit records instead.
 
 The folders are the layers. Each imports only those below it, and :mod:`failpoints` and :mod:`interrupts`:
 
-    store           the engine on LMDB
-    event_store     what the library asks of an engine
-    maintain/       what happens to stored events later
+    lmdb_store      the engine on LMDB
+    event_store     the protocol of an engine
+    maintain/       sealing, packing and compaction of stored events
     write/          the one writer
     read/           the many readers
     disk/           the files, and LMDB's rules
@@ -35,5 +35,5 @@ The folders are the layers. Each imports only those below it, and :mod:`failpoin
 
 To know most of it, read in this order: format/keys, format/rows, format/block, format/commits,
 write/outcomes, write/placement, write/committer, write/writer, read/range_reader, read/query, read/changes,
-maintain/sealing, disk/environment, store. The bytes are specified in ``docs/format.md``.
+maintain/sealing, disk/environment, lmdb_store. The bytes are specified in ``docs/format.md``.
 """

@@ -1,8 +1,7 @@
-"""EventStore: what the library asks of a storage engine.
+"""EventStore: the protocol of a storage engine, as the library uses it.
 
-The protocol promises only what an embedded store and a cluster can both keep: automatic numbers
-increase, events come in strict key order, arrival order is total within the store. Its tests are written
-against it (``tests/storage``).
+It promises only what an embedded store and a cluster can both keep: automatic numbers increase, events come
+in strict key order, arrival order is total within the store. Its tests (``tests/storage``) use it alone.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event, EventKey
-from yamcs_archive.storage.format.meta import Mirrored
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
-from yamcs_archive.storage.maintain.compaction import Compaction
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.query import Query
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 
 T = TypeVar("T")
@@ -28,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Summary:
-    """What a store holds. Times are microseconds since 1970; sizes are bytes."""
+    """The extent of a store. Times are microseconds since 1970; sizes are bytes."""
 
     created: int
     first: Event | None
@@ -45,7 +43,7 @@ class EventStore(Protocol):
     ) -> Future[T]:
         """Store prepared events; the future is done when they are durable.
 
-        ``asked`` has the ids of the requests that bring them, if they have any.
+        ``asked`` has the ids of the events' requests, if they have any.
         """
 
     def append_now(
@@ -54,16 +52,16 @@ class EventStore(Protocol):
         """Store prepared events and wait until they are durable."""
 
     def check_writable(self) -> None:
-        """Raise what an append would meet now, as far as that can be told without one."""
+        """Raise the error that an append would raise now, as far as it can be known without one."""
 
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
-        """Yield the same as vectors of bounded size, none of them empty; the query's limit does not count."""
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
+        """Yield the same as vectors of bounded size, none of them empty; the query's limit is ignored."""
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
-        """Return the stretches of each source's events; of a query, times and sources count."""
+        """Return the stretches of each source's events; of the query only times and sources count."""
 
     def count(self, query: Query) -> int:
         """Return the number of events that match a query; its limit is ignored."""
@@ -75,38 +73,47 @@ class EventStore(Protocol):
         """Return the sources that ever had an event, by name."""
 
     def summary(self) -> Summary:
-        """Return what the store holds."""
+        """Return the extent of the store."""
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
-        """Yield events in arrival order behind a cursor, each with the cursor behind it."""
+    def changes(self, after: str | None) -> Iterator[Change]:
+        """Yield the events after a cursor in arrival order, each with the cursor after it."""
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
-        """Yield commits in their order behind a cursor: time, events, the cursor behind them."""
+    def commits(self, after: str | None) -> Iterator[Commit]:
+        """Yield the commits after a cursor in their order: time, events, the cursor after them."""
 
     @property
-    def mirrored(self) -> Mirrored | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own."""
+    def mirrored(self) -> MirrorState | None:
+        """The source of this mirror, and how far the mirror has followed it; None if this is no mirror."""
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
-        """Store commits of another archive durably, and how far this one has come with them."""
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
+        """Store commits of a mirror's source durably, and how far the mirror has followed it with them."""
 
     def cursor(self) -> str:
-        """Return the cursor behind the newest event."""
+        """Return the cursor after the newest event."""
 
     def renewed(self, cursor: str) -> str:
-        """Return a cursor of the same place with a fingerprint, for one without."""
+        """Return the same cursor with a fingerprint; one that has a fingerprint is returned unchecked."""
 
     def arrival(self, after: str, timeout_s: float | None) -> Future[None]:
-        """Return a future that is done once an event lies behind a cursor, after a time, or at close."""
+        """Return a future that is done once an event is after the cursor, after a time, or at close."""
 
     def settle(self) -> None:
-        """Bring everything that is stored into its form at rest."""
+        """Put all stored events into the form in which they stay."""
 
-    def compact(self) -> Compaction:
-        """Give space that is no longer used back to the file system."""
+    def compact(self) -> CompactionResult:
+        """Give unused space back to the file system."""
+
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verification | None:
+        """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
+
+        ``progress`` is called with the number of events read so far, and with that of all. ``quick``: only
+        the first and the last values are read.
+        """
 
     def close(self) -> None:
-        """Commit what was submitted and let go of everything; idempotent."""
+        """Commit everything that was submitted, and release the store; idempotent."""
 
     def refuse_within_callback(self) -> None:
-        """Raise RuntimeError in a callback of an append's future: no commit can be waited for there."""
+        """Raise RuntimeError in a callback of an append's future, which must not wait for a commit."""

@@ -128,26 +128,10 @@ class Bell:
 
 
 class _Guard(_thread.RLock):  # type: ignore[misc]  # final by its stub only
-    """The condition that guards a future's state; ``with`` acquires or releases it within one step."""
-
-    _waiting: tuple[threading.Lock, ...] = ()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Release the lock until another thread notifies. The caller must have acquired it once."""
-        waiter = threading.Lock()
-        waiter.acquire()
-        self._waiting += (waiter,)
-        try:
-            self.release()
-            return waiter.acquire(timeout=-1 if timeout is None else max(timeout, 0))
-        finally:
-            self.acquire()
+    """What guards a future's state in place of a condition: ``with`` acquires it within one step."""
 
     def notify_all(self) -> None:
-        """Wake all waiting threads."""
-        woken, self._waiting = self._waiting, ()
-        for waiter in woken:
-            waiter.release()
+        """Do nothing: a thread waits for the future by a callback of it, not for this."""
 
 
 class SafeFuture(Future[T]):
@@ -179,6 +163,8 @@ class SafeFuture(Future[T]):
         done = Signal()
         self.add_done_callback(lambda _: done.tell())
         done.wait(timeout)
+        if not self.done():
+            raise TimeoutError
 
 
 def uninterrupted(run: Callable[[], T]) -> T:

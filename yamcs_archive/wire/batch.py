@@ -4,7 +4,7 @@
 2. Each element is in either form of the API, by the rules of a single body; in msgpack by those of
    :mod:`~yamcs_archive.wire.msgpack`.
 3. A piece whose elements are all common ones is decoded at once (:mod:`~yamcs_archive.wire.bulk`); the
-   elements of any other one by one, by the rules.
+   elements of any other piece are decoded one by one, by the rules.
 4. The error of an element has its position, from 0, and comes after all elements before it.
 
 With ``own``, elements come from the archive's owner and not over a network, as for
@@ -24,7 +24,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.wire import bulk, json, msgpack, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.framing import delimited_bounds, pieces, whole_lines
 
 
@@ -90,15 +90,10 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
                 yield Part(Form.TODAY, events)
             else:
                 several = (held[start:stop] for start, stop in zip(starts, stops, strict=True))
-                yield from _one_by_one(several, _decode_message, position)
+                yield from _one_by_one(several, protobuf.decode_event, position)
             position += len(starts)
     except InvalidInputError as error:
         raise _with_position(error, position) from None
-
-
-def _decode_message(body: bytes) -> tuple[Form, Event]:
-    event = bulk.decode_protobuf_event(body)
-    return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
 
 
 def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part]:
@@ -118,14 +113,14 @@ def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part
             elements, held = held[: stop - read], held[stop - read :]
             events = bulk.decode_msgpack_maps(elements, count, own=own) if count else None
             if events is not None:
-                del piece, elements  # as the lines above
+                del piece, elements  # as lines in from_ndjson
                 yield Part(Form.TODAY, events)
             elif count:
                 yield from _one_by_one(msgpack.maps(elements, read), decode, position)
             position, read = position + count, stop
             if not readable or len(held) > msgpack.HELD_BYTES_MAX:
                 break
-        if held:  # what is left is no element: to read it raises the error that says why
+        if held:  # the rest is no element: reading it raises the error that gives the reason
             raise AssertionError(next(msgpack.maps(held, read)))
     except InvalidInputError as error:
         raise _with_position(error, position) from None
@@ -141,7 +136,7 @@ def _with_position(error: InvalidInputError, position: int) -> InvalidInputError
 def _one_by_one(
     elements: Iterable[Any], decode: Callable[[Any], tuple[Form, Event]], before: int
 ) -> Iterator[Part]:
-    """Yield the elements, ``before`` of which came earlier; the error of one comes after those before it."""
+    """Yield elements that follow ``before`` others; an error is raised after the elements before it."""
     found: list[tuple[Form, Event]] = []
     try:
         found.extend(map(decode, elements))  # on an error, those before it are kept

@@ -4,7 +4,7 @@ The folder is an optimisation. It may be deleted: every answer stays the same, b
 longer. So this is the one module that imports it, and callers take these functions from here.
 
 1. ``encode_…`` write events in today's form: streams and CSV from
-   :class:`~yamcs_archive.event_vectors.EventVectors`, pages from a list of events.
+   :class:`~yamcs_archive.event_vectors.StoredVectors`, pages from a list of events.
 2. ``decode_…`` return None for what they decline; then the caller decodes element by element, by the rules.
    What they return is in today's form.
 """
@@ -12,45 +12,19 @@ longer. So this is the one module that imports it, and callers take these functi
 from __future__ import annotations
 
 try:
-    from yamcs_archive.wire.columns.decoder import (
-        decode_json_event,
-        decode_json_lines,
-        decode_msgpack_maps,
-        decode_protobuf_event,
-    )
-    from yamcs_archive.wire.columns.encoder import (
-        encode_csv_rows,
-        encode_json_page,
-        encode_json_stream,
-        encode_protobuf_page,
-        encode_protobuf_stream,
-    )
-    from yamcs_archive.wire.columns.protobuf_decoder import decode_protobuf_messages
+    from yamcs_archive.wire.columns import element_decoder, encoder, protobuf_decoder
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("yamcs_archive.wire.columns"):
         raise  # the folder is there, but something that it needs is not
-    from yamcs_archive.wire.event_by_event import decline as decode_json_event
-    from yamcs_archive.wire.event_by_event import decline as decode_json_lines
-    from yamcs_archive.wire.event_by_event import decline as decode_msgpack_maps
-    from yamcs_archive.wire.event_by_event import decline as decode_protobuf_event
-    from yamcs_archive.wire.event_by_event import decline as decode_protobuf_messages
-    from yamcs_archive.wire.event_by_event import (
-        encode_csv_rows,
-        encode_json_page,
-        encode_json_stream,
-        encode_protobuf_page,
-        encode_protobuf_stream,
-    )
+    from yamcs_archive.wire import event_by_event
 
-__all__ = [
-    "decode_json_event",
-    "decode_json_lines",
-    "decode_msgpack_maps",
-    "decode_protobuf_event",
-    "decode_protobuf_messages",
-    "encode_csv_rows",
-    "encode_json_page",
-    "encode_json_stream",
-    "encode_protobuf_page",
-    "encode_protobuf_stream",
-]
+    element_decoder = encoder = protobuf_decoder = event_by_event  # type: ignore[misc]  # it has the functions of all
+
+decode_json_lines = element_decoder.decode_json_lines
+decode_msgpack_maps = element_decoder.decode_msgpack_maps
+decode_protobuf_messages = protobuf_decoder.decode_protobuf_messages
+encode_csv_rows = encoder.encode_csv_rows
+encode_json_page = encoder.encode_json_page
+encode_json_stream = encoder.encode_json_stream
+encode_protobuf_page = encoder.encode_protobuf_page
+encode_protobuf_stream = encoder.encode_protobuf_stream

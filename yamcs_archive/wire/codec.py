@@ -4,8 +4,8 @@
    asks for a media type again.
 2. An answer is given to a codec as a protobuf message, or as a :class:`FormMessage` if it has events in it.
    So each answer, and each detail of an error, is described once for all media types.
-3. Single events, pages and streams have methods of their own, because they are written most often
-   (:mod:`~yamcs_archive.wire.bulk`).
+3. Single events, pages and streams have methods of their own, because they are written most often; pages and
+   streams are written many events at once (:mod:`~yamcs_archive.wire.bulk`).
 
 :mod:`~yamcs_archive.wire.codecs` has the table of all codecs.
 """
@@ -18,15 +18,17 @@ from typing import Any, NamedTuple, Protocol
 from google.protobuf.message import Message
 
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.results import Commit
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.batch import Part
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.pb.yamcs_archive_changes_pb2 import ChangesResponse
+from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsResponse
 
 JSON, PROTOBUF, MSGPACK, CSV = "application/json", "application/protobuf", "application/msgpack", "text/csv"
 
 RequestFields = tuple[Mapping[str, Any], Callable[[Any, str], int]]
-"""The fields of a request's body by name, and the function that reads a time of them, given its field."""
+"""The fields of a request's body by name, and a function that reads a time, given its value and its name."""
 
 
 class FormMessage(NamedTuple):
@@ -44,36 +46,31 @@ class FormMessage(NamedTuple):
 
 
 class Detail(NamedTuple):
-    """What an error's answer has beside its text: a message, and the URL of its type."""
+    """The details in an error's answer: a message, and the URL of its type."""
 
     type_url: str
     message: FormMessage
 
 
-class BatchReader(Protocol):
-    """Reads the bodies of batches."""
+class BatchCodec(Protocol):
+    """Reads the bodies of batches, and writes pages of changes: what was stored after a cursor."""
+
+    media: str
+    """The media type."""
+    whole_commits: bool
+    """True if changes are written as commits with their times; else as events alone."""
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
         """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
 
-
-class ChangesWriter(Protocol):
-    """Writes what was stored after a cursor."""
-
-    @property
-    def media(self) -> str:
-        """The media type."""
-
-    @property
-    def whole_commits(self) -> bool:
-        """True if a page has whole commits, each with its time; else each event is a commit of its own."""
-
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form, /) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
+    def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
+        """Return a page of changes, and the cursor after it."""
 
 
-class Codec(BatchReader, ChangesWriter, Protocol):
+class Codec(BatchCodec, Protocol):
     """Reads and writes all bodies of the API in one media type."""
+
+    whole_commits: bool = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
         """Return the event of a create request and the form that it is in; InvalidInputError."""
@@ -89,18 +86,26 @@ class Codec(BatchReader, ChangesWriter, Protocol):
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
         """Return a page of events, and the token of the next page if there is one."""
+        fields = {"event": list(events), "continuationToken": token}
+        given = {name: value for name, value in fields.items() if value}
+        return self.form_message(FormMessage(ListEventsResponse, given, form))
 
-    def stream(self, events: EventVectors) -> bytes:
+    def stream(self, events: StoredVectors) -> bytes:
         """Return a part of a stream of events, in today's form."""
+
+    def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
+        """Return a page of changes, and the cursor after it."""
+        events = [event for commit in commits for event in commit.events]
+        return self.form_message(FormMessage(ChangesResponse, {"events": events, "cursor": cursor}, form))
 
     def records(self, messages: Iterable[Message]) -> bytes:
         """Return a part of a stream of other messages."""
 
     def message(self, message: Message) -> bytes:
-        """Return an answer without its empty lists."""
+        """Return an answer; its empty lists are left out."""
 
     def message_with_lists(self, message: Message) -> bytes:
-        """Return an answer; in JSON its lists are there if they are empty, too."""
+        """Return an answer; in JSON, its empty lists are written too."""
 
     def form_message(self, message: FormMessage) -> bytes:
         """Return an answer that has events in it."""

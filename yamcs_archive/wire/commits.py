@@ -19,10 +19,11 @@ import msgspec
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event, Severity
+from yamcs_archive.results import Commit
 
 EVENTS_MAX = 250_000
-"""Most events, and most commits, of a page. An archive sends at most 40,000: up to 20,000, and the commit
-that reaches this number. One that was opened with larger groups may have 130,000 in a commit."""
+"""Largest number of events, and of commits, in a page. An archive sends at most 40,000 events: up to 20,000,
+and the commit that exceeds them. One that was opened with larger groups may have 130,000 in a commit."""
 
 _Row = tuple[
     str,  # message
@@ -38,18 +39,10 @@ _Row = tuple[
 ]
 
 
-class SentCommit(NamedTuple):
-    """A commit as it is sent: its time (microseconds since 1970), its events, the cursor after it."""
-
-    time: int
-    events: Sequence[Event]
-    cursor: str
-
-
 class Page(NamedTuple):
     """Some commits, and the cursor after the last of them."""
 
-    commits: Sequence[SentCommit]
+    commits: Sequence[Commit]
     cursor: str
 
 
@@ -73,12 +66,12 @@ _ARRAY_BYTES = {0xDC: 2, 0xDD: 4}
 """Bytes of an array's length, by the first byte of the array."""
 
 
-def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
+def encode_page(commits: Iterable[Commit], cursor: str) -> bytes:
     """Return the bytes of a page.
 
     >>> event = Event("a", severity=Severity.ERROR, generation_time=1, seq_number=2, reception_time=3)
-    >>> page = decode_page(encode_page([SentCommit(4, [event], "c")], "c"))
-    >>> page.commits[0].time, page.commits[0].events == [event], page.cursor
+    >>> page = decode_page(encode_page([Commit(4, (event,), "c")], "c"))
+    >>> page.commits[0].time, page.commits[0].events == (event,), page.cursor
     (4, True, 'c')
     """
     whole = {
@@ -92,7 +85,7 @@ def encode_page(commits: Iterable[SentCommit], cursor: str) -> bytes:
 
 
 def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
-    """Return the page of some bytes; raise :class:`~yamcs_archive.errors.InvalidInputError` for any others.
+    """Return the page in a body; raise :class:`~yamcs_archive.errors.InvalidInputError` for any other body.
 
     ``events_max`` bounds its events, and its commits. Both are counted before any is built, because small
     ones take thirty times their bytes in memory.
@@ -111,7 +104,7 @@ def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
             raise _too_many("events", events_max)
         return Page(
             [
-                SentCommit(commit.time, list(starmap(Event, _decode_rows(commit.events))), commit.cursor)
+                Commit(commit.time, tuple(starmap(Event, _decode_rows(commit.events))), commit.cursor)
                 for commit in commits
             ],
             found.cursor,

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.api_form import SHOWN_TODAY
+from yamcs_archive.wire.api_forms import SHOWN_TODAY
 
 Column = tuple[str, Callable[[Event], str]]
 """A heading, and the function that returns an event's text below it."""
 
 DELIMITERS = {"TAB": "\t", "COMMA": ",", "SEMICOLON": ";"}
 BLANKS = "".join(map(chr, range(33)))
-"""Characters that are cut off at either end of a field, as by Java's trim."""
+"""The characters that are cut off at either end of a field, as by Java's trim."""
 
 PLAIN: tuple[Column, ...] = (
     ("Source", lambda event: event.source),
@@ -39,30 +38,6 @@ ALL: tuple[Column, ...] = (
     ("Extra", lambda event: msgspec.json.encode(event.extra).decode() if event.extra else ""),
 )
 """All fields but the extensions of a 2016 message, which are bytes."""
-
-
-def columns_of(name: str | None) -> tuple[Column, ...]:
-    """Return all columns for ``all``, those of a Yamcs server for None; raise InvalidInputError otherwise.
-
-    >>> len(columns_of("all")) > len(columns_of(None))
-    True
-    """
-    if name not in (None, "all"):
-        raise InvalidInputError("columns", name, "must be all, or left out")
-    return PLAIN if name is None else ALL
-
-
-def delimiter_of(name: str | None) -> str:
-    """Return the delimiter that the parameter ``delimiter`` names; without it a tab.
-
-    >>> delimiter_of("COMMA")
-    ','
-    """
-    if name is None:
-        return DELIMITERS["TAB"]
-    if name not in DELIMITERS:
-        raise InvalidInputError("delimiter", name, f"must be one of {', '.join(DELIMITERS)}")
-    return DELIMITERS[name]
 
 
 def lines(events: Iterable[Event], columns: tuple[Column, ...], delimiter: str) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Many events <-> bytes, one event after another by the rules of ``json``, ``protobuf`` and ``csv``; pure.
 
-This is what :mod:`~yamcs_archive.wire.bulk` offers where the folder ``columns`` is missing, and what the
-tests hold the fast path against.
+Where the folder ``columns`` is missing, :mod:`~yamcs_archive.wire.bulk` offers these functions. Tests compare
+the fast path with them.
 """
 
 from __future__ import annotations
@@ -9,28 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 
-def decline(*_elements: object, **_options: object) -> None:
+def _decline(*_elements: object, **_options: object) -> None:
     """Decode nothing: what is declined is decoded element by element."""
 
 
-def encode_json_stream(events: EventVectors) -> bytes:
+decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = _decline
+
+
+def encode_json_stream(events: StoredVectors) -> bytes:
     """Return events as JSON objects, with nothing between them."""
     return b"".join(json.encode(json.shown(event, Form.TODAY)) for event in events.events())
 
 
-def encode_protobuf_stream(events: EventVectors) -> bytes:
+def encode_protobuf_stream(events: StoredVectors) -> bytes:
     """Return events as protobuf messages, each with its length before it as a varint."""
     messages = [protobuf.encode_event(event, Form.TODAY) for event in events.events()]
     return b"".join(varint(len(message)) + message for message in messages)
 
 
-def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
+def encode_csv_rows(events: StoredVectors, delimiter: str) -> bytes:
     """Return events as rows with the columns that a Yamcs server exports."""
     return b"".join(csv.lines(events.events(), csv.PLAIN, delimiter))
 

@@ -1,7 +1,7 @@
 """Where the elements of a stream begin and end: gzip, lines, messages with their lengths; pure.
 
-What is held is one piece of the stream and one unfinished element, however long the stream is. An element is
-at most as long as the body of a single request may be.
+Only one piece of the stream and one unfinished element are held, however long the stream is. An element is at
+most as long as the body of a single request may be.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from yamcs_archive.limits import BODY_BYTES_MAX
 
 _OUTPUT_BYTES = 256 << 10
 _PIECE_BYTES_MIN, _PIECE_BYTES_MAX = 256 << 10, 512 << 10
-"""Bytes that are decoded together: a call for few elements costs more than they do; and where one is
-uncommon, all of them are decoded one by one. Chunks of such a size need not be copied."""
+"""Bytes that are decoded together. A call for fewer elements would cost more than they do; and the more there
+are, the more are decoded one by one if one is uncommon. Chunks of such a size need not be copied."""
 _VARINT_BYTES_MAX = 10
 
 
 def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the content of gzip members in pieces of bounded size: a bomb is read no faster than it is used.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for what is not gzip, or is cut short.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for bytes that are not gzip, or are cut short.
 
     >>> import gzip
     >>> b"".join(gunzipped([gzip.compress(b"one "), gzip.compress(b"two")]))
@@ -49,7 +49,7 @@ def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a stream in pieces of about one size; the bytes before an error of ``chunks`` come before it."""
+    """Yield a stream in pieces of about the same size; if ``chunks`` fails, first the bytes before that."""
     held: list[bytes] = []
     size = 0
     try:
@@ -77,7 +77,7 @@ def _taken(held: list[bytes]) -> bytes:
 
 
 def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a stream in pieces that end where a line ends, without the line feed there.
+    """Yield a stream in pieces of whole lines, each without its last line feed.
 
     >>> list(whole_lines([b"a\\nb\\nc", b"d"]))
     [b'a\\nb', b'cd']
@@ -112,7 +112,7 @@ def delimited(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def delimited_bounds(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, list[int], list[int]]]:
-    """Yield what :func:`delimited` yields, many at once: bytes, and where in them messages start and stop."""
+    """Yield the same messages, many at once: bytes, and where in them each message starts and stops."""
     held = b""
     for chunk in chunks:
         held += chunk
@@ -126,7 +126,7 @@ def delimited_bounds(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, list[int]
 
 
 def _bounds(held: bytes) -> tuple[list[int], list[int], InvalidInputError | None]:
-    """Return where the whole messages start and stop, and the error of what follows them, if it has one."""
+    """Return where the complete messages start and stop, and the error in the bytes after them, or None."""
     starts: list[int] = []
     stops: list[int] = []
     at, size = 0, len(held)
@@ -153,7 +153,7 @@ def _bounds(held: bytes) -> tuple[list[int], list[int], InvalidInputError | None
 
 
 def _length(held: bytes, at: int) -> tuple[int, int] | None:
-    """Return the varint that begins at ``at``, and where it ends; None while it is not whole."""
+    """Return the varint that begins at ``at``, and where it ends; None while it is incomplete."""
     value = 0
     for index in range(_VARINT_BYTES_MAX):
         if at + index >= len(held):

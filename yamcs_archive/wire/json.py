@@ -1,10 +1,11 @@
-"""Events <-> JSON, in both forms; pure. msgspec reads and writes; the rules of the fields are here.
+"""Events <-> JSON, in both forms, by msgspec; the rules of the fields are here; pure.
 
 1. Syntax is strict RFC 8259 in UTF-8; of repeated names the last counts. Values are read leniently.
 2. A body is in the 2016 form if it has a field that only the 2016 form has, else in today's. A body with
    fields of both is refused.
-3. A body whose generationTime or receptionTime is a text, and not of an integer, is an event as answers of
-   today's form show it (:func:`shown`): with the fields of an answer and no others, and with ERROR as SEVERE.
+3. A body whose generationTime or receptionTime is text, but not that of an integer, is an event as answers of
+   today's form show it (:func:`shown`). It has the fields of an answer and no others, and its SEVERE may mean
+   ERROR.
 4. An error names the field and the value. A field that neither form has is refused by name.
 """
 
@@ -23,7 +24,7 @@ import msgspec
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
-from yamcs_archive.wire.api_form import (
+from yamcs_archive.wire.api_forms import (
     SHOWN_2016,
     SHOWN_TODAY,
     Form,
@@ -79,18 +80,15 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
             rule = "is not a field of a request; an answer, which has it, has a generationTime as text"
         raise InvalidInputError(name, fields[name], rule)
     given = {name: value for name, value in fields.items() if value is not None}
-    of_2016, of_today = names & _ONLY_2016, names & _ONLY_TODAY
-    if of_2016 and of_today:
-        raise InvalidInputError(
-            "body",
-            ", ".join(name for name in names if name in of_2016 or name in of_today),
-            "mixes fields of the 2016 form and of today's",
-        )
+    is_today = names.isdisjoint(_ONLY_2016)
+    if not (is_today or names.isdisjoint(_ONLY_TODAY)):
+        mixed = ", ".join(name for name in names if name not in _COMMON)
+        raise InvalidInputError("body", mixed, "mixes fields of the 2016 form and of today's")
     if "message" not in given:
         raise InvalidInputError("message", fields.get("message"), "Message is required")
-    if of_2016:
-        return Form.V2016, _event_2016(given)
-    return Form.TODAY, _event_today(given)
+    if is_today:
+        return Form.TODAY, _event_today(given)
+    return Form.V2016, _event_2016(given)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:
@@ -180,7 +178,7 @@ def _event_2016(fields: Mapping[str, Any]) -> Event:
     times = {}
     for name in ("generationTime", "receptionTime"):
         number = from_ms(as_whole_ms(fields[name], name), name) if name in fields else None
-        times[name] = reconciled(number, _optional(fields, f"{name}UTC", _utc), name)
+        times[name] = reconciled(number, _optional(fields, f"{name}UTC", as_text), name)
     return Event(
         as_text(fields["message"], "message"),
         source=_optional(fields, "source", as_text) or "",
@@ -233,10 +231,6 @@ def _time(value: Any, field: str) -> int:
     return parse_rfc3339(as_text(value, field), field)
 
 
-def _utc(value: Any, field: str) -> str:
-    return as_text(value, field)
-
-
 def _extra(value: Any, field: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InvalidInputError(field, value, "must be an object of text values")
@@ -270,23 +264,27 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
     >>> shown(event, Form.V2016)["generationTime"], shown(event, Form.TODAY)["generationTime"]
     (1, '1970-01-01T00:00:00.001500Z')
     """
-    if form is Form.V2016:
-        return _shown_2016(event, exact=exact)
-    time, number, received = event.generation_time, event.seq_number, event.reception_time
+    is_today = form is Form.TODAY
+    write_time: Callable[[int], str | int] = format_rfc3339 if is_today else to_ms
+    generated, received = event.generation_time or 0, event.reception_time or 0
     fields: dict[str, Any] = {
         "source": event.source,
-        "generationTime": format_rfc3339(time or 0),
-        "receptionTime": format_rfc3339(received or 0),
-        "seqNumber": number,
+        "generationTime": write_time(generated),
+        "receptionTime": write_time(received),
+        "seqNumber": event.seq_number,
     }
     if event.type is not None:
         fields["type"] = event.type
     fields["message"] = event.message
-    fields["severity"] = SHOWN_TODAY[event.severity]
-    if event.created_by is not None:
-        fields["createdBy"] = event.created_by
-    if event.extra:
-        fields["extra"] = event.extra
+    fields["severity"] = (SHOWN_TODAY if is_today else SHOWN_2016)[event.severity]
+    if is_today:
+        if event.created_by is not None:
+            fields["createdBy"] = event.created_by
+        if event.extra:
+            fields["extra"] = event.extra
+    else:
+        for name, time in (("generationTimeUTC", generated), ("receptionTimeUTC", received)):
+            fields[name] = format_rfc3339(time if exact else time // 1000 * 1000)
     if event.extensions:
         fields["extensions"] = base64.b64encode(event.extensions).decode()
     return fields
@@ -303,29 +301,6 @@ def sent(event: Event) -> dict[str, Any]:
     fields = shown(event, Form.TODAY) | {"severity": event.severity.name}
     left_out = {"createdBy"} if event.reception_time is not None else {"createdBy", "receptionTime"}
     return {name: value for name, value in fields.items() if name not in left_out}
-
-
-def _shown_2016(event: Event, *, exact: bool) -> dict[str, Any]:
-    times = event.generation_time or 0, event.reception_time or 0
-    time, received = map(to_ms, times)
-    utc, received_utc = times if exact else (time * 1000, received * 1000)
-    fields: dict[str, Any] = {
-        "source": event.source,
-        "generationTime": time,
-        "receptionTime": received,
-        "seqNumber": event.seq_number,
-    }
-    if event.type is not None:
-        fields["type"] = event.type
-    fields |= {
-        "message": event.message,
-        "severity": SHOWN_2016[event.severity],
-        "generationTimeUTC": format_rfc3339(utc),
-        "receptionTimeUTC": format_rfc3339(received_utc),
-    }
-    if event.extensions:
-        fields["extensions"] = base64.b64encode(event.extensions).decode()
-    return fields
 
 
 def encode(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The codec of JSON: what a request or an answer has unless its headers say otherwise; pure."""
+"""The codec of JSON, the media type of requests and answers unless their headers name another; pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from google.protobuf.message import Message
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire import bulk, json
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.batch import Part, from_ndjson
-from yamcs_archive.wire.codec import JSON, Detail, FormMessage, RequestFields
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.wire.codec import JSON, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.json_scalars import as_text
-from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
-from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
-class JsonCodec:
+class JsonCodec(Codec):
     """Bodies in JSON; batches are newline-delimited, and the objects of a stream have nothing between them.
 
     >>> JsonCodec().decode_event(b'{"message": "a"}')[1].message
@@ -30,15 +27,11 @@ class JsonCodec:
     """
 
     media = JSON
-    whole_commits = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        """Return the event of a create request and the form that it is in; InvalidInputError."""
-        event = bulk.decode_json_event(body)
-        return json.decode_event(body) if event is None else (Form.TODAY, event)
+        return json.decode_event(body)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_ndjson(chunks)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
@@ -56,29 +49,17 @@ class JsonCodec:
         return given, lambda value, name: parse_rfc3339(as_text(value, name), name)
 
     def event(self, event: Event, form: Form) -> bytes:
-        """Return one stored event."""
         return json.encode(json.shown(event, form))
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
-        """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_json_page(events, token)
-        page = {"event": list(events), "continuationToken": token}
-        given = {name: value for name, value in page.items() if value}
-        return self.form_message(FormMessage(today.ListEventsResponse, given, form))
+        return super().page(events, token, form)
 
-    def stream(self, events: EventVectors) -> bytes:
-        """Return a part of a stream of events, in today's form."""
+    def stream(self, events: StoredVectors) -> bytes:
         return bulk.encode_json_stream(events)
 
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
-        events = [event for commit in commits for event in commit.events]
-        fields = {"events": events, "cursor": cursor}
-        return self.form_message(FormMessage(pb_changes.ChangesResponse, fields, form))
-
     def records(self, messages: Iterable[Message]) -> bytes:
-        """Return a part of a stream of other messages."""
         return b"".join(map(self.message, messages))
 
     def message(self, message: Message) -> bytes:
@@ -91,18 +72,15 @@ class JsonCodec:
         return json.encode(MessageToDict(message, unquote_int64_if_possible=True))
 
     def message_with_lists(self, message: Message) -> bytes:
-        """Return an answer; its lists are there if they are empty, too."""
         document = MessageToDict(
             message, always_print_fields_with_no_presence=True, unquote_int64_if_possible=True
         )
         return json.encode(document)
 
     def form_message(self, message: FormMessage) -> bytes:
-        """Return an answer that has events in it."""
         return json.encode(_document(message.fields, message))
 
     def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
-        """Return the answer to a request that failed."""
         document: dict[str, Any] = {"code": code, "type": kind, "msg": text}
         if detail is not None:
             shown = _document(detail.message.fields, detail.message)

@@ -3,8 +3,8 @@
 1. The fields of a map are those of a JSON object, in either form, and are read by the same rules. But
    ``time`` may be an int of microseconds, ``extensions`` may be bytes, and each time may be a Timestamp
    (extension type -1, of 32, 64 or 96 bits). It is rounded down to microseconds, before 1970 too.
-2. No element is built before it is known where it ends. One that is longer than the body of a single request
-   may be is an error.
+2. An element is built only when its end is known. One that is longer than the body of a single request may
+   be is an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339, to_us
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.framing import too_long
 
 _TIMES = ("time", "generationTime", "receptionTime", "generationTimeUTC", "receptionTimeUTC")
@@ -63,15 +63,15 @@ def _rfc3339(stamp: msgpack.Timestamp, field: str) -> str:
 
 
 def unpacker() -> Any:
-    """Return what reads a stream of maps: given to :func:`skip_elements` for each of its pieces."""
+    """Return a reader of a stream of maps, which :func:`skip_elements` gets with each piece of it."""
     return msgpack.Unpacker(max_buffer_size=HELD_BYTES_MAX, strict_map_key=True)
 
 
 def skip_elements(unpacker: Any, piece: bytes, stop: int) -> tuple[int, int, bool]:
     """Skip the elements that ``piece``, the next of a stream, completes.
 
-    Returns their number, where in the stream the last of them ends (``stop``, where the elements before end,
-    if there are none), and whether more may follow: not after a byte that cannot be read.
+    Returns their number, the place in the stream where the last of them ends (``stop``, the end of those
+    before, if there are none), and whether more may follow, as none can after a byte that cannot be read.
 
     >>> skip_elements(unpacker(), msgpack.packb({"message": "a"}) + b"\\x81", 0)
     (1, 11, True)

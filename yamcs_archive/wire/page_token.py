@@ -1,7 +1,7 @@
 """Continuation tokens: where the next page of a listing begins, as a text that clients send back; pure.
 
 A token has the name of the instance and the whole key of the last event on the page, so that among events of
-one time none is missed or shown twice. By its CRC-32 a text that somebody made up is refused, never misread.
+one time none is missed or shown twice. Its CRC-32 tells a token from a text that was made up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Mark(NamedTuple):
     resume: int
     """The time to read on from, in microseconds since 1970."""
     stop: int
-    """The end of the last stretch on the page, likewise: stretches up to this one are skipped."""
+    """The end of the last stretch on the page, in the same unit: stretches up to this one are skipped."""
     source: str
     """The source of this stretch."""
 

@@ -1,6 +1,4 @@
-"""The codec of protobuf: each body is one message, and those of streams and batches have their length before
-them; pure.
-"""
+"""The codec of protobuf: a body is a message; in streams and batches each has its length before it; pure."""
 
 from __future__ import annotations
 
@@ -13,18 +11,16 @@ from google.protobuf.message_factory import GetMessageClass
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import bulk, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.batch import Part, from_protobuf
-from yamcs_archive.wire.codec import PROTOBUF, Detail, FormMessage, RequestFields
-from yamcs_archive.wire.commits import SentCommit
-from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as pb_changes
+from yamcs_archive.wire.codec import PROTOBUF, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 
-class ProtobufCodec:
+class ProtobufCodec(Codec):
     """Bodies in protobuf.
 
     >>> ProtobufCodec().decode_event(today.CreateEventRequest(message="a").SerializeToString())[1].message
@@ -32,19 +28,14 @@ class ProtobufCodec:
     """
 
     media = PROTOBUF
-    whole_commits = False
 
     def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        """Return the event of a create request and the form that it is in; InvalidInputError."""
-        event = bulk.decode_protobuf_event(body)
-        return protobuf.decode_event(body) if event is None else (Form.TODAY, event)
+        return protobuf.decode_event(body)
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_protobuf(chunks)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
-        """Return the fields of any other request; InvalidInputError."""
         try:
             message.ParseFromString(body)
             check_known(body, message.DESCRIPTOR)
@@ -54,44 +45,30 @@ class ProtobufCodec:
         return given, protobuf.from_timestamp
 
     def event(self, event: Event, form: Form) -> bytes:
-        """Return one stored event."""
         return protobuf.encode_event(event, form)
 
     def page(self, events: Sequence[Event], token: str | None, form: Form) -> bytes:
-        """Return a page of events, and the token of the next page if there is one."""
         if form is Form.TODAY:
             return bulk.encode_protobuf_page(events, token)
-        fields = {"event": list(events), "continuationToken": token}
-        return self.form_message(FormMessage(today.ListEventsResponse, fields, form))
+        return super().page(events, token, form)
 
-    def stream(self, events: EventVectors) -> bytes:
-        """Return a part of a stream of events, in today's form."""
+    def stream(self, events: StoredVectors) -> bytes:
         return bulk.encode_protobuf_stream(events)
 
-    def changes(self, commits: Sequence[SentCommit], cursor: str, form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it."""
-        events = [event for commit in commits for event in commit.events]
-        fields = {"events": events, "cursor": cursor}
-        return self.form_message(FormMessage(pb_changes.ChangesResponse, fields, form))
-
     def records(self, messages: Iterable[Message]) -> bytes:
-        """Return a part of a stream of other messages."""
         encoded: list[bytes] = [message.SerializeToString() for message in messages]
         return b"".join(varint(len(one)) + one for one in encoded)
 
     def message(self, message: Message) -> bytes:
-        """Return an answer."""
         encoded: bytes = message.SerializeToString()
         return encoded
 
     message_with_lists = message  # an empty list takes no bytes
 
     def form_message(self, message: FormMessage) -> bytes:
-        """Return an answer that has events in it."""
         return _encoded(message.type.DESCRIPTOR, message.fields, message)
 
     def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:
-        """Return the answer to a request that failed."""
         message = today.ExceptionMessage(code=code, type=kind, msg=text)
         if detail is not None:
             value = self.form_message(detail.message)

@@ -3,7 +3,7 @@
 The parser of protobuf hides what the events API must see: the wire type of a field, whether a required field
 is there at all, the exact bytes of extensions, and fields that the message does not have. It also drops
 unknown fields of the entries of a map, and takes a field with another wire type for an unknown one. Without
-these checks, what such fields ask for would be ignored.
+these checks, such fields would be ignored, and nobody would be told.
 """
 
 from __future__ import annotations
@@ -21,14 +21,8 @@ EXTENSION_MIN, EXTENSION_MAX = 100, 10_000
 _FIELD_NUMBER_MAX = (1 << 29) - 1
 _VARINT_BYTES_MAX = 10
 _GROUP_DEPTH_MAX = 100  # as deep as protobuf's own parser goes
-_WIRE_TYPES = {
-    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64), FIXED64),
-    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32), FIXED32),
-    **dict.fromkeys(
-        (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE), LENGTH
-    ),
-}
-"""Wire types, by type of field; all others are varints."""
+_WITH_LENGTH = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE)
+"""Types of fields that have a length; all others that the API has are varints."""
 
 
 class Field(NamedTuple):
@@ -144,7 +138,7 @@ def _broken(body: bytes, at: int) -> InvalidInputError:
 def _known(message: Any) -> dict[int, tuple[str, int, Any]]:
     """Return the fields of a message type by number: name, wire type, and the type of a message within."""
     return {
-        field.number: (field.name, _WIRE_TYPES.get(field.type, VARINT), field.message_type)
+        field.number: (field.name, LENGTH if field.type in _WITH_LENGTH else VARINT, field.message_type)
         for field in message.fields
     }
 
@@ -152,8 +146,8 @@ def _known(message: Any) -> dict[int, tuple[str, int, Any]]:
 def check_fields(fields: Iterable[Field], message: Any, name: str, within: str = "") -> None:
     """Check that fields are known to a message type (a descriptor) and have its wire types.
 
-    Raises InvalidInputError with ``within``, the path of the message with a dot after it, and the name of the
-    field, or its number and ``name``, which is that of the message.
+    ``within`` is the path of the message, with a dot after it, and ``name`` its name for people. Raises
+    InvalidInputError with the path, and the name or number of the field.
     """
     known = _known(message)
     for number, wire_type, _, _ in fields:

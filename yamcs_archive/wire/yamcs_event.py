@@ -1,8 +1,8 @@
 """An event as a Yamcs server shows it in protobuf -> the event that is stored here; pure.
 
 1. Nothing is dropped: an unknown field is refused by its number, and so is an unknown severity.
-2. A source that cannot be stored here (empty, too long, or with NUL) and a type with NUL are replaced, the
-   same one always in the same way; ``extra`` has the original, under a name of this project's own.
+2. A source that cannot be stored here (empty, too long, or with NUL) and a type with NUL are replaced, each
+   always by the same text; ``extra`` has the original, under a name of this project's own.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from hashlib import blake2b
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
+from msgspec.structs import replace
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import SOURCE_DEFAULT, Event, Severity
+from yamcs_archive.event import SOURCE_DEFAULT, Event
 from yamcs_archive.limits import SOURCE_BYTES_MAX
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
-from yamcs_archive.wire.protobuf import from_timestamp
+from yamcs_archive.wire.protobuf import SEVERITIES_TODAY, SEVERITY_FIELD, shown_event
 from yamcs_archive.wire.protobuf_scan import EXTENSION_MAX, EXTENSION_MIN, scan
 
 ORIGINAL_SOURCE, ORIGINAL_TYPE = "yamcs_archive.source", "yamcs_archive.type"
 """Names in ``extra`` of a source and a type that had to be replaced."""
 _HASH_BYTES = 8
-_SEVERITIES = {
-    number: Severity.parse(name)
-    for name, number in today.Event.EventSeverity.items()  # with the old names
-}
-_SEVERITY_FIELD = 7
 
 
 def stream_request(start: int | None, stop: int | None) -> bytes:
@@ -55,36 +51,22 @@ def decode_shown(body: bytes) -> Event:
     message = today.Event()
     try:
         message.ParseFromString(body)
-        extra = dict(message.extra)
-        source, kind = message.source, message.type if message.HasField("type") else None
-        text = message.message
-        user = message.createdBy if message.HasField("createdBy") else None
     except (DecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError("event", body[:20].hex(), f"cannot be parsed: {error}") from None
-    for part in (text, source, kind or "", user or "", *extra, *extra.values()):
-        if type(part) is not str:  # the parser shows bytes that are not UTF-8 as bytes, or fails
-            raise InvalidInputError("event", part, "must be UTF-8")
     for name in ("generationTime", "receptionTime", "seqNumber"):
         if not message.HasField(name):
             raise InvalidInputError(name, None, "is missing")
     extensions = _extensions(body) if len(UnknownFieldSet(message)) else b""
-    kept_source = _source(source)
-    if kept_source != source:
-        extra[ORIGINAL_SOURCE] = source
+    event = shown_event(message, SEVERITIES_TODAY[message.severity], extensions)
+    source, kind = _source(event.source), event.type
+    if source == event.source and (kind is None or "\0" not in kind):
+        return event
+    extra = dict(event.extra)
+    if source != event.source:
+        extra[ORIGINAL_SOURCE] = event.source
     if kind is not None and "\0" in kind:
         extra[ORIGINAL_TYPE], kind = kind, kind.replace("\0", "\ufffd")
-    return Event(
-        text,
-        source=kept_source,
-        severity=_SEVERITIES[message.severity],
-        type=kind,
-        generation_time=from_timestamp(message.generationTime, "generationTime"),
-        seq_number=message.seqNumber,
-        reception_time=from_timestamp(message.receptionTime, "receptionTime"),
-        created_by=user,
-        extensions=extensions,
-        extra=extra,
-    )
+    return replace(event, source=source, type=kind, extra=extra)
 
 
 def _source(name: str) -> str:
@@ -106,7 +88,7 @@ def _extensions(body: bytes) -> bytes:
     for number, _, start, stop in scan(body):
         if EXTENSION_MIN <= number <= EXTENSION_MAX:
             parts.append(body[start:stop])
-        elif number not in known or (number == _SEVERITY_FIELD and _is_unknown(body[start:stop])):
+        elif number not in known or (number == SEVERITY_FIELD and _is_unknown(body[start:stop])):
             raise InvalidInputError(f"field {number}", body[start:stop][:20].hex(), "is not known here")
     return b"".join(parts)
 

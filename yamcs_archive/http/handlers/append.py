@@ -6,40 +6,33 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import (
-    ArchiveError,
-    ConflictError,
-    InvalidInputError,
-    OutcomeUnknownError,
-    shown,
-)
+from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, OutcomeUnknownError, shown
 from yamcs_archive.event import event_bytes
 from yamcs_archive.http.errors import HttpError, counts_message
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
-from yamcs_archive.http.media_types import batch_reader, content_encoding
-from yamcs_archive.http.messages import Failure, Pending, Response, Work, reply
+from yamcs_archive.http.media_types import batch_reader, body_codec, content_encoding
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
-from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.batch import Part
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)
-"""Of an answer to a retry: tells it from the first answer, which has the same body."""
+"""Marks the answer to a retry, whose body is the same as that of the first answer."""
 
 
-def create_event(request: Request) -> Pending[Response | Failure] | Failure:
+def create_event(request: Request) -> Pending[Response]:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
-    form, event = request.body_codec.decode_event(request.body)
+    form, event = body_codec(request.head.headers).decode_event(request.body)
     codec, lease = request.codec, request.lease
 
-    def finish(done: Future[Appended]) -> Response | Failure:
+    def finish(done: Future[Appended]) -> Response:
         lease.reserve(_text_bytes(done))
         error = done.exception()
         if error is not None:
-            return Failure(error, form)
+            raise RequestFailedError(error, form)
         appended = done.result()
         headers = _REPLAYED if appended.duplicate else ()
         return reply(codec.media, codec.event(appended.event, form), headers=headers)
@@ -47,7 +40,7 @@ def create_event(request: Request) -> Pending[Response | Failure] | Failure:
     try:
         submitted = instance.submit(event, request_id=_request_id(request))
     except ArchiveError as error:
-        return Failure(error, form)
+        raise RequestFailedError(error, form) from error
     return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
 
 
@@ -57,7 +50,7 @@ def _is_large(done: Future[Appended]) -> bool:
 
 
 def _text_bytes(done: Future[Appended]) -> int:
-    """Return the bytes of text of the answer: a small event may conflict with a large one."""
+    """Return the bytes of text in the answer: many if a small event conflicts with a large one."""
     error = done.exception()
     if error is None:
         return event_bytes(done.result().event)
@@ -80,8 +73,8 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def create_events(request: Request) -> Response | Failure:
-    """Store a stream of events, in chunks that are each durable; the answer counts what became of them."""
+def create_events(request: Request) -> Response:
+    """Store a stream of events, in chunks that are each durable; the answer counts their outcomes."""
     instance = request.instance()
     encoding = content_encoding(request.head.headers)
     if encoding not in ("identity", "gzip"):
@@ -92,31 +85,25 @@ def create_events(request: Request) -> Response | Failure:
             (("accept-encoding", "gzip"),),
         )
     chunks = gunzipped(request.chunks) if encoding == "gzip" else request.chunks
-    batch = _Batch(batch_reader(request.head.headers).decode_batch(chunks))
+    form = Form.TODAY
+
+    def events() -> Iterator[Columns[int | None]]:
+        nonlocal form  # that of the first event is that of the answer
+        for nth, part in enumerate(batch_reader(request.head.headers).decode_batch(chunks)):
+            if not nth:
+                form = part.form
+            yield part.events
+
     try:
-        counts = instance.append_columns(iter(batch), request_id=_request_id(request))
+        counts = instance.append_columns(events(), request_id=_request_id(request))
     except ArchiveError as error:
         if isinstance(error.counts, AppendCounts):
             request.lease.reserve(_conflict_bytes(error.counts))
-        return Failure(error, batch.form)
+        raise RequestFailedError(error, form) from error
     request.lease.reserve(_conflict_bytes(counts))
-    return request.answer(counts_message(counts, batch.form))
-
-
-class _Batch:
-    """The events of a batch as they come; ``form`` is that of the first one, and so of the answer."""
-
-    def __init__(self, parts: Iterator[Part]) -> None:
-        self._parts = parts
-        self.form = Form.TODAY
-
-    def __iter__(self) -> Iterator[Columns[int | None]]:
-        for nth, part in enumerate(self._parts):
-            if not nth:
-                self.form = part.form
-            yield part.events
+    return request.answer(counts_message(counts, form))
 
 
 def _conflict_bytes(counts: AppendCounts) -> int:
-    """Return the bytes of text of the conflicts that an answer shows."""
+    """Return the bytes of text in the conflicts that an answer shows."""
     return sum(event_bytes(one.stored) + event_bytes(one.offered) for one in counts.conflicts)

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from yamcs_archive.errors import BadCursorError, InvalidInputError
-from yamcs_archive.event import event_bytes
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.limits import (
@@ -25,21 +25,23 @@ from yamcs_archive.http.limits import (
     PAGE_EVENTS_DEFAULT,
 )
 from yamcs_archive.http.media_types import changes_writer
-from yamcs_archive.http.messages import Pending, Response, reply
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Pending, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
-from yamcs_archive.wire.api_form import Form
-from yamcs_archive.wire.codec import ChangesWriter
-from yamcs_archive.wire.commits import SentCommit
+from yamcs_archive.results import Commit
+from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
-"""Stands for the cursor after the newest event: for clients that want only what is stored from now on."""
+"""In place of a cursor: only what is stored from now on."""
 _PARAMETERS = ("after", "limit", "wait", "form")
 _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+T = TypeVar("T")
 
 
 class _ChangesQuery(NamedTuple):
@@ -47,44 +49,49 @@ class _ChangesQuery(NamedTuple):
     after: str | None
     limit: int
     form: Form
-    writer: ChangesWriter
+    writer: BatchCodec
     lease: Lease
 
     def answer(self) -> tuple[Response, str | None]:
-        """Return the answer as of now; and the cursor if it holds no event."""
-        # Taken before reading: if nothing is found after the beginning, nothing was there at this moment.
-        cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
-        commits = list(self._page())
+        """Return the answer as of now, and its cursor if it has no event."""
+        try:
+            # Taken before reading: if nothing is found after the beginning, it skips nothing.
+            cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
+            commits = list(self._page())
+        except BadCursorError as error:  # it must name the parameter that the cursor came in
+            raise BadCursorError("after", error.value, error.rule) from None
         cursor = commits[-1].cursor if commits else cursor
         body = self.writer.changes(commits, cursor, self.form)
         return reply(self.writer.media, body), None if commits else cursor
 
-    def _page(self) -> Iterator[SentCommit]:
-        """Yield commits, at least one, until there are as many events or bytes as an answer may have."""
+    def _page(self) -> Iterator[Commit]:
+        """Yield the commits of an answer; in a form without commits, all events as if they were one."""
+        if self.writer.whole_commits:
+            yield from self._bounded(self.instance.commits(self.after), attrgetter("events"))
+            return
+        changes = list(self._bounded(self.instance.changes(self.after), lambda change: (change.event,)))
+        if changes:
+            yield Commit(0, tuple(change.event for change in changes), changes[-1].cursor)
+
+    def _bounded(self, found: Iterable[T], events_of: Callable[[T], Sequence[Event]]) -> Iterator[T]:
+        """Yield commits or changes, at least one, until an answer can hold no more events or bytes."""
         count = size_bytes = 0
-        for commit in self._commits():
-            yield commit
-            count += len(commit.events)
-            size_bytes += sum(map(event_bytes, commit.events))
+        for one in found:
+            yield one
+            events = events_of(one)
+            count += len(events)
+            size_bytes += sum(map(event_bytes, events))
             has_room = self.lease.grow(size_bytes + count * _EVENT_BYTES)
             if count >= self.limit or size_bytes >= CHANGES_BYTES_MAX or not has_room:
                 return
 
-    def _commits(self) -> Iterator[SentCommit]:
-        if self.writer.whole_commits:
-            for commit in self.instance.commits(self.after):
-                yield SentCommit(commit.time, commit.events, commit.cursor)
-        else:
-            for change in self.instance.changes(self.after):
-                yield SentCommit(0, (change.event,), change.cursor)
-
 
 def list_changes(request: Request) -> Response | Pending[Response]:
-    """Answer what was stored after a cursor; with ``wait``, when there is something or the time is over."""
+    """Answer what was stored after a cursor; with ``wait``, once there is something or the time is over."""
     values = query.parameters(request.head.query)
     for name in values:
         if name not in _PARAMETERS:
-            # To ignore a filter would be a wrong answer.
+            # If a filter were ignored, the answer would be wrong.
             raise InvalidInputError(name, values[name][-1], f"is not one of {', '.join(_PARAMETERS)}")
     last = {name: found[-1] for name, found in values.items() if found[-1] != ""}
     form = query.form_of(last.get("form"))
@@ -102,8 +109,7 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
     asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease)
-    with _naming_after():
-        answer, cursor = asked.answer()
+    answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer
     asked = asked._replace(after=cursor)
@@ -111,19 +117,9 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     def finish(waited: Future[None]) -> Response:
         if not waited.cancelled():
             waited.result()
-        with _naming_after():
-            return asked.answer()[0]
+        return asked.answer()[0]
 
     return Pending(instance.arrival(cursor, timeout_s=wait_s), finish, poll=True)
-
-
-@contextmanager
-def _naming_after() -> Iterator[None]:
-    """Let an error of a cursor name the parameter that the cursor came in."""
-    try:
-        yield
-    except BadCursorError as error:
-        raise BadCursorError("after", error.value, error.rule) from None
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The routes that answer when each source was heard: the event index, page by page or as a stream."""
+"""The routes of the event index, which says when each source sent events: page by page, or as a stream."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from yamcs_archive.event import Stretch
 from yamcs_archive.http import query
 from yamcs_archive.http.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
-from yamcs_archive.http.messages import Response
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response
 from yamcs_archive.http.streaming import streamed
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.times import format_rfc3339
@@ -20,14 +20,15 @@ from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.page_token import Mark, decode_mark, encode_mark
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
+_PARAMETERS = ("start", "stop", "source", "mergeTime", "limit", "next")
 _INT32_MAX = 2**31 - 1
 _RECORDS = 500
-"""Records that are written at once."""
+"""Records in one chunk of a stream."""
 
 
 def list_event_index(request: Request) -> Response:
     """Answer a page of the index: for each source, the stretches of its events without a long pause."""
-    fields = query.fields_of_query(request.head.query)
+    fields = query.fields_of_query(request.head.query, _PARAMETERS)
     instance = request.instance()
     limit = fields.integer("limit", INDEX_ENTRIES_DEFAULT, 1, INDEX_ENTRIES_MAX)
     start, token = fields.instant("start"), fields.text("next")
@@ -73,7 +74,7 @@ def _entry(stretch: Stretch) -> today.IndexEntry:
 
 
 def _with_fraction(time_us: int) -> str:
-    """Return a time as the index has it: with at least 3 fraction digits.
+    """Return a time as it is written in the index: with at least 3 fraction digits.
 
     >>> _with_fraction(0)
     '1970-01-01T00:00:00.000Z'
@@ -84,7 +85,7 @@ def _with_fraction(time_us: int) -> str:
 
 def stream_event_index(request: Request) -> Response:
     """Answer the whole index that the body asks for, record by record, as it is found."""
-    fields = query.fields_of_body(request.body, today.StreamEventIndexRequest(), request.body_codec)
+    fields = request.fields(today.StreamEventIndexRequest())
     found = request.instance().histogram(
         start=fields.instant("start"),
         stop=fields.instant("stop"),

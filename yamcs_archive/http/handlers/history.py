@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -12,9 +12,9 @@ from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
-from yamcs_archive.http.messages import Response, reply
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.http.streaming import streamed
 from yamcs_archive.wire.csv_codec import CsvCodec
 from yamcs_archive.wire.page_token import encode_token
@@ -22,24 +22,19 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 
 def list_events(request: Request) -> Response:
-    """Answer a page of history, newest first unless ``order=asc``: what the query string asks for."""
-    return _page(request, query.of_query(request.head.query))
-
-
-def list_events_posted(request: Request) -> Response:
-    """Answer a page of history: what the body asks for."""
-    return _page(request, _posted(request, today.ListEventsRequest()))
-
-
-def _posted(request: Request, message: Message) -> EventQuery:
-    return query.of_posted(request.body, message, request.body_codec)
-
-
-def _page(request: Request, asked: EventQuery) -> Response:
+    """Answer a page of history, newest first unless ``order`` is ``asc``."""
+    asked = _asked(request, today.ListEventsRequest(), query.PAGE_PARAMETERS)
     instance, codec = request.instance(), request.codec
     events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.lease)
     token = encode_token(instance.name, events[-1].key) if more else None
     return reply(codec.media, codec.page(events, token, asked.form))
+
+
+def _asked(request: Request, message: Message, parameters: Collection[str]) -> EventQuery:
+    """Return the query of a query string; of a POST that of the body, which has the fields of ``message``."""
+    posted = request.head.method == "POST"
+    fields = request.fields(message) if posted else query.fields_of_query(request.head.query, parameters)
+    return query.event_query(fields)
 
 
 def _first_of(events: Iterator[Event], limit: int, lease: Lease) -> tuple[list[Event], bool]:
@@ -66,20 +61,12 @@ def _utf8_bytes(text: str) -> int:
 
 
 def count_events(request: Request) -> Response:
-    """Answer the number of events that match the query string."""
-    return _counted(request, query.of_query_unpaged(request.head.query))
-
-
-def count_events_posted(request: Request) -> Response:
-    """Answer the number of events that match the body."""
-    return _counted(request, _posted(request, today.CountEventsRequest()))
-
-
-def _counted(request: Request, asked: EventQuery) -> Response:
+    """Answer the number of events that match."""
+    asked = _asked(request, today.CountEventsRequest(), query.PARAMETERS)
     if request.head_only and asked.count_reads:
-        asked.count(request.instance(), lambda: True)  # refuses a bad query, and reads nothing
+        asked.count_events(request.instance(), lambda: True)  # refuses a bad query, and reads nothing
         return Response(200, (("content-type", request.codec.media),))
-    count = asked.count(request.instance(), request.given_up)
+    count = asked.count_events(request.instance(), request.given_up)
     return request.answer(today.CountEventsResponse(count=count))
 
 
@@ -94,26 +81,19 @@ def stream_events(request: Request) -> Response:
 
     In protobuf each message has its length before it; JSON objects follow one another directly.
     """
-    asked = _posted(request, today.StreamEventsRequest())
+    asked = _asked(request, today.StreamEventsRequest(), ())
     events = asked.batches(request.instance(), request.given_up)
     return streamed(request.codec.media, map(request.codec.stream, events))
 
 
 def export_events(request: Request) -> Response:
     """Answer all events that the query string asks for as CSV, oldest first."""
-    fields = query.fields_of_query(request.head.query)
+    fields = query.fields_of_query(request.head.query, query.PARAMETERS | {"columns", "delimiter"})
     codec = CsvCodec(fields.text("columns"), fields.text("delimiter"))
-    asked = query.of_query_unpaged(request.head.query)
+    asked = query.event_query(fields)
     events = asked.batches(request.instance(), request.given_up)
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     disposition = ("content-disposition", f'attachment; filename="{name}"')
     if request.head_only:  # nothing is read: the length is known only at the end
         return Response(200, (("content-type", codec.media), disposition), iter(()))
-    lines = map(codec.stream, events)
-    return streamed(codec.media, _after(codec.headings(), lines), (disposition,))
-
-
-def _after(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield chunks, with ``head`` before the first of them."""
-    yield head + next(chunks, b"")
-    yield from chunks
+    return streamed(codec.media, map(codec.stream, events), (disposition,), codec.headings())

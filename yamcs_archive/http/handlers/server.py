@@ -1,4 +1,4 @@
-"""The routes that clients call before they come to events: server, instances, health, description."""
+"""The routes about the server itself: its name and version, instances, description, health."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
+from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply
-from yamcs_archive.http.messages import Response, reply
-from yamcs_archive.http.readiness import not_ready_reason, takes_events
+from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.times import now_us
 from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import JSON
@@ -21,15 +22,17 @@ from yamcs_archive.wire.codecs import JSON_CODEC
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 YAMCS_VERSION = "5.12.8"
-"""The version of the events API that is spoken: the Yamcs server whose answers are the contract."""
+"""The version of the Yamcs server whose events API this is."""
 
 _GUEST = "guest"
+_FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
+"""Refusals after which the next event can probably not be stored either."""
 
 
 def server_info(request: Request) -> Response:
-    """Answer which server this is: what clients ask first."""
+    """Answer which server this is: the first question of most clients."""
     names = request.archive.instances()
-    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=own_version())
+    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())
     message = today.GetServerInfoResponse(
         yamcsVersion=YAMCS_VERSION,
         serverId=socket.gethostname(),
@@ -39,7 +42,7 @@ def server_info(request: Request) -> Response:
     return request.answer(message)
 
 
-def own_version() -> str:
+def _own_version() -> str:
     """Return the version of this program; ``unknown`` if it is not installed."""
     try:
         return version("yamcs_archive")
@@ -53,7 +56,7 @@ def auth_info(request: Request) -> Response:
 
 
 def user_info(request: Request) -> Response:
-    """Answer who the client is: without a login, a Yamcs server's guest, who may do everything."""
+    """Answer who the client is: as on a Yamcs server without login, a guest who may do everything."""
     return request.answer(today.UserInfo(superuser=True, active=True, name=_GUEST, displayName=_GUEST))
 
 
@@ -70,7 +73,7 @@ def get_instance(request: Request) -> Response:
 
 
 def _described(request: Request, name: str) -> today.YamcsInstance:
-    """Return the message of an instance, without the count if it cannot be read: the others are listed."""
+    """Return the message of an instance; without its count if that cannot be read, so that it is listed."""
     message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
     message.missionTime.FromMilliseconds(now_us() // 1000)
     with suppress(ArchiveError):
@@ -80,40 +83,63 @@ def _described(request: Request, name: str) -> today.YamcsInstance:
 
 def describe_api(_: Request) -> Response:
     """Describe all routes, in OpenAPI."""
-    return reply(JSON, description())
+    return reply(JSON, _description())
 
 
 @cache
-def description() -> bytes:
-    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml.
-
-    >>> description().decode().splitlines()[1]
-    '  "openapi": "3.1.0",'
-    """
+def _description() -> bytes:
+    """Return the OpenAPI document, which docs/openapi.py writes from docs/openapi.yaml."""
     return files("yamcs_archive.http").joinpath("openapi.json").read_bytes()
 
 
 def healthz(_: Request) -> Response:
-    """Answer, which shows that the process does."""
+    """Answer, which shows that the process runs."""
     return reply(JSON, json.encode({"status": "ok"}))
 
 
 def readyz(request: Request) -> Response:
-    """Answer which instances can be read, and which take events; 503 if the server is not ready."""
+    """Answer which instances can be read and which take events; 503 if the server is not ready."""
     archive = request.archive
-    reason = not_ready_reason(archive, request.refusals)
+    reason = _not_ready_reason(archive, request.services.refusals)
     if reason is not None:
-        # Not counted as a refusal: probes come every few seconds, and must not fill the log.
+        # Not a refusal for the log: probes come every few seconds, and would fill it.
         return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
     names = archive.instances()
-    storing = [] if archive.readonly else [name for name in names if takes_events(archive, name)]
-    document = {"status": "ready", "instances": names, "storing": storing}
-    return reply(JSON, json.encode(document))
+    storing = [] if archive.readonly else [name for name in names if _takes_events(archive, name)]
+    return reply(JSON, json.encode({"status": "ready", "instances": names, "storing": storing}))
+
+
+def _not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
+    """Return why an archive cannot be served, None if it can; a read-only one need not take events.
+
+    This costs a few system calls and writes nothing, because probes come every few seconds, from more than
+    one client. Faults that only an append shows (a quota, a failing medium) are known from the latest refused
+    requests.
+    """
+    if archive.closed:
+        return "the archive is closed; restart the server"
+    try:
+        if archive.readonly:
+            archive.instances()
+            return None
+        archive.check_writable()
+    except ArchiveError as error:
+        return str(error)
+    failing = (why for kind in _FAILING if (why := refusals.why(kind)) is not None)
+    return next(failing, None)
+
+
+def _takes_events(archive: Archive, name: str) -> bool:
+    """Return whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
+    try:
+        return archive.instance(name).mirrored is None
+    except ArchiveError:
+        return False
 
 
 def open_websocket(request: Request) -> Response:
-    """Refuse a request for live updates that is no WebSocket, or comes to a server without them."""
-    if not request.live:
+    """Refuse a request for live updates that is no WebSocket, or that came over WSGI."""
+    if not request.services.live:
         raise HttpError(
             501, "NotImplementedException", "live updates need ASGI, and this server speaks WSGI: see --wsgi"
         )

@@ -3,8 +3,8 @@
 1. Events are read from the archive, after a cursor: each once, after its commit, late events too. The writer
    takes no part in it, and nothing runs without a subscription.
 2. An event is encoded once for each subprotocol. Filters are tried for each subscription.
-3. A hub waits for a slow client up to a limit, with the archive as the queue. Then it disconnects the client,
-   and gives it the cursor after the last event that it was sent, with which ``events:changes`` continues.
+3. A hub waits for a slow client for a limited time, while further events wait in the archive. Then it
+   disconnects the client with the cursor after the last event sent, from which ``events:changes`` continues.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
@@ -29,7 +29,7 @@ from yamcs_archive.http.limits import (
 from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
-from yamcs_archive.wire.websocket_frames import Frames, Tail
+from yamcs_archive.wire.live_frames import Frames, Tail
 
 _log = logging.getLogger(__name__)
 
@@ -38,20 +38,20 @@ STOPS = "the server stops"
 
 @dataclass(eq=False)
 class Subscription:
-    """One call of one WebSocket."""
+    """A client's request for the events of one instance, over one WebSocket."""
 
     call: int
     instance: Instance
     filter: Filter | None
     queue: SendQueue
-    seq: int = field(default=0)
-    """Sequence number of the last event that was put into the queue."""
-    begin: str = field(default="")
-    """The cursor after the last event that was stored before the subscription, which gets only later ones."""
+    seq: int = 0
+    """Sequence number of its last event in the queue."""
+    begin: str = ""
+    """The cursor at the time of the subscription, which gets later events only."""
 
 
 class Hubs:
-    """A hub for each instance that has subscriptions, and the open WebSockets."""
+    """The hubs, one for each instance that has subscriptions, and the open WebSockets."""
 
     def __init__(self) -> None:
         self._guard = threading.Condition()
@@ -91,7 +91,7 @@ class Hubs:
                 del self._hubs[subscription.instance.name]
 
     def close(self, wait_s: float = 0) -> None:
-        """Close every WebSocket, and give up those that are still open after ``wait_s``; idempotent."""
+        """Close every WebSocket, and after ``wait_s`` seconds give up those still open; idempotent."""
         with self._guard:
             self._closed = True
             hubs, opened = list(self._hubs.values()), list(self._open)
@@ -119,7 +119,7 @@ class _Hub:
         # These two tuples are replaced, never changed.
         self._subscriptions: tuple[Subscription, ...] = (first,)
         self._early: tuple[Subscription, ...] = ()
-        """Subscriptions made while the hub still had earlier events to send, until it has sent these."""
+        """Subscriptions made while the hub has earlier events to send; they get events after these."""
         self._stopping = threading.Event()
         self._waiting: Future[None] | None = None
 
@@ -131,25 +131,27 @@ class _Hub:
         with self._guard:
             if self._stopping.is_set():
                 return False
-            # Everything that the hub has read so far lies before this cursor, so the hub has not passed it.
-            # Register first, then read the hub's position. The hub advances its position before it reads the
-            # registrations, so one side always sees the other.
+            # Everything that the hub has read so far lies before this cursor, so the hub has not passed it,
+            # and it cannot pass it before the guard is free.
             subscription.begin = self._instance.cursor()
-            self._early = (*self._early, subscription)
-            self._let_in([one for one in self._early if one.begin == self._cursor])
+            if subscription.begin == self._cursor:
+                self._subscriptions = (*self._subscriptions, subscription)
+            else:
+                self._early = (*self._early, subscription)
             return True
 
-    def _let_in(self, those: Sequence[Subscription]) -> None:
-        """Send events to some of the early subscriptions from now on; called within the guard."""
-        self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in those))
-        self._early = tuple(one for one in self._early if one not in those)
+    def _let_in(self, chosen: Sequence[Subscription]) -> None:
+        """Send events to these early subscriptions from now on; called within the guard."""
+        self._subscriptions = (*self._subscriptions, *(one for one in self._early if one in chosen))
+        self._early = tuple(one for one in self._early if one not in chosen)
 
-    def _move(self, cursor: str) -> None:
-        """Note that all events before a cursor are sent."""
-        self._cursor = cursor
-        if self._early:
-            with self._guard:
+    def _pass(self, cursor: str) -> tuple[Subscription, ...]:
+        """Move to the cursor after an event, and return the subscriptions that get this event."""
+        with self._guard:
+            subscriptions, self._cursor = self._subscriptions, cursor
+            if self._early:
                 self._let_in([one for one in self._early if one.begin == cursor])
+            return subscriptions
 
     def remove(self, subscription: Subscription) -> bool:
         """Remove a subscription; True if it was the last, so that the hub ends."""
@@ -176,7 +178,7 @@ class _Hub:
                     if self._stopping.is_set():
                         return
                     self._give_out(changes)
-                with self._guard:  # if the event before their cursor was pruned, it was not met
+                with self._guard:  # the event before their cursor was not read if it was pruned
                     self._let_in(early)
                 if self._stopping.wait(LIVE_PAUSE_S):
                     return
@@ -205,7 +207,7 @@ class _Hub:
         touched: dict[SendQueue, None] = {}
         for change in changes:
             tails: dict[Frames, Tail] = {}
-            for subscription in self._subscriptions:
+            for subscription in self._pass(change.cursor):
                 if subscription.filter is None or subscription.filter.matches(change.event):
                     queue = subscription.queue
                     tail = tails.get(queue.frames)
@@ -214,7 +216,6 @@ class _Hub:
                     subscription.seq += 1
                     queue.put_event(subscription.call, subscription.seq, tail)
                     touched[queue] = None
-            self._move(change.cursor)
         for queue in touched:
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
@@ -233,10 +234,9 @@ class _Hub:
 
 
 def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:
-    """Yield the events after a cursor, some at a time, each with the cursor after it.
+    """Yield the events after a cursor in batches, each event with the cursor after it.
 
-    Large events come a few at a time, because all of them are put into the queues before full queues are
-    waited for.
+    A batch of large events is small, because it enters the queues before the hub waits for full ones.
     """
     some: list[Change] = []
     size_bytes = 0

@@ -1,7 +1,7 @@
 """The queue of frames to one WebSocket: filled on any thread, emptied by an event loop; no I/O.
 
 1. It is bounded: code that fills it checks whether it is full, and waits or closes it. An entry is a call, a
-   number and the part of the frame that all subscribers share, which is in memory once for a thousand queues.
+   number and the part of the frame that all subscribers share. That part is in memory once for all queues.
 2. Nothing enters a closed queue. Its frames are sent first, then the close.
 """
 
@@ -14,7 +14,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX
-from yamcs_archive.wire.websocket_frames import Frames, Tail
+from yamcs_archive.wire.live_frames import Frames, Tail
 
 _FRAME_BYTES = 120
 """Bytes of memory that a frame takes beside the part that it shares, roughly."""
@@ -22,7 +22,7 @@ _REASON_BYTES_MAX = 123
 """Bytes of the reason in a close frame (RFC 6455)."""
 
 NORMAL, GOING_AWAY, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1009, 1011, 1013
-"""Codes of closes."""
+"""Status codes of close frames."""
 
 
 class Closing(NamedTuple):
@@ -35,10 +35,10 @@ class Closing(NamedTuple):
 class SendQueue:
     """Frames that wait to be sent.
 
-    ``wake`` is called, on any thread, when there is something to send, ``give_up`` when nothing shall be
-    waited for any longer.
+    ``wake`` is called, on any thread, when there is something to send. ``give_up`` ends the connection
+    without waiting for the client.
 
-    >>> from yamcs_archive.wire.websocket_frames import JsonFrames
+    >>> from yamcs_archive.wire.live_frames import JsonFrames
     >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
     >>> queue.put("{}"), queue.flush(), queue.take(10)
     wake
@@ -66,7 +66,7 @@ class SendQueue:
                 self._bytes += len(tail) + _FRAME_BYTES
 
     def flush(self) -> None:
-        """Have the frames sent that were put."""
+        """Wake the sender of the frames."""
         self._wake()
 
     def close(self, code: int, reason: str) -> None:
@@ -84,10 +84,10 @@ class SendQueue:
         return self._bytes > LIVE_QUEUE_BYTES_MAX
 
     def wait_for_room(self, until_s: float) -> bool:
-        """Wait until it is half empty, or closed; False when that takes longer than until a monotonic time.
+        """Wait until it is half empty, or closed; False if it is not by then (``until_s``, a monotonic time).
 
-        Half, so that a client must keep a pace: one that takes a frame now and then would hold up the others
-        for ever.
+        Half, so that a client must keep up: one that takes a frame now and then would hold up the others for
+        ever.
         """
         with self._room:
             return self._room.wait_for(
@@ -99,7 +99,7 @@ class SendQueue:
         return self._bytes <= LIVE_QUEUE_BYTES_MAX // 2
 
     def take(self, count: int) -> Sequence[str | bytes]:
-        """Remove and return up to so many frames, oldest first."""
+        """Remove and return up to ``count`` frames, oldest first."""
         taken: list[str | bytes] = []
         with self._room:
             while self._waiting and len(taken) < count:

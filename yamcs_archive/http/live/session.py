@@ -1,7 +1,6 @@
 """The protocol of live updates over one WebSocket: frames of the client and their replies; no I/O.
 
-1. A frame that is none of the API's, or too large, ends the connection; everything else is answered with a
-   reply, errors too.
+1. A frame that is not of the API, or too large, ends the connection. Every other error is a reply.
 2. The reply to a subscription enters the queue before its first event.
 """
 
@@ -19,7 +18,7 @@ from yamcs_archive.http.errors import HttpError, error_reply
 from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
-from yamcs_archive.wire.websocket_frames import (
+from yamcs_archive.wire.live_frames import (
     CANCEL,
     EVENTS,
     STATE,
@@ -35,11 +34,11 @@ _log = logging.getLogger(__name__)
 
 _FRAMES: dict[str, Frames] = {"json": JsonFrames(), "protobuf": ProtobufFrames()}
 _numbers = itertools.count(1)
-"""Numbers of calls: one sequence for all connections, as on a Yamcs server."""
+"""Numbers of calls, one sequence for all connections, as on a Yamcs server."""
 
 
 def granted(subprotocols: Sequence[str]) -> str | None:
-    """Return the first subprotocol that is known here; None for none of them, which means JSON.
+    """Return the first subprotocol that is known here; None if none is, which means JSON.
 
     >>> granted(["soap", "protobuf", "json"])
     'protobuf'
@@ -62,7 +61,7 @@ class Session:
         self._closed = False
 
     def received(self, frame: str | bytes) -> None:
-        """Do what a frame asks for."""
+        """Handle a frame of the client."""
         try:
             self._take(frame)
         except Exception as error:
@@ -70,9 +69,8 @@ class Session:
             self._queue.close(FAILED, f"internal error: {type(error).__name__}")
 
     def _take(self, frame: str | bytes) -> None:
-        if len(frame) > WEBSOCKET_FRAME_BYTES_MAX or (
-            isinstance(frame, str) and len(frame.encode(errors="replace")) > WEBSOCKET_FRAME_BYTES_MAX
-        ):
+        sent = frame.encode(errors="replace") if isinstance(frame, str) else frame
+        if len(sent) > WEBSOCKET_FRAME_BYTES_MAX:
             reason = f"Max frame length of {WEBSOCKET_FRAME_BYTES_MAX} has been exceeded."
             self._queue.close(TOO_BIG, reason)
             return
@@ -86,12 +84,12 @@ class Session:
         except ArchiveError as error:
             frames = self._queue.frames
             body = error_reply(error, frames.codec).body
-            if isinstance(body, bytes):  # as those of errors are
+            if isinstance(body, bytes):  # the body of an error is
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
 
     def close(self) -> None:
-        """End all calls: the client is gone. A frame may still be read meanwhile."""
+        """End all calls, because the client is gone. Another thread may still handle a frame of it."""
         with self._guard:
             self._closed = True
             calls, self._calls = list(self._calls.values()), {}
@@ -127,7 +125,7 @@ class Session:
             try:
                 self._hubs.subscribe(subscription)
             except ArchiveError as error:
-                self._queue.close(FAILED, str(error))  # what was answered already is not true
+                self._queue.close(FAILED, str(error))  # the reply above is not true
                 return
             self._calls[subscription.call] = subscription
 

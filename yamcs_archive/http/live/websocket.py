@@ -19,7 +19,7 @@ from yamcs_archive.http.limits import LIVE_SEND_S
 from yamcs_archive.http.live.hub import Hubs
 from yamcs_archive.http.live.send_queue import NORMAL, SendQueue
 from yamcs_archive.http.live.session import Session, frames_of, granted
-from yamcs_archive.http.messages import Response, Work
+from yamcs_archive.http.request_and_response import Response, Work
 
 _FRAMES_AT_ONCE = 64
 _KIND = {str: "text", bytes: "bytes"}

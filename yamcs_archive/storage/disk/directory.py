@@ -25,10 +25,7 @@ from pathlib import Path
 from yamcs_archive.errors import InstanceExistsError, InvalidInputError, NotAnArchiveError
 from yamcs_archive.limits import INSTANCE_NAME_MAX
 from yamcs_archive.scalars import plain_text
-from yamcs_archive.storage.disk.file_system import (
-    in_our_words,
-    os_errors_translated,
-)
+from yamcs_archive.storage.disk.file_system import in_our_words, os_errors_translated
 
 LAYOUT_VERSION = 1
 _MARKER = "ARCHIVE"
@@ -77,9 +74,9 @@ def check_instance_name(name: str) -> str:
     return found
 
 
-def sync_directory(path: Path) -> None:
-    """Fsync a folder, so that the names in it are durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Fsync a file, or a folder, so that the names in it are durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -89,7 +86,7 @@ def sync_directory(path: Path) -> None:
 def write_durably(path: Path, text: str) -> None:
     """Replace a small file durably; a crash leaves either the old or the new text."""
     draft_durably(path, text).replace(path)
-    sync_directory(path.parent)
+    sync(path.parent)
 
 
 def draft_durably(path: Path, text: str) -> Path:
@@ -125,7 +122,7 @@ def open_directory(path: Path, *, readonly: bool) -> None:
             if readonly or not {entry.name for entry in path.iterdir()} <= _HARMLESS | {f".{_MARKER}.new"}:
                 raise NotAnArchiveError(str(path), "it holds other files, and no archive")
             with suppress(PermissionError):  # this user may not be able to read the parent folder
-                sync_directory(path.parent)
+                sync(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
             raise NotAnArchiveError(
@@ -151,7 +148,7 @@ def make_folders(path: Path) -> None:
         for folder in reversed(absent):
             folder.mkdir(exist_ok=True)  # another process may make it at the same moment
             made.append(folder)
-            sync_directory(folder.parent)
+            sync(folder.parent)
     except BaseException:
         for folder in reversed(made):
             with suppress(OSError):  # another process may have put a file there
@@ -197,7 +194,7 @@ def rename_instance(directory: Path, name: str, new_name: str) -> None:
             raise InstanceExistsError(new_name)
         old.rename(new)
         try:
-            sync_directory(directory)
+            sync(directory)
         except BaseException:
             with suppress(OSError):
                 new.rename(old)
@@ -208,7 +205,7 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     """Make an instance with an empty first generation; ``fill(folder)`` is called to write its data.
 
     Raises :class:`~yamcs_archive.errors.InstanceExistsError`. If the last fsync fails, the instance exists,
-    but its name may not be durable: see :func:`settle_instances`.
+    but its name may not be durable: see :func:`settle_names`.
     """
     final = directory / check_instance_name(name)
     draft = directory / f".{name}.new"
@@ -220,15 +217,15 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
         generation.mkdir(parents=True)
         write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
         fill(draft)
-        sync_directory(generation)
+        sync(generation)
         draft.rename(final)
-        sync_directory(directory)
+        sync(directory)
 
 
-def settle_instances(directory: Path) -> None:
-    """Make the names of the instances durable: after a crash or a failure they may not be.
+def settle_names(folder: Path) -> None:
+    """Make the names in a folder durable: after a crash or a failure they may not be.
 
-    Call this before any event is acknowledged in one of them.
+    Call this before any event is acknowledged in a file that is found by one of them.
     """
-    with os_errors_translated(directory):
-        sync_directory(directory)
+    with os_errors_translated(folder):
+        sync(folder)

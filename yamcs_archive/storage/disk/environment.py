@@ -21,19 +21,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
 import lmdb
 
-from yamcs_archive.errors import (
-    ArchiveError,
-    ClosedError,
-    DamagedError,
-    ForkedError,
-    ReplacedError,
-)
+from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, ReplacedError
+from yamcs_archive.storage.disk.directory import settle_names
 from yamcs_archive.storage.disk.file_identity import OpenFiles
 from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
@@ -114,17 +108,17 @@ class Environment:
                 if self.generations.current() == path:
                     raise
             else:
-                self._adopt_generation(path, opened)
+                self._adopt_generation(opened)
                 return
 
-    def _adopt_generation(self, path: Path, opened: Opened) -> None:
+    def _adopt_generation(self, opened: Opened) -> None:
         """Use an opened generation from now on; close it if its file is not at its path."""
         try:
-            self.files.enter(os.path.join(path, DATA))
+            self.files.enter(os.path.join(opened.path, DATA))
         except BaseException:
             opened.lmdb.close()
             raise
-        self.path, self.lmdb, self.databases = path, opened.lmdb, opened.databases
+        self.path, self.lmdb, self.databases = opened
         self.openings += 1
         self._unmapped = False
 
@@ -135,7 +129,7 @@ class Environment:
         self._open()
 
     def _open_if_unmapped(self) -> None:
-        with self.exclusive():
+        with self._gate.exclusive():
             if self._unmapped and not self._closed:
                 self._open_anew()
 
@@ -169,7 +163,7 @@ class Environment:
 
         After that, reads raise ReplacedError.
         """
-        with self.exclusive():
+        with self._gate.exclusive():
             if not self._writers:
                 self._end()
 
@@ -179,18 +173,15 @@ class Environment:
             self._close()
 
     def _close(self) -> None:
-        self._closed = True
-        self.lmdb.close()
-        self.files.close()
+        if not self._closed:
+            self._closed = True
+            self.lmdb.close()
+            self.files.close()
 
     @property
     def foreign(self) -> bool:
         """True in a child that was forked after this environment was opened."""
         return os.getpid() != self._pid
-
-    def damaged(self, where: str, reason: str) -> DamagedError:
-        """Return the error for damaged data in this environment."""
-        return DamagedError(f"{self.path}, {where}", reason)
 
     def read(self) -> _Read:
         """Return a read transaction for a ``with`` statement; it belongs to the frame of that statement.
@@ -224,7 +215,7 @@ class Environment:
 
         Raises ReplacedError if the path leads to another instance.
         """
-        with self.exclusive():
+        with self._gate.exclusive():
             if (
                 self._unmapped
                 or self._closed
@@ -271,16 +262,9 @@ class Environment:
         reader.transaction = None
         self._gate.leave(reader)
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """For a ``with`` statement: hold off new readers until its end, and wait for present ones.
-
-        The caller must not have a read transaction.
-        """
-        return self._gate.exclusive()
-
     def _adopt_size(self) -> None:
         """Map the size that another process gave the map, or as much as the address space allows."""
-        with self.exclusive():
+        with self._gate.exclusive():
             if self._closed or self._unmapped:
                 return
             try:
@@ -294,7 +278,7 @@ class Environment:
         Only the writer calls this, without a transaction of its own. Raises
         :class:`~yamcs_archive.errors.OutOfSpaceError` if even that is refused: then the size is unchanged.
         """
-        with self.exclusive():
+        with self._gate.exclusive():
             map_bytes = self.lmdb.info()["map_size"]
             for divisor in _GROWTH_DIVISORS:
                 more_bytes = map_bytes // divisor
@@ -323,8 +307,8 @@ class Environment:
         Raises if the name of the generation in use cannot be made durable.
         """
         self.files.check_folder()
-        self.generations.settle()
-        with self.exclusive():
+        settle_names(self.generations.instance)
+        with self._gate.exclusive():
             self._open_anew()
 
     def copy(self, folder: Path) -> None:
@@ -338,11 +322,11 @@ class Environment:
             except lmdb.Error as error:
                 raise archive_error(error, folder) from error
 
-    def move(self, path: Path, opened: Opened) -> None:
+    def move(self, opened: Opened) -> None:
         """Use another generation with the same content, which is in use now. Only the writer calls this."""
-        with self.exclusive():
+        with self._gate.exclusive():
             left = self.lmdb
-            self._adopt_generation(path, opened)
+            self._adopt_generation(opened)
         left.close()
 
     def allocated_bytes(self) -> int:
@@ -360,9 +344,7 @@ class Environment:
         """Wait for readers and close; idempotent. In a forked child only the child's handles are closed."""
         if self.foreign:
             # No other thread of the parent runs here, so the gate may be in any state: it is not used.
-            if not self._closed:
-                self._close()
+            self._close()
             return
-        with self.exclusive():
-            if not self._closed:
-                self._close()
+        with self._gate.exclusive():
+            self._close()

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import lmdb
 
-from yamcs_archive.errors import (
-    LockedError,
-)
+from yamcs_archive.errors import LockedError
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.file_system import identity_of, os_errors_translated
+from yamcs_archive.storage.disk.file_system import Identity, identity_of, os_errors_translated
 
-_registry: dict[tuple[int, int], Environment] = {}
+_registry: dict[Identity, Environment] = {}
 _registry_lock = threading.Lock()
 
 
@@ -74,7 +72,7 @@ def release(environment: Environment, *, readonly: bool) -> None:
         if not readonly:
             environment.files.held = None
         if not environment._users:
-            for identity, registered in list(_registry.items()):
-                if registered is environment:
-                    del _registry[identity]
+            identity = environment.files.identity
+            if _registry.get(identity) is environment:
+                del _registry[identity]
             environment.close()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from yamcs_archive.storage.disk.file_system import check_room, check_same, identity_of, os_errors_translated
+from yamcs_archive.storage.disk.file_system import check_same, identity_of, os_errors_translated
 
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -35,11 +35,10 @@ class OpenFiles:
         with os_errors_translated(instance):
             self._descriptor = os.open(instance, _FOLDER)
             try:
-                status = os.fstat(self._descriptor)
+                self.identity = identity_of(self._descriptor)
             except BaseException:
                 self.close()
                 raise
-        self.identity = status.st_dev, status.st_ino
 
     def enter(self, file: str) -> None:
         """Remember the file that was opened. Raises GoneError if it is already gone."""
@@ -76,10 +75,6 @@ class OpenFiles:
         if self.held is not None:
             self.held()  # without the lock another process may have written
         check_same(self.file, self.file_identity)
-
-    def check_room(self) -> None:
-        """Raise OutOfSpaceError if the file has too little room to grow."""
-        check_room(self.file)
 
     def close(self) -> None:
         """Close the folder; call it once."""

@@ -74,9 +74,9 @@ def remedy(reason: str) -> str:
     return next((do for code, do in _REMEDIES.items() if os.strerror(code) in reason), _NO_REMEDY)
 
 
-def identity_of(path: Path | str) -> Identity:
-    """Return the identity of the file or folder at a path. Raises OSError."""
-    status = os.stat(path)
+def identity_of(file: Path | str | int) -> Identity:
+    """Return the identity of a file or folder, given by its path or an open descriptor. Raises OSError."""
+    status = os.stat(file)
     return status.st_dev, status.st_ino
 
 
@@ -90,10 +90,10 @@ def check_same(path: str, identity: Identity) -> None:
     yamcs_archive.errors.GoneError: ... (another one is in its place), so the archive cannot go on ...
     """
     try:
-        status = os.stat(path)
+        found = identity_of(path)
     except OSError as error:
         raise GoneError(path, error.strerror or str(error)) from error
-    if (status.st_dev, status.st_ino) != identity:
+    if found != identity:
         raise GoneError(path, "another one is in its place")
 
 

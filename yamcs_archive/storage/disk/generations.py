@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.errors import NotAnArchiveError
-from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, sync_directory
+from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, settle_names, sync
 from yamcs_archive.storage.disk.file_system import Identity, identity_of, in_our_words, os_errors_translated
 from yamcs_archive.storage.failpoints import failpoint
 
@@ -93,7 +93,9 @@ class Generations:
     def begin(self) -> Path:
         """Make an empty folder for the next generation."""
         with os_errors_translated(self.instance):
-            number = max(int(found[1]) for name in self._entries() if (found := _NAME.fullmatch(name)))
+            number = max(
+                int(found[1]) for name in os.listdir(self.instance) if (found := _NAME.fullmatch(name))
+            )
             generation = self.instance / f"gen-{number + 1}"
             generation.mkdir()
         return generation
@@ -101,19 +103,15 @@ class Generations:
     def use(self, generation: Path) -> None:
         """Put a whole generation in use, durably.
 
-        After an error either one may be in use: call :meth:`settle`, then :meth:`current`.
+        After an error either one may be in use: call
+        :func:`~yamcs_archive.storage.disk.directory.settle_names`, then :meth:`current`.
         """
         with os_errors_translated(self.instance):
             draft = draft_durably(self.instance / CURRENT, generation.name + "\n")
             failpoint("compact-drafted")
             draft.replace(self._pointer)
             failpoint("compact-renamed")
-            sync_directory(self.instance)
-
-    def settle(self) -> None:
-        """Make the name of the generation in use durable: after a crash or a failure it may not be."""
-        with os_errors_translated(self.instance):
-            sync_directory(self.instance)
+            sync(self.instance)
 
     def clear(self) -> None:
         """Remove the generations that are not in use, and drafts. Only the writer may do that.
@@ -122,13 +120,13 @@ class Generations:
         """
         keep = self.current().name
         with os_errors_translated(self.instance):
-            found = self._entries()
+            found = os.listdir(self.instance)
             others = [name for name in found if _NAME.fullmatch(name) and name != keep]
             removed = [name for name in found if _REMOVED.fullmatch(name)]
             draft = self.instance / f".{CURRENT}.new"
             if not (others or removed or draft.exists()):
                 return
-            self.settle()  # rule 2: after a crash the rename may not be durable
+            settle_names(self.instance)  # rule 2: after a crash the rename may not be durable
             draft.unlink(missing_ok=True)
             for name in removed:
                 shutil.rmtree(self.instance / name, ignore_errors=True)
@@ -138,6 +136,3 @@ class Generations:
                 with suppress(OSError):
                     aside = (self.instance / name).rename(self.instance / f".{name}.old")
                     shutil.rmtree(aside, ignore_errors=True)
-
-    def _entries(self) -> list[str]:
-        return sorted(os.listdir(self.instance))

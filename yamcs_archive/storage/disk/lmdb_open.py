@@ -26,6 +26,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.disk import file_system
+from yamcs_archive.storage.disk.file_length import check_head, check_length
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
 """Every sub-database."""
@@ -71,8 +72,9 @@ def nearly_full(path: os.PathLike[str]) -> bool:
 
 
 class Opened(NamedTuple):
-    """The LMDB environment of one generation, and its sub-databases by name."""
+    """The LMDB environment of one generation, with its folder, and its sub-databases by name."""
 
+    path: Path
     lmdb: lmdb.Environment
     databases: dict[str, lmdb._Database]
 
@@ -80,11 +82,15 @@ class Opened(NamedTuple):
 def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
-    If there is too little address space for ``map_bytes``, less is reserved, down to what the file needs.
-    Raises OutOfSpaceError if that does not fit either.
+    If there is too little address space for ``map_bytes``, less is reserved, down to the size that the file
+    needs. Raises OutOfSpaceError if that does not fit either, and
+    DamagedError if the file was cut short.
     """
+    data = os.path.join(path, DATA)
+    check_head(data)
     opened = _open_lmdb(path, readonly, map_bytes)
     try:
+        check_length(opened, path, data, readonly=readonly)
         opened.reader_check()
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
     except lmdb.NotFoundError as error:
@@ -96,7 +102,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     except BaseException:
         opened.close()  # otherwise the process could not open it again
         raise
-    return Opened(opened, databases)
+    return Opened(path, opened, databases)
 
 
 def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:

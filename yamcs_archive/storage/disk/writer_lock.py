@@ -19,19 +19,14 @@ from pathlib import Path
 from typing import cast
 
 from yamcs_archive.errors import LockedError
-from yamcs_archive.storage.disk.file_system import (
-    Identity,
-    check_same,
-    identity_of,
-    os_errors_translated,
-)
+from yamcs_archive.storage.disk.file_system import Identity, check_same, identity_of, os_errors_translated
 
 _LOCK = "archive.lock"
 _RELEASE_WAIT_S = 60.0
 """Longest wait for another archive of this process that is being closed, in seconds."""
 _RELEASE_LOOK_S = 0.01
 
-_locks: dict[tuple[int, int], weakref.ref[WriterLock]] = {}  # by the identity of the directory
+_locks: dict[Identity, weakref.ref[WriterLock]] = {}  # by the identity of the directory
 _locks_guard = threading.Lock()
 
 
@@ -79,7 +74,7 @@ class WriterLock:
             if other is None:
                 # After an interrupt the file belongs to this object, or to none; either way it is closed.
                 self._file = _locked(directory)
-                self._file_identity = _file_identity(self._file)
+                self._file_identity = identity_of(self._file.fileno())
                 _locks[self._identity] = weakref.ref(self)
                 return True
             if other.releasing and patient:
@@ -126,7 +121,7 @@ def _locked(directory: Path) -> io.FileIO:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                if identity_of(path) == _file_identity(file):
+                if identity_of(path) == identity_of(file.fileno()):
                     return file
         except BlockingIOError:
             other = ""
@@ -142,8 +137,3 @@ def _locked(directory: Path) -> io.FileIO:
 
 def _open_or_make(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT, 0o666)  # the umask decides
-
-
-def _file_identity(file: io.FileIO) -> Identity:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino

@@ -1,10 +1,11 @@
 """Events <-> the bytes that are stored; pure: no LMDB, no files, no clock.
 
-One module for each kind of stored value, named after it: ``rows``, ``block`` (with ``block_encoder`` to write
-a part, ``block_part`` to read one and ``block_pick`` to read a few of its events), ``zone_maps``, ``commits``
-(and cursors), ``requests``, ``sources``, ``meta``. The others are what these are made of: ``keys``, columns
-of texts (``dictionary``), of ``integers`` and of ``messages`` (with ``text_search``), zstd (``compression``),
-``checksum``. In memory, events are ``Columns`` as they come in and ``Vectors`` where blocks are made or read.
+One module for each kind of stored value, named after it: ``rows``, ``block`` (with ``block_part_encoder`` to
+write a part, ``block_part_decoder`` to read one, and ``block_pick`` to read a few of its events),
+``zone_maps``, ``commits`` (and cursors), ``requests``, ``source_states``, ``meta``. The others are what these
+are made of: ``keys``, columns of ``integers`` and of ``messages`` (with ``text_search``), zstd
+(``compression``), ``checksum``. In memory, events are ``Columns`` as they come in and ``StoredVectors`` where
+blocks are made or read.
 
 ``docs/format.md`` specifies every byte; ``tests/golden`` reads it with a second, independent reader. Start
 with ``keys``, ``rows`` and ``block``.

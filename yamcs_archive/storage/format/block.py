@@ -1,6 +1,6 @@
 """Blocks <-> events: many events, compressed by column; bytes in, vectors out. No LMDB, no clock, no HTTP.
 
-A block has events in key order. Nearly always it is one part; a few late events between its first and last
+A block has events in key order. Nearly every block is one part. A few late events between its first and last
 key may be in a second part, its *late part*: to encode all events again for each late one would halve the
 rate of a stream in which one event in a hundred is late.
 
@@ -9,6 +9,7 @@ Here all columns are in key order, whichever part the events are in.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,8 +19,10 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage.format.block_encoder import (
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
+from yamcs_archive.storage.format.block_part_encoder import (
     CHECKSUMS_BYTES,
     HEADER,
     LATE,
@@ -27,27 +30,21 @@ from yamcs_archive.storage.format.block_encoder import (
     encode_parts,
     end_of,
 )
-from yamcs_archive.storage.format.block_part import BlockPart
-from yamcs_archive.storage.format.block_pick import pick_events, pick_vectors
-from yamcs_archive.storage.format.dictionary import DictColumn
-from yamcs_archive.storage.format.integers import Int64s
+from yamcs_archive.storage.format.block_pick import ONE_BY_ONE_MAX, pick_events, pick_vectors
 from yamcs_archive.storage.format.keys import (
-    Indexes,
     Key,
     Keys,
     decode_bound,
     encode_key,
+    in_key_order,
     index_among,
     key_order,
 )
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 
 _PICKED_SHARE = 16
 """Up to 1 in 16 events of a block are picked out of it; for more, all are decoded."""
-_ONE_BY_ONE = 4
-"""Most events that are built one by one; more are built by column."""
 
 
 class EncodedBlock(NamedTuple):
@@ -59,14 +56,14 @@ class EncodedBlock(NamedTuple):
     zone_map: ZoneMap
 
 
-def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlock]:
+def encode_blocks(runs: Sequence[StoredVectors], compared: int = 0) -> list[EncodedBlock]:
     """Return the blocks of several runs of events, each in strict key order.
 
-    ``compared`` is as for :func:`~yamcs_archive.storage.format.block_encoder.encode_parts`.
+    ``compared`` is as for :func:`~yamcs_archive.storage.format.block_part_encoder.encode_parts`.
 
     >>> from yamcs_archive.columns import Columns
     >>> events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=9) for n in range(3)]
-    >>> [block] = encode_blocks([Vectors.of(Columns.of(events), commit=1)])
+    >>> [block] = encode_blocks([StoredVectors.of(Columns.of(events), commit=1)])
     >>> list(Block(block.key, block.value).events.events()) == events
     True
     """
@@ -77,7 +74,7 @@ def encode_blocks(runs: Sequence[Vectors], compared: int = 0) -> list[EncodedBlo
 
 
 def encode_late(
-    blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[Vectors]
+    blocks: Sequence[tuple[Block, bytes, ZoneMap]], late: Sequence[StoredVectors]
 ) -> list[EncodedBlock]:
     """Return blocks, given with their bytes and zone maps, with new late parts.
 
@@ -92,10 +89,10 @@ def encode_late(
     return found
 
 
-def read_back(block: EncodedBlock, events: Vectors, part: int = 0) -> None:
+def read_back(block: EncodedBlock, events: StoredVectors, part: int = 0) -> None:
     """Raise RuntimeError unless a part of a new block reads back as the events that it was made of.
 
-    Called before other copies of these events are deleted: what cannot be read then is lost.
+    Called before other copies of these events are deleted: an event that cannot be read back would be lost.
     """
     try:
         read = Block(block.key, block.value).parts[part].events
@@ -108,7 +105,8 @@ def read_back(block: EncodedBlock, events: Vectors, part: int = 0) -> None:
 def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     """Return whether a block has frames above the limit, as versions before the first release wrote them.
 
-    In a first part only key and body frame can be, and their sizes are in the header, so little is read.
+    In a first part only the key frame and the body frame can be so large. Their sizes are in the header, so
+    little is read.
     """
     end = end_of(value)
     if len(value) < HEADER.size or max(HEADER.unpack_from(value)[-2:]) > BLOCK_FRAME_BYTES_MAX:
@@ -117,16 +115,16 @@ def has_large_frames(key: bytes, value: bytes | memoryview) -> bool:
     return bool(late) and BlockPart(key, late, LATE).largest_frame_bytes > BLOCK_FRAME_BYTES_MAX
 
 
-def zone_map_of(events: Vectors | Block) -> ZoneMap:
+def zone_map_of(events: StoredVectors | Block) -> ZoneMap:
     """Return the zone map of events in key order, or of a block: of that only key columns are decoded.
 
     >>> from yamcs_archive.columns import Columns
     >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> [block] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
+    >>> [block] = encode_blocks([StoredVectors.of(Columns.of([event]), commit=1)])
     >>> zone_map_of(Block(block.key, block.value)) == block.zone_map
     True
     """
-    keys = events.keys
+    keys = Keys(events.times, events.sources, events.numbers)
     severities = np.flatnonzero(np.bincount(events.severities)).tolist()
     return ZoneMap(
         encode_key(*keys.key(0)),
@@ -145,6 +143,16 @@ def checksums_of(value: bytes) -> bytes:
     return value[:CHECKSUMS_BYTES] + value[end : end + CHECKSUMS_BYTES]
 
 
+def _in_order_of_keys(name: str) -> Any:
+    """Return a cached property of a block: the column with that name of its parts, in key order."""
+
+    def column(block: Block) -> Any:
+        columns = [getattr(part, name) for part in block.parts]
+        return columns[0] if len(columns) == 1 else np.concatenate(columns)[block.order]
+
+    return cached_property(column)
+
+
 class Block:
     """A block as it was read: its columns are decoded when they are used.
 
@@ -161,10 +169,11 @@ class Block:
         self.count = sum(part.count for part in self.parts)
 
     @classmethod
-    def known(cls, block: EncodedBlock, events: Vectors) -> Block:
+    def known(cls, block: EncodedBlock, events: StoredVectors) -> Block:
         """Return a block whose events are in memory already, so that they need no decoding."""
         found = cls(block.key, block.value)
-        # Cut out of many, and more are added later: dictionary values of the others must not pile up.
+        # The events may be cut out of many, and others are added later: dictionary values that no event here
+        # has must not pile up.
         found.events = events = events.trimmed()
         found.times, found.numbers, found.commits = events.times, events.numbers, events.commits
         found.sources, found.severities = events.sources, events.severities
@@ -176,7 +185,7 @@ class Block:
             part.check_body()
 
     @cached_property
-    def _order(self) -> Indexes | None:
+    def order(self) -> Indexes | None:
         """The key order of the events of both parts, one after the other; None for one part."""
         if len(self.parts) == 1:
             return None
@@ -186,30 +195,14 @@ class Block:
         names = [name for part in self.parts for name in part.sources.decoded()]
         return key_order(times, lambda at: (names[at], int(numbers[at])))
 
-    def _merged(self, name: str) -> Any:
-        if len(self.parts) == 1:
-            return getattr(self.parts[0], name)
-        return np.concatenate([getattr(part, name) for part in self.parts])[self._order]
-
-    @cached_property
-    def times(self) -> Int64s:
-        """Generation times, microseconds since 1970."""
-        return self._merged("times")  # type: ignore[no-any-return]  # as the parts have it
-
-    @cached_property
-    def numbers(self) -> Int64s:
-        """Each event's sequence number."""
-        return self._merged("numbers")  # type: ignore[no-any-return]  # likewise
-
-    @cached_property
-    def commits(self) -> Int64s:
-        """The number of the commit that stored each event."""
-        return self._merged("commits")  # type: ignore[no-any-return]  # likewise
-
-    @cached_property
-    def severities(self) -> npt.NDArray[np.uint8]:
-        """Each event's severity code."""
-        return self._merged("severities")  # type: ignore[no-any-return]  # likewise
+    times: Int64s = _in_order_of_keys("times")
+    """Generation times, microseconds since 1970."""
+    numbers: Int64s = _in_order_of_keys("numbers")
+    """Each event's sequence number."""
+    commits: Int64s = _in_order_of_keys("commits")
+    """The number of the commit that stored each event."""
+    severities: npt.NDArray[np.uint8] = _in_order_of_keys("severities")
+    """Each event's severity code."""
 
     @cached_property
     def sources(self) -> DictColumn:
@@ -217,19 +210,14 @@ class Block:
         if len(self.parts) == 1:
             return self.parts[0].sources
         found = DictColumn.concat([part.sources for part in self.parts])
-        return found._replace(codes=found.codes[self._order])
-
-    @property
-    def keys(self) -> Keys:
-        """The key of each event."""
-        return Keys(self.times, self.sources, self.numbers)
+        return found._replace(codes=found.codes[self.order])
 
     @cached_property
-    def events(self) -> Vectors:
+    def events(self) -> StoredVectors:
         """All events as vectors."""
         if len(self.parts) == 1:
             return self.parts[0].events
-        return Vectors.concat([part.events for part in self.parts]).in_key_order()
+        return in_key_order(StoredVectors.concat([part.events for part in self.parts]))
 
     def key_of(self, at: int) -> Key:
         """Return one event's key: time, source, number."""
@@ -259,11 +247,11 @@ class Block:
             return 0
         time, rest = decode_bound(bound)
         low = int(self.times.searchsorted(time))
-        if rest:
-            # Among the events of that very time the whole key decides.
-            while low < self.count and self.times[low] == time and encode_key(*self.key_of(low)) < bound:
-                low += 1
-        return low
+        if not rest:
+            return low
+        # Among events of equal times the whole key decides.
+        high = int(self.times.searchsorted(time, "right"))
+        return bisect_left(range(high), bound, low, high, key=lambda at: encode_key(*self.key_of(at)))
 
     def indexes_of_commits(self, lowest: int, greatest: int) -> list[int]:
         """Return the indexes of the events that the commits from ``lowest`` to ``greatest`` stored."""
@@ -273,12 +261,12 @@ class Block:
     def containing(self, matcher: TextMatcher) -> list[int]:
         """Return the indexes of the events whose messages contain the texts, in their order."""
         found = [part.containing(matcher) for part in self.parts]
-        if self._order is None:
+        if self.order is None:
             return found[0]
         stored = [*found[0], *(index + self.parts[0].count for index in found[1])]
-        return np.flatnonzero(np.isin(self._order, stored)).tolist()
+        return np.flatnonzero(np.isin(self.order, stored)).tolist()
 
-    def take(self, indexes: Sequence[int]) -> Vectors:
+    def take(self, indexes: Sequence[int]) -> StoredVectors:
         """Return the events at some indexes; if these are few, no other message is built."""
         if len(self.parts) > 1 or len(indexes) * _PICKED_SHARE > self.count or "events" in vars(self):
             return self.events.take(indexes)
@@ -286,7 +274,7 @@ class Block:
 
     def some_events(self, indexes: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
         """Yield the events at some indexes, in order, from the last one on if ``descending``."""
-        if len(indexes) <= _ONE_BY_ONE and len(self.parts) == 1 and "events" not in vars(self):
+        if len(indexes) <= ONE_BY_ONE_MAX and len(self.parts) == 1 and "events" not in vars(self):
             return iter(pick_events(self.parts[0], indexes[::-1] if descending else indexes))
         events = self.events if len(indexes) == self.count else self.take(indexes)
         return events.events(descending=descending)

@@ -2,8 +2,10 @@
 
 1. This makes pages and single reads fast. ``part.events.take(indexes)`` returns the same events, only slower.
    Law: tests/storage/test_few.py::test_few_events_round_trip_as_rows_and_as_a_block
-2. Where an event is in another order (by source, by kind) is counted, without sorting all.
-3. Of a column that is stored as steps, one value is the sum of the steps before it, without unpacking them.
+2. Up to :data:`ONE_BY_ONE_MAX` events are built one by one, from single values. For more, whole columns are
+   decoded, but only the chunks that have their messages.
+3. Where one event is in another order (by source, by kind) is counted, without sorting all.
+4. Of a column that is stored as steps, one value is the sum of the steps before it, without unpacking them.
 """
 
 from __future__ import annotations
@@ -14,33 +16,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.columns import Columns
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.storage.format.block_part import BlockPart
-from yamcs_archive.storage.format.integers import Int64s, integer_at, pick_integers, sum_integers
-from yamcs_archive.storage.format.keys import Indexes
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
+from yamcs_archive.event_vectors import StoredVectors, pick_values
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
+from yamcs_archive.storage.format.integers import integer_at, sum_integers
 
-_COUNTED_MAX = 16
-"""Most events whose values are found by counting; for more, the whole column is decoded."""
+ONE_BY_ONE_MAX = 4
+"""Most events that are built one by one; more are built by column."""
 
 
-def pick_vectors(part: BlockPart, indexes: Sequence[int]) -> Vectors:
+def pick_vectors(part: BlockPart, indexes: Sequence[int]) -> StoredVectors:
     """Return some of the events; DamagedError if they cannot be read."""
     at = np.array(indexes, np.intp)
-    messages = _messages(part, at)
+    if len(at) <= ONE_BY_ONE_MAX:
+        found = StoredVectors.of(Columns.of(pick_events(part, indexes)), 0)
+        return found._replace(commits=part.commits[at])
+    stored = at if part.message_indexes is None else part.message_indexes[at]
+    messages = part.messages_at(stored.tolist())
     with part.reading("columns"):
-        keys, body, users = part.key_frame, part.body_frame, part.users
-        times = _times(part, at)
-        received = pick_integers(body.delays, part.count, at)
-        return Vectors(
-            times,
-            _numbers(part, at),
-            received if body.absolute else times + received,
-            pick_integers(keys.commits, part.count, at),
+        body = part.body_frame
+        return StoredVectors(
+            part.times[at],
+            part.numbers[at],
+            part.received[at],
+            part.commits[at],
             part.severities[at],
             part.sources._replace(codes=part.sources.codes[at]),
             part.types._replace(codes=part.types.codes[at]),
-            users._replace(codes=users.codes[at]),
+            part.users._replace(codes=part.users.codes[at]),
             messages,
             None if body.extensions is None else pick_values(body.extensions, at),
             None if body.extra is None else pick_values(body.extra, at),
@@ -48,11 +52,9 @@ def pick_vectors(part: BlockPart, indexes: Sequence[int]) -> Vectors:
 
 
 def pick_events(part: BlockPart, indexes: Sequence[int]) -> list[Event]:
-    """Return a few of the events, in half of the time that :func:`pick_vectors` takes for them.
-
-    Single values are read without numpy, of which each call costs as much.
-    """
-    messages = _messages(part, np.array(indexes, np.intp))
+    """Return up to :data:`ONE_BY_ONE_MAX` of the events, without numpy where it would take longer."""
+    kinds = part.kinds
+    messages = part.messages_at(indexes if kinds is None else [_rank(kinds, index) for index in indexes])
     with part.reading("columns"):
         return [_event(part, index, message) for index, message in zip(indexes, messages, strict=True)]
 
@@ -78,31 +80,6 @@ def _event(part: BlockPart, at: int, message: str) -> Event:
     )
 
 
-def _messages(part: BlockPart, at: Indexes) -> list[str]:
-    if part.kinds is not None and len(at) <= _COUNTED_MAX:
-        at = _ranks(part.kinds, at)
-    elif part.message_indexes is not None:
-        at = part.message_indexes[at]
-    return part.messages_at(at)
-
-
-def _times(part: BlockPart, at: Indexes) -> Int64s:
-    if len(at) > _COUNTED_MAX or "times" in vars(part):
-        return part.times[at]
-    return _summed(part.key_frame.first_time, part.key_frame.time_steps, part.count, at)
-
-
-def _numbers(part: BlockPart, at: Indexes) -> Int64s:
-    if len(at) > _COUNTED_MAX or "numbers" in vars(part):
-        return part.numbers[at]
-    ranks = _ranks(part.sources.codes, at)
-    return _summed(part.key_frame.first_number, part.key_frame.number_steps, part.count, ranks)
-
-
-def _summed(first: int, steps: bytes, count: int, at: Indexes) -> Int64s:
-    return np.array([first + sum_integers(steps, count - 1, index) for index in at.tolist()], np.int64)
-
-
 def _rank(values: npt.NDArray[Any], at: int) -> int:
     """Return the index that one value has when all are sorted, equal ones in their order.
 
@@ -110,7 +87,3 @@ def _rank(values: npt.NDArray[Any], at: int) -> int:
     (2, 1)
     """
     return int(np.count_nonzero(values < values[at]) + np.count_nonzero(values[:at] == values[at]))
-
-
-def _ranks(values: npt.NDArray[Any], at: Indexes) -> Indexes:
-    return np.fromiter((_rank(values, index) for index in at.tolist()), np.intp, len(at))

@@ -11,10 +11,10 @@
    fingerprint, lineage and a CRC-32 over the four. Position is the number of events of that commit, in key
    order, that have been seen. A cursor is refused, never misread. The number comes first because its first
    bits are 0: a cursor that began with a hyphen would be taken for an option on a command line.
-5. A fingerprint is 32 bits made of what a record keeps of a commit, packed or not: number, time, events. An
-   archive that was put back to an older state keeps its lineage, and its later commits have the same numbers
-   with other times. So the fingerprint tells a cursor of a lost commit from one of a stored commit. Cursors
-   of the first form have none, are four bytes shorter, and begin with the lineage.
+5. A fingerprint is 32 bits made of a commit's number, its time and its number of events, which every record
+   has, packed or not. An archive that was put back to an older state keeps its lineage, and its later commits
+   have the same numbers with other times. So the fingerprint tells a cursor of a lost commit from one of a
+   stored commit. Cursors of the first form have none, are four bytes shorter, and begin with the lineage.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ import msgpack
 import msgspec
 
 from yamcs_archive.errors import BadCursorError
-from yamcs_archive.storage.format.checksum import Checksummed, Pair
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
 _CHECKSUMMED = Checksummed("commits")
 _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
 _FACTS = struct.Struct(">QqQ")
-_SUM_BYTES = 4
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
@@ -66,6 +65,11 @@ class CommitRecord(NamedTuple):
     def last(self) -> int:
         """The number of the last of them."""
         return self.first + len(self.times) - 1
+
+    def fingerprint(self, number: int) -> int:
+        """Return the fingerprint of one of them."""
+        at = number - self.first
+        return fingerprint(number, self.times[at], self.events[at])
 
 
 def commit_key(number: int) -> bytes:
@@ -159,8 +163,8 @@ def encode_cursor(cursor: Cursor) -> str:
         body = _UNMARKED.pack(lineage, commit, position)
     else:
         body = _CURSOR.pack(commit, position, mark, lineage)
-    # Not by base64.urlsafe_b64encode(): a change of an event each has one.
-    coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(_SUM_BYTES, "big"), newline=False)
+    # Not by base64.urlsafe_b64encode(), which takes longer: each event of changes() has a cursor.
+    coded = binascii.b2a_base64(body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big"), newline=False)
     return coded.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
@@ -174,8 +178,8 @@ def decode_cursor(text: str) -> Cursor:
     """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        body = raw[:-_SUM_BYTES]
-        if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != raw[-_SUM_BYTES:]:
+        body = raw[:-CHECKSUM_BYTES]
+        if zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != raw[-CHECKSUM_BYTES:]:
             raise ValueError("checksum")
         if len(body) == _UNMARKED.size:
             cursor = Cursor(*_UNMARKED.unpack(body))

@@ -3,7 +3,7 @@
 1. A frame is decompressed only up to its claimed size, which may be no more than the limit for reading. The
    caller has checked the checksum over that size.
 2. No frame is made of more than the limit for writing, which is below the one for reading.
-3. A context is not safe for two threads at once, and expensive to make: each thread has its own.
+3. A context cannot be used by two threads at once and is expensive to make, so each thread has its own.
 """
 
 from __future__ import annotations

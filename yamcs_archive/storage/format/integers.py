@@ -7,38 +7,24 @@
 2. With 128 added to the width, a divisor follows the first byte, as int64 big-endian, and the values are
    multiples of it: times in whole milliseconds need a third less.
 3. No length is trusted: a column that does not have exactly the bytes of its count is a ValueError.
-4. Some values, one value or a sum are read without the others being unpacked.
+4. One value or a sum is read without the others being unpacked.
 """
 
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-Int64s = npt.NDArray[np.int64]
-"""A column of integers, as numpy holds it."""
+from yamcs_archive.event_vectors import Int64s, int64s
 
 _INT64 = struct.Struct(">q")
 _WIDTHS = (1, 2, 4, 8)
 _DIVIDED = 0x80
 _SAMPLE = 16
 """Values from which a divisor is guessed; it is used if it divides all values."""
-
-
-def int64s(values: Sequence[int]) -> Int64s:
-    """Return integers as numpy holds them; an ``array("q")`` is shared, not copied.
-
-    Raises TypeError for a value that is no int, OverflowError beyond int64.
-
-    >>> int64s([1, 2]).tolist()
-    [1, 2]
-    """
-    # Through an array, which reads a list twice as fast as numpy does.
-    return np.frombuffer(values if type(values) is array else array("q", values), np.int64)
 
 
 def pack_integers(values: Sequence[int] | Int64s) -> bytes:
@@ -78,20 +64,6 @@ def unpack_integers(packed: bytes, count: int) -> Int64s:
     else:
         column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
     return column * divisor if divisor != 1 else column
-
-
-def pick_integers(packed: bytes, count: int, at: npt.NDArray[np.intp]) -> Int64s:
-    """Return the values at some indexes of a column of ``count``; ValueError as for :func:`unpack_integers`.
-
-    >>> pick_integers(pack_integers([1, 300, -1]), 3, np.array([2, 1]))
-    array([ -1, 300])
-    """
-    width, divisor, planes = _planes(packed, count)
-    if not width:
-        return np.full(len(at), divisor, np.int64)
-    column = np.ascontiguousarray(planes[:, at].T).view(f"<i{width}").reshape(len(at))
-    found: Int64s = column.astype(np.int64) * divisor
-    return found
 
 
 def integer_at(packed: bytes, count: int, at: int) -> int:

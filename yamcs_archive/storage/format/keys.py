@@ -3,12 +3,12 @@
 1. A stored key is the generation time as int64 big-endian with the sign bit flipped, the source's UTF-8
    bytes, one NUL, the number as int32 big-endian with the sign bit flipped.
 2. LMDB compares keys as unsigned bytes. The flipped sign bits make that equal to the order of signed
-   integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would
-   file after every later one, where no scan looks. The NUL ends a source below every longer one that
+   integers; without them an event stamped before 1970 (a spacecraft clock not yet synchronised) would be
+   stored after all later ones, where no scan looks. The NUL ends a source below every longer one that
    begins with it, and sources hold no NUL.
    Law: tests/storage/test_keys.py::test_byte_order_is_key_order
-3. Which events are new, and where they go, is decided by their keys alone (:class:`Keys`): the other columns
-   of late and scattered events are moved once, when that is known.
+3. The keys alone (:class:`Keys`) decide which events are new, and where they are stored. The other columns of
+   late and scattered events are moved once, when that is known.
 """
 
 from __future__ import annotations
@@ -19,19 +19,14 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.dictionary import DictColumn
-from yamcs_archive.storage.format.integers import Int64s
 
 Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
-
-Indexes = npt.NDArray[np.intp]
-"""Indexes of events in a column."""
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
@@ -79,7 +74,7 @@ def decode_key(key: bytes) -> EventKey:
 def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[bytes]:
     """Return the stored form of many keys, whose sources are given as UTF-8.
 
-    >>> from yamcs_archive.storage.format.integers import int64s
+    >>> from yamcs_archive.event_vectors import int64s
     >>> encode_keys(int64s([0, 1]), [b"A", b"B"], int64s([0, 7])) == [
     ...     encode_key(0, "A", 0),
     ...     encode_key(1, "B", 7),
@@ -149,7 +144,7 @@ def time_bound(generation_time: int) -> bytes:
 class Keys(NamedTuple):
     """The keys of some events.
 
-    >>> from yamcs_archive.storage.format.dictionary import dict_encode
+    >>> from yamcs_archive.event_vectors import dict_encode
     >>> keys = Keys(np.array([3, 5]), dict_encode(["A", "B"]), np.array([0, 7]))
     >>> keys.key(1), keys.take(np.array([1, 0])).key(1)
     ((5, 'B', 7), (3, 'A', 0))
@@ -161,6 +156,11 @@ class Keys(NamedTuple):
     """Generation times, microseconds since 1970."""
     sources: DictColumn
     numbers: Int64s
+
+    @classmethod
+    def of(cls, events: StoredVectors) -> Keys:
+        """Return the keys of events."""
+        return cls(events.times, events.sources, events.numbers)
 
     @property
     def size(self) -> int:
@@ -203,7 +203,7 @@ def index_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
 def key_order(times: Int64s, rest: Callable[[int], Any]) -> Indexes | None:
     """Return the indexes of events in key order, by time, and by ``rest(index)`` where times are equal.
 
-    Equal keys stay in the order in which they are. None when all are in order.
+    Equal keys keep their order. None if all are in order.
 
     >>> key_order(np.array([5, 3, 5]), [2, 0, 1].__getitem__).tolist()
     [1, 2, 0]
@@ -219,3 +219,9 @@ def key_order(times: Int64s, rest: Callable[[int], Any]) -> Indexes | None:
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
             order[begin:end] = sorted(order[begin:end].tolist(), key=rest)
     return order
+
+
+def in_key_order(events: StoredVectors) -> StoredVectors:
+    """Return the events in the order of their keys."""
+    order = key_order(events.times, lambda at: events.key(at)[1:])
+    return events if order is None else events.take(order)

@@ -1,7 +1,7 @@
 """The messages of a block part <-> chunks of text, each read and searched by itself; pure.
 
-1. A chunk is a JSON array of strings. Of the forms for a few hundred messages this one compresses best (as
-   well as with one byte between them), and it is built and read in C at nearly the rate of msgpack.
+1. A chunk is a JSON array of strings. Of the forms that were tried it compresses best (as well as messages
+   with one byte between them), and it is built and read in C at nearly the rate of msgpack.
 2. The part's body frame lists its chunks: bytes, bytes decompressed, whether it is plain, checksum.
 3. A few messages are cut out of their chunk, without the others being built, if nothing in it is escaped.
 4. A chunk that is not as it was listed is a ValueError.
@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(list[str])
 
 
 class ChunkPacker:
-    """Makes chunks, in buffers that it keeps: to get new pages for each takes as long as to fill them.
+    """Makes chunks, in buffers that it keeps: new memory for each may take as long as filling it.
 
     >>> ChunkPacker().pack(["Wheel", "°"]) == ['["Wheel","°"]'.encode()]
     True
@@ -81,7 +81,7 @@ class MessageChunks:
         count: int,
         start: int,
     ) -> None:
-        """Take the bytes of all chunks, which together have ``count`` messages, and ``each`` but the last.
+        """Take the bytes of all chunks: of ``count`` messages, ``each`` in every chunk but the last.
 
         Checksums begin with ``start``.
         """

@@ -6,11 +6,13 @@ Keys are the ASCII names below; each value's body is one msgpack value.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import NamedTuple
 
 import msgpack
 
 from yamcs_archive.errors import DamagedError, FormatVersionError
+from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 
@@ -18,15 +20,6 @@ FORMAT_VERSION = 1
 """Changes with every change of the stored bytes; see ``docs/format.md``."""
 
 _CHECKSUMMED = Checksummed("meta")
-
-
-class Mirrored(NamedTuple):
-    """The source of a mirror, and how far the mirror has followed it."""
-
-    url: str
-    instance: str
-    cursor: str | None
-    """The source's cursor after the last commit that is stored here; None before the first."""
 
 
 class Meta(NamedTuple):
@@ -40,8 +33,8 @@ class Meta(NamedTuple):
     """Events with earlier generation times were pruned; None: none were."""
     horizon_commit: int = 0
     """The greatest commit number among the events below the horizon."""
-    mirrored: Mirrored | None = None
-    """Set in a mirror, in the transaction of each commit that it takes over; None in all other instances."""
+    mirrored: MirrorState | None = None
+    """Set in a mirror, in the transaction of each commit that it takes over; None in other instances."""
 
 
 def encode_meta(meta: Meta) -> list[Pair]:
@@ -57,13 +50,13 @@ def encode_meta(meta: Meta) -> list[Pair]:
     return [_pair(name, value) for name, value in values.items()]
 
 
-def encode_mirrored(mirrored: Mirrored) -> Pair:
+def encode_mirrored(mirrored: MirrorState) -> Pair:
     """Return the pair to put together with the events that a mirror takes over."""
     return _pair("mirrored", mirrored)
 
 
 def _pair(name: str, value: object) -> Pair:
-    return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value))
+    return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value, default=astuple))
 
 
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
@@ -76,7 +69,7 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
         raise FormatVersionError(where, found, FORMAT_VERSION)
     try:
         if "mirrored" in values:
-            values["mirrored"] = Mirrored(*values["mirrored"])
+            values["mirrored"] = MirrorState(*values["mirrored"])
         meta = Meta(**values)
     except TypeError as error:
         raise DamagedError(f"{where}, meta", str(error)) from None

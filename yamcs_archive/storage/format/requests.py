@@ -3,9 +3,9 @@
 1. An id belongs to a user: equal ids of two users are two ids. The key is the user's name, one NUL and the
    id, in UTF-8.
 2. The body is a msgpack array: [time in us since 1970, digest of the request, keys of the events].
-3. The digest covers what the caller gave, before times and numbers were filled in, without reception time and
-   user, which do not make another event. ``extra`` counts as a map. For an event that is sent back as an
-   answer showed it, there is a digest for each severity that it may have; the first one is stored.
+3. The digest covers the fields that the caller gave, before times and numbers are filled in. Reception time
+   and user are left out, because they do not make another event. ``extra`` counts as a map. An event that is
+   sent back as an answer showed it has a digest for each severity that it may have; the first is stored.
 """
 
 from __future__ import annotations

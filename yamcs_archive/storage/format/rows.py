@@ -20,11 +20,9 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event
+from yamcs_archive.event_vectors import DictColumn, StoredVectors, dict_encode, int64s
 from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
-from yamcs_archive.storage.format.dictionary import DictColumn, dict_encode
-from yamcs_archive.storage.format.integers import int64s
-from yamcs_archive.storage.format.keys import decode_key, decode_keys, encode_key
-from yamcs_archive.storage.format.vectors import Vectors
+from yamcs_archive.storage.format.keys import Keys, decode_key, decode_keys, encode_key
 
 _CHECKSUMMED = Checksummed("rows")
 _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
@@ -55,7 +53,7 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[Pair]:
+def encode_rows(events: Columns[int] | StoredVectors, commit: int) -> list[Pair]:
     """Return the pairs to put for complete events, all of one commit.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
@@ -82,13 +80,13 @@ def encode_rows(events: Columns[int] | Vectors, commit: int) -> list[Pair]:
     return pairs
 
 
-def _encoded_keys(events: Columns[int] | Vectors) -> list[bytes]:
-    if isinstance(events, Vectors):
-        return events.keys.encoded()
+def _encoded_keys(events: Columns[int] | StoredVectors) -> list[bytes]:
+    if isinstance(events, StoredVectors):
+        return Keys.of(events).encoded()
     return [encode_key(*key) for key in events.keys()]  # noqa: SIM118  # a method, not a mapping
 
 
-def _fields(events: Columns[int] | Vectors) -> tuple[Iterable[Any], ...]:
+def _fields(events: Columns[int] | StoredVectors) -> tuple[Iterable[Any], ...]:
     """Return the fields of records but for the commit's number, column by column."""
     if isinstance(events, Columns):
         return (
@@ -134,7 +132,7 @@ def decode_row(key: bytes, value: bytes) -> Row:
     return Row(event, record.commit)
 
 
-def decode_rows(pairs: Sequence[Pair]) -> Vectors:
+def decode_rows(pairs: Sequence[Pair]) -> StoredVectors:
     """Return the events of many rows, in their order; DamagedError as :func:`decode_row` does.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
@@ -157,7 +155,7 @@ def decode_rows(pairs: Sequence[Pair]) -> Vectors:
         sources = dict_encode(names)
         extensions = [record.extensions for record in records]
         extra = [record.extra for record in records]
-        return Vectors(
+        return StoredVectors(
             times,
             numbers,
             times + int64s([record.delay for record in records]),

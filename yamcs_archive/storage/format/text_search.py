@@ -2,8 +2,8 @@
 
 1. Messages and the texts that are looked for are compared case-folded. But first the bytes of a chunk are
    compared, with the bit of the letter case set: most chunks are passed over without a message being built.
-2. That is done in *plain* chunks only: in those no character beyond ASCII folds to text with ASCII in it, as
-   ß and ﬁ do. A chunk is stored with the note whether it is plain.
+2. That is done in *plain* chunks only: they have no character beyond ASCII that folds to text with ASCII in
+   it, as ß and ﬁ do. Whether a chunk is plain is stored with it.
 """
 
 from __future__ import annotations

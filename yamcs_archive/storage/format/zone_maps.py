@@ -1,4 +1,4 @@
-"""Zone maps <-> bytes: what a query knows of a block without reading it; pure. On disk they are "summaries".
+"""Zone maps <-> bytes: facts of a block that a query checks instead of reading it; "summaries" on disk. Pure.
 
 1. Level 0 has one zone map for each block, level 1 one for each closed group of neighbouring blocks. The key
    is the level as a byte, then the first event's key.
@@ -27,10 +27,8 @@ _NAMES_MAX = 16
 _HASH = struct.Struct(">I")
 _HASH_BYTES = _HASH.size
 _HASHED = b"\1"
-_SEARCHED_BYTES_MAX = 1 << 15
-"""Most bytes of a zone map, times names, for which it is searched for each name; that takes some 20 us."""
-_SEARCHED_MAX = 256
-"""Most names for which that is done; a zone map has at least a hundred bytes."""
+_SEARCHED_MAX, _SEARCHED_BYTES_MAX = 4, 4096
+"""The bytes of a zone map of up to 4 KiB are searched for up to 4 names; otherwise it is decoded sooner."""
 BLOCK_LEVEL, GROUP_LEVEL = b"\0", b"\1"
 
 
@@ -45,13 +43,8 @@ class BlockFilter(NamedTuple):
     """The least and the greatest number of a commit that is wanted; None: any."""
     hashes: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
     """Hashes of the names, in order."""
-    searched_names: tuple[bytes, ...] = ()
-    """Names as a zone map has them, to be searched for one by one; empty if they are many."""
-    searched_hashes: tuple[bytes, ...] = ()
-
-    def searches(self, packed: bytes) -> bool:
-        """Return whether searching these bytes for each source is the fastest way."""
-        return 0 < len(self.searched_names) * len(packed) <= _SEARCHED_BYTES_MAX
+    searched: tuple[bytes, ...] = ()
+    """Names and hashes as zone maps have them, to be searched for one by one; empty if they are many."""
 
 
 def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
@@ -69,8 +62,8 @@ def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) 
     names = frozenset(map(str.encode, sources))
     hashes = sorted(map(crc32, names))
     few = names if len(names) <= _SEARCHED_MAX else ()
-    searched = tuple(b"\0%b\0" % name for name in few), tuple(_HASH.pack(crc32(name)) for name in few)
-    return BlockFilter(names, mask, None, np.array(hashes, np.uint32), *searched)
+    searched = (*(b"\0%b\0" % name for name in few), *(_HASH.pack(crc32(name)) for name in few))
+    return BlockFilter(names, mask, None, np.array(hashes, np.uint32), searched)
 
 
 def commit_filter(lowest: int, greatest: int) -> BlockFilter:
@@ -153,24 +146,13 @@ class ZoneMap(NamedTuple):
 def _may_be_from(sources: bytes, wanted: BlockFilter) -> bool:
     """Return whether one of the wanted sources may be among those of a zone map."""
     if sources[:1] != _HASHED:
-        if wanted.searches(sources):
-            return any(name in sources for name in wanted.searched_names)
         return not (wanted.sources or frozenset()).isdisjoint(sources[1:-1].split(b"\0"))
-    if wanted.searches(sources):
-        return any(_has_hash(sources, found) for found in wanted.searched_hashes)
     count = (len(sources) - len(_HASHED)) // _HASH_BYTES
     stored = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
     # Both are in order: the shorter list is looked up in the longer one.
     less, more = sorted((stored, wanted.hashes), key=len)
     nearest = np.minimum(more.searchsorted(less), len(more) - 1)
     return bool((more[nearest] == less).any())
-
-
-def _has_hash(sources: bytes, found: bytes) -> bool:
-    at = sources.find(found, len(_HASHED))
-    while at >= 0 and (at - len(_HASHED)) % _HASH_BYTES:
-        at = sources.find(found, at + 1)
-    return at >= 0
 
 
 def _merged_sources(parts: Iterable[bytes]) -> bytes:
@@ -209,21 +191,17 @@ def decode_if_matching(key: bytes, value: bytes, wanted: BlockFilter | None) -> 
     [False, True]
     """
     body = _CHECKSUMMED.unwrap(key, value)
-    # Most are passed over by their bytes: a zone map without a wanted source is not decoded. If either has
-    # many names, decoding it costs less than searching it for each name.
-    if wanted is not None and wanted.searches(body) and not _has_any(body, wanted):
+    # Most are passed over by their bytes: a zone map without a wanted source is not decoded.
+    searched = () if wanted is None or len(body) > _SEARCHED_BYTES_MAX else wanted.searched
+    if searched and not _has_any(body, searched):
         return None
     found = _decoded(key, body)
     return found if wanted is None or found.may_match(wanted) else None
 
 
-def _has_any(body: bytes, wanted: BlockFilter) -> bool:
-    # A loop, because a generator for any() costs more than the searches.
-    for name in wanted.searched_names:
-        if name in body:
-            return True
-    for found in wanted.searched_hashes:  # noqa: SIM110
-        if found in body:
+def _has_any(body: bytes, parts: tuple[bytes, ...]) -> bool:
+    for part in parts:  # noqa: SIM110  # a generator for any() costs more than the searches
+        if part in body:
             return True
     return False
 

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX, READ_BYTES_MAX
+from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, commit_number, decode_commit
+from yamcs_archive.storage.read.range_reader import fetch
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
@@ -64,22 +65,14 @@ def _records(
     environment: Environment, begin: int, upto: int, damaged: Callable[[DamagedError], None]
 ) -> Iterator[CommitRecord]:
     """Yield the records of the commits from ``begin`` to ``upto``, read in short transactions."""
-    while begin <= upto:
+    more = True
+    while more:
         with environment.read() as transaction:
             cursor = transaction.cursor(environment.databases["commits"])
-            pairs, size_bytes = [], 0
-            if cursor.set_range(commit_key(begin)):
-                for pair in cursor.iternext():
-                    pairs.append(pair)
-                    size_bytes += len(pair[1])
-                    if len(pairs) == _RECORDS_READ_MAX or size_bytes >= READ_BYTES_MAX:
-                        break
-        if not pairs:
-            return
+            bounds = commit_key(begin), commit_key(upto + 1)
+            pairs, more = fetch(cursor, *bounds, descending=False, pairs_max=_RECORDS_READ_MAX)
         for key, value in pairs:
             begin = commit_number(key) + 1
-            if begin > upto + 1:
-                return
             try:
                 record = decode_commit(key, value)
             except DamagedError as error:
@@ -91,7 +84,7 @@ def _records(
             begin = record.last + 1
 
 
-def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
+def put_pack(first: int, last: int, stored: WriteTransaction) -> None:
     """Merge the records from ``first`` to ``last``, in the writer's transaction."""
     records = stored.pop_commits(first, last)
     failpoint("pack-records-deleted")
@@ -104,7 +97,6 @@ def put_pack(first: int, last: int, stored: WriteTransaction) -> bool:
         )
     )
     failpoint("pack-put")
-    return True
 
 
 def _follows(stored: WriteTransaction, before: bytes, after: bytes) -> bool:

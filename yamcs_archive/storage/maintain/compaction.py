@@ -14,21 +14,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 import lmdb
 
 from yamcs_archive.errors import ArchiveError, DamagedError, OutOfSpaceError
 from yamcs_archive.limits import CARRIED_BYTES_MAX, CARRIED_VALUES_MAX
-from yamcs_archive.storage.disk.directory import sync_directory
+from yamcs_archive.storage.disk.directory import sync
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.lmdb_open import (
+    DATA,
     DATABASES,
     Opened,
     archive_error,
@@ -41,7 +39,6 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL
 
-_DATA = "data.mdb"  # LMDB's name for its file
 _ROUNDS_MAX = 10
 """Rounds that carry changes over while the writer goes on. Each is much shorter than the one before it,
 unless commits come as fast as they are carried over; then commits wait for the last round."""
@@ -51,14 +48,6 @@ _CHECKED_AT_ONCE = 1_000
 
 Change = tuple[str, bytes, bytes | None]
 """A sub-database, a key, and the value to put, or None to delete the key."""
-
-
-class Compaction(NamedTuple):
-    """The space on the medium before and after a compaction, and the time that it took."""
-
-    before_bytes: int
-    after_bytes: int
-    seconds: float
 
 
 def compact(
@@ -91,54 +80,44 @@ def _replace(
     environment.copy(path)
     failpoint("compact-copied")
     go_on()
-    _sync(path)
+    with os_errors_translated(path):
+        for written in (path / DATA, path, path.parent):  # the last one has the name of the copy's folder
+            sync(written)
     failpoint("compact-synced")
     with environment.read():
         # A map as large as the copied one: the copy fits in it, and so do most later commits.
         map_bytes = environment.lmdb.info()["map_size"]
     copy = open_generation(path, readonly=False, map_bytes=map_bytes)
     try:
-        _check(copy, path, go_on)
+        _check(copy, go_on)
         failpoint("compact-checked")
         for _ in range(_ROUNDS_MAX):
             go_on()
-            if carry(environment, copy, path) <= _LAST_ROUND_VALUES_MAX:
+            if _carry(environment, copy) <= _LAST_ROUND_VALUES_MAX:
                 break
         failpoint("compact-carried")
-        hold(partial(_finish, environment, copy, path))
+        hold(partial(_finish, environment, copy))
     except BaseException:
         copy.lmdb.close()
         raise
 
 
-def _finish(environment: Environment, copy: Opened, path: Path) -> None:
+def _finish(environment: Environment, copy: Opened) -> None:
     """Carry the last changes over and put the copy in use, while commits wait."""
     failpoint("compact-held")
     try:
-        carry(environment, copy, path)
-        _compare(environment, copy, path)
+        _carry(environment, copy)
+        _compare(environment, copy)
         failpoint("compact-compared")
-        environment.generations.use(path)
+        environment.generations.use(copy.path)
         failpoint("compact-in-use")
     except BaseException:
         copy.lmdb.close()  # at once: the environment may have to open the same generation
         raise
-    environment.move(path, copy)
+    environment.move(copy)
 
 
-def _sync(path: Path) -> None:
-    """Make a copy durable, and its name in the instance's folder."""
-    with os_errors_translated(path):
-        descriptor = os.open(path / _DATA, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_directory(path)
-        sync_directory(path.parent)
-
-
-def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
+def _check(copy: Opened, go_on: Callable[[], None]) -> None:
     """Check every checksum of a copy; raise DamagedError for the first wrong one."""
     try:
         for name, database in copy.databases.items():
@@ -152,36 +131,34 @@ def _check(copy: Opened, path: Path, go_on: Callable[[], None]) -> None:
                     if count % _CHECKED_AT_ONCE == 0:
                         go_on()
     except lmdb.Error as error:
-        raise archive_error(error, path) from error
+        raise archive_error(error, copy.path) from error
 
 
-def _compare(environment: Environment, copy: Opened, path: Path) -> None:
+def _compare(environment: Environment, copy: Opened) -> None:
     """Raise DamagedError unless both generations have the same number of values in each sub-database."""
     with environment.read() as there, copy.lmdb.begin() as here:
         for name in DATABASES:
             wanted = there.stat(environment.databases[name])["entries"]
             found = here.stat(copy.databases[name])["entries"]
             if found != wanted:
-                raise DamagedError(f"{path}, {name}", f"{found} values were copied of {wanted}")
+                raise DamagedError(f"{copy.path}, {name}", f"{found} values were copied of {wanted}")
 
 
-def carry(environment: Environment, copy: Opened, path: Path) -> int:
+def _carry(environment: Environment, copy: Opened) -> int:
     """Carry over the values in which a copy differs from the generation in use; return their number."""
     carried = 0
     for name in DATABASES:
-        after: bytes | None = None
-        while name != "blocks":
-            changes, after = _changes(environment, copy, path, name, after)
+        after: bytes | None = None if name == "blocks" else b""
+        while after is not None:
+            changes, after = _changes(environment, copy, name, after)
             if changes:
-                _apply(changes, copy, path)
+                _apply(changes, copy)
             carried += len(changes)
-            if after is None:
-                break
     return carried
 
 
 def _changes(
-    environment: Environment, copy: Opened, path: Path, name: str, after: bytes | None
+    environment: Environment, copy: Opened, name: str, after: bytes
 ) -> tuple[list[Change], bytes | None]:
     """Return the next changes after a key, and the key after which there may be more, or None."""
     changes: list[Change] = []
@@ -200,18 +177,12 @@ def _changes(
                 if len(changes) >= CARRIED_VALUES_MAX or size_bytes >= CARRIED_BYTES_MAX:
                     return changes, key
     except lmdb.Error as error:
-        raise archive_error(error, path) from error
+        raise archive_error(error, copy.path) from error
     return changes, None
 
 
-def _pairs(cursor: lmdb.Cursor[bytes], after: bytes | None) -> Iterator[Pair]:
-    if after is None:
-        found = cursor.first()
-    else:
-        found = cursor.set_range(after)
-        if found and cursor.key() == after:
-            found = cursor.next()
-    return cursor.iternext() if found else iter(())
+def _pairs(cursor: lmdb.Cursor[bytes], after: bytes) -> Iterator[Pair]:
+    return cursor.iternext() if cursor.set_range(after + b"\0") else iter(())
 
 
 def differences(wanted: Iterator[Pair], found: Iterator[Pair]) -> Iterator[tuple[bytes, bytes | None]]:
@@ -238,7 +209,7 @@ def differences(wanted: Iterator[Pair], found: Iterator[Pair]) -> Iterator[tuple
         there = next(found, None)
 
 
-def _apply(changes: list[Change], copy: Opened, path: Path) -> None:
+def _apply(changes: list[Change], copy: Opened) -> None:
     while True:
         try:
             with copy.lmdb.begin(write=True) as transaction:
@@ -249,16 +220,16 @@ def _apply(changes: list[Change], copy: Opened, path: Path) -> None:
                         transaction.put(key, value, db=copy.databases[name])
             return
         except lmdb.MapFullError:
-            _grow(copy, path)
+            _grow(copy)
         except lmdb.Error as error:
-            if nearly_full(path):
-                raise OutOfSpaceError(str(path), str(error)) from error
-            raise archive_error(error, path) from error
+            if nearly_full(copy.path):
+                raise OutOfSpaceError(str(copy.path), str(error)) from error
+            raise archive_error(error, copy.path) from error
 
 
-def _grow(copy: Opened, path: Path) -> None:
+def _grow(copy: Opened) -> None:
     map_bytes = 2 * copy.lmdb.info()["map_size"]
     try:
         copy.lmdb.set_mapsize(map_bytes)
     except lmdb.Error as error:
-        raise no_address_space(path, map_bytes) from error
+        raise no_address_space(copy.path, map_bytes) from error

@@ -12,14 +12,7 @@ _KNOWN_MAX = 1_000
 
 
 class Damage:
-    """Collects the errors of damaged records, which maintenance leaves as they are.
-
-    >>> damage = Damage()
-    >>> for key in ("rows 01", "rows 02", "rows 01"):
-    ...     damage.meet(DamagedError(key, "the checksum is wrong"))
-    >>> damage.log(), damage.log()
-    (2, 0)
-    """
+    """Collects the errors of damaged records, which maintenance leaves as they are."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -32,11 +25,10 @@ class Damage:
             self._known.add(text)
             self._new.append(error)
 
-    def log(self) -> int:
-        """Log the damaged records found since the last call, in one line; return their number."""
+    def log(self) -> None:
+        """Log the damaged records found since the last call, in one line."""
         if not self._new:
-            return 0
+            return
         (first, *others), self._new = self._new, []
         more = f" (and {len(others)} more like it)" if others else ""
         _log.error("%s%s; it is left as it is, and everything else is sealed", first, more)
-        return 1 + len(others)

@@ -35,9 +35,9 @@ class _Due(NamedTuple):
     """True if a frame is too large; False if the zone map is damaged or missing."""
 
 
-def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
+def steps(environment: Environment, options: Options, scope: SealScope) -> Iterator[list[Step]]:
     """Yield the steps that rewrite blocks, one at a time, because a step may be very large."""
-    for due in _due(environment, aim):
+    for due in _due(environment, scope):
         with environment.read() as transaction:
             value = transaction.get(due.key, db=environment.databases["blocks"])
         if value is None:
@@ -47,16 +47,16 @@ def steps(environment: Environment, options: Options, aim: SealScope) -> Iterato
             zone_map = zone_map_of(block)
             if due.large:
                 plan = Plan([], Found(block, value, zone_map), list(split_into_blocks(block.events, options)))
-                made = encoded([plan], aim)
+                made = encoded([plan], scope)
             else:
                 made = [Step([], block, [EncodedBlock(due.key, value, zone_map)])]
         except DamagedError as error:
-            aim.damaged(error)
+            scope.damaged(error)
         else:
             yield made
 
 
-def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
+def damaged_groups(environment: Environment, scope: SealScope) -> list[bytes]:
     """Return the keys of the groups' zone maps that are damaged."""
     found: list[bytes] = []
     with environment.read() as transaction:
@@ -65,47 +65,40 @@ def damaged_groups(environment: Environment, aim: SealScope) -> list[bytes]:
             try:
                 decode_zone_map(key, value)
             except DamagedError as error:
-                aim.damaged(error)
+                scope.damaged(error)
                 found.append(key)
     return found
 
 
-def _due(environment: Environment, aim: SealScope) -> Iterator[_Due]:
-    after: bytes | None = b""
-    while after is not None:
+def _due(environment: Environment, scope: SealScope) -> Iterator[_Due]:
+    after, more = b"", True
+    while more:
+        found: list[_Due] = []
         # The inner transaction gives buffers, so that only a block's headers and the frame that lists the
         # message chunks of its late events are read; the outer one keeps the environment open.
         with environment.read(), environment.lmdb.begin(buffers=True) as transaction:
             blocks, zone_maps = (transaction.cursor(environment.databases[name]) for name in _DATABASES)
-            found, after = _of_next(blocks, zone_maps, after, aim)
+            more = blocks.set_range(after + b"\0")
+            for _ in range(_BLOCKS_READ_MAX):
+                if not more:
+                    break
+                after = bytes(blocks.key())
+                try:
+                    large = has_large_frames(after, blocks.value())
+                    if large or not _has_zone_map(zone_maps, BLOCK_LEVEL + after, scope):
+                        found.append(_Due(after, large))
+                except DamagedError as error:
+                    scope.damaged(error)
+                more = blocks.next()
         yield from found
 
 
-def _of_next(blocks: Any, zone_maps: Any, after: bytes, aim: SealScope) -> tuple[list[_Due], bytes | None]:
-    """Return the due ones of the next blocks after a key, and the key after which there may be more."""
-    found: list[_Due] = []
-    found_block = blocks.set_range(after + b"\0")
-    for _ in range(_BLOCKS_READ_MAX):
-        if not found_block:
-            return found, None
-        key = after = bytes(blocks.key())
-        try:
-            if has_large_frames(key, blocks.value()):
-                found.append(_Due(key, large=True))
-            elif not _has_zone_map(zone_maps, BLOCK_LEVEL + key, aim):
-                found.append(_Due(key, large=False))
-        except DamagedError as error:
-            aim.damaged(error)
-        found_block = blocks.next()
-    return found, after
-
-
-def _has_zone_map(zone_maps: Any, key: bytes, aim: SealScope) -> bool:
+def _has_zone_map(zone_maps: Any, key: bytes, scope: SealScope) -> bool:
     if not zone_maps.set_key(key):
         return False
     try:
         decode_zone_map(key, bytes(zone_maps.value()))
     except DamagedError as error:
-        aim.damaged(error)
+        scope.damaged(error)
         return False
     return True

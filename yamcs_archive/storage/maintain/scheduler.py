@@ -24,13 +24,13 @@ from functools import partial
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
 from yamcs_archive.limits import ROWS_BYTES_MAX
 from yamcs_archive.options import Options
+from yamcs_archive.results import CompactionResult
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
-from yamcs_archive.storage.maintain.compaction import Compaction, compact
+from yamcs_archive.storage.maintain.compaction import compact
 from yamcs_archive.storage.maintain.damage_log import Damage
-from yamcs_archive.storage.write.idempotency import Change, RequestExpiry
-from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -46,11 +46,10 @@ class Maintenance:
         self._environment = environment
         self._writer = writer
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a compaction seals first
         self._stopping = threading.Event()
-        self._last_now: int | None = None
-        self._elapsed = 0  # microseconds since the first round; it never goes back
-        # Heads and the times at which they were first seen. Commits of earlier openings count as old enough.
+        # Heads and the times at which they were first seen; the first one is old enough to be sealed, as are
+        # the commits of earlier openings.
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._sealed_head = 0  # the head at the last time when no row was left that can be sealed
@@ -78,7 +77,7 @@ class Maintenance:
         self._writer.refuse_within_callback()
         self._seal(self._writer.head, include_partial=True)
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """Seal everything, then replace the generation by a dense copy; return when that is done.
 
         Raises ClosedError if the instance is closed meanwhile, and the errors of
@@ -88,18 +87,18 @@ class Maintenance:
         self._check_running()
         return uninterrupted(partial(self._compact, Hold()))
 
-    def _compact(self, wait: Hold) -> Compaction:
+    def _compact(self, wait: Hold) -> CompactionResult:
         begun_s = time.monotonic()
         with self._lock:
             self._check_running()
             if not wait.held:  # the caller was interrupted before this began, and may call again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
-            self._seal_locked(self._writer.head, include_partial=True)
+            self._seal(self._writer.head, include_partial=True)
             self._check_running()
             compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
-        return Compaction(before_bytes, after_bytes, time.monotonic() - begun_s)
+        return CompactionResult(before_bytes, after_bytes, time.monotonic() - begun_s)
 
     def _check_running(self) -> None:
         if self._stopping.is_set():
@@ -108,12 +107,8 @@ class Maintenance:
     def look(self, now: int) -> None:
         """Run one round of maintenance: expire request ids, and seal the rows that are due.
 
-        ``now`` is the time of a clock with any origin, in microseconds. If it goes back, the elapsed time
-        stays the same.
+        ``now`` is the time of a monotonic clock, in microseconds.
         """
-        if self._last_now is not None:
-            self._elapsed += max(0, now - self._last_now)
-        self._last_now, now = now, self._elapsed
         self._expire_requests(now)
         head = self._writer.head
         if head == self._sealed_head:
@@ -122,16 +117,9 @@ class Maintenance:
             self._seen.append((now, head))
         while len(self._seen) > 1 and self._seen[1][0] <= now - self._options.seal_age_us:
             self._seen.popleft()
-        idle = self._seen[-1][0] <= now - self._options.seal_age_us
-        old_enough, upto = self._seen[0]
-        if idle:
-            upto = head
-        elif old_enough > now - self._options.seal_age_us:
-            upto = 0
+        idle = len(self._seen) == 1
         too_many = self._too_many_rows()
-        if too_many:
-            upto = head
-        if upto:
+        if upto := head if too_many else self._seen[0][1]:
             whole = self._seal(upto, include_partial=idle or too_many)
             if whole and idle:
                 self._sealed_head = head
@@ -141,7 +129,7 @@ class Maintenance:
 
     def _expire_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
-            self._writer.run_in_transaction(partial(_replace_requests, changes))
+            self._writer.run_in_transaction(lambda stored: stored.replace_requests(changes))
         self._damage.log()
 
     def _too_many_rows(self) -> bool:
@@ -156,22 +144,19 @@ class Maintenance:
         return found["entries"], (found["leaf_pages"] + found["overflow_pages"]) * found["psize"]
 
     def _seal(self, upto_commit: int, *, include_partial: bool) -> bool:
-        with self._lock:
-            return self._seal_locked(upto_commit, include_partial=include_partial)
-
-    def _seal_locked(self, upto_commit: int, *, include_partial: bool) -> bool:
         """Seal, close groups and pack; return False if something was left for the next round."""
-        try:
-            return self._seal_all(upto_commit, include_partial)
-        finally:
-            self._damage.log()
+        with self._lock:
+            try:
+                return self._seal_all(upto_commit, include_partial)
+            finally:
+                self._damage.log()
 
     def _seal_all(self, upto_commit: int, include_partial: bool) -> bool:
         whole = True
-        aim = sealing.SealScope(upto_commit, include_partial, self._damage.meet)
+        scope = sealing.SealScope(upto_commit, include_partial, self._damage.meet)
         if include_partial and not self._repaired:
-            self._repaired = whole = self._repair(aim)
-        for steps in sealing.steps(self._environment, self._options, aim):
+            self._repaired = whole = self._repair(scope)
+        for steps in sealing.steps(self._environment, self._options, scope):
             whole &= self._put(steps)
             if self._stopping.is_set():
                 return False
@@ -183,12 +168,12 @@ class Maintenance:
             self._damage.meet(error)
         return self._pack(upto_commit, 2 if include_partial else commit_packing.PACK_RECORDS_MIN) and whole
 
-    def _repair(self, aim: sealing.SealScope) -> bool:
+    def _repair(self, scope: sealing.SealScope) -> bool:
         """Rewrite blocks of earlier versions and damaged zone maps; return False if something was left."""
         whole = True
-        if groups := repair.damaged_groups(self._environment, aim):
-            self._writer.run_in_transaction(partial(_delete_groups, groups))
-        for steps in repair.steps(self._environment, self._options, aim):
+        if groups := repair.damaged_groups(self._environment, scope):
+            self._writer.run_in_transaction(lambda stored: stored.delete_groups(groups))
+        for steps in repair.steps(self._environment, self._options, scope):
             whole &= self._put(steps)
             if self._stopping.is_set():
                 return False
@@ -247,14 +232,3 @@ class Maintenance:
             _log.warning("sealing is put off, and tried again: %s", error)
         else:
             _log.error("sealing failed, and is tried again", exc_info=error)
-
-
-def _delete_groups(keys: list[bytes], stored: WriteTransaction) -> bool:
-    for key in keys:
-        stored.delete_group(key)
-    return True
-
-
-def _replace_requests(changes: list[Change], stored: WriteTransaction) -> bool:
-    stored.replace_requests(changes)
-    return True

@@ -23,11 +23,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import GROUP_BLOCKS_MAX, SEAL_ROWS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
@@ -40,11 +42,10 @@ from yamcs_archive.storage.format.block import (
     read_back,
     zone_map_of,
 )
-from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.block_part_encoder import fits
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import BEYOND_ALL
+from yamcs_archive.storage.format.keys import BEYOND_ALL, in_key_order
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.read.range_reader import fetch
@@ -76,8 +77,8 @@ class Plan(NamedTuple):
 
     rows: list[bytes]
     replaced: Found | None
-    runs: list[Vectors]
-    late: Vectors | None = None
+    runs: list[StoredVectors]
+    late: StoredVectors | None = None
     more: bool = False
     """True if more rows of the same slice follow, whose plan depends on this step."""
 
@@ -93,33 +94,33 @@ class SealScope(NamedTuple):
     """Called with the error of each record that cannot be read; the record is skipped."""
 
 
-def steps(environment: Environment, options: Options, aim: SealScope) -> Iterator[list[Step]]:
+def steps(environment: Environment, options: Options, scope: SealScope) -> Iterator[list[Step]]:
     """Yield the steps that seal rows, in key order, in lists to be stored together."""
     together: list[Plan] = []
     size_bytes = 0
-    for plan in _plans(environment, options, aim):
+    for plan in _plans(environment, options, scope):
         together.append(plan)
-        size_bytes += sum(map(Vectors.text_bytes, plan.runs))
+        size_bytes += sum(map(StoredVectors.text_bytes, plan.runs))
         size_bytes += 0 if plan.late is None else plan.late.text_bytes()
         size_bytes += len(plan.replaced.value) if plan.replaced is not None else 0
         if plan.more or size_bytes >= _TOGETHER_BYTES:
-            if made := encoded(together, aim):
+            if made := encoded(together, scope):
                 yield made
             together, size_bytes = [], 0
-    if together and (made := encoded(together, aim)):
+    if together and (made := encoded(together, scope)):
         yield made
 
 
-def encoded(plans: list[Plan], aim: SealScope) -> list[Step]:
+def encoded(plans: list[Plan], scope: SealScope) -> list[Step]:
     """Encode plans; return the steps, without those whose blocks cannot be read back."""
     try:
         return _made(plans)
     except (RuntimeError, DamagedError) as error:
         if len(plans) > 1:
-            return [step for plan in plans for step in encoded([plan], aim)]
+            return [step for plan in plans for step in encoded([plan], scope)]
         [plan] = plans
         first = plan.rows[0] if plan.replaced is None else plan.replaced.block.key
-        aim.damaged(DamagedError(f"blocks {first.hex()}", f"its events cannot be sealed: {error}"))
+        scope.damaged(DamagedError(f"blocks {first.hex()}", f"its events cannot be sealed: {error}"))
         return []
 
 
@@ -139,9 +140,9 @@ def _made(plans: list[Plan]) -> list[Step]:
     return steps
 
 
-def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
+def _blocks(runs: list[StoredVectors]) -> Iterator[EncodedBlock]:
     """Yield the block of each run, read back; a few at a time, because a rewritten block may be large."""
-    together: list[Vectors] = []
+    together: list[StoredVectors] = []
     size_bytes = 0
     for run in (*runs, None):
         if run is None or size_bytes >= _TOGETHER_BYTES:
@@ -154,7 +155,7 @@ def _blocks(runs: list[Vectors]) -> Iterator[EncodedBlock]:
             size_bytes += run.text_bytes()
 
 
-def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterator[Plan]:
+def _plans(environment: Environment, options: Options, scope: SealScope) -> Iterator[Plan]:
     lower = b""
     while lower < BEYOND_ALL:
         with environment.read() as transaction:
@@ -167,66 +168,61 @@ def _plans(environment: Environment, options: Options, aim: SealScope) -> Iterat
             value = None
             if pair is not None:
                 value = transaction.get(pair[0][len(BLOCK_LEVEL) :], db=environment.databases["blocks"])
-            zone_map = _zone_map(pair, value, aim)
+            zone_map = _zone_map(pair, value, scope)
             if pair is not None and zone_map is None:  # the end of its block is not known
                 lower = upper
                 continue
             pairs, more = fetch(rows, first, upper, False, SEAL_ROWS_MAX)
         lower = pairs[-1][0] + b"\0" if more else upper
-        for plan in _plans_of_slice(pairs, zone_map, value, options, aim):
+        for plan in _plans_of_slice(pairs, zone_map, value, options, scope):
             yield plan._replace(more=more)
 
 
-def _zone_map(pair: Pair | None, value: bytes | None, aim: SealScope) -> ZoneMap | None:
+def _zone_map(pair: Pair | None, value: bytes | None, scope: SealScope) -> ZoneMap | None:
     """Return the zone map of a block, if any; a damaged one is made anew from the block."""
     if pair is None:
         return None
     try:
         return decode_zone_map(*pair)
     except DamagedError as error:
-        aim.damaged(error)
+        scope.damaged(error)
         try:
             return None if value is None else zone_map_of(Block(pair[0][len(BLOCK_LEVEL) :], value))
         except DamagedError as other:
-            aim.damaged(other)
+            scope.damaged(other)
             return None
 
 
 def _plans_of_slice(
-    pairs: list[Pair], zone_map: ZoneMap | None, value: bytes | None, options: Options, aim: SealScope
+    pairs: list[Pair], zone_map: ZoneMap | None, value: bytes | None, options: Options, scope: SealScope
 ) -> list[Plan]:
     """Return the plans for rows that all belong to one block, or to none; leave a damaged block as it is."""
     if zone_map is None:
-        return list(_plans_beside(pairs, None, options, aim))
+        return _plan(pairs, None, options, scope)
+    inside = bisect_right(pairs, zone_map.last, key=itemgetter(0))
     try:
         if value is None:
             raise DamagedError(f"blocks {zone_map.first.hex()}", "there is a zone map of it but no block")
         found = Found(Block(zone_map.first, value), value, zone_map)
         found.block.check_body()
-        return list(_plans_beside(pairs, found, options, aim))
+        return _plans_beside(pairs, inside, found, options, scope)
     except DamagedError as error:
-        aim.damaged(error)
-        after = bisect_right(pairs, zone_map.last, key=_key)
-        return list(_plan(pairs[after:], None, options, aim))
+        scope.damaged(error)
+        return _plan(pairs[inside:], None, options, scope)
 
 
-def _plans_beside(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plans for rows that all belong to the block ``found``, which is sound, or to none."""
-    if found is None:
-        yield from _plan(pairs, None, options, aim)
-        return
-    inside = bisect_right(pairs, found.zone_map.last, key=_key)
+def _plans_beside(
+    pairs: list[Pair], inside: int, found: Found, options: Options, scope: SealScope
+) -> list[Plan]:
+    """Return the plans for rows that belong to a sound block; the first ``inside`` are within its range."""
     main, *late = found.block.parts
     if inside and (inside + sum(part.count for part in late)) * options.late_share >= main.count:
-        yield from _plan(pairs, found, options, aim)
-        return
+        return _plan(pairs, found, options, scope)
     if not inside and _has_room(found.block, options):
-        if aim.include_partial or len(pairs) * options.late_share >= found.block.count:
-            yield from _plan(pairs, found, options, aim)
-        return
-    if aim.include_partial:
-        yield from _late_plan(pairs[:inside], found, options, aim)
-    yield from _plan(pairs[inside:], None, options, aim)
+        enough = scope.include_partial or len(pairs) * options.late_share >= found.block.count
+        return _plan(pairs, found, options, scope) if enough else []
+    within = _late_plan(pairs[:inside], found, options, scope) if scope.include_partial else []
+    return within + _plan(pairs[inside:], None, options, scope)
 
 
 def _has_room(block: Block, options: Options) -> bool:
@@ -235,65 +231,59 @@ def _has_room(block: Block, options: Options) -> bool:
     )
 
 
-def _plan(pairs: list[Pair], found: Found | None, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plan that seals rows together with all events of a block, if a row is due."""
-    keys, events = _due(pairs, aim)
-    if events is not None:
-        yield _planned(keys, found, events, options)
+def _plan(pairs: list[Pair], found: Found | None, options: Options, scope: SealScope) -> list[Plan]:
+    """Return the plan that seals rows together with all events of a block, if a row is due."""
+    keys, events = _due(pairs, scope)
+    return [] if events is None else [_planned(keys, found, events, options)]
 
 
-def _planned(keys: list[bytes], found: Found | None, events: Vectors, options: Options) -> Plan:
+def _planned(keys: list[bytes], found: Found | None, events: StoredVectors, options: Options) -> Plan:
     if found is not None:
-        events = Vectors.concat([found.block.events, events]).in_key_order()
+        events = in_key_order(StoredVectors.concat([found.block.events, events]))
     return Plan(keys, found, list(split_into_blocks(events, options)))
 
 
-def _late_plan(pairs: list[Pair], found: Found, options: Options, aim: SealScope) -> Iterator[Plan]:
-    """Yield the plan that adds rows to the late part of a block, if a row is due.
+def _late_plan(pairs: list[Pair], found: Found, options: Options, scope: SealScope) -> list[Plan]:
+    """Return the plan that adds rows to the late part of a block, if a row is due.
 
     If the late part would have more text than a block may have, the block is rewritten instead: a part is
     never split.
     """
-    keys, events = _due(pairs, aim)
+    keys, events = _due(pairs, scope)
     if events is None:
-        return
-    late = Vectors.concat([*(part.events for part in found.block.parts[1:]), events]).in_key_order()
+        return []
+    late = in_key_order(StoredVectors.concat([*(part.events for part in found.block.parts[1:]), events]))
     text_bytes = late.text_bytes()
     if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
-        yield _planned(keys, found, events, options)
-    else:
-        yield Plan(keys, found, [], late)
+        return [_planned(keys, found, events, options)]
+    return [Plan(keys, found, [], late)]
 
 
-def _due(pairs: list[Pair], aim: SealScope) -> tuple[list[bytes], Vectors | None]:
+def _due(pairs: list[Pair], scope: SealScope) -> tuple[list[bytes], StoredVectors | None]:
     """Return the keys and the events of the rows that are due; None for the events if no row is."""
     if not pairs:
         return [], None
     try:
         events = decode_rows(pairs)
     except DamagedError as error:
-        sound = [pair for pair in pairs if _is_sound(pair, aim)]
+        sound = [pair for pair in pairs if _is_sound(pair, scope)]
         if len(sound) == len(pairs):  # no row is damaged by itself: all of them are left
-            aim.damaged(error)
+            scope.damaged(error)
             return [], None
-        return _due(sound, aim)
-    due = np.flatnonzero(events.commits <= aim.upto_commit).tolist()
+        return _due(sound, scope)
+    due = np.flatnonzero(events.commits <= scope.upto_commit).tolist()
     if len(due) < len(pairs):
         pairs, events = [pairs[at] for at in due], events.take(due)
-    return list(map(_key, pairs)), events if due else None
+    return [key for key, _ in pairs], events if due else None
 
 
-def _is_sound(pair: Pair, aim: SealScope) -> bool:
+def _is_sound(pair: Pair, scope: SealScope) -> bool:
     try:
         decode_row(*pair)
     except DamagedError as error:
-        aim.damaged(error)
+        scope.damaged(error)
         return False
     return True
-
-
-def _key(pair: Pair) -> bytes:
-    return pair[0]
 
 
 def put_steps(steps: list[Step], stored: WriteTransaction) -> bool:

@@ -21,9 +21,9 @@ class BlockCache:
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.storage.format.block import encode_blocks
     >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import Vectors
+    >>> from yamcs_archive.event_vectors import StoredVectors
     >>> event = Event("a", generation_time=1, seq_number=1, reception_time=1)
-    >>> [made] = encode_blocks([Vectors.of(Columns.of([event]), commit=1)])
+    >>> [made] = encode_blocks([StoredVectors.of(Columns.of([event]), commit=1)])
     >>> cache = BlockCache()
     >>> cache.open(made.key, made.value) is cache.open(made.key, made.value)
     True

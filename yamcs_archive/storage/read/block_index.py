@@ -82,14 +82,11 @@ class BlockIndex:
                 placed = cursor.set_range(BLOCK_LEVEL + lower)
         beyond = b""
         while placed and cursor.key()[:1] == BLOCK_LEVEL:
-            key, value = cursor.item()
+            key = cursor.key()
             first = key[1:]
             if first >= upper:
                 return None
-            try:
-                found = decode_if_matching(key, value, wanted)
-            except DamagedError as error:
-                found = self._made_again(key, error)
+            found = self._if_matching(wanted)
             if found is not None:
                 return found
             if wanted is not None and first >= beyond:
@@ -107,13 +104,10 @@ class BlockIndex:
         placed = self._seek_before(upper)
         begin = BEYOND_ALL
         while placed:
-            key, value = cursor.item()
-            try:
-                found = decode_if_matching(key, value, wanted)
-            except DamagedError as error:
-                found = self._made_again(key, error)
+            found = self._if_matching(wanted)
             if found is not None:
                 return found if found.last >= lower else None
+            key = cursor.key()
             first = key[1:]
             if first <= lower:
                 return None
@@ -159,6 +153,14 @@ class BlockIndex:
         blocks."""
         cursor = self._cursor
         return cursor.prev() if cursor.set_range(BLOCK_LEVEL + key) else cursor.last()
+
+    def _if_matching(self, wanted: BlockFilter | None) -> ZoneMap | None:
+        """Return the zone map that the cursor is at, unless its block has nothing that is wanted."""
+        key, value = self._cursor.item()
+        try:
+            return decode_if_matching(key, value, wanted)
+        except DamagedError as error:
+            return self._made_again(key, error)
 
     def _decoded(self, pair: Pair) -> ZoneMap:
         try:

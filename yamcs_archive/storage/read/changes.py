@@ -43,7 +43,7 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
 
 
 def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> bool:
-    """Return whether an event is left after a cursor, as commit records tell.
+    """Return whether an event is left after a cursor, judging by commit records.
 
     The last key of a run is that of an event, so a run that ends above the horizon has an event left. Events
     are read only where records cannot tell: within a packed record that was pruned in part, and where all of
@@ -113,11 +113,7 @@ def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
         return None
     at = number - record.first
     known = cursor.fingerprint
-    if (
-        record.events[at] < cursor.position
-        if known is None
-        else known != fingerprint(number, record.times[at], record.events[at])
-    ):
+    if record.events[at] < cursor.position if known is None else known != record.fingerprint(number):
         raise OtherHistoryError(number)
     return record
 
@@ -152,9 +148,7 @@ def _oldest(environment: Environment, meta: Meta) -> Cursor:
 
 
 def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> Cursor:
-    at = number - record.first
-    mark = fingerprint(number, record.times[at], record.events[at])
-    return Cursor(meta.lineage, number, position, mark)
+    return Cursor(meta.lineage, number, position, record.fingerprint(number))
 
 
 def changes(
@@ -217,23 +211,22 @@ def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon:
         if record.runs and record.runs[0].first < horizon:
             events = list(events)
             gone = record.events[0] - len(events)
-        mark = fingerprint(number, record.times[0], record.events[0])
-        yield _Commit(number, record.times[0], mark, gone, events)
+        yield _Commit(number, record.times[0], record.fingerprint(number), gone, events)
         return
     lowest = number
     while lowest <= record.last:
         greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
         for commit, found in sorted(by_commit.items()):
             at = commit - record.first
-            time, count = record.times[at], record.events[at]
-            yield _Commit(commit, time, fingerprint(commit, time, count), count - len(found), found)
+            gone = record.events[at] - len(found)
+            yield _Commit(commit, record.times[at], record.fingerprint(commit), gone, found)
         lowest = greatest + 1
 
 
 def _of_first_commits(
     reader: RangeReader, record: CommitRecord, lowest: int, horizon: bytes
 ) -> tuple[int, dict[int, list[Event]]]:
-    """Return the last commit that memory allows, and by commit the events from ``lowest`` up to it.
+    """Return the last commit that fits into memory, and by commit the events from ``lowest`` up to it.
 
     Events are stored in key order, so each call goes over all runs; unless events are large, one is enough.
     """
@@ -272,8 +265,8 @@ def _in_run(
         if block is None:
             yield from rows
             continue
-        start, stop = block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper)
-        indexes = [index for index in block.indexes_of_commits(lowest, greatest) if start <= index < stop]
+        within = slice_.block_indexes
+        indexes = [index for index in block.indexes_of_commits(lowest, greatest) if index in within]
         events = block.events.take(indexes).events() if indexes else ()
         found = [(int(block.commits[index]), event) for index, event in zip(indexes, events, strict=True)]
         yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found

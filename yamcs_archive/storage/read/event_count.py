@@ -70,9 +70,8 @@ class Counter:
             record = decode_commit(*pair)
             if records == 0:
                 at = known.commit - record.first
-                if not 0 <= at < len(record.times) or known.fingerprint != fingerprint(
-                    known.commit, record.times[at], record.events[at]
-                ):
+                held = 0 <= at < len(record.times)
+                if not held or known.fingerprint != record.fingerprint(known.commit):
                     return None
                 events += sum(record.events[at + 1 :])
             elif records < _RECORDS_MAX:
@@ -80,7 +79,7 @@ class Counter:
             else:
                 return None
             last = record
-        return _Sum(last.last, fingerprint(last.last, last.times[-1], last.events[-1]), events)
+        return _Sum(last.last, last.fingerprint(last.last), events)
 
     def _summed(self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database) -> _Sum:
         """Return the sum over all sources."""
@@ -89,7 +88,7 @@ class Counter:
         if not cursor.last():
             return _Sum(0, fingerprint(0, 0, 0), events)
         head = decode_commit(*cursor.item())
-        return _Sum(head.last, fingerprint(head.last, head.times[-1], head.events[-1]), events)
+        return _Sum(head.last, head.fingerprint(head.last), events)
 
 
 def _added_up(pairs: Iterable[Pair]) -> int:

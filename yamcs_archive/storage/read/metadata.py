@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 import lmdb
@@ -37,7 +38,7 @@ def read_meta(environment: Environment) -> Meta:
     try:
         return decode_meta(pairs, str(environment.path))
     except (msgpack.UnpackException, ValueError) as error:
-        raise environment.damaged("meta", str(error)) from None
+        raise DamagedError(f"{environment.path}, meta", str(error)) from None
 
 
 def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> CommitRecord | None:
@@ -67,7 +68,11 @@ def head_number(environment: Environment, transaction: lmdb.Transaction[bytes]) 
     except DamagedError as error:
         _log.error("%s; the number of the newest commit is taken from the events", error)
     found = newest_key(environment, transaction)
-    for name, decode in (("summaries", _greatest_commit), ("rows", _commit_of_row)):
+    decoders: dict[str, Callable[[bytes, bytes], int]] = {
+        "summaries": lambda key, value: decode_zone_map(key, value).greatest_commit,
+        "rows": lambda key, value: decode_row(key, value).commit,
+    }
+    for name, decode in decoders.items():
         for key, value in transaction.cursor(environment.databases[name]):
             with suppress(DamagedError):
                 found = max(found, decode(key, value))
@@ -78,14 +83,6 @@ def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -
     """Return the number of the first commit of the newest record, or 0; its value is not read."""
     cursor = transaction.cursor(environment.databases["commits"])
     return commit_number(cursor.key()) if cursor.last() else 0
-
-
-def _greatest_commit(key: bytes, value: bytes) -> int:
-    return decode_zone_map(key, value).greatest_commit
-
-
-def _commit_of_row(key: bytes, value: bytes) -> int:
-    return decode_row(key, value).commit
 
 
 def source_names(environment: Environment) -> list[str]:

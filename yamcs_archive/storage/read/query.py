@@ -1,7 +1,7 @@
 """Reading in key order: of each slice, rows and block are merged, and only wanted events are built.
 
-The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once, as a
-row or from a block, whichever it is when its slice is read.
+The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: as a
+row or from a block, as it is stored when its slice is read.
 """
 
 from __future__ import annotations
@@ -9,21 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, of_sources, time_bound
+from yamcs_archive.storage.format.keys import (
+    BEFORE_ALL,
+    BEYOND_ALL,
+    encode_key,
+    in_key_order,
+    time_bound,
+)
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
@@ -66,11 +73,6 @@ class Query(NamedTuple):
             key = encode_key(*self.after_key)
             lower, upper = (lower, min(upper, key)) if self.descending else (max(lower, key + b"\0"), upper)
         return lower, upper
-
-    @property
-    def names(self) -> frozenset[bytes] | None:
-        """The wanted sources, as keys have them; None: all."""
-        return None if self.sources is None else frozenset(name.encode() for name in self.sources)
 
     @property
     def matcher(self) -> TextMatcher | None:
@@ -128,7 +130,7 @@ def scan(
 
 def scan_vectors(
     environment: Environment, query: Query, horizon: int | None, rows_max: int
-) -> Iterator[Vectors]:
+) -> Iterator[StoredVectors]:
     """Yield the same events as vectors: those of each slice, in parts of at most a batch, none of them empty.
 
     No event is built. The order is always that of keys, and the query's limit is ignored.
@@ -156,7 +158,7 @@ def count(environment: Environment, query: Query, horizon: int | None, rows_max:
     return found
 
 
-def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> Vectors | None:
+def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> StoredVectors | None:
     """Return the wanted events of block and rows, in key order; None if there are none."""
     found = []
     if slice_.block is not None and indexes:
@@ -167,10 +169,10 @@ def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> Vectors 
         found.append(_row_vectors(slice_.rows, query))
     if len(found) < 2:
         return found[0] if found else None
-    return Vectors.concat(found).in_key_order()
+    return in_key_order(StoredVectors.concat(found))
 
 
-def _matching(events: Vectors, matches: Callable[[Event], bool]) -> Vectors:
+def _matching(events: StoredVectors, matches: Callable[[Event], bool]) -> StoredVectors:
     return events.take([at for at, event in enumerate(events.events()) if matches(event)])
 
 
@@ -187,14 +189,9 @@ def _slices(
     if query.sources is not None or query.min_severity is not None:
         wanted = block_filter(query.sources, query.min_severity)
     reader = RangeReader(environment, rows_max, query.cancelled, cache)
-    slices = reader.slices(lower, upper, descending=query.descending, wanted=wanted)
-    matcher, names = query.matcher, query.names
-    for slice_ in slices:
-        indexes = matching_indexes(slice_, query, matcher)
-        if names is not None and slice_.rows:
-            # Only rows of wanted sources are decoded: the source is in their keys.
-            slice_ = slice_._replace(rows=of_sources(slice_.rows, names))  # noqa: PLW2901  # fewer rows
-        yield slice_, indexes
+    matcher = query.matcher
+    for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):
+        yield slice_, matching_indexes(slice_, query, matcher)
 
 
 def _rows_of(slice_: Slice, query: Query) -> list[Event]:
@@ -205,7 +202,7 @@ def _rows_of(slice_: Slice, query: Query) -> list[Event]:
     return [event for key, value in pairs if query.wants(event := decode_row(key, value).event)]
 
 
-def _row_vectors(pairs: Sequence[Pair], query: Query) -> Vectors:
+def _row_vectors(pairs: Sequence[Pair], query: Query) -> StoredVectors:
     """Return the matching events of rows of wanted sources, decoded together; at least one row."""
     found = decode_rows(pairs)
     holds: npt.NDArray[np.bool_] = np.ones(found.size, np.bool_)
@@ -224,11 +221,7 @@ def _merged(slice_: Slice, indexes: Sequence[int], query: Query) -> Iterable[Eve
     if slice_.block is None or not indexes:
         return rows
     found = block_events(slice_.block, indexes, query)
-    return merge(found, rows, key=_key, reverse=query.descending) if rows else found
-
-
-def _key(event: Event) -> EventKey:
-    return event.key
+    return merge(found, rows, key=attrgetter("key"), reverse=query.descending) if rows else found
 
 
 def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -> Sequence[int]:
@@ -242,7 +235,7 @@ def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -
     found = None if matcher is None or asks_keys else block.containing(matcher)
     if found is not None and not found:
         return ()
-    within = _within(block, slice_)
+    within = slice_.block_indexes
     if found is not None:
         return [index for index in found if index in within]
     if not asks_keys or not within:
@@ -252,13 +245,6 @@ def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -
         among = set(block.containing(matcher))
         indexes = [index for index in indexes if index in among]
     return indexes
-
-
-def _within(block: Block, slice_: Slice) -> range:
-    """Return the indexes of the block's events that are within the slice."""
-    if slice_.whole:  # known without decoding its times
-        return range(block.count)
-    return range(block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper))
 
 
 def _of_keys(block: Block, within: range, query: Query) -> list[int]:
@@ -318,4 +304,4 @@ def get(environment: Environment, key: EventKey, horizon: int | None, cache: Blo
     if horizon is not None and key.generation_time < horizon:
         return None
     [slice_] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
-    return next(iter(_merged(slice_, matching_indexes(slice_, Query(), None), Query())), None)
+    return next(iter(_merged(slice_, slice_.block_indexes, Query())), None)

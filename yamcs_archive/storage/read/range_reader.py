@@ -5,7 +5,7 @@
    within one transaction.
 2. The next slice begins where the last one ended, so slices neither overlap nor leave a gap.
 3. Blocks that cannot hold a wanted event are passed over by their zone maps, whole groups of them by the
-   group's. Rows are never passed over.
+   group's. Rows of sources that are not wanted are left out by their keys.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import lmdb
 
@@ -21,8 +21,8 @@ from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.zone_maps import BlockFilter
-from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.format.keys import of_sources
+from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 
 _FIRST_ROWS = 64
@@ -38,10 +38,27 @@ class Slice(NamedTuple):
     lower: bytes
     upper: bytes
     rows: list[Pair]
-    """In the direction of the scan."""
+    """Those of wanted sources, in the direction of the scan."""
     block: Block | None
     whole: bool
     """True: all events of the block are within the bounds."""
+    zone_map: ZoneMap | None = None
+    """That of the block."""
+
+    @property
+    def block_indexes(self) -> range:
+        """The indexes of the block's events that are within the bounds."""
+        block = self.block
+        if block is None or self.whole:  # known without decoding its times
+            return range(0 if block is None else block.count)
+        return range(block.index_of_bound(self.lower), block.index_of_bound(self.upper))
+
+
+class BlockOpener(Protocol):
+    """What a reader opens blocks with: a cache, or a check that passes over blocks that cannot be read."""
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        """Return the block of these bytes; None to read on without it."""
 
 
 class RangeReader:
@@ -56,9 +73,9 @@ class RangeReader:
         environment: Environment,
         rows_max: int,
         cancelled: Callable[[], bool] | None = None,
-        cache: BlockCache | None = None,
+        cache: BlockOpener | None = None,
     ) -> None:
-        self._open = Block if cache is None else cache.open
+        self._open: Callable[[bytes, bytes], Block | None] = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
         self._cancelled = cancelled
@@ -69,7 +86,7 @@ class RangeReader:
     ) -> Iterator[Slice]:
         """Yield the slices of ``lower <= key < upper``; no transaction is held between two of them.
 
-        Blocks that have nothing ``wanted`` are passed over; None: any event is wanted.
+        Blocks that have nothing ``wanted`` are passed over, and rows of other sources; None: all are wanted.
         """
         rows = min(_FIRST_ROWS, self._rows_max)
         while lower < upper and not (self._cancelled is not None and self._cancelled()):
@@ -103,13 +120,15 @@ class RangeReader:
             value = None
             if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
                 value = stored(zone_map.first)
-        block = None
+        block: Block | None = None
         if zone_map is not None and value is not None:
             block = self._kept
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
                 block = self._kept = self._open(zone_map.first, value)
+        if wanted is not None and wanted.sources is not None:
+            pairs = of_sources(pairs, wanted.sources)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
-        return Slice(lower, upper, pairs, block, whole)
+        return Slice(lower, upper, pairs, block, whole, zone_map)
 
 
 def fetch(

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     submitted: Sequence[Columns[int]]
     """Those of each caller."""
     asked: Sequence[RequestIds | None] = ()
-    """The ids of each caller's requests; empty if nobody gave one."""
+    """The ids of each caller's requests; empty if none has an id."""
     time: int | None = None
     """When another archive committed them, microseconds since 1970. None: they are committed here, now."""
 
@@ -88,15 +88,14 @@ class Committer:
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
         return {source: state for source, state in states.items() if state is not None}
 
-    def invalidate(self) -> bool:
-        """Read all facts back, because a failure may have come at any moment; return True.
+    def invalidate(self) -> None:
+        """Read all facts back, because a failure may have come at any moment.
 
         At once: until then readers would get a head and counts that the medium is past.
         """
         self._stale = True
         with suppress(Exception):  # the next transaction tries again, and says what is wrong
             self._refresh()
-        return True
 
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
@@ -106,7 +105,7 @@ class Committer:
     def commit(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         """Commit a group; return the outcome of each submission, in their order.
 
-        Raises OutOfSpaceError, OutcomeUnknownError, and what else of :class:`ArchiveError` reading may raise.
+        Raises OutOfSpaceError, OutcomeUnknownError, and any other :class:`ArchiveError` of reading.
         With ``alone``, for a thread that may be interrupted at any step, it makes one transaction and nothing
         else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
@@ -120,61 +119,51 @@ class Committer:
                 if alone:
                     raise HandOver from None
             except CommitFailed as failure:
-                if not isinstance(failure.error, lmdb.MapFullError):
-                    if alone:
-                        raise
-                    raise self.outcome_after(failure) from failure.error
                 if alone:
-                    raise HandOver from None
+                    raise
+                raise self.outcome_after(failure) from failure.error
             except lmdb.Error as error:
                 raise archive_error(error, self._environment.path) from error
             self._environment.grow()
 
-    def take_over(self, batches: Sequence[Batch], noted: Pair) -> bool:
+    def take_over(self, batches: Sequence[Batch], noted: Pair) -> None:
         """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
         self._refresh()
         while True:
             try:
                 self._attempt(batches, noted)
-                return True
+                return
             except lmdb.MapFullError:
                 pass
             except CommitFailed as failure:
-                if not isinstance(failure.error, lmdb.MapFullError):
-                    self.invalidate()
-                    raise failure.error from failure.error.__cause__
+                self.invalidate()
+                raise failure.error from failure.error.__cause__
             except BaseException:
                 self.invalidate()
                 raise
             self._environment.grow()
 
-    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
-        """Run something in a transaction, which is aborted when it returns False or raises.
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
+        """Run something in a transaction, which is aborted when it returns False or raises; False if aborted.
 
         It may put events in another form, but store none, so that the head and the source states hold.
         """
         self._refresh()
         while True:
-            transaction = self._environment.lmdb.begin(write=True)
-            try:
-                done = run(WriteTransaction(self._environment, transaction, self._cache))
-                if done:
-                    failpoint("task-before-commit")
-                    transaction.commit()
-                    failpoint("task-after-commit")
-                else:
-                    self._cache.forget()
-                return done
-            except lmdb.MapFullError:
-                self._cache.forget()
-            except BaseException:
-                self._cache.forget()
-                raise
-            finally:
-                transaction.abort()
+            with suppress(lmdb.MapFullError), ExitStack() as undo:
+                undo.callback(self._cache.forget)
+                transaction = self._environment.lmdb.begin(write=True)
+                undo.callback(transaction.abort)
+                if run(WriteTransaction(self._environment, transaction, self._cache)) is False:
+                    return False
+                failpoint("task-before-commit")
+                transaction.commit()
+                failpoint("task-after-commit")
+                undo.pop_all()
+                return True
             self._environment.grow()
 
-    def run_exclusively(self, run: Callable[[], None]) -> bool:
+    def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something after which the facts hold as before; when it raises, they are read back."""
         self._refresh()
         try:
@@ -183,7 +172,6 @@ class Committer:
         except BaseException:
             self.invalidate()
             raise
-        return True
 
     def _refresh(self) -> None:
         self._environment.begin_writing()
@@ -206,8 +194,10 @@ class Committer:
         self._attempting = True
         try:
             groups = self._transact(batches, noted)
-        except CommitFailed:
+        except CommitFailed as failure:
             self._stale = True
+            if isinstance(failure.error, lmdb.MapFullError):  # as when the map is full before the commit
+                raise failure.error from None
             raise
         except Exception:  # nothing is stored, and the facts hold
             self._attempting = False
@@ -234,7 +224,7 @@ class Committer:
                     self._put(stored, group, head, batch.time)
             nothing_new = head == self._head and not requests and noted is None
             if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
-                # What the duplicates and conflicts met was fsynced by its own commit.
+                # The stored events of duplicates and conflicts were fsynced by their own commits.
                 self._environment.files.check_unless_recent()
                 self._remember(changed)
                 return groups
@@ -262,7 +252,7 @@ class Committer:
         state: Callable[[str], SourceState],
         requests: list[Pair],
     ) -> Group:
-        """Return what a batch does; the records of its requests are added to ``requests``."""
+        """Return the outcomes of a batch; the records of its requests are added to ``requests``."""
 
         def decided(submitted: Sequence[Columns[int]]) -> Group:
             return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
@@ -299,11 +289,11 @@ class Committer:
             self._environment.files.check_unless_recent()
             self._note(head, changed)
         except Exception as error:
-            # Not as it came: the caller would take it for nothing stored, and append the events again.
+            # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error
 
     def _note(self, head: int, changed: dict[str, SourceState]) -> None:
-        """Take over the facts of what was committed."""
+        """Change the carried facts after a commit."""
         if head > self._head:
             self._head = head
             self._tell_stored()
@@ -328,7 +318,7 @@ class Committer:
         return known
 
     def outcome_after(self, failure: CommitFailed) -> ArchiveError:
-        """Open the environment anew, and return the error for those who wait for the commit."""
+        """Open the environment anew, and return the error for the callers that wait for the commit."""
         path = self._environment.path
         events: tuple[Event, ...] = tuple(
             event
@@ -352,8 +342,8 @@ class Committer:
 def _refuse_differences(group: Group) -> None:
     """Raise ConflictError for an event that is stored already and differs in any field."""
     for outcome in group.outcomes:
-        for refused in outcome.conflicts.first:
-            raise ConflictError(refused.stored, refused.offered)
+        for conflict in outcome.conflicts.first:
+            raise ConflictError(conflict.stored, conflict.offered)
         for position, stored in outcome.duplicates:
             offered = outcome.columns.event(position)
             if stored != offered:

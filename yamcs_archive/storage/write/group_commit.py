@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TypeVar
 
 from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.limits import GROUP_BYTES_MAX
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
-from yamcs_archive.storage.write.submissions import Submission, answer, complete, fail
-
-R = TypeVar("R")
+from yamcs_archive.storage.write.submissions import BlockingResult, Submission, answer, complete, fail
 
 
 def fill_group(group: list[Submission], waiting: deque[Submission], events_max: int) -> None:
@@ -43,8 +40,12 @@ def fill_group(group: list[Submission], waiting: deque[Submission], events_max: 
 
 
 def commit_group(
-    committer: Committer, group: Sequence[Submission], invalidate: Callable[[], R], *, alone: bool = False
-) -> R | None:
+    committer: Committer,
+    group: Sequence[Submission],
+    invalidate: Callable[[], BlockingResult[None] | None],
+    *,
+    alone: bool = False,
+) -> BlockingResult[None] | None:
     """Commit a group and answer each submission.
 
     After an unexpected error, which may come at any point, ``invalidate`` is called before any submission is
@@ -52,7 +53,7 @@ def commit_group(
     and CommitFailed. When ``invalidate`` was called, cached state may be wrong until it has been read back.
     """
     failpoint("group-taken")
-    recovery: R | None = None
+    recovery: BlockingResult[None] | None = None
     try:
         outcomes = committer.commit(_batch(group), alone=alone)
     except (HandOver, CommitFailed):
@@ -64,18 +65,16 @@ def commit_group(
         for submission in group:
             mine = tuple(islice(remaining, submission.columns.size))
             complete(submission.future, error=OutcomeUnknownError(mine, error.reason))
-    except Exception as error:
+    except BaseException as error:
         if not isinstance(error, ArchiveError):
             recovery = invalidate()
-        if len(group) == 1:
+        # Not an Exception is, for example, Ctrl-C in a caller that commits on its own thread.
+        if len(group) == 1 or not isinstance(error, Exception):
             fail(group, error)
         else:
             # Nothing of the group is stored: from its commit on, only the two errors above are raised.
             for submission in group:
                 commit_group(committer, (submission,), invalidate)
-    except BaseException as error:  # for example Ctrl-C in a caller that commits on its own thread
-        recovery = invalidate()
-        fail(group, error)
     else:
         failpoint("before-answer")
         for submission, outcome in zip(group, outcomes, strict=True):

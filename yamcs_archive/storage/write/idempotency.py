@@ -169,7 +169,9 @@ class RequestExpiry:
         if self._next is not None and steady < self._next:
             return []
         with self._environment.read() as transaction:
-            found = list(self._pairs(transaction.cursor(self._environment.databases["requests"])))
+            cursor = transaction.cursor(self._environment.databases["requests"])
+            pairs = cursor.iternext() if cursor.set_range(self._after + b"\0") else iter(())
+            found = list(islice(pairs, REQUESTS_SWEPT_MAX))
         self._after = found[-1][0] if found else b""
         self._next = None if found else steady + _SWEEP_US
         return [change for pair in found for change in self._changes(*pair, now)]
@@ -184,7 +186,3 @@ class RequestExpiry:
             yield key, value, None
         elif record.time > now:
             yield key, value, encode_record(key, record._replace(time=now))[1]
-
-    def _pairs(self, cursor: lmdb.Cursor[bytes]) -> Iterator[Pair]:
-        found = cursor.set_range(self._after + b"\0") if self._after else cursor.first()
-        return islice(cursor.iternext(), REQUESTS_SWEPT_MAX) if found else iter(())

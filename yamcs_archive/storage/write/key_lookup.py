@@ -10,8 +10,8 @@ import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
-from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import Indexes, Key, Keys, index_among
+from yamcs_archive.event_vectors import Indexes, Int64s
+from yamcs_archive.storage.format.keys import Key, Keys, index_among
 
 _LOOKS_MAX, _SCATTERED = 16, 4
 """If 16 look-ups have found fewer than 4 new events each, the remaining events are looked up together."""

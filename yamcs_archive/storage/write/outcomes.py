@@ -9,21 +9,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import nsmallest
-from itertools import accumulate
 from operator import lt
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
-from yamcs_archive.event import Event, event_bytes, same_content
+from yamcs_archive.event import Event, same_content
+from yamcs_archive.event_vectors import Int64s, StoredVectors, int64s
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -31,41 +29,14 @@ from yamcs_archive.limits import (
     SEQ_NUMBER_MIN,
     TIME_MIN_US,
 )
+from yamcs_archive.results import Conflict, conflict_bytes, first_conflicts
 from yamcs_archive.storage.format.commits import Run
-from yamcs_archive.storage.format.integers import Int64s, int64s
-from yamcs_archive.storage.format.keys import encode_key, key_order
+from yamcs_archive.storage.format.keys import Keys, encode_key, key_order
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
 
 _VECTOR_EVENTS_MIN = 64
 """Fewest events that are processed as vectors; fewer are faster one by one."""
-
-
-class Refused(NamedTuple):
-    """An event that was not stored, with its position in the caller's sequence."""
-
-    position: int
-    stored: Event
-    offered: Event
-
-
-def first_conflicts(conflicts: Iterable[Refused]) -> list[Refused]:
-    """Return the first conflicts by position, as many as an answer shows.
-
-    >>> large = [Refused(n, Event("m" * (1 << 20)), Event("n" * (1 << 20))) for n in (2, 1)]
-    >>> [refused.position for refused in first_conflicts(large * 30)][:3]
-    [1, 1, 1]
-    >>> len(first_conflicts(large * 30))
-    3
-    """
-    first = nsmallest(CONFLICTS_KEPT_MAX, conflicts, key=_position)
-    reached = accumulate(event_bytes(each.stored) + event_bytes(each.offered) for each in first)
-    return first[: max(1, bisect_right(list(reached), CONFLICTS_KEPT_BYTES_MAX))]
-
-
-def _position(refused: Refused) -> int:
-    return refused.position
 
 
 class Conflicts:
@@ -73,25 +44,23 @@ class Conflicts:
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self._candidates: list[Refused] = []
+        self._candidates: list[Conflict] = []
         self._candidates_bytes = 0
 
-    def add(self, refused: Refused) -> None:
+    def add(self, conflict: Conflict) -> None:
         """Add a conflict."""
-        self.positions.append(refused.position)
-        self._candidates.append(refused)
-        self._candidates_bytes += event_bytes(refused.stored) + event_bytes(refused.offered)
+        self.positions.append(conflict.position)
+        self._candidates.append(conflict)
+        self._candidates_bytes += conflict_bytes(conflict)
         if (
             len(self._candidates) > 2 * CONFLICTS_KEPT_MAX
             or self._candidates_bytes > 2 * CONFLICTS_KEPT_BYTES_MAX
         ):
             self._candidates = self.first
-            self._candidates_bytes = sum(
-                event_bytes(each.stored) + event_bytes(each.offered) for each in self._candidates
-            )
+            self._candidates_bytes = sum(map(conflict_bytes, self._candidates))
 
     @property
-    def first(self) -> list[Refused]:
+    def first(self) -> list[Conflict]:
         """The first conflicts by position, as many as an answer shows."""
         return first_conflicts(self._candidates)
 
@@ -102,7 +71,6 @@ class Outcome:
 
     columns: Columns[int]
     """The events as they were stored or would have been, with their numbers."""
-    stored: int = 0
     duplicates: list[tuple[int, Event]] = field(default_factory=list)
     """The position of each duplicate, and the stored event."""
     conflicts: Conflicts = field(default_factory=Conflicts)
@@ -111,19 +79,25 @@ class Outcome:
     error: ArchiveError | None = None
     """Set if none of this caller's events was stored."""
 
+    @property
+    def stored(self) -> int:
+        """The number of events that were stored, unless there is an error."""
+        refused = len(self.duplicates) + len(self.conflicts.positions) + len(self.expired)
+        return self.columns.size - refused
+
 
 @dataclass
 class Group:
     """The outcome of each caller, and the new events of all of them."""
 
     outcomes: list[Outcome]
-    events: Columns[int] | Vectors
+    events: Columns[int] | StoredVectors
     """The new events, in key order; vectors if there are many."""
     new_runs: list[NewRun]
 
     def tally(self) -> dict[str, tuple[int, int, int]]:
         """Return for each source the count, greatest number and greatest time of its new events."""
-        return tally_vectors(self.events) if isinstance(self.events, Vectors) else tally(self.events)
+        return tally_vectors(self.events) if isinstance(self.events, StoredVectors) else tally(self.events)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -150,15 +124,15 @@ def decide(
     accepted = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(accepted, horizon)
     columns = Columns.concat([outcome.columns for outcome in accepted])
-    events: Columns[int] | Vectors = columns
+    events: Columns[int] | StoredVectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
-        events = Vectors.of(columns, 0)
+        events = StoredVectors.of(columns, 0)
     if columns.size and not arrivals.expired and _rising(events):
         # Times rise, and so do the keys: nothing is sorted. If the next stored key is above the last key too,
         # no other look-up is needed.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return _counted(accepted, Group(outcomes, events, [NewRun(0, events.size, alone=True)]))
+            return Group(outcomes, events, [NewRun(0, events.size, alone=True)])
     # For each event, in key order, its index in the order of arrival. The sort is stable, so of equal keys
     # the first to arrive comes first. Python orders text by code point, which is the order of its UTF-8
     # bytes; so this is the order of the encoded keys.
@@ -175,30 +149,25 @@ def decide(
             first = columns.event(int(arrived[first]))
         arrivals.refuse(int(arrived[index]), first)
 
-    keys = events.keys.take(arrived) if isinstance(events, Vectors) else events.take(arrived.tolist())
+    keys = (
+        Keys.of(events).take(arrived) if isinstance(events, StoredVectors) else events.take(arrived.tolist())
+    )
     new, new_runs = KeyLookup(keys, times, existing, refuse).run()
     if order is not None or len(new) < columns.size:
         found = arrived[new]
-        events = events.take(found) if isinstance(events, Vectors) else events.take(found.tolist())
-    return _counted(accepted, Group(outcomes, events, new_runs))
+        events = events.take(found) if isinstance(events, StoredVectors) else events.take(found.tolist())
+    return Group(outcomes, events, new_runs)
 
 
-def _times(events: Columns[int] | Vectors) -> Int64s:
-    return events.times if isinstance(events, Vectors) else int64s(events.generation_time)
+def _times(events: Columns[int] | StoredVectors) -> Int64s:
+    return events.times if isinstance(events, StoredVectors) else int64s(events.generation_time)
 
 
-def _rising(events: Columns[int] | Vectors) -> bool:
-    if isinstance(events, Vectors):
+def _rising(events: Columns[int] | StoredVectors) -> bool:
+    if isinstance(events, StoredVectors):
         return bool((events.times[1:] > events.times[:-1]).all())
     times = events.generation_time
     return all(map(lt, times, times[1:]))
-
-
-def _counted(accepted: list[Outcome], group: Group) -> Group:
-    for outcome in accepted:
-        refused = len(outcome.duplicates) + len(outcome.conflicts.positions) + len(outcome.expired)
-        outcome.stored = outcome.columns.size - refused
-    return group
 
 
 class _Arrivals:
@@ -215,7 +184,7 @@ class _Arrivals:
                 times = outcome.columns.generation_time
                 outcome.expired = [position for position, time in enumerate(times) if time < horizon]
                 self.expired.update(start + position for position in outcome.expired)
-            start += len(outcome.columns.message)
+            start += outcome.columns.size
 
     def refuse(self, index: int, stored: Event) -> None:
         """Record that another event is stored under the key of the event at ``index``."""
@@ -225,7 +194,7 @@ class _Arrivals:
         if same_content(stored, offered):
             outcome.duplicates.append((position, stored))
         else:
-            outcome.conflicts.add(Refused(position, stored, offered))
+            outcome.conflicts.add(Conflict(position, stored, offered))
 
 
 def _number(
@@ -275,11 +244,11 @@ def tally(columns: Columns[int]) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def tally_vectors(events: Vectors) -> dict[str, tuple[int, int, int]]:
+def tally_vectors(events: StoredVectors) -> dict[str, tuple[int, int, int]]:
     """Return the same as :func:`tally`, for many events or none.
 
     >>> event = Event("a", generation_time=9, seq_number=4, reception_time=9)
-    >>> tally_vectors(Vectors.of(Columns.of([event]), commit=1))
+    >>> tally_vectors(StoredVectors.of(Columns.of([event]), commit=1))
     {'User': (1, 4, 9)}
     """
     names, index = events.sources.used()  # names of events that were refused may still be in the table

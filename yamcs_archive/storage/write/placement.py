@@ -19,12 +19,12 @@ from itertools import accumulate
 from math import ceil
 
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.format.block_encoder import fits
+from yamcs_archive.storage.format.block_part_encoder import fits
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.rows import encode_rows
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.write.outcomes import Group
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -36,9 +36,10 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
     for start, stop, alone in group.new_runs:
         if alone and stop - start >= options.run_events_min:
             first = encode_key(*events.key(start))
-            if _is_between_blocks(stored, first):
+            # No stored key is within the run, so it is between blocks if its first key is.
+            if stored.index.around(first) is None:
                 run = events.cut(start, stop)
-                run = run if isinstance(run, Vectors) else Vectors.of(run, commit)
+                run = run if isinstance(run, StoredVectors) else StoredVectors.of(run, commit)
                 _put_blocks(first, run.stored_by(commit), stored, options)
                 continue
         rows.extend(range(start, stop))
@@ -47,12 +48,7 @@ def write_events(group: Group, stored: WriteTransaction, commit: int, options: O
         stored.put_rows(encode_rows(left, commit))
 
 
-def _is_between_blocks(stored: WriteTransaction, first: bytes) -> bool:
-    # No stored key is within the run, so it is between blocks if its first key is.
-    return stored.index.around(first) is None
-
-
-def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options: Options) -> None:
+def _put_blocks(first: bytes, events: StoredVectors, stored: WriteTransaction, options: Options) -> None:
     before = stored.index.before(first)
     replaced = 0
     if (
@@ -67,15 +63,16 @@ def _put_blocks(first: bytes, events: Vectors, stored: WriteTransaction, options
             partial = None
         if partial is not None and partial.text_bytes() < well_filled(options.block_text_bytes_max):
             replaced = partial.size
-            events = Vectors.concat([partial, events])
+            events = StoredVectors.concat([partial, events])
     parts = list(split_into_blocks(events, options))
     before_each = accumulate((part.size for part in parts), initial=0)
     blocks = encode_blocks(parts, compared=sum(reached < replaced for reached in before_each))
     for block, part in zip(blocks, parts, strict=True):
         stored.put_block(block)
-        stored.keep_times(block.key, part.times)
+        stored.cache.keep_new_times(block.key, part.times)
     if blocks[-1].zone_map.events < options.block_events_max:
-        stored.keep(Block.known(blocks[-1], parts[-1]))
+        # The next append then fills it up without reading it back.
+        stored.cache.keep(Block.known(blocks[-1], parts[-1]))
 
 
 def well_filled(bound: int) -> int:
@@ -87,13 +84,13 @@ def well_filled(bound: int) -> int:
     return ceil(bound * 3 / 4)
 
 
-def split_into_blocks(events: Vectors, options: Options) -> Iterator[Vectors]:
+def split_into_blocks(events: StoredVectors, options: Options) -> Iterator[StoredVectors]:
     """Yield the events of each block.
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
     >>> events = [Event("abc", generation_time=n, seq_number=n, reception_time=n) for n in range(5)]
-    >>> many = Vectors.of(Columns.of(events), commit=1)
+    >>> many = StoredVectors.of(Columns.of(events), commit=1)
     >>> [part.size for part in split_into_blocks(many, Options(block_events_max=2))]
     [2, 2, 1]
     """

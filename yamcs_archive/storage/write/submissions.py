@@ -123,8 +123,8 @@ def held_by(columns: Columns[int], asked: RequestIds | None) -> int:
 class Task(NamedTuple):
     """A function to run between two commits, and the result for which its caller waits."""
 
-    run: Callable[[], bool]
-    future: BlockingResult[bool]
+    run: Callable[[], Any]
+    future: BlockingResult[Any]
 
 
 def answer(submission: Submission, outcome: Outcome) -> None:

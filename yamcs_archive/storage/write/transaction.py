@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import lmdb
@@ -17,6 +17,7 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
@@ -27,7 +28,6 @@ from yamcs_archive.storage.format.commits import (
     decode_commit,
     encode_commit,
 )
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import (
@@ -57,7 +57,7 @@ class WriteTransaction:
     ) -> None:
         self._databases = environment.databases
         self._transaction = transaction
-        self._cache = cache
+        self.cache = cache
         self._rows = transaction.cursor(self._databases["rows"])
         self.index = BlockIndex(transaction.cursor(self._databases["summaries"]), self.block)
         self._around: Block | None = None
@@ -76,25 +76,32 @@ class WriteTransaction:
         return min(row, in_block)
 
     def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
-        around = self._around
-        if around is not None and around.key_of(0) <= key <= around.key_of(-1):
+        around = self._block_around(key, encoded)
+        if around is not None:
             return around.key_of(around.index_of(key))
-        found = self.index.around(encoded)
-        if found is not None:
-            self._around = block = self.block(found.first)
-            return block.key_of(block.index_of(key))
         following = self.index.first_from(encoded)
         return None if following is None else decode_key(following)
 
+    def _block_around(self, key: Key, encoded: bytes) -> Block | None:
+        """Return the block whose range holds a key, or None."""
+        around = self._around
+        if around is not None and around.key_of(0) <= key <= around.key_of(-1):
+            return around
+        found = self.index.around(encoded)
+        if found is None:
+            return None
+        self._around = block = self.block(found.first)
+        return block
+
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
-        if self._cache.greatest is not None:
-            return self._cache.greatest
+        if self.cache.greatest is not None:
+            return self.cache.greatest
         row = self._rows.key() if self._rows.last() else None
         block = self.index.before(BEYOND_ALL)
         keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
-        self._cache.greatest = max(keys, default=None)
-        return self._cache.greatest
+        self.cache.greatest = max(keys, default=None)
+        return self.cache.greatest
 
     def stored_among(self, keys: Keys) -> list[int]:
         """Return the indexes of those keys that are stored; the keys are in order.
@@ -113,10 +120,10 @@ class WriteTransaction:
                 at = keys.size if following is None else keys.below(following)
                 continue
             stop = keys.below(block.last, or_equal=True)
-            times = self._cache.times(block.first)
+            times = self.cache.times(block.first)
             if times is None:
                 times = self.block(block.first).times
-                self._cache.keep_times(block.first, times)
+                self.cache.keep_times(block.first, times)
             asked = keys.times[at:stop]
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
@@ -127,7 +134,7 @@ class WriteTransaction:
 
     def _maybe_rows(self, times: Int64s) -> Sequence[int]:
         """Return the indexes of those times that rows may have."""
-        rows = self._cache.rows
+        rows = self.cache.rows
         maybe = rows.may_have(times)
         if maybe is not None:
             return maybe
@@ -143,10 +150,10 @@ class WriteTransaction:
 
     def block(self, key: bytes) -> Block:
         """Return the block whose first key is ``key``."""
-        found = self._cache.get(key)
+        found = self.cache.get(key)
         if found is None:
             found = Block(key, stored_block(self._transaction, self._databases["blocks"], key))
-            self._cache.keep(found)
+            self.cache.keep(found)
         return found
 
     def block_checksums(self, key: bytes) -> bytes | None:
@@ -165,7 +172,7 @@ class WriteTransaction:
                 end = decode_zone_map(*pair).last + b"\0"
                 break
             except DamagedError:
-                self.delete_group(pair[0])
+                self.delete_groups([pair[0]])
         return list(islice(self.index.blocks_from(end), blocks_max))
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
@@ -183,7 +190,7 @@ class WriteTransaction:
             indexes = block.indexes_of_keys([keys[at] for at in left[:inside]])
             if -1 in indexes:
                 raise _gone(encoded[left[indexes.index(-1)]])
-            events = block.take(indexes).events()
+            events = block.some_events(indexes)
             found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
             del left[:inside]
         return [found[key] for key in encoded]
@@ -193,12 +200,7 @@ class WriteTransaction:
         if self.row_between(before, after):
             return False
         low, high = decode_key(before), decode_key(after)
-        around = self._around
-        if around is None or not around.key_of(0) <= low <= around.key_of(-1):
-            found = self.index.around(before)
-            around = None
-            if found is not None:
-                around = self._around = self.block(found.first)
+        around = self._block_around(low, before)
         if around is not None and low < around.key_of(-1):
             index = around.index_of(low)
             return around.key_of(index + (around.key_of(index) == low)) >= high
@@ -228,15 +230,7 @@ class WriteTransaction:
         consumed, added = self._rows.putmulti(pairs, overwrite=False)
         if not consumed == added == len(pairs):
             raise AssertionError(f"{len(pairs)} new rows, {consumed} consumed, {added} added")
-        self._cache.rows.put(key for key, _ in pairs)
-
-    def keep(self, block: Block) -> None:
-        """Cache a block that was just put, so that the next append does not read it back."""
-        self._cache.keep(block)
-
-    def keep_times(self, key: bytes, times: Int64s) -> None:
-        """Cache the times of a block that was just put, for late events."""
-        self._cache.keep_new_times(key, times)
+        self.cache.rows.put(key for key, _ in pairs)
 
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
         """Replace records of requests, or delete those whose new value is None.
@@ -260,7 +254,7 @@ class WriteTransaction:
                 return False
             cursor.delete()
             at = cursor.key()  # of the next row, which often is the next to delete
-        self._cache.rows.gone(len(keys))
+        self.cache.rows.gone(len(keys))
         return True
 
     def put_block(self, block: EncodedBlock) -> None:
@@ -279,7 +273,7 @@ class WriteTransaction:
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=self._databases["summaries"])
-        self._cache.forget([block.key])
+        self.cache.forget([block.key])
         failpoint("block-put")
         group, _, _ = self.index.group_of(block.key)
         if group is not None:
@@ -292,15 +286,16 @@ class WriteTransaction:
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
-        self._cache.forget([key])
+        self.cache.forget([key])
 
     def put_group(self, group: ZoneMap) -> None:
         """Put the zone map of a closed group."""
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
-    def delete_group(self, key: bytes) -> None:
-        """Delete the zone map of a closed group; after that its blocks are in no group."""
-        self._transaction.delete(key, db=self._databases["summaries"])
+    def delete_groups(self, keys: Iterable[bytes]) -> None:
+        """Delete the zone maps of closed groups; after that their blocks are in no group."""
+        for key in keys:
+            self._transaction.delete(key, db=self._databases["summaries"])
 
 
 def _gone(key: bytes) -> DamagedError:

@@ -2,8 +2,8 @@
 
 1. Callers hand over columns and get a future, which is done after the fsync, never before. One thread at a
    time commits: the one that has the *turn*.
-2. A group is what waits at that moment, up to a bound; :mod:`group_commit` commits it and answers everyone in
-   it. After a failure the next group is tried.
+2. A group is all submissions that wait at that moment, up to a bound; :mod:`group_commit` commits it and
+   answers each of them. After a failure the next group is tried.
 """
 
 from __future__ import annotations
@@ -21,13 +21,7 @@ from typing import TypeVar
 import lmdb
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import (
-    ArchiveError,
-    ClosedError,
-    ForkedError,
-    OutcomeUnknownError,
-    UnavailableError,
-)
+from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, OutcomeUnknownError, UnavailableError
 from yamcs_archive.limits import QUEUED_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
@@ -123,9 +117,9 @@ class Writer:
     ) -> T:
         """Do what :meth:`submit` does, and wait for it.
 
-        When nobody else waits or commits, the caller's own thread makes the commit: to hand it over to
-        the writer's thread costs a lone caller nearly as much as the commit itself. Work beyond one
-        transaction is handed over, because a caller's thread may be interrupted at any step.
+        If no other submission waits and no other thread commits, the caller's own thread makes the commit:
+        handing it over to the writer's thread would cost nearly as much as the commit itself. Work beyond
+        one transaction is handed over, because a caller's thread may be interrupted at any step.
         """
         if os.getpid() != self._pid:
             raise ForkedError
@@ -141,7 +135,7 @@ class Writer:
     def _commit_alone(self, submission: Submission) -> bool:
         """Commit and answer on this thread; False if that is not possible: then nothing is stored."""
         mine = Hold()
-        recovery: BlockingResult[bool] | None = None
+        recovery: BlockingResult[None] | None = None
         try:
             with self._lock:
                 if self._waiting or self._tasks or self._closing or self._broken:
@@ -153,7 +147,7 @@ class Writer:
         except HandOver:
             return False
         except CommitFailed as failure:
-            # Entered before the turn is given back: nobody may commit before it is known what is stored.
+            # Entered before the turn is given back: no thread may commit before it is known what is stored.
             recovery = self._enter_task(partial(self._raise_outcome, failure))
         finally:
             mine.end()
@@ -163,10 +157,10 @@ class Writer:
             self._result(recovery)
         return True
 
-    def _raise_outcome(self, failure: CommitFailed) -> bool:
+    def _raise_outcome(self, failure: CommitFailed) -> None:
         raise self._committer.outcome_after(failure)
 
-    def run_in_transaction(self, run: Callable[[WriteTransaction], bool]) -> bool:
+    def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
         """Run something in a transaction of the writer's, between two groups; wait for it to be durable.
 
         When ``run`` returns False or raises, nothing is stored, and this returns or raises the same.
@@ -183,14 +177,14 @@ class Writer:
         self._do(partial(self._committer.take_over, batches, noted))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
-        """Run something between two groups, so that nobody commits meanwhile; wait for it.
+        """Run something between two groups, so that no commit is made meanwhile; wait for it.
 
         The committer's facts must hold afterwards as before. When ``run`` raises, the environment is opened
         anew, because it may have been about to change.
         """
         self._do(partial(self._committer.run_exclusively, run))
 
-    def _do(self, run: Callable[[], bool]) -> bool:
+    def _do(self, run: Callable[[], T]) -> T:
         if os.getpid() != self._pid:
             raise ForkedError
         self.refuse_within_callback()
@@ -198,15 +192,15 @@ class Writer:
             self.check_goes_on()
         return self._result(self._enter_task(run))
 
-    def _enter_task(self, run: Callable[[], bool]) -> BlockingResult[bool]:
+    def _enter_task(self, run: Callable[[], T]) -> BlockingResult[T]:
         """Have the writer's thread run something before the next group, also while it is closing."""
-        task = Task(run, BlockingResult())
+        future: BlockingResult[T] = BlockingResult()
         with self._lock:
             self._work_came.tell()
-            self._tasks.append(task)
-        return task.future
+            self._tasks.append(Task(run, future))
+        return future
 
-    def _result(self, entered: BlockingResult[bool]) -> bool:
+    def _result(self, entered: BlockingResult[T]) -> T:
         if self._ended:
             self._run_tasks()
         return entered.result()
@@ -250,7 +244,7 @@ class Writer:
         mine = Hold()
         self._room.wait_until(lambda: self._has_turn(mine))
         try:
-            with suppress(ArchiveError):  # only counts of refusals are lost, and nobody waits for them
+            with suppress(ArchiveError):  # only counts of refusals are lost, for which no caller waits
                 self._committer.save_counts()
         finally:
             mine.end()
@@ -300,7 +294,7 @@ class Writer:
             self._work_came.wait()
 
     def _work(self) -> None:
-        """Run one task and commit one group, once nobody else commits."""
+        """Run one task and commit one group, once no other thread commits."""
         mine = Hold()
         while not self._has_turn(mine):
             self._work_came.wait(LOOK_AGAIN_S)
@@ -333,6 +327,6 @@ class Writer:
         except BaseException as error:  # it must reach the caller that waits, not end the thread
             task.future.set_exception(error)
 
-    def _invalidate(self) -> BlockingResult[bool]:
+    def _invalidate(self) -> BlockingResult[None]:
         """Have the writer's thread read the committer's facts back."""
         return self._enter_task(self._committer.invalidate)

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.integers import Int64s
 from yamcs_archive.storage.format.keys import TIME_BYTES, Key, decode_times
 
 _BLOCKS_CACHED_MAX = 32

@@ -5,8 +5,8 @@ It changes no answer, so the folder may be deleted (tests/http/test_without_colu
 folder above, which hold the rules. Only :mod:`yamcs_archive.wire.bulk` imports it.
 
 ``decoder`` (JSON and msgpack) and ``protobuf_decoder`` read batches; ``encoder`` writes streams and pages.
-Below them: ``vectors`` (columns of bytes, and how they become one text), ``timestamps`` (many RFC 3339 texts
-and protobuf timestamps), ``varints`` (many integers).
+Below them: ``event_fields`` (columns of bytes, and how they become one text), ``timestamps`` (many RFC 3339
+texts and protobuf timestamps), ``varints`` (many integers).
 """
 
 import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -2,7 +2,7 @@
 
 1. The result is byte for byte that of :mod:`~yamcs_archive.wire.event_by_event`. Events with rare fields are
    written by :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf`.
-2. All work is done by column: what is the same for many events is made once, and numpy puts it in its places.
+2. All work is done by column: what many events share is made once, and numpy puts it in its places.
    No Python statement is executed for each event; it would cost more than the event's share of the rest.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import msgspec
 
 from yamcs_archive.event import SEVERITIES, Event
-from yamcs_archive.event_vectors import EventVectors
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_form import SHOWN_TODAY, Form
-from yamcs_archive.wire.columns.event_fields import (
+from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
+from yamcs_archive.wire.columns.byte_columns import (
     BytesColumn,
     Memo,
     bytes_column,
@@ -35,7 +35,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _Columns = list[BytesColumn | list[bytes] | bytes]
 
 
-def encode_json_stream(events: EventVectors) -> bytes:
+def encode_json_stream(events: StoredVectors) -> bytes:
     """Return events as JSON objects, with nothing between them.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -55,7 +55,7 @@ def encode_json_page(events: Sequence[Event], token: str | None) -> bytes:
     if not events:
         return b"{\n  " + given + _END if given else b"{}"
     # A page may have 4 MiB of text, so it is formatted only once, and one call puts its array in both places.
-    whole = msgspec.json.format(_in_array(per_event(*_json(vectors_of(events)))), indent=2)
+    whole = msgspec.json.format(_in_array(per_event(*_json(vectors_of(events), events))), indent=2)
     shown = memoryview(whole)[len(_BEFORE_ARRAY) : -len(_END)]
     between = b",\n  " + given + b',\n  "events": ' if given else b',\n  "events": '
     return b"".join((b'{\n  "event": ', shown, between, shown, _END))
@@ -70,8 +70,8 @@ def _in_array(objects: list[bytes]) -> bytes:
 _BEFORE_ARRAY, _END = b'{\n  "a": ', b"\n}"
 
 
-def _json(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts of UTF-8, and the number of parts of an event."""
+def _json(events: StoredVectors, listed: Sequence[Event] | None = None) -> tuple[list[bytes], int]:
+    """Return events as parts of UTF-8, and the number of parts of an event; ``listed`` is as for ``rare``."""
     count = len(events.messages)
     columns: _Columns = [
         looked_up(_JSON_HEAD, events.sources),
@@ -85,7 +85,7 @@ def _json(events: EventVectors) -> tuple[list[bytes], int]:
         _encode_lines(events.messages).split(b"\n")[:count],
         _JSON_END[events.severities],
     ]
-    others = [(at, json.encode(json.shown(events.event(at), Form.TODAY))) for at in rare(events)]
+    others = [(at, json.encode(json.shown(event, Form.TODAY))) for at, event in rare(events, listed)]
     return interleave(columns, count, others), len(columns)
 
 
@@ -103,7 +103,7 @@ _JSON_END = bytes_column(
 )
 
 
-def encode_protobuf_stream(events: EventVectors) -> bytes:
+def encode_protobuf_stream(events: StoredVectors) -> bytes:
     """Return events as protobuf messages, each with its length before it as a varint.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -119,14 +119,14 @@ def encode_protobuf_page(events: Sequence[Event], token: str | None) -> bytes:
     >>> encode_protobuf_page([], None)
     b''
     """
-    parts = per_event(*_messages(vectors_of(events)))
+    parts = per_event(*_messages(vectors_of(events), events))
     listed = [b"".join([name + part for part in parts]) for name in (b"\x0a", b"\x1a")]
     given = b"" if token is None else protobuf.encode_fields([(2, token.encode())])
     return listed[0] + given + listed[1]
 
 
-def _messages(events: EventVectors) -> tuple[list[bytes], int]:
-    """Return events as parts, with its length before each, and the number of parts of an event."""
+def _messages(events: StoredVectors, listed: Sequence[Event] | None = None) -> tuple[list[bytes], int]:
+    """Return the same in protobuf, each event with its length before it."""
     count = len(events.messages)
     text = list(map(str.encode, events.messages))
     text_bytes = lengths(text, count)
@@ -157,8 +157,8 @@ def _messages(events: EventVectors) -> tuple[list[bytes], int]:
         _SEVERITY[events.severities],
     ]
     others = []
-    for at in rare(events):
-        message = protobuf.encode_event(events.event(at), Form.TODAY)
+    for at, event in rare(events, listed):
+        message = protobuf.encode_event(event, Form.TODAY)
         others.append((at, varint(len(message)) + message))
     return interleave(columns, count, others), len(columns)
 
@@ -175,7 +175,7 @@ _NUMBER_AND_SEVERITY_BYTES = 1 + 2
 """Bytes of the tag of the number, and of the field of the severity."""
 
 
-def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
+def encode_csv_rows(events: StoredVectors, delimiter: str) -> bytes:
     """Return events as rows with the columns that a Yamcs server exports.
 
     >>> event = Event("a", source="S", generation_time=0, seq_number=3, reception_time=0)
@@ -202,7 +202,7 @@ def encode_csv_rows(events: EventVectors, delimiter: str) -> bytes:
 
 
 def _csv_fields(delimiter: str) -> tuple[Memo[bytes], Memo[bytes]]:
-    """Return what writes a field with a delimiter after it, and a field between two delimiters."""
+    """Return two memos, which write a field with a delimiter after it, and a field between two delimiters."""
     return (
         Memo(lambda text: (csv.field(text or "", delimiter) + delimiter).encode()),
         Memo(lambda text: (delimiter + csv.field(text or "", delimiter) + delimiter).encode()),

@@ -4,8 +4,8 @@ numpy walks through all messages at once, field by field: which of them have thi
 where does the following one begin? So a field of an event costs some nanoseconds, where an object of protobuf
 costs a call.
 
-Messages are decoded that are as every serializer writes them: fields in the order of their numbers, each at
-most once, no negative numbers. All others are left to :mod:`~yamcs_archive.wire.protobuf`.
+Messages are decoded if they are as serializers write them: fields in the order of their numbers, each at most
+once, no negative numbers. All others are left to :mod:`~yamcs_archive.wire.protobuf`.
 """
 
 from __future__ import annotations
@@ -111,12 +111,12 @@ def decode_protobuf_messages(
     if not starts:
         return None
     try:
-        return _offered(messages, np.array(starts), np.array(stops))
+        return _columns(messages, np.array(starts), np.array(stops))
     except (_UnusualError, UnicodeDecodeError, KeyError):
         return None
 
 
-def _offered(messages: bytes, starts: _Ints, stops: _Ints) -> Columns[int | None]:
+def _columns(messages: bytes, starts: _Ints, stops: _Ints) -> Columns[int | None]:
     raw = np.frombuffer(messages + bytes(_BEYOND_BYTES), np.uint8)
     walk = _Walk(raw, starts, stops)
     kinds, texts, severities = walk.text(_TYPE), walk.text(_MESSAGE), walk.text(_SEVERITY)

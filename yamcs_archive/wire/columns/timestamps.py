@@ -1,10 +1,10 @@
 """Many times at once <-> RFC 3339 texts, and -> protobuf timestamps; pure. Times are microseconds since 1970.
 
-1. What is written is byte for byte what :mod:`yamcs_archive.times` and protobuf write. Many events share a
+1. Times are written byte for byte as by :mod:`yamcs_archive.times` and by protobuf. Many events share a
    second, so the text up to it is made once for each run of equal seconds; the rest comes from tables.
-2. Read are texts in UTC with up to six fraction digits, as nearly all serializers write them, by one call of
-   numpy for each digit of all texts: twenty times as fast as :func:`~yamcs_archive.times.parse_rfc3339` for
-   each, which reads all other texts.
+2. Texts in UTC with up to six fraction digits, as nearly all serializers write them, are read by one call of
+   numpy for each digit of all texts. That is twenty times as fast as a call of
+   :func:`~yamcs_archive.times.parse_rfc3339` for each, which reads all other texts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
-from yamcs_archive.wire.columns.event_fields import BytesColumn, Ints, Memo, bytes_column, lengths
+from yamcs_archive.wire.columns.byte_columns import BytesColumn, Ints, Memo, bytes_column, lengths
 from yamcs_archive.wire.columns.varints import bytes_of_words, varint_bytes, varint_words, varints
 from yamcs_archive.wire.protobuf_scan import LENGTH, varint
 

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from yamcs_archive.wire.columns.event_fields import BytesColumn, Ints, bytes_column
+from yamcs_archive.wire.columns.byte_columns import BytesColumn, Ints, bytes_column
 from yamcs_archive.wire.protobuf_scan import varint
 
 _INT64 = (1 << 64) - 1

@@ -6,6 +6,7 @@ is read by :mod:`block_pick`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 from zlib import crc32
@@ -16,23 +17,21 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
-from yamcs_archive.storage.format.block_encoder import (
+from yamcs_archive.storage.format.block_part_encoder import (
     HEADER,
-    SUM_BYTES,
+    SMALL_TABLE_MAX,
     BodyFrame,
     KeyFrame,
-    Kind,
     by_source,
     kinds_of,
 )
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES
 from yamcs_archive.storage.format.compression import decompressed
-from yamcs_archive.storage.format.dictionary import DictColumn, unpack_codes
-from yamcs_archive.storage.format.integers import Int64s, unpack_integers
-from yamcs_archive.storage.format.keys import Indexes
+from yamcs_archive.storage.format.integers import unpack_integers
 from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.format.text_search import TextMatcher
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 _Frame = TypeVar("_Frame", KeyFrame, BodyFrame)
 _DECODE_ERRORS = (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException)
@@ -61,7 +60,7 @@ class BlockPart:
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
     """
 
-    def __init__(self, key: bytes, value: bytes, kind: Kind) -> None:
+    def __init__(self, key: bytes, value: bytes, kind: int) -> None:
         self.key = key
         if len(value) < HEADER.size:
             raise self.damaged("it is shorter than its header")
@@ -71,15 +70,13 @@ class BlockPart:
         self._keys_raw, self._body_raw = raw
         stop = HEADER.size + key_bytes
         self._keys = value[HEADER.size : stop]
-        start = crc32(key, kind.start)
-        if crc32(self._keys, crc32(value[SUM_BYTES : HEADER.size], start)) != key_sum:
+        start = crc32(key, kind)
+        if crc32(self._keys, crc32(value[CHECKSUM_BYTES : HEADER.size], start)) != key_sum:
             raise self.damaged("the checksum of its keys is wrong")
         # The body frame and the chunks of messages, each of which is checked when it is used.
         self._start, self._body_bytes, self._rest = start, body_bytes, memoryview(value)[stop:]
         if not 1 <= self.count <= BLOCK_EVENTS_LIMIT or len(self._rest) != body_bytes + text_bytes:
-            raise self.damaged(
-                f"it says that it holds {self.count} events, and more bytes or fewer than it has"
-            )
+            raise self.damaged(f"its header has a wrong number of bytes, or of events: {self.count}")
 
     def damaged(self, reason: str) -> DamagedError:
         """Return the error for something in this part that cannot be trusted."""
@@ -135,9 +132,17 @@ class BlockPart:
         return found
 
     @cached_property
+    def received(self) -> Int64s:
+        """Reception times, microseconds since 1970."""
+        with self.reading("columns"):
+            found = unpack_integers(self.body_frame.delays, self.count)
+        return found if self.body_frame.absolute else self.times + found
+
+    @cached_property
     def commits(self) -> Int64s:
         """The number of the commit that stored each event."""
-        return self._integers(self.key_frame.commits, self.count)
+        with self.reading("columns"):
+            return unpack_integers(self.key_frame.commits, self.count)
 
     @cached_property
     def severities(self) -> npt.NDArray[np.uint8]:
@@ -170,15 +175,14 @@ class BlockPart:
         return found if self.message_indexes is None else pick_values(found, self.message_indexes)
 
     @cached_property
-    def events(self) -> Vectors:
+    def events(self) -> StoredVectors:
         """All events as vectors."""
         with self.reading("columns"):
             body = self.body_frame
-            received = unpack_integers(body.delays, self.count)
-            return Vectors(
+            return StoredVectors(
                 self.times,
                 self.numbers,
-                received if body.absolute else self.times + received,
+                self.received,
                 self.commits,
                 self.severities,
                 self.sources,
@@ -197,14 +201,14 @@ class BlockPart:
             return found
         return sorted(self._message_order[found].tolist())
 
-    def messages_at(self, stored: Indexes) -> list[str]:
+    def messages_at(self, stored: Sequence[int]) -> list[str]:
         """Return some messages by their indexes as they are stored; only their chunks are read."""
         with self.reading("messages"):
-            return self._chunks.some(stored.tolist())
+            return self._chunks.some(stored)
 
     @cached_property
     def kinds(self) -> npt.NDArray[Any] | None:
-        """The order of the messages is that of these numbers; None: that of the events."""
+        """Numbers in whose order the messages are stored; None: they are in the events' order."""
         return kinds_of(self.types, self.severities)
 
     @cached_property
@@ -227,10 +231,6 @@ class BlockPart:
         stored = self._rest[self._body_bytes :]
         return MessageChunks(stored, body.chunks, body.chunk_messages, self.count, self._start)
 
-    def _integers(self, packed: bytes, count: int) -> Int64s:
-        with self.reading("columns"):
-            return unpack_integers(packed, count)
-
     def _from_steps(self, first: int, steps: bytes) -> Int64s:
         with self.reading("columns"):
             return np.cumsum(np.concatenate(([np.int64(first)], unpack_integers(steps, self.count - 1))))
@@ -239,4 +239,9 @@ class BlockPart:
         if stored is None:
             return DictColumn([None], np.zeros(self.count, np.int32))
         with self.reading("columns"):
-            return unpack_codes(*stored, self.count)
+            values, packed = stored
+            small = len(values) <= SMALL_TABLE_MAX
+            codes = np.frombuffer(packed, np.uint8) if small else unpack_integers(packed, self.count)
+            if len(codes) != self.count or not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
+                raise ValueError("an index does not fit its table")
+            return DictColumn(values, codes.astype(np.int32))

@@ -1,21 +1,23 @@
-"""What an application is given and what it answers: plain values, no sockets, no server.
+"""Requests and answers as plain values: no sockets, no server.
 
 1. A request is a head, known before any byte of the body, and then the body.
 2. An answer is a :class:`Response`, or a :class:`Pending` one: a future, and the function that makes the
    response once the future is done. The adapter decides whether a thread or an event loop waits for it.
-3. A handler may answer with a :class:`Failure` in place of a response.
+3. A handler raises the error to answer with. If it knows the form of the events in that answer, it raises
+   a :class:`RequestFailedError`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -28,7 +30,7 @@ class Work(Enum):
     PAGE = auto()
     """Little is read."""
     LONG = auto()
-    """All of history may be read."""
+    """All of history may be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class Response:
     """A whole answer: status, headers and body (bytes, or chunks that are written as they come)."""
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
-    """For the log: kind and reason, where a request is refused through no fault of its own (503, 507)."""
+    """Kind and reason, for the log: set if the request is refused through no fault of the client."""
 
     @property
     def reason(self) -> str:
-        """The status as its line has it.
+        """The status and its phrase, as in a status line.
 
         >>> Response(404).reason
         '404 Not Found'
@@ -65,20 +67,6 @@ class Response:
         """True if the headers have the length of the body."""
         return any(name == "content-length" for name, _ in self.headers)
 
-    def with_headers(self, headers: Headers) -> Response:
-        """Return the response with further headers."""
-        return Response(self.status, (*self.headers, *headers), self.body, self.refusal)
-
-    def without_body(self) -> Response:
-        """Return the answer to a HEAD: the response without its body.
-
-        >>> Response(200, (("content-length", "1"),), b"a").without_body().body
-        b''
-        """
-        if close := getattr(self.body, "close", None):
-            close()
-        return replace(self, body=b"")
-
 
 def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> Response:
     """Return a response with a body of that media type.
@@ -89,32 +77,34 @@ def reply(media: str, body: bytes, status: int = 200, headers: Headers = ()) -> 
     return Response(status, (("content-type", media), ("content-length", str(len(body))), *headers), body)
 
 
-class Failure(NamedTuple):
-    """An error to answer with, where the form of the events in its detail is known."""
+class RequestFailedError(Exception):
+    """A request that failed with ``error``; events in the answer are written in ``form``."""
 
-    error: BaseException
-    form: Form
+    def __init__(self, error: BaseException, form: Form) -> None:
+        super().__init__(error, form)
+        self.error, self.form = error, form
 
 
-_Answer = TypeVar("_Answer", bound="Response | Failure")
+_Answer = TypeVar("_Answer", bound=Response)
 
 
 @dataclass(slots=True)  # making a frozen one takes three times as long, and each request makes some
 class Pending(Generic[_Answer]):
-    """An answer that is made when ``future`` is done, and not before, by ``finish(future)``.
+    """An answer that ``finish(future)`` makes once ``future`` is done, and not before.
 
-    If nobody waits for it any longer, cancel the future. ``work`` is how much work ``finish`` is.
+    Cancel the future if nobody waits for the answer any longer. ``work`` is how much work ``finish`` is.
     """
 
     future: Future[Any]
     finish: Callable[[Future[Any]], _Answer]
     poll: bool = False
-    """It waits for others to store something, perhaps for minutes, and not for the request's own commit."""
+    """The future waits until others store something, perhaps for minutes."""
     work: Work = Work.PAGE
     is_large: Callable[[Future[Any]], bool] = lambda _: False
-    """Returns, once the future is done, whether making the answer is no quick work after all."""
+    """Once the future is done: returns whether ``finish`` is too much work for an event loop after all."""
 
     def wait(self) -> _Answer:
         """Block until the future is done and return the answer."""
-        self.future.exception()
+        with suppress(CancelledError):  # a poll, when serving ends
+            self.future.exception()
         return self.finish(self.future)

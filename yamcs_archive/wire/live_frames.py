@@ -2,7 +2,7 @@
 
 1. A client's frame is read whole or refused: a MalformedError closes the connection.
 2. The part of a frame that is the same for all subscribers of an event is written once
-   (:meth:`Frames.tail`); each frame is the call and the number of its own, and then that.
+   (:meth:`Frames.tail`); each frame is a call and a number of its own, and then this part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.json_codec import JsonCodec
 from yamcs_archive.wire.json_scalars import as_int32, as_text
@@ -61,12 +61,11 @@ class Subscribed(NamedTuple):
 class Frames(Protocol):
     """Reads and writes the frames of one subprotocol."""
 
-    @property
-    def codec(self) -> Codec:
-        """Writes the errors within replies."""
+    codec: Codec
+    """Writes the errors within replies."""
 
     def read(self, frame: str | bytes) -> ClientFrame:
-        """Return the request of a frame; raise MalformedError for what no client sends."""
+        """Return the request of a frame; raise MalformedError for one that no client sends."""
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str | bytes:
         """Return the answer to frame ``to``: its call, or the body of an error's answer."""
@@ -81,7 +80,7 @@ class Frames(Protocol):
         """Return the frame that brings an event to one call."""
 
 
-class JsonFrames:
+class JsonFrames(Frames):
     """Frames of the subprotocol ``json``, which is also used if the client names none.
 
     >>> JsonFrames().read('{"type": "events", "id": 1, "options": {"instance": "sim"}}').instance
@@ -97,10 +96,9 @@ class JsonFrames:
     }
     """
 
-    codec: Codec = JsonCodec()
+    codec = JsonCodec()
 
     def read(self, frame: str | bytes) -> ClientFrame:
-        """Return the request of a frame; raise MalformedError for what no client sends."""
         try:
             fields = _given(json.decode_object(frame.encode() if isinstance(frame, str) else frame), _FIELDS)
             topic = as_text(fields.get("type", ""), "type")
@@ -119,7 +117,6 @@ class JsonFrames:
             raise _malformed(frame, error) from None
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> str:
-        """Return the answer to frame ``to``: its call, or the body of an error's answer."""
         data: dict[str, Any] = {"@type": "/yamcs.api.Reply"}
         if to is not None:
             data["replyTo"] = to
@@ -128,7 +125,6 @@ class JsonFrames:
         return _frame({"type": "reply"} | ({} if call is None else {"call": call}) | {"data": data})
 
     def state(self, calls: Iterable[Subscribed]) -> str:
-        """Return the list of calls."""
         shown = [
             {
                 "call": call.call,
@@ -142,12 +138,10 @@ class JsonFrames:
         return _frame({"type": "state", "data": data})
 
     def tail(self, event: Event) -> str:
-        """Return the part of an event's frames that is the same for all subscribers."""
         data = {"@type": "/yamcs.protobuf.events.Event"} | json.shown(event, Form.TODAY)
         return _frame({"data": data})[1:]
 
     def event(self, call: int, seq: int, tail: Tail) -> str:
-        """Return the frame that brings an event to one call."""
         return f'{{\n  "type": "events",\n  "call": {call},\n  "seq": {seq},{tail}'
 
 
@@ -177,7 +171,7 @@ def _frame(document: dict[str, Any]) -> str:
     return json.encode(document).decode()
 
 
-class ProtobufFrames:
+class ProtobufFrames(Frames):
     """Frames of the subprotocol ``protobuf``: one message each.
 
     >>> frame = live.ClientMessage(type="state", id=8).SerializeToString()
@@ -185,10 +179,9 @@ class ProtobufFrames:
     ClientFrame(topic='state', id=8, call=None, instance='', filter=None)
     """
 
-    codec: Codec = ProtobufCodec()
+    codec = ProtobufCodec()
 
     def read(self, frame: str | bytes) -> ClientFrame:
-        """Return the request of a frame; raise MalformedError for what no client sends."""
         if isinstance(frame, str):
             raise MalformedError("frame", frame[:60], "is text; the subprotocol protobuf is binary")
         message = live.ClientMessage()
@@ -212,12 +205,10 @@ class ProtobufFrames:
             raise _malformed(frame, error) from None
 
     def reply(self, to: int | None, call: int | None, error: bytes | None = None) -> bytes:
-        """Return the answer to frame ``to``: its call, or the body of an error's answer."""
         data = live.Reply(reply_to=to, exception=error)
         return _message("reply", data, "/yamcs.api.Reply", call)
 
     def state(self, calls: Iterable[Subscribed]) -> bytes:
-        """Return the list of calls."""
         shown = [
             live.State.CallInfo(
                 call=call.call,
@@ -231,14 +222,12 @@ class ProtobufFrames:
         return _message("state", live.State(calls=shown), "/yamcs.api.State")
 
     def tail(self, event: Event) -> bytes:
-        """Return the part of an event's frames that is the same for all subscribers."""
         packed = protobuf.encode_fields(
             [(1, b"/yamcs.protobuf.events.Event"), (2, protobuf.encode_event(event, Form.TODAY))]
         )
         return protobuf.encode_fields([(4, packed)])
 
     def event(self, call: int, seq: int, tail: Tail) -> bytes:
-        """Return the frame that brings an event to one call."""
         return b"".join((b"\n\x06events\x10", varint(call), b"\x18", varint(seq), tail))
 
 

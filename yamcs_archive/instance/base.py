@@ -1,4 +1,4 @@
-"""What the parts of an instance share: its name and its open store."""
+"""The base of the classes that make up an instance: its name, its options and its open store."""
 
 from __future__ import annotations
 

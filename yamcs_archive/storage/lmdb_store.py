@@ -1,4 +1,4 @@
-"""LmdbStore: the event store on LMDB, made of the rooms below.
+"""LmdbStore: the event store on LMDB, made of the folders below.
 
 It is an :class:`~yamcs_archive.storage.event_store.EventStore`.
 """
@@ -25,18 +25,20 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
+from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.event_store import Summary
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.format.meta import Meta, Mirrored, encode_mirrored
+from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.vectors import Vectors
 from yamcs_archive.storage.interrupts import uninterrupted
-from yamcs_archive.storage.maintain.compaction import Compaction
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
     changes,
@@ -48,7 +50,6 @@ from yamcs_archive.storage.read.changes import (
 )
 from yamcs_archive.storage.read.commit_watch import LOOK_S, CommitWatch
 from yamcs_archive.storage.read.event_count import Counter
-from yamcs_archive.storage.read.histogram import Histogram
 from yamcs_archive.storage.read.metadata import (
     fill_new,
     head_commit,
@@ -58,6 +59,7 @@ from yamcs_archive.storage.read.metadata import (
     source_names,
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
+from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.storage.write.writer import Writer
@@ -136,18 +138,18 @@ class LmdbStore:
         return self._writer
 
     @property
-    def mirrored(self) -> Mirrored | None:
-        """What this is a copy of, and how far it has come; None for an archive of its own.
+    def mirrored(self) -> MirrorState | None:
+        """See :class:`EventStore`.
 
         If another process writes, this is read anew each time: it changes with each page.
         """
         return (self._meta if self._writer is not None else read_meta(self._here())).mirrored
 
-    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: Mirrored) -> None:
-        """Store commits of another archive (time, events), and how far this one has come, at once.
+    def take_over(self, commits: Iterable[tuple[int, Sequence[Event]]], mirrored: MirrorState) -> None:
+        """See :class:`EventStore`. It is one transaction; from then on nothing else may be appended.
 
-        From then on nothing else may be appended. Raises ConflictError (nothing is stored), InvalidInputError
-        for an event that breaks a rule, ReadOnlyError, ClosedError, OutOfSpaceError.
+        Raises ConflictError (nothing is stored), InvalidInputError for an event that breaks a rule,
+        ReadOnlyError, ClosedError, OutOfSpaceError.
         """
         if self._writer is None:
             raise ReadOnlyError("mirror")
@@ -173,18 +175,19 @@ class LmdbStore:
         self._environment.check_usable()
         self._environment.begin_writing()
         self._environment.files.check()
-        self._environment.files.check_room()
+        check_room(self._environment.files.file)
 
     def _here(self) -> Environment:
         """Return the environment to read in; if another process writes, of the instance that is there now.
 
         The instance may have been set aside and made anew, and its facts with it. Raises GoneError if there
-        is none.
+        is none, ClosedError, ForkedError.
         """
         if self._writer is None and (self._environment.left or self._environment.openings != self._openings):
             if os.getpid() != self._pid:
                 raise ForkedError
             uninterrupted(self._renew)
+        self._environment.check_usable()
         return self._environment
 
     def _renew(self) -> None:
@@ -211,26 +214,19 @@ class LmdbStore:
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan(environment, query, self._meta.horizon, self._options.read_events_max, self._blocks)
+        return scan(self._here(), query, self._meta.horizon, self._options.read_events_max, self._blocks)
 
-    def scan_vectors(self, query: Query) -> Iterator[Vectors]:
+    def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return scan_vectors(environment, query, self._meta.horizon, self._options.read_events_max)
+        return scan_vectors(self._here(), query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
         """See :class:`EventStore`."""
-        environment = self._here()
-        environment.check_usable()
-        return Histogram(environment, query, self._meta.horizon, self._options.read_events_max, pause_us)
+        return Histogram(self._here(), query, self._meta.horizon, self._options.read_events_max, pause_us)
 
     def count(self, query: Query) -> int:
         """See :class:`EventStore`."""
         environment = self._here()
-        environment.check_usable()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
         if query._replace(sources=None, cancelled=None) != Query():
             return count(environment, query, horizon, rows_max)
@@ -266,19 +262,19 @@ class LmdbStore:
             allocated_bytes=self._environment.allocated_bytes(),
         )
 
-    def changes(self, after: str | None) -> Iterator[tuple[Event, str]]:
+    def changes(self, after: str | None) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = changes(environment, self._meta, begin, self._options.read_events_max)
-        return ((event, encode_cursor(cursor)) for event, cursor in found)
+        return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
-    def commits(self, after: str | None) -> Iterator[tuple[int, list[Event], str]]:
+    def commits(self, after: str | None) -> Iterator[Commit]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = commits(environment, self._meta, begin, self._options.read_events_max)
-        return ((time, events, encode_cursor(cursor)) for time, events, cursor in found)
+        return (Commit(time, tuple(events), encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""
@@ -307,7 +303,7 @@ class LmdbStore:
             try:
                 newest = head_commit(self._environment, transaction)
             except DamagedError:
-                # Not beyond the newest commit, and before the next one: enough for waiting for that.
+                # It is at most the newest commit and below the next one: enough to wait for that.
                 return newest_key(self._environment, transaction)
         return newest.last if newest else 0
 
@@ -318,15 +314,25 @@ class LmdbStore:
         self._environment.check_usable()
         self._maintenance.settle()
 
-    def compact(self) -> Compaction:
+    def compact(self) -> CompactionResult:
         """See :class:`EventStore`. Raises ReadOnlyError, ClosedError, ForkedError, OutOfSpaceError."""
         if self._maintenance is None:
             raise ReadOnlyError("compact")
         self._environment.check_usable()
         return self._maintenance.compact()
 
+    def verify(
+        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+    ) -> Verification | None:
+        """See :class:`EventStore`. Raises ClosedError, ForkedError."""
+        environment = self._here()
+        environment.check_usable()
+        if quick:
+            return verify_quickly(environment)
+        return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
+
     def close(self) -> None:
-        """See :class:`EventStore`. In a forked child only the child's handles are let go."""
+        """See :class:`EventStore`. In a forked child only the child's handles are closed."""
         if self._closed:
             return
         if os.getpid() == self._pid:

@@ -1,11 +1,9 @@
-"""The commonest bodies and elements of batches, decoded in C; pure.
+"""The commonest elements of batches in JSON and msgpack -> columns, many at once, in C; pure.
 
-1. The result is exactly what the rules of a single body give. For anything in doubt (a value of another type,
-   another field, the 2016 form, an order of fields that no serializer writes) it is None, and the rules of
-   :mod:`~yamcs_archive.wire.json` and :mod:`~yamcs_archive.wire.protobuf` decide.
-2. Decoded are requests of today's form, and in batches of JSON and msgpack also events as its answers show
-   them. Thousands of elements become columns in a fifth of the time that events one by one take. A single
-   answer is left to the rules: to try it here first would delay every body of the 2016 form.
+1. The result is exactly what the rules of a single body give. In any doubt (a value of another type, another
+   field, the 2016 form) it is None, and the rules of :mod:`~yamcs_archive.wire.json` decide.
+2. Requests of today's form are decoded, and events as its answers show them. Thousands of elements become
+   columns in a fifth of the time that events one by one take.
 """
 
 from __future__ import annotations
@@ -17,21 +15,18 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import AS_SHOWN, Event, Severity
+from yamcs_archive.event import AS_SHOWN, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.columns.timestamps import parse_many
 from yamcs_archive.wire.json import extensions_of
-from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest
 
 SEVERITIES = dict(Severity.__members__)
 """Severities by the names that serializers write."""
 _SHOWN_SEVERITIES = {name: AS_SHOWN[severity] for name, severity in SEVERITIES.items()}
-_S_US = 1_000_000
 _ARRAY32 = b"\xdd"
 _ARRAY32_BYTES = 4
 
@@ -63,7 +58,7 @@ class _Shown(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     extensions: str | None = None
 
 
-_lines, _body = msgspec.json.Decoder(_Line).decode_lines, msgspec.json.Decoder(_Line).decode
+_lines = msgspec.json.Decoder(_Line).decode_lines
 _shown_lines = msgspec.json.Decoder(_Shown).decode_lines
 _array = msgspec.msgpack.Decoder(list[_Map]).decode
 _shown_array = msgspec.msgpack.Decoder(list[_Shown]).decode
@@ -95,32 +90,8 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Columns[int | None]
             found = _lines(lines)
         except msgspec.MsgspecError:
             shown = _shown_lines(lines)
-            return _offered_shown(shown, own=own) if objects == len(shown) - 1 else None
-        return _offered(found) if objects == len(found) - 1 else None
-    except _UNUSUAL:
-        return None
-
-
-def decode_json_event(body: bytes) -> Event | None:
-    """Return the event of one JSON object, or None if it is for the rules.
-
-    >>> decode_json_event(b'{"message": "a", "time": "1970-01-01T00:00:01Z"}').generation_time
-    1000000
-    """
-    try:
-        found = _body(body)
-        time, number = found.time, found.sequenceNumber
-        if number is not None and not SEQ_NUMBER_MIN <= number <= SEQ_NUMBER_MAX:
-            return None
-        return Event(
-            found.message,
-            found.source,
-            SEVERITIES[found.severity],
-            found.type,
-            None if time is None else parse_rfc3339(time),
-            number,
-            extra=found.extra or {},
-        )
+            return _columns_shown(shown, own=own) if objects == len(shown) - 1 else None
+        return _columns(found) if objects == len(found) - 1 else None
     except _UNUSUAL:
         return None
 
@@ -151,13 +122,13 @@ def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Column
         try:
             found = _array(head + maps)
         except msgspec.MsgspecError:
-            return _offered_shown(_shown_array(head + maps), own=own)
-        return _offered(found)
+            return _columns_shown(_shown_array(head + maps), own=own)
+        return _columns(found)
     except _UNUSUAL:
         return None
 
 
-def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
+def _columns_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
     size = len(elements)
     given = [element.extensions for element in elements]
     extensions = [NO_EXTENSIONS] * size
@@ -177,7 +148,7 @@ def _offered_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | No
     )
 
 
-def _offered(elements: Sequence[_Line]) -> Columns[int | None]:
+def _columns(elements: Sequence[_Line]) -> Columns[int | None]:
     extra = [element.extra for element in elements]
     return Columns.common(
         [element.message for element in elements],
@@ -218,43 +189,3 @@ def _bounded(numbers: list[Any], low: int, high: int) -> Sequence[int | None]:
     if len(values) and not low <= values.min() <= values.max() <= high:
         raise ValueError(numbers)
     return found
-
-
-def decode_protobuf_event(body: bytes) -> Event | None:
-    """Return the event of a ``CreateEventRequest``, or None if its bytes are for the rules.
-
-    A message that is serialized to the same bytes again, without its unknown fields, hides nothing: no field
-    of the other form, no number cut to 32 bits, no text that is not UTF-8.
-
-    >>> decode_protobuf_event(CreateEventRequest(message="a", source="S").SerializeToString()).source
-    'S'
-    """
-    try:
-        message = CreateEventRequest.FromString(body)
-        message.DiscardUnknownFields()
-        if message.SerializeToString() != body or not message.HasField("message"):
-            return None
-        time = number = None
-        if message.HasField("time"):
-            moment = message.time
-            if not 0 <= moment.nanos < 1_000_000_000:
-                return None
-            time = moment.seconds * _S_US + moment.nanos // 1000
-            if not TIME_MIN_US <= time <= TIME_MAX_US:
-                return None
-        if message.HasField("sequenceNumber"):
-            number = message.sequenceNumber
-        fields = (
-            message.message,
-            message.source,
-            message.severity if message.HasField("severity") else "INFO",
-            message.type if message.HasField("type") else None,
-        )
-        if set(map(type, fields)) - {str, type(None)}:
-            return None  # bytes, for what is not UTF-8
-        text, source, severity, kind = fields
-        if message.extra:
-            return None
-        return Event(text, source, SEVERITIES[severity], kind, time, number)
-    except (DecodeError, UnicodeError, KeyError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""Vectors -> block parts: events in key order, as a header and frames; :mod:`block_part` reads them.
+"""StoredVectors -> block parts: events in key order, as a header and frames; :mod:`block_part` reads them.
 
 1. The *key frame* has the columns that decide whether an event is wanted and when it arrived: times, sources,
    numbers, severities, commits. The *body frame* has the others, without the messages, which follow it in
@@ -23,30 +23,31 @@ import numpy.typing as npt
 
 from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors, pick_values
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES
 from yamcs_archive.storage.format.compression import compare, compressed
-from yamcs_archive.storage.format.dictionary import DictColumn, pack_codes
-from yamcs_archive.storage.format.integers import Int64s, pack_integers
+from yamcs_archive.storage.format.integers import pack_integers
 from yamcs_archive.storage.format.messages import ChunkPacker
 from yamcs_archive.storage.format.text_search import is_plain
-from yamcs_archive.storage.format.vectors import Vectors, pick_values
 
 HEADER = struct.Struct(">IIIIIIII")
 """Checksums of keys and of body; count; bytes of key frame, body frame and all chunks; bytes of key frame and
 body frame, decompressed."""
-SUM_BYTES = 4
-"""Bytes of a checksum."""
-CHECKSUMS_BYTES = 2 * SUM_BYTES
+CHECKSUMS_BYTES = 2 * CHECKSUM_BYTES
+"""Bytes of the checksums at the beginning of a part."""
+SMALL_TABLE_MAX = 256
+"""Most values of a dictionary column whose codes take a byte each; more codes are a column of integers."""
 _CHARACTER_BYTES_MAX = 6
-"""Most bytes of a character of text: four in UTF-8, six if a chunk escapes it, and msgpack's head of a text
-of one character."""
+"""Most bytes of a character of text: six if a chunk escapes it, which also covers four in UTF-8 together with
+msgpack's head of a short text."""
 _COLUMN_BYTES_MAX = 8
 """Bytes of an event in a column of integers."""
 _BEFORE_BYTES_MAX = 5
 """Bytes that msgpack writes before a text or a map."""
 _ELSE_BYTES_MAX = 256
-"""Most bytes of a frame that come from no event and no text."""
+"""Most bytes of a frame that belong to no event and no text."""
 _EVENT_BYTES_MAX = max(
     # In the key frame four columns, a severity and a source.
     4 * _COLUMN_BYTES_MAX + 1 + SOURCE_BYTES_MAX + _BEFORE_BYTES_MAX,
@@ -55,14 +56,6 @@ _EVENT_BYTES_MAX = max(
     3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
 )
 _kept = threading.local()
-
-
-class Kind(NamedTuple):
-    """What a part is in its block."""
-
-    name: str
-    start: int
-    """The beginning of its checksums, so that one kind is never taken for another."""
 
 
 class KeyFrame(NamedTuple):
@@ -91,18 +84,19 @@ class BodyFrame(NamedTuple):
     chunks: list[tuple[int, int, bool, int]]
     """Bytes, bytes decompressed, whether it is plain, checksum."""
     users: tuple[list[str | None], bytes] | None
-    """As types."""
+    """As for ``types``."""
     extensions: list[bytes] | None
     extra: list[dict[str, str]] | None
 
 
-MAIN, LATE = (Kind(name, crc32(name.encode() + b"\0")) for name in ("blocks", "late"))
+MAIN, LATE = crc32(b"blocks\0"), crc32(b"late\0")
+"""The two kinds of parts. The checksums of a part begin with its kind: one is never taken for the other."""
 
 
 def encode_parts(
-    events: Sequence[Vectors], keys: Sequence[bytes], kind: Kind, compared: int = 0
+    events: Sequence[StoredVectors], keys: Sequence[bytes], kind: int, compared: int = 0
 ) -> list[bytes]:
-    """Return each run of events, in strict key order, as a part of the block under its key.
+    """Return each run of events, in strict key order, as a part of the block under its key: MAIN or LATE.
 
     Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
     Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
@@ -117,7 +111,7 @@ def encode_parts(
     key_frames = list(islice(packed, len(events)))
     chunks = [list(islice(packed, len(each))) for each in texts]
     # The body frame has the sizes of the compressed chunks, so it is compressed after them; it is small.
-    starts = [crc32(key, kind.start) for key in keys]
+    starts = [crc32(key, kind) for key in keys]
     bodies_raw = [_body_frame(*each) for each in zip(events, texts, chunks, starts, strict=True)]
     bodies = compressed(bodies_raw)
     for at in range(compared):
@@ -135,16 +129,17 @@ def encode_parts(
     ]
 
 
-def fits(events: Vectors, text_bytes: int) -> bool:
-    """Return whether no frame of a part of these events is above the limit; ``text_bytes`` are theirs.
+def fits(events: StoredVectors, text_bytes: int) -> bool:
+    """Return whether no frame of a part of these events is above the limit; they have ``text_bytes`` of text.
 
-    Never wrongly True. Law: tests/storage/test_large.py::test_no_frame_is_larger_than_what_is_said_to_fit
+    It may be False wrongly, but never True.
+    Law: tests/storage/test_large.py::test_no_frame_is_larger_than_its_bound
 
     >>> from yamcs_archive import Event
     >>> from yamcs_archive.columns import Columns
-    >>> from yamcs_archive.storage.format.vectors import Vectors
+    >>> from yamcs_archive.event_vectors import StoredVectors
     >>> large = [Event("m" * 1_000_000, generation_time=n, seq_number=n, reception_time=n) for n in range(4)]
-    >>> events = [Vectors.of(Columns.of(large[:count]), 1) for count in (2, 4)]
+    >>> events = [StoredVectors.of(Columns.of(large[:count]), 1) for count in (2, 4)]
     >>> [fits(each, each.text_bytes()) for each in events]
     [True, False]
     """
@@ -152,7 +147,7 @@ def fits(events: Vectors, text_bytes: int) -> bool:
     return most <= BLOCK_FRAME_BYTES_MAX or _largest_frame_bytes(events) <= BLOCK_FRAME_BYTES_MAX
 
 
-def _largest_frame_bytes(events: Vectors) -> int:
+def _largest_frame_bytes(events: StoredVectors) -> int:
     """Return an upper bound for the bytes of each frame of a part of these events."""
     columns = _ELSE_BYTES_MAX + events.size * (4 * _COLUMN_BYTES_MAX + 1)
     key_frame = columns + _table_bytes(events.sources)
@@ -175,25 +170,25 @@ def _text_bytes(text: str) -> int:
     return 4 * len(text) + _BEFORE_BYTES_MAX
 
 
-def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: Kind) -> bytes:
-    """Return a part made of its compressed frames: keys, body, chunks; ``raw`` has the first two before."""
-    start = crc32(key, kind.start)
+def assembled(key: bytes, count: int, raw: Sequence[bytes], packed: Sequence[bytes], kind: int) -> bytes:
+    """Return a part of its compressed frames: keys, body, chunks. ``raw``: the first two, uncompressed."""
+    start = crc32(key, kind)
     body_sum = crc32(packed[1], start)  # which has the checksums of the chunks
-    # The first checksum covers the second, so that no key frame is ever taken for one of another body.
-    covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[SUM_BYTES:]
+    # The first checksum covers the second, so that a key frame is never taken for that of another body.
+    covered = HEADER.pack(0, body_sum, count, *map(len, packed), *map(len, raw))[CHECKSUM_BYTES:]
     key_sum = crc32(packed[0], crc32(covered, start))
-    return b"".join((key_sum.to_bytes(SUM_BYTES, "big"), covered, *packed))
+    return b"".join((key_sum.to_bytes(CHECKSUM_BYTES, "big"), covered, *packed))
 
 
-def end_of(value: bytes | memoryview, at: int = 0) -> int:
-    """Return the end of the part that begins at ``at``, as its header says; nothing is checked."""
-    if len(value) < at + HEADER.size:
+def end_of(value: bytes | memoryview) -> int:
+    """Return the end of the first part of a block, as its header says; nothing is checked."""
+    if len(value) < HEADER.size:
         return len(value)
-    _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value, at)
-    return at + HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
+    _, _, _, key_bytes, body_bytes, text_bytes, _, _ = HEADER.unpack_from(value)
+    return HEADER.size + int(key_bytes) + int(body_bytes) + int(text_bytes)
 
 
-def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
+def _key_frame(events: StoredVectors, sources: DictColumn) -> bytes:
     numbers = events.numbers[by_source(sources)]
     deltas = np.diff(events.times)
     _check_order(events, deltas)
@@ -201,7 +196,7 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
         int(events.times[0]),
         pack_integers(deltas),
         sources.values,
-        pack_codes(sources),
+        _pack_codes(sources),
         int(numbers[0]),
         pack_integers(np.diff(numbers)),
         events.severities.tobytes(),
@@ -211,7 +206,7 @@ def _key_frame(events: Vectors, sources: DictColumn) -> bytes:
     return packed
 
 
-def _check_order(events: Vectors, deltas: Int64s) -> None:
+def _check_order(events: StoredVectors, deltas: Int64s) -> None:
     """Refuse events that could not be found again: a fault of this program, never of its caller."""
     if (deltas > 0).all():
         return
@@ -226,7 +221,7 @@ def by_source(sources: DictColumn) -> npt.NDArray[np.intp]:
     return np.argsort(sources.codes.astype(np.uint16), kind="stable")
 
 
-def _messages_by_kind(events: Vectors) -> list[str]:
+def _messages_by_kind(events: StoredVectors) -> list[str]:
     """Return the messages by type and severity: those are alike, and zstd finds more in neighbours."""
     kinds = kinds_of(events.types.used(), events.severities)
     return (
@@ -234,7 +229,9 @@ def _messages_by_kind(events: Vectors) -> list[str]:
     )
 
 
-def _body_frame(events: Vectors, texts: Sequence[bytearray], chunks: Sequence[bytes], start: int) -> bytes:
+def _body_frame(
+    events: StoredVectors, texts: Sequence[bytearray], chunks: Sequence[bytes], start: int
+) -> bytes:
     # A bulk append gives all its events one reception time; live events arrive with a small delay each.
     absolute = bool((events.received == events.received[0]).all())
     frame = BodyFrame(
@@ -269,4 +266,10 @@ def kinds_of(types: DictColumn, severities: npt.NDArray[np.uint8]) -> npt.NDArra
 def _pack_texts(column: DictColumn) -> tuple[list[str | None], bytes] | None:
     """Return a dictionary column as values and packed codes; None when all values are None."""
     column = column.used()
-    return None if column.values == [None] else (column.values, pack_codes(column))
+    return None if column.values == [None] else (column.values, _pack_codes(column))
+
+
+def _pack_codes(column: DictColumn) -> bytes:
+    if len(column.values) <= SMALL_TABLE_MAX:
+        return column.codes.astype(np.uint8).tobytes()
+    return pack_integers(column.codes.astype(np.int64))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from yamcs_archive.wire.api_form import Form
+from yamcs_archive.results import Commit
+from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.batch import Part, from_msgpack
-from yamcs_archive.wire.codec import MSGPACK
-from yamcs_archive.wire.commits import SentCommit, encode_page
+from yamcs_archive.wire.codec import MSGPACK, BatchCodec
+from yamcs_archive.wire.commits import encode_page
 
 
-class ExchangeCodec:
+class ExchangeCodec(BatchCodec):
     """Batches and changes in msgpack.
 
     >>> ExchangeCodec().changes([], "c", Form.TODAY)
@@ -24,9 +25,7 @@ class ExchangeCodec:
     whole_commits = True
 
     def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
         return from_msgpack(chunks)
 
-    def changes(self, commits: Sequence[SentCommit], cursor: str, _form: Form) -> bytes:
-        """Return a page of what was stored, and the cursor after it; the form has no part in it."""
+    def changes(self, commits: Sequence[Commit], cursor: str, _form: Form) -> bytes:
         return encode_page(commits, cursor)

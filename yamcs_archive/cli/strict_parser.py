@@ -1,9 +1,9 @@
-"""How the command line is read: argparse with strict names, and texts that may begin with a dash.
+"""The parser of the command line: argparse with strict names, and values that may begin with a dash.
 
 1. An option has the names that the reference lists, and no abbreviations: they would become API unnoticed.
-2. A text is taken as it is, ``--filter -wheel`` too, unless it is the name of an option of the command.
-3. An error names the option, the value and the rule; nothing before an ``@`` of a URL is shown.
-4. Nothing is loaded here but argparse: a command's module is loaded when the command is chosen.
+2. A text may begin with a dash (``--filter -wheel``), unless it is the name of an option of the command.
+3. An error names the option, the value and the rule. It shows nothing that comes before an ``@`` of a URL.
+4. This module imports nothing but argparse: a command's module is loaded when the command is chosen.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 _TEXTS = frozenset(("TEXT", "EXPR", "NAME", "KEY=VALUE", "DATE", "CURSOR"))
-"""Metavars of options whose value may begin with a dash: a message, a negated word, one cursor in 64."""
+"""Metavars of options whose value may begin with a dash: a message, a negated word, an old cursor."""
 _USERINFO = re.compile(r"(?:(?<=//).*|[^\s'\":]+:(?!//)\S*)@")
-"""A user and password in an argument that is shown: those of a URL, or of ``curl -u``."""
+"""A user and a password in an argument, in a URL or as for ``curl -u``; errors do not show them."""
 
 
 class Parser(argparse.ArgumentParser):
     """Reads a command line by the rules above.
 
-    ``module`` is that of a command, below ``yamcs_archive.cli``. Its ``configure(parser)`` sets description,
-    examples (the epilog), options and, as default ``run``, the function that performs the command.
+    ``module`` is the name of a command's module, below ``yamcs_archive.cli``. Its ``configure(parser)`` sets
+    the description, the examples (the epilog), the options, and the default ``run``: the command's function.
 
     >>> parser = Parser()
     >>> _ = parser.add_argument("--filter", metavar="EXPR")
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         self._module = module
 
     def load(self) -> None:
-        """Let the command's module fill this in; idempotent."""
+        """Let the command's module configure this parser; idempotent."""
         if self._module is not None:
             import_module(f"yamcs_archive.cli.{self._module}").configure(self)
             self._module = None
@@ -48,23 +48,25 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Load the command, and read its arguments as argparse does, after rule 2."""
+        """Load the command, apply rule 2, and let argparse read the arguments."""
         self.load()
-        return super().parse_known_args(self._joined(sys.argv[1:] if args is None else args), namespace)
+        return super().parse_known_args(
+            self._with_attached_texts(sys.argv[1:] if args is None else args), namespace
+        )
 
-    def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """Return the arguments, with each text that begins with a dash joined to its option."""
-        joined: list[str] = []
+    def _with_attached_texts(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments, with each text that begins with a dash attached to its option."""
+        attached: list[str] = []
         left = list(arguments)
         while left:
             name = left.pop(0)
             if name == "--":
-                return [*joined, name, *left]
+                return [*attached, name, *left]
             long = self._long_name_of_text(name)
             if long is not None and left and left[0].startswith("-") and not self._is_option(left[0]):
                 name = f"{long}={left.pop(0)}"
-            joined.append(name)
-        return joined
+            attached.append(name)
+        return attached
 
     def _long_name_of_text(self, name: str) -> str | None:
         action = self._option_string_actions.get(name)
@@ -77,7 +79,7 @@ class Parser(argparse.ArgumentParser):
         return name in self._option_string_actions or text in ("-", "--")
 
     def error(self, message: str) -> NoReturn:
-        """Print the fault, and end with 2."""
+        """Print the error, and exit with status 2."""
         fault = sys.exc_info()[1]
         if isinstance(fault, argparse.ArgumentError) and isinstance(
             fault.__context__, argparse.ArgumentTypeError

@@ -1,7 +1,7 @@
 """When each source was heard: stretches of its events without a long pause, from keys alone.
 
-1. Only the key frames of blocks are decoded, and rows. Nothing is estimated: with zone maps blocks without
-   a wanted source are passed over, but nothing is counted.
+1. Only rows and the key frames of blocks are decoded. Nothing is estimated: zone maps serve to pass over
+   blocks without a wanted source, not to count.
 2. Stretches come in the order of their last event, then of source: so a stretch is returned as soon as no
    event can extend it, and at most one for each source is kept.
 3. No transaction is held between two stretches.
@@ -15,10 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from yamcs_archive.event import Stretch
+from yamcs_archive.event_vectors import DictColumn, Int64s
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.dictionary import DictColumn
-from yamcs_archive.storage.format.integers import Int64s
-from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.query import Query, names_among
@@ -35,7 +33,7 @@ class Histogram(Iterator[Stretch]):
         wanted = None if query.sources is None else block_filter(query.sources, None)
         reader = RangeReader(environment, rows_max, query.cancelled)
         self._slices = reader.slices(lower, upper, wanted=wanted)
-        self._sources, self._names, self._pause_us = query.sources, query.names, pause_us
+        self._sources, self._pause_us = query.sources, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()
         """Those that may be extended, by source; the source that has been silent for longest comes first."""
         self._ended: deque[Stretch] = deque()
@@ -65,8 +63,6 @@ class Histogram(Iterator[Stretch]):
 
     def _see(self, slice_: Slice) -> None:
         """Add the events of the next slice; stretches that cannot be extended after it have ended."""
-        if self._names is not None:
-            slice_ = slice_._replace(rows=of_sources(slice_.rows, self._names))
         begun = _begun(slice_, self._sources, self._pause_us)
         if not begun:
             return
@@ -123,5 +119,6 @@ def _keys_of(slice_: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
         yield rows.times, rows.sources
     block = slice_.block
     if block is not None:
-        start, stop = block.index_of_bound(slice_.lower), block.index_of_bound(slice_.upper)
-        yield block.times[start:stop], DictColumn(block.sources.values, block.sources.codes[start:stop])
+        within = slice_.block_indexes
+        cut = slice(within.start, within.stop)
+        yield block.times[cut], block.sources._replace(codes=block.sources.codes[cut])

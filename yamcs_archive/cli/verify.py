@@ -1,0 +1,146 @@
+"""``verify``: read everything that is stored, and say what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.cli.arguments import data_directory
+from yamcs_archive.cli.standard_streams import complain
+from yamcs_archive.cli.target import chosen_directory, open_existing
+from yamcs_archive.errors import ArchiveDataError
+from yamcs_archive.event import EventKey
+from yamcs_archive.results import Fault
+from yamcs_archive.times import format_rfc3339
+
+EPILOG = """examples:
+  yamcs-archive verify --data ops-data
+  yamcs-archive verify --data ops-data --quick simulator bench
+"""
+_SOUND, _FAULTY = 0, 1
+_SAY_S = 2.0
+"""Seconds between two lines of progress, which only a terminal gets."""
+_DAMAGE_SIGNALS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
+        " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
+        " there is any. Nothing is changed; others may read and write meanwhile."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="read only the first and the last values of each kind: a fraction of a second at any size",
+    )
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify one instance after the other, each in a process of its own.
+
+    LMDB reads its file through memory: if its own pages are damaged, a signal may end the process.
+    """
+    directory = chosen_directory(options)
+    with open_existing(directory, readonly=True) as archive:
+        known = archive.instances()
+        for name in options.instances:
+            if name not in known:
+                archive.instance(name)  # raises
+    worst = _SOUND
+    for name in options.instances or known:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            _verify_and_exit(options, name)
+        worst = max(worst, _status_of(child, name))
+    return worst
+
+
+def _status_of(child: int, name: str) -> int:
+    """Wait for the process that reads an instance, and return its status."""
+    _, ended = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(ended):
+        return os.waitstatus_to_exitcode(ended)
+    number = os.WTERMSIG(ended)
+    if number not in _DAMAGE_SIGNALS:
+        complain(f"{name}: the verification was ended by {signal.Signals(number).name}")
+        return _FAULTY
+    print(f"{name}: LMDB's own pages are damaged, or its file is cut short: {signal.Signals(number).name}")
+    return _FAULTY
+
+
+def _verify_and_exit(options: argparse.Namespace, name: str) -> None:
+    """Verify an instance, and end this process."""
+    status = _FAULTY
+    try:
+        with open_existing(chosen_directory(options), readonly=True) as archive:
+            status = _verify(archive, name, quick=options.quick)
+    except ArchiveDataError as error:
+        print(f"{name}: {error}")
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except BaseException as error:
+        complain(f"{name}: {error}")
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _verify(archive: Archive, name: str, *, quick: bool) -> int:
+    progress = _Progress(name) if sys.stderr.isatty() else None
+    found = archive.instance(name).verify(quick=quick, progress=progress)
+    if found is None:  # it was cancelled, which nobody does here
+        return _FAULTY
+    faults = "1 fault" if found.fault_count == 1 else f"{found.fault_count or 'no'} faults"
+    events = "at both ends" if quick else f"{found.events} events in"
+    print(
+        f"{name}: {events} {found.blocks} blocks and {found.rows} rows,"
+        f" {found.commits} commits, {found.sources} sources: {faults}, {found.seconds:.1f} s"
+    )
+    for fault in found.faults:
+        print(f"{name}: {_said(fault)}")
+    if found.fault_count > len(found.faults):
+        print(f"{name}: and {found.fault_count - len(found.faults)} more faults")
+    return _FAULTY if found.fault_count else _SOUND
+
+
+def _said(fault: Fault) -> str:
+    """Return a fault as a line.
+
+    >>> first, last = EventKey(0, "AOCS", 1), EventKey(1_000_000, "AOCS", 2)
+    >>> _said(Fault("blocks 80", "the checksum is wrong", first, last, 2))
+    'blocks 80: the checksum is wrong (2 events, 1970-01-01T00:00:00Z AOCS 1 to 1970-01-01T00:00:01Z AOCS 2)'
+    """
+    keys = [_key(key) for key in dict.fromkeys((fault.first, fault.last)) if key is not None]
+    about = [] if fault.events is None else [f"{fault.events} event{'' if fault.events == 1 else 's'}"]
+    about += [" to ".join(keys)] if keys else []
+    return f"{fault.where}: {fault.reason}" + (f" ({', '.join(about)})" if about else "")
+
+
+def _key(key: EventKey) -> str:
+    return f"{format_rfc3339(key.generation_time)} {key.source} {key.seq_number}"
+
+
+class _Progress:
+    """Says on a terminal how far it is."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._said_s = name, time.monotonic()
+
+    def __call__(self, read: int, all_: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _SAY_S:
+            self._said_s = now_s
+            print(f"{self._name}: {read} of {all_} events", file=sys.stderr, flush=True)

@@ -1,0 +1,215 @@
+"""The check of commit records: each event belongs to the commit whose number it has, and is in its runs.
+
+1. Records are taken in windows, each of as many as memory allows. For a window, the numbers of commits of all
+   events are read in key order; blocks without an event of its commits are passed over by their zone maps.
+2. A record is right if each of its commits has as many events as it says, and if its runs hold all of them:
+   then reading in arrival order yields each event exactly once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.event_vectors import Int64s
+from yamcs_archive.results import Fault
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, time_bound
+from yamcs_archive.storage.format.meta import Meta
+from yamcs_archive.storage.format.rows import decode_row, decode_rows
+from yamcs_archive.storage.format.zone_maps import commit_filter
+from yamcs_archive.storage.maintain.faults import Faults, key_or_none
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
+
+_RECORDS_AT_ONCE = 1_000
+"""Largest number of records that are read in one transaction."""
+_WINDOW_COMMITS_MAX = 4_000_000
+_WINDOW_RUNS_MAX = 200_000
+"""Largest numbers of commits and runs of a window: 32 MB for the one, some 50 MB for the other."""
+
+
+class VerifyScope(NamedTuple):
+    """What is verified, and how."""
+
+    environment: Environment
+    meta: Meta
+    rows_max: int
+    """Largest number of rows that are read in one transaction."""
+    go_on: Callable[[], None]
+    """Called now and then; raises when the verification is to end."""
+    faults: Faults
+
+
+def check_arrival(scope: VerifyScope, head: int) -> int:
+    """Compare the records of the commits up to ``head`` with the events; return the number of the commits."""
+    commits = 0
+    window: list[CommitRecord] = []
+    window_commits = window_runs = 0
+    for record in _records(scope, head):
+        window.append(record)
+        commits += len(record.times)
+        window_commits += len(record.times)
+        window_runs += len(record.runs)
+        if window_commits >= _WINDOW_COMMITS_MAX or window_runs >= _WINDOW_RUNS_MAX:
+            _Window(window, scope).compare()
+            window, window_commits, window_runs = [], 0, 0
+    if window:
+        _Window(window, scope).compare()
+    return commits
+
+
+def _records(scope: VerifyScope, head: int) -> Iterator[CommitRecord]:
+    """Yield the records that can be read, in their order; note gaps between them."""
+    environment, faults = scope.environment, scope.faults
+    expected: int | None = 1 if scope.meta.horizon is None else None
+    after, more = commit_key(0), True
+    while more:
+        with environment.read() as transaction:
+            cursor = transaction.cursor(environment.databases["commits"])
+            pairs, more = fetch(cursor, after, commit_key(head + 1), False, _RECORDS_AT_ONCE)
+        for key, value in pairs:
+            after = key + b"\0"
+            try:
+                record = decode_commit(key, value)
+            except DamagedError as error:
+                faults.add_value(error)
+                expected = None  # nobody knows how many commits it had
+                continue
+            if expected is not None and record.first != expected:
+                reason = f"a record begins with it, and commit {expected} was to follow"
+                faults.add(Fault(f"commits {record.first}", reason))
+            expected = record.last + 1
+            # Packed meanwhile, it may have later commits, whose events are not all looked at.
+            if record.first <= head:
+                yield record
+                after = commit_key(record.last + 1)
+    if expected is not None and expected <= head:
+        faults.add(Fault(f"commits {expected}", f"the records end before commit {head}, the newest one"))
+
+
+class _Runs(NamedTuple):
+    """The runs of a window in the order of their first keys, each with the index of its record."""
+
+    runs: list[Run]
+    records: list[int]
+
+
+class _Window:
+    """Some neighbouring records, and what the events say of them."""
+
+    def __init__(self, records: list[CommitRecord], scope: VerifyScope) -> None:
+        self._records, self._scope, self._faults = records, scope, scope.faults
+        self._lowest, self._greatest = records[0].first, records[-1].last
+        self._counts = np.zeros(self._greatest - self._lowest + 1, np.int64)
+        """Events found of each commit."""
+        self._within = [0] * len(records)
+        """Events found in the runs of each record."""
+        runs = sorted((run, index) for index, record in enumerate(records) for run in record.runs)
+        self._ahead = _Runs([run for run, _ in runs], [index for _, index in runs])
+        self._next = 0
+        self._open: list[tuple[Run, int]] = []
+        """The runs that reach into the slice that is read."""
+
+    def compare(self) -> None:
+        """Read the numbers of commits of all events, and note what does not fit."""
+        environment, meta, rows_max, go_on, faults = self._scope
+        reader = RangeReader(environment, rows_max, cache=_Readable())
+        lower = BEFORE_ALL if meta.horizon is None else time_bound(meta.horizon)
+        wanted = commit_filter(self._lowest, self._greatest)
+        try:
+            for slice_ in reader.slices(lower, BEYOND_ALL, wanted=wanted):
+                go_on()
+                self._look(slice_)
+        except DamagedError:
+            faults.are_events_missing = True  # noted when the events were read
+        self._report()
+
+    def _look(self, slice_: Slice) -> None:
+        """Count the events of a slice by commit, and in each run."""
+        rows, commits = _commits_of(slice_.rows)
+        self._count(commits)
+        block, start, stop = slice_.block, 0, 0
+        if block is not None:
+            start, stop = slice_.block_indexes.start, slice_.block_indexes.stop
+            self._count(block.commits[start:stop])
+        for run, index in self._runs_in(slice_):
+            record = self._records[index]
+            low, high = bisect_left(rows, run.first), bisect_left(rows, run.last + b"\0")
+            found = commits[low:high]
+            if block is not None:
+                begin = max(start, block.index_of_bound(run.first))
+                end = min(stop, block.index_of_bound(run.last + b"\0"))
+                found = np.concatenate((found, block.commits[begin:end]))
+            self._within[index] += int(((record.first <= found) & (found <= record.last)).sum())
+
+    def _runs_in(self, slice_: Slice) -> list[tuple[Run, int]]:
+        """Return the runs that reach into a slice; slices come in key order."""
+        runs, records = self._ahead
+        while self._next < len(runs) and runs[self._next].first < slice_.upper:
+            self._open.append((runs[self._next], records[self._next]))
+            self._next += 1
+        self._open = [found for found in self._open if found[0].last >= slice_.lower]
+        return self._open
+
+    def _count(self, commits: Int64s) -> None:
+        own = commits[(self._lowest <= commits) & (commits <= self._greatest)]
+        np.add.at(self._counts, own - self._lowest, 1)
+
+    def _report(self) -> None:
+        may_lack = self._faults.are_events_missing
+        for record, within in zip(self._records, self._within, strict=True):
+            start = record.first - self._lowest
+            found = self._counts[start : start + len(record.times)]
+            said = np.array(record.events, np.int64)
+            lacks = may_lack or record.first <= self._scope.meta.horizon_commit
+            wrong = np.flatnonzero(found > said if lacks else found != said)
+            for at in wrong.tolist():
+                reason = f"{found[at]} events have its number, its record says {said[at]}"
+                self._add(record, record.first + at, reason, int(found[at]))
+            total = int(found.sum())
+            if within != total:
+                reason = f"its record leads to {within} of the {total} events that have its number"
+                if len(record.times) > 1:
+                    reason = (
+                        f"the record of the commits up to {record.last} leads to {within} of {total} events"
+                    )
+                self._add(record, record.first, reason, total - within)
+
+    def _add(self, record: CommitRecord, commit: int, reason: str, events: int) -> None:
+        first, last = (record.runs[0].first, record.runs[-1].last) if record.runs else (None, None)
+        fault = Fault(f"commits {commit}", reason, key_or_none(first), key_or_none(last), events)
+        self._faults.add(fault)
+
+
+class _Readable:
+    """Opens blocks for a reader; one that is damaged is left out, because it was noted before."""
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        """Return the block, None if its key columns cannot be read."""
+        try:
+            block = Block(key, value)
+            _ = block.commits, block.times, block.sources, block.numbers
+        except DamagedError:
+            return None
+        return block
+
+
+def _commits_of(pairs: list[Pair]) -> tuple[list[bytes], Int64s]:
+    """Return the keys and the numbers of the commits of the rows that can be read."""
+    try:
+        return [key for key, _ in pairs], decode_rows(pairs).commits
+    except DamagedError:
+        keys, commits = [], []
+        for key, value in pairs:
+            with suppress(DamagedError):
+                commits.append(decode_row(key, value).commit)
+                keys.append(key)
+        return keys, np.array(commits, np.int64)

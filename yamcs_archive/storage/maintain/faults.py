@@ -1,0 +1,60 @@
+"""Faults: what a verification finds wrong."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from yamcs_archive.errors import ArchiveError, DamagedError
+from yamcs_archive.event import EventKey
+from yamcs_archive.results import Fault
+from yamcs_archive.storage.format.keys import decode_key
+from yamcs_archive.storage.format.zone_maps import ZoneMap
+
+FAULTS_KEPT_MAX = 1_000
+"""Largest number of faults that are kept; later ones are counted."""
+
+
+class Faults:
+    """Collects faults: the first ones, and the number of all.
+
+    >>> faults = Faults()
+    >>> faults.add(Fault("sources AOCS", "it has 2 events, its state says 3"))
+    >>> faults.lose(DamagedError("rows 00", "the checksum is wrong"))
+    >>> faults.count, faults.are_events_missing
+    (2, True)
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[Fault] = []
+        self.count = 0
+        self.are_events_missing = False
+        """True once events could not be read: what other records count is then more than what was read."""
+
+    def add(self, fault: Fault) -> None:
+        """Note a fault."""
+        self.count += 1
+        if len(self.kept) < FAULTS_KEPT_MAX:
+            self.kept.append(fault)
+
+    def add_value(self, error: DamagedError, first: bytes | None = None) -> None:
+        """Note a value that cannot be read, without which no event is lost."""
+        self.add(Fault(error.where, error.reason, key_or_none(first)))
+
+    def lose(self, error: DamagedError, first: bytes | None = None, zone_map: ZoneMap | None = None) -> None:
+        """Note events that cannot be read: those of a zone map, or one or more from a first key on."""
+        self.are_events_missing = True
+        last, events = (None, None) if zone_map is None else (zone_map.last, zone_map.events)
+        self.add(Fault(error.where, error.reason, key_or_none(first), key_or_none(last), events))
+
+    def add_range(self, zone_map: ZoneMap, database: str, reason: str) -> None:
+        """Note a fault of the events of a block or a group."""
+        first, last = key_or_none(zone_map.first), key_or_none(zone_map.last)
+        self.add(Fault(f"{database} {zone_map.first.hex()}", reason, first, last, zone_map.events))
+
+
+def key_or_none(key: bytes | None) -> EventKey | None:
+    """Return the event key of its stored form, None for bytes that are none."""
+    if key is not None:
+        with suppress(ArchiveError):
+            return decode_key(key)
+    return None

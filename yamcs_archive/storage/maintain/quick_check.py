@@ -1,0 +1,74 @@
+"""A quick check: the first and the last values of each sub-database are read, at any size.
+
+It finds an end that is missing or damaged, as a copy that broke off or a lost write leaves it. Damage within
+is found by :mod:`verification`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.commits import decode_commit
+from yamcs_archive.storage.format.requests import decode_record
+from yamcs_archive.storage.format.rows import decode_row
+from yamcs_archive.storage.format.source_states import decode_source
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, decode_zone_map
+from yamcs_archive.storage.maintain.faults import Faults
+from yamcs_archive.storage.read.block_index import stored_block
+
+_ENDS = 100
+"""Largest number of values that are read at each end of a sub-database."""
+
+
+def _decode_block(key: bytes, value: bytes) -> object:
+    block = Block(key, value)
+    block.check_body()
+    return block.events
+
+
+_DECODERS: dict[str, Callable[[bytes, bytes], object]] = {
+    "sources": decode_source,
+    "rows": decode_row,
+    "blocks": _decode_block,
+    "summaries": decode_zone_map,
+    "commits": decode_commit,
+    "requests": decode_record,
+}
+
+
+def check_quickly(environment: Environment, faults: Faults) -> dict[str, int]:
+    """Read both ends of each sub-database, and return how many values were read of each."""
+    return {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
+
+
+def _check(
+    environment: Environment, name: str, decode: Callable[[bytes, bytes], object], faults: Faults
+) -> int:
+    pairs = _ends(environment, name)
+    for key, value in pairs:
+        try:
+            decode(key, value)
+            if name == "summaries" and key[:1] == BLOCK_LEVEL:
+                _find_block(environment, key[1:])
+        except DamagedError as error:
+            faults.add_value(error, key if name in ("rows", "blocks") else None)
+    return len(pairs)
+
+
+def _find_block(environment: Environment, first: bytes) -> None:
+    with environment.read() as transaction:
+        stored_block(transaction, environment.databases["blocks"], first)
+
+
+def _ends(environment: Environment, name: str) -> list[Pair]:
+    """Return the first and the last pairs of a sub-database, each once."""
+    with environment.read() as transaction:
+        cursor = transaction.cursor(environment.databases[name])
+        first = list(islice(cursor.iternext(), _ENDS)) if cursor.first() else []
+        last = list(islice(cursor.iterprev(), _ENDS)) if cursor.last() else []
+    return list(dict([*first, *last]).items())

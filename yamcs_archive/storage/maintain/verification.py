@@ -1,0 +1,437 @@
+"""Verification: everything that is stored is read, and each part is compared with what the others say of it.
+
+1. It changes nothing, and holds no transaction for long: others read, append and seal meanwhile. It covers
+   the commits up to the newest one at its beginning.
+2. Whatever is wrong is noted, and reading goes on after it. What damage makes unreadable is missing
+   elsewhere: once something is, only what is there too often counts as a fault of counts.
+3. The parts: events (checksums, forms, strict key order, no key twice), zone maps (against their blocks,
+   groups against zone maps), sources (numbers and times against the events), commits (in ``arrival_check``),
+   request ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+
+import lmdb
+import numpy as np
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.event import EventKey
+from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors
+from yamcs_archive.results import Fault, Verification
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.block import Block, zone_map_of
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decode_key, encode_key, time_bound
+from yamcs_archive.storage.format.meta import Meta
+from yamcs_archive.storage.format.requests import decode_record
+from yamcs_archive.storage.format.rows import decode_row, decode_rows
+from yamcs_archive.storage.format.source_states import SourceState, decode_source
+from yamcs_archive.storage.format.zone_maps import (
+    BLOCK_LEVEL,
+    GROUP_LEVEL,
+    ZoneMap,
+    block_filter,
+    decode_zone_map,
+)
+from yamcs_archive.storage.maintain.arrival_check import VerifyScope, check_arrival
+from yamcs_archive.storage.maintain.faults import Faults
+from yamcs_archive.storage.maintain.quick_check import check_quickly
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
+from yamcs_archive.storage.read.metadata import head_commit, newest_key
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
+
+_VALUES_AT_ONCE = 1_000
+"""Values of a sub-database that are read in one transaction; a group's zone map takes up to 256 more."""
+_MISSING = "there is a block but no zone map of it, so that its events are not found"
+
+
+class _CancelledError(Exception):
+    """The verification was cancelled."""
+
+
+def verify(
+    environment: Environment,
+    meta: Meta,
+    rows_max: int,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Verification | None:
+    """Read and compare everything; None if it was cancelled.
+
+    ``progress`` is called with the number of events read so far, and with that of all.
+    """
+    began_s = time.monotonic()
+    run = _Run(environment, meta, rows_max, progress, cancelled)
+    try:
+        run.check_events()
+        run.check_zone_maps()
+        scope = VerifyScope(environment, meta, rows_max, run.go_on, run.faults)
+        commits = check_arrival(scope, run.head)
+        run.check_head()
+        run.check_sources()
+        run.check_requests()
+    except _CancelledError:
+        return None
+    return Verification(
+        run.events,
+        run.rows,
+        run.blocks,
+        commits,
+        len(run.states),
+        time.monotonic() - began_s,
+        run.faults.count,
+        tuple(run.faults.kept),
+    )
+
+
+def verify_quickly(environment: Environment) -> Verification:
+    """Read the first and the last values only; the counts are those of what was read, not of events."""
+    began_s = time.monotonic()
+    faults = Faults()
+    read = check_quickly(environment, faults)
+    seconds = time.monotonic() - began_s
+    rows, blocks, commits, sources = (read[name] for name in ("rows", "blocks", "commits", "sources"))
+    return Verification(0, rows, blocks, commits, sources, seconds, faults.count, tuple(faults.kept))
+
+
+class _Seen:
+    """What the events say of one source."""
+
+    __slots__ = ("events", "greatest_number", "greatest_time")
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.greatest_number = self.greatest_time = -(1 << 63)
+
+
+class _Run:
+    def __init__(
+        self,
+        environment: Environment,
+        meta: Meta,
+        rows_max: int,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._environment, self._meta, self._rows_max = environment, meta, rows_max
+        self._progress, self._cancelled = progress, cancelled
+        self.faults = Faults()
+        self.events = self.rows = self.blocks = 0
+        self.states: dict[str, SourceState] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._opener = _Opener(self.faults)
+        self._lost = b""  # the first key of the last block that could not be read
+        self._checked: Block | None = None
+        self._greatest_commit = 0
+        self._is_state_missing = False  # True once the state of a source cannot be read
+        with environment.read() as transaction:
+            self.head = self._newest_commit(transaction)
+            pairs = list(transaction.cursor(environment.databases["sources"]))
+        for key, value in pairs:
+            try:
+                name, state = decode_source(key, value)
+            except DamagedError as error:
+                self.faults.add_value(error)
+                self._is_state_missing = True
+            else:
+                self.states[name] = state
+        self._all = sum(state.events for state in self.states.values())
+
+    def _newest_commit(self, transaction: lmdb.Transaction[bytes]) -> int:
+        with suppress(DamagedError):  # it is noted with the other records
+            newest = head_commit(self._environment, transaction)
+            return newest.last if newest else 0
+        return newest_key(self._environment, transaction)
+
+    def go_on(self) -> None:
+        """Raise _CancelledError once the verification is cancelled."""
+        if self._cancelled():
+            raise _CancelledError
+
+    def check_events(self) -> None:
+        """Read every row and every block."""
+        reader = RangeReader(self._environment, self._rows_max, cache=self._opener)
+        lower = BEFORE_ALL if self._meta.horizon is None else time_bound(self._meta.horizon)
+        while lower < BEYOND_ALL:
+            try:
+                for slice_ in reader.slices(lower, BEYOND_ALL):
+                    self.go_on()
+                    self._check_slice(slice_)
+                    lower = slice_.upper
+                    self._progress(self.events, self._all)
+                return
+            except DamagedError as error:
+                lower = self._pass_over(lower, error)
+
+    def _check_slice(self, slice_: Slice) -> None:
+        self._check_rows(slice_.rows, slice_.block)
+        block, zone_map = slice_.block, slice_.zone_map
+        lost, self._opener.error = self._opener.error, None
+        if zone_map is not None and lost is not None and zone_map.first != self._lost:
+            self.faults.lose(lost, zone_map.first, zone_map)
+            self._lost = zone_map.first
+        if block is None or zone_map is None:
+            return
+        if block is not self._checked:
+            if self._checked is None or self._checked.key != block.key:
+                self.blocks += 1  # otherwise sealing added late events to it meanwhile
+            self._checked = block
+            self._check_zone_map(block, zone_map)
+        self._count(block.events, slice_.block_indexes.start, slice_.block_indexes.stop)
+
+    def _check_rows(self, pairs: list[Pair], block: Block | None) -> None:
+        sound: list[Pair] = []
+        try:
+            decode_rows(pairs)
+            sound = pairs
+        except DamagedError:
+            for key, value in pairs:
+                try:
+                    decode_row(key, value)
+                    sound.append((key, value))
+                except DamagedError as error:
+                    self.faults.lose(error, key)
+        self.rows += len(pairs)
+        if not sound:
+            return
+        self._count(decode_rows(sound), 0, len(sound))
+        if block is not None:
+            found = [decode_key(key) for key, _ in sound]
+            plain: list[Key] = [(at.generation_time, at.source, at.seq_number) for at in found]
+            for at, index in zip(found, block.indexes_of_keys(plain), strict=True):
+                if index >= 0:
+                    where = f"rows {encode_key(*at).hex()}"
+                    self.faults.add(Fault(where, "the event is stored in a block as well", at, at, 1))
+
+    def _check_zone_map(self, block: Block, zone_map: ZoneMap) -> None:
+        try:
+            right = zone_map_of(block)
+        except DamagedError as error:
+            self.faults.lose(error, zone_map.first, zone_map)
+            return
+        exact = zone_map.first, zone_map.last, zone_map.events
+        if exact != (right.first, right.last, right.events) or not _covers(zone_map, right):
+            self.faults.add_range(zone_map, "summaries", "its zone map is not that of its events")
+
+    def _count(self, events: StoredVectors, start: int, stop: int) -> None:
+        """Add events to what is known of their sources."""
+        part = events.cut(start, stop)
+        self.events += part.size
+        self._greatest_commit = max(self._greatest_commit, int(part.commits.max(initial=0)))
+        old = part.commits <= self.head
+        if not old.all():  # stored after this began, so the states of sources do not have them
+            part = part.take(np.flatnonzero(old))
+        if part.size:
+            self._count_sources(part.sources, part.numbers, part.times)
+
+    def _count_sources(self, sources: DictColumn, numbers: Int64s, times: Int64s) -> None:
+        order = sources.codes.argsort(kind="stable")
+        codes = sources.codes[order]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        greatest = (np.maximum.reduceat(column[order], starts).tolist() for column in (numbers, times))
+        counts = np.diff(starts, append=len(codes)).tolist()
+        for code, count, number, moment in zip(codes[starts].tolist(), counts, *greatest, strict=True):
+            seen = self._seen.setdefault(sources.values[code], _Seen())
+            seen.events += count
+            seen.greatest_number = max(seen.greatest_number, number)
+            seen.greatest_time = max(seen.greatest_time, moment)
+
+    def _pass_over(self, lower: bytes, error: DamagedError) -> bytes:
+        """Note a block that cannot be found, read the rows up to the next one, and return its first key."""
+        with self._environment.read() as transaction:
+            blocks = self._environment.databases["blocks"]
+            index = BlockIndex(
+                transaction.cursor(self._environment.databases["summaries"]),
+                lambda first: Block(first, stored_block(transaction, blocks, first)),
+            )
+            bad, beyond = lower, index.first_from(lower)
+            if beyond is not None and _is_sound(index, lower):
+                bad, beyond = beyond, index.first_from(beyond + b"\0")
+        upper = BEYOND_ALL if beyond is None else beyond
+        self.faults.lose(error, bad)
+        while lower < upper:
+            with self._environment.read() as transaction:
+                cursor = transaction.cursor(self._environment.databases["rows"])
+                pairs, more = fetch(cursor, lower, upper, False, self._rows_max)
+            self._check_rows(pairs, None)
+            lower = pairs[-1][0] + b"\0" if more else upper
+        return upper
+
+    def check_zone_maps(self) -> None:
+        """Compare the zone maps with the blocks that there are, and those of groups with those of blocks."""
+        after: bytes | None = b""
+        while after is not None:
+            self.go_on()
+            after = self._check_some_blocks(after)
+        after = GROUP_LEVEL
+        while after is not None:
+            self.go_on()
+            after = self._check_some_groups(after)
+
+    def _check_some_blocks(self, after: bytes) -> bytes | None:
+        """Check the zone maps of the blocks after one; return the first key of the last, None at the end."""
+        with self._environment.read() as transaction:
+            databases = self._environment.databases
+            blocks, zone_maps = (transaction.cursor(databases[name]) for name in ("blocks", "summaries"))
+            last = b""
+            if not (blocks.set_range(after) if after else blocks.first()):
+                return None
+            if after and blocks.key() == after:  # noted before
+                if zone_maps.set_key(BLOCK_LEVEL + after):
+                    with suppress(DamagedError):
+                        last = decode_zone_map(*zone_maps.item()).last
+                if not blocks.next():
+                    return None
+            for first in islice(blocks.iternext(values=False), _VALUES_AT_ONCE):
+                after = first
+                if not zone_maps.set_key(BLOCK_LEVEL + first):
+                    self.faults.lose(DamagedError(f"blocks {first.hex()}", _MISSING), first)
+                    continue
+                zone_map = self._check_readable(*zone_maps.item())
+                if zone_map is not None:
+                    if zone_map.first <= last:
+                        self.faults.add_range(zone_map, "blocks", "it begins before the one before it ends")
+                    last = zone_map.last
+        return after
+
+    def _check_readable(self, key: bytes, value: bytes) -> ZoneMap | None:
+        try:
+            return decode_zone_map(key, value)
+        except DamagedError as error:  # it can be made again
+            self.faults.add_value(error, key[1:])
+            return None
+
+    def _check_some_groups(self, after: bytes) -> bytes | None:
+        """Compare the next group from a key on with its blocks; return where to go on, None at the end."""
+        with self._environment.read() as transaction:
+            cursor = transaction.cursor(self._environment.databases["summaries"])
+            if not cursor.set_range(after) or cursor.key()[:1] != GROUP_LEVEL:
+                return None
+            key, value = cursor.item()
+            group = self._check_readable(key, value)
+            if group is not None:
+                with suppress(DamagedError):  # noted already
+                    parts = list(_within(BlockIndex(cursor), group))
+                    right = ZoneMap.merge(parts) if parts else None
+                    if right is not None and (group.last < right.last or not _covers(group, right)):
+                        reason = "the zone map of a group does not cover its blocks"
+                        self.faults.add_range(group, "summaries", reason)
+        return key + b"\0"
+
+    def check_head(self) -> None:
+        """Compare the greatest number of a commit that an event has with that of the newest commit."""
+        with self._environment.read() as transaction:
+            head = self._newest_commit(transaction)
+        if self._greatest_commit > head and not self.faults.count:
+            reason = f"an event has number {self._greatest_commit}, the newest record has {head}"
+            self.faults.add(Fault(f"commits {self._greatest_commit}", reason))
+
+    def check_sources(self) -> None:
+        """Compare the states of sources with their events."""
+        for name in sorted(self.states.keys() | self._seen.keys()):
+            state, seen = self.states.get(name), self._seen.get(name, _Seen())
+            if state is None:
+                if not self.faults.are_events_missing:  # otherwise it may be the state that cannot be read
+                    self.faults.add(
+                        Fault(f"sources {name}", "it has events but no state", events=seen.events)
+                    )
+                continue
+            less = self.faults.are_events_missing or self._meta.horizon is not None
+            if seen.events > state.events or (seen.events < state.events and not less):
+                reason = f"it has {seen.events} events, its state says {state.events}"
+                self.faults.add(Fault(f"sources {name}", reason, events=seen.events))
+            elif seen.events and (
+                seen.greatest_number > _known(state.greatest_number)
+                or seen.greatest_time > _known(state.greatest_time)
+            ):
+                reason = "an event has a greater number or a later time than its state says"
+                self.faults.add(Fault(f"sources {name}", reason, events=seen.events))
+
+    def check_requests(self) -> None:
+        """Read every kept request id."""
+        after = b"\0"  # no key is below it
+        while True:
+            self.go_on()
+            with self._environment.read() as transaction:
+                cursor = transaction.cursor(self._environment.databases["requests"])
+                pairs, more = fetch(cursor, after, b"\xff" * 511, False, _VALUES_AT_ONCE)
+            for key, value in pairs:
+                try:
+                    for event in decode_record(key, value).events:
+                        decode_key(event)
+                except DamagedError as error:
+                    self.faults.add_value(error)
+            if not more:
+                return
+            after = pairs[-1][0] + b"\0"
+
+
+class _Opener:
+    """Opens blocks for a reader, every column decoded; one that is damaged is left out."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.error: DamagedError | None = None
+        """Why the last block was left out."""
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        """Return the block, None if it is damaged."""
+        try:
+            block = Block(key, value)
+            block.check_body()
+            events = block.events
+        except DamagedError as error:
+            self.error = error
+            return None
+        out_of_order = _first_out_of_order(events)
+        if out_of_order is not None:
+            at = EventKey(*events.key(out_of_order))
+            reason = "its events are not in strict key order"
+            self._faults.add(Fault(f"blocks {key.hex()}", reason, at, at, events.size))
+        return block
+
+
+def _first_out_of_order(events: StoredVectors) -> int | None:
+    """Return the index of the first event whose key is not greater than that of the one before."""
+    steps = np.diff(events.times)
+    for index in np.flatnonzero(steps <= 0).tolist():
+        if steps[index] < 0 or encode_key(*events.key(index)) >= encode_key(*events.key(index + 1)):
+            return int(index) + 1
+    return None
+
+
+def _is_sound(index: BlockIndex, lower: bytes) -> bool:
+    """Return whether the block before a key can be found, if there is one."""
+    try:
+        index.before(lower)
+    except DamagedError:
+        return False
+    return True
+
+
+def _within(index: BlockIndex, group: ZoneMap) -> Iterator[ZoneMap]:
+    for zone_map in index.blocks_from(group.first):
+        if zone_map.first > group.last:
+            return
+        yield zone_map
+
+
+def _covers(zone_map: ZoneMap, right: ZoneMap) -> bool:
+    """Return whether a zone map misses nothing of the right one: it may claim more."""
+    if zone_map.lowest_commit > right.lowest_commit or zone_map.greatest_commit < right.greatest_commit:
+        return False
+    if right.severities & ~zone_map.severities:
+        return False
+    if zone_map.sources == right.sources or right.sources[:1] == b"\1":
+        return zone_map.sources == right.sources
+    names = right.sources[1:-1].decode().split("\0")
+    return all(zone_map.may_match(block_filter(frozenset([name]), None)) for name in names)
+
+
+def _known(greatest: int | None) -> int:
+    return -(1 << 63) if greatest is None else greatest
