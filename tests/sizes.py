@@ -57,7 +57,7 @@ EVENTS = (
     "storage.write.transaction._ROWS_LOOKED_THROUGH",
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
-    "wire.columns.varints._FEW",
+    "wire.columns.varints._FEW_VALUES",
     "wire.columns.byte_columns.Memo._ENTRIES_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code takes another path."""
