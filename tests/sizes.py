@@ -57,7 +57,7 @@ EVENTS = (
     "storage.write.transaction._ROWS_LOOKED_THROUGH",
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
-    "wire.columns.varints._FEW",
+    "wire.columns.varints._FEW_VALUES",
     "wire.columns.byte_columns.Memo._ENTRIES_MAX",
 )
 """Numbers of events of a batch, a read or a block at which the code takes another path."""
@@ -185,7 +185,8 @@ OTHERS = (
     "storage.maintain.arrival_check._WINDOW_COMMITS_MAX",
     "storage.maintain.arrival_check._WINDOW_RUNS_MAX",
     "storage.maintain.faults.FAULTS_KEPT_MAX",
-    "storage.maintain.verification._VALUES_AT_ONCE",
+    "storage.maintain.verification._REQUESTS_AT_ONCE",
+    "storage.maintain.zone_map_check._BLOCKS_AT_ONCE",
     "storage.maintain.quick_check._ENDS",
     "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",

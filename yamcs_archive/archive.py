@@ -28,9 +28,9 @@ from yamcs_archive.storage.disk.directory import (
     check_instance_name,
     create_instance,
     instance_names,
+    make_names_durable,
     open_directory,
     rename_instance,
-    settle_names,
 )
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.disk.writer_lock import WriterLock
@@ -181,7 +181,7 @@ class Archive:
                 create_instance(self.path, name, lambda folder: LmdbStore.create(folder, name, self._options))
             held = None
             if self._lock is not None:
-                settle_names(self.path)
+                make_names_durable(self.path)
                 held = self._lock.check
             store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
             self._instances[name] = Instance(name, store, self._options)

@@ -110,7 +110,7 @@ class FilterError(InvalidInputError):
 
     ``problem`` is the text of a Yamcs server for the fault, ``reason`` a more precise one. ``line`` and
     ``column``, from 1, give the position of the fault. ``span`` (first line and column, last line and column)
-    is the stretch that a Yamcs server marks: for a syntax error, the last correct token.
+    is the part that a Yamcs server marks: for a syntax error, the last correct token.
 
     >>> problem, reason = "Field not found 'foo'", "there are source and type"
     >>> error = FilterError("foo=1", problem, reason, (1, 1), (1, 1, 1, 3))

@@ -20,7 +20,7 @@ from yamcs_archive.storage.format.commits import commit_key, decode_commit, enco
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import GROUP_LEVEL, decode_zone_map, encode_zone_map
-from yamcs_archive.storage.maintain import arrival_check, faults, quick_check, verification
+from yamcs_archive.storage.maintain import arrival_check, faults, quick_check, verification, zone_map_check
 
 SMALL = Options(block_events_max=16, run_events_min=8, maintenance=False)
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
@@ -120,7 +120,8 @@ def test_what_any_appends_leave_is_sound(
         (arrival_check, "_WINDOW_RUNS_MAX"),
         (arrival_check, "_WINDOW_COMMITS_MAX"),
         (arrival_check, "_RECORDS_AT_ONCE"),
-        (verification, "_VALUES_AT_ONCE"),
+        (verification, "_REQUESTS_AT_ONCE"),
+        (zone_map_check, "_BLOCKS_AT_ONCE"),
     ],
     ids=lambda piece: piece[1],
 )

@@ -200,7 +200,7 @@ class Reading(OpenInstance):
         (1, 1)
         """
         self._check_open()
-        summary = self._store.summary()
+        stats = self._store.stats()
         sources = {
             name: SourceStats(
                 state.events,
@@ -210,7 +210,7 @@ class Reading(OpenInstance):
                 state.conflicts,
                 state.expired,
             )
-            for name, state in summary.sources.items()
+            for name, state in stats.sources.items()
         }
         return InstanceStats(
             name=self.name,
@@ -218,10 +218,10 @@ class Reading(OpenInstance):
             duplicates=sum(source.duplicates for source in sources.values()),
             conflicts=sum(source.conflicts for source in sources.values()),
             expired=sum(source.expired for source in sources.values()),
-            created=summary.created,
-            first_time=summary.first.generation_time if summary.first else None,
-            last_time=summary.last.generation_time if summary.last else None,
-            allocated_bytes=summary.allocated_bytes,
+            created=stats.created,
+            first_time=stats.first.generation_time if stats.first else None,
+            last_time=stats.last.generation_time if stats.last else None,
+            allocated_bytes=stats.allocated_bytes,
             sources=sources,
         )
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Summary:
+class StoreStats:
     """The extent of a store. Times are microseconds since 1970; sizes are bytes."""
 
     created: int
@@ -72,7 +72,7 @@ class EventStore(Protocol):
     def sources(self) -> list[str]:
         """Return the sources that ever had an event, by name."""
 
-    def summary(self) -> Summary:
+    def stats(self) -> StoreStats:
         """Return the extent of the store."""
 
     def changes(self, after: str | None) -> Iterator[Change]:

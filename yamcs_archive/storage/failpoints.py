@@ -29,7 +29,7 @@ SEAL_POINTS = (
     "seal-blocks-put",
     "task-before-commit",
     "task-after-commit",
-    "group-joined",
+    "group-merged",
     "group-put",
     "pack-records-deleted",
     "pack-put",

@@ -32,7 +32,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
-from yamcs_archive.storage.event_store import Summary
+from yamcs_archive.storage.event_store import StoreStats
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
@@ -247,14 +247,14 @@ class LmdbStore:
         """See :class:`EventStore`."""
         return source_names(self._here())
 
-    def summary(self) -> Summary:
+    def stats(self) -> StoreStats:
         """See :class:`EventStore`."""
         states = read_sources(self._here())
         if self._writer is not None:
             states.update(
                 (name, state) for name, state in self._writer.unsaved_sources().items() if name in states
             )
-        return Summary(
+        return StoreStats(
             created=self._meta.created,
             first=next(self.scan(Query(limit=1)), None),
             last=next(self.scan(Query(limit=1, descending=True)), None),

@@ -205,7 +205,7 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     """Make an instance with an empty first generation; ``fill(folder)`` is called to write its data.
 
     Raises :class:`~yamcs_archive.errors.InstanceExistsError`. If the last fsync fails, the instance exists,
-    but its name may not be durable: see :func:`settle_names`.
+    but its name may not be durable: see :func:`make_names_durable`.
     """
     final = directory / check_instance_name(name)
     draft = directory / f".{name}.new"
@@ -222,7 +222,7 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
         sync(directory)
 
 
-def settle_names(folder: Path) -> None:
+def make_names_durable(folder: Path) -> None:
     """Make the names in a folder durable: after a crash or a failure they may not be.
 
     Call this before any event is acknowledged in a file that is found by one of them.

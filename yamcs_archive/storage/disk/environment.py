@@ -27,7 +27,7 @@ from types import TracebackType
 import lmdb
 
 from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, ReplacedError
-from yamcs_archive.storage.disk.directory import settle_names
+from yamcs_archive.storage.disk.directory import make_names_durable
 from yamcs_archive.storage.disk.file_identity import OpenFiles
 from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
@@ -307,7 +307,7 @@ class Environment:
         Raises if the name of the generation in use cannot be made durable.
         """
         self.files.check_folder()
-        settle_names(self.generations.instance)
+        make_names_durable(self.generations.instance)
         with self._gate.exclusive():
             self._open_anew()
 

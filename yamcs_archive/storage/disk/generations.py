@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.errors import NotAnArchiveError
-from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, settle_names, sync
+from yamcs_archive.storage.disk.directory import CURRENT, draft_durably, make_names_durable, sync
 from yamcs_archive.storage.disk.file_system import Identity, identity_of, in_our_words, os_errors_translated
 from yamcs_archive.storage.failpoints import failpoint
 
@@ -104,7 +104,7 @@ class Generations:
         """Put a whole generation in use, durably.
 
         After an error either one may be in use: call
-        :func:`~yamcs_archive.storage.disk.directory.settle_names`, then :meth:`current`.
+        :func:`~yamcs_archive.storage.disk.directory.make_names_durable`, then :meth:`current`.
         """
         with os_errors_translated(self.instance):
             draft = draft_durably(self.instance / CURRENT, generation.name + "\n")
@@ -126,7 +126,7 @@ class Generations:
             draft = self.instance / f".{CURRENT}.new"
             if not (others or removed or draft.exists()):
                 return
-            settle_names(self.instance)  # rule 2: after a crash the rename may not be durable
+            make_names_durable(self.instance)  # rule 2: after a crash the rename may not be durable
             draft.unlink(missing_ok=True)
             for name in removed:
                 shutil.rmtree(self.instance / name, ignore_errors=True)

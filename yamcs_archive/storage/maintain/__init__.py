@@ -3,8 +3,8 @@
 ``scheduler`` decides when each task runs. ``sealing`` turns rows into blocks, ``commit_packing`` merges the
 records of many commits, ``repair`` rewrites blocks of earlier versions and damaged zone maps, and
 ``compaction`` copies an instance without its free pages. ``verification`` reads everything and compares it,
-with ``arrival_check`` for commits, and ``quick_check`` reads both ends. ``damage_log`` logs each damaged
-record once. Start with ``sealing``.
+with ``zone_map_check`` and ``arrival_check``, and ``quick_check`` reads both ends. ``damage_log`` logs each
+damaged record once. Start with ``sealing``.
 """
 
 import yamcs_archive.signal_safe_numpy  # noqa: F401

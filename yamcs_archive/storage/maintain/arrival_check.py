@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,15 +18,13 @@ import numpy as np
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.results import Fault
-from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, time_bound
-from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import commit_filter
-from yamcs_archive.storage.maintain.faults import Faults, key_or_none
+from yamcs_archive.storage.maintain.faults import VerifyScope, key_or_none
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
 
 _RECORDS_AT_ONCE = 1_000
@@ -34,18 +32,6 @@ _RECORDS_AT_ONCE = 1_000
 _WINDOW_COMMITS_MAX = 4_000_000
 _WINDOW_RUNS_MAX = 200_000
 """Largest numbers of commits and runs of a window: 32 MB for the one, some 50 MB for the other."""
-
-
-class VerifyScope(NamedTuple):
-    """What is verified, and how."""
-
-    environment: Environment
-    meta: Meta
-    rows_max: int
-    """Largest number of rows that are read in one transaction."""
-    go_on: Callable[[], None]
-    """Called now and then; raises when the verification is to end."""
-    faults: Faults
 
 
 def check_arrival(scope: VerifyScope, head: int) -> int:

@@ -93,7 +93,7 @@ def put_pack(first: int, last: int, stored: WriteTransaction) -> None:
             first,
             tuple(time for record in records for time in record.times),
             tuple(events for record in records for events in record.events),
-            _joined(sorted(run for record in records for run in record.runs), stored),
+            _merged_runs(sorted(run for record in records for run in record.runs), stored),
         )
     )
     failpoint("pack-put")
@@ -106,7 +106,7 @@ def _follows(stored: WriteTransaction, before: bytes, after: bytes) -> bool:
         return False
 
 
-def _joined(runs: list[Run], stored: WriteTransaction) -> tuple[Run, ...]:
+def _merged_runs(runs: list[Run], stored: WriteTransaction) -> tuple[Run, ...]:
     """Return runs in key order, joined where no other event is between them."""
     found = runs[:1]
     for run in runs[1:]:

@@ -1,13 +1,17 @@
-"""Faults: what a verification finds wrong."""
+"""What the parts of a verification share: its scope, and the faults that they find."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from yamcs_archive.errors import ArchiveError, DamagedError
 from yamcs_archive.event import EventKey
 from yamcs_archive.results import Fault
+from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.keys import decode_key
+from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 
 FAULTS_KEPT_MAX = 1_000
@@ -50,6 +54,18 @@ class Faults:
         """Note a fault of the events of a block or a group."""
         first, last = key_or_none(zone_map.first), key_or_none(zone_map.last)
         self.add(Fault(f"{database} {zone_map.first.hex()}", reason, first, last, zone_map.events))
+
+
+class VerifyScope(NamedTuple):
+    """What is verified, and how."""
+
+    environment: Environment
+    meta: Meta
+    rows_max: int
+    """Largest number of rows that are read in one transaction."""
+    go_on: Callable[[], None]
+    """Called now and then; raises when the verification is to end."""
+    faults: Faults
 
 
 def key_or_none(key: bytes | None) -> EventKey | None:

@@ -321,7 +321,7 @@ def close_groups(stored: WriteTransaction) -> bool:
     if len(found) < 2 * GROUP_BLOCKS_MAX:
         return False
     group = ZoneMap.merge(found[:GROUP_BLOCKS_MAX])
-    failpoint("group-joined")
+    failpoint("group-merged")
     stored.put_group(group)
     failpoint("group-put")
     return True

@@ -4,17 +4,15 @@
    the commits up to the newest one at its beginning.
 2. Whatever is wrong is noted, and reading goes on after it. What damage makes unreadable is missing
    elsewhere: once something is, only what is there too often counts as a fault of counts.
-3. The parts: events (checksums, forms, strict key order, no key twice), zone maps (against their blocks,
-   groups against zone maps), sources (numbers and times against the events), commits (in ``arrival_check``),
-   request ids.
+3. The parts: events (checksums, forms, strict key order, no key twice), zone maps (in ``zone_map_check``),
+   sources (numbers and times against the events), commits (in ``arrival_check``), request ids.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 
 import lmdb
 import numpy as np
@@ -24,30 +22,23 @@ from yamcs_archive.event import EventKey
 from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors
 from yamcs_archive.results import Fault, Verification
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.block import Block, zone_map_of
+from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decode_key, encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
-from yamcs_archive.storage.format.zone_maps import (
-    BLOCK_LEVEL,
-    GROUP_LEVEL,
-    ZoneMap,
-    block_filter,
-    decode_zone_map,
-)
-from yamcs_archive.storage.maintain.arrival_check import VerifyScope, check_arrival
-from yamcs_archive.storage.maintain.faults import Faults
+from yamcs_archive.storage.maintain.arrival_check import check_arrival
+from yamcs_archive.storage.maintain.faults import Faults, VerifyScope
 from yamcs_archive.storage.maintain.quick_check import check_quickly
+from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
 
-_VALUES_AT_ONCE = 1_000
-"""Values of a sub-database that are read in one transaction; a group's zone map takes up to 256 more."""
-_MISSING = "there is a block but no zone map of it, so that its events are not found"
+_REQUESTS_AT_ONCE = 1_000
+"""Largest number of request ids that are read in one transaction."""
 
 
 class _CancelledError(Exception):
@@ -68,9 +59,9 @@ def verify(
     began_s = time.monotonic()
     run = _Run(environment, meta, rows_max, progress, cancelled)
     try:
-        run.check_events()
-        run.check_zone_maps()
         scope = VerifyScope(environment, meta, rows_max, run.go_on, run.faults)
+        run.check_events()
+        check_zone_maps(scope)
         commits = check_arrival(scope, run.head)
         run.check_head()
         run.check_sources()
@@ -181,7 +172,7 @@ class _Run:
             if self._checked is None or self._checked.key != block.key:
                 self.blocks += 1  # otherwise sealing added late events to it meanwhile
             self._checked = block
-            self._check_zone_map(block, zone_map)
+            check_zone_map(block, zone_map, self.faults)
         self._count(block.events, slice_.block_indexes.start, slice_.block_indexes.stop)
 
     def _check_rows(self, pairs: list[Pair], block: Block | None) -> None:
@@ -207,16 +198,6 @@ class _Run:
                 if index >= 0:
                     where = f"rows {encode_key(*at).hex()}"
                     self.faults.add(Fault(where, "the event is stored in a block as well", at, at, 1))
-
-    def _check_zone_map(self, block: Block, zone_map: ZoneMap) -> None:
-        try:
-            right = zone_map_of(block)
-        except DamagedError as error:
-            self.faults.lose(error, zone_map.first, zone_map)
-            return
-        exact = zone_map.first, zone_map.last, zone_map.events
-        if exact != (right.first, right.last, right.events) or not _covers(zone_map, right):
-            self.faults.add_range(zone_map, "summaries", "its zone map is not that of its events")
 
     def _count(self, events: StoredVectors, start: int, stop: int) -> None:
         """Add events to what is known of their sources."""
@@ -262,67 +243,6 @@ class _Run:
             lower = pairs[-1][0] + b"\0" if more else upper
         return upper
 
-    def check_zone_maps(self) -> None:
-        """Compare the zone maps with the blocks that there are, and those of groups with those of blocks."""
-        after: bytes | None = b""
-        while after is not None:
-            self.go_on()
-            after = self._check_some_blocks(after)
-        after = GROUP_LEVEL
-        while after is not None:
-            self.go_on()
-            after = self._check_some_groups(after)
-
-    def _check_some_blocks(self, after: bytes) -> bytes | None:
-        """Check the zone maps of the blocks after one; return the first key of the last, None at the end."""
-        with self._environment.read() as transaction:
-            databases = self._environment.databases
-            blocks, zone_maps = (transaction.cursor(databases[name]) for name in ("blocks", "summaries"))
-            last = b""
-            if not (blocks.set_range(after) if after else blocks.first()):
-                return None
-            if after and blocks.key() == after:  # noted before
-                if zone_maps.set_key(BLOCK_LEVEL + after):
-                    with suppress(DamagedError):
-                        last = decode_zone_map(*zone_maps.item()).last
-                if not blocks.next():
-                    return None
-            for first in islice(blocks.iternext(values=False), _VALUES_AT_ONCE):
-                after = first
-                if not zone_maps.set_key(BLOCK_LEVEL + first):
-                    self.faults.lose(DamagedError(f"blocks {first.hex()}", _MISSING), first)
-                    continue
-                zone_map = self._check_readable(*zone_maps.item())
-                if zone_map is not None:
-                    if zone_map.first <= last:
-                        self.faults.add_range(zone_map, "blocks", "it begins before the one before it ends")
-                    last = zone_map.last
-        return after
-
-    def _check_readable(self, key: bytes, value: bytes) -> ZoneMap | None:
-        try:
-            return decode_zone_map(key, value)
-        except DamagedError as error:  # it can be made again
-            self.faults.add_value(error, key[1:])
-            return None
-
-    def _check_some_groups(self, after: bytes) -> bytes | None:
-        """Compare the next group from a key on with its blocks; return where to go on, None at the end."""
-        with self._environment.read() as transaction:
-            cursor = transaction.cursor(self._environment.databases["summaries"])
-            if not cursor.set_range(after) or cursor.key()[:1] != GROUP_LEVEL:
-                return None
-            key, value = cursor.item()
-            group = self._check_readable(key, value)
-            if group is not None:
-                with suppress(DamagedError):  # noted already
-                    parts = list(_within(BlockIndex(cursor), group))
-                    right = ZoneMap.merge(parts) if parts else None
-                    if right is not None and (group.last < right.last or not _covers(group, right)):
-                        reason = "the zone map of a group does not cover its blocks"
-                        self.faults.add_range(group, "summaries", reason)
-        return key + b"\0"
-
     def check_head(self) -> None:
         """Compare the greatest number of a commit that an event has with that of the newest commit."""
         with self._environment.read() as transaction:
@@ -359,7 +279,7 @@ class _Run:
             self.go_on()
             with self._environment.read() as transaction:
                 cursor = transaction.cursor(self._environment.databases["requests"])
-                pairs, more = fetch(cursor, after, b"\xff" * 511, False, _VALUES_AT_ONCE)
+                pairs, more = fetch(cursor, after, b"\xff" * 511, False, _REQUESTS_AT_ONCE)
             for key, value in pairs:
                 try:
                     for event in decode_record(key, value).events:
@@ -412,25 +332,6 @@ def _is_sound(index: BlockIndex, lower: bytes) -> bool:
     except DamagedError:
         return False
     return True
-
-
-def _within(index: BlockIndex, group: ZoneMap) -> Iterator[ZoneMap]:
-    for zone_map in index.blocks_from(group.first):
-        if zone_map.first > group.last:
-            return
-        yield zone_map
-
-
-def _covers(zone_map: ZoneMap, right: ZoneMap) -> bool:
-    """Return whether a zone map misses nothing of the right one: it may claim more."""
-    if zone_map.lowest_commit > right.lowest_commit or zone_map.greatest_commit < right.greatest_commit:
-        return False
-    if right.severities & ~zone_map.severities:
-        return False
-    if zone_map.sources == right.sources or right.sources[:1] == b"\1":
-        return zone_map.sources == right.sources
-    names = right.sources[1:-1].decode().split("\0")
-    return all(zone_map.may_match(block_filter(frozenset([name]), None)) for name in names)
 
 
 def _known(greatest: int | None) -> int:

@@ -19,7 +19,7 @@ _INT64 = (1 << 64) - 1
 _WORD_BITS = 56
 """Bits of a value whose varint fills the eight bytes of a word."""
 _SMALL_BITS = 14
-_FEW = 16
+_FEW_VALUES = 16
 """Up to this number of values, to encode each on its own is as fast as numpy's calls."""
 
 
@@ -30,7 +30,7 @@ def varints(values: Ints) -> list[bytes]:
     (['00', '01', '8080808002'], 'ffffffffffffffffff01')
     """
     least, greatest = values.min(initial=0), values.max(initial=0)
-    if len(values) <= _FEW or least < 0 or greatest >> _WORD_BITS:
+    if len(values) <= _FEW_VALUES or least < 0 or greatest >> _WORD_BITS:
         return [varint(value & _INT64) for value in values.tolist()]
     if not greatest >> _SMALL_BITS:
         return cast(list[bytes], _small()[values].tolist())
