@@ -198,7 +198,7 @@ def test_an_archive_of_today_has_the_content_of_the_golden_one(written: dict[Pat
             if mirrored is not None and mirrored[2] is not None:
                 # The cursor is the source's: today's has the fingerprint of a commit, the golden one has
                 # none.
-                mirrored[2] = decode_cursor(mirrored[2]).place
+                mirrored[2] = decode_cursor(mirrored[2]).order
         assert now == then
 
 

@@ -44,7 +44,7 @@ def places(sim: Instance) -> dict[str, tuple[int, int]]:
     """Every possible cursor, with its commit and its position."""
     texts = [sim.cursor(), *(change.cursor for change in sim.changes())]
     texts += [commit.cursor for commit in sim.commits()]
-    return {text: decode_cursor(text).place for text in texts}
+    return {text: decode_cursor(text).order for text in texts}
 
 
 def unmarked(text: str) -> str:
@@ -190,7 +190,7 @@ def test_a_cursor_without_a_fingerprint_is_refused_where_it_can_only_be_of_anoth
         for cursor in old:
             try:
                 sim.changes(after=cursor)
-                taken.append(decode_cursor(cursor).place)
+                taken.append(decode_cursor(cursor).order)
             except OtherHistoryError:
                 pass
         assert taken == [(2, 1), (2, 2)]
@@ -253,7 +253,7 @@ def test_the_oldest_cursor_is_known_where_the_record_of_its_commit_is_damaged(tm
             damage(folder, "commits", 2, -1)
         with opened(folder) as sim, pytest.raises(CursorGoneError) as caught:
             sim.changes(after=beginning)
-        places.append(decode_cursor(caught.value.oldest).place)
+        places.append(decode_cursor(caught.value.oldest).order)
     assert places[0] == places[1]
 
 

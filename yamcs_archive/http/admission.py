@@ -230,7 +230,7 @@ class Lease:
     made, the lease holds its bytes until the client has taken them.
 
     >>> lease = Lease(AnswerBudget())
-    >>> whole = lease.kept(Response(200, (), b"a" * (1 << 20)))
+    >>> whole = lease.count(Response(200, (), b"a" * (1 << 20)))
     >>> lease.bytes, b"".join(whole.body) == b"a" * (1 << 20), lease.bytes
     (1048576, True, 0)
     """
@@ -265,7 +265,7 @@ class Lease:
             if self._budget.take(size_bytes, ANSWER_WAIT_S):
                 self.bytes = size_bytes
 
-    def kept(self, response: Response) -> Response:
+    def count(self, response: Response) -> Response:
         """Return an answer that was made; a large one in parts, held until all of them are written."""
         body = response.body
         if not isinstance(body, bytes) or len(body) < LARGE_ANSWER_BYTES:

@@ -170,7 +170,7 @@ class Exchange:
             response = compressed(response, self.head.headers)
             if self.head.method == "HEAD":
                 response = replace(response, body=b"")
-            response = self._lease.kept(response)
+            response = self._lease.count(response)
         except BaseException:
             self._release()
             raise

@@ -38,14 +38,14 @@ def media_type(headers: Mapping[str, str]) -> str:
     ('application/protobuf', '')
     """
     text = headers.get("content-type", "")
-    return _media_type(text) if len(text) <= _KEPT_CHARACTERS_MAX else _media_type.__wrapped__(text)
+    return _media_type(text) if len(text) <= _CACHED_CHARACTERS_MAX else _media_type.__wrapped__(text)
 
 
-_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+_CACHED_MAX, _CACHED_CHARACTERS_MAX = 256, 200
 """Number of remembered values of a header, and characters of the longest: a client repeats the same ones."""
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED_MAX)
 def _media_type(text: str) -> str:
     name = text.partition(";")[0].strip(" \t").lower()
     return _ALIASES.get(name, name) if _NAME.fullmatch(name) else ""
@@ -65,7 +65,7 @@ def qualities(text: str) -> dict[str, float]:
     return found
 
 
-_known = lru_cache(_KEPT)(qualities)
+_known = lru_cache(_CACHED_MAX)(qualities)
 
 
 def _read(element: str) -> tuple[str, float]:
@@ -97,12 +97,12 @@ def preferred(accept: str, others: tuple[str, ...]) -> str:
     >>> preferred("application/protobuf, */*", ("application/protobuf",))
     'application/json'
     """
-    if len(accept) <= _KEPT_CHARACTERS_MAX:
+    if len(accept) <= _CACHED_CHARACTERS_MAX:
         return _preferred(accept, others)
     return _preferred.__wrapped__(accept, others)
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED_MAX)
 def _preferred(accept: str, others: tuple[str, ...]) -> str:
     given = qualities(accept)
     chosen, most = JSON, next((given[name] for name in (JSON, "application/*", "*/*") if name in given), 0.0)
@@ -161,7 +161,7 @@ def takes_gzip(headers: Mapping[str, str]) -> bool:
     text = headers.get("accept-encoding")
     if not text:
         return False
-    given = _known(text) if len(text) <= _KEPT_CHARACTERS_MAX else qualities(text)
+    given = _known(text) if len(text) <= _CACHED_CHARACTERS_MAX else qualities(text)
     return given.get("gzip", 0.0) > 0
 
 

@@ -75,14 +75,14 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     >>> [route.method for route in routes], names
     (['GET', 'POST'], {'instance': 'sim'})
     """
-    return _find(path) if len(path) <= _KEPT_CHARACTERS_MAX else _find.__wrapped__(path)
+    return _find(path) if len(path) <= _CACHED_CHARACTERS_MAX else _find.__wrapped__(path)
 
 
-_KEPT, _KEPT_CHARACTERS_MAX = 256, 200
+_CACHED_MAX, _CACHED_CHARACTERS_MAX = 256, 200
 """Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED_MAX)
 def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     for pattern, routes in _TABLE:
         match = pattern.fullmatch(path)

@@ -167,7 +167,7 @@ class LmdbStore:
         self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """See :class:`EventStore`. Raises as :meth:`append` does, and what ``answer`` raises."""
-        return self._appending().commit(columns, answer, asked)
+        return self._appending().append_now(columns, answer, asked)
 
     def check_writable(self) -> None:
         """See :class:`EventStore`."""

@@ -55,7 +55,7 @@ _EVENT_BYTES_MAX = max(
     # value, and two texts that text_bytes() does not count. A chunk has three bytes beside each message.
     3 * _COLUMN_BYTES_MAX + 2 * _BEFORE_BYTES_MAX + 2 + 2 * (4 * TABLE_TEXT_MAX + _BEFORE_BYTES_MAX),
 )
-_kept = threading.local()
+_buffers = threading.local()
 
 
 class KeyFrame(NamedTuple):
@@ -101,9 +101,9 @@ def encode_parts(
     Each frame of the first ``compared`` runs is decompressed again and compared with what it was made of.
     Raises RuntimeError for events that are not in order, a frame above the limit, and one that differs.
     """
-    packer: ChunkPacker | None = getattr(_kept, "packer", None)
+    packer: ChunkPacker | None = getattr(_buffers, "packer", None)
     if packer is None:
-        packer = _kept.packer = ChunkPacker()
+        packer = _buffers.packer = ChunkPacker()
     packer.reuse()
     texts = [packer.pack(_messages_by_kind(each)) for each in events]
     keys_raw = [_key_frame(each, each.sources.used().in_order()) for each in events]

@@ -137,7 +137,7 @@ def fingerprint(number: int, time: int, events: int) -> int:
 
 
 class Cursor(NamedTuple):
-    """A place in the arrival order: after the first ``position`` events of commit number ``commit``."""
+    """A position in the arrival order: after the first ``position`` events of commit number ``commit``."""
 
     lineage: bytes
     commit: int
@@ -146,7 +146,7 @@ class Cursor(NamedTuple):
     """Of that commit; None if unknown: in cursors of the first form, and for pruned commits."""
 
     @property
-    def place(self) -> tuple[int, int]:
+    def order(self) -> tuple[int, int]:
         """Commit and position, by which the cursors of one history are ordered."""
         return self.commit, self.position
 

@@ -136,14 +136,14 @@ def digest(event: Event) -> bytes:
     return _digest(event, severity)
 
 
-def is_digest_of(kept: bytes, given: bytes) -> bool:
+def is_digest_of(stored: bytes, given: bytes) -> bool:
     """Return whether the stored digest is among those of a request.
 
-    >>> kept = digest(Event("a"))
-    >>> is_digest_of(kept, digest(Event("a"))), is_digest_of(kept, digest(Event("b")))
+    >>> stored = digest(Event("a"))
+    >>> is_digest_of(stored, digest(Event("a"))), is_digest_of(stored, digest(Event("b")))
     (True, False)
     """
-    return kept in (given[:DIGEST_BYTES], given[DIGEST_BYTES:])
+    return stored in (given[:DIGEST_BYTES], given[DIGEST_BYTES:])
 
 
 def _digest(event: Event, severity: Severity) -> bytes:
@@ -167,14 +167,14 @@ def _asked_of(event: Event, severity: Severity) -> tuple[object, ...]:
     )
 
 
-def encode_record(key: bytes, kept: RequestRecord) -> Pair:
+def encode_record(key: bytes, stored: RequestRecord) -> Pair:
     """Return the pair to put.
 
-    >>> kept = RequestRecord(5, bytes(16), (b"key",))
-    >>> decode_record(*encode_record(b"user", kept)) == kept
+    >>> stored = RequestRecord(5, bytes(16), (b"key",))
+    >>> decode_record(*encode_record(b"user", stored)) == stored
     True
     """
-    return key, _CHECKSUMMED.wrap(key, msgpack.packb((kept.time, kept.digest, kept.events)))
+    return key, _CHECKSUMMED.wrap(key, msgpack.packb((stored.time, stored.digest, stored.events)))
 
 
 def decode_record(key: bytes, value: bytes) -> RequestRecord:

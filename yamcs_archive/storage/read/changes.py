@@ -56,7 +56,7 @@ def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> boo
         newest = None
         with suppress(*((DamagedError,) if earlier else ())):  # it is not needed for an earlier cursor
             newest = head_commit(environment, transaction)
-    if not earlier and (newest is None or cursor.place >= (newest.last, newest.events[-1])):
+    if not earlier and (newest is None or cursor.order >= (newest.last, newest.events[-1])):
         return False
     if meta.horizon is None:
         return True
@@ -129,7 +129,7 @@ def renewed(environment: Environment, meta: Meta, text: str) -> str:
     record = _record(environment, cursor.commit)
     if record is None:
         return encode_cursor(_beginning(meta)) if cursor.commit == 0 else text
-    return encode_cursor(_cursor_at(meta, record, *cursor.place))
+    return encode_cursor(_cursor_at(meta, record, *cursor.order))
 
 
 def _beginning(meta: Meta) -> Cursor:

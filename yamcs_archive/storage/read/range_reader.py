@@ -79,7 +79,7 @@ class RangeReader:
         self._environment = environment
         self._rows_max = rows_max
         self._cancelled = cancelled
-        self._kept: Block | None = None
+        self._last_block: Block | None = None
 
     def slices(
         self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
@@ -122,9 +122,9 @@ class RangeReader:
                 value = stored(zone_map.first)
         block: Block | None = None
         if zone_map is not None and value is not None:
-            block = self._kept
+            block = self._last_block
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
-                block = self._kept = self._open(zone_map.first, value)
+                block = self._last_block = self._open(zone_map.first, value)
         if wanted is not None and wanted.sources is not None:
             pairs = of_sources(pairs, wanted.sources)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper

@@ -112,7 +112,7 @@ class Writer:
             self._waiting.append(submission)
             return True
 
-    def commit(
+    def append_now(
         self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:
         """Do what :meth:`submit` does, and wait for it.
