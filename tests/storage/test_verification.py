@@ -60,7 +60,7 @@ def directory(tmp_path: Path) -> Path:
 def change(directory: Path, by: Callable[[Any, Any], object]) -> None:
     """Change the stored values of the closed instance ``sim``, in a transaction."""
     [generation] = (directory / "sim").glob("gen-*")
-    with lmdb.open(str(generation), max_dbs=len(DATABASES)) as environment:
+    with lmdb.open(str(generation), max_dbs=len(DATABASES), sync=False) as environment:
         opened = {name: environment.open_db(name.encode(), create=False) for name in DATABASES}
         with environment.begin(write=True) as transaction:
             by(transaction, opened)
@@ -151,25 +151,26 @@ def test_so_many_faults_are_kept_and_all_are_counted(
 
 
 def test_every_flipped_bit_of_every_value_is_found(directory: Path) -> None:
-    """One bit of each byte here; every bit in the long test."""
-    _flip(directory, bits=[3])
+    """One bit of six bytes of each value here; two bits of every byte in the long test."""
+    for name in DATABASES[1:]:  # an instance whose meta is damaged does not open
+        _flip(directory, name, bits=[3])
 
 
 @pytest.mark.long
-def test_every_flipped_bit_of_every_value_is_found_at_length(directory: Path) -> None:
-    _flip(directory, bits=list(range(8)))
+@pytest.mark.parametrize("name", DATABASES[1:])
+def test_every_flipped_bit_of_every_value_is_found_at_length(directory: Path, name: str) -> None:
+    _flip(directory, name, bits=[0, 7])
 
 
-def _flip(directory: Path, bits: list[int]) -> None:
-    values: list[tuple[str, bytes, bytes]] = []
+def _flip(directory: Path, name: str, bits: list[int]) -> None:
+    values: list[tuple[bytes, bytes]] = []
 
     def read(transaction: Any, opened: Any) -> None:
-        for name in DATABASES[1:]:  # an instance whose meta is damaged does not open
-            values.extend((name, key, value) for key, value in transaction.cursor(opened[name]))
+        values.extend(transaction.cursor(opened[name]))
 
     change(directory, read)
     chosen = random.Random(1)
-    for name, key, value in values:
+    for key, value in values:
         places = range(len(value)) if len(bits) > 1 else chosen.sample(range(len(value)), min(6, len(value)))
         for place in places:
             for bit in bits:
