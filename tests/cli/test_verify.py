@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.child import ROOT
 from tests.storage.test_damage import damage
 from tests.storage.test_verification import filled
 from yamcs_archive import Archive, Event
@@ -93,3 +97,13 @@ def test_an_unknown_instance_is_refused(data: Path, capfd: pytest.CaptureFixture
     status, lines, complaints = verify(data, "nosuch", capfd=capfd)
     assert (status, lines) == (1, [])
     assert "nosuch" in complaints
+
+
+def test_a_closed_pipe_is_one_line_for_each_instance(data: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "yamcs_archive", "verify", "--data", str(data)]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Broken pipe") == ended.stderr.count("\n") == 2  # one for each instance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,8 +14,11 @@ import websocket
 from tests.http.feeds import uvicorn_server
 from yamcs_archive import Archive, Instance
 from yamcs_archive.http import limits
+from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX, WEBSOCKET_MESSAGE_BYTES_MAX
 from yamcs_archive.server import connection_limits
+from yamcs_archive.server.listening_socket import bind, listen
+from yamcs_archive.server.uvicorn_server import HttpServer
 
 LINE = b"GET /healthz HTTP/1.1\r\n"
 HOST = b"Host: localhost\r\n"
@@ -211,3 +215,19 @@ def test_a_websocket_is_pinged_and_need_not_answer(
             assert '"state"' in str(connection.recv())
         finally:
             connection.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_stop_ends_the_server_even_if_what_comes_before_it_fails(archive: Archive) -> None:
+    listening = bind("127.0.0.1", 0)
+    listen(listening)
+
+    def fail() -> None:
+        raise RuntimeError("no thread can be started")
+
+    server = HttpServer(listening, create_asgi_app(archive), fail)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with pytest.raises(RuntimeError, match="no thread"):
+        server.stop()
+    thread.join(30)
+    assert not thread.is_alive()

@@ -85,8 +85,10 @@ class HttpServer:
         with self._guard:
             if not self._stopped:
                 self._stopped = True
-                self._stopping()
-                self._server.should_exit = True
+                try:
+                    self._stopping()
+                finally:  # if it raises, the process must still end
+                    self._server.should_exit = True
 
     @property
     def stopped(self) -> bool:

@@ -26,7 +26,11 @@ _Answer = tuple[int, list[tuple[bytes, bytes]], "bytes | Iterable[bytes]"]
 
 
 class WsgiBridge:
-    """An ASGI application that calls a WSGI application for up to ``threads`` requests at once."""
+    """An ASGI application that calls a WSGI application for up to ``threads`` requests at once.
+
+    The application must call ``start_response`` before it returns, as ``http.wsgi.WsgiApp`` does. PEP 3333
+    also lets a generator call it later.
+    """
 
     def __init__(self, app: WSGIApplication, threads: int) -> None:
         self._app, self._pools = app, Pools(threads)

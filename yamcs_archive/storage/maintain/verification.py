@@ -176,21 +176,16 @@ class _Run:
         self._count(block.events, slice_.block_indexes.start, slice_.block_indexes.stop)
 
     def _check_rows(self, pairs: list[Pair], block: Block | None) -> None:
-        sound: list[Pair] = []
-        try:
-            decode_rows(pairs)
-            sound = pairs
-        except DamagedError:
-            for key, value in pairs:
-                try:
-                    decode_row(key, value)
-                    sound.append((key, value))
-                except DamagedError as error:
-                    self.faults.lose(error, key)
         self.rows += len(pairs)
+        sound = pairs
+        try:
+            events = decode_rows(pairs)
+        except DamagedError:
+            sound = [pair for pair in pairs if self._is_sound_row(*pair)]
+            events = decode_rows(sound)
         if not sound:
             return
-        self._count(decode_rows(sound), 0, len(sound))
+        self._count(events, 0, events.size)
         if block is not None:
             found = [decode_key(key) for key, _ in sound]
             plain: list[Key] = [(at.generation_time, at.source, at.seq_number) for at in found]
@@ -198,6 +193,14 @@ class _Run:
                 if index >= 0:
                     where = f"rows {encode_key(*at).hex()}"
                     self.faults.add(Fault(where, "the event is stored in a block as well", at, at, 1))
+
+    def _is_sound_row(self, key: bytes, value: bytes) -> bool:
+        try:
+            decode_row(key, value)
+        except DamagedError as error:
+            self.faults.lose(error, key)
+            return False
+        return True
 
     def _count(self, events: StoredVectors, start: int, stop: int) -> None:
         """Add events to what is known of their sources."""
