@@ -99,11 +99,14 @@ def test_an_unknown_instance_is_refused(data: Path, capfd: pytest.CaptureFixture
     assert "nosuch" in complaints
 
 
-def test_a_closed_pipe_is_one_line_for_each_instance(data: Path) -> None:
+@pytest.mark.parametrize("buffering", ["with a buffer", "without a buffer"])
+def test_a_closed_pipe_ends_the_command_silently(data: Path, buffering: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "yamcs_archive", "verify", "--data", str(data)]
-    ended = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1" if buffering == "without a buffer" else ""}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writing)
-    assert ended.returncode == 1
-    assert ended.stderr.count("Broken pipe") == ended.stderr.count("\n") == 2  # one for each instance
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -8,20 +8,20 @@ import signal
 import sys
 import time
 
-from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, open_existing
 from yamcs_archive.errors import ArchiveDataError
 from yamcs_archive.event import EventKey
-from yamcs_archive.results import Fault
+from yamcs_archive.results import Fault, Verification
 from yamcs_archive.times import format_rfc3339
 
 EPILOG = """examples:
   yamcs-archive verify --data ops-data
   yamcs-archive verify --data ops-data --quick simulator bench
 """
-_SOUND, _FAULTY = 0, 1
+_SOUND, _FAULTY, _UNREAD = 0, 1, 2
+"""How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
 _SAY_S = 2.0
 """Seconds between two lines of progress, which only a terminal gets."""
 _DAMAGE_SIGNALS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT)
@@ -72,7 +72,10 @@ def _status_of(child: int, name: str) -> int:
     """Wait for the process that reads an instance, and return its status."""
     _, ended = os.waitpid(child, 0)
     if not os.WIFSIGNALED(ended):
-        return os.waitstatus_to_exitcode(ended)
+        status = os.waitstatus_to_exitcode(ended)
+        if status == _UNREAD:
+            raise BrokenPipeError
+        return status
     number = os.WTERMSIG(ended)
     if number not in _DAMAGE_SIGNALS:
         complain(f"{name}: the verification was ended by {signal.Signals(number).name}")
@@ -85,24 +88,33 @@ def _verify_and_exit(options: argparse.Namespace, name: str) -> None:
     """Verify an instance, and end this process."""
     status = _FAULTY
     try:
-        with open_existing(chosen_directory(options), readonly=True) as archive:
-            status = _verify(archive, name, quick=options.quick)
-    except ArchiveDataError as error:
-        print(f"{name}: {error}")
+        status = _verify(options, name)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _UNREAD
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BaseException as error:
         complain(f"{name}: {error}")
     finally:
-        sys.stdout.flush()
         os._exit(status)
 
 
-def _verify(archive: Archive, name: str, *, quick: bool) -> int:
+def _verify(options: argparse.Namespace, name: str) -> int:
     progress = _Progress(name) if sys.stderr.isatty() else None
-    found = archive.instance(name).verify(quick=quick, progress=progress)
+    try:
+        with open_existing(chosen_directory(options), readonly=True) as archive:
+            found = archive.instance(name).verify(quick=options.quick, progress=progress)
+    except ArchiveDataError as error:
+        print(f"{name}: {error}")
+        return _FAULTY
     if found is None:  # it was cancelled, which nobody does here
         return _FAULTY
+    _print_report(name, found, quick=options.quick)
+    return _FAULTY if found.fault_count else _SOUND
+
+
+def _print_report(name: str, found: Verification, *, quick: bool) -> None:
     faults = "1 fault" if found.fault_count == 1 else f"{found.fault_count or 'no'} faults"
     events = "at both ends" if quick else f"{found.events} events in"
     print(
@@ -113,7 +125,6 @@ def _verify(archive: Archive, name: str, *, quick: bool) -> int:
         print(f"{name}: {_said(fault)}")
     if found.fault_count > len(found.faults):
         print(f"{name}: and {found.fault_count - len(found.faults)} more faults")
-    return _FAULTY if found.fault_count else _SOUND
 
 
 def _said(fault: Fault) -> str:
