@@ -14,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.validate import validator
 
 import msgspec
+import uvicorn.server
 from waitress import wasyncore
 from waitress.server import create_server
 
@@ -23,11 +24,29 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
+from yamcs_archive.server.listening_socket import bind, listen
 from yamcs_archive.server.uvicorn_server import HttpServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-from yamcs_archive.server.listening_socket import bind, listen
+
+
+class _QuickAsyncio:
+    """asyncio as uvicorn's server uses it, but sleeping a tenth as long.
+
+    uvicorn looks every 0.1 s whether it is to stop, and then waits 0.1 s or more; the tests stop it hundreds
+    of times. The processes of ``tests/server/test_process.py`` have the real one.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
+
+
+vars(uvicorn.server)["asyncio"] = _QuickAsyncio()
 
 
 class Answer(NamedTuple):
