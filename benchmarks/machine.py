@@ -21,7 +21,8 @@ _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
 _PACKAGES = ("lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "uvicorn", "zstandard")
 _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
-"""The modules of the harness that only show what was measured."""
+_LABS = {"crash", "pieces.py", "power_cut"}
+"""The modules of the harness that only show what was measured, and those that measure nothing."""
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -133,7 +134,7 @@ def _code() -> str:
     """
     total = blake2b(digest_size=5)
     package = Path(yamcs_archive.__file__).parent
-    for folder, skipped in ((package, set[str]()), (Path(__file__).parent, _SHOWING)):
+    for folder, skipped in ((package, set[str]()), (Path(__file__).parent, _SHOWING | _LABS)):
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder)
             if name.parts[0] not in skipped:

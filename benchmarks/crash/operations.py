@@ -1,0 +1,335 @@
+"""The operations of the lab: one function for each kind of work, in one table.
+
+An operation gets a :class:`Worker`, which tells what is offered and acknowledged. To add a kind of work,
+write its function and add a line to :data:`OPERATIONS`. What is neither an append nor changes an event says
+that it has ended with ``worker.book.done(kind)``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from random import Random
+from typing import NamedTuple
+
+from benchmarks.crash.ledger import Entry, Ledger, State
+from benchmarks.crash.offers import Answered, Done, Note, Offer, Offered, Stored, Wrong
+from yamcs_archive import Instance
+from yamcs_archive.client.instance import RemoteInstance
+from yamcs_archive.errors import ConflictError
+from yamcs_archive.limits import CHUNK_EVENTS_MAX
+from yamcs_archive.results import AppendCounts, Appended
+
+BEGIN_US = 1_700_000_000_000_000
+"""Generation time of tag 0, in microseconds, where an operation gives times: before the clock's."""
+STEP_US = 1_000
+"""Difference of the generation times of two neighbouring tags."""
+_LATE_US = 400 * STEP_US
+_ONE_ID = "one-"
+"""The ids of requests of one event begin so."""
+
+
+class Book:
+    """The ledger of several threads, and where their notes go. Safe to use from many threads."""
+
+    def __init__(self, ledger: Ledger, send: Callable[[Note], None]) -> None:
+        self.ledger = ledger
+        self._send = send
+        self._guard = threading.Lock()
+        self.faults: list[str] = []
+
+    def note(self, note: Note) -> None:
+        """Take note of something, and send the note."""
+        with self._guard:
+            self.faults += self.ledger.apply(note)
+            self._send(note)
+
+    def offer(self, kind: str, offers: Sequence[Offer], **more: bool | str | None) -> int:
+        """Note a request that is sent next; return its number."""
+        with self._guard:
+            request = self.ledger.new_request()
+            offered = Offered(request, kind, tuple(offers), **more)  # type: ignore[arg-type]
+            self.faults += self.ledger.apply(offered)
+            self._send(offered)
+        return request
+
+    def done(self, kind: str) -> None:
+        """Note the end of something that changes no event."""
+        self.note(Done(kind))
+
+    def new_tags(self, count: int) -> range:
+        """Return tags that no event has."""
+        with self._guard:
+            return self.ledger.new_tags(count)
+
+    def some(self, rng: Random, count: int = 1) -> list[Entry]:
+        """Return some events that must be stored, with their keys."""
+        with self._guard:
+            return self.ledger.some(rng, count)
+
+
+class Worker:
+    """One thread's work on one archive."""
+
+    def __init__(self, sim: Instance | RemoteInstance, book: Book, rng: Random) -> None:
+        self.sim, self.book, self.rng = sim, book, rng
+
+    def new(
+        self, count: int = 1, *, size: int = 0, automatic: bool = False, shift_us: int = 0
+    ) -> list[Offer]:
+        """Return new events: with times of their own, unless ``automatic``; half of them with numbers."""
+        source = self.rng.choice("ABC") if automatic else self.rng.choice(("A", "N1", "N2"))
+        return [
+            Offer(
+                tag,
+                source,
+                size,
+                None if automatic else BEGIN_US + tag * STEP_US + shift_us,
+                tag if source.startswith("N") else None,
+            )
+            for tag in self.book.new_tags(count)
+        ]
+
+    def append(
+        self, kind: str, offer: Offer, *, request_id: str | None = None, again: bool = False
+    ) -> Appended | None:
+        """Append one event; return the answer, or None if it was refused as a conflict."""
+        request = self.book.offer(kind, [offer], request_id=request_id, again=again)
+        try:
+            done = self.sim.append(offer.event(), request_id=request_id)
+        except ConflictError:
+            self.book.note(Answered(request, refused=True))
+            return None
+        self.book.note(Answered(request, stored=(Stored.of(offer.tag, done.event),)))
+        return done
+
+    def append_many(
+        self, kind: str, offers: Sequence[Offer], *, request_id: str | None = None, whole: bool = True
+    ) -> AppendCounts:
+        """Append events of which some may be stored already; all others are new."""
+        request = self.book.offer(kind, offers, request_id=request_id, whole=whole)
+        counts = self.sim.append_many([offer.event() for offer in offers], request_id=request_id)
+        if counts.conflict_count or counts.expired:
+            self.wrong(f"{kind}: {counts} for {len(offers)} events without a conflict")
+        self.book.note(Answered(request))
+        return counts
+
+    def wrong(self, text: str) -> None:
+        """Tell of an answer that breaks a promise."""
+        self.book.note(Wrong(text))
+
+
+def single(worker: Worker) -> None:
+    """Append an event without time and number."""
+    [offer] = worker.new(automatic=True)
+    worker.append("single", offer)
+
+
+def stamped(worker: Worker) -> None:
+    """Append an event with a time, and perhaps a number, of its own."""
+    [offer] = worker.new()
+    worker.append("stamped", offer)
+
+
+def late(worker: Worker) -> None:
+    """Append an event that lies among stored ones: late, or from a clock that is years off."""
+    shift_us = -worker.rng.randrange(1, _LATE_US) | 1
+    if worker.rng.random() < 0.1:
+        shift_us = worker.rng.choice((-(10**15), 2 * 10**15))
+    [offer] = worker.new(shift_us=shift_us)
+    worker.append("late", offer)
+
+
+def batch(worker: Worker) -> None:
+    """Append a few events at once."""
+    automatic = worker.rng.random() < 0.3
+    offers = worker.new(worker.rng.randint(2, 40), automatic=automatic)
+    worker.append_many("batch", offers)
+
+
+def run(worker: Worker) -> None:
+    """Append so many rising events that they become blocks at once."""
+    worker.append_many("run", worker.new(worker.rng.randint(256, 400)))
+
+
+def late_batch(worker: Worker) -> None:
+    """Append several late events at once, which belong to many blocks."""
+    offers = worker.new(worker.rng.randint(2, 30))
+    shifted = [
+        Offer(each.tag, each.source, 0, (each.time or 0) - worker.rng.randrange(_LATE_US) | 1, each.number)
+        for each in offers
+    ]
+    worker.append_many("late batch", shifted)
+
+
+def many(worker: Worker) -> None:
+    """Append more events than one commit has: the first chunk may be stored without the second."""
+    offers = worker.new(CHUNK_EVENTS_MAX + worker.rng.randint(1, 200))
+    worker.append_many("many", offers, whole=False)
+
+
+def large(worker: Worker) -> None:
+    """Append an event that fills many pages."""
+    size = worker.rng.choice((2_000, 5_000, 70_000, 70_000, 300_000, (1 << 20) - 100))
+    [offer] = worker.new(size=size, automatic=worker.rng.random() < 0.5)
+    worker.append("large", offer)
+
+
+def large_batch(worker: Worker) -> None:
+    """Append more text than one commit has."""
+    worker.append_many("large batch", worker.new(5, size=500_000), whole=False)
+
+
+def submitted(worker: Worker) -> None:
+    """Submit events without waiting, so that groups are committed."""
+    assert isinstance(worker.sim, Instance)
+    waiting: list[tuple[int, Offer, Future[Appended]]] = []
+    for offer in worker.new(worker.rng.randint(2, 12), automatic=worker.rng.random() < 0.5):
+        request = worker.book.offer("submitted", [offer])
+        waiting.append((request, offer, worker.sim.submit(offer.event())))
+    for request, offer, future in waiting:
+        worker.book.note(Answered(request, stored=(Stored.of(offer.tag, future.result().event),)))
+
+
+def again(worker: Worker) -> None:
+    """Append a stored event again: it must be a duplicate."""
+    for entry in worker.book.some(worker.rng):
+        done = worker.append("again", _keyed(entry), again=True)
+        if done is None or not done.duplicate:
+            worker.wrong(f"{entry.offer}, stored as {entry.stored}, was offered again and answered {done}")
+
+
+def batch_again(worker: Worker) -> None:
+    """Append stored and new events in one batch."""
+    known = [_keyed(entry) for entry in worker.book.some(worker.rng, 10)]
+    new = worker.new(worker.rng.randint(1, 10))
+    worker.append_many("batch again", [*known, *new])
+
+
+def conflict(worker: Worker) -> None:
+    """Append another event under the key of a stored one: it must be refused."""
+    for entry in worker.book.some(worker.rng):
+        known = _keyed(entry)
+        other = Offer(known.tag, known.source, known.size, known.time, known.number, variant=1)
+        if worker.append("conflict", other, again=True) is not None:
+            worker.wrong(f"another event was stored under the key of {entry.stored}")
+
+
+def with_id(worker: Worker) -> None:
+    """Append an event without a number, but with a request id."""
+    [offer] = worker.new(automatic=True)
+    worker.append("with id", offer, request_id=f"{_ONE_ID}{offer.tag}")
+
+
+def id_again(worker: Worker) -> None:
+    """Repeat a request by its id: it must be answered with the event of the first answer."""
+    ids = worker.book.ledger.ids
+    if ids:
+        request_id, tag = worker.rng.choice(ids)
+        offer = worker.book.ledger.entries[tag].offer
+        done = worker.append("id again", offer, request_id=request_id, again=True)
+        if done is None or not done.duplicate:
+            worker.wrong(f"the request {request_id} was repeated, and answered {done}")
+
+
+def batch_with_id(worker: Worker) -> None:
+    """Append events without numbers in a batch with a request id, twice: the second adds nothing."""
+    offers = worker.new(worker.rng.randint(2, 9), automatic=True)
+    for _ in range(2):
+        worker.append_many("batch with id", offers, request_id=f"batch-{offers[0].tag}")
+
+
+def last_id_again(worker: Worker) -> None:
+    """Repeat the last request with an id, which may have had no answer: what is stored is not stored anew."""
+    offered = worker.book.ledger.last_with_id
+    if offered is None:
+        return
+    entries = [worker.book.ledger.entries[offer.tag] for offer in offered.offers]
+    due = sum(entry.state is State.DUE for entry in entries)
+    if (offered.request_id or "").startswith(_ONE_ID):
+        [offer] = offered.offers
+        done = worker.append("last id again", offer, request_id=offered.request_id, again=bool(due))
+        duplicates = int(done is not None and done.duplicate)
+    else:
+        counts = worker.append_many("last id again", offered.offers, request_id=offered.request_id)
+        duplicates = counts.duplicates
+    if duplicates != due:
+        worker.wrong(f"of {offered}, {due} were stored, and {duplicates} recognised when it was repeated")
+
+
+def read(worker: Worker) -> None:
+    """Read some events, so that blocks are kept in memory while they are replaced."""
+    with suppress(StopIteration):
+        events = worker.sim.events(descending=worker.rng.random() < 0.5, limit=50)
+        while True:
+            next(events)
+
+
+def settle(worker: Worker) -> None:
+    """Seal all rows, merge late events, close groups and pack commits."""
+    assert isinstance(worker.sim, Instance)
+    worker.sim.settle()
+    worker.book.done("settle")
+
+
+def compact(worker: Worker) -> None:
+    """Replace the generation by a dense copy."""
+    assert isinstance(worker.sim, Instance)
+    worker.sim.compact()
+    worker.book.done("compact")
+
+
+def _keyed(entry: Entry) -> Offer:
+    """Return a stored event as it was offered, with the key that it has got."""
+    offer, stored = entry.offer, entry.stored
+    assert stored is not None
+    return Offer(offer.tag, offer.source, offer.size, stored.time, stored.number)
+
+
+class Operation(NamedTuple):
+    """A kind of work, and how often it is done."""
+
+    run: Callable[[Worker], None]
+    weight: float
+    maintains: bool = False
+    """It changes the form in which events are stored; one thread at most does that."""
+    remote: bool = True
+    """It can be done over HTTP."""
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "single": Operation(single, 8),
+    "stamped": Operation(stamped, 6),
+    "late": Operation(late, 4),
+    "batch": Operation(batch, 6),
+    "run": Operation(run, 0.6),
+    "late batch": Operation(late_batch, 2),
+    "many": Operation(many, 0.01),
+    "large": Operation(large, 0.4),
+    "large batch": Operation(large_batch, 0.03),
+    "submitted": Operation(submitted, 2, remote=False),
+    "again": Operation(again, 2),
+    "batch again": Operation(batch_again, 1),
+    "conflict": Operation(conflict, 1),
+    "with id": Operation(with_id, 2),
+    "id again": Operation(id_again, 1),
+    "batch with id": Operation(batch_with_id, 0.5),
+    "read": Operation(read, 1),
+    "settle": Operation(settle, 3, maintains=True, remote=False),
+    "compact": Operation(compact, 1, maintains=True, remote=False),
+}
+"""Every kind of work, by name."""
+
+AFTER_A_START = (again, again, conflict, id_again, last_id_again, single, stamped)
+"""What every reopened archive must do first: recognise retries, refuse conflicts, take events."""
+
+
+def drawn(rng: Random, *, maintains: bool, remote: bool) -> Operation:
+    """Return an operation, drawn by its weight."""
+    fit = [
+        each for each in OPERATIONS.values() if each.maintains == maintains and (each.remote or not remote)
+    ]
+    [found] = rng.choices(fit, [each.weight for each in fit])
+    return found

@@ -1,0 +1,63 @@
+"""Threads that run operations on one archive until the process dies, or for a number of operations."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from random import Random
+
+from benchmarks.crash.operations import Book, Worker, drawn
+from yamcs_archive import Instance
+from yamcs_archive.client.instance import RemoteInstance
+from yamcs_archive.errors import ServerUnavailableError
+
+_PAUSE_S_MAX = 0.004
+
+
+class Hands:
+    """Threads that work on one archive: some append, and one may seal and compact beside them."""
+
+    def __init__(self, sim: Instance | RemoteInstance, book: Book, seed: str) -> None:
+        self._sim, self._book, self._seed = sim, book, seed
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, appending: int, *, maintaining: bool) -> None:
+        """Start the threads."""
+        for nth in range(appending + maintaining):
+            worker = Worker(self._sim, self._book, Random(f"{self._seed}/{nth}"))
+            self._threads.append(
+                threading.Thread(target=self._run, args=(worker, nth >= appending), daemon=True)
+            )
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, wait_s: float) -> bool:
+        """Wait until all threads have ended, because their server is gone; False if one has not."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(wait_s)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def wait(self) -> None:
+        """Wait for threads that work for ever: until the process is killed."""
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, worker: Worker, maintains: bool) -> None:
+        try:
+            while not self._stop.is_set():
+                one(worker, maintains=maintains)
+                if maintains:
+                    self._stop.wait(worker.rng.random() * _PAUSE_S_MAX)
+        except ServerUnavailableError as error:
+            if error.status is not None:  # else it was killed, and the request has no answer
+                worker.wrong(f"{error!r}")
+        except Exception:
+            worker.wrong(traceback.format_exc())
+
+
+def one(worker: Worker, *, maintains: bool) -> None:
+    """Run one operation."""
+    remote = isinstance(worker.sim, RemoteInstance)
+    drawn(worker.rng, maintains=maintains, remote=remote).run(worker)

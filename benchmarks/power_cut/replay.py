@@ -1,0 +1,237 @@
+"""Records the lives of an archive, replays the record, and opens what a power cut may have left of it.
+
+1. Each life but the last is killed within an action, so that the next one finds a page cache that is ahead of
+   the medium. The states are those of a cut at any later point.
+2. A state is compared with the ledger as it was at the cut: what was acknowledged by then is there, what was
+   offered is there whole or not at all. Then some of them take more events, and are compared once more.
+3. Each is opened in a fork: what LMDB finds in a damaged page may end the process.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import shutil
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+import msgspec
+
+from benchmarks.crash.comparison import compare
+from benchmarks.crash.ledger import Ledger
+from benchmarks.crash.lives import INSTANCE
+from benchmarks.crash.offers import Note, unframed
+from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.pieces import Piece
+from benchmarks.power_cut.medium import Medium
+from benchmarks.power_cut.recording import Entry, build, entries, record
+from benchmarks.power_cut.states import State, choosers
+from benchmarks.power_cut.worker import ARCHIVE
+from yamcs_archive import Archive, Options
+
+_LIVES_MAX = 3
+_DEATHS = {"W": 400, "D": 60, "S": 60}
+"""The actions within which a life may kill itself, and how many of each it may live through."""
+_OPERATIONS = 80
+_PENDING_MAX = 8
+_STATES_EACH = 5
+"""About how many different states one point of a record has."""
+_TAKES_MORE_SHARE, _READONLY_SHARE = 0.25, 0.1
+_CHECK_S_MAX = 60
+_OPTIONS = Options(maintenance=False, map_bytes=1 << 30)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A record to be made and replayed."""
+
+    seed: int
+    size: int
+    """Number of its states."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a state file."""
+        return str(self.seed)
+
+    @property
+    def command(self) -> str:
+        """The command that makes it again."""
+        return f"python -m benchmarks.power_cut --seed {self.seed} --states {self.size}"
+
+
+def make(recorded: Recorded, scratch: Path) -> Piece:
+    """Record some lives and check the states; stop after the first state with a fault, and leave it."""
+    piece = Piece(recorded.size, recorded.command)
+    rng = Random(f"power cut {recorded.seed}")
+    root, log = scratch / "root", scratch / "record"
+    root.mkdir()
+    library = build(scratch)
+    lives = rng.randint(1, _LIVES_MAX)
+    for life in range(lives):
+        death = rng.choice(list(_DEATHS))
+        die_in = f"{death}{rng.randint(1, _DEATHS[death])}" if life + 1 < lives else ""
+        arguments = (root, log, recorded.seed, life, _OPERATIONS)
+        ended = record(library, root, log, arguments, die_in)
+        if ended not in ((0, -signal.SIGKILL) if die_in else (0,)):
+            piece.faults.append(f"the recorded program ended with {ended}")
+            return piece
+    whole = list(entries(log))
+    piece.count("all", {"records": 1, "lives": lives, "entries": len(whole)})
+    shutil.rmtree(root)
+    log.unlink()
+    gc.collect()
+    gc.freeze()
+    _Replay(str(root), recorded, scratch, piece, rng).run(whole)
+    return piece
+
+
+class Walk:
+    """A medium and a ledger, to which the entries of a record are applied one after another."""
+
+    def __init__(self, root: str) -> None:
+        """``root`` is the path that the recorded folder had."""
+        self.medium, self.ledger = Medium(root), Ledger()
+        self._held = bytearray()
+
+    def step(self, entry: Entry) -> list[str]:
+        """Apply an entry; return the faults that the recorded program met itself."""
+        self.medium.apply(entry)
+        for mark in self.medium.marks:
+            self._held += mark
+        self.medium.marks.clear()
+        faults = [fault for note in unframed(self._held) for fault in self.ledger.apply(note)]
+        return [f"the recorded program: {fault}" for fault in faults]
+
+
+class _Replay:
+    """Cuts a record at many points, and checks the states."""
+
+    def __init__(self, root: str, recorded: Recorded, scratch: Path, piece: Piece, rng: Random) -> None:
+        self._root, self._scratch, self._piece, self._rng = root, scratch, piece, rng
+        self._left = recorded.size
+        self._seen: set[bytes] = set()
+
+    def run(self, whole: list[Entry]) -> None:
+        chosen = self._chosen(whole)
+        while self._left and not self._piece.faults:
+            before = self._left
+            self._walk(whole, chosen)
+            if self._left == before:
+                break  # all different states of these points were seen
+
+    def _chosen(self, whole: list[Entry]) -> set[int]:
+        """Draw the points of the record at which it is cut: mostly those at which much is pending."""
+        medium, weights = Medium(self._root), []
+        for entry in whole:
+            medium.apply(entry)
+            weights.append(0.2 + min(_PENDING_MAX, sum(len(node.pending) for node in medium.nodes())))
+        return set(self._rng.choices(range(len(whole)), weights, k=1 + 2 * self._left // _STATES_EACH))
+
+    def _walk(self, whole: list[Entry], chosen: set[int]) -> None:
+        walk = Walk(self._root)
+        for at, entry in enumerate(whole):
+            self._piece.faults += walk.step(entry)
+            if at in chosen:
+                self._cut(walk, f"after entry {at} ({entry.op})")
+            if not self._left or self._piece.faults:
+                return
+
+    def _cut(self, walk: Walk, where: str) -> None:
+        """Check the states in which a power cut here may leave the medium."""
+        for kind, kept in choosers(walk.medium, self._rng):
+            if not self._left:
+                return
+            state = State(walk.medium, kept)
+            digest = state.digest(walk.ledger.moment)
+            if digest in self._seen:
+                continue
+            self._seen.add(digest)
+            self._left -= 1
+            self._piece.count("all", {"states": 1})
+            self._piece.count("cut", {kind: 1})
+            faults = checked(state, walk.ledger, self._scratch / "state", f"{self._rng.random()}")
+            if faults:
+                self._piece.faults = [f"{kind}, {where}: {fault}" for fault in faults]
+                return
+
+
+def checked(state: State, ledger: Ledger, folder: Path, seed: str) -> list[str]:
+    """Write a state to a new folder and check it in a fork; the folder remains if there are faults."""
+    folder.mkdir()
+    state.write(folder)
+    faults = in_fork(lambda: check(folder / ARCHIVE, ledger, seed))
+    if not faults:
+        shutil.rmtree(folder)
+    return faults
+
+
+def check(directory: Path, ledger: Ledger, seed: str) -> list[str]:
+    """Open an archive that was left by a power cut, and compare it; return the faults."""
+    rng = Random(seed)
+    if ledger.entries and rng.random() < _READONLY_SHARE:  # before the first event there may be no archive
+        with Archive.open(directory, readonly=True) as archive:
+            found = compare(archive.instance(INSTANCE), ledger)
+            if found.faults:
+                return [f"read-only: {fault}" for fault in found.faults]
+    with Archive.open(directory, options=_OPTIONS) as archive:
+        sim = archive.instance(INSTANCE, create=True)
+        found = compare(sim, ledger)
+        if found.faults or rng.random() >= _TAKES_MORE_SHARE:
+            return list(found.faults)
+        book = Book(ledger, _nowhere)
+        book.note(found)
+        worker = Worker(sim, book, rng)
+        for operation in AFTER_A_START:
+            operation(worker)
+        sim.settle()
+        return [*book.faults, *(f"after more events: {fault}" for fault in compare(sim, ledger).faults)]
+
+
+def _nowhere(_: Note) -> None:
+    """Send a note to nobody: the ledger is that of this process."""
+
+
+def in_fork(call: Callable[[], list[str]]) -> list[str]:
+    """Return the faults that a function finds, in a fork; a fork that dies, hangs or raises is one."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _tell(call, writing)
+    os.close(writing)
+    told = bytearray()
+    try:
+        while True:
+            if not select.select([reading], [], [], _CHECK_S_MAX)[0]:
+                os.kill(child, signal.SIGKILL)
+                told = bytearray(msgspec.json.encode([f"no end within {_CHECK_S_MAX} s"]))
+                break
+            piece = os.read(reading, 1 << 16)
+            if not piece:
+                break
+            told += piece
+    finally:
+        os.close(reading)
+        _, status = os.waitpid(child, 0)
+    if not told:
+        return [f"the process that opened it ended with {os.waitstatus_to_exitcode(status)}"]
+    return msgspec.json.decode(told, type=list[str])
+
+
+def _tell(call: Callable[[], list[str]], writing: int) -> NoReturn:
+    try:
+        try:
+            faults = call()
+        except BaseException:
+            faults = [traceback.format_exc()]
+        with open(writing, "wb") as pipe:
+            pipe.write(msgspec.json.encode(faults))
+    finally:
+        os._exit(0)
