@@ -15,6 +15,7 @@ from random import Random
 
 import pytest
 
+from benchmarks.crash.offers import Checked, unframed
 from benchmarks.power_cut import recording
 from benchmarks.power_cut.medium import File, Medium, UnknownActionError, Write
 from benchmarks.power_cut.recording import MARKS, Entry, entries, record
@@ -23,6 +24,7 @@ from benchmarks.power_cut.states import SECTOR, State, choosers
 from tests.child import ROOT
 
 WAIT_S = 240
+LOOKS_MAX = 6
 needs_compiler = pytest.mark.skipif(
     recording.compiler() is None, reason="no C compiler (cc, or what CC names): writes cannot be recorded"
 )
@@ -93,6 +95,31 @@ def test_an_archive_writes_only_what_the_model_knows_and_its_head_within_a_secto
         assert entry.offset // SECTOR == (entry.offset + len(entry.text) - 1) // SECTOR
     ops = {entry.op for entry in whole}
     assert {"O", "C", "W", "D", "E", "S", "K", "R", "M"} <= ops
+
+
+@needs_compiler
+def test_what_a_reopened_archive_shows_is_on_the_medium_already(
+    tmp_path: Path, library: Path, undisturbed: tuple[str, list[Entry]]
+) -> None:
+    """The process before died in the write of LMDB's head, which only the page cache may have got.
+
+    What the next process finds there it shows, and acknowledges again as a duplicate.
+    """
+    _, whole = undisturbed
+    heads = [whole[at + 2].op == "M" for at, entry in enumerate(whole) if entry.op == "D"]
+    nth = next(nth for nth, acknowledges in enumerate(heads, 1) if acknowledges and nth > 12)
+    root, whole = recorded(library, tmp_path, {0: (30, f"D{nth}"), 1: (0, "")})
+    again = [at for at, entry in enumerate(whole) if entry.op == "B"][1]
+    walk, shown, looked = Walk(root), 0, 0
+    for at, entry in enumerate(whole):
+        notes = list(unframed(bytearray(entry.text))) if entry.op == "M" else []
+        assert walk.step(entry) == []
+        if at > again and notes and looked < LOOKS_MAX:
+            looked += 1
+            state = State(walk.medium, lambda _: [])
+            assert checked(state, walk.ledger, tmp_path / "state", "all lost") == []
+            shown += sum(len(note.found) for note in notes if isinstance(note, Checked))
+    assert shown == 1
 
 
 @needs_compiler

@@ -2,7 +2,10 @@
 
 1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this
    package.
-2. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
+2. A writer syncs the file before it uses it. A process that was killed within a commit may have left it in the
+   page cache alone: this one would show its events, and acknowledge them again as duplicates, and a power cut
+   would take them.
+3. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
    half as much is reserved, or half of that, and so on. A map grows when it is full.
 """
 
@@ -92,6 +95,8 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     try:
         check_length(opened, path, data, readonly=readonly)
         opened.reader_check()
+        if not readonly:
+            opened.sync(True)
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
     except lmdb.NotFoundError as error:
         opened.close()
