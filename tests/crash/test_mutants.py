@@ -1,0 +1,110 @@
+"""A lab that finds nothing is suspect: bugs are planted in a copy of the project, and tests must catch them.
+
+Each file of ``mutants`` is a patch with one bug. To add one, put the patch there and a line into
+:data:`CAUGHT_BY`. A patch that no longer applies is a failure: make it anew for the code as it is now.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.power_cut import recording
+from tests.child import ROOT
+
+MUTANTS = Path(__file__).parent / "mutants"
+CAUGHT_BY = {
+    "answer_before_sync": "tests/crash/test_power_cut.py::"
+    "test_every_state_after_a_power_cut_has_what_was_acknowledged",
+    "counter_not_persisted": "tests/crash/test_kills.py::"
+    "test_an_archive_that_is_killed_again_and_again_keeps_its_promises",
+    "late_part_unbounded": "tests/storage/test_sealing.py::"
+    "test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth",
+    "no_checksum_check": "tests/storage/test_verification.py::test_every_flipped_bit_of_every_value_is_found",
+    "reader_keeps_a_replaced_block": "tests/storage/test_recent.py::"
+    "test_pages_and_single_events_are_right_after_every_change",
+    "rename_without_folder_sync": "tests/crash/test_power_cut.py::"
+    "test_a_compaction_lasts_before_the_old_generation_goes",
+    "seal_in_two_transactions": "tests/storage/test_interrupted.py::"
+    "test_a_kill_at_a_point_loses_and_doubles_nothing_and_all_goes_on[seal-blocks-put]",
+    "swallowed_enospc": "tests/storage/test_failures.py::"
+    "test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room",
+}
+"""The test that catches each planted bug."""
+COPIED = ("benchmarks", "tests", "yamcs_archive", "pyproject.toml", "setup.cfg")
+WAIT_S = 270
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of what the tests need."""
+    copy = folder / "copy"
+    copy.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    """Run tests in a copy."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+
+
+def test_every_planted_bug_has_a_test() -> None:
+    assert {path.stem for path in MUTANTS.glob("*.patch")} == CAUGHT_BY.keys()
+
+
+def test_every_patch_applies(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "yamcs_archive", copy / "yamcs_archive")
+    for name in CAUGHT_BY:
+        applied(copy, name, "--check")
+
+
+def applied(copy: Path, name: str, *options: str) -> None:
+    """Apply a patch to a copy."""
+    done = subprocess.run(
+        ["git", "apply", *options, str(MUTANTS / f"{name}.patch")],
+        cwd=copy,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"the patch {name} is not for this code any more: {done.stderr}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(CAUGHT_BY))
+def test_a_planted_bug_is_caught(name: str, tmp_path: Path) -> None:
+    if "power_cut" in CAUGHT_BY[name] and recording.compiler() is None:
+        pytest.skip("no C compiler (cc, or what CC names): the test that catches it cannot run")
+    copy = copied(tmp_path)
+    applied(copy, name)
+    done = run_tests(copy, CAUGHT_BY[name])
+    told = done.stdout[-3000:] + done.stderr[-1000:]
+    assert done.returncode == 1, f"{name} is not caught: {told}"
+    assert re.search(r"^\d+ failed", done.stdout, re.MULTILINE), told
+    assert " error" not in done.stdout.splitlines()[-1], told
+
+
+@pytest.mark.long
+def test_the_tests_pass_in_a_copy_without_a_planted_bug(tmp_path: Path) -> None:
+    done = run_tests(copied(tmp_path), *CAUGHT_BY.values())
+    assert done.returncode == 0, done.stdout[-3000:]
