@@ -28,6 +28,7 @@ from benchmarks.crash.operations import AFTER_A_START, Book, Worker
 from benchmarks.crash.work import Hands
 from yamcs_archive import Archive, Instance, Options
 from yamcs_archive.storage import failpoints
+from yamcs_archive.storage import lmdb_store as _loaded_before_the_fork  # noqa: F401
 
 INSTANCE = "sim"
 STARTED = "started"

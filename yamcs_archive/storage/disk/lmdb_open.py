@@ -2,8 +2,8 @@
 
 1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this
    package.
-2. A writer syncs the file before it uses it. A process that was killed within a commit may have left it in the
-   page cache alone: this one would show its events, and acknowledge them again as duplicates, and a power cut
+2. A writer syncs the file before it uses it. A process that was killed within a commit may have left that in
+   the page cache alone: this one would show its events and acknowledge them as duplicates, and a power cut
    would take them.
 3. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
    half as much is reserved, or half of that, and so on. A map grows when it is full.
