@@ -193,6 +193,12 @@ OTHERS = (
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",
     "storage.write.transaction._ROWS_KNOWN_MAX",
+    # The pieces in which a salvage reads; tests/storage/test_salvage.py makes them small.
+    "storage.salvage.events.WINDOW_BYTES_MAX",
+    "storage.salvage.events.WINDOW_EVENTS_MAX",
+    "storage.salvage.commits._DECODED_MAX",
+    "storage.salvage.losses.KEYS_KEPT_MAX",
+    "storage.salvage.pages._VALUE_BYTES_MAX",
     # Ratios, numbers of tries, and bounds of output for people.
     "limits.LATE_SHARE",
     "storage.maintain.scheduler._REST_SHARE",
@@ -210,6 +216,10 @@ OTHERS = (
     "wire.json._SHOWN_BYTES_MAX",
     "archive._STEM_CHARACTERS_MAX",
     # Fields, widths and marks of a format.
+    *(f"storage.salvage.pages.{name}" for name in ("BRANCH", "LEAF", "HEAD_BYTES", "PAGE_BYTES_DEFAULT")),
+    *(f"storage.salvage.pages.{name}" for name in ("_BIG_VALUE", "_KINDS", "_MAGIC", "_NO_PAGE")),
+    *(f"storage.salvage.pages.{name}" for name in ("_SUB_DATABASE", "_VERSION")),
+    "storage.salvage.trees._HEADS",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "storage.format.checksum.CHECKSUM_BYTES",
     "storage.write.submissions._EVENT_OVERHEAD_BYTES",

@@ -9,12 +9,11 @@ import sys
 import time
 
 from yamcs_archive.cli.arguments import data_directory
+from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, open_existing
 from yamcs_archive.errors import ArchiveDataError
-from yamcs_archive.event import EventKey
-from yamcs_archive.results import Fault, Verification
-from yamcs_archive.times import format_rfc3339
+from yamcs_archive.results import Verification
 
 EPILOG = """examples:
   yamcs-archive verify --data ops-data
@@ -122,26 +121,9 @@ def _print_report(name: str, found: Verification, *, quick: bool) -> None:
         f" {found.commits} commits, {found.sources} sources: {faults}, {found.seconds:.1f} s"
     )
     for fault in found.faults:
-        print(f"{name}: {_said(fault)}")
+        print(f"{name}: {fault_line(fault)}")
     if found.fault_count > len(found.faults):
         print(f"{name}: and {found.fault_count - len(found.faults)} more faults")
-
-
-def _said(fault: Fault) -> str:
-    """Return a fault as a line.
-
-    >>> first, last = EventKey(0, "AOCS", 1), EventKey(1_000_000, "AOCS", 2)
-    >>> _said(Fault("blocks 80", "the checksum is wrong", first, last, 2))
-    'blocks 80: the checksum is wrong (2 events, 1970-01-01T00:00:00Z AOCS 1 to 1970-01-01T00:00:01Z AOCS 2)'
-    """
-    keys = [_key(key) for key in dict.fromkeys((fault.first, fault.last)) if key is not None]
-    about = [] if fault.events is None else [f"{fault.events} event{'' if fault.events == 1 else 's'}"]
-    about += [" to ".join(keys)] if keys else []
-    return f"{fault.where}: {fault.reason}" + (f" ({', '.join(about)})" if about else "")
-
-
-def _key(key: EventKey) -> str:
-    return f"{format_rfc3339(key.generation_time)} {key.source} {key.seq_number}"
 
 
 class _Progress:
