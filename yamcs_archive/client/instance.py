@@ -30,12 +30,13 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
-from yamcs_archive.results import AppendCounts, Appended, Change, Commit
+from yamcs_archive.results import AppendCounts, Appended, Change, Commit, Verification
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 from yamcs_archive.times import Time
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
+from yamcs_archive.wire.verification import verification_of
 from yamcs_archive.wire.yamcs_event import decode_shown
 
 NEWEST = "newest"
@@ -44,6 +45,8 @@ _NDJSON = "application/x-ndjson"
 _OLD_EVENTS, _TOKEN, _EVENTS = 1, 2, 3
 """Fields of the message that is a page."""
 _OK = 200
+_VERIFY_WAIT_S = 86_400
+"""Longest time for a verification, in seconds: it reads up to a million events a second."""
 _encode = msgspec.json.encode
 
 
@@ -215,6 +218,27 @@ class RemoteInstance:
         if not isinstance(names, list):
             raise self._transport.strange("it has no list of sources")
         return sorted(map(str, names))
+
+    def verify(self, *, quick: bool = False) -> Verification:
+        """Have the server read everything that is stored, and return what is wrong.
+
+        See :meth:`Instance.verify <yamcs_archive.Instance.verify>`. The server must allow operations
+        (``serve --allow-operations``); otherwise this raises
+        ServerRefusedError with status 403. ServerUnavailableError while another verification of the instance
+        is under way.
+
+        >>> sim.verify().faults
+        ()
+        """
+        path = f"{self._path.removesuffix('/events')}:verify"
+        if arguments.flag("quick", quick):
+            path += "?quick=true"
+        request = Request("POST", path, wait_s=_VERIFY_WAIT_S, repeatable=False)
+        found = object_of(self._transport, self.ask(request))
+        try:
+            return verification_of(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._transport.strange(f"it is no verification: {error!r}") from None
 
     def changes(self, after: str | None = None, *, wait_s: float = 0) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.

@@ -104,12 +104,17 @@ class EventStore(Protocol):
         """Give unused space back to the file system."""
 
     def verify(
-        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+        self,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+        *,
+        quick: bool = False,
+        isolated: bool = False,
     ) -> Verification | None:
         """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
 
         ``progress`` is called with the number of events read so far, and with that of all. ``quick``: only
-        the first and the last values are read.
+        the first and the last values are read. ``isolated``: whatever is stored, it cannot end this process.
         """
 
     def close(self) -> None:

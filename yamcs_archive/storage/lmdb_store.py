@@ -37,6 +37,7 @@ from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -322,11 +323,25 @@ class LmdbStore:
         return self._maintenance.compact()
 
     def verify(
-        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+        self,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+        *,
+        quick: bool = False,
+        isolated: bool = False,
     ) -> Verification | None:
-        """See :class:`EventStore`. Raises ClosedError, ForkedError."""
+        """See :class:`EventStore`. Raises ClosedError, ForkedError, DamagedError, UnavailableError."""
         environment = self._here()
         environment.check_usable()
+        if isolated:
+            return verify_isolated(
+                self._folder,
+                map_bytes=self._options.map_bytes,
+                rows_max=self._options.read_events_max,
+                quick=quick,
+                progress=progress,
+                cancelled=cancelled,
+            )
         if quick:
             return verify_quickly(environment)
         return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
