@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
@@ -75,8 +76,13 @@ class EventStore(Protocol):
     def stats(self) -> StoreStats:
         """Return the extent of the store."""
 
-    def changes(self, after: str | None) -> Iterator[Change]:
-        """Yield the events after a cursor in arrival order, each with the cursor after it."""
+    def changes(
+        self, after: str | None, skipped: Callable[[DamagedError], None] | None = None
+    ) -> Iterator[Change]:
+        """Yield the events after a cursor in arrival order, each with the cursor after it.
+
+        ``skipped`` is called for what is damaged, which is then left out.
+        """
 
     def commits(self, after: str | None) -> Iterator[Commit]:
         """Yield the commits after a cursor in their order: time, events, the cursor after them."""

@@ -229,7 +229,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
-        if query._replace(sources=None, cancelled=None) != Query():
+        if query._replace(sources=None, cancelled=None, skipped=None) != Query() or query.skipped is not None:
             return count(environment, query, horizon, rows_max)
         held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
         # Pruned events are deleted by and by, and their sources count them until then.
@@ -263,11 +263,13 @@ class LmdbStore:
             allocated_bytes=self._environment.allocated_bytes(),
         )
 
-    def changes(self, after: str | None) -> Iterator[Change]:
+    def changes(
+        self, after: str | None, skipped: Callable[[DamagedError], None] | None = None
+    ) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
-        found = changes(environment, self._meta, begin, self._options.read_events_max)
+        found = changes(environment, self._meta, begin, self._options.read_events_max, skipped)
         return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
     def commits(self, after: str | None) -> Iterator[Commit]:

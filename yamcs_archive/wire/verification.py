@@ -71,7 +71,11 @@ def verification_of(fields: Mapping[str, Any]) -> Verification:
     True
     """
     return Verification(
-        *(int(fields[name]) for name in ("events", "rows", "blocks", "commits", "sources")),
+        int(fields["events"]),
+        int(fields["rows"]),
+        int(fields["blocks"]),
+        int(fields["commits"]),
+        int(fields["sources"]),
         float(fields["seconds"]),
         int(fields["faultCount"]),
         tuple(_fault_of(fault) for fault in fields["faults"]),
