@@ -185,7 +185,7 @@ OTHERS = (
     "storage.maintain.arrival_check._WINDOW_COMMITS_MAX",
     "storage.maintain.arrival_check._WINDOW_RUNS_MAX",
     "storage.maintain.faults.FAULTS_KEPT_MAX",
-    "storage.maintain.verification._REQUESTS_AT_ONCE",
+    "storage.maintain.request_check._REQUESTS_AT_ONCE",
     "storage.maintain.zone_map_check._BLOCKS_AT_ONCE",
     "storage.maintain.quick_check._ENDS",
     "storage.disk.file_length._HEAD_BYTES",

@@ -1,4 +1,4 @@
-"""A query that meets damage names the events concerned; ``skip_damaged`` goes round them, and nothing else."""
+"""A query that meets damage names the events; ``skip_damaged`` goes round these, and no others."""
 
 from __future__ import annotations
 

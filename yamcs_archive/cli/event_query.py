@@ -36,7 +36,7 @@ class LogRequest:
     filter: Filter | None = None
     reverse: bool = False
     skip_damaged: Callable[[DamagedError], None] | None = None
-    """Called for what is damaged in a directory, and left out; a server's log has it. None: it is an error."""
+    """Called for what is damaged in a directory, and left out; a server logs it. None: it is an error."""
 
     def read(self, target: Target) -> Iterator[Event]:
         """Yield the events as they are read. Memory is bounded, however many there are."""
