@@ -186,7 +186,7 @@ OTHERS = (
     "storage.maintain.arrival_check._WINDOW_COMMITS_MAX",
     "storage.maintain.arrival_check._WINDOW_RUNS_MAX",
     "storage.maintain.faults.FAULTS_KEPT_MAX",
-    "storage.maintain.verification._REQUESTS_AT_ONCE",
+    "storage.maintain.request_check._REQUESTS_AT_ONCE",
     "storage.maintain.zone_map_check._BLOCKS_AT_ONCE",
     "storage.maintain.quick_check._ENDS",
     "storage.disk.file_length._HEAD_BYTES",
@@ -194,6 +194,12 @@ OTHERS = (
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",
     "storage.write.transaction._ROWS_KNOWN_MAX",
+    # The pieces in which a salvage reads; tests/storage/test_salvage.py makes them small.
+    "storage.salvage.events.WINDOW_BYTES_MAX",
+    "storage.salvage.events.WINDOW_EVENTS_MAX",
+    "storage.salvage.commits._DECODED_MAX",
+    "storage.salvage.losses.KEYS_KEPT_MAX",
+    "storage.salvage.pages._VALUE_BYTES_MAX",
     # Ratios, numbers of tries, and bounds of output for people.
     "limits.LATE_SHARE",
     "storage.maintain.scheduler._REST_SHARE",
@@ -211,6 +217,10 @@ OTHERS = (
     "wire.json._SHOWN_BYTES_MAX",
     "archive._STEM_CHARACTERS_MAX",
     # Fields, widths and marks of a format.
+    *(f"storage.salvage.pages.{name}" for name in ("BRANCH", "LEAF", "HEAD_BYTES", "PAGE_BYTES_DEFAULT")),
+    *(f"storage.salvage.pages.{name}" for name in ("_BIG_VALUE", "_KINDS", "_MAGIC", "_NO_PAGE")),
+    *(f"storage.salvage.pages.{name}" for name in ("_SUB_DATABASE", "_VERSION")),
+    "storage.salvage.trees._HEADS",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "storage.format.checksum.CHECKSUM_BYTES",
     "storage.write.submissions._EVENT_OVERHEAD_BYTES",

@@ -12,7 +12,7 @@ __main__
     \\  |      / |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |       instance      <- with chunked_append (many events), and arguments (what else it is given)
+        |  instance, salvaging  <- with chunked_append (many events), and arguments (what else it is given)
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
         |          |
@@ -30,6 +30,8 @@ Within storage:
     store                     <- the engine on LMDB
       |
     event_store               <- what the library asks of an engine
+      |
+    salvage                   <- a damaged instance, read without LMDB, becomes a new one
       |
     maintain                  <- what happens to stored events later
       |
@@ -67,6 +69,7 @@ STORAGE = [
     "storage.read",
     "storage.write",
     "storage.maintain",
+    "storage.salvage",
     "storage.event_store",
     "storage.lmdb_store",
 ]
@@ -94,18 +97,20 @@ BELOW = {
     "storage.read": MODEL | NUMPY | {"filter", *STORAGE[:4]},
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
-    "storage.event_store": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.salvage": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.event_store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:9]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
     "instance": MODEL | ENGINE | {"arguments", "chunked_append", "filter"},
-    "archive": MODEL | ENGINE | {"arguments", "instance"},
+    "salvaging": MODEL | ENGINE,
+    "archive": MODEL | ENGINE | {"arguments", "instance", "salvaging"},
     "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
     "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
-    "http": MODEL | {"instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
@@ -116,7 +121,7 @@ BELOW = {
 }
 """What each room may import."""
 ONLY_IN = {
-    "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain"},
+    "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain", "storage.salvage"},
     "zstandard": {"storage.format"},
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
@@ -198,6 +203,7 @@ def test_the_picture_has_no_circle() -> None:
         "chunked_append",
         "arguments",
         "instance",
+        "salvaging",
         "archive",
         "wire",
         "client",

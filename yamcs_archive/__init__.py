@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Fault,
         InstanceStats,
         MirrorState,
+        Salvage,
         SourceStats,
         Verification,
     )
@@ -114,6 +115,7 @@ else:
         "ReplacedError": "errors",
         "RequestIdError": "errors",
         "RequestIdsFullError": "errors",
+        "Salvage": "results",
         "ServerRefusedError": "errors",
         "ServerUnavailableError": "errors",
         "Severity": "event",
@@ -186,6 +188,7 @@ __all__ = [
     "ReplacedError",
     "RequestIdError",
     "RequestIdsFullError",
+    "Salvage",
     "ServerRefusedError",
     "ServerUnavailableError",
     "Severity",

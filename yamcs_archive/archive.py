@@ -6,6 +6,7 @@ import _thread
 import atexit
 import os
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +40,7 @@ from yamcs_archive.user_paths import given_path
 
 if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
+    from yamcs_archive.results import Salvage
 
 __all__ = ["Archive", "check_instance_name"]
 _STEM_CHARACTERS_MAX = 96
@@ -108,6 +110,51 @@ class Archive:
             if lock is not None:
                 lock.release()
             raise
+
+    @staticmethod
+    def salvage(
+        path: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        instances: Iterable[str] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        options: Options | None = None,
+    ) -> dict[str, Salvage] | None:
+        """Write all that can be read of a damaged archive to a new one, and return for each instance what is
+        lost.
+
+        The source may be damaged in any way: it need not be possible to open it, it is read without LMDB, and
+        never changed. ``target`` must not exist yet, or be an empty directory. ``instances`` are names (None:
+        all). The new instances keep keys, contents, reception times, users, extensions and order of arrival;
+        the greatest numbers of sources, and request ids whose events were saved. They have histories of their
+        own: cursors of the old ones are refused. A mirror becomes an archive that takes events.
+
+        ``progress`` is called from time to time with the name of an instance, the number of its events
+        written so far, and that of all. Once ``cancelled`` returns True this ends and returns None; then, and
+        after any error or interrupt, the target is not finished: it cannot be opened, and says why.
+
+        Raises LockedError while a process writes to the source, NotAnArchiveError if there is no instance at
+        the path, or if the target is not empty; UnknownInstanceError, FormatVersionError, OutOfSpaceError,
+        UnavailableError, InvalidInputError.
+
+        >>> with Archive.open(directory) as archive:
+        ...     done = archive.instance("simulator", create=True).append(Event("Wheel 3 over speed"))
+        >>> found = Archive.salvage(directory, directory.with_name("saved"))
+        >>> found["simulator"].events, found["simulator"].losses
+        (1, ())
+        """
+        # The engine is loaded when it is needed, as for an instance.
+        from yamcs_archive.salvaging import salvage_archive  # noqa: PLC0415
+
+        return salvage_archive(
+            given_path(path),
+            given_path(target),
+            instances=None if instances is None else list(arguments.names("instances", instances)),
+            progress=progress,
+            cancelled=arguments.callback("cancelled", cancelled),
+            options=options,
+        )
 
     @property
     def readonly(self) -> bool:

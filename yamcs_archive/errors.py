@@ -385,7 +385,15 @@ class FormatVersionError(ArchiveDataError):
 
 
 class DamagedError(ArchiveDataError):
-    """A checksum or an invariant does not hold; ``where`` names the sub-database and the key."""
+    """A checksum or an invariant does not hold; ``where`` names the sub-database and the key.
+
+    If events cannot be read, ``first`` and ``last`` are the keys of the first and the last of them, and
+    ``events`` is their number, each as far as it is known. Reading with ``skip_damaged`` goes round them.
+    """
+
+    first: Any = None
+    last: Any = None
+    events: int | None = None
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where} is damaged ({reason}); copy the directory before anything else")

@@ -115,6 +115,8 @@ class Fault:
     last: EventKey | None = None
     events: int | None = None
     """The number of events concerned, if it is known."""
+    keys: tuple[EventKey, ...] = ()
+    """The keys of all events concerned, where each is known: of the events that a salvage lost."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,20 @@ class Verification:
     fault_count: int
     faults: tuple[Fault, ...]
     """The first 1,000 faults."""
+
+
+@dataclass(frozen=True)
+class Salvage:
+    """What a salvage saved of one instance, and what it could not save."""
+
+    events: int
+    """Events that are in the new instance."""
+    lost_events: int | None
+    """Events that are not; None if nobody knows how many there were."""
+    losses: tuple[Fault, ...]
+    """What is lost: events, with their range of keys and their number as far as they are known, the times of
+    commits, the state of a source, a request's id, a fact of the instance. Empty if everything was saved."""
+    seconds: float
 
 
 @dataclass(frozen=True)

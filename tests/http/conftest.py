@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,37 @@ from tests.http.feeds import (
     waitress_server,
     wsgi_feed,
 )
-from yamcs_archive import Archive, Instance
+from yamcs_archive import Archive, Instance, Verification
+from yamcs_archive.storage import lmdb_store
+from yamcs_archive.storage.disk.environments import acquire, release
+from yamcs_archive.storage.maintain.verification import verify, verify_quickly
+from yamcs_archive.storage.read.metadata import read_meta
+
+
+@pytest.fixture(autouse=True)
+def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify in this process, except in the tests of verification: to start another takes a while."""
+    if not request.node.nodeid.startswith("tests/http/test_verify.py"):
+        monkeypatch.setattr(lmdb_store, "verify_isolated", _verify_here)
+
+
+def _verify_here(
+    instance: Path,
+    *,
+    map_bytes: int,
+    rows_max: int,
+    quick: bool,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Verification | None:
+    environment = acquire(instance, readonly=True, map_bytes=map_bytes)
+    try:
+        if quick:
+            return verify_quickly(environment)
+        return verify(environment, read_meta(environment), rows_max, progress, cancelled)
+    finally:
+        release(environment, readonly=True)
+
 
 SERVERS = {"waitress": waitress_server, "uvicorn": uvicorn_server, "uvicorn WSGI": bridge_server}
 

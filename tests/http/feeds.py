@@ -92,7 +92,7 @@ def whole(response: Response) -> bytes:
 
 
 def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Application | None = None) -> Feed:
-    core = core or Application(archive, cors_origins=cors_origins)
+    core = core or Application(archive, cors_origins=cors_origins, operations=True)
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
@@ -113,7 +113,7 @@ def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Appli
 
 
 def wsgi_feed(archive: Archive, created: WsgiApp | None = None) -> Feed:
-    app = validator(created or create_app(archive))
+    app = validator(created or create_app(archive, operations=True))
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
@@ -161,7 +161,7 @@ def wsgi_feed(archive: Archive, created: WsgiApp | None = None) -> Feed:
 
 def asgi_feed(archive: Archive, part_bytes: int | None = None, cors_origins: Sequence[str] = ()) -> Feed:
     """Return a feed through ASGI without a socket; bodies come in parts of ``part_bytes``."""
-    app = create_asgi_app(archive, cors_origins=cors_origins)
+    app = create_asgi_app(archive, cors_origins=cors_origins, operations=True)
 
     def send(
         method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None
@@ -285,7 +285,9 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def wsgiref_server(archive: Archive) -> Iterator[int]:
     """Serve with the standard library's server on a free port of loopback."""
-    server: WSGIServer = make_server("127.0.0.1", 0, create_app(archive), handler_class=_Quiet)
+    server: WSGIServer = make_server(
+        "127.0.0.1", 0, create_app(archive, operations=True), handler_class=_Quiet
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -300,7 +302,7 @@ def wsgiref_server(archive: Archive) -> Iterator[int]:
 def waitress_server(archive: Archive, cors_origins: Sequence[str] = ()) -> Iterator[int]:
     """Serve with waitress on a free port of loopback."""
     channels: dict[int, Any] = {}
-    app = create_app(archive, cors_origins=cors_origins)
+    app = create_app(archive, cors_origins=cors_origins, operations=True)
     server: Any = create_server(app, map=channels, host="127.0.0.1", port=0, threads=8)
     stop = threading.Event()
 
@@ -326,7 +328,7 @@ def uvicorn_server(archive: Archive) -> AbstractContextManager[int]:
 
 def bridge_server(archive: Archive) -> AbstractContextManager[int]:
     """Serve WSGI with uvicorn on a free port of loopback."""
-    return uvicorn_at(archive, 0, create_app(archive))
+    return uvicorn_at(archive, 0, create_app(archive, operations=True))
 
 
 @contextmanager
@@ -335,7 +337,7 @@ def uvicorn_at(archive: Archive, port: int, wsgi: WSGIApplication | None = None)
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     listen(listening)
-    app = create_asgi_app(archive)
+    app = create_asgi_app(archive, operations=True)
 
     def stopping() -> None:  # as the standalone process does
         app.end_polls()

@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.storage.by_hand import change_meta
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Verification
 from yamcs_archive.errors import ClosedError
 from yamcs_archive.storage.format.commits import commit_key, decode_commit, encode_commit
+from yamcs_archive.storage.format.keys import encode_key
+from yamcs_archive.storage.format.requests import RequestRecord, encode_record
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import GROUP_LEVEL, decode_zone_map, encode_zone_map
-from yamcs_archive.storage.maintain import arrival_check, faults, quick_check, verification, zone_map_check
+from yamcs_archive.storage.maintain import arrival_check, faults, quick_check, request_check, zone_map_check
 
 SMALL = Options(block_events_max=16, run_events_min=8, maintenance=False)
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
@@ -120,7 +123,7 @@ def test_what_any_appends_leave_is_sound(
         (arrival_check, "_WINDOW_RUNS_MAX"),
         (arrival_check, "_WINDOW_COMMITS_MAX"),
         (arrival_check, "_RECORDS_AT_ONCE"),
-        (verification, "_REQUESTS_AT_ONCE"),
+        (request_check, "_REQUESTS_AT_ONCE"),
         (zone_map_check, "_BLOCKS_AT_ONCE"),
     ],
     ids=lambda piece: piece[1],
@@ -250,6 +253,10 @@ def test_values_whose_checksums_are_right_but_that_contradict_each_other(directo
         for pair in encode_rows(Columns.of(numbered(3, 1)), 1):
             transaction.put(*pair, db=opened["rows"])
 
+    def other_request(transaction: Any, opened: Any) -> None:
+        record = RequestRecord(0, bytes(16), (encode_key(5, "nobody", 1),))
+        transaction.put(*encode_record(b"\0lost", record), db=opened["requests"])
+
     sound: dict[str, list[tuple[bytes, bytes]]] = {}
     change(directory, lambda t, o: sound.update((name, list(t.cursor(o[name]))) for name in DATABASES))
 
@@ -267,6 +274,7 @@ def test_values_whose_checksums_are_right_but_that_contradict_each_other(directo
         (no_record, "commits 5", "a record begins with it, and commit 4 was to follow"),
         (short_map, "summaries", "its zone map is not that of its events"),
         (twice, "rows", "the event is stored in a block as well"),
+        (other_request, "requests 006c6f7374", "the event that it led to is not stored"),
     ]:
         change(directory, contradiction)
         found = faults_of(directory)
@@ -343,3 +351,12 @@ def test_it_says_how_far_it_is_and_ends_on_request(directory: Path) -> None:
         assert sim.verify(cancelled=lambda: True) is None
     with pytest.raises(ClosedError):
         sim.verify()
+
+
+def test_the_events_of_a_request_may_have_been_pruned(directory: Path) -> None:
+    record = RequestRecord(0, bytes(16), (encode_key(5, "nobody", 1),))
+    change(directory, lambda t, o: t.put(*encode_record(b"\0lost", record), db=o["requests"]))
+    change_meta(directory / "sim", horizon=5, horizon_commit=1)
+    assert [where for where, _ in faults_of(directory)] == ["requests 006c6f7374"]
+    change_meta(directory / "sim", horizon=6, horizon_commit=1)
+    assert faults_of(directory) == []

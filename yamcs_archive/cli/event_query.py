@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from yamcs_archive.cli.target import Target
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey, Severity, event_bytes
 from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.instance import Instance
 
 _HELD_EVENTS_MAX, _HELD_BYTES_MAX = 1_000, 4 << 20
 """Largest number of events, and of bytes, that are reversed in memory; more are read again, oldest first."""
@@ -33,13 +35,15 @@ class LogRequest:
     min_severity: Severity | None = None
     filter: Filter | None = None
     reverse: bool = False
+    skip_damaged: Callable[[DamagedError], None] | None = None
+    """Called for what is damaged in a directory, and left out; a server logs it. None: it is an error."""
 
     def read(self, target: Target) -> Iterator[Event]:
         """Yield the events as they are read. Memory is bounded, however many there are."""
         if self.reverse:
-            return target.events(**self._bounds(), descending=True, limit=self.lines)
+            return target.events(**self._bounds(target), descending=True, limit=self.lines)
         if self.lines is None:
-            return target.events(**self._bounds(), limit=self.first)
+            return target.events(**self._bounds(target), limit=self.first)
         return self._newest(target)
 
     def _newest(self, target: Target) -> Iterator[Event]:
@@ -47,7 +51,7 @@ class LogRequest:
         held: list[Event] = []
         held_bytes = 0
         newest: EventKey | None = None
-        for event in target.events(**self._bounds(), descending=True, limit=self.lines):
+        for event in target.events(**self._bounds(target), descending=True, limit=self.lines):
             newest, oldest = newest or event.key, event.key
             held_bytes += event_bytes(event)
             if len(held) < _HELD_EVENTS_MAX and held_bytes <= _HELD_BYTES_MAX:
@@ -58,20 +62,25 @@ class LogRequest:
         if newest is None or held:
             yield from reversed(held)
             return
-        for event in target.events(**self._bounds() | {"start": oldest.generation_time}):
+        for event in target.events(**self._bounds(target) | {"start": oldest.generation_time}):
             if event.key > newest:
                 return  # stored after the descending read began
             if event.key >= oldest:
                 yield event
 
-    def _bounds(self) -> dict[str, Any]:
+    def _bounds(self, target: Target) -> dict[str, Any]:
         return {
             "start": self.start,
             "stop": self.stop,
             "sources": self.sources,
             "min_severity": self.min_severity,
             "filter": self.filter,
-        }
+        } | self._skipping(target)
+
+    def _skipping(self, target: Target) -> dict[str, Any]:
+        if self.skip_damaged is None:
+            return {}
+        return {"skip_damaged": self.skip_damaged if isinstance(target, Instance) else True}
 
     def fits(self, event: Event) -> bool:
         """Return whether a stored event matches.

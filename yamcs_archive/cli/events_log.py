@@ -14,13 +14,16 @@ from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.event_query import LogRequest, narrowed
+from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.follow import Tail
 from yamcs_archive.cli.printer import Printer
+from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.table import table
 from yamcs_archive.cli.target import add_target_options, open_target
-from yamcs_archive.errors import FilterError
+from yamcs_archive.errors import DamagedError, FilterError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.results import Fault
 from yamcs_archive.wire.api_forms import Form
 from yamcs_archive.wire.json import encode, shown
 
@@ -80,6 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _add_following(parser)
     parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="go round damaged blocks and events, with a line on stderr for each (with --url in the server's"
+        " log); not with --follow and cursors",
+    )
+    parser.add_argument(
         "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
     )
     parser.add_argument("--reverse", action="store_true", help="newest first")
@@ -132,6 +141,7 @@ def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
         ("follow", ("reverse", "until", "first")),
         ("after_cursor", ("reverse", "lines", "first")),
         ("first", ("reverse", "show_cursor")),
+        ("skip_damaged", ("follow", "after_cursor", "show_cursor")),
     ):
         for other in others:
             if _is_given(options, one) and _is_given(options, other):
@@ -157,6 +167,7 @@ def run(options: argparse.Namespace) -> int:
         min_severity=None if options.severity is None else Severity.parse(options.severity),
         filter=narrowed(options.filter, options.type or ()),
         reverse=options.reverse,
+        skip_damaged=_Skipped() if options.skip_damaged else None,
     )
     with open_target(options, readonly=True) as target:
         if options.follow or options.show_cursor or options.after_cursor is not None:
@@ -166,6 +177,21 @@ def run(options: argparse.Namespace) -> int:
                 flush=False
             )
     return 0
+
+
+class _Skipped:
+    """Says on stderr what is left out, each once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, error: DamagedError) -> None:
+        if error.where in self._told:
+            return
+        self._told.add(error.where)
+        complain(
+            "left out: " + fault_line(Fault(error.where, error.reason, error.first, error.last, error.events))
+        )
 
 
 def _print_tail(options: argparse.Namespace, tail: Tail) -> None:

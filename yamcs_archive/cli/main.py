@@ -41,6 +41,7 @@ COMMANDS = (
     Command("instances", "create", "make one", "instances_create"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
+    Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
 )
 """All commands, in the order of the help."""

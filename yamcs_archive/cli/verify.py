@@ -7,18 +7,20 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
-from yamcs_archive.cli.arguments import data_directory
+from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import chosen_directory, open_existing
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.user_option import login_for, refuse_user
+from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveDataError
-from yamcs_archive.event import EventKey
-from yamcs_archive.results import Fault, Verification
-from yamcs_archive.times import format_rfc3339
+from yamcs_archive.results import Verification
 
 EPILOG = """examples:
   yamcs-archive verify --data ops-data
   yamcs-archive verify --data ops-data --quick simulator bench
+  yamcs-archive verify --url http://ops:8090 simulator
 """
 _SOUND, _FAULTY, _UNREAD = 0, 1, 2
 """How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
@@ -32,27 +34,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
         " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
-        " there is any. Nothing is changed; others may read and write meanwhile."
+        " there is any. Nothing is changed; others may read and write meanwhile. With --url the server reads,"
+        " which must allow it (serve --allow-operations)."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
-    )
+    add_target_options(parser, instance=False)
     parser.add_argument(
         "--quick",
         action="store_true",
         help="read only the first and the last values of each kind: a fraction of a second at any size",
     )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all of the archive")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify one instance after the other, each in a process of its own.
+    """Verify one instance after the other."""
+    where = chosen_target(options)
+    if isinstance(where, str):
+        return _run_there(options, where)
+    refuse_user(options)
+    return _run_here(options, where)
+
+
+def _run_there(options: argparse.Namespace, url: str) -> int:
+    """Have a server verify its instances."""
+    worst = _SOUND
+    with Client(url, credentials=login_for(options, url)) as client:
+        for name in options.instances or client.instances():
+            found = client.instance(name).verify(quick=options.quick)
+            _print_report(name, found, quick=options.quick)
+            sys.stdout.flush()
+            worst = max(worst, _FAULTY if found.fault_count else _SOUND)
+    return worst
+
+
+def _run_here(options: argparse.Namespace, directory: Path) -> int:
+    """Verify instances, each in a process of its own.
 
     LMDB reads its file through memory: if its own pages are damaged, a signal may end the process.
     """
-    directory = chosen_directory(options)
     with open_existing(directory, readonly=True) as archive:
         known = archive.instances()
         for name in options.instances:
@@ -63,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            _verify_and_exit(options, name)
+            _verify_and_exit(options, directory, name)
         worst = max(worst, _status_of(child, name))
     return worst
 
@@ -84,11 +105,11 @@ def _status_of(child: int, name: str) -> int:
     return _FAULTY
 
 
-def _verify_and_exit(options: argparse.Namespace, name: str) -> None:
+def _verify_and_exit(options: argparse.Namespace, directory: Path, name: str) -> None:
     """Verify an instance, and end this process."""
     status = _FAULTY
     try:
-        status = _verify(options, name)
+        status = _verify(options, directory, name)
         sys.stdout.flush()
     except BrokenPipeError:
         status = _UNREAD
@@ -100,10 +121,10 @@ def _verify_and_exit(options: argparse.Namespace, name: str) -> None:
         os._exit(status)
 
 
-def _verify(options: argparse.Namespace, name: str) -> int:
+def _verify(options: argparse.Namespace, directory: Path, name: str) -> int:
     progress = _Progress(name) if sys.stderr.isatty() else None
     try:
-        with open_existing(chosen_directory(options), readonly=True) as archive:
+        with open_existing(directory, readonly=True) as archive:
             found = archive.instance(name).verify(quick=options.quick, progress=progress)
     except ArchiveDataError as error:
         print(f"{name}: {error}")
@@ -122,26 +143,9 @@ def _print_report(name: str, found: Verification, *, quick: bool) -> None:
         f" {found.commits} commits, {found.sources} sources: {faults}, {found.seconds:.1f} s"
     )
     for fault in found.faults:
-        print(f"{name}: {_said(fault)}")
+        print(f"{name}: {fault_line(fault)}")
     if found.fault_count > len(found.faults):
         print(f"{name}: and {found.fault_count - len(found.faults)} more faults")
-
-
-def _said(fault: Fault) -> str:
-    """Return a fault as a line.
-
-    >>> first, last = EventKey(0, "AOCS", 1), EventKey(1_000_000, "AOCS", 2)
-    >>> _said(Fault("blocks 80", "the checksum is wrong", first, last, 2))
-    'blocks 80: the checksum is wrong (2 events, 1970-01-01T00:00:00Z AOCS 1 to 1970-01-01T00:00:01Z AOCS 2)'
-    """
-    keys = [_key(key) for key in dict.fromkeys((fault.first, fault.last)) if key is not None]
-    about = [] if fault.events is None else [f"{fault.events} event{'' if fault.events == 1 else 's'}"]
-    about += [" to ".join(keys)] if keys else []
-    return f"{fault.where}: {fault.reason}" + (f" ({', '.join(about)})" if about else "")
-
-
-def _key(key: EventKey) -> str:
-    return f"{format_rfc3339(key.generation_time)} {key.source} {key.seq_number}"
 
 
 class _Progress:

@@ -18,6 +18,7 @@ from yamcs_archive.errors import (
     ArchiveError,
     ConflictError,
     CursorGoneError,
+    DamagedError,
     ExpiredError,
     InvalidInputError,
     OtherHistoryError,
@@ -33,6 +34,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.results import AppendCounts, Conflict
 from yamcs_archive.wire.json import event_of
 from yamcs_archive.wire.protobuf_scan import content, scan
+from yamcs_archive.wire.verification import key_of
 
 _NOT_FOUND, _SERVER_FAULT = 404, 500
 _WORDS_MAX = 200
@@ -157,6 +159,11 @@ def _known(
                 return ReadOnlyError("append")
             case "OutcomeUnknownException":
                 return OutcomeUnknownError((event_in(detail["event"]),) if "event" in detail else (), text)
+            case "DamagedBlockException" if "first" in detail:
+                damaged = DamagedError(url, text)
+                damaged.first, damaged.events = key_of(detail["first"]), detail.get("events")
+                damaged.last = key_of(detail["last"]) if "last" in detail else None
+                return damaged
             case "OutOfSpaceException":
                 return OutOfSpaceError(url, text)
     except (InvalidInputError, KeyError):

@@ -30,12 +30,13 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
-from yamcs_archive.results import AppendCounts, Appended, Change, Commit
+from yamcs_archive.results import AppendCounts, Appended, Change, Commit, Verification
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 from yamcs_archive.times import Time
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
+from yamcs_archive.wire.verification import verification_of
 from yamcs_archive.wire.yamcs_event import decode_shown
 
 NEWEST = "newest"
@@ -44,6 +45,8 @@ _NDJSON = "application/x-ndjson"
 _OLD_EVENTS, _TOKEN, _EVENTS = 1, 2, 3
 """Fields of the message that is a page."""
 _OK = 200
+_VERIFY_WAIT_S = 86_400
+"""Longest time for a verification, in seconds: it reads up to a million events a second."""
 _encode = msgspec.json.encode
 
 
@@ -151,19 +154,24 @@ class RemoteInstance:
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
+        skip_damaged: bool = False,
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
         Arguments and errors are those of :meth:`Instance.events`. All events, oldest first, come as one
         stream; if it breaks off, the next one begins after the last event. With a ``limit``, or
-        ``descending``, they come in pages of up to 1,000.
+        ``descending``, they come in pages of up to 1,000. With ``skip_damaged`` the server goes round what is
+        damaged; its log says what that was.
 
         >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(5))
         >>> [event.message for event in sim.events(stop=3, descending=True, limit=2)]
         ['Step 2', 'Step 1']
         """
         query = Query.of(
-            *(start, stop, sources, min_severity, text, filter), after_key=after_key, descending=descending
+            *(start, stop, sources, min_severity, text, filter),
+            after_key=after_key,
+            descending=descending,
+            skip_damaged=skip_damaged,
         )
         if limit is not None:
             limit = arguments.whole("limit", limit, 0, arguments.COUNT_MAX)
@@ -182,6 +190,7 @@ class RemoteInstance:
         min_severity: Severity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,
+        skip_damaged: bool = False,
     ) -> int:
         """Return the number of events that :meth:`events` gives for the same arguments.
 
@@ -190,14 +199,13 @@ class RemoteInstance:
         >>> sim.count(sources=["nosuch"])
         0
         """
-        query = Query.of(start, stop, sources, min_severity, text, filter)
+        query = Query.of(*(start, stop, sources, min_severity, text, filter), skip_damaged=skip_damaged)
         if query.is_empty:
             return 0
         if not query.is_exact:
             return sum(1 for _ in self._streamed(query))
-        found = object_of(
-            self._transport, self.ask(Request("POST", f"{self._path}:count", _encode(query.body())))
-        )
+        path = f"{self._path}:count{query.parameters}"
+        found = object_of(self._transport, self.ask(Request("POST", path, _encode(query.body()))))
         try:
             return int(found["count"])
         except (KeyError, TypeError, ValueError):
@@ -215,6 +223,27 @@ class RemoteInstance:
         if not isinstance(names, list):
             raise self._transport.strange("it has no list of sources")
         return sorted(map(str, names))
+
+    def verify(self, *, quick: bool = False) -> Verification:
+        """Have the server read everything that is stored, and return what is wrong.
+
+        See :meth:`Instance.verify <yamcs_archive.Instance.verify>`. The server must allow operations
+        (``serve --allow-operations``); otherwise this raises
+        ServerRefusedError with status 403. ServerUnavailableError while another verification of the instance
+        is under way.
+
+        >>> sim.verify().faults
+        ()
+        """
+        path = f"{self._path.removesuffix('/events')}:verify"
+        if arguments.flag("quick", quick):
+            path += "?quick=true"
+        request = Request("POST", path, wait_s=_VERIFY_WAIT_S, repeatable=False)
+        found = object_of(self._transport, self.ask(request))
+        try:
+            return verification_of(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._transport.strange(f"it is no verification: {error!r}") from None
 
     def changes(self, after: str | None = None, *, wait_s: float = 0) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
@@ -315,7 +344,7 @@ class RemoteInstance:
 
     def _streamed(self, query: Query) -> Iterator[Event]:
         """Yield the events of a stream; if it breaks off after some of them, go on with another stream."""
-        path = f"/api/stream-archive/{quoted(self.name)}:streamEvents"
+        path = f"/api/stream-archive/{quoted(self.name)}:streamEvents{query.parameters}"
         while True:
             last: Event | None = None
             try:
@@ -342,7 +371,8 @@ class RemoteInstance:
         body = query.body() | {"order": "desc" if query.descending else "asc"}
         while True:
             body["limit"] = PAGE_EVENTS_MAX if limit is None else min(limit, PAGE_EVENTS_MAX)
-            answer = self.ask(Request("POST", f"{self._path}:list", _encode(body), accept=PROTOBUF))
+            path = f"{self._path}:list{query.parameters}"
+            answer = self.ask(Request("POST", path, _encode(body), accept=PROTOBUF))
             events, token = self._page_of(answer.body)
             for event in filter(query.fits, events):
                 yield event

@@ -27,6 +27,7 @@ class Query:
     filter: Filter | None
     after_key: EventKey | None = None
     descending: bool = False
+    skip_damaged: bool = False
 
     @classmethod
     def of(  # noqa: PLR0917  # in the order of Instance.events
@@ -40,6 +41,7 @@ class Query:
         *,
         after_key: EventKey | None = None,
         descending: bool = False,
+        skip_damaged: bool = False,
     ) -> Query:
         """Return the query of arguments as users give them; raises as :meth:`Instance.events` does.
 
@@ -55,7 +57,13 @@ class Query:
             filter=filter if filter is None or isinstance(filter, Filter) else Filter(filter),
             after_key=None if after_key is None else validate_key(after_key),
             descending=arguments.flag("descending", descending),
+            skip_damaged=arguments.flag("skip_damaged", skip_damaged),
         )
+
+    @property
+    def parameters(self) -> str:
+        """What follows the path of a request that has a body."""
+        return "?skip_damaged=true" if self.skip_damaged else ""
 
     @property
     def is_empty(self) -> bool:

@@ -22,6 +22,7 @@ from dataclasses import replace
 from time import monotonic
 
 from yamcs_archive.errors import UnavailableError
+from yamcs_archive.http.alone import Alone
 from yamcs_archive.http.limits import (
     ANSWER_WAIT_S,
     ANSWERS_BYTES_MAX,
@@ -50,6 +51,7 @@ class Admission:
         self.batches = Slots(BATCHES_MAX, "batches")
         self.streams = Slots(STREAMS_MAX, "streams")
         self.polls = PollSlots(polls_max)
+        self.operations = Alone()
 
 
 def _too_many(most: int, what: str) -> UnavailableError:

@@ -32,6 +32,7 @@ from yamcs_archive.wire.codec import Codec, Detail, FormMessage
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
+from yamcs_archive.wire.verification import key_fields
 
 
 class HttpError(ArchiveError):
@@ -141,6 +142,11 @@ def _detail(error: BaseException, form: Form) -> Detail | None:
         return _described(changes.CursorGone, {"oldest": error.oldest}, form)
     if isinstance(error, OtherHistoryError) and error.commit is not None:
         return _described(changes.OtherHistory, {"commit": error.commit}, form)
+    if isinstance(error, DamagedError) and error.first is not None:
+        keys = {"first": error.first, "last": error.last}
+        shown = {name: key_fields(key) for name, key in keys.items() if key is not None}
+        number = {} if error.events is None else {"events": error.events}
+        return _described(changes.DamagedBlock, {**shown, **number}, form)
     if isinstance(error, FilterError):
         fields = {**dict(zip(_SPAN, error.span, strict=True)), "reason": error.reason}
         # The type that a Yamcs server names.

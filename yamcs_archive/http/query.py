@@ -14,7 +14,7 @@ from itertools import compress, count, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.errors import DamagedError, InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
@@ -89,7 +89,8 @@ class EventQuery(NamedTuple):
         """False if the events can be counted without reading: all of them, or all of some sources."""
         if self.residual is not None:
             return True
-        return any(value is not None for name, value in self.selected.items() if name != "sources")
+        decides = (value for name, value in self.selected.items() if name not in ("sources", "skip_damaged"))
+        return bool(self.selected["skip_damaged"]) or any(value is not None for value in decides)
 
 
 class Fields(NamedTuple):
@@ -97,6 +98,13 @@ class Fields(NamedTuple):
 
     values: Mapping[str, Any]
     time: Callable[[Any, str], int]
+
+    def flag(self, name: str) -> bool:
+        """Return whether a flag is set; InvalidInputError unless it is true, false or absent."""
+        text = self.text(name)
+        if text not in (None, "true", "false"):
+            raise InvalidInputError(name, text, "must be true or false")
+        return text == "true"
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         """Return an integer within bounds; InvalidInputError beyond them."""
@@ -147,15 +155,15 @@ def parameters(query: str) -> dict[str, list[str]]:
         ) from None
 
 
-PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter"))
+PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter", "skip_damaged"))
 """Parameters of a query string that choose events."""
 
 PAGE_PARAMETERS = PARAMETERS | {"order", "limit", "next", "pos", "form"}
 """Parameters of a query string that choose a page of events."""
 
 
-def event_query(fields: Fields) -> EventQuery:
-    """Return what the fields of a request ask for; InvalidInputError.
+def event_query(fields: Fields, left_out: Callable[[DamagedError], None] | None = None) -> EventQuery:
+    """Return what the fields of a request ask for; InvalidInputError. ``left_out`` gets what is damaged.
 
     >>> event_query(fields_of_query("source=A,B&source=C&limit=5&order=asc", PAGE_PARAMETERS)).limit
     5
@@ -172,7 +180,7 @@ def event_query(fields: Fields) -> EventQuery:
     pattern = None if wanted is None else Pattern.of(wanted)
     text = None if pattern is None else pattern.plain
     return EventQuery(
-        selected | {"text": text, "filter": fields.text("filter")},
+        selected | {"text": text, "filter": fields.text("filter"), "skip_damaged": left_out or False},
         pattern if text is None else None,
         descending=order != "asc",
         limit=fields.integer("limit", PAGE_EVENTS_DEFAULT, 1, PAGE_EVENTS_MAX),

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers import append, changes, event_index, history, server
+from yamcs_archive.http.handlers import append, changes, event_index, history, operations, server
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 
@@ -29,6 +29,8 @@ class Route:
     """The body may have any length and is read as it comes."""
     forms: bool = False
     """The query string may choose the form of the answer."""
+    operation: bool = False
+    """It deletes, or reads everything: refused unless the server was started with ``operations``."""
 
 
 WEBSOCKET = "/api/websocket"
@@ -50,6 +52,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
     "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
     "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
+    "/api/archive/{instance}:verify": (Route("POST", operations.verify_instance, Work.LONG, operation=True),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),

@@ -71,6 +71,7 @@ class Instance(Appending, Reading, Following):
         self,
         *,
         quick: bool = False,
+        isolated: bool = False,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Verification | None:
@@ -84,9 +85,11 @@ class Instance(Appending, Reading, Following):
         ``quick`` reads only the first and the last hundred values of each kind, in a fraction of a second at
         any size, and counts no events.
 
-        LMDB reads its file through memory: pages of its own that are damaged may end the process, and the
-        command ``yamcs-archive verify`` therefore reads in a child process. Raises DamagedError if LMDB
-        itself notices them, ClosedError, ForkedError.
+        LMDB reads its file through memory: pages of its own that are damaged may end the process. With
+        ``isolated`` a process of its own reads (a fresh interpreter, which takes some tenths of a second to
+        start): if it is ended, that is a fault. Use it for an archive that may be damaged; the command and
+        the server always do. Raises DamagedError if LMDB itself notices the damage, UnavailableError if no
+        process can be started, ClosedError, ForkedError.
 
         >>> _ = sim.append_many(Event(f"Step {n}") for n in range(1000))
         >>> found = sim.verify()
@@ -95,7 +98,8 @@ class Instance(Appending, Reading, Following):
         """
         self._check_open()
         quick = arguments.flag("quick", quick)
-        return self._store.verify(progress or _ignore, cancelled or _never, quick=quick)
+        isolated = arguments.flag("isolated", isolated)
+        return self._store.verify(progress or _ignore, cancelled or _never, quick=quick, isolated=isolated)
 
 
 def _ignore(_read: int, _all: int) -> None:

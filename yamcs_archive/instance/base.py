@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from yamcs_archive.errors import ClosedError
+import logging
+from collections.abc import Callable
+
+from yamcs_archive import arguments
+from yamcs_archive.errors import ClosedError, DamagedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.event_store import EventStore
+
+_log = logging.getLogger(__name__)
+
+SkipDamaged = bool | Callable[[DamagedError], None]
+"""Whether reading goes round what is damaged; a function is called with each damage that is met."""
+
+
+def skipping(skip_damaged: SkipDamaged) -> Callable[[DamagedError], None] | None:
+    """Return what is called for each damage that reading goes round; None: it is an error.
+
+    >>> skipping(False) is None, skipping(print) is print
+    (True, True)
+    """
+    if callable(skip_damaged):
+        return skip_damaged
+    return _warn if arguments.flag("skip_damaged", skip_damaged) else None
+
+
+def _warn(error: DamagedError) -> None:
+    number = "events" if error.events is None else f"{error.events} events"
+    _log.warning("%s are left out, from %s to %s: %s", number, error.first, error.last, error)
 
 
 class OpenInstance:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from yamcs_archive import arguments
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
-from yamcs_archive.instance.base import OpenInstance
+from yamcs_archive.instance.base import OpenInstance, SkipDamaged, skipping
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import (
     Change,
@@ -21,13 +21,16 @@ from yamcs_archive.results import (
 class Following(OpenInstance):
     """Reads events in arrival order."""
 
-    def changes(self, after: str | None = None) -> Iterator[Change]:
+    def changes(self, after: str | None = None, *, skip_damaged: SkipDamaged = False) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
 
         Without ``after`` it starts at the oldest event that is stored. It ends at the newest; call it again
         with the last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and
         compaction. It contains a fingerprint of its commit: if the archive was put back to an older state,
         and that commit is missing or replaced, the cursor is refused.
+
+        With ``skip_damaged`` it goes round damaged blocks, rows and commit records, as :meth:`events` does.
+        A cursor within a commit of which events are left out counts the others: use it with ``skip_damaged``.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.
 
@@ -38,7 +41,7 @@ class Following(OpenInstance):
         ['Late']
         """
         self._check_open()
-        return self._store.changes(after)
+        return self._store.changes(after, skipping(skip_damaged))
 
     def commits(self, after: str | None = None) -> Iterator[Commit]:
         """Return an iterator over the events of :meth:`changes`, commit by commit, for a copy in step.

@@ -9,7 +9,7 @@ from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.instance.base import OpenInstance
+from yamcs_archive.instance.base import OpenInstance, SkipDamaged, skipping
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.results import (
     InstanceStats,
@@ -46,6 +46,7 @@ class Reading(OpenInstance):
         limit: int | None = None,
         after_key: EventKey | None = None,
         cancelled: Callable[[], bool] | None = None,
+        skip_damaged: SkipDamaged = False,
     ) -> Iterator[Event]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
@@ -55,6 +56,11 @@ class Reading(OpenInstance):
         (docs/filter.md), as text or parsed. ``limit`` is the largest number of events (None: no limit). The
         iterator begins after ``after_key``, in its direction. It calls ``cancelled`` from time to time, and
         ends when that returns True, so that another thread can end a long search.
+
+        With ``skip_damaged=True`` the iterator goes round damaged blocks and rows, and logs a warning for
+        each. A function given instead is called with each :class:`~yamcs_archive.DamagedError`, which has the
+        keys and the number of the events left out, as far as they are known. Reading so is slower: everything
+        is decoded whole before it is used.
 
         No transaction is open between two events, so the iterator may rest for any time. It never yields an
         event twice, and may yield events that were appended meanwhile, if they come after its position.
@@ -72,7 +78,7 @@ class Reading(OpenInstance):
         ['Step 4']
         """
         query = self._query(
-            _query(start, stop, sources, cancelled)._replace(
+            _query(start, stop, sources, cancelled, skip_damaged)._replace(
                 descending=arguments.flag("descending", descending),
                 limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
                 after_key=None if after_key is None else validate_key(after_key),
@@ -93,6 +99,7 @@ class Reading(OpenInstance):
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
+        skip_damaged: SkipDamaged = False,
     ) -> Iterator[StoredVectors]:
         """Return an iterator over the events of :meth:`events`, as numpy vectors, in key order.
 
@@ -104,7 +111,7 @@ class Reading(OpenInstance):
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def count(
@@ -117,6 +124,7 @@ class Reading(OpenInstance):
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
+        skip_damaged: SkipDamaged = False,
     ) -> int:
         """Return the number of events that :meth:`events` gives for the same arguments.
 
@@ -131,7 +139,7 @@ class Reading(OpenInstance):
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
         (5, 2, 1, 0)
         """
-        query = self._query(_query(start, stop, sources, cancelled), min_severity, text, filter)
+        query = self._query(_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter)
         return 0 if query is None else self._store.count(query)
 
     def _query(
@@ -156,12 +164,14 @@ class Reading(OpenInstance):
         sources: Iterable[str] | None = None,
         pause_us: int = PAUSE_US_DEFAULT,
         cancelled: Callable[[], bool] | None = None,
+        skip_damaged: SkipDamaged = False,
     ) -> Histogram:
         """Return an iterator over the stretches of each source: events without a long pause between them.
 
         A pause of more than ``pause_us`` microseconds between two neighbouring events of a source ends one
-        stretch and begins the next. ``start``, ``stop``, ``sources`` and ``cancelled`` are as for
-        :meth:`events`. Stretches come in the order of their last event, then of source. They are exact, and
+        stretch and begins the next. ``start``, ``stop``, ``sources``, ``cancelled`` and
+        ``skip_damaged`` are as for :meth:`events`. Stretches come in the order of their last event, then of
+        source. They are exact, and
         only times and sources are read for them.
 
         The iterator's ``resume`` is a time for a later call, as its ``start``: that call finds every stretch
@@ -176,7 +186,7 @@ class Reading(OpenInstance):
         """
         self._check_open()
         pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
-        return self._store.histogram(_query(start, stop, sources, cancelled), pause_us)
+        return self._store.histogram(_query(start, stop, sources, cancelled, skip_damaged), pause_us)
 
     def sources(self) -> list[str]:
         """Return the names of all sources of which an event was ever stored here, sorted.
@@ -231,10 +241,12 @@ def _query(
     stop: Time | None,
     sources: Iterable[str] | None,
     cancelled: Callable[[], bool] | None,
+    skip_damaged: SkipDamaged,
 ) -> Query:
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),
         sources=None if sources is None else arguments.names("sources", sources),
         cancelled=arguments.callback("cancelled", cancelled),
+        skipped=skipping(skip_damaged),
     )

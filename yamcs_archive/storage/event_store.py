@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from yamcs_archive.columns import Columns
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
@@ -75,8 +76,13 @@ class EventStore(Protocol):
     def stats(self) -> StoreStats:
         """Return the extent of the store."""
 
-    def changes(self, after: str | None) -> Iterator[Change]:
-        """Yield the events after a cursor in arrival order, each with the cursor after it."""
+    def changes(
+        self, after: str | None, skipped: Callable[[DamagedError], None] | None = None
+    ) -> Iterator[Change]:
+        """Yield the events after a cursor in arrival order, each with the cursor after it.
+
+        ``skipped`` is called for what is damaged, which is then left out.
+        """
 
     def commits(self, after: str | None) -> Iterator[Commit]:
         """Yield the commits after a cursor in their order: time, events, the cursor after them."""
@@ -104,12 +110,17 @@ class EventStore(Protocol):
         """Give unused space back to the file system."""
 
     def verify(
-        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+        self,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+        *,
+        quick: bool = False,
+        isolated: bool = False,
     ) -> Verification | None:
         """Read everything that is stored and compare its parts; None once ``cancelled`` returns True.
 
         ``progress`` is called with the number of events read so far, and with that of all. ``quick``: only
-        the first and the last values are read.
+        the first and the last values are read. ``isolated``: whatever is stored, it cannot end this process.
         """
 
     def close(self) -> None:

@@ -54,6 +54,9 @@ COMPACT_POINTS = (
 )
 """The points of a compaction, likewise. From "compact-held" to "compact-in-use" all commits wait."""
 
+SALVAGE_POINTS = ("salvage-begun", "salvage-written", "salvage-verified", "salvage-complete")
+"""The points of a salvage, likewise: "salvage-written" and "salvage-verified" for each instance."""
+
 on_point: Callable[[str], None] | None = None
 
 

@@ -37,6 +37,7 @@ from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -228,7 +229,7 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         horizon, rows_max = self._meta.horizon, self._options.read_events_max
-        if query._replace(sources=None, cancelled=None) != Query():
+        if query._replace(sources=None, cancelled=None, skipped=None) != Query() or query.skipped is not None:
             return count(environment, query, horizon, rows_max)
         held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
         # Pruned events are deleted by and by, and their sources count them until then.
@@ -262,11 +263,13 @@ class LmdbStore:
             allocated_bytes=self._environment.allocated_bytes(),
         )
 
-    def changes(self, after: str | None) -> Iterator[Change]:
+    def changes(
+        self, after: str | None, skipped: Callable[[DamagedError], None] | None = None
+    ) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
-        found = changes(environment, self._meta, begin, self._options.read_events_max)
+        found = changes(environment, self._meta, begin, self._options.read_events_max, skipped)
         return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
     def commits(self, after: str | None) -> Iterator[Commit]:
@@ -322,11 +325,25 @@ class LmdbStore:
         return self._maintenance.compact()
 
     def verify(
-        self, progress: Callable[[int, int], None], cancelled: Callable[[], bool], *, quick: bool = False
+        self,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+        *,
+        quick: bool = False,
+        isolated: bool = False,
     ) -> Verification | None:
-        """See :class:`EventStore`. Raises ClosedError, ForkedError."""
+        """See :class:`EventStore`. Raises ClosedError, ForkedError, DamagedError, UnavailableError."""
         environment = self._here()
         environment.check_usable()
+        if isolated:
+            return verify_isolated(
+                self._folder,
+                map_bytes=self._options.map_bytes,
+                rows_max=self._options.read_events_max,
+                quick=quick,
+                progress=progress,
+                cancelled=cancelled,
+            )
         if quick:
             return verify_quickly(environment)
         return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)

@@ -87,7 +87,7 @@ def _encoded(kind: Any, fields: Mapping[str, Any], message: FormMessage) -> byte
     nested: list[tuple[int, bytes]] = []
     for name, value in fields.items():
         field = kind.fields_by_name[name]
-        if not isinstance(value, Event | list):
+        if not isinstance(value, Event | list | Mapping):
             plain[name] = value
             continue
         for one in value if isinstance(value, list) else [value]:

@@ -18,6 +18,7 @@ from yamcs_archive.errors import BadCursorError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.left_out import LeftOut, left_out_of
 from yamcs_archive.http.limits import (
     CHANGES_BYTES_MAX,
     EXCHANGE_EVENTS_DEFAULT,
@@ -36,7 +37,7 @@ from yamcs_archive.wire.json_scalars import as_int32
 
 NEWEST = "newest"
 """In place of a cursor: only what is stored from now on."""
-_PARAMETERS = ("after", "limit", "wait", "form")
+_PARAMETERS = ("after", "limit", "wait", "form", "skip_damaged")
 _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -51,6 +52,7 @@ class _ChangesQuery(NamedTuple):
     form: Form
     writer: BatchCodec
     lease: Lease
+    left_out: LeftOut | None
 
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now, and its cursor if it has no event."""
@@ -62,14 +64,16 @@ class _ChangesQuery(NamedTuple):
             raise BadCursorError("after", error.value, error.rule) from None
         cursor = commits[-1].cursor if commits else cursor
         body = self.writer.changes(commits, cursor, self.form)
-        return reply(self.writer.media, body), None if commits else cursor
+        headers = () if self.left_out is None else self.left_out.headers
+        return reply(self.writer.media, body, headers=headers), None if commits else cursor
 
     def _page(self) -> Iterator[Commit]:
         """Yield the commits of an answer; in a form without commits, all events as if they were one."""
         if self.writer.whole_commits:
             yield from self._bounded(self.instance.commits(self.after), attrgetter("events"))
             return
-        changes = list(self._bounded(self.instance.changes(self.after), lambda change: (change.event,)))
+        found = self.instance.changes(self.after, skip_damaged=self.left_out or False)
+        changes = list(self._bounded(found, lambda change: (change.event,)))
         if changes:
             yield Commit(0, tuple(change.event for change in changes), changes[-1].cursor)
 
@@ -105,10 +109,14 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     if not 1 <= limit <= most:
         raise InvalidInputError("limit", limit, f"must be 1 to {most}")
     wait_s = _seconds(last.get("wait", "0"))
+    left_out = left_out_of(request.head)
+    if left_out is not None and writer.whole_commits:
+        rule = "is for events alone: in the exchange form, which mirrors read, nothing may be missing"
+        raise InvalidInputError("skip_damaged", "true", rule)
     instance = request.instance()
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
-    asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease)
+    asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease, left_out)
     answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from yamcs_archive.event import Stretch
 from yamcs_archive.http import query
+from yamcs_archive.http.left_out import left_out_of
 from yamcs_archive.http.limits import INDEX_ENTRIES_DEFAULT, INDEX_ENTRIES_MAX
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.request import Request
@@ -32,6 +33,7 @@ def list_event_index(request: Request) -> Response:
     instance = request.instance()
     limit = fields.integer("limit", INDEX_ENTRIES_DEFAULT, 1, INDEX_ENTRIES_MAX)
     start, token = fields.instant("start"), fields.text("next")
+    left_out = left_out_of(request.head)
     mark = None if token is None else decode_mark(token, instance.name)
     if mark is not None:
         start = mark.resume if start is None else max(start, mark.resume)
@@ -41,6 +43,7 @@ def list_event_index(request: Request) -> Response:
         sources=fields.sources(),
         pause_us=_pause_us(fields),
         cancelled=request.given_up,
+        skip_damaged=left_out or False,
     )
     following = (stretch for stretch in found if mark is None or (stretch.stop, stretch.source) > mark[1:])
     entries = list(islice(following, limit))
@@ -48,7 +51,9 @@ def list_event_index(request: Request) -> Response:
     if len(entries) == limit and (next_one := next(following, None)) is not None:
         resume = min(next_one.start, next_one.start if found.resume is None else found.resume)
         token = encode_mark(instance.name, Mark(resume, entries[-1].stop, entries[-1].source))
-    return request.answer(_index(entries, token))
+    answer = request.answer(_index(entries, token))
+    answer.headers += () if left_out is None else left_out.headers
+    return answer
 
 
 def _pause_us(fields: Fields) -> int:
@@ -91,6 +96,7 @@ def stream_event_index(request: Request) -> Response:
         stop=fields.instant("stop"),
         pause_us=_pause_us(fields),
         cancelled=request.given_up,
+        skip_damaged=left_out_of(request.head) or False,
     )
     return streamed(request.codec.media, _records(found, request.codec))
 

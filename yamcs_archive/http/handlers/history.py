@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.left_out import LeftOut, left_out_of
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
@@ -23,18 +24,22 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 def list_events(request: Request) -> Response:
     """Answer a page of history, newest first unless ``order`` is ``asc``."""
-    asked = _asked(request, today.ListEventsRequest(), query.PAGE_PARAMETERS)
+    left_out = left_out_of(request.head)
+    asked = _asked(request, today.ListEventsRequest(), query.PAGE_PARAMETERS, left_out)
     instance, codec = request.instance(), request.codec
     events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.lease)
     token = encode_token(instance.name, events[-1].key) if more else None
-    return reply(codec.media, codec.page(events, token, asked.form))
+    headers = () if left_out is None else left_out.headers
+    return reply(codec.media, codec.page(events, token, asked.form), headers=headers)
 
 
-def _asked(request: Request, message: Message, parameters: Collection[str]) -> EventQuery:
+def _asked(
+    request: Request, message: Message, parameters: Collection[str], left_out: LeftOut | None
+) -> EventQuery:
     """Return the query of a query string; of a POST that of the body, which has the fields of ``message``."""
     posted = request.head.method == "POST"
     fields = request.fields(message) if posted else query.fields_of_query(request.head.query, parameters)
-    return query.event_query(fields)
+    return query.event_query(fields, left_out)
 
 
 def _first_of(events: Iterator[Event], limit: int, lease: Lease) -> tuple[list[Event], bool]:
@@ -62,12 +67,15 @@ def _utf8_bytes(text: str) -> int:
 
 def count_events(request: Request) -> Response:
     """Answer the number of events that match."""
-    asked = _asked(request, today.CountEventsRequest(), query.PARAMETERS)
+    left_out = left_out_of(request.head)
+    asked = _asked(request, today.CountEventsRequest(), query.PARAMETERS, left_out)
     if request.head_only and asked.count_reads:
         asked.count_events(request.instance(), lambda: True)  # refuses a bad query, and reads nothing
         return Response(200, (("content-type", request.codec.media),))
     count = asked.count_events(request.instance(), request.given_up)
-    return request.answer(today.CountEventsResponse(count=count))
+    answer = request.answer(today.CountEventsResponse(count=count))
+    answer.headers += () if left_out is None else left_out.headers
+    return answer
 
 
 def list_sources(request: Request) -> Response:
@@ -81,7 +89,7 @@ def stream_events(request: Request) -> Response:
 
     In protobuf each message has its length before it; JSON objects follow one another directly.
     """
-    asked = _asked(request, today.StreamEventsRequest(), ())
+    asked = _asked(request, today.StreamEventsRequest(), (), left_out_of(request.head))
     events = asked.batches(request.instance(), request.given_up)
     return streamed(request.codec.media, map(request.codec.stream, events))
 
@@ -90,7 +98,7 @@ def export_events(request: Request) -> Response:
     """Answer all events that the query string asks for as CSV, oldest first."""
     fields = query.fields_of_query(request.head.query, query.PARAMETERS | {"columns", "delimiter"})
     codec = CsvCodec(fields.text("columns"), fields.text("delimiter"))
-    asked = query.event_query(fields)
+    asked = query.event_query(fields, left_out_of(request.head))
     events = asked.batches(request.instance(), request.given_up)
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     disposition = ("content-disposition", f'attachment; filename="{name}"')

@@ -32,6 +32,8 @@ _MARKER = "ARCHIVE"
 CURRENT = "CURRENT"
 """The file that names the generation in use; see :mod:`~yamcs_archive.storage.disk.generations`."""
 _MARKER_TEXT = f"yamcs_archive directory, layout {LAYOUT_VERSION}\n"
+UNFINISHED = "UNFINISHED"
+"""The file that says of a directory that it is being filled: it has no marker yet, or the fill broke off."""
 _FIRST_GENERATION = "gen-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -115,6 +117,8 @@ def open_directory(path: Path, *, readonly: bool) -> None:
             raise NotAnArchiveError(
                 str(path), "there is no such directory" if not path.exists() else "it is not a directory"
             )
+        if (path / UNFINISHED).exists():
+            raise NotAnArchiveError(str(path), _unfinished_reason(path))
         kind = _file_system(path)
         if kind in _NETWORK_FILE_SYSTEMS:
             raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
@@ -132,6 +136,52 @@ def open_directory(path: Path, *, readonly: bool) -> None:
         if error.errno in _NO_FOLDER:
             raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
         raise in_our_words(error, path) from error
+
+
+def _unfinished_reason(path: Path) -> str:
+    with suppress(OSError):
+        return (path / UNFINISHED).read_text(errors="replace").strip()
+    return "it was not finished"
+
+
+def begin_directory(path: Path, reason: str) -> None:
+    """Make a directory to be filled with instances; until :func:`finish_directory` it cannot be opened.
+
+    ``reason`` says why not, and what to do. Raises NotAnArchiveError if there is something at the path other
+    than an empty directory.
+    """
+    with os_errors_translated(path):
+        if path.exists() and not path.is_dir():
+            raise NotAnArchiveError(str(path), "it is not a directory")
+        make_folders(path)
+        there = {entry.name for entry in path.iterdir()} - _HARMLESS
+        if UNFINISHED in there:
+            raise NotAnArchiveError(str(path), _unfinished_reason(path))
+        if there:
+            raise NotAnArchiveError(str(path), "it is not empty; name a directory that does not exist yet")
+        kind = _file_system(path)
+        if kind in _NETWORK_FILE_SYSTEMS:
+            raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
+        write_durably(path / UNFINISHED, reason + "\n")
+
+
+def finish_directory(path: Path) -> None:
+    """Make a filled directory an archive, durably."""
+    with os_errors_translated(path):
+        write_durably(path / _MARKER, _MARKER_TEXT)
+        (path / UNFINISHED).unlink()
+        sync(path)
+
+
+def damaged_instances(directory: Path) -> list[str]:
+    """Return the names of all folders that are or were instances, sorted, whatever is missing in them."""
+    with os_errors_translated(directory):
+        return sorted(
+            entry.name
+            for entry in directory.iterdir()
+            if _NAME.fullmatch(entry.name)
+            and ((entry / CURRENT).is_file() or next(entry.glob("gen-*/"), None) is not None)
+        )
 
 
 def make_folders(path: Path) -> None:

@@ -16,7 +16,7 @@ import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 from yamcs_archive.errors import LockedError
 from yamcs_archive.storage.disk.file_system import Identity, check_same, identity_of, os_errors_translated
@@ -26,7 +26,7 @@ _RELEASE_WAIT_S = 60.0
 """Longest wait for another archive of this process that is being closed, in seconds."""
 _RELEASE_LOOK_S = 0.01
 
-_locks: dict[Identity, weakref.ref[WriterLock]] = {}  # by the identity of the directory
+_locks: dict[Identity, weakref.ref[WriterLock | WritersExcluded]] = {}  # by the identity of the directory
 _locks_guard = threading.Lock()
 
 
@@ -81,7 +81,7 @@ class WriterLock:
                 return False
         raise LockedError(str(directory), "this process, which has the archive open already")
 
-    def _other(self) -> WriterLock | None:
+    def _other(self) -> WriterLock | WritersExcluded | None:
         known = _locks.get(self._identity)
         return None if known is None else known()
 
@@ -111,6 +111,50 @@ class WriterLock:
     def __del__(self) -> None:
         if self._file is not None:
             self._file.close()  # otherwise Python closes it with a ResourceWarning
+
+
+class WritersExcluded:
+    """Keeps every process from writing to a directory, which need not be whole; changes nothing there.
+
+    A context manager. Where there is no lock file, or this user may not read it, no other process is kept
+    from writing: then there is none that knows this archive, or nothing that this one can do.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Raises :class:`~yamcs_archive.errors.LockedError` if a process writes to the directory now."""
+        self.releasing = False
+        self._file: io.FileIO | None = None
+        with os_errors_translated(directory), _locks_guard:
+            self._identity = identity_of(directory)
+            known = _locks.get(self._identity)
+            if known is not None and known() is not None:
+                raise LockedError(str(directory), "this process, which has the archive open")
+            try:
+                self._file = io.FileIO(directory / _LOCK, "r")
+            except (FileNotFoundError, PermissionError):
+                return
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                other = os.pread(self._file.fileno(), 1024, 0).decode(errors="replace").strip()
+                self._file.close()
+                raise LockedError(str(directory), other or "another process") from None
+            except BaseException:
+                self._file.close()
+                raise
+            _locks[self._identity] = weakref.ref(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with _locks_guard:
+                known = _locks.get(self._identity)
+                if known is not None and known() is self:
+                    del _locks[self._identity]
+                file.close()
 
 
 def _locked(directory: Path) -> io.FileIO:

@@ -7,6 +7,7 @@ is read by :mod:`block_pick`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 from zlib import crc32
@@ -30,6 +31,7 @@ from yamcs_archive.storage.format.block_part_encoder import (
 from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.integers import unpack_integers
+from yamcs_archive.storage.format.keys import decode_key
 from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.format.text_search import TextMatcher
 
@@ -56,11 +58,23 @@ class _Reading:
             raise self._part.damaged(f"its {self._what} cannot be read: {error}") from None
 
 
+def locate(error: DamagedError, first: bytes, last: bytes | None, events: int | None) -> None:
+    """Give an error the range of keys and the number of the events that cannot be read, as far as known."""
+    with suppress(DamagedError):
+        error.first = decode_key(first)
+        error.events = events
+        if last is not None:
+            error.last = decode_key(last)
+
+
 class BlockPart:
     """A part as it was read.
 
     Raises :class:`~yamcs_archive.errors.DamagedError`, at construction or at first use of a column.
     """
+
+    reaches: tuple[bytes | None, int | None] = None, None
+    """The last key and the number of events of its block, for errors; set by who knows its zone map."""
 
     def __init__(self, key: bytes, value: bytes, kind: int) -> None:
         self.key = key
@@ -82,7 +96,9 @@ class BlockPart:
 
     def damaged(self, reason: str) -> DamagedError:
         """Return the error for something in this part that cannot be trusted."""
-        return DamagedError(f"blocks {self.key.hex()}", reason)
+        error = DamagedError(f"blocks {self.key.hex()}", reason)
+        locate(error, self.key, *self.reaches)
+        return error
 
     def reading(self, what: str) -> _Reading:
         """Return a context that raises DamagedError where a frame does not have its form."""

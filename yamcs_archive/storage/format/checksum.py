@@ -41,9 +41,9 @@ class Checksummed:
         if len(value) < CHECKSUM_BYTES or value[:CHECKSUM_BYTES] != crc32(
             body, crc32(key, self.start)
         ).to_bytes(CHECKSUM_BYTES, "big"):
-            raise DamagedError(f"{self.name} {key.hex()}", "the checksum is wrong")
+            raise self.damaged(key, "the checksum is wrong")
         return body
 
     def damaged(self, key: bytes, reason: str) -> DamagedError:
-        """Return the error for a value whose checksum is right but whose content is not."""
+        """Return the error for a value that cannot be trusted."""
         return DamagedError(f"{self.name} {key.hex()}", reason)

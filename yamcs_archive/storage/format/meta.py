@@ -59,6 +59,19 @@ def _pair(name: str, value: object) -> Pair:
     return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value, default=astuple))
 
 
+def decode_fact(key: bytes, value: bytes) -> tuple[str, object]:
+    """Return the name and the value of one fact; DamagedError if it cannot be trusted.
+
+    >>> [decode_fact(*pair) for pair in encode_meta(Meta("sim", b"8 random", 0))][:2]
+    [('format', 1), ('instance', 'sim')]
+    """
+    body = _CHECKSUMMED.unwrap(key, value)
+    try:
+        return key.decode("ascii"), msgpack.unpackb(body)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise _CHECKSUMMED.damaged(key, f"it cannot be read: {error}") from None
+
+
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return the facts; FormatVersionError for another format, DamagedError if they cannot be trusted."""
     values = {}

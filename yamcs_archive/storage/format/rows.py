@@ -10,6 +10,7 @@ Time, source and number are in the key; the reception delay is reception minus g
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from operator import sub
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -24,7 +25,18 @@ from yamcs_archive.event_vectors import DictColumn, StoredVectors, dict_encode, 
 from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.keys import Keys, decode_key, decode_keys, encode_key
 
-_CHECKSUMMED = Checksummed("rows")
+
+class _Rows(Checksummed):
+    def damaged(self, key: bytes, reason: str) -> DamagedError:
+        """Return the error for a row, which says of which event."""
+        error = super().damaged(key, reason)
+        with suppress(DamagedError):
+            error.first = error.last = decode_key(key)
+            error.events = 1
+        return error
+
+
+_CHECKSUMMED = _Rows("rows")
 _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
 
 

@@ -5,7 +5,8 @@
 2. Whatever is wrong is noted, and reading goes on after it. What damage makes unreadable is missing
    elsewhere: once something is, only what is there too often counts as a fault of counts.
 3. The parts: events (checksums, forms, strict key order, no key twice), zone maps (in ``zone_map_check``),
-   sources (numbers and times against the events), commits (in ``arrival_check``), request ids.
+   sources (numbers and times against the events), commits (in ``arrival_check``), request ids (in
+   ``request_check``).
 """
 
 from __future__ import annotations
@@ -26,19 +27,16 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decode_key, encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
-from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.maintain.arrival_check import check_arrival
 from yamcs_archive.storage.maintain.faults import Faults, VerifyScope
 from yamcs_archive.storage.maintain.quick_check import check_quickly
+from yamcs_archive.storage.maintain.request_check import check_requests
 from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
-
-_REQUESTS_AT_ONCE = 1_000
-"""Largest number of request ids that are read in one transaction."""
 
 
 class _CancelledError(Exception):
@@ -65,7 +63,7 @@ def verify(
         commits = check_arrival(scope, run.head)
         run.check_head()
         run.check_sources()
-        run.check_requests()
+        check_requests(scope)
     except _CancelledError:
         return None
     return Verification(
@@ -274,24 +272,6 @@ class _Run:
             ):
                 reason = "an event has a greater number or a later time than its state says"
                 self.faults.add(Fault(f"sources {name}", reason, events=seen.events))
-
-    def check_requests(self) -> None:
-        """Read every kept request id."""
-        after = b"\0"  # no key is below it
-        while True:
-            self.go_on()
-            with self._environment.read() as transaction:
-                cursor = transaction.cursor(self._environment.databases["requests"])
-                pairs, more = fetch(cursor, after, b"\xff" * 511, False, _REQUESTS_AT_ONCE)
-            for key, value in pairs:
-                try:
-                    for event in decode_record(key, value).events:
-                        decode_key(event)
-                except DamagedError as error:
-                    self.faults.add_value(error)
-            if not more:
-                return
-            after = pairs[-1][0] + b"\0"
 
 
 class _Opener:

@@ -13,6 +13,7 @@ import lmdb
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block import Block, zone_map_of
+from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.zone_maps import (
@@ -169,6 +170,7 @@ class BlockIndex:
             return self._made_again(pair[0], error)
 
     def _made_again(self, key: bytes, error: DamagedError) -> ZoneMap:
+        locate(error, key[len(BLOCK_LEVEL) :], None, None)
         if self._open_block is None:
             raise error
         try:

@@ -7,7 +7,7 @@ this history if the commit that is stored here under its number has its fingerpr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from heapq import merge
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from yamcs_archive.storage.format.commits import (
     CommitRecord,
     Cursor,
     Run,
+    commit_key,
+    commit_number,
     decode_commit,
     decode_cursor,
     encode_cursor,
@@ -33,6 +35,7 @@ from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.metadata import head_commit, newest_key, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader
+from yamcs_archive.storage.read.skipping_reader import reader_for
 
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
@@ -152,14 +155,19 @@ def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> 
 
 
 def changes(
-    environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
+    environment: Environment,
+    meta: Meta,
+    after: Cursor,
+    batch_events_max: int,
+    skipped: Callable[[DamagedError], None] | None = None,
 ) -> Iterator[tuple[Event, Cursor]]:
     """Yield the events after a cursor in arrival order, each with the cursor after it.
 
-    Ends at the newest commit; call it again with the last cursor for later events.
+    Ends at the newest commit; call it again with the last cursor for later events. ``skipped`` is called for
+    what is damaged, which is then left out: the positions in the commits concerned count readable events.
     """
     seen = after.position
-    for commit in _walk(environment, meta, after, batch_events_max):
+    for commit in _walk(environment, meta, after, batch_events_max, skipped):
         begin = seen if commit.number == after.commit else 0
         for position, event in enumerate(commit.events, commit.gone + 1):
             if position > begin:
@@ -191,12 +199,30 @@ class _Commit(NamedTuple):
     events: Iterable[Event]
 
 
-def _walk(environment: Environment, meta: Meta, after: Cursor, batch_events_max: int) -> Iterator[_Commit]:
+def _walk(
+    environment: Environment,
+    meta: Meta,
+    after: Cursor,
+    batch_events_max: int,
+    skipped: Callable[[DamagedError], None] | None = None,
+) -> Iterator[_Commit]:
     """Yield the commits from that of a cursor on."""
     number = max(after.commit, 1)
-    reader = RangeReader(environment, batch_events_max)
+    reader = reader_for(environment, batch_events_max, skipped=skipped)
     horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
-    while (record := _record(environment, number)) is not None:
+    while True:
+        try:
+            record = _record(environment, number)
+        except DamagedError as error:
+            if skipped is None:
+                raise
+            skipped(error)
+            if (following := _next_record(environment, number)) is None:
+                return
+            number = following
+            continue
+        if record is None:
+            return
         yield from _commits_of(reader, record, number, horizon)
         number = record.last + 1
 
@@ -270,6 +296,13 @@ def _in_run(
         events = block.events.take(indexes).events() if indexes else ()
         found = [(int(block.commits[index]), event) for index, event in zip(indexes, events, strict=True)]
         yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found
+
+
+def _next_record(environment: Environment, number: int) -> int | None:
+    """Return the first commit of the record after the one that holds a commit, None at the end."""
+    with environment.read() as transaction:
+        cursor = transaction.cursor(environment.databases["commits"])
+        return commit_number(cursor.key()) if cursor.set_range(commit_key(number + 1)) else None
 
 
 def _record(environment: Environment, number: int) -> CommitRecord | None:

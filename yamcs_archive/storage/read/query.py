@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
@@ -34,6 +35,7 @@ from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
+from yamcs_archive.storage.read.skipping_reader import reader_for
 
 _COMPARED_MAX = 4
 """Up to 4 wanted values are compared one by one; more go through a lookup table."""
@@ -62,6 +64,8 @@ class Query(NamedTuple):
     """Go on after this key, in the direction of the scan."""
     cancelled: Callable[[], bool] | None = None
     """Called before each slice is read: once it returns True, reading ends there."""
+    skipped: Callable[[DamagedError], None] | None = None
+    """Called for what is damaged, which is then left out; None: it is an error."""
 
     def bounds(self, horizon: int | None) -> tuple[bytes, bytes]:
         """Return the bounds of the wanted keys: the first is included, the second is not."""
@@ -188,7 +192,7 @@ def _slices(
     wanted = None
     if query.sources is not None or query.min_severity is not None:
         wanted = block_filter(query.sources, query.min_severity)
-    reader = RangeReader(environment, rows_max, query.cancelled, cache)
+    reader = reader_for(environment, rows_max, query.cancelled, cache, skipped=query.skipped)
     matcher = query.matcher
     for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):
         yield slice_, matching_indexes(slice_, query, matcher)

@@ -17,9 +17,11 @@ from typing import NamedTuple, Protocol
 
 import lmdb
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, checksums_of
+from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
@@ -98,6 +100,14 @@ class RangeReader:
                 lower = slice_.upper
             rows = min(2 * rows, self._rows_max)
 
+    def _opened(self, zone_map: ZoneMap, value: bytes) -> Block | None:
+        try:
+            block = self._open(zone_map.first, value)
+        except DamagedError as error:
+            locate(error, zone_map.first, zone_map.last, zone_map.events)
+            raise
+        return None if block is None else reaching(block, zone_map)
+
     def _slice(
         self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
     ) -> Slice:
@@ -119,16 +129,27 @@ class RangeReader:
                 upper = pairs[-1][0] + b"\0"
             value = None
             if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
-                value = stored(zone_map.first)
+                try:
+                    value = stored(zone_map.first)
+                except DamagedError as error:
+                    locate(error, zone_map.first, zone_map.last, zone_map.events)
+                    raise
         block: Block | None = None
         if zone_map is not None and value is not None:
             block = self._last_block
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
-                block = self._last_block = self._open(zone_map.first, value)
+                block = self._last_block = self._opened(zone_map, value)
         if wanted is not None and wanted.sources is not None:
             pairs = of_sources(pairs, wanted.sources)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
         return Slice(lower, upper, pairs, block, whole, zone_map)
+
+
+def reaching(block: Block, zone_map: ZoneMap) -> Block:
+    """Return a block whose errors say how far it reaches."""
+    for part in block.parts:
+        part.reaches = zone_map.last, zone_map.events
+    return block
 
 
 def fetch(

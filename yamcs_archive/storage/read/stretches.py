@@ -20,7 +20,8 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.query import Query, names_among
-from yamcs_archive.storage.read.range_reader import RangeReader, Slice
+from yamcs_archive.storage.read.range_reader import Slice
+from yamcs_archive.storage.read.skipping_reader import reader_for
 
 
 class Histogram(Iterator[Stretch]):
@@ -31,7 +32,7 @@ class Histogram(Iterator[Stretch]):
     ) -> None:
         lower, upper = query.bounds(horizon)
         wanted = None if query.sources is None else block_filter(query.sources, None)
-        reader = RangeReader(environment, rows_max, query.cancelled)
+        reader = reader_for(environment, rows_max, query.cancelled, skipped=query.skipped)
         self._slices = reader.slices(lower, upper, wanted=wanted)
         self._sources, self._pause_us = query.sources, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()

@@ -50,6 +50,8 @@ class Batch(NamedTuple):
     """The ids of each caller's requests; empty if none has an id."""
     time: int | None = None
     """When another archive committed them, microseconds since 1970. None: they are committed here, now."""
+    exact: bool = True
+    """With a time: an event that is stored already must be the same in every field."""
 
 
 class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
@@ -126,8 +128,8 @@ class Committer:
                 raise archive_error(error, self._environment.path) from error
             self._environment.grow()
 
-    def take_over(self, batches: Sequence[Batch], noted: Pair) -> None:
-        """Store commits of another archive, each with its time, and a fact of ``meta`` with them."""
+    def take_over(self, batches: Sequence[Batch], noted: Pair | None) -> None:
+        """Store commits of another archive, each with its time, and a fact of ``meta`` with them, if any."""
         self._refresh()
         while True:
             try:
@@ -264,7 +266,7 @@ class Committer:
             requests += pairs
         else:
             group = decided(batch.submitted)
-        if batch.time is not None:
+        if batch.time is not None and batch.exact:
             _refuse_differences(group)
         failpoint("outcomes-known")
         return group

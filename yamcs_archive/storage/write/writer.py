@@ -167,13 +167,16 @@ class Writer:
         """
         return self._do(partial(self._committer.run_in_transaction, run))
 
-    def take_over(self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair) -> None:
-        """Store commits of another archive, each as one commit with its time, and a fact of ``meta``.
+    def take_over(
+        self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair | None, *, exact: bool = True
+    ) -> None:
+        """Store commits of another archive, each as one commit with its time, and a fact of ``meta``, if any.
 
         All of it is one transaction. Events that are stored already, and those below the horizon, are passed
-        over. Raises ConflictError for an event that is stored with other content; then nothing is stored.
+        over. If ``exact``, raises ConflictError for an event that is stored with other content; then nothing
+        is stored.
         """
-        batches = [Batch((columns,), time=time) for time, columns in commits]
+        batches = [Batch((columns,), time=time, exact=exact) for time, columns in commits]
         self._do(partial(self._committer.take_over, batches, noted))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:

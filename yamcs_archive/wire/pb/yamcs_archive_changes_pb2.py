@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1byamcs_archive_changes.proto\x12\x15yamcs_archive.changes\"1\n\x0f\x43hangesResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x1c\n\nCursorGone\x12\x0e\n\x06oldest\x18\x01 \x01(\t\"\x1e\n\x0cOtherHistory\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\x04')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1byamcs_archive_changes.proto\x12\x15yamcs_archive.changes\"1\n\x0f\x43hangesResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x1c\n\nCursorGone\x12\x0e\n\x06oldest\x18\x01 \x01(\t\"\x1e\n\x0cOtherHistory\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\x04\"\xcf\x01\n\x0c\x44\x61magedBlock\x12\x36\n\x05\x66irst\x18\x01 \x01(\x0b\x32\'.yamcs_archive.changes.DamagedBlock.Key\x12\x35\n\x04last\x18\x02 \x01(\x0b\x32\'.yamcs_archive.changes.DamagedBlock.Key\x12\x0e\n\x06\x65vents\x18\x03 \x01(\x04\x1a@\n\x03Key\x12\x16\n\x0egenerationTime\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tseqNumber\x18\x03 \x01(\x11')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,4 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CURSORGONE']._serialized_end=133
   _globals['_OTHERHISTORY']._serialized_start=135
   _globals['_OTHERHISTORY']._serialized_end=165
+  _globals['_DAMAGEDBLOCK']._serialized_start=168
+  _globals['_DAMAGEDBLOCK']._serialized_end=375
+  _globals['_DAMAGEDBLOCK_KEY']._serialized_start=311
+  _globals['_DAMAGEDBLOCK_KEY']._serialized_end=375
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,170 @@
+"""Reading round what is damaged: a reader whose slices have only rows and blocks that can be read.
+
+It decodes every row and every block whole before it gives them out, so that no damage shows later. That is
+slower than :class:`RangeReader`, whose readers decode what they need; it is used only on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.block_part_decoder import locate
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.rows import decode_row, decode_rows
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, BlockFilter, decode_zone_map
+from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice, fetch
+
+Skipped = Callable[[DamagedError], None]
+
+
+def reader_for(
+    environment: Environment,
+    rows_max: int,
+    cancelled: Callable[[], bool] | None = None,
+    cache: BlockOpener | None = None,
+    *,
+    skipped: Skipped | None = None,
+) -> RangeReader:
+    """Return a reader; with ``skipped``, one that calls it for what is damaged, and reads on after it."""
+    if skipped is None:
+        return RangeReader(environment, rows_max, cancelled, cache)
+    return SkippingReader(environment, rows_max, cancelled, skipped)
+
+
+class SkippingReader(RangeReader):
+    """Reads slices of what is sound."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        rows_max: int,
+        cancelled: Callable[[], bool] | None,
+        skipped: Skipped,
+    ) -> None:
+        self._opener = _Opener()
+        super().__init__(environment, rows_max, cancelled, self._opener)
+        self._skipped = skipped
+        self._told = ""
+
+    def slices(
+        self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
+    ) -> Iterator[Slice]:
+        """Yield the slices of ``lower <= key < upper``; see :meth:`RangeReader.slices`."""
+        while lower < upper:
+            try:
+                for slice_ in super().slices(lower, upper, descending=descending, wanted=wanted):
+                    yield self._sound(slice_)
+                    lower, upper = (lower, slice_.lower) if descending else (slice_.upper, upper)
+                return
+            except DamagedError as error:
+                place = self._place(lower, upper, descending=descending)
+                if place is None:
+                    raise
+                self._tell(error)
+            # Nothing says where the block ends: up to the next one, only rows are read.
+            bad, beyond = max(lower, place[0]), min(place[1], upper)
+            if descending:
+                yield from self.slices(beyond, upper, descending=True, wanted=wanted)
+            else:
+                yield from self.slices(lower, bad, wanted=wanted)
+            yield from self._rows_alone(bad, beyond, descending=descending)
+            lower, upper = (lower, bad) if descending else (beyond, upper)
+
+    def _rows_alone(self, lower: bytes, upper: bytes, *, descending: bool) -> Iterator[Slice]:
+        more = lower < upper
+        while more:
+            with self._environment.read() as transaction:
+                cursor = transaction.cursor(self._environment.databases["rows"])
+                pairs, more = fetch(cursor, lower, upper, descending, self._rows_max)
+            begin, end = lower, upper
+            if more and descending:
+                begin = upper = pairs[-1][0]
+            elif more:
+                end = lower = pairs[-1][0] + b"\0"
+            yield Slice(begin, end, self._sound_rows(pairs), None, whole=False)
+
+    def _place(self, lower: bytes, upper: bytes, *, descending: bool) -> tuple[bytes, bytes] | None:
+        """Return the first key of the first block on the way that cannot be found, and that of the next.
+
+        None if all can be found.
+        """
+        with self._environment.read() as transaction:
+            cursor = transaction.cursor(self._environment.databases["summaries"])
+            blocks = self._environment.databases["blocks"]
+            firsts = (
+                [(key, value) for key, value in cursor.iternext() if key[:1] == BLOCK_LEVEL]
+                if cursor.first()
+                else []
+            )
+            bad = [
+                key[1:]
+                for key, value in firsts
+                if key[1:] < upper and not _is_there(key, value, transaction.get(key[1:], db=blocks))
+            ]
+            if not descending:  # the last one before the range may reach into it
+                before = max((key for key in bad if key <= lower), default=None)
+                bad = [key for key in bad if key > lower or key == before]
+            if not bad:
+                return None
+            chosen = max(bad) if descending else min(bad)
+            return chosen, min((key[1:] for key, _ in firsts if key[1:] > chosen), default=b"\xff" * 9)
+
+    def _sound(self, slice_: Slice) -> Slice:
+        error, self._opener.error = self._opener.error, None
+        zone_map = slice_.zone_map
+        if error is not None and zone_map is not None:
+            locate(error, zone_map.first, zone_map.last, zone_map.events)
+            self._tell(error)
+        rows = self._sound_rows(slice_.rows)
+        return slice_ if rows is slice_.rows else slice_._replace(rows=rows)
+
+    def _sound_rows(self, pairs: list[Pair]) -> list[Pair]:
+        try:
+            decode_rows(pairs)
+        except DamagedError:
+            return [pair for pair in pairs if self._is_sound_row(pair)]
+        return pairs
+
+    def _is_sound_row(self, pair: Pair) -> bool:
+        try:
+            decode_row(*pair)
+        except DamagedError as error:
+            self._tell(error)
+            return False
+        return True
+
+    def _tell(self, error: DamagedError) -> None:
+        if error.where != self._told:  # several slices may lead to one block
+            self._told = error.where
+            self._skipped(error)
+
+
+class _Opener:
+    """Opens blocks of which everything can be read; keeps why the last one was left out."""
+
+    def __init__(self) -> None:
+        self.error: DamagedError | None = None
+
+    def open(self, key: bytes, value: bytes) -> Block | None:
+        try:
+            block = Block(key, value)
+            _ = block.events
+        except DamagedError as error:
+            self.error = error
+            return None
+        return block
+
+
+def _is_there(key: bytes, value: bytes, block: bytes | None) -> bool:
+    """Return whether a block can be found by its zone map, or else by its own keys."""
+    try:
+        decode_zone_map(key, value)
+    except DamagedError:
+        try:
+            return block is not None and len(Block(key[1:], block).times) > 0
+        except DamagedError:
+            return False
+    return block is not None

@@ -1,0 +1,195 @@
+"""The pages of an LMDB file, read without LMDB: no map, no lock, nothing trusted.
+
+1. A page is read by its number with ``pread``. What the medium refuses, and what lies beyond the end of the
+   file, is a :class:`PageError`, never a signal.
+2. No number of a page is trusted: each is compared with the size of the file, each offset with the page. A
+   value is right only if its own checksum is, which the caller looks at.
+3. The form is that of LMDB 0.9 (``docs/format.md`` names it), in this machine's byte order: a file of another
+   one cannot be opened by LMDB either.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+PAGE_BYTES_DEFAULT = 4096
+_PAGE_BYTES = tuple(1 << shift for shift in range(9, 17))
+"""The sizes of pages that LMDB makes."""
+HEAD_BYTES = 16
+_PAGE_HEAD = struct.Struct("=QHHHH")
+"""Number of the page, unused, flags, end of the list of nodes, begin of the nodes."""
+_META = struct.Struct("=IIQQ48s48sQQ")
+"""Magic, version, address, size of the map, the two trees, last page, transaction."""
+_TREE = struct.Struct("=IHHQQQQQ")
+"""Size of pages or unused, flags, depth, pages of three kinds, values, root."""
+_NODE = struct.Struct("=HHHH")
+"""Size of the value, low and high; flags; size of the key. In a branch the first three are the page below."""
+_OVERFLOW = struct.Struct("=Q")
+_VALUE_BYTES_MAX = 1 << 28
+"""Bytes of a value that are read at most: a block has some frames of at most 16 MiB."""
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
+BRANCH, LEAF = 1, 2
+_KINDS = BRANCH | LEAF
+_BIG_VALUE, _SUB_DATABASE = 1, 2
+_NO_PAGE = 2**64 - 1
+
+
+class PageError(Exception):
+    """A page, or a part of one, cannot be read; the text says why."""
+
+
+class Root(NamedTuple):
+    """The newest state of a file: its transaction, and the root of its tree of sub-databases, if any."""
+
+    transaction: int
+    main: int | None
+
+
+class Node(NamedTuple):
+    """One entry of a page: a key, and where its value is."""
+
+    key: bytes
+    flags: int
+    at: int
+    """The offset of the value in the page; of the number of its first page if it is a large one."""
+    size_bytes: int
+    child: int
+    """The number of the page below, in a branch."""
+
+
+class PageFile:
+    """A file of LMDB, open for reading.
+
+    Raises PageError if the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._bytes = os.fstat(self._file).st_size
+        except OSError as error:
+            raise PageError(f"{path}: {error.strerror}") from None
+        self.page_bytes = PAGE_BYTES_DEFAULT
+        self.roots = self._roots()
+        """The states that the two heads of the file name, the newest first; none if both are damaged."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+    @property
+    def pages(self) -> int:
+        """The number of pages, counting one that is cut short."""
+        return -(-self._bytes // self.page_bytes)
+
+    def bytes_at(self, page: int, offset: int, size_bytes: int) -> bytes:
+        """Return bytes from an offset of a page on; they may go on in the pages after it."""
+        begin = page * self.page_bytes + offset
+        if size_bytes > _VALUE_BYTES_MAX:
+            raise PageError(f"page {page} begins a value of {size_bytes} bytes, and none is so large")
+        if begin + size_bytes > self._bytes:
+            raise PageError(f"page {page} is beyond the end of the file")
+        parts: list[bytes] = []
+        try:
+            while size_bytes:
+                part = os.pread(self._file, size_bytes, begin)
+                if not part:
+                    raise PageError(f"page {page} is beyond the end of the file")
+                parts.append(part)
+                begin, size_bytes = begin + len(part), size_bytes - len(part)
+        except OSError as error:
+            raise PageError(f"page {page} cannot be read: {error.strerror}") from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def page(self, number: int) -> bytes:
+        """Return a page."""
+        return self.bytes_at(number, 0, self.page_bytes)
+
+    def value(self, page: bytes, node: Node) -> bytes:
+        """Return the value of a node of a leaf, wherever it is."""
+        if not node.flags & _BIG_VALUE:
+            return page[node.at : node.at + node.size_bytes]
+        (first,) = _OVERFLOW.unpack_from(page, node.at)
+        return self.bytes_at(first, HEAD_BYTES, node.size_bytes)
+
+    def _roots(self) -> list[Root]:
+        found: dict[int, Root] = {}
+        for page_bytes in (0, *_PAGE_BYTES):
+            try:
+                raw = self.bytes_at(0, page_bytes + HEAD_BYTES, _META.size)
+            except PageError:
+                continue
+            magic, version, _, _, free, main, _, transaction = _META.unpack(raw)
+            said_bytes = _TREE.unpack(free)[0]
+            if (magic, version) != (_MAGIC, _VERSION) or said_bytes not in _PAGE_BYTES:
+                continue
+            if page_bytes not in (0, said_bytes):
+                continue
+            self.page_bytes = said_bytes
+            root = _TREE.unpack(main)[-1]
+            found[page_bytes] = Root(transaction, None if root == _NO_PAGE else root)
+        return sorted(found.values(), key=lambda root: root.transaction, reverse=True)
+
+
+def kind_of(page: bytes) -> int:
+    """Return BRANCH or LEAF, or 0 for a page that is neither."""
+    _, _, flags, lower, upper = _PAGE_HEAD.unpack_from(page)
+    if not HEAD_BYTES <= lower <= upper <= len(page):
+        return 0
+    kind: int = flags & _KINDS
+    return kind if kind in (BRANCH, LEAF) else 0
+
+
+def number_of(page: bytes) -> int:
+    """Return the number that a page has for itself."""
+    number: int = _PAGE_HEAD.unpack_from(page)[0]
+    return number
+
+
+def nodes(page: bytes, kind: int) -> Iterator[Node | None]:
+    """Yield the nodes of a page in the order of their keys; None for one that lies outside of the page."""
+    lower = _PAGE_HEAD.unpack_from(page)[3]
+    for (offset,) in struct.iter_unpack("=H", page[HEAD_BYTES : lower - (lower - HEAD_BYTES) % 2]):
+        yield _node(page, offset, kind)
+
+
+def _node(page: bytes, offset: int, kind: int) -> Node | None:
+    if not HEAD_BYTES <= offset <= len(page) - _NODE.size:
+        return None
+    low, high, flags, key_bytes = _NODE.unpack_from(page, offset)
+    at = offset + _NODE.size + key_bytes
+    size_bytes = low | high << 16
+    if kind == BRANCH:
+        here_bytes, child = 0, size_bytes | flags << 32
+    else:
+        here_bytes, child = (_OVERFLOW.size if flags & _BIG_VALUE else size_bytes), 0
+    if at + here_bytes > len(page):
+        return None
+    return Node(page[offset + _NODE.size : at], flags, at, size_bytes, child)
+
+
+def root_of(value: bytes, flags: int) -> int | None:
+    """Return the root of a sub-database, from its value in the main tree; None for an empty one.
+
+    Raises PageError for a value that describes none.
+    """
+    if not flags & _SUB_DATABASE or len(value) != _TREE.size:
+        raise PageError("the description of a sub-database is damaged")
+    root: int = _TREE.unpack(value)[-1]
+    return None if root == _NO_PAGE else root
