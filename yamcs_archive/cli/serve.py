@@ -70,6 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " repeatable",
     )
     parser.add_argument(
+        "--allow-operations",
+        action="store_true",
+        help="let clients use the routes that delete or read everything (as :verify); there is no login, so"
+        " everybody who can reach the server may",
+    )
+    parser.add_argument(
         "--mirror-of",
         metavar="FROM-URL",
         type=url_argument,
@@ -146,6 +152,7 @@ def run(options: argparse.Namespace) -> int:
         stop_wait_s=options.stop_wait,
         cors_origins=options.cors_origin,
         allowed_hosts=options.allowed_host,
+        allow_operations=options.allow_operations,
         mirror_of=options.mirror_of,
         map_bytes=options.map_bytes,
         mirror_login=login,

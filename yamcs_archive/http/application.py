@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from yamcs_archive import arguments
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, shown
 from yamcs_archive.http.admission import Admission
@@ -28,7 +29,8 @@ class Application:
     ``polls_max`` is the number of answers that may wait for something to be stored; if each of them holds a
     thread, it must be less than the number of threads. Web pages of ``cors_origins`` may use it.
     ``allowed_hosts`` are the names of this server in addition to those of this machine. ``live``: the adapter
-    carries WebSockets. Raises InvalidInputError for a bad origin or host.
+    carries WebSockets. ``operations``: routes of operation may be used; without it each is a 403, because
+    there is no login yet. Raises InvalidInputError for a bad origin or host.
     """
 
     def __init__(
@@ -39,10 +41,18 @@ class Application:
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
         live: bool = False,
+        operations: bool = False,
     ) -> None:
         listed = tuple(cors_origins)
         self._hosts = Hosts(allowed_hosts, origins=listed)
-        self.services = Services(archive, Origins(listed), Admission(polls_max), RefusalLog(), live)
+        self.services = Services(
+            archive,
+            Origins(listed),
+            Admission(polls_max),
+            RefusalLog(),
+            live,
+            arguments.flag("operations", operations),
+        )
 
     def begin(self, head: Head) -> Response | Exchange:
         """Return the exchange that takes the body of a request, or the answer if its head is refused.

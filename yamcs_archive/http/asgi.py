@@ -46,8 +46,15 @@ class AsgiApp:
         *,
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
+        operations: bool = False,
     ) -> None:
-        self.core = Application(archive, cors_origins=cors_origins, allowed_hosts=allowed_hosts, live=True)
+        self.core = Application(
+            archive,
+            cors_origins=cors_origins,
+            allowed_hosts=allowed_hosts,
+            live=True,
+            operations=operations,
+        )
         self.pools = Pools(page_threads)
         self._live = Live(archive, self.pools)
         self.bodies = BodyBudget()
@@ -101,19 +108,23 @@ def create_asgi_app(
     *,
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
+    operations: bool = False,
 ) -> AsgiApp:
     """Return the ASGI application for an open archive, to put under a server or into another application.
 
     ``page_threads`` is how many pages of history are read at once; events that are stored take none of them.
     Pages of ``cors_origins`` (``https://ops.example``) may use it from a browser. ``allowed_hosts``
     (``ops.example``, or ``.example`` for all below it) are the names that clients know the server by, beside
-    ``localhost`` and IP addresses: a request for another name is a 403. Raises InvalidInputError for a value
-    that is no origin or host.
+    ``localhost`` and IP addresses: a request for another name is a 403. ``operations`` allows the routes that
+    delete or read everything (``:verify``), to everybody who can reach the server; without it each is a 403.
+    Raises InvalidInputError for a value that is no origin or host.
 
     >>> create_asgi_app(Archive.open(directory)).__class__.__name__
     'AsgiApp'
     """
-    return AsgiApp(archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+    return AsgiApp(
+        archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+    )
 
 
 class _RequestTask:

@@ -75,6 +75,11 @@ class Exchange:
         self._route, self._names = route_of(head)
         if (refusal := self._services.origins.refusal(head)) is not None:
             raise forbidden(refusal)
+        if self._route.operation and not self._services.operations:
+            raise forbidden(
+                f"{shown(head.path)}: operations are off on this server; start it with --allow-operations"
+                " (embedded: operations=True)"
+            )
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
         # The answer to a HEAD has no body, so little is read for it, and it takes no slot of a stream.

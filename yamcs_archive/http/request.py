@@ -28,6 +28,8 @@ class Services:
     refusals: RefusalLog
     live: bool
     """The adapter carries WebSockets."""
+    operations: bool = False
+    """Routes of operation may be used."""
 
 
 @dataclass(slots=True)

@@ -29,6 +29,8 @@ class Route:
     """The body may have any length and is read as it comes."""
     forms: bool = False
     """The query string may choose the form of the answer."""
+    operation: bool = False
+    """It deletes, or reads everything: refused unless the server was started with ``operations``."""
 
 
 WEBSOCKET = "/api/websocket"

@@ -62,6 +62,7 @@ def create_app(
     *,
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
+    operations: bool = False,
 ) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
@@ -69,7 +70,9 @@ def create_app(
     server, which must have more threads than that. Web pages of ``cors_origins`` (``https://ops.example``)
     may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
     by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
-    name is a 403. Raises InvalidInputError for a value that is no origin or host.
+    name is a 403. ``operations`` allows the routes that delete or read everything (``:verify``), to everybody
+    who can reach the server; without it each is a 403. Raises InvalidInputError for a value that is no origin
+    or host.
 
     >>> app = create_app(Archive.open(directory))
     >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
@@ -77,7 +80,9 @@ def create_app(
     200 OK
     b'{\\n  "status": "ok"\\n}'
     """
-    application = Application(archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts)
+    application = Application(
+        archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+    )
     return WsgiApp(application)
 
 

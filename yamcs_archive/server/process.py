@@ -67,9 +67,20 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             app: AsgiApp | WsgiApp
             origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
             if settings.wsgi:
-                app = create_app(archive, cors_origins=origins, allowed_hosts=hosts)
+                app = create_app(
+                    archive,
+                    cors_origins=origins,
+                    allowed_hosts=hosts,
+                    operations=settings.allow_operations,
+                )
             else:
-                app = create_asgi_app(archive, settings.threads, cors_origins=origins, allowed_hosts=hosts)
+                app = create_asgi_app(
+                    archive,
+                    settings.threads,
+                    cors_origins=origins,
+                    allowed_hosts=hosts,
+                    operations=settings.allow_operations,
+                )
 
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes

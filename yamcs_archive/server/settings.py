@@ -59,6 +59,9 @@ class Settings:
     """Names by which clients reach the server, in addition to ``host``, ``localhost`` and IP addresses:
     ``ops.example``, or ``.example`` for all names below it."""
 
+    allow_operations: bool = False
+    """Clients may use the routes of operation, which delete or read everything. There is no login yet."""
+
     mirror_of: str | None = None
     """The URL of a served archive whose instances this server copies, follows and serves."""
 
