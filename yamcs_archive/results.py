@@ -104,6 +104,41 @@ class CompactionResult:
 
 
 @dataclass(frozen=True)
+class OddTimes:
+    """Events of one source whose clock was probably wrong: in the future, or before the year 2001.
+
+    Times are generation times, in microseconds since 1970.
+    """
+
+    source: str
+    events: int
+    first_time: int
+    last_time: int
+    pruned: bool
+    """True for events before 2001 that pruning takes; False for events more than a day in the future, which
+    it keeps and does not count."""
+
+
+@dataclass(frozen=True)
+class PruningResult:
+    """The result of pruning, or with ``dry_run`` what it would be."""
+
+    horizon: int | None
+    """Events generated before it are pruned, in microseconds since 1970; None: nothing was ever pruned."""
+    events: int
+    """Events that went."""
+    size_bytes: int
+    """About the bytes that they took; the file keeps them for later events until it is compacted."""
+    odd_times: tuple[OddTimes, ...]
+    """The first 1,000 sources with events of improbable times, by name."""
+    odd_sources: int
+    """Number of these sources, those with both kinds twice."""
+    damaged: int
+    """Blocks before the horizon that cannot be read; their events are counted as far as is known."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Fault:
     """Something stored that a verification found wrong."""
 

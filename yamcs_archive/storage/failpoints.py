@@ -54,6 +54,19 @@ COMPACT_POINTS = (
 )
 """The points of a compaction, likewise. From "compact-held" to "compact-in-use" all commits wait."""
 
+PRUNE_POINTS = (
+    "prune-begun",
+    "prune-before-horizon",
+    "prune-after-horizon",
+    "prune-horizon-moved",
+    "prune-blocks-deleted",
+    "prune-block-cut",
+    "prune-rows-deleted",
+    "prune-records-deleted",
+    "prune-ended",
+)
+"""The points of pruning, likewise; those of sealing are reached as well, by each step of the deletion."""
+
 on_point: Callable[[str], None] | None = None
 
 
