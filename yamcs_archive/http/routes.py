@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers import append, changes, event_index, history, server
+from yamcs_archive.http.handlers import append, changes, event_index, history, instances, retention, server
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 
@@ -52,13 +52,19 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
     "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
     "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
+    "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, operation=True),),
+    "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, operation=True),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),
     "/api/openapi.json": (Route("GET", server.describe_api),),
     WEBSOCKET: (Route("GET", server.open_websocket),),
     "/api/instances": (Route("GET", server.list_instances),),
-    "/api/instances/{instance}": (Route("GET", server.get_instance),),
+    "/api/instances/{instance}": (
+        Route("GET", server.get_instance),
+        Route("DELETE", instances.delete_instance, operation=True),
+    ),
+    "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, operation=True),),
     "/healthz": (Route("GET", server.healthz, Work.QUICK),),
     "/readyz": (Route("GET", server.readyz),),
 }

@@ -67,6 +67,9 @@ PRUNE_POINTS = (
 )
 """The points of pruning, likewise; those of sealing are reached as well, by each step of the deletion."""
 
+INSTANCE_POINTS = ("instance-before-rename", "instance-renamed", "instance-synced", "instance-removed")
+"""The points of renaming an instance, and, with the last one, of deleting one."""
+
 on_point: Callable[[str], None] | None = None
 
 

@@ -34,7 +34,6 @@ from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
 from yamcs_archive.storage.maintain.compaction import compact
 from yamcs_archive.storage.maintain.damage_log import Damage
-from yamcs_archive.storage.maintain.prune_line import prune_line
 from yamcs_archive.storage.maintain.pruning import Deletion, Pruning
 from yamcs_archive.storage.maintain.retention import Reading, Rule
 from yamcs_archive.storage.read.metadata import read_meta
@@ -173,7 +172,7 @@ class Maintenance:
             _log.error("%s is not pruned: %s", self._name, error)
             return
         if done.events or done.odd_sources:
-            _log.info("%s", prune_line(self._name, done))
+            _log.info("%s", done.described(self._name))
 
     def _check_running(self) -> None:
         if self._stopping.is_set():
