@@ -193,7 +193,10 @@ def test_records_of_commits_go_only_when_nothing_of_them_is_left(sim: Instance) 
     for n in range(40):
         sim.append(Event(f"m{n}", source="S", generation_time=n if n != 3 else 10_000))
     sim.prune(before=20)
-    assert entries(sim)["commits"] == 22  # the horizon's own, 20 after it, and that of the event at 10,000
+    environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the records are no public thing
+    with environment.read() as transaction:
+        records = transaction.stat(environment.databases["commits"])["entries"]
+    assert records == 22  # the horizon's own, 20 after it, and that of the event at 10,000
     cursor = sim.cursor()
     assert [change.event.message for change in sim.changes()][:2] == ["m3", "m20"]
     sim.settle()
@@ -319,7 +322,7 @@ def test_the_points_passed_are_the_points_listed(sim: Instance, monkeypatch: pyt
 
 KILLED = [
     *((point, 0) for point in PRUNE_POINTS),
-    *((point, passes) for point in ("task-before-commit", "task-after-commit") for passes in range(4)),
+    *((point, passes) for point in ("task-before-commit", "task-after-commit") for passes in range(3)),
     *((point, 0) for point in ("block-half-deleted", "seal-block-deleted", "block-half-put", "block-put")),
 ]
 
@@ -357,7 +360,7 @@ def test_after_a_kill_at_any_step_it_goes_on(tmp_path: Path, point: str, passes:
             assert entries(sim)["rows"] == 0
             assert entries(sim)["blocks"] == 4
         sim.prune(before=505)
-        check(sim, left[-49:])
+        check(sim, numbered(100, sources=3)[51:])
 
 
 @pytest.mark.parametrize("point", [*PRUNE_POINTS, "task-before-commit"])
@@ -467,9 +470,9 @@ def test_threads_append_and_read_while_it_is_pruned_again_and_again(sim: Instanc
     faults: list[BaseException] = []
 
     def write(worker: int) -> None:
-        n = 0
-        while not done.is_set():
-            n += 1
+        for n in range(1, 41):
+            if done.is_set():
+                return
             many = [
                 Event("m", source=f"W{worker}", generation_time=n * 100 + m, seq_number=n * 100 + m)
                 for m in range(1 if n % 3 else 20)
@@ -478,7 +481,7 @@ def test_threads_append_and_read_while_it_is_pruned_again_and_again(sim: Instanc
             kept[worker].update(event.key for event in many)
 
     def read() -> None:
-        while not done.is_set():
+        while not done.wait(0.01):
             found = [event.key for event in sim.events()]
             assert found == sorted(set(found))
             arrived = [change.event.key for change in sim.changes()]
@@ -499,18 +502,19 @@ def test_threads_append_and_read_while_it_is_pruned_again_and_again(sim: Instanc
     for thread in threads:
         thread.start()
     horizon = 0
-    for n in range(12):
+    for n in range(5):
         newest = max((key.generation_time for keys in kept for key in tuple(keys)), default=0)
         horizon = max(horizon, newest - 400)
         sim.prune(before=horizon)
-        if n % 4 == 0:
+        if n == 2:
             sim.settle()
         found = sim.verify()
         assert found is not None
         assert found.faults == ()
-    done.set()
-    for thread in threads:
+    for thread in threads[:2]:
         thread.join()
+    done.set()
+    threads[2].join()
     assert faults == []
     expected = sorted(key for keys in kept for key in keys if key.generation_time >= horizon)
     assert [event.key for event in sim.events()] == expected
