@@ -219,6 +219,13 @@ class Archive:
             rename_instance(self.path, name, free)
             return free
 
+    def _known_name(self, name: str) -> str:
+        """Return a name that an instance can have; UnknownInstanceError for any other value."""
+        try:
+            return check_instance_name(name)
+        except InvalidInputError:
+            raise UnknownInstanceError(name, self._names()) from None
+
     def _known_with(self, name: str, action: str) -> list[str]:
         """Return the names of all instances; raise if the action is not allowed, or none has this name."""
         self._check_usable()
@@ -261,7 +268,7 @@ class Archive:
         """
         self._check_usable()
         self._refuse_within_callback()
-        return uninterrupted(partial(self._rename, name, check_instance_name(new_name)))
+        uninterrupted(partial(self._rename, self._known_name(name), check_instance_name(new_name)))
 
     def _rename(self, name: str, new_name: str) -> None:
         with self._guard:
@@ -288,7 +295,8 @@ class Archive:
         """
         self._check_usable()
         self._refuse_within_callback()
-        if confirm != name:
+        name = self._known_name(name)
+        if arguments.text("confirm", confirm) != name:
             raise InvalidInputError("confirm", confirm, f"must be the name of the instance, {shown(name)}")
         uninterrupted(partial(self._delete, name))
 

@@ -26,7 +26,7 @@ from yamcs_archive.errors import (
     OutOfSpaceError,
     ReadOnlyError,
 )
-from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, PRUNE_EVERY_US, YEAR_US
+from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, PRUNE_EVERY_US, TIME_MIN_US, YEAR_US
 from yamcs_archive.results import MirrorState, OddTimes
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import PRUNE_POINTS
@@ -41,7 +41,7 @@ def options(**given: Any) -> Options:
     facts = {
         "block_events_max": 16,
         "run_events_min": 8,
-        "read_events_max": 4,
+        "read_events_max": 16,
         "maintenance": False,
         "clock": lambda: NOW,
     }
@@ -75,9 +75,12 @@ def check(sim: Instance, left: list[Event]) -> None:
     assert sorted(change.event.key for change in sim.changes()) == keys
     assert sim.count() == sim.stats().events == len(keys)
     assert sum(stretch.events for stretch in sim.histogram()) == len(keys)
-    for source in sim.sources():
+    states = sim.stats().sources
+    for source in states:
         own = sum(key.source == source for key in keys)
-        assert sim.count(sources=[source]) == sim.stats().sources[source].events == own
+        assert states[source].events == own
+        if len(states) < 10:
+            assert sim.count(sources=[source]) == own
     found = sim.verify()
     assert found is not None
     assert (found.events, found.faults) == (len(keys), ())
@@ -123,6 +126,34 @@ def test_a_horizon_at_the_bounds_of_a_block_cuts_exactly(sim: Instance, at: int,
             database = sim._store._environment.databases[name]  # type: ignore[attr-defined]  # likewise
             cursor = transaction.cursor(database)
             assert not cursor.first() or cursor.key() >= pruning.time_bound(horizon)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6, 7])
+def test_it_is_deleted_in_steps_of_any_size(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Numbers of blocks, rows and records around one and two steps of three."""
+    monkeypatch.setattr(pruning, "PRUNED_BLOCKS_MAX", 3)
+    monkeypatch.setattr(pruning, "PRUNED_ROWS_MAX", 3)
+    kept = sim.append(Event("kept", generation_time=10_000)).event
+    for n in range(count):
+        sim.append_many(numbered(16, first=n * 160))
+        sim.append(Event("row", source="R", generation_time=n, seq_number=n))
+    assert entries(sim)["blocks"] == entries(sim)["rows"] - 1 == count
+    assert sim.prune(before=9_999).events == 17 * count
+    assert entries(sim)["blocks"] == entries(sim)["rows"] - 1 == 0
+    check(sim, [kept])
+    environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the records are no public thing
+    with environment.read() as transaction:
+        assert transaction.stat(environment.databases["commits"])["entries"] == 2
+
+
+@pytest.mark.parametrize("sources", [999, 1_000, 1_001])
+def test_the_report_names_a_thousand_sources(sim: Instance, sources: int) -> None:
+    sim.append_many(Event("m", source=f"S{n:04}", generation_time=n) for n in range(sources))
+    done = sim.prune(before=NOW, dry_run=True)
+    assert (len(done.odd_times), done.odd_sources) == (min(sources, 1_000), sources)
+    assert done.described("sim").endswith(f"; and {sources - 5} more")
 
 
 def test_an_event_at_the_horizon_stays_and_an_equal_time_is_not_split(sim: Instance) -> None:
@@ -306,9 +337,9 @@ class Model:
                 assert found == after
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_dictionary_beside_the_store_agrees(tmp_path: Path, seed: int) -> None:
-    Model(tmp_path / "a", seed).run(50)
+    Model(tmp_path / "a", seed).run(40)
 
 
 def test_the_points_passed_are_the_points_listed(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -650,6 +681,7 @@ def test_one_rule_at_least_and_only_sensible_ones(sim: Instance) -> None:
 def test_days_are_counted_from_the_clock_not_from_the_newest_event(sim: Instance) -> None:
     at = [NOW - 3 * DAY_US - 1, NOW - 3 * DAY_US, NOW, NOW + 70 * YEAR_US]
     sim.append_many(Event("m", source="S", generation_time=time) for time in at)
+    assert sim.prune(keep_days=1_000_000).horizon == TIME_MIN_US
     assert sim.prune(keep_days=4).events == 0
     done = sim.prune(keep_days=3)
     assert (done.horizon, done.events) == (NOW - 3 * DAY_US, 1)
@@ -737,7 +769,7 @@ def test_a_dry_run_changes_nothing(sim: Instance, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "left"), [({"keep_days": 2}, 25), ({"max_events": 7}, 7), ({"max_bytes": 1}, 1)]
+    ("given", "left"), [({"keep_days": 2}, 25), ({"max_events": 7}, 7), ({"max_bytes": 1}, 0)]
 )
 def test_a_schedule_prunes_at_first_and_then_once_an_hour(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, given: Any, left: int

@@ -19,12 +19,19 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError, InvalidInputError
 from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors
-from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, ODD_SOURCES_MAX, YEAR_US
+from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, ODD_SOURCES_MAX, TIME_MIN_US, YEAR_US
 from yamcs_archive.results import OddTimes
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.commits import commit_key, decode_commit
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, decode_key, decode_times, time_bound
+from yamcs_archive.storage.format.keys import (
+    BEFORE_ALL,
+    BEYOND_ALL,
+    TIME_BYTES,
+    decode_key,
+    decode_times,
+    time_bound,
+)
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import ZoneMap, commit_filter
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
@@ -32,7 +39,6 @@ from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 _PAGE_BYTES = 4096
 _ROW_BYTES = 8 + 2
 """Bytes that a row takes in a page of LMDB, beside its key and value."""
-_ALL_COMMITS = 2**63 - 1
 
 
 class Rule(NamedTuple):
@@ -74,7 +80,7 @@ def horizon_of(rule: Rule, reading: Reading, old: int | None, now: int) -> int |
         found = _later(found, rule.before)
     if rule.keep_days is not None:
         refuse_clock(rule.keep_days, _newest_commit(reading.environment), now)
-        found = _later(found, now - rule.keep_days * DAY_US)
+        found = _later(found, max(TIME_MIN_US, now - rule.keep_days * DAY_US))
     if rule.max_events is not None:
         found = _later(found, _counted(reading, found, now, rule.max_events, lambda _, events: events))
     if rule.max_bytes is not None:
@@ -144,7 +150,7 @@ def _bytes_of(slice_: Slice, _: int) -> float:
 
 def _times_of(slice_: Slice) -> Int64s:
     within = slice_.block_indexes
-    rows = decode_times(b"".join([key[:8] for key, _ in slice_.rows]))
+    rows = decode_times(b"".join([key[:TIME_BYTES] for key, _ in slice_.rows]))
     return (
         rows
         if slice_.block is None
