@@ -194,7 +194,6 @@ OTHERS = (
     "limits.PRUNED_ROWS_MAX",
     "limits.KEEP_DAYS_MAX",
     "limits.ODD_SOURCES_MAX",
-    "results._ODD_SHOWN_MAX",
     "storage.maintain.retention._PAGE_BYTES",
     "storage.maintain.retention._ROW_BYTES",
     "storage.disk.file_length._HEAD_BYTES",

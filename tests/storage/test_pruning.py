@@ -30,7 +30,10 @@ from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, PRUNE_EVER
 from yamcs_archive.results import MirrorState, OddTimes
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import PRUNE_POINTS
+from yamcs_archive.storage.format.commits import commit_key
+from yamcs_archive.storage.format.keys import time_bound
 from yamcs_archive.storage.maintain import arrival_check, pruning
+from yamcs_archive.storage.maintain.retention import Survey
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 NOW = 1_800_000_000_000_000
@@ -38,7 +41,7 @@ NOW = 1_800_000_000_000_000
 
 
 def options(**given: Any) -> Options:
-    facts = {
+    facts: dict[str, Any] = {
         "block_events_max": 16,
         "run_events_min": 8,
         "read_events_max": 16,
@@ -125,7 +128,7 @@ def test_a_horizon_at_the_bounds_of_a_block_cuts_exactly(sim: Instance, at: int,
         for name in ("blocks", "rows"):
             database = sim._store._environment.databases[name]  # type: ignore[attr-defined]  # likewise
             cursor = transaction.cursor(database)
-            assert not cursor.first() or cursor.key() >= pruning.time_bound(horizon)
+            assert not cursor.first() or cursor.key() >= time_bound(horizon)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 6, 7])
@@ -252,7 +255,7 @@ def test_an_event_whose_record_is_missing_before_the_horizon_is_a_fault(
         assert found.faults == ()
 
         def lose(stored: WriteTransaction) -> None:
-            stored.delete_commits([pruning.commit_key(4)])
+            stored.delete_commits([commit_key(4)])
 
         sim._store._writer.run_in_transaction(lose)  # type: ignore[attr-defined]  # damage
         found = sim.verify()
@@ -480,14 +483,14 @@ def test_what_comes_while_it_counts_is_counted(sim: Instance, monkeypatch: pytes
     """Late events of commits after the first look, in runs that overlap, before and after the horizon."""
     sim.append_many(numbered(100))
     sim.settle()
-    take_all = pruning.Survey.take_all
+    take_all = Survey.take_all
 
     def slowly(self: Any, *given: Any) -> None:
         take_all(self, *given)
         sim.append_many(Event("a", source="A", generation_time=n * 7, seq_number=n) for n in range(100))
         sim.append_many(Event("b", source="B", generation_time=n * 11, seq_number=n) for n in range(60))
 
-    monkeypatch.setattr(pruning.Survey, "take_all", slowly)
+    monkeypatch.setattr(Survey, "take_all", slowly)
     before = sum(time < 501 for time in [*range(0, 1_000, 10), *range(0, 700, 7), *range(0, 660, 11)])
     assert sim.prune(before=501).events == before
     left = list(sim.events())
@@ -886,7 +889,7 @@ def test_a_damaged_block_does_not_hold_pruning_up(tmp_path: Path, where: str) ->
         sim.settle()
 
         def damage(stored: WriteTransaction) -> None:
-            key = stored.index.first_from(b"" if where == "below" else pruning.time_bound(321))
+            key = stored.index.first_from(b"" if where == "below" else time_bound(321))
             assert key is not None
             database = stored._databases["blocks"]
             value = stored._transaction.get(key, db=database)
