@@ -241,9 +241,11 @@ class Archive:
         opened = self._instances.pop(name, None)
         if opened is not None:
             self._ending = (opened,)
+            opened.moved = True
             try:
                 opened._close()
             except BaseException:
+                opened.moved = False
                 self._instances[name] = opened  # close() will try again
                 raise
             finally:
