@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from tests.http.feeds import whole
 from tests.sizes import around, made
-from tests.storage.by_hand import change_meta
 from tests.storage.test_model import Model
 from tests.ways import NOW, WAYS, Batch, Shown, Told, Way
 from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
@@ -273,6 +272,6 @@ def promises(net: Net, batch_sizes: Sequence[int], more: Sequence[Sequence[Event
             net.again(batch)
         net.read()
     horizon = net.model.in_order()[len(net.model.events) // 2].key.generation_time
-    change_meta(net.directory / "archive" / "sim", horizon=horizon)
     with net.opened():
+        net.sim.prune(before=horizon)
         net.expired(horizon)

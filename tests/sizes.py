@@ -189,6 +189,13 @@ OTHERS = (
     "storage.maintain.request_check._REQUESTS_AT_ONCE",
     "storage.maintain.zone_map_check._BLOCKS_AT_ONCE",
     "storage.maintain.quick_check._ENDS",
+    # The pieces in which pruning deletes; tests/storage/test_pruning.py makes them small.
+    "limits.PRUNED_BLOCKS_MAX",
+    "limits.PRUNED_ROWS_MAX",
+    "limits.KEEP_DAYS_MAX",
+    "limits.ODD_SOURCES_MAX",
+    "storage.maintain.retention._PAGE_BYTES",
+    "storage.maintain.retention._ROW_BYTES",
     "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",

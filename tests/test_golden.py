@@ -29,7 +29,7 @@ from yamcs_archive.storage.format.meta import FORMAT_VERSION
 VERSIONS = sorted(path for path in make.HERE.iterdir() if re.fullmatch(r"v\d+", path.name))
 GOLDEN = [path.parent for version in VERSIONS for path in sorted(version.rglob("content.json"))]
 FORMS_ARCHIVE = make.HERE / "v1" / "forms"
-COUNTS_ARCHIVE = make.HERE / "v1" / "counts"
+PRUNING_ARCHIVE = make.HERE / "v1" / "pruning"
 AT_REST = Options(maintenance=False)
 READER = ("reader", "agreement", "records", "blocks", "values")
 """The modules of the second reader; each imports only those after it."""
@@ -172,7 +172,7 @@ def test_events_before_the_horizon_of_the_golden_archive_are_not_found(tmp_path:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     """Archives written by the code of today, by the golden archive with the same events."""
-    fills = {make.HERE / "v1": make.fill, COUNTS_ARCHIVE: every_form.fill}
+    fills = {make.HERE / "v1": make.fill, PRUNING_ARCHIVE: every_form.fill}
     found = {golden: tmp_path_factory.mktemp("written") / "archive" for golden in fills}
     for golden, archive in found.items():
         fills[golden](archive)

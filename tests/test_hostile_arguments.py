@@ -102,6 +102,11 @@ def offered(size: int, name: str, column: Any) -> Columns[int | None]:
 
 
 CALLS: dict[str, Call] = {
+    "prune before": lambda sim, value: sim.prune(before=value, dry_run=True),
+    "prune keep_days": lambda sim, value: sim.prune(keep_days=value, dry_run=True),
+    "prune max_bytes": lambda sim, value: sim.prune(max_bytes=value, dry_run=True),
+    "prune max_events": lambda sim, value: sim.prune(max_events=value, dry_run=True),
+    "prune dry_run": lambda sim, value: sim.prune(before=0, dry_run=value),
     "append": lambda sim, value: sim.append(value),
     "append request_id": lambda sim, value: sim.append(GOOD, request_id=value),
     "submit": lambda sim, value: sim.submit(value),
@@ -227,6 +232,11 @@ def test_the_arguments_of_take_over_are_checked_as_well(fresh: Instance, name: s
 
 
 REFUSED: list[tuple[str, Any, str]] = [
+    ("prune before", None, "before"),
+    ("prune before", True, "before"),
+    ("prune keep_days", 0, "keep_days"),
+    ("prune max_events", 0.5, "max_events"),
+    ("prune dry_run", 1, "dry_run"),
     ("append_many", 5, "events"),
     ("append_many", GOOD, "events"),
     ("append_many of", "a", "event"),
@@ -311,6 +321,10 @@ ARCHIVE_CALLS: dict[str, Callable[[Archive, Path, Any], object]] = {
     "instance": lambda archive, path, value: archive.instance(value),
     "instance create": lambda archive, path, value: archive.instance(value, create=True),
     "set_aside": lambda archive, path, value: archive.set_aside(value),
+    "rename": lambda archive, path, value: archive.rename(value, "bench"),
+    "rename to": lambda archive, path, value: archive.rename("sim", value),
+    "delete": lambda archive, path, value: archive.delete(value, confirm="sim"),
+    "delete confirm": lambda archive, path, value: archive.delete("sim", confirm=value),
 }
 
 

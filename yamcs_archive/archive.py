@@ -19,15 +19,19 @@ from yamcs_archive import arguments
 from yamcs_archive.errors import (
     ClosedError,
     ForkedError,
+    InstanceExistsError,
     InvalidInputError,
     MirrorError,
     ReadOnlyError,
     UnknownInstanceError,
+    shown,
 )
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
+    clear_deleted,
     create_instance,
+    delete_instance,
     instance_names,
     make_names_durable,
     open_directory,
@@ -104,7 +108,9 @@ class Archive:
         open_directory(directory, readonly=readonly)
         lock: WriterLock | None = None
         try:
-            lock = None if readonly else WriterLock(directory, holder)
+            if not readonly:
+                lock = WriterLock(directory, holder)
+                clear_deleted(directory)
             return cls(directory, lock, Options() if options is None else options)
         except BaseException:
             if lock is not None:
@@ -251,28 +257,103 @@ class Archive:
 
     def _set_aside(self, name: str) -> str:
         with self._guard:
-            self._check_usable()
-            if self.readonly:
-                raise ReadOnlyError(f"set instance {name!r} aside")
-            known = self._names()
-            if name not in known:
-                raise UnknownInstanceError(name, known)
-            opened = self._instances.pop(name, None)
-            if opened is not None:
-                self._ending = (opened,)
-                try:
-                    opened._close()
-                except BaseException:
-                    self._instances[name] = opened  # close() will try again
-                    raise
-                finally:
-                    self._ending = ()
+            known = self._known_with(name, f"set instance {name!r} aside")
+            self._close_instance(name)
             stem = f"{name[:_STEM_CHARACTERS_MAX]}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             free = next(
                 free for free in chain([stem], (f"{stem}-{n}" for n in count(2))) if free not in known
             )
             rename_instance(self.path, name, free)
             return free
+
+    def _known_name(self, name: str) -> str:
+        """Return a name that an instance can have; UnknownInstanceError for any other value."""
+        try:
+            return check_instance_name(name)
+        except InvalidInputError:
+            raise UnknownInstanceError(name, self._names()) from None
+
+    def _known_with(self, name: str, action: str) -> list[str]:
+        """Return the names of all instances; raise if the action is not allowed, or none has this name."""
+        self._check_usable()
+        if self.readonly:
+            raise ReadOnlyError(action)
+        known = self._names()
+        if name not in known:
+            raise UnknownInstanceError(name, known)
+        return known
+
+    def _close_instance(self, name: str) -> None:
+        """Close an instance if it is open, after committing what was submitted to it; with the guard."""
+        opened = self._instances.pop(name, None)
+        if opened is not None:
+            self._ending = (opened,)
+            opened.moved = True
+            try:
+                opened._close()
+            except BaseException:
+                opened.moved = False
+                self._instances[name] = opened  # close() will try again
+                raise
+            finally:
+                self._ending = ()
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give an instance another name, durably; its events, cursors and history stay.
+
+        If it is open here, what was submitted is committed and it is closed: its object raises ClosedError
+        from then on, :meth:`instance` opens it under the new name, and a compaction or pruning that is under
+        way ends early. Processes that read it get GoneError; mirrors elsewhere that follow it stop. A crash
+        leaves the old name or the new one.
+
+        Raises :class:`~yamcs_archive.errors.InstanceExistsError` if the new name is in use, InvalidInputError
+        for one that no instance can have, UnknownInstanceError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> archive = Archive.open(directory)
+        >>> _ = archive.instance("simulator", create=True).append(Event("Wheel 3 over speed"))
+        >>> archive.rename("simulator", "bench")
+        >>> archive.instances(), archive.instance("bench").count()
+        (['bench'], 1)
+        """
+        self._check_usable()
+        self._refuse_within_callback()
+        uninterrupted(partial(self._rename, self._known_name(name), check_instance_name(new_name)))
+
+    def _rename(self, name: str, new_name: str) -> None:
+        with self._guard:
+            known = self._known_with(name, f"rename instance {name!r}")
+            if new_name in known:
+                raise InstanceExistsError(new_name)
+            self._close_instance(name)
+            rename_instance(self.path, name, new_name)
+
+    def delete(self, name: str, *, confirm: str) -> None:
+        """Delete an instance and all of its events, for good; ``confirm`` must be its name once more.
+
+        If it is open here it is closed first, as by :meth:`rename`. It is gone as soon as its folder has a
+        name that is no instance's; a crash after that leaves files, which the next opening removes.
+
+        Raises :class:`~yamcs_archive.errors.InvalidInputError` if ``confirm`` is another name,
+        UnknownInstanceError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> archive = Archive.open(directory)
+        >>> _ = archive.instance("simulator", create=True)
+        >>> archive.delete("simulator", confirm="simulator")
+        >>> archive.instances()
+        []
+        """
+        self._check_usable()
+        self._refuse_within_callback()
+        name = self._known_name(name)
+        if arguments.text("confirm", confirm) != name:
+            raise InvalidInputError("confirm", confirm, f"must be the name of the instance, {shown(name)}")
+        uninterrupted(partial(self._delete, name))
+
+    def _delete(self, name: str) -> None:
+        with self._guard:
+            self._known_with(name, f"delete instance {name!r}")
+            self._close_instance(name)
+            delete_instance(self.path, name)
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted. Raises GoneError when the directory is gone.

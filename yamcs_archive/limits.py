@@ -211,3 +211,35 @@ refused."""
 REQUESTS_SWEPT_MAX = 10_000
 """Largest number of request ids whose age is checked in one transaction, which holds the writer for some
 milliseconds."""
+
+# Retention
+
+DAY_US = 86_400_000_000
+"""A day, in microseconds."""
+
+YEAR_US = 366 * DAY_US
+"""Longest time after the newest commit at which the archive's clock is believed, in microseconds: a clock
+that was reset to a time far ahead must not take all events."""
+
+KEEP_DAYS_MAX = 1_000_000
+"""Largest number of days to keep: some 2,700 years, so that the time before is a time of ours still."""
+
+ODD_AFTER_US = DAY_US
+"""Longest time after the archive's clock at which a generation time is ordinary, in microseconds: clocks of
+different zones and a little drift are, a clock in 2099 is not."""
+
+ODD_BEFORE_US = 978_307_200_000_000
+"""Least generation time that is ordinary, in microseconds since 1970: 2001-01-01T00:00:00Z. A clock that was
+never set counts from 1958, 1970, 1980 or 2000."""
+
+ODD_SOURCES_MAX = 1_000
+"""Largest number of sources that a report of pruning names."""
+
+PRUNED_BLOCKS_MAX = 64
+"""Largest number of blocks that one transaction of pruning deletes: appends wait for it."""
+
+PRUNED_ROWS_MAX = 1_000
+"""Largest number of rows, and of commit records, that one transaction of pruning deletes."""
+
+PRUNE_EVERY_US = 3_600_000_000
+"""Time between two runs of pruning on a schedule, in microseconds."""

@@ -12,6 +12,7 @@ from yamcs_archive.limits import (
     BLOCK_FRAME_BYTES_MAX,
     BLOCK_TEXT_BYTES_MAX,
     GROUP_EVENTS_MAX,
+    KEEP_DAYS_MAX,
     LATE_SHARE,
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
@@ -23,10 +24,15 @@ from yamcs_archive.limits import (
 from yamcs_archive.scalars import plain_int
 from yamcs_archive.times import now_us
 
-_MOST = {"block_events_max": BLOCK_EVENTS_LIMIT // 2, "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8}
-"""Greatest values of these options. With them every block can still be read, because its text fits into a
-frame at six bytes for each escaped character. Types and users, which a block stores once, do not count as
-text; a block with too many of them is cut before it is full."""
+_MOST = {
+    "block_events_max": BLOCK_EVENTS_LIMIT // 2,
+    "block_text_bytes_max": BLOCK_FRAME_BYTES_MAX // 8,
+    "keep_days": KEEP_DAYS_MAX,
+}
+"""Greatest values of these options. With the first two every block can still be read, because its text fits
+into a frame at six bytes for each escaped character. Types and users, which a block stores once, do not count
+as text; a block with too many of them is cut before it is full."""
+_MAY_BE_NONE = frozenset(("keep_days", "max_bytes", "max_events"))
 _MOST_OF_ANY = 2**63 - 1
 """Greatest value of any option: LMDB's largest size, and Python's largest count."""
 
@@ -68,6 +74,13 @@ class Options:
     """Age of a commit, in microseconds, at which its rows are sealed."""
     maintenance: bool = True
     """Whether rows are sealed in the background."""
+    keep_days: int | None = None
+    """Prune events generated more than this many days ago, once an hour in the background, in all instances;
+    None: do not. Counted from the archive's clock."""
+    max_bytes: int | None = None
+    """Likewise, prune the oldest events beyond this many bytes of an instance, about; None: do not."""
+    max_events: int | None = None
+    """Likewise, prune the oldest events beyond this number of an instance; None: do not."""
     clock: Callable[[], int] = now_us
     """The archive's clock, in microseconds since 1970, for events that come without a time."""
 
@@ -75,6 +88,8 @@ class Options:
         faults, others = [], []
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
+                continue
             if name in ("clock", "maintenance"):
                 if not (callable(value) if name == "clock" else isinstance(value, bool)):
                     others.append(f"{name}={shown(value)}")

@@ -11,6 +11,10 @@ from operator import attrgetter
 
 from yamcs_archive.event import Event, EventKey, event_bytes
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX, CONFLICTS_KEPT_MAX
+from yamcs_archive.times import format_rfc3339
+
+_ODD_SHOWN_MAX = 5
+"""Largest number of sources with improbable times that a line names."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,67 @@ class CompactionResult:
     after_bytes: int
     seconds: float
     """How long it took, sealing included."""
+
+
+@dataclass(frozen=True)
+class OddTimes:
+    """Events of one source whose clock was probably wrong: in the future, or before the year 2001.
+
+    Times are generation times, in microseconds since 1970.
+    """
+
+    source: str
+    events: int
+    first_time: int
+    last_time: int
+    pruned: bool
+    """True for events before 2001 that pruning takes; False for events more than a day in the future, which
+    it keeps and does not count."""
+
+    def described(self) -> str:
+        """Return these facts in words.
+
+        >>> OddTimes("AOCS", 1, 4_000_000_000_000_000, 4_000_000_000_000_000, False).described()
+        '1 of AOCS, from 2096-10-02T07:06:40Z to 2096-10-02T07:06:40Z, stay'
+        """
+        span = f"from {format_rfc3339(self.first_time)} to {format_rfc3339(self.last_time)}"
+        return f"{self.events} of {self.source}, {span}, {'go' if self.pruned else 'stay'}"
+
+
+@dataclass(frozen=True)
+class PruningResult:
+    """The result of pruning, or with ``dry_run`` what it would be."""
+
+    horizon: int | None
+    """Events generated before it are pruned, in microseconds since 1970; None: nothing was ever pruned."""
+    events: int
+    """Events that went."""
+    size_bytes: int
+    """About the bytes that they took; the file keeps them for later events until it is compacted."""
+    odd_times: tuple[OddTimes, ...]
+    """The first 1,000 sources with events of improbable times, by name."""
+    odd_sources: int
+    """Number of these sources, those with both kinds twice."""
+    damaged: int
+    """Blocks before the horizon that cannot be read; their events are counted as far as is known."""
+    seconds: float
+
+    def described(self, name: str) -> str:
+        """Return one line about the pruning of an instance.
+
+        >>> print(PruningResult(2_000_000, 2, 100, (), 0, 0, 0.1).described("sim"))
+        sim: pruned before 1970-01-01T00:00:02Z: 2 events, about 100 bytes, 0.1 s
+        """
+        horizon = "nothing" if self.horizon is None else f"before {format_rfc3339(self.horizon)}"
+        line = f"{name}: pruned {horizon}: {self.events} events, about {self.size_bytes} bytes"
+        line += f", {self.seconds:.1f} s"
+        if self.odd_sources:
+            shown = [odd.described() for odd in self.odd_times[:_ODD_SHOWN_MAX]]
+            more = self.odd_sources - len(shown)
+            line += f"; improbable times: {'; '.join(shown)}" + (f"; and {more} more" if more else "")
+        if self.damaged:
+            line += f"; {self.damaged} could not be read"
+        return line
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from tests.cli.conftest import Run
+from tests.http.feeds import uvicorn_at
 from yamcs_archive import Archive, Event
 
 
@@ -47,6 +48,14 @@ def test_a_directory_that_something_else_writes_to_is_refused(run: Run, data: Pa
         ran = run("compact", "--data", data)
         assert (ran.status, ran.out) == (1, "")
         assert "in use" in ran.err
-    ran = run("compact", "--url", "http://127.0.0.1:8090")  # only a directory can be compacted
-    assert ran.status == 2
-    assert "--url" in ran.err
+
+
+def test_a_served_archive_is_compacted_if_it_allows_that(run: Run, data: Path) -> None:
+    with Archive.open(data) as archive, uvicorn_at(archive, 0) as port:
+        ran = run("compact", "--url", f"http://127.0.0.1:{port}")
+        assert (ran.status, ran.out.partition(":")[0]) == (0, "sim")
+        assert (data / "sim" / "CURRENT").read_text() == "gen-2\n"
+    with Archive.open(data) as archive, uvicorn_at(archive, 0, operations=False) as port:
+        ran = run("compact", "--url", f"http://127.0.0.1:{port}", "sim")
+        assert ran.status == 1
+        assert "--allow-operations" in ran.err

@@ -22,6 +22,7 @@ from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TI
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.format import messages
+from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.maintain import commit_packing, sealing
@@ -212,11 +213,12 @@ def _fill_pruned(writing: _Writing) -> None:
     """Write a horizon, and before it some events that are still stored and one that is gone."""
     horizon = 3_000_000
     with writing.instance("pruned", block_events_max=5, run_events_min=5) as pruned:
+        pruned.append(_event("first", "P", -1, 51))
         pruned.append_many((_event("a", "P", n * 1_000_000, n) for n in range(5)), request_id="block")
         pruned.append(_event("gone", "P", 1, 50), request_id="gone")
         pruned.append(_event("kept", "P", horizon, 6))
-    _remove_row(writing.directory / "pruned", 1, "P", 50)
-    change_meta(writing.directory / "pruned", horizon=horizon, horizon_commit=2)
+    _prune(writing.directory / "pruned", [(1, "P", 50), (-1, "P", 51)], first_commit=1, left={"P": 3})
+    change_meta(writing.directory / "pruned", horizon=horizon, horizon_commit=3)
     with writing.instance("pruned") as pruned:
         for source in ("P", "N"):  # N never had an event
             try:
@@ -226,19 +228,22 @@ def _fill_pruned(writing: _Writing) -> None:
             raise AssertionError("an event before the horizon was stored")
 
 
-def _remove_row(instance: Path, time: int, source: str, number: int) -> None:
-    """Remove an event from ``rows`` and from the count of its source, as pruning does."""
+def _prune(instance: Path, rows: list[tuple[int, str, int]], first_commit: int, left: dict[str, int]) -> None:
+    """Remove events from ``rows``, a commit's record, and pruned events from sources, as pruning does."""
     environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
     try:
-        rows, sources = environment.databases["rows"], environment.databases["sources"]
+        databases = environment.databases
         with environment.lmdb.begin(write=True) as transaction:
-            transaction.delete(encode_key(time, source, number), db=rows)
-            value = transaction.get(source.encode(), db=sources)
-            if value is None:
-                raise AssertionError("the source of a row is not kept")
-            _, state = decode_source(source.encode(), value)
-            state.events -= 1
-            transaction.put(*encode_source(source, state), db=sources)
+            for key in rows:
+                transaction.delete(encode_key(*key), db=databases["rows"])
+            transaction.delete(commit_key(first_commit), db=databases["commits"])
+            for source, events in left.items():
+                value = transaction.get(source.encode(), db=databases["sources"])
+                if value is None:
+                    raise AssertionError("the source of a row is not kept")
+                _, state = decode_source(source.encode(), value)
+                state.events = events
+                transaction.put(*encode_source(source, state), db=databases["sources"])
     finally:
         release(environment, readonly=False)
 

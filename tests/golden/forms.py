@@ -10,7 +10,11 @@ _WIDTHS = (1, 2, 4, 8)
 _FIRST_BYTES = (*_WIDTHS, *(128 + width for width in _WIDTHS))
 _SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
 
-EARLIER = {"summary: without counts of severities", "group: counts more events"}
+EARLIER = {
+    "summary: without counts of severities",
+    "group: counts more events",
+    "source: with pruned events",
+}
 """Forms of versions before the first release, which are read and no longer written."""
 FORMS = {
     "The directory": {
@@ -50,6 +54,8 @@ FORMS = {
         "source: duplicates",
         "source: conflicts",
         "source: expired",
+        "source: without pruned events",
+        "source: with pruned events",
     },
     "rows": {
         *(f"row: {count} values" for count in range(4, 9)),
@@ -81,6 +87,7 @@ FORMS = {
             for form in ("one run", "several runs", "a run of one key", "a run of two keys")
         ),
         "commit: events of others within a run",
+        "commits: a gap before the horizon's commit",
     },
     "requests": {
         "request: no user",

@@ -86,6 +86,7 @@ def main() -> None:
         (version, fill, 20),  # several in a block of 64
         (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
         (version / "counts", every_form.fill, messages.CHUNK_MESSAGES),  # with counts of severities
+        (version / "pruning", every_form.fill, messages.CHUNK_MESSAGES),  # with what pruning leaves
     ):
         if (target / "archive").exists():
             continue

@@ -332,12 +332,14 @@ def bridge_server(archive: Archive) -> AbstractContextManager[int]:
 
 
 @contextmanager
-def uvicorn_at(archive: Archive, port: int, wsgi: WSGIApplication | None = None) -> Iterator[int]:
+def uvicorn_at(
+    archive: Archive, port: int, wsgi: WSGIApplication | None = None, *, operations: bool = True
+) -> Iterator[int]:
     """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
     port = listening.getsockname()[1]
     listen(listening)
-    app = create_asgi_app(archive, operations=True)
+    app = create_asgi_app(archive, operations=operations)
 
     def stopping() -> None:  # as the standalone process does
         app.end_polls()

@@ -47,6 +47,7 @@ def _mark(mark: Mark) -> str:
 
 
 BEYOND_SCHEMAS = (
+    b"operations are off on this server",
     b"has used sequence number",  # no number is left for the events of that source
     b"UpgradeRequiredException",  # no request for a WebSocket
     b"must lie in the years 0001 to 9999",  # its offset puts a time of the first or last day beyond

@@ -496,6 +496,18 @@ def test_a_closed_archive_closes_the_websockets(connect: Connect, archive: Archi
     assert close_of(connection) == (1001, "the server stops")
 
 
+def test_a_subscription_ends_with_its_instance(connect: Connect, archive: Archive) -> None:
+    connection = connect()
+    subscribe(connection)
+    archive.rename("sim", "bench")
+    assert close_of(connection) == (1001, "the instance was renamed or deleted")
+    archive.instance("sim", create=True)
+    again = connect()
+    subscribe(again)
+    archive.instance("sim").append(Event("another instance of that name"))
+    assert messages(again, 1) == [(1, "another instance of that name")]
+
+
 def test_a_filter_that_takes_long_to_read_is_dropped_when_its_client_leaves(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,9 @@ def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
         "arrival": lambda: sim.arrival(sim.cursor()),
         "instance": lambda: archive.instance("new", create=True),
         "instances": archive.instances,
+        "prune": lambda: sim.prune(before=0),
+        "rename": lambda: archive.rename("sim", "bench"),
+        "delete": lambda: archive.delete("sim", confirm="sim"),
         "set_aside": lambda: archive.set_aside("sim"),
     }
     locks = {

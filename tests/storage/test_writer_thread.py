@@ -17,7 +17,12 @@ from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.write import committer, writer
 
 
-@pytest.mark.parametrize("wait", ["append", "append_many", "settle", "compact", "close", "set_aside"])
+@pytest.mark.parametrize(
+    "wait",
+    [
+        *("append", "append_many", "settle", "compact", "prune", "close", "set_aside", "rename", "delete"),
+    ],
+)
 def test_a_callback_that_would_wait_for_a_commit_is_refused(
     archive: Archive, sim: Instance, wait: str
 ) -> None:
@@ -26,6 +31,9 @@ def test_a_callback_that_would_wait_for_a_commit_is_refused(
         "append_many": lambda: sim.append_many([Event("y")]),
         "settle": sim.settle,
         "compact": sim.compact,
+        "prune": lambda: sim.prune(before=0),
+        "rename": lambda: archive.rename("sim", "bench"),
+        "delete": lambda: archive.delete("sim", confirm="sim"),
         "close": archive.close,
         "set_aside": lambda: archive.set_aside("sim"),
     }

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from yamcs_archive.cli.arguments import data_directory
-from yamcs_archive.cli.target import chosen_directory, open_existing
+from yamcs_archive.cli.target import Target, add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.user_option import login_for, refuse_user
+from yamcs_archive.client import Client
 
 EPILOG = """examples:
   yamcs-archive compact --data ops-data
   yamcs-archive compact --data ops-data simulator bench
+  yamcs-archive compact --url http://127.0.0.1:8090
 """
 
 
@@ -17,22 +22,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Return unused space to the file system: seal all events, then replace the files by a dense copy."
-        " Prints a line for each instance. No other process may write to the directory meanwhile, but any"
-        " may read. The disk needs room for the copy."
+        " Prints a line for each instance. With --data no other process may write to the directory meanwhile,"
+        " but any may read; a served archive must allow operations (serve --allow-operations). The disk needs"
+        " room for the copy."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
-    )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
+    add_target_options(parser, instance=False)
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compact the instances one after the other, and stop at the first failure."""
-    with open_existing(chosen_directory(options), holder="yamcs-archive compact") as archive:
-        # Look up all names before the first copy is made, so that a misspelt last name shows at once.
-        for instance in [archive.instance(name) for name in options.instances or archive.instances()]:
+    with _opened(options) as instances:
+        for instance in instances:
             done = instance.compact()
             print(
                 f"{instance.name}: {done.before_bytes} bytes before, {done.after_bytes} after,"
@@ -40,3 +43,16 @@ def run(options: argparse.Namespace) -> int:
                 flush=True,
             )
     return 0
+
+
+@contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[list[Target]]:
+    """Open all instances before the first copy is made, so that a misspelt last name shows at once."""
+    where = chosen_target(options)
+    if isinstance(where, Path):
+        refuse_user(options)
+        with open_existing(where, holder="yamcs-archive compact") as archive:
+            yield [archive.instance(name) for name in options.instances or archive.instances()]
+    else:
+        with Client(where, credentials=login_for(options, where)) as client:
+            yield [client.instance(name) for name in options.instances or client.instances()]

@@ -29,7 +29,7 @@ class Command(NamedTuple):
     module: str
 
 
-GROUPS = {"": "", "events": "store and show events", "instances": "list or make instances"}
+GROUPS = {"": "", "events": "store and show events", "instances": "list, make, rename or delete instances"}
 """The groups of commands, each with its line of help."""
 COMMANDS = (
     Command("", "serve", "serve an archive over HTTP", "serve"),
@@ -39,6 +39,9 @@ COMMANDS = (
     Command("events", "import yamcs", "import the history of a live Yamcs server", "events_import_yamcs"),
     Command("instances", "list", "list them", "instances_list"),
     Command("instances", "create", "make one", "instances_create"),
+    Command("instances", "rename", "give one another name", "instances_rename"),
+    Command("instances", "delete", "delete one and its events", "instances_delete"),
+    Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from yamcs_archive.cli.arguments import allowed_host, data_directory, instance_name, origin, whole
 from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.missing_packages import advice
+from yamcs_archive.cli.retention_options import add_retention
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
 from yamcs_archive.cli.target import chosen_directory, open_existing, url_argument
 from yamcs_archive.cli.user_option import add_user_option, login_for
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="an instance to serve, created if missing; repeatable; default: all in the directory",
     )
     _add_process(parser)
+    add_retention(parser, what="once an hour, prune from every instance")
     parser.add_argument(
         "--cors-origin",
         metavar="ORIGIN",
@@ -156,6 +158,9 @@ def run(options: argparse.Namespace) -> int:
         mirror_of=options.mirror_of,
         map_bytes=options.map_bytes,
         mirror_login=login,
+        keep_days=options.keep_days,
+        max_bytes=options.max_bytes,
+        max_events=options.max_events,
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra
@@ -169,6 +174,7 @@ def run(options: argparse.Namespace) -> int:
         level=logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",  # to stderr
     )
+    logging.getLogger("yamcs_archive").setLevel(logging.INFO)  # what pruning took
     serve(settings, say=_say)
     leave()
     return 0

@@ -20,6 +20,7 @@ from yamcs_archive.errors import (
     CursorGoneError,
     DamagedError,
     ExpiredError,
+    InstanceExistsError,
     InvalidInputError,
     OtherHistoryError,
     OutcomeUnknownError,
@@ -31,7 +32,8 @@ from yamcs_archive.errors import (
     UnknownInstanceError,
 )
 from yamcs_archive.event import Event
-from yamcs_archive.results import AppendCounts, Conflict
+from yamcs_archive.results import AppendCounts, Conflict, OddTimes, PruningResult
+from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.json import event_of
 from yamcs_archive.wire.protobuf_scan import content, scan
 from yamcs_archive.wire.verification import key_of
@@ -93,6 +95,34 @@ def counts_in(found: Mapping[str, Any]) -> AppendCounts:
     )
 
 
+def pruning_in(found: Mapping[str, Any]) -> PruningResult:
+    """Return what an answer of ``:prune`` says. Raises KeyError, TypeError and ValueError.
+
+    >>> found = {"events": 0, "bytes": 0, "oddTimes": [], "oddSources": 0, "damaged": 0, "seconds": 0.5}
+    >>> pruning_in({**found, "horizon": "1970-01-01T00:00:01Z"}).horizon
+    1000000
+    """
+    odd_times = tuple(
+        OddTimes(
+            str(one["source"]),
+            int(one["events"]),
+            parse_rfc3339(one["firstTime"], "firstTime"),
+            parse_rfc3339(one["lastTime"], "lastTime"),
+            bool(one["pruned"]),
+        )
+        for one in found["oddTimes"]
+    )
+    return PruningResult(
+        parse_rfc3339(found["horizon"], "horizon") if "horizon" in found else None,
+        int(found["events"]),
+        int(found["bytes"]),
+        odd_times,
+        int(found["oddSources"]),
+        int(found["damaged"]),
+        float(found["seconds"]),
+    )
+
+
 def error_of(
     transport: Transport,
     answer: Answer,
@@ -151,6 +181,8 @@ def _known(
                 return RequestIdError(request_id)
             case "ExpiredException" if event is not None:
                 return ExpiredError(event)
+            case "InstanceExistsException":
+                return InstanceExistsError(instance)
             case "OtherHistoryException":
                 return OtherHistoryError(detail.get("commit"))
             case "CursorGoneException":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from yamcs_archive import arguments
 from yamcs_archive.client.instance import RemoteInstance, instance_names, quoted
 from yamcs_archive.client.transport import Request, Transport
@@ -79,6 +81,32 @@ class Client:
         ['simulator']
         """
         return instance_names(self._transport)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give an instance another name; see :meth:`Archive.rename`. The server must allow operations.
+
+        >>> client.rename("simulator", "bench")
+        >>> client.instances()
+        ['bench']
+        """
+        new_name = arguments.text("new_name", new_name)
+        found = self.instance(name, check=False)
+        body = msgspec.json.encode({"name": new_name})
+        path = f"/api/instances/{quoted(found.name)}:rename"
+        found.ask(Request("POST", path, body, repeatable=False))
+
+    def delete(self, name: str, *, confirm: str) -> None:
+        """Delete an instance and all of its events; ``confirm`` must be its name once more.
+
+        See :meth:`Archive.delete`. The server must allow operations.
+
+        >>> client.delete("simulator", confirm="simulator")
+        >>> client.instances()
+        []
+        """
+        found = self.instance(name, check=False)
+        path = f"/api/instances/{quoted(found.name)}?confirm={quoted(arguments.text('confirm', confirm))}"
+        found.ask(Request("DELETE", path, repeatable=False))
 
     def instance(self, name: str, *, check: bool = True) -> RemoteInstance:
         """Return the instance of that name.

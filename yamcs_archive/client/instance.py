@@ -7,15 +7,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from yamcs_archive import arguments
-from yamcs_archive.client.answer_codec import check_media, counts_in, error_of, event_in, object_of
+from yamcs_archive.client.answer_codec import (
+    check_media,
+    counts_in,
+    error_of,
+    event_in,
+    object_of,
+    pruning_in,
+)
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
@@ -30,9 +38,17 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
-from yamcs_archive.results import AppendCounts, Appended, Change, Commit, Verification
+from yamcs_archive.results import (
+    AppendCounts,
+    Appended,
+    Change,
+    Commit,
+    CompactionResult,
+    PruningResult,
+    Verification,
+)
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
-from yamcs_archive.times import Time
+from yamcs_archive.times import Time, format_rfc3339, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
@@ -45,8 +61,8 @@ _NDJSON = "application/x-ndjson"
 _OLD_EVENTS, _TOKEN, _EVENTS = 1, 2, 3
 """Fields of the message that is a page."""
 _OK = 200
-_VERIFY_WAIT_S = 86_400
-"""Longest time for a verification, in seconds: it reads up to a million events a second."""
+_OPERATION_S = 86_400.0
+"""Seconds that an operation may take: the server answers when it is done."""
 _encode = msgspec.json.encode
 
 
@@ -238,7 +254,7 @@ class RemoteInstance:
         path = f"{self._path.removesuffix('/events')}:verify"
         if arguments.flag("quick", quick):
             path += "?quick=true"
-        request = Request("POST", path, wait_s=_VERIFY_WAIT_S, repeatable=False)
+        request = Request("POST", path, wait_s=_OPERATION_S, repeatable=False)
         found = object_of(self._transport, self.ask(request))
         try:
             return verification_of(found)
@@ -303,6 +319,57 @@ class RemoteInstance:
         []
         """
         return self.page(NEWEST).cursor
+
+    def prune(
+        self,
+        *,
+        before: Time | None = None,
+        keep_days: int | None = None,
+        max_bytes: int | None = None,
+        max_events: int | None = None,
+        dry_run: bool = False,
+    ) -> PruningResult:
+        """Remove the oldest events, for good; see :meth:`Instance.prune`. The server must allow operations.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(5))
+        >>> sim.prune(before=3, dry_run=True).events
+        3
+        """
+        given = {
+            "before": None if before is None else format_rfc3339(to_us(before, "before")),
+            "keepDays": keep_days,
+            "maxBytes": max_bytes,
+            "maxEvents": max_events,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        body["dryRun"] = arguments.flag("dry_run", dry_run)
+        found = self._operated("prune", _encode(body))
+        try:
+            return pruning_in(found)
+        except (KeyError, TypeError, ValueError):
+            raise self._transport.strange("it does not say what was pruned") from None
+
+    def compact(self) -> CompactionResult:
+        """Return unused space to the file system; see :meth:`Instance.compact`.
+
+        The server must allow operations.
+
+        >>> done = sim.compact()
+        >>> done.after_bytes <= done.before_bytes
+        True
+        """
+        found = self._operated("compact", b"")
+        try:
+            return CompactionResult(
+                int(found["beforeBytes"]), int(found["afterBytes"]), float(found["seconds"])
+            )
+        except (KeyError, TypeError, ValueError):
+            raise self._transport.strange("it does not say what was compacted") from None
+
+    def _operated(self, action: str, body: bytes) -> Mapping[str, Any]:
+        path = f"/api/archive/{quoted(self.name)}:{action}"
+        request = Request("POST", path, body, wait_s=_OPERATION_S, repeatable=False)
+        return object_of(self._transport, self.ask(request))
 
     def end(self) -> None:
         """Do what :meth:`Client.end` does, for all instances of the client."""

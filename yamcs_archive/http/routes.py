@@ -12,7 +12,16 @@ from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers import append, changes, event_index, history, operations, server
+from yamcs_archive.http.handlers import (
+    append,
+    changes,
+    event_index,
+    history,
+    instances,
+    operations,
+    retention,
+    server,
+)
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 
@@ -53,13 +62,19 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
     "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
     "/api/archive/{instance}:verify": (Route("POST", operations.verify_instance, Work.LONG, operation=True),),
+    "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, operation=True),),
+    "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, operation=True),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),
     "/api/openapi.json": (Route("GET", server.describe_api),),
     WEBSOCKET: (Route("GET", server.open_websocket),),
     "/api/instances": (Route("GET", server.list_instances),),
-    "/api/instances/{instance}": (Route("GET", server.get_instance),),
+    "/api/instances/{instance}": (
+        Route("GET", server.get_instance),
+        Route("DELETE", instances.delete_instance, operation=True),
+    ),
+    "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, operation=True),),
     "/healthz": (Route("GET", server.healthz, Work.QUICK),),
     "/readyz": (Route("GET", server.readyz),),
 }

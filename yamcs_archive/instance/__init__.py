@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from yamcs_archive import arguments
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.instance.appending import Appending
 from yamcs_archive.instance.following import Following
 from yamcs_archive.instance.reading import Reading
-from yamcs_archive.results import CompactionResult, Verification
+from yamcs_archive.limits import KEEP_DAYS_MAX
+from yamcs_archive.results import CompactionResult, PruningResult, Verification
+from yamcs_archive.storage.maintain.retention import Rule
+from yamcs_archive.times import Time, to_us
 
 __all__ = ["Instance"]
 
@@ -67,6 +71,51 @@ class Instance(Appending, Reading, Following):
         self._check_open()
         return self._store.compact()
 
+    def prune(
+        self,
+        *,
+        before: Time | None = None,
+        keep_days: int | None = None,
+        max_bytes: int | None = None,
+        max_events: int | None = None,
+        dry_run: bool = False,
+    ) -> PruningResult:
+        """Remove the oldest events, for good; give one or more of the four rules.
+
+        All go by generation time. ``before`` is a time, at most the archive's clock (an aware datetime, an
+        RFC 3339 string or int microseconds); ``keep_days`` is counted back from that clock; ``max_events``
+        and ``max_bytes`` keep the newest, ``max_bytes`` about. Events more than a day later than the clock
+        stay and are not counted. They, and events from before 2001 that go, are in the result's
+        ``odd_times``. With several rules the latest horizon counts; it never goes back.
+
+        From the first moment on, no events before the horizon are read; one that is appended later is
+        ExpiredError, and a cursor before the pruned events is CursorGoneError. They are then deleted in
+        steps, while others read and append. Other operations (compaction, another pruning) wait for the end.
+        After Ctrl-C, which ends the wait, the deletion goes on; after a kill or :meth:`Archive.close` it does
+        at the next opening. The file keeps the space for later events until :meth:`compact`.
+
+        ``dry_run`` returns what would go, and changes nothing; it works in a read-only archive too.
+
+        Raises :class:`~yamcs_archive.errors.InvalidInputError` without a rule, for a ``before`` later than
+        the clock, and for ``keep_days`` if the clock is more than a year later than the newest commit;
+        BadTimeError, OutOfSpaceError, DamagedError, ReadOnlyError, ClosedError, ForkedError.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> sim.prune(before=3).events, [event.message for event in sim.events()]
+        (3, ['Step 3', 'Step 4'])
+        """
+        self._check_open()
+        rule = Rule(
+            None if before is None else to_us(before, "before"),
+            _at_least_one("keep_days", keep_days, KEEP_DAYS_MAX),
+            _at_least_one("max_bytes", max_bytes, arguments.COUNT_MAX),
+            _at_least_one("max_events", max_events, arguments.COUNT_MAX),
+        )
+        if rule == Rule():
+            why = "must be given, or keep_days, max_bytes or max_events"
+            raise InvalidInputError("before", None, why)
+        return self._store.prune(rule, dry_run=arguments.flag("dry_run", dry_run))
+
     def verify(
         self,
         *,
@@ -100,6 +149,10 @@ class Instance(Appending, Reading, Following):
         quick = arguments.flag("quick", quick)
         isolated = arguments.flag("isolated", isolated)
         return self._store.verify(progress or _ignore, cancelled or _never, quick=quick, isolated=isolated)
+
+
+def _at_least_one(field: str, value: int | None, most: int) -> int | None:
+    return None if value is None else arguments.whole(field, value, 1, most)
 
 
 def _ignore(_read: int, _all: int) -> None:

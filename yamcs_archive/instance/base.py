@@ -40,6 +40,8 @@ class OpenInstance:
         self._store = store
         self._options = options
         self._closed = False
+        self.moved = False
+        """True once it was renamed, set aside or deleted, and therefore closed while its archive is open."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -102,7 +102,8 @@ class Mirrors:
         try:
             follower.run()
         except ClosedError:
-            pass  # a stop that no longer waited for this thread
+            if not self._archive.closed:  # else it is a stop that no longer waited for this thread
+                self._say(f"{name} is followed no longer: the copy was renamed or deleted")
         except OutOfStepError as error:
             self._say(
                 f"{name} is followed no longer: {error}; to start anew beside it, stop this server and run:"

@@ -57,7 +57,12 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         url = url_of(listening, settings.host)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
-        options = Options(map_bytes=settings.map_bytes)
+        options = Options(
+            map_bytes=settings.map_bytes,
+            keep_days=settings.keep_days,
+            max_bytes=settings.max_bytes,
+            max_events=settings.max_events,
+        )
         with Archive.open(settings.data, holder=url, options=options) as archive:
             mirrors = _mirrors(archive, settings)
             names = _open_instances(

@@ -11,6 +11,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.limits import MAP_BYTES_DEFAULT
+from yamcs_archive.options import Options
 
 PORT_MAX = 65535
 THREADS_MAX = 1024
@@ -62,6 +63,11 @@ class Settings:
     allow_operations: bool = False
     """Clients may use the routes of operation, which delete or read everything. There is no login yet."""
 
+    keep_days: int | None = None
+    max_bytes: int | None = None
+    max_events: int | None = None
+    """Retention of every instance, as in :class:`~yamcs_archive.Options`; None: keep everything."""
+
     mirror_of: str | None = None
     """The URL of a served archive whose instances this server copies, follows and serves."""
 
@@ -82,6 +88,9 @@ class Settings:
             for name, least, most in bounds
             if not least <= (value := getattr(self, name)) <= most
         ]
+        retention = Options(keep_days=self.keep_days, max_bytes=self.max_bytes, max_events=self.max_events)
+        for name in ("keep_days", "max_bytes", "max_events"):  # with exact types
+            object.__setattr__(self, name, getattr(retention, name))
         if faults:
             rules = ", ".join(f"{name} {least} to {most}" for name, least, most in bounds)
             raise InvalidInputError("settings", ", ".join(faults), f"must be: {rules}")

@@ -15,9 +15,10 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, PruningResult, Verification
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
+from yamcs_archive.storage.maintain.retention import Rule
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.read.stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -108,6 +109,9 @@ class EventStore(Protocol):
 
     def compact(self) -> CompactionResult:
         """Give unused space back to the file system."""
+
+    def prune(self, rule: Rule, *, dry_run: bool = False) -> PruningResult:
+        """Remove the oldest events by a rule, for good; with ``dry_run``, only say which."""
 
     def verify(
         self,

@@ -56,6 +56,21 @@ COMPACT_POINTS = (
 
 SALVAGE_POINTS = ("salvage-begun", "salvage-written", "salvage-verified", "salvage-complete")
 """The points of a salvage, likewise: "salvage-written" and "salvage-verified" for each instance."""
+PRUNE_POINTS = (
+    "prune-begun",
+    "prune-before-horizon",
+    "prune-after-horizon",
+    "prune-horizon-moved",
+    "prune-blocks-deleted",
+    "prune-block-cut",
+    "prune-rows-deleted",
+    "prune-records-deleted",
+    "prune-ended",
+)
+"""The points of pruning, likewise; those of sealing are reached as well, by each step of the deletion."""
+
+INSTANCE_POINTS = ("instance-before-rename", "instance-renamed", "instance-synced", "instance-removed")
+"""The points of renaming an instance, and, with the last one, of deleting one."""
 
 on_point: Callable[[str], None] | None = None
 

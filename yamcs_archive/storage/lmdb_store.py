@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,13 +22,12 @@ from yamcs_archive.errors import (
     ForkedError,
     MirrorError,
     ReadOnlyError,
-    ReplacedError,
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, Verification
+from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, PruningResult, Verification
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
@@ -38,6 +38,8 @@ from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
+from yamcs_archive.storage.maintain.pruning import Pruning
+from yamcs_archive.storage.maintain.retention import Reading, Rule
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -83,7 +85,10 @@ class LmdbStore:
         self._options = options
         self._pid = os.getpid()
         self._folder = instance
-        self._renewing = threading.Lock()
+        self._renewing = threading.Lock()  # guards the facts as well
+        # The opening and the transaction at which a reader last looked at the horizon.
+        self._looked_at = (0, 0)
+        self._horizon_stored: bytes | None = None  # what it found
         if not readonly:
             Generations(instance).clear()
         self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes, held=held)
@@ -106,7 +111,9 @@ class LmdbStore:
         """Start the writer's threads."""
         try:
             self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.notify)
-            self._maintenance = Maintenance(self._environment, self._writer, self._options, instance.name)
+            self._maintenance = Maintenance(
+                self._environment, self._writer, self._options, instance.name, self._horizon_moved
+            )
         except BaseException as error:
             if self._writer is not None:
                 self._writer.close()
@@ -159,10 +166,16 @@ class LmdbStore:
             self._writer.take_over(prepared, encode_mirrored(mirrored))
         except BaseException:
             # It may be stored all the same, and then this is a copy now, to which nothing may be appended.
-            with suppress(ArchiveError):
+            with suppress(ArchiveError), self._renewing:
                 self._meta = read_meta(self._environment)
             raise
-        self._meta = self._meta._replace(mirrored=mirrored)
+        with self._renewing:
+            self._meta = self._meta._replace(mirrored=mirrored)
+
+    def _horizon_moved(self) -> None:
+        """Read the facts again."""
+        with self._renewing:
+            self._meta = read_meta(self._environment)
 
     def append_now(
         self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
@@ -189,7 +202,31 @@ class LmdbStore:
                 raise ForkedError
             uninterrupted(self._renew)
         self._environment.check_usable()
+        if self._writer is None:
+            self._look_at_horizon()
         return self._environment
+
+    def _facts(self) -> Meta:
+        """Return the facts as they are now."""
+        if self._writer is None:
+            self._look_at_horizon()
+        return self._meta
+
+    def _look_at_horizon(self) -> None:
+        """Read the facts again if others have moved the prune horizon; without a commit that takes 5 us."""
+        environment = self._environment
+        with environment.read() as transaction:
+            looked_at = environment.openings, transaction.id()
+            if looked_at == self._looked_at:
+                return
+            stored = transaction.get(b"horizon", db=environment.databases["meta"])
+        if stored != self._horizon_stored:
+            with self._renewing:
+                if environment is not self._environment:
+                    return
+                self._meta = read_meta(environment)
+            self._horizon_stored = stored
+        self._looked_at = looked_at
 
     def _renew(self) -> None:
         with self._renewing:
@@ -204,6 +241,7 @@ class LmdbStore:
                     release(found, readonly=True)
                     raise
                 self._environment, self._meta, self._openings = found, meta, found.openings
+                self._looked_at, self._horizon_stored = (0, 0), None
                 self._counter = Counter(found)
                 arrivals, self._arrivals = self._arrivals, CommitWatch(self._head, LOOK_S)
                 arrivals.close()  # its waiters look, and find that their cursors are of another history
@@ -228,21 +266,15 @@ class LmdbStore:
     def count(self, query: Query) -> int:
         """See :class:`EventStore`."""
         environment = self._here()
-        horizon, rows_max = self._meta.horizon, self._options.read_events_max
         if query._replace(sources=None, cancelled=None, skipped=None) != Query() or query.skipped is not None:
-            return count(environment, query, horizon, rows_max)
-        held = self._counter.of(query.sources) if query.sources is not None else self._counter.all(horizon)
-        # Pruned events are deleted by and by, and their sources count them until then.
-        return held - (
-            0 if horizon is None else count(environment, query._replace(stop=horizon), None, rows_max)
-        )
+            return count(environment, query, self._meta.horizon, self._options.read_events_max)
+        return self._counter.all() if query.sources is None else self._counter.of(query.sources)
 
     def get(self, key: EventKey) -> Event | None:
         """See :class:`EventStore`."""
-        try:
-            return get(self._environment, key, self._meta.horizon, self._blocks)
-        except ReplacedError:  # not checked before: that would take 5 % of this call's time
-            return get(self._here(), key, self._meta.horizon, self._blocks)
+        # While this process writes, nothing is checked before: that would take 5 % of this call's time.
+        environment = self._here() if self._writer is None else self._environment
+        return get(environment, key, self._meta.horizon, self._blocks)
 
     def sources(self) -> list[str]:
         """See :class:`EventStore`."""
@@ -269,14 +301,14 @@ class LmdbStore:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
-        found = changes(environment, self._meta, begin, self._options.read_events_max, skipped)
+        found = changes(environment, self._facts, begin, self._options.read_events_max, skipped)
         return (Change(event, encode_cursor(cursor)) for event, cursor in found)
 
     def commits(self, after: str | None) -> Iterator[Commit]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
-        found = commits(environment, self._meta, begin, self._options.read_events_max)
+        found = commits(environment, self._facts, begin, self._options.read_events_max)
         return (Commit(time, tuple(events), encode_cursor(cursor)) for time, events, cursor in found)
 
     def cursor(self) -> str:
@@ -324,6 +356,19 @@ class LmdbStore:
         self._environment.check_usable()
         return self._maintenance.compact()
 
+    def prune(self, rule: Rule, *, dry_run: bool = False) -> PruningResult:
+        """See :class:`EventStore`. Raises InvalidInputError, ReadOnlyError, ClosedError, ForkedError."""
+        environment = self._here()
+        if dry_run:
+            began_s = time.monotonic()
+            reading = Reading(environment, self._options.read_events_max, environment.check_usable)
+            pruning = Pruning(reading, self._facts(), rule, self._options.clock())
+            pruning.look(self._head())
+            return pruning.result(time.monotonic() - began_s)
+        if self._maintenance is None:
+            raise ReadOnlyError("prune")
+        return self._maintenance.prune(rule)
+
     def verify(
         self,
         progress: Callable[[int, int], None],
@@ -346,7 +391,7 @@ class LmdbStore:
             )
         if quick:
             return verify_quickly(environment)
-        return verify(environment, self._meta, self._options.read_events_max, progress, cancelled)
+        return verify(environment, self._facts, self._options.read_events_max, progress, cancelled)
 
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are closed."""

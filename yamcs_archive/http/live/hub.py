@@ -34,6 +34,7 @@ from yamcs_archive.wire.live_frames import Frames, Tail
 _log = logging.getLogger(__name__)
 
 STOPS = "the server stops"
+_MOVED = "the instance was renamed or deleted"
 
 
 @dataclass(eq=False)
@@ -183,7 +184,7 @@ class _Hub:
                 if self._stopping.wait(LIVE_PAUSE_S):
                     return
         except ClosedError:
-            self._end(GOING_AWAY, STOPS)
+            self._end(GOING_AWAY, _MOVED if self._instance.moved else STOPS)
         except ArchiveError as error:
             self._end(FAILED, str(error))
         except Exception as error:

@@ -4,11 +4,13 @@
     DIR/archive.lock            locked by the one writing process; has its process id and host
     DIR/INSTANCE/CURRENT        the name of the generation in use, replaced by rename
     DIR/INSTANCE/gen-1/         an LMDB environment: data.mdb, lock.mdb
+    DIR/.INSTANCE.deleted/      an instance that is being deleted
 
 1. Nothing here knows the content of an environment, nor how one generation replaces another.
 2. A file that must survive a power cut is fsynced, and then the folder that has its name.
 3. An instance is made under a name that begins with a dot, and renamed when it is complete. So a crash leaves
-   either the whole instance or a leftover, which the next writer removes.
+   either the whole instance or a leftover, which the next writer removes. One is deleted the other way round:
+   it gets a name that begins with a dot, and then its files are removed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from yamcs_archive.errors import InstanceExistsError, InvalidInputError, NotAnAr
 from yamcs_archive.limits import INSTANCE_NAME_MAX
 from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.disk.file_system import in_our_words, os_errors_translated
+from yamcs_archive.storage.failpoints import failpoint
 
 LAYOUT_VERSION = 1
 _MARKER = "ARCHIVE"
@@ -36,6 +39,7 @@ UNFINISHED = "UNFINISHED"
 """The file that says of a directory that it is being filled: it has no marker yet, or the fill broke off."""
 _FIRST_GENERATION = "gen-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_DELETED = re.compile(r"\.[A-Za-z0-9_][A-Za-z0-9._-]*\.deleted")
 _NETWORK_FILE_SYSTEMS = frozenset(
     (
         "nfs",
@@ -238,17 +242,48 @@ def rename_instance(directory: Path, name: str, new_name: str) -> None:
 
     After an error the instance has its old name, unless the medium refused that too.
     """
-    old, new = directory / name, directory / check_instance_name(new_name)
+    new = directory / check_instance_name(new_name)
     with os_errors_translated(directory):
         if new.exists():
             raise InstanceExistsError(new_name)
-        old.rename(new)
-        try:
-            sync(directory)
-        except BaseException:
-            with suppress(OSError):
-                new.rename(old)
-            raise
+        _rename(directory / name, new)
+
+
+def delete_instance(directory: Path, name: str) -> None:
+    """Delete an instance that no program has open, durably.
+
+    After an error it is there as before, unless the medium refused that too. From the rename on it is gone:
+    if its files cannot be removed, :func:`clear_deleted` tries again.
+    """
+    aside = directory / f".{check_instance_name(name)}.deleted"
+    with os_errors_translated(directory):
+        if aside.exists():  # the leftover of a crash
+            shutil.rmtree(aside)
+        _rename(directory / name, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    failpoint("instance-removed")
+
+
+def _rename(old: Path, new: Path) -> None:
+    """Rename a folder durably; after an error it has its old name, unless the medium refused that too."""
+    failpoint("instance-before-rename")
+    old.rename(new)
+    failpoint("instance-renamed")
+    try:
+        sync(new.parent)
+    except BaseException:
+        with suppress(OSError):
+            new.rename(old)
+        raise
+    failpoint("instance-synced")
+
+
+def clear_deleted(directory: Path) -> None:
+    """Remove the files of instances whose deletion a crash has ended early. Only the writer may do that."""
+    with os_errors_translated(directory):
+        left = [entry for entry in directory.iterdir() if _DELETED.fullmatch(entry.name)]
+    for entry in left:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:

@@ -169,6 +169,7 @@ class Block:
     def __init__(self, key: bytes, value: bytes) -> None:
         self.key = key
         self.checksums = checksums_of(value)
+        self.size_bytes = len(value)
         end = end_of(value)
         self.parts = [BlockPart(key, value[:end], MAIN)]
         if end < len(value):

@@ -55,6 +55,17 @@ def encode_mirrored(mirrored: MirrorState) -> Pair:
     return _pair("mirrored", mirrored)
 
 
+def encode_horizon(horizon: int, horizon_commit: int) -> list[Pair]:
+    """Return the pairs to put when the prune horizon moves.
+
+    >>> meta = Meta("sim", b"8 random", 0)
+    >>> pairs = {**dict(encode_meta(meta)), **dict(encode_horizon(5, 2))}
+    >>> decode_meta(pairs, "sim") == meta._replace(horizon=5, horizon_commit=2)
+    True
+    """
+    return [_pair("horizon", horizon), _pair("horizon_commit", horizon_commit)]
+
+
 def _pair(name: str, value: object) -> Pair:
     return name.encode(), _CHECKSUMMED.wrap(name.encode(), msgpack.packb(value, default=astuple))
 

@@ -3,7 +3,8 @@
 1. Records are taken in windows, each of as many as memory allows. For a window, the numbers of commits of all
    events are read in key order; blocks without an event of its commits are passed over by their zone maps.
 2. A record is right if each of its commits has as many events as it says, and if its runs hold all of them:
-   then reading in arrival order yields each event exactly once.
+   then reading in arrival order yields each event exactly once. Pruned events may be missing.
+3. Records may be missing before the horizon's commit, if no event is left that has one of their numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from yamcs_archive.results import Fault
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, time_bound
+from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.maintain.faults import VerifyScope, key_or_none
@@ -39,46 +40,61 @@ def check_arrival(scope: VerifyScope, head: int) -> int:
     commits = 0
     window: list[CommitRecord] = []
     window_commits = window_runs = 0
-    for record in _records(scope, head):
+    records = _Records(scope, head)
+    begin = 1
+    for record in records.each():
         window.append(record)
         commits += len(record.times)
         window_commits += len(record.times)
         window_runs += len(record.runs)
         if window_commits >= _WINDOW_COMMITS_MAX or window_runs >= _WINDOW_RUNS_MAX:
-            _Window(window, scope).compare()
+            _Window(window, scope, begin).compare(are_records_missing=records.are_missing)
+            begin = record.last + 1
             window, window_commits, window_runs = [], 0, 0
     if window:
-        _Window(window, scope).compare()
+        _Window(window, scope, begin).compare(are_records_missing=records.are_missing)
     return commits
 
 
-def _records(scope: VerifyScope, head: int) -> Iterator[CommitRecord]:
-    """Yield the records that can be read, in their order; note gaps between them."""
-    environment, faults = scope.environment, scope.faults
-    expected: int | None = 1 if scope.meta.horizon is None else None
-    after, more = commit_key(0), True
-    while more:
-        with environment.read() as transaction:
-            cursor = transaction.cursor(environment.databases["commits"])
-            pairs, more = fetch(cursor, after, commit_key(head + 1), False, _RECORDS_AT_ONCE)
-        for key, value in pairs:
-            after = key + b"\0"
-            try:
-                record = decode_commit(key, value)
-            except DamagedError as error:
-                faults.add_value(error)
-                expected = None  # nobody knows how many commits it had
-                continue
-            if expected is not None and record.first != expected:
-                reason = f"a record begins with it, and commit {expected} was to follow"
-                faults.add(Fault(f"commits {record.first}", reason))
-            expected = record.last + 1
-            # Packed meanwhile, it may have later commits, whose events are not all looked at.
-            if record.first <= head:
-                yield record
-                after = commit_key(record.last + 1)
-    if expected is not None and expected <= head:
-        faults.add(Fault(f"commits {expected}", f"the records end before commit {head}, the newest one"))
+class _Records:
+    """The records that can be read."""
+
+    def __init__(self, scope: VerifyScope, head: int) -> None:
+        self._scope, self._head = scope, head
+        self.are_missing = False
+        """True once a record that should be there is not, or cannot be read; it is noted then."""
+
+    def each(self) -> Iterator[CommitRecord]:
+        """Yield them in their order; note gaps between them."""
+        environment, faults, head = self._scope.environment, self._scope.faults, self._head
+        expected: int | None = 1
+        after, more = commit_key(0), True
+        while more:
+            with environment.read() as transaction:
+                cursor = transaction.cursor(environment.databases["commits"])
+                pairs, more = fetch(cursor, after, commit_key(head + 1), False, _RECORDS_AT_ONCE)
+            pruned = self._scope.facts().horizon_commit
+            for key, value in pairs:
+                after = key + b"\0"
+                try:
+                    record = decode_commit(key, value)
+                except DamagedError as error:
+                    faults.add_value(error)
+                    expected = None  # nobody knows how many commits it had
+                    self.are_missing = True
+                    continue
+                if expected is not None and record.first != expected and record.first > pruned:
+                    reason = f"a record begins with it, and commit {expected} was to follow"
+                    faults.add(Fault(f"commits {record.first}", reason))
+                    self.are_missing = True
+                expected = record.last + 1
+                # Packed meanwhile, it may have later commits, whose events are not all looked at.
+                if record.first <= head:
+                    yield record
+                    after = commit_key(record.last + 1)
+        if expected is not None and expected <= head:
+            reason = f"the records end before commit {head}, the newest one"
+            faults.add(Fault(f"commits {expected}", reason))
 
 
 class _Runs(NamedTuple):
@@ -91,11 +107,17 @@ class _Runs(NamedTuple):
 class _Window:
     """Some neighbouring records, and what the events say of them."""
 
-    def __init__(self, records: list[CommitRecord], scope: VerifyScope) -> None:
+    def __init__(self, records: list[CommitRecord], scope: VerifyScope, begin: int) -> None:
+        """``begin``: the first commit that no earlier window has; it may be one without a record."""
         self._records, self._scope, self._faults = records, scope, scope.faults
-        self._lowest, self._greatest = records[0].first, records[-1].last
-        self._counts = np.zeros(self._greatest - self._lowest + 1, np.int64)
-        """Events found of each commit."""
+        self._lowest, self._greatest = begin, records[-1].last
+        self._firsts = np.array([record.first for record in records], np.int64)
+        self._lasts = np.array([record.last for record in records], np.int64)
+        self._starts = np.concatenate(([0], np.cumsum(self._lasts - self._firsts + 1)))
+        self._counts = np.zeros(int(self._starts[-1]), np.int64)
+        """Events found of each commit, those of one record after those of the other."""
+        self._without = np.zeros(0, np.int64)
+        """Numbers of commits of events, of which no record has them."""
         self._within = [0] * len(records)
         """Events found in the runs of each record."""
         runs = sorted((run, index) for index, record in enumerate(records) for run in record.runs)
@@ -104,11 +126,11 @@ class _Window:
         self._open: list[tuple[Run, int]] = []
         """The runs that reach into the slice that is read."""
 
-    def compare(self) -> None:
+    def compare(self, *, are_records_missing: bool) -> None:
         """Read the numbers of commits of all events, and note what does not fit."""
-        environment, meta, rows_max, go_on, faults = self._scope
+        environment, _, rows_max, go_on, faults = self._scope
         reader = RangeReader(environment, rows_max, cache=_Readable())
-        lower = BEFORE_ALL if meta.horizon is None else time_bound(meta.horizon)
+        lower = self._scope.bound()
         wanted = commit_filter(self._lowest, self._greatest)
         try:
             for slice_ in reader.slices(lower, BEYOND_ALL, wanted=wanted):
@@ -117,6 +139,10 @@ class _Window:
         except DamagedError:
             faults.are_events_missing = True  # noted when the events were read
         self._report()
+        if self._without.size and not are_records_missing:
+            number = int(self._without.min())
+            reason = "events have its number, and it has no record"
+            self._faults.add(Fault(f"commits {number}", reason, events=self._without.size))
 
     def _look(self, slice_: Slice) -> None:
         """Count the events of a slice by commit, and in each run."""
@@ -147,15 +173,22 @@ class _Window:
 
     def _count(self, commits: Int64s) -> None:
         own = commits[(self._lowest <= commits) & (commits <= self._greatest)]
-        np.add.at(self._counts, own - self._lowest, 1)
+        records = self._firsts.searchsorted(own, "right") - 1
+        inside = (records >= 0) & (own <= self._lasts[records])
+        records, inside_own = records[inside], own[inside]
+        np.add.at(self._counts, self._starts[records] + inside_own - self._firsts[records], 1)
+        if len(inside_own) < len(own):
+            self._without = np.concatenate((self._without, own[~inside]))
 
     def _report(self) -> None:
         may_lack = self._faults.are_events_missing
-        for record, within in zip(self._records, self._within, strict=True):
-            start = record.first - self._lowest
+        bound = self._scope.bound()  # read after the events: they may have been pruned meanwhile
+        for record, within, start in zip(
+            self._records, self._within, self._starts.tolist()[:-1], strict=True
+        ):
             found = self._counts[start : start + len(record.times)]
             said = np.array(record.events, np.int64)
-            lacks = may_lack or record.first <= self._scope.meta.horizon_commit
+            lacks = may_lack or (bool(record.runs) and record.runs[0].first < bound)
             wrong = np.flatnonzero(found > said if lacks else found != said)
             for at in wrong.tolist():
                 reason = f"{found[at]} events have its number, its record says {said[at]}"

@@ -10,7 +10,7 @@ from yamcs_archive.errors import ArchiveError, DamagedError
 from yamcs_archive.event import EventKey
 from yamcs_archive.results import Fault
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.keys import decode_key
+from yamcs_archive.storage.format.keys import BEFORE_ALL, decode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 
@@ -60,12 +60,18 @@ class VerifyScope(NamedTuple):
     """What is verified, and how."""
 
     environment: Environment
-    meta: Meta
+    facts: Callable[[], Meta]
+    """Returns the facts of the instance as they are now: pruning may go on meanwhile."""
     rows_max: int
     """Largest number of rows that are read in one transaction."""
     go_on: Callable[[], None]
     """Called now and then; raises when the verification is to end."""
     faults: Faults
+
+    def bound(self) -> bytes:
+        """Return the bound from which on events are not pruned."""
+        horizon = self.facts().horizon
+        return BEFORE_ALL if horizon is None else time_bound(horizon)
 
 
 def key_or_none(key: bytes | None) -> EventKey | None:

@@ -9,8 +9,10 @@
    records have the times of another archive. The age of a request id is measured by the archive's clock,
    because ids outlive an opening.
 4. Damage is logged once. An error that delays sealing is logged again only after it has changed.
-5. A compaction runs on request, on a thread that gets no interrupt. One lock keeps sealing and compaction
-   from running at the same time.
+5. A compaction runs on request, on a thread that gets no interrupt, and so does pruning. One lock keeps
+   sealing, pruning and compaction from running at the same time: each waits for its turn.
+6. What is before the horizon is deleted after each opening, too, because a crash may have come before that.
+   Pruning on a schedule runs once an hour, and at first soon after the opening.
 """
 
 from __future__ import annotations
@@ -19,17 +21,22 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
-from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
-from yamcs_archive.limits import ROWS_BYTES_MAX
+from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError, InvalidInputError
+from yamcs_archive.limits import PRUNE_EVERY_US, ROWS_BYTES_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.results import CompactionResult
+from yamcs_archive.results import CompactionResult, PruningResult
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
 from yamcs_archive.storage.maintain.compaction import compact
 from yamcs_archive.storage.maintain.damage_log import Damage
+from yamcs_archive.storage.maintain.pruning import Deletion, Pruning
+from yamcs_archive.storage.maintain.retention import Reading, Rule
+from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 
@@ -42,7 +49,20 @@ _REST_SHARE = 20
 class Maintenance:
     """Maintains one instance until :meth:`close`."""
 
-    def __init__(self, environment: Environment, writer: Writer, options: Options, name: str) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        writer: Writer,
+        options: Options,
+        name: str,
+        horizon_moved: Callable[[], None],
+    ) -> None:
+        """``horizon_moved`` is called after the prune horizon has moved, or may have."""
+        self._name = name
+        self._tell_horizon_moved = horizon_moved
+        self._schedule = Rule(None, options.keep_days, options.max_bytes, options.max_events)
+        self._prune_next_us: int | None = None
+        self._emptied = False  # True once everything before the horizon was deleted
         self._environment = environment
         self._writer = writer
         self._options = options
@@ -94,11 +114,65 @@ class Maintenance:
             if not wait.held:  # the caller was interrupted before this began, and may call again
                 raise ClosedError
             before_bytes = self._environment.allocated_bytes()
+            self._delete_pruned()
             self._seal(self._writer.head, include_partial=True)
             self._check_running()
             compact(self._environment, self._writer.run_exclusively, self._check_running)
             after_bytes = self._environment.allocated_bytes()
         return CompactionResult(before_bytes, after_bytes, time.monotonic() - begun_s)
+
+    def prune(self, rule: Rule) -> PruningResult:
+        """Move the horizon to where a rule asks for it, then delete what is before it.
+
+        Raises InvalidInputError for a rule that cannot be followed, and ClosedError if the instance is closed
+        meanwhile; then the next opening goes on with the deletion.
+        """
+        self._writer.refuse_within_callback()
+        self._check_running()
+        return uninterrupted(partial(self._prune, rule, Hold()))
+
+    def _prune(self, rule: Rule, wait: Hold | None) -> PruningResult:
+        begun_s = time.monotonic()
+        with self._lock:
+            self._check_running()
+            if wait is not None and not wait.held:  # interrupted before this began
+                raise ClosedError
+            failpoint("prune-begun")
+            reading = Reading(self._environment, self._options.read_events_max, self._check_running)
+            pruning = Pruning(reading, read_meta(self._environment), rule, self._options.clock())
+            self._emptied &= not pruning.moves
+            try:
+                pruning.move(self._writer)
+            finally:
+                self._tell_horizon_moved()
+            failpoint("prune-horizon-moved")
+            self._delete_pruned()
+            failpoint("prune-ended")
+        return pruning.result(time.monotonic() - begun_s)
+
+    def _delete_pruned(self) -> None:
+        """Delete what is before the horizon, if that was not done."""
+        with self._lock:
+            if not self._emptied:
+                try:
+                    Deletion(
+                        self._environment, self._writer, self._options, self._damage.meet, self._check_running
+                    ).run()
+                    self._emptied = True
+                finally:
+                    self._damage.log()
+
+    def _prune_on_schedule(self, now: int) -> None:
+        if self._schedule == Rule() or (self._prune_next_us is not None and now < self._prune_next_us):
+            return
+        self._prune_next_us = now + PRUNE_EVERY_US
+        try:
+            done = self._prune(self._schedule, None)
+        except InvalidInputError as error:
+            _log.error("%s is not pruned: %s", self._name, error)
+            return
+        if done.events or done.odd_sources:
+            _log.info("%s", done.described(self._name))
 
     def _check_running(self) -> None:
         if self._stopping.is_set():
@@ -110,6 +184,8 @@ class Maintenance:
         ``now`` is the time of a monotonic clock, in microseconds.
         """
         self._expire_requests(now)
+        self._delete_pruned()
+        self._prune_on_schedule(now)
         head = self._writer.head
         if head == self._sealed_head:
             return

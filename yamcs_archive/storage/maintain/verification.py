@@ -4,7 +4,9 @@
    the commits up to the newest one at its beginning.
 2. Whatever is wrong is noted, and reading goes on after it. What damage makes unreadable is missing
    elsewhere: once something is, only what is there too often counts as a fault of counts.
-3. The parts: events (checksums, forms, strict key order, no key twice), zone maps (in ``zone_map_check``),
+3. Pruned events are not read, and not counted. If the horizon moves meanwhile, events may be missing where
+   they are counted; so again only what is there too often is a fault.
+4. The parts: events (checksums, forms, strict key order, no key twice), zone maps (in ``zone_map_check``),
    sources (numbers and times against the events), commits (in ``arrival_check``), request ids (in
    ``request_check``).
 """
@@ -45,19 +47,20 @@ class _CancelledError(Exception):
 
 def verify(
     environment: Environment,
-    meta: Meta,
+    facts: Callable[[], Meta],
     rows_max: int,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> Verification | None:
     """Read and compare everything; None if it was cancelled.
 
-    ``progress`` is called with the number of events read so far, and with that of all.
+    ``facts`` returns the facts of the instance as they are now. ``progress`` is called with the number of
+    events read so far, and with that of all.
     """
     began_s = time.monotonic()
-    run = _Run(environment, meta, rows_max, progress, cancelled)
+    run = _Run(environment, facts, rows_max, progress, cancelled)
     try:
-        scope = VerifyScope(environment, meta, rows_max, run.go_on, run.faults)
+        scope = VerifyScope(environment, facts, rows_max, run.go_on, run.faults)
         run.check_events()
         check_zone_maps(scope)
         commits = check_arrival(scope, run.head)
@@ -102,12 +105,12 @@ class _Run:
     def __init__(
         self,
         environment: Environment,
-        meta: Meta,
+        facts: Callable[[], Meta],
         rows_max: int,
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._environment, self._meta, self._rows_max = environment, meta, rows_max
+        self._environment, self._facts, self._rows_max = environment, facts, rows_max
         self._progress, self._cancelled = progress, cancelled
         self.faults = Faults()
         self.events = self.rows = self.blocks = 0
@@ -118,9 +121,7 @@ class _Run:
         self._checked: Block | None = None
         self._greatest_commit = 0
         self._is_state_missing = False  # True once the state of a source cannot be read
-        with environment.read() as transaction:
-            self.head = self._newest_commit(transaction)
-            pairs = list(transaction.cursor(environment.databases["sources"]))
+        self._horizon, pairs = self._begin()
         for key, value in pairs:
             try:
                 name, state = decode_source(key, value)
@@ -130,6 +131,16 @@ class _Run:
             else:
                 self.states[name] = state
         self._all = sum(state.events for state in self.states.values())
+
+    def _begin(self) -> tuple[int | None, list[Pair]]:
+        """Note the newest commit; return the horizon and the states of sources at the same moment."""
+        while True:
+            horizon = self._facts().horizon
+            with self._environment.read() as transaction:
+                self.head = self._newest_commit(transaction)
+                pairs = list(transaction.cursor(self._environment.databases["sources"]))
+            if self._facts().horizon == horizon:
+                return horizon, pairs
 
     def _newest_commit(self, transaction: lmdb.Transaction[bytes]) -> int:
         with suppress(DamagedError):  # it is noted with the other records
@@ -145,7 +156,7 @@ class _Run:
     def check_events(self) -> None:
         """Read every row and every block."""
         reader = RangeReader(self._environment, self._rows_max, cache=self._opener)
-        lower = BEFORE_ALL if self._meta.horizon is None else time_bound(self._meta.horizon)
+        lower = BEFORE_ALL if self._horizon is None else time_bound(self._horizon)
         while lower < BEYOND_ALL:
             try:
                 for slice_ in reader.slices(lower, BEYOND_ALL):
@@ -254,6 +265,7 @@ class _Run:
 
     def check_sources(self) -> None:
         """Compare the states of sources with their events."""
+        less = self.faults.are_events_missing or self._facts().horizon != self._horizon
         for name in sorted(self.states.keys() | self._seen.keys()):
             state, seen = self.states.get(name), self._seen.get(name, _Seen())
             if state is None:
@@ -262,7 +274,6 @@ class _Run:
                         Fault(f"sources {name}", "it has events but no state", events=seen.events)
                     )
                 continue
-            less = self.faults.are_events_missing or self._meta.horizon is not None
             if seen.events > state.events or (seen.events < state.events and not less):
                 reason = f"it has {seen.events} events, its state says {state.events}"
                 self.faults.add(Fault(f"sources {name}", reason, events=seen.events))

@@ -3,6 +3,11 @@
 A cursor is lineage, commit, position, and the fingerprint of the commit. Position counts the events of the
 commit in key order, so events that later commits store between them do not move a cursor. A cursor belongs to
 this history if the commit that is stored here under its number has its fingerprint.
+
+Pruning may go on while changes are read. The records of commits of which nothing is left are deleted, so a
+reader goes on at the next one that is there. Pruned events of a commit come first in key order and are only
+deleted after the horizon was moved past them; so if the horizon is the same after a read as before it, the
+positions of the events that were read are known.
 """
 
 from __future__ import annotations
@@ -45,6 +50,10 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
 
 
+Facts = Callable[[], Meta]
+"""Returns the facts of the instance as they are now: the horizon may move while changes are read."""
+
+
 def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> bool:
     """Return whether an event is left after a cursor, judging by commit records.
 
@@ -69,7 +78,7 @@ def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> boo
             return True
     elif newest is not None and newest.runs[0].first >= horizon:
         return True
-    return next(changes(environment, meta, cursor, 1), None) is not None
+    return next(changes(environment, lambda: meta, cursor, 1), None) is not None
 
 
 def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
@@ -156,7 +165,7 @@ def _cursor_at(meta: Meta, record: CommitRecord, number: int, position: int) -> 
 
 def changes(
     environment: Environment,
-    meta: Meta,
+    facts: Facts,
     after: Cursor,
     batch_events_max: int,
     skipped: Callable[[DamagedError], None] | None = None,
@@ -166,53 +175,62 @@ def changes(
     Ends at the newest commit; call it again with the last cursor for later events. ``skipped`` is called for
     what is damaged, which is then left out: the positions in the commits concerned count readable events.
     """
-    seen = after.position
-    for commit in _walk(environment, meta, after, batch_events_max, skipped):
-        begin = seen if commit.number == after.commit else 0
-        for position, event in enumerate(commit.events, commit.gone + 1):
+    for commit in _walk(environment, facts, after, batch_events_max, skipped):
+        begin = after.position if commit.number == after.commit else 0
+        for position, event in commit.events:
             if position > begin:
-                yield event, Cursor(meta.lineage, commit.number, position, commit.fingerprint)
+                yield event, Cursor(after.lineage, commit.number, position, commit.fingerprint)
 
 
 def commits(
-    environment: Environment, meta: Meta, after: Cursor, batch_events_max: int
+    environment: Environment, facts: Facts, after: Cursor, batch_events_max: int
 ) -> Iterator[tuple[int, list[Event], Cursor]]:
     """Yield the commits after a cursor: when each was (microseconds since 1970), its events in key order, and
     the cursor after it. A commit that the cursor is within comes with its remaining events.
     """
-    for commit in _walk(environment, meta, after, batch_events_max):
-        events = list(commit.events)
-        last = commit.gone + len(events)
-        if commit.number == after.commit:
-            events = events[max(0, after.position - commit.gone) :]
-        if events:
-            yield commit.time, events, Cursor(meta.lineage, commit.number, last, commit.fingerprint)
+    for commit in _walk(environment, facts, after, batch_events_max):
+        begin = after.position if commit.number == after.commit else 0
+        found = [(position, event) for position, event in commit.events if position > begin]
+        if found:
+            cursor = Cursor(after.lineage, commit.number, found[-1][0], commit.fingerprint)
+            yield commit.time, [event for _, event in found], cursor
 
 
 class _Commit(NamedTuple):
     number: int
     time: int
     fingerprint: int
-    gone: int
-    """Number of its events that were pruned: the first ones by key, so that the others keep their
-    positions."""
-    events: Iterable[Event]
+    events: Iterable[tuple[int, Event]]
+    """Those that are left, each with its position. Pruned events, the first ones by key, count too, so that
+    the others keep their positions."""
+
+
+class _Source(NamedTuple):
+    """What commits are read from."""
+
+    environment: Environment
+    reader: RangeReader
+    facts: Facts
+
+    def bound(self) -> bytes:
+        """Return the bound below which events are pruned."""
+        horizon = self.facts().horizon
+        return b"" if horizon is None else time_bound(horizon)
 
 
 def _walk(
     environment: Environment,
-    meta: Meta,
+    facts: Facts,
     after: Cursor,
     batch_events_max: int,
     skipped: Callable[[DamagedError], None] | None = None,
 ) -> Iterator[_Commit]:
     """Yield the commits from that of a cursor on."""
     number = max(after.commit, 1)
-    reader = reader_for(environment, batch_events_max, skipped=skipped)
-    horizon = b"" if meta.horizon is None else time_bound(meta.horizon)
+    source = _Source(environment, reader_for(environment, batch_events_max, skipped=skipped), facts)
     while True:
         try:
-            record = _record(environment, number)
+            record = _record_from(environment, number)
         except DamagedError as error:
             if skipped is None:
                 raise
@@ -223,30 +241,53 @@ def _walk(
             continue
         if record is None:
             return
-        yield from _commits_of(reader, record, number, horizon)
+        yield from _commits_of(source, record, max(number, record.first))
         number = record.last + 1
 
 
-def _commits_of(reader: RangeReader, record: CommitRecord, number: int, horizon: bytes) -> Iterator[_Commit]:
+def _commits_of(source: _Source, record: CommitRecord, number: int) -> Iterator[_Commit]:
     """Yield the commits of a record from ``number`` on, each with its events in key order."""
     if record.first == record.last:
-        # A commit with a record of its own may be large: its events are read as they are used.
-        runs = (_in_run(reader, run, horizon, number, number) for run in record.runs)
-        events: Iterable[Event] = (event for run in runs for _, event in run)
-        gone = 0
-        if record.runs and record.runs[0].first < horizon:
-            events = list(events)
-            gone = record.events[0] - len(events)
-        yield _Commit(number, record.times[0], record.fingerprint(number), gone, events)
+        yield _Commit(number, record.times[0], record.fingerprint(number), _events_of(source, record, number))
         return
     lowest = number
     while lowest <= record.last:
-        greatest, by_commit = _of_first_commits(reader, record, lowest, horizon)
+        bound = source.bound()
+        greatest, by_commit = _of_first_commits(source.reader, record, lowest, bound)
+        if source.bound() != bound:
+            continue  # some may have been deleted meanwhile
         for commit, found in sorted(by_commit.items()):
             at = commit - record.first
             gone = record.events[at] - len(found)
-            yield _Commit(commit, record.times[at], record.fingerprint(commit), gone, found)
+            yield _Commit(
+                commit, record.times[at], record.fingerprint(commit), list(enumerate(found, gone + 1))
+            )
         lowest = greatest + 1
+
+
+def _events_of(source: _Source, record: CommitRecord, number: int) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a commit with a record of its own, which may be large, each with its position.
+
+    They are read as they are used, unless some of them are pruned: then their number must be known first.
+    """
+    bound = source.bound()
+    position = 0
+    if record.runs and record.runs[0].first >= bound:
+        for found in _slices_of(source.reader, record.runs, bound, number):
+            if source.bound() != bound:
+                break
+            for _, event in found:
+                position += 1
+                yield position, event
+        else:
+            return
+    while True:
+        bound = source.bound()
+        left = [event for part in _slices_of(source.reader, record.runs, bound, number) for _, event in part]
+        if source.bound() == bound:
+            break
+    gone = record.events[0] - len(left)
+    yield from ((at, event) for at, event in enumerate(left, gone + 1) if at > position)
 
 
 def _of_first_commits(
@@ -276,10 +317,26 @@ def _of_first_commits(
     return greatest, found
 
 
+def _slices_of(
+    reader: RangeReader, runs: Iterable[Run], horizon: bytes, number: int
+) -> Iterator[list[tuple[int, Event]]]:
+    """Yield the events of a commit, slice by slice."""
+    for run in runs:
+        yield from _slices_in_run(reader, run, horizon, number, number)
+
+
 def _in_run(
     reader: RangeReader, run: Run, horizon: bytes, lowest: int, greatest: int
 ) -> Iterator[tuple[int, Event]]:
     """Yield the events of a run that the commits from ``lowest`` to ``greatest`` stored, in key order."""
+    for found in _slices_in_run(reader, run, horizon, lowest, greatest):
+        yield from found
+
+
+def _slices_in_run(
+    reader: RangeReader, run: Run, horizon: bytes, lowest: int, greatest: int
+) -> Iterator[list[tuple[int, Event]]]:
+    """Yield the same, slice by slice."""
     wanted = commit_filter(lowest, greatest)
     for slice_ in reader.slices(max(run.first, horizon), run.last + b"\0", wanted=wanted):
         rows = [
@@ -289,13 +346,19 @@ def _in_run(
         ]
         block = slice_.block
         if block is None:
-            yield from rows
+            yield rows
             continue
         within = slice_.block_indexes
         indexes = [index for index in block.indexes_of_commits(lowest, greatest) if index in within]
         events = block.events.take(indexes).events() if indexes else ()
         found = [(int(block.commits[index]), event) for index, event in zip(indexes, events, strict=True)]
-        yield from merge(found, rows, key=lambda pair: pair[1].key) if rows else found
+        yield list(merge(found, rows, key=lambda pair: pair[1].key)) if rows else found
+
+
+def _record(environment: Environment, number: int) -> CommitRecord | None:
+    """Return the record that holds a commit, or None when there is no such commit yet."""
+    with environment.read() as transaction:
+        return _record_in(environment, transaction, number)
 
 
 def _next_record(environment: Environment, number: int) -> int | None:
@@ -305,10 +368,18 @@ def _next_record(environment: Environment, number: int) -> int | None:
         return commit_number(cursor.key()) if cursor.set_range(commit_key(number + 1)) else None
 
 
-def _record(environment: Environment, number: int) -> CommitRecord | None:
-    """Return the record that holds a commit, or None when there is no such commit yet."""
+def _record_from(environment: Environment, number: int) -> CommitRecord | None:
+    """Return the record that holds a commit, or else the next one that is there; None after the newest."""
     with environment.read() as transaction:
-        return _record_in(environment, transaction, number)
+        cursor = transaction.cursor(environment.databases["commits"])
+        if seek_commit(cursor, number):
+            record = decode_commit(*cursor.item())
+            if number <= record.last:
+                return record
+            placed = cursor.next()
+        else:  # the first records are gone
+            placed = cursor.first()
+        return decode_commit(*cursor.item()) if placed else None
 
 
 def _record_in(

@@ -1,8 +1,9 @@
 """The number of events of an instance, without reading any: from the states of sources, and from commits.
 
-1. The state of a source has its number of events. Adding up a hundred thousand states takes a tenth of a
-   second, so the sum is kept with the number of its commit, and the events of later commits are added.
-2. A sum of another history than the one that is stored now is dropped.
+1. The state of a source has its number of events, without those before the horizon. Adding up a hundred
+   thousand states takes a tenth of a second, so the sum is kept with the number of its commit, and the events
+   of later commits are added.
+2. A sum of another history than the one that is stored now, or from before the horizon moved, is dropped.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _RECORDS_MAX = 500
 class _Sum(NamedTuple):
     commit: int
     fingerprint: int
+    horizon: bytes | None
+    """As it is stored."""
     events: int
 
 
@@ -38,19 +41,19 @@ class Counter:
         self._environment = environment
         self._known: _Sum | None = None  # replaced, never changed
 
-    def all(self, horizon: int | None) -> int:
-        """Return the number of events, including pruned ones that are not deleted yet."""
+    def all(self) -> int:
+        """Return the number of events that are not pruned."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
-            # Pruning deletes events without a commit, so a sum would not stay right.
-            if horizon is not None or transaction.stat(sources)["entries"] <= _SOURCES_FEW:
+            if transaction.stat(sources)["entries"] <= _SOURCES_FEW:
                 return _added_up(transaction.cursor(sources))
-            found = self._continued(transaction) or self._summed(transaction, sources)
+            horizon = transaction.get(b"horizon", db=self._environment.databases["meta"])
+            found = self._continued(transaction, horizon) or self._summed(transaction, sources, horizon)
         self._known = found
         return found.events
 
     def of(self, names: Iterable[str]) -> int:
-        """Return the number of events of these sources, likewise."""
+        """Return the number of events of these sources that are not pruned."""
         with self._environment.read() as transaction:
             sources = self._environment.databases["sources"]
             # LMDB refuses keys that no source can have.
@@ -58,10 +61,10 @@ class Counter:
             pairs = [(key, value) for key in keys if (value := transaction.get(key, db=sources)) is not None]
         return _added_up(pairs)
 
-    def _continued(self, transaction: lmdb.Transaction[bytes]) -> _Sum | None:
+    def _continued(self, transaction: lmdb.Transaction[bytes], horizon: bytes | None) -> _Sum | None:
         """Return the known sum with the events of later commits; None if it cannot be used."""
         known = self._known
-        if known is None:
+        if known is None or known.horizon != horizon:
             return None
         cursor = transaction.cursor(self._environment.databases["commits"])
         seek_commit(cursor, known.commit)
@@ -79,16 +82,18 @@ class Counter:
             else:
                 return None
             last = record
-        return _Sum(last.last, last.fingerprint(last.last), events)
+        return _Sum(last.last, last.fingerprint(last.last), horizon, events)
 
-    def _summed(self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database) -> _Sum:
+    def _summed(
+        self, transaction: lmdb.Transaction[bytes], sources: lmdb._Database, horizon: bytes | None
+    ) -> _Sum:
         """Return the sum over all sources."""
         events = _added_up(transaction.cursor(sources))
         cursor = transaction.cursor(self._environment.databases["commits"])
         if not cursor.last():
-            return _Sum(0, fingerprint(0, 0, 0), events)
+            return _Sum(0, fingerprint(0, 0, 0), horizon, events)
         head = decode_commit(*cursor.item())
-        return _Sum(head.last, head.fingerprint(head.last), events)
+        return _Sum(head.last, head.fingerprint(head.last), horizon, events)
 
 
 def _added_up(pairs: Iterable[Pair]) -> int:

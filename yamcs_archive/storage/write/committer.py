@@ -11,15 +11,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
 import lmdb
+import msgspec
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import ArchiveError, ConflictError, OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.errors import (
+    ArchiveError,
+    ConflictError,
+    DamagedError,
+    OutcomeUnknownError,
+    OutOfSpaceError,
+)
 from yamcs_archive.event import Event
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
@@ -27,6 +34,7 @@ from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord
+from yamcs_archive.storage.format.meta import encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
@@ -54,6 +62,15 @@ class Batch(NamedTuple):
     """With a time: an event that is stored already must be the same in every field."""
 
 
+class HorizonMove(NamedTuple):
+    """What changes when the prune horizon moves, beside the horizon itself."""
+
+    commit: int
+    """The greatest number of a commit of the events that are before the horizon."""
+    pruned: Mapping[str, int]
+    """The number of events of each source that are before it now, and were not before."""
+
+
 class HandOver(Exception):  # noqa: N818  # a message to the writer, never seen outside
     """Nothing was stored, and more than one transaction is needed: the writer's own thread must do it."""
 
@@ -73,6 +90,7 @@ class Committer:
         self._environment = environment
         self._tell_stored = stored
         self._options = options
+        self._horizon: int | None = None
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
@@ -164,6 +182,44 @@ class Committer:
                 undo.pop_all()
                 return True
             self._environment.grow()
+
+    def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
+        """Move the prune horizon; ``measure`` is called with the head, and no commit is made after that."""
+        self._refresh()
+        move = measure(self._head)
+        while True:
+            try:
+                with suppress(lmdb.MapFullError):
+                    self._put_horizon(horizon, move)
+                    return
+            except BaseException:
+                self.invalidate()  # it may have moved
+                raise
+            self._environment.grow()
+
+    def _put_horizon(self, horizon: int, move: HorizonMove) -> None:
+        databases = self._environment.databases
+        transaction = self._environment.lmdb.begin(write=True)
+        try:
+            changed: dict[str, SourceState] = {}
+            for source, pruned in move.pruned.items():
+                with suppress(DamagedError):  # of a damaged state nothing is known
+                    state = self._state(transaction, changed, source)
+                    if state.greatest_number is not None:
+                        events = max(0, state.events - pruned)
+                        changed[source] = msgspec.structs.replace(state, events=events)
+            saved = self._unsaved | changed.keys()
+            pairs = [encode_source(name, changed.get(name) or self._sources[name]) for name in saved]
+            transaction.cursor(databases["sources"]).putmulti(pairs)
+            for pair in encode_horizon(horizon, move.commit):
+                transaction.put(*pair, db=databases["meta"])
+            failpoint("prune-before-horizon")
+            transaction.commit()
+            failpoint("prune-after-horizon")
+        finally:
+            transaction.abort()  # does nothing after a commit
+        self._horizon = horizon
+        self._note(self._head, changed)
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something after which the facts hold as before; when it raises, they are read back."""

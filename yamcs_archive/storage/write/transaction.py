@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import islice, takewhile
 
 import lmdb
 import numpy as np
@@ -257,6 +258,17 @@ class WriteTransaction:
         self.cache.rows.gone(len(keys))
         return True
 
+    def row_keys_below(self, bound: bytes, rows_max: int) -> list[bytes]:
+        """Return the keys of the first rows below a bound."""
+        placed = self._rows.first()
+        found = islice(self._rows.iternext(values=False), rows_max) if placed else ()
+        return list(takewhile(lambda key: key < bound, found))
+
+    def delete_commits(self, keys: Iterable[bytes]) -> None:
+        """Delete the records of commits of which nothing is left."""
+        for key in keys:
+            self._transaction.delete(key, db=self._databases["commits"])
+
     def put_block(self, block: EncodedBlock) -> None:
         """Put a block and its zone map; a block with the same first key is replaced.
 
@@ -285,6 +297,29 @@ class WriteTransaction:
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self.cache.forget([key])
+
+    def narrow_groups(self, lower: bytes, upper: bytes) -> None:
+        """Let the groups from one key to another begin with their first block again.
+
+        Call it after blocks there were deleted. A group without any is deleted, and so is a damaged one.
+        """
+        group, _, _ = self.index.group_of(lower)
+        at = lower if group is None else group.first
+        cursor = self._transaction.cursor(self._databases["summaries"])
+        while cursor.set_range(GROUP_LEVEL + at) and (key := cursor.key()) < GROUP_LEVEL + upper:
+            value = cursor.value()
+            at = key[len(GROUP_LEVEL) :] + b"\0"
+            first = self.index.first_from(key[len(GROUP_LEVEL) :])
+            left: ZoneMap | None = None
+            with suppress(DamagedError):
+                group = decode_zone_map(key, value)
+                if first == group.first:
+                    continue
+                if first is not None and first <= group.last:
+                    left = group._replace(first=first)
+            self._transaction.delete(key, db=self._databases["summaries"])
+            if left is not None:
+                self.put_group(left)
 
     def _change_group(self, key: bytes, new: ZoneMap | None) -> None:
         """Change the zone map of the group in which a block is about to be put, or deleted if None."""

@@ -30,7 +30,7 @@ from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
-from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
+from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver, HorizonMove
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
@@ -178,6 +178,13 @@ class Writer:
         """
         batches = [Batch((columns,), time=time, exact=exact) for time, columns in commits]
         self._do(partial(self._committer.take_over, batches, noted))
+
+    def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
+        """Move the prune horizon, durably; from then on events before it are expired.
+
+        ``measure`` is called with the head while no commit is made.
+        """
+        self._do(partial(self._committer.move_horizon, horizon, measure))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something between two groups, so that no commit is made meanwhile; wait for it.

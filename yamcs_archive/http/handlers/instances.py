@@ -1,0 +1,33 @@
+"""The routes that rename and delete an instance."""
+
+from __future__ import annotations
+
+from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http import query
+from yamcs_archive.http.handlers.retention import object_in
+from yamcs_archive.http.request import Request
+from yamcs_archive.http.request_and_response import Response, reply
+from yamcs_archive.wire import json
+from yamcs_archive.wire.codec import JSON
+from yamcs_archive.wire.json_scalars import as_text
+
+
+def rename_instance(request: Request) -> Response:
+    """Give an instance the name in the body."""
+    given = object_in(request.body, ("name",))
+    if "name" not in given:
+        raise InvalidInputError("name", None, "must be given: the new name")
+    name = as_text(given["name"], "name")
+    request.archive.rename(request.names["instance"], name)
+    return reply(JSON, json.encode({"name": name}))
+
+
+def delete_instance(request: Request) -> Response:
+    """Delete an instance whose name is given once more."""
+    values = query.parameters(request.head.query)
+    for field in values:
+        if field != "confirm":
+            raise InvalidInputError(field, values[field][-1], "is not one of confirm")
+    name = request.names["instance"]
+    request.archive.delete(name, confirm=values.get("confirm", [""])[-1])
+    return reply(JSON, json.encode({}))
