@@ -13,6 +13,7 @@ __main__
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
         |       instance      <- with chunked_append (many events), and arguments (what else it is given)
+        |       backups       <- files that are copies; of instances here or served elsewhere
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
         |          |
@@ -30,6 +31,8 @@ Within storage:
     store                     <- the engine on LMDB
       |
     event_store               <- what the library asks of an engine
+      |
+    backup                    <- an instance as a stream of bytes, and back again
       |
     maintain                  <- what happens to stored events later
       |
@@ -67,6 +70,7 @@ STORAGE = [
     "storage.read",
     "storage.write",
     "storage.maintain",
+    "storage.backup",
     "storage.event_store",
     "storage.lmdb_store",
 ]
@@ -94,29 +98,31 @@ BELOW = {
     "storage.read": MODEL | NUMPY | {"filter", *STORAGE[:4]},
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
-    "storage.event_store": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.backup": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.event_store": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:9]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
-    "instance": MODEL | ENGINE | {"arguments", "chunked_append", "filter"},
-    "archive": MODEL | ENGINE | {"arguments", "instance"},
+    "backups": MODEL | ENGINE | {"arguments"},
+    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter"},
+    "archive": MODEL | ENGINE | {"arguments", "backups", "instance"},
     "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
-    "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
+    "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
     "http": MODEL | {"instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"credentials", "filter", "instance", "archive"}
+    | {"backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
-    "__init__": MODEL | {"filter", "instance", "archive", "client"},
+    "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
 """What each room may import."""
 ONLY_IN = {
-    "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain"},
+    "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain", "storage.backup"},
     "zstandard": {"storage.format"},
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
@@ -197,6 +203,7 @@ def test_the_picture_has_no_circle() -> None:
         *STORAGE,
         "chunked_append",
         "arguments",
+        "backups",
         "instance",
         "archive",
         "wire",

@@ -285,9 +285,7 @@ class Archive:
 
         return [self._restore_one(found, backups, go_on) for found, backups in chains_in(copy, name)]
 
-    def _restore_one(
-        self, name: str, backups: Iterator[BackupReader], go_on: Callable[[], None]
-    ) -> Restored:
+    def _restore_one(self, name: str, backups: Iterator[BackupReader], go_on: Callable[[], None]) -> Restored:
         from yamcs_archive.storage.lmdb_store import LmdbStore  # noqa: PLC0415  # as in _open_instance()
 
         begun_s = time.monotonic()

@@ -20,9 +20,9 @@ from yamcs_archive.errors import (
     InvalidInputError,
     OtherHistoryError,
 )
-from yamcs_archive.results import Backup, BackupCheck
+from yamcs_archive.results import Backup, BackupCheck, BackupManifest
 from yamcs_archive.storage.backup import folder as folders
-from yamcs_archive.storage.backup.decoder import BackupReader, backups_in
+from yamcs_archive.storage.backup.decoder import BackupReader, backups_in, checked_copy
 from yamcs_archive.storage.backup.snapshot import PrunedMeanwhileError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.format.commits import decode_cursor
@@ -93,6 +93,19 @@ def _base(folder: Path, source: Source) -> str | None:
     own = [backup for backup in backups if backup.manifest.lineage == lineage]
     chains, _ = folders.chains_of(own, source.name)
     return chains[-1][-1].manifest.cursor if chains else None
+
+
+def stream_manifest(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, BackupManifest | None]]:
+    """Yield the bytes of a backup, checked frame by frame, in pieces; the last one comes with the manifest.
+
+    Raises BackupError unless it is one whole backup.
+    """
+    return checked_copy(chunks, "the stream")
+
+
+def paced(rate_bytes_per_s: int | None) -> Callable[[int], None]:
+    """Return a function that is told of bytes written, and waits where they were too many for the rate."""
+    return folders.paced(rate_bytes_per_s)
 
 
 def list_backups(target: str | os.PathLike[str]) -> list[Backup]:

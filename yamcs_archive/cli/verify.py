@@ -1,4 +1,4 @@
-"""``verify``: read everything that is stored, and say what is wrong."""
+"""``verify``: read everything that is stored, or all of a backup, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import signal
 import sys
 import time
 
+from yamcs_archive.backups import verify_backup, verify_backup_stream
 from yamcs_archive.cli.arguments import data_directory
+from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, open_existing
 from yamcs_archive.errors import ArchiveDataError
 from yamcs_archive.event import EventKey
-from yamcs_archive.results import Fault, Verification
+from yamcs_archive.results import BackupCheck, Fault, Verification
 from yamcs_archive.times import format_rfc3339
 
 EPILOG = """examples:
   yamcs-archive verify --data ops-data
   yamcs-archive verify --data ops-data --quick simulator bench
+  yamcs-archive verify /backups
 """
 _SOUND, _FAULTY, _UNREAD = 0, 1, 2
 """How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
@@ -32,7 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
         " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
-        " there is any. Nothing is changed; others may read and write meanwhile."
+        " there is any. Nothing is changed; others may read and write meanwhile. Without --data, COPY is a"
+        " folder of backups, a backup's file, or -: all of it is read and compared with its manifest."
     )
     parser.epilog = EPILOG
     parser.add_argument(
@@ -43,7 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read only the first and the last values of each kind: a fraction of a second at any size",
     )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
+    parser.add_argument(
+        "instances",
+        metavar="INSTANCE|COPY",
+        nargs="*",
+        help="with --data instances, default: all in the directory; without it backups",
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
 
     LMDB reads its file through memory: if its own pages are damaged, a signal may end the process.
     """
+    if options.data is None and any(map(_is_copy, options.instances)):
+        return _verify_copies(options)
     directory = chosen_directory(options)
     with open_existing(directory, readonly=True) as archive:
         known = archive.instances()
@@ -66,6 +77,37 @@ def run(options: argparse.Namespace) -> int:
             _verify_and_exit(options, name)
         worst = max(worst, _status_of(child, name))
     return worst
+
+
+def _is_copy(text: str) -> bool:
+    """Return whether an argument is a backup: stdin, a path, or the name of something that is there."""
+    return text == "-" or os.sep in text or os.path.exists(text)
+
+
+def _verify_copies(options: argparse.Namespace) -> int:
+    """Verify backups; print a line for each file."""
+    if options.quick:
+        raise UsageError("--quick is for --data; a backup is read as a whole")
+    worst = _SOUND
+    for copy in options.instances:
+        checks = verify_backup_stream(sys.stdin.buffer.read1, "-") if copy == "-" else verify_backup(copy)
+        if not checks:
+            checks = [BackupCheck(copy, None, "there is no backup in it")]
+        for check in checks:
+            print(f"{check.where}: {_found(check)}", flush=True)
+            worst = max(worst, _SOUND if check.fault is None else _FAULTY)
+    return worst
+
+
+def _found(check: BackupCheck) -> str:
+    manifest = check.manifest
+    if manifest is None:
+        return check.fault or ""
+    about = (
+        f"{manifest.instance}, {'full' if manifest.full else f'after commit {manifest.after_commit}'},"
+        f" {manifest.events} events up to commit {manifest.commit}, content {manifest.content}"
+    )
+    return f"{about}: {check.fault or 'no faults'}"
 
 
 def _status_of(child: int, name: str) -> int:

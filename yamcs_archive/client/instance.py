@@ -16,6 +16,7 @@ import msgspec
 
 from yamcs_archive import arguments
 from yamcs_archive.client.answer_codec import check_media, counts_in, error_of, event_in, object_of
+from yamcs_archive.client.backing_up import RemoteBackups
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
@@ -47,7 +48,7 @@ _OK = 200
 _encode = msgspec.json.encode
 
 
-class RemoteInstance:
+class RemoteInstance(RemoteBackups):
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such

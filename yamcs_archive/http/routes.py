@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers import append, changes, event_index, history, server
+from yamcs_archive.http.handlers import append, backup, changes, event_index, history, server
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 
@@ -50,6 +50,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
     "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
     "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
+    "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),

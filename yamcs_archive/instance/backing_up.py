@@ -43,9 +43,7 @@ class BackingUp(OpenInstance):
         self._check_open()
         from yamcs_archive.backups import new_backup  # noqa: PLC0415  # few programs need it
 
-        return new_backup(
-            self, target, incremental=incremental, keep=keep, rate_bytes_per_s=rate_bytes_per_s
-        )
+        return new_backup(self, target, incremental=incremental, keep=keep, rate_bytes_per_s=rate_bytes_per_s)
 
     def backup_stream(
         self,
@@ -70,7 +68,10 @@ class BackingUp(OpenInstance):
         """
         self._check_open()
         after = None if after is None else arguments.text("after", after)
-        progress, cancelled = arguments.callback("progress", progress), arguments.callback("cancelled", cancelled)
+        progress, cancelled = (
+            arguments.callback("progress", progress),
+            arguments.callback("cancelled", cancelled),
+        )
         return self._store.backup(after, progress or _ignore, cancelled or _never)
 
 

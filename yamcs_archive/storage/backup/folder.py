@@ -167,9 +167,7 @@ def write(folder: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -
     return Backup(path, size_bytes, manifest, time.monotonic() - begun_s)
 
 
-def _fill(
-    draft: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None
-) -> tuple[BackupManifest, int]:
+def _fill(draft: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -> tuple[BackupManifest, int]:
     size_bytes, manifest = 0, None
     pace = paced(rate_bytes_per_s)
     with draft.open("wb") as file:

@@ -78,7 +78,10 @@ class Restorer:
     def add(self, backup: BackupReader) -> None:
         """Put a backup. Raises BackupError if it is damaged, or does not continue the one before it."""
         check_follows(backup.head, self._before, backup.where)
-        self._meta, self._where = backup.meta._replace(instance=self._name, lineage=self._lineage), backup.where
+        self._meta, self._where = (
+            backup.meta._replace(instance=self._name, lineage=self._lineage),
+            backup.where,
+        )
         for key, value in encode_meta(self._meta):
             self._put("meta", key, value)
         self._facts = {"sources": [], "requests": []}
@@ -107,7 +110,9 @@ class Restorer:
         for pair in self._pairs("sources"):
             self._put("sources", *self._counted(*pair))
         if self._counts and self._meta.horizon is None:
-            raise BackupError(self._where, f"there are events of {min(self._counts)!r}, which it does not list")
+            raise BackupError(
+                self._where, f"there are events of {min(self._counts)!r}, which it does not list"
+            )
         for key, value in self._pairs("requests"):
             self._put("requests", key, value)
         self._flush()

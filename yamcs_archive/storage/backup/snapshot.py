@@ -54,7 +54,9 @@ class PrunedMeanwhileError(UnavailableError):
     """Events were pruned while they were copied, so the copy cannot be completed; another one can be begun."""
 
     def __init__(self) -> None:
-        super().__init__("events were pruned while they were copied: the copy is not complete; begin it again")
+        super().__init__(
+            "events were pruned while they were copied: the copy is not complete; begin it again"
+        )
 
 
 class Part(NamedTuple):
@@ -168,9 +170,7 @@ def commit_payloads(
         yield from _payloads(map(encode_commit, records), PairDigest())
 
 
-def _records(
-    environment: Environment, meta: Meta, after: int, upto: int
-) -> Iterator[list[CommitRecord]]:
+def _records(environment: Environment, meta: Meta, after: int, upto: int) -> Iterator[list[CommitRecord]]:
     """Yield the records of the commits, some at a time; one that reaches beyond them is cut.
 
     Its runs are kept: of a run, only the events with the numbers of its commits count.
