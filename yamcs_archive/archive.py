@@ -246,8 +246,8 @@ class Archive:
 
         ``copy`` is a folder of backups (the newest full backup of each instance, and the incremental ones
         after it), a file (and what it continues, from its folder), or a function that reads a stream: it
-        returns up to the given number of bytes, none at the end. ``instance``: only the instance of that name;
-        or the only one that is there, under that name.
+        returns up to the given number of bytes, none at the end. ``instance``: only the instance of that
+        name; or the only one that is there, under that name.
 
         All is verified while it is read. A restored instance answers every query as the original did at the
         moment of its backup. Its lineage is new: cursors of the original are refused, with OtherHistoryError.

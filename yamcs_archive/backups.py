@@ -190,8 +190,8 @@ def chains_in(
 ) -> Iterator[tuple[str, Iterator[BackupReader]]]:
     """Yield what is to be restored: the name of each instance, and the backups to read for it, in order.
 
-    ``copy`` is a folder (the newest chain of each of its instances), a file, or a function that reads a stream.
-    ``instance``: only the one of that name; or the only one that is there, under that name. Raises
+    ``copy`` is a folder (the newest chain of each of its instances), a file, or a function that reads a
+    stream. ``instance``: only the one of that name; or the only one that is there, under that name. Raises
     BackupError, GoneError, and InvalidInputError if it is not clear which one is meant.
     """
     if callable(copy):

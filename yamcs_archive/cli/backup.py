@@ -30,9 +30,9 @@ STDOUT = "-"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Copy instances to a folder, one file for each, while others read and append. A file has everything that"
-        " was stored when its backup began: events, commits, sources, request ids. It gets its name when it is"
-        " whole and synced. Prints a line for each instance."
+        "Copy instances to a folder, one file for each, while others read and append. A file has everything"
+        " that was stored when its backup began: events, commits, sources, request ids. It gets its name when"
+        " it is whole and synced. Prints a line for each instance."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
@@ -58,8 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep",
         metavar="N",
         type=arguments.whole(1, KEEP_MAX),
-        help="keep the newest N full backups of each instance, and the incremental ones after them; delete older"
-        " ones",
+        help="keep the newest N full backups of each instance, and the incremental ones after them; delete"
+        " older ones",
     )
     parser.add_argument(
         "--rate",

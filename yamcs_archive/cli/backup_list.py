@@ -19,8 +19,8 @@ EPILOG = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Print the manifest of each backup in a folder, or of one file, as a line of JSON, oldest first. Only the"
-        " manifests are read: 'verify' reads everything."
+        "Print the manifest of each backup in a folder, or of one file, as a line of JSON, oldest first. Only"
+        " the manifests are read: 'verify' reads everything."
     )
     parser.epilog = EPILOG
     parser.add_argument("target", metavar="TARGET", type=arguments.not_empty, help="a folder, or a file")

@@ -15,8 +15,9 @@ EPILOG = """example:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Make a copy whose source is gone an archive of its own, to which events can be appended. Its cursors stay"
-        " valid. It does not follow its source again: 'mirror --resync' sets it aside, and starts a new copy."
+        "Make a copy whose source is gone an archive of its own, to which events can be appended. Its cursors"
+        " stay valid. It does not follow its source again: 'mirror --resync' sets it aside, and starts a new"
+        " copy."
     )
     parser.epilog = EPILOG
     parser.add_argument(

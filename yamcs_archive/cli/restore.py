@@ -20,11 +20,11 @@ EPILOG = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Make instances from backups, in a new directory or beside other instances. COPY is a folder (the newest"
-        " full backup of each instance, and the incremental ones after it), a file (and the ones that it"
-        " continues, from its folder), or - for stdin. Everything is verified while it is read; an instance is"
-        " there when it is complete. It answers as the original did, and has a history of its own from here on:"
-        " cursors of the original are refused. Prints a line for each instance."
+        "Make instances from backups, in a new directory or beside other instances. COPY is a folder (the"
+        " newest full backup of each instance, and the incremental ones after it), a file (and the ones that"
+        " it continues, from its folder), or - for stdin. Everything is verified while it is read; an"
+        " instance is there when it is complete. It answers as the original did, and has a history of its own"
+        " from here on: cursors of the original are refused. Prints a line for each instance."
     )
     parser.epilog = EPILOG
     parser.add_argument(
@@ -45,11 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restore the instances."""
-    copy = sys.stdin.buffer.read1 if options.copy == "-" else options.copy
+    copy = sys.stdin.buffer.read if options.copy == "-" else options.copy
     with Archive.open(chosen_directory(options), holder="yamcs-archive restore") as archive:
         for done in archive.restore(copy, instance=options.instance):
             print(
                 f"{done.instance}: {done.events} events, {done.commits} commits, from {done.backups}"
-                f" backup{'' if done.backups == 1 else 's'}, content {done.content[:16]}…, {done.seconds:.1f} s"
+                f" backup{'' if done.backups == 1 else 's'}, content {done.content},"
+                f" {done.seconds:.1f} s"
             )
     return 0

@@ -90,7 +90,7 @@ def _verify_copies(options: argparse.Namespace) -> int:
         raise UsageError("--quick is for --data; a backup is read as a whole")
     worst = _SOUND
     for copy in options.instances:
-        checks = verify_backup_stream(sys.stdin.buffer.read1, "-") if copy == "-" else verify_backup(copy)
+        checks = verify_backup_stream(sys.stdin.buffer.read, "-") if copy == "-" else verify_backup(copy)
         if not checks:
             checks = [BackupCheck(copy, None, "there is no backup in it")]
         for check in checks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ _MEDIA = "application/octet-stream"
 _OK = 200
 
 
-class RemoteBackups:
+class RemoteBackups(ABC):
     """Makes backups of a served instance."""
 
     name: str
@@ -38,9 +39,9 @@ class RemoteBackups:
 
         return new_backup(self, target, incremental=incremental, keep=keep, rate_bytes_per_s=rate_bytes_per_s)
 
+    @abstractmethod
     def cursor(self) -> str:
         """Return the cursor after the newest event."""
-        raise NotImplementedError  # RemoteInstance has it
 
     def backup_stream(self, after: str | None = None) -> Iterator[bytes]:
         """Yield the bytes of a backup; see :meth:`Instance.backup_stream`."""

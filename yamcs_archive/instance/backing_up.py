@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 
 from yamcs_archive import arguments
-from yamcs_archive.instance.base import OpenInstance
+from yamcs_archive.instance.following import Following
 from yamcs_archive.results import Backup
 
 
-class BackingUp(OpenInstance):
+class BackingUp(Following):
     """Makes backups."""
 
     def backup(
@@ -24,10 +24,10 @@ class BackingUp(OpenInstance):
         """Write a backup to a folder, which is created if it is missing; durable on return.
 
         It has all events that are stored now, with sources, commits and request ids; others read and append
-        meanwhile. ``incremental``: only what was stored since the newest backup of this instance there; a full
-        one is made if there is none, or if the instance has another history since. ``keep`` is the number of
-        full backups that are kept, each with the incremental ones after it; older files of this instance are
-        deleted. ``rate_bytes_per_s`` is the greatest rate of writing.
+        meanwhile. ``incremental``: only what was stored since the newest backup of this instance there; a
+        full one is made if there is none, or if the instance has another history since. ``keep`` is the
+        number of full backups that are kept, each with the incremental ones after it; older files of this
+        instance are deleted. ``rate_bytes_per_s`` is the greatest rate of writing.
 
         After a failure, or a kill at any moment, there is either the whole file or none. Raises
         :class:`~yamcs_archive.errors.OutOfSpaceError`, LockedError while another backup is written there,

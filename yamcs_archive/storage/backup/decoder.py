@@ -3,8 +3,8 @@
 1. Nothing is handed on before its frame's checksum was found correct; a block is decoded in full.
 2. What all parts must add up to is compared with the manifest at the end. So whoever uses the parts must be
    able to throw them away until :meth:`BackupReader.parts` has ended.
-3. Backups that follow one another in a stream, or in files, are a chain if each begins where the one before it
-   ends: the same history, and the cursor of that one.
+3. Backups that follow one another in a stream, or in files, are a chain if each begins where the one before
+   it ends: the same history, and the cursor of that one.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class BackupReader:
         least, greatest = int(events.commits.min()), int(events.commits.max())
         if least <= self.head.after_commit or greatest > self.head.commit:
             raise self._stream.damaged(
-                f"block {key.hex()} has events of the commits {least} to {greatest}, and the backup those from"
-                f" {self.head.after_commit + 1} to {self.head.commit}"
+                f"block {key.hex()} has events of the commits {least} to {greatest}, and the backup those"
+                f" from {self.head.after_commit + 1} to {self.head.commit}"
             )
 
     def _compare(self, manifest: BackupManifest) -> None:

@@ -1,4 +1,4 @@
-"""Digests of the parts of a backup that are no events: records in key order, and commits however packed; pure."""
+"""Digests of what is no event in a backup: records in key order, and commits however packed; pure."""
 
 from __future__ import annotations
 

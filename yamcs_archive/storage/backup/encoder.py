@@ -84,7 +84,7 @@ def _frames(scope: BackupScope, facts: Facts, head: BackupHead) -> Iterator[byte
     content = ContentHash()
     first: EventKey | None = None
     last: EventKey | None = None
-    for part in event_parts(scope.environment, facts.meta, *span, scope.options):
+    for part in event_parts(scope.environment, facts, *span, scope.options):
         if part is None:
             scope.go_on()
             scope.progress(content.events, facts.events)

@@ -3,8 +3,8 @@
     NAME.20261130T074651Z.3100.full.backup          a full backup up to commit 3100
     NAME.20261130T084651Z.3250.incremental.backup   what came after it, up to commit 3250
 
-1. A file gets its name when it is whole and synced; until then its name begins with a dot. The folder is synced
-   after that, and before older files are deleted.
+1. A file gets its name when it is whole and synced; until then its name begins with a dot. The folder is
+   synced after that, and before older files are deleted.
 2. One process at a time writes backups to a folder: it holds a lock on it, and removes what a crash left.
 3. What a file is stands in its manifest; its name is for people. A *chain* is a full backup and the
    incremental ones after it, each of which continues the one before.

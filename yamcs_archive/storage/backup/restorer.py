@@ -2,8 +2,8 @@
 
 1. Values are put in large transactions, each synced. Nothing is in use before everything was compared: until
    then the store has no name that anybody opens.
-2. A block of a first backup is put as it comes. One of a later backup, whose range a stored block reaches into,
-   becomes rows, as late events do; sealing makes blocks of them.
+2. A block of a first backup is put as it comes. One of a later backup, into whose range a stored block
+   reaches, becomes rows, as late events do; sealing makes blocks of them.
 3. Zone maps are made from the blocks. What a source has is counted anew, and compared with its state.
 4. The store gets a lineage of its own: from here on it may have another history than the archive that was
    backed up. The numbers of commits stay, so the order of arrival does too.
@@ -50,8 +50,8 @@ class RestoreTotal:
 class Restorer:
     """Puts a full backup and the ones that continue it into a new store.
 
-    ``settle`` seals the rows that are stored; ``go_on`` is called now and then, and raises when the restore is
-    to end.
+    ``settle`` seals the rows that are stored; ``go_on`` is called now and then, and raises when the restore
+    is to end.
     """
 
     def __init__(

@@ -3,9 +3,9 @@
 1. Events are never changed, so what there was at commit C is the events with numbers up to C, whatever was
    appended since. A first transaction takes C and what has no number of a commit: the facts, the states of
    sources, the request ids. All else is read afterwards, slice by slice.
-2. A block whose events are all wanted is taken as it is stored. Of other blocks, and of rows, the wanted events
-   are encoded anew. So sealing, late events and compaction may go on meanwhile: a slice has each of its events
-   in one form, and slices do not overlap.
+2. A block whose events are all wanted is taken as it is stored. Of other blocks, and of rows, the wanted
+   events are encoded anew. So sealing, late events and compaction may go on meanwhile: a slice has each of
+   its events in one form, and slices do not overlap.
 3. Only pruning takes events away. It moves the horizon first, so if that is the same at the end, nothing is
    missing; else the snapshot cannot be completed.
 4. Whatever is damaged ends the snapshot: a backup never has less than it says.
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import lmdb
 import msgspec
 import numpy as np
 
@@ -42,6 +43,7 @@ from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import commit_filter
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.changes import commit_of, cursor_after
 from yamcs_archive.storage.read.metadata import decode_facts, head_commit, read_meta, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
@@ -51,7 +53,7 @@ _REFUSED = ("duplicates", "conflicts", "expired")
 
 
 class PrunedMeanwhileError(UnavailableError):
-    """Events were pruned while they were copied, so the copy cannot be completed; another one can be begun."""
+    """Events were pruned while they were copied, so the copy cannot be completed; begin another one."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -76,6 +78,8 @@ class Facts(NamedTuple):
     """Those of ``meta``."""
     cursor: Cursor
     """The cursor after the newest commit."""
+    end: bytes
+    """A bound above the keys of all events, so that what is appended meanwhile is not waded through."""
     sources: list[bytes]
     """Payloads of pairs."""
     sources_digest: PairDigest
@@ -95,6 +99,7 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
     with environment.read() as transaction:
         pairs = list(transaction.cursor(databases["meta"]))
         newest = head_commit(environment, transaction)
+        end = _end(environment, transaction)
         sources = list(transaction.cursor(databases["sources"]))
         # Of a million ids there is only one frame at a time uncompressed.
         requests = list(_payloads(_sound(transaction.cursor(databases["requests"])), requests_digest))
@@ -105,12 +110,24 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
         meta,
         pairs,
         cursor_after(meta, newest),
+        end,
         list(_payloads(sources, sources_digest)),
         sources_digest,
         requests,
         requests_digest,
         sum(state.events for _, state in states),
     )
+
+
+def _end(environment: Environment, transaction: lmdb.Transaction[bytes]) -> bytes:
+    databases = environment.databases
+    index = BlockIndex(
+        transaction.cursor(databases["summaries"]),
+        lambda first: Block(first, stored_block(transaction, databases["blocks"], first)),
+    )
+    block, rows = index.before(BEYOND_ALL), transaction.cursor(databases["rows"])
+    keys = [] if block is None else [block.last]
+    return max([*keys, rows.key()] if rows.last() else keys, default=BEFORE_ALL) + b"\0"
 
 
 def _with_counts(state: SourceState, ahead: SourceState | None) -> SourceState:
@@ -200,16 +217,16 @@ def _records(environment: Environment, meta: Meta, after: int, upto: int) -> Ite
 
 
 def event_parts(
-    environment: Environment, meta: Meta, after: int, upto: int, options: Options
+    environment: Environment, facts: Facts, after: int, upto: int, options: Options
 ) -> Iterator[Part | None]:
     """Yield the events that the commits after ``after`` and up to ``upto`` stored; None between two slices.
 
     Raises PrunedMeanwhileError at the end if events were pruned since the facts were taken.
     """
+    meta = facts.meta
     reader = RangeReader(environment, options.read_events_max, cache=_Opener())
     lower = BEFORE_ALL if meta.horizon is None else time_bound(meta.horizon)
-    wanted = commit_filter(after + 1, upto) if after else None
-    for slice_ in reader.slices(lower, BEYOND_ALL, wanted=wanted):
+    for slice_ in reader.slices(lower, facts.end, wanted=commit_filter(after + 1, upto)):
         yield from _parts_of(slice_, after, upto, options)
         yield None
     now = read_meta(environment)
@@ -243,8 +260,7 @@ def _between(events: StoredVectors, after: int, upto: int) -> StoredVectors:
 
 
 def _encoded(events: StoredVectors, options: Options, *, are_rows: bool) -> Iterator[Part]:
-    for run in split_into_blocks(events, options):
-        run = run.trimmed()
+    for run in map(StoredVectors.trimmed, split_into_blocks(events, options)):
         [block] = encode_blocks([run])
         read_back(block, run)
         yield Part(block.key, block.value, run, are_rows)

@@ -6,8 +6,8 @@
 2. A frame is a head of 16 bytes and a payload. The checksum of the head also covers the number of the frame,
    so that a frame that is missing, doubled or out of place is noticed. No length is trusted before that.
 3. Payloads: ``head`` and ``mani`` are JSON; ``meta`` is msgpack, the stored pairs; ``srcs``, ``reqs`` and
-   ``cmts`` are stored pairs too, as msgpack in a zstd frame after its size; ``blks`` and ``evts`` are a block,
-   after its key. The events of ``blks`` become that block again, those of ``evts`` become rows.
+   ``cmts`` are stored pairs too, as msgpack in a zstd frame after its size; ``blks`` and ``evts`` are a
+   block, after its key. The events of ``blks`` become that block again, those of ``evts`` become rows.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The content hash of events: equal for equal events, whatever blocks they are in and in whatever order; pure.
+"""The content hash of events: equal for equal events, whatever blocks they are in, in whatever order; pure.
 
-1. Every event has a hash of four lanes of 64 bits over all its fields but the number of its commit, so that a
-   mirror has the hash of its source. The content hash is their sum, lane by lane, modulo 2**64: so the hash of
-   a chain of backups is the sum of theirs.
+1. Every event has a hash of four lanes of 64 bits over all its fields but the number of its commit, so that
+   a mirror has the hash of its source. The content hash is their sum, lane by lane, modulo 2**64: so the hash
+   of a chain of backups is the sum of theirs.
 2. The digest of a text is the first 32 bytes of its BLAKE2b (64 bytes, no key), as four little-endian lanes.
    A type or user that is None, extensions that are empty and ``extra`` that is empty have lanes of 0;
    ``extra`` is hashed as msgpack, its names in order.
-3. An event's lane is the sum of its fields, each multiplied by the lane of the digest of the field's name with
-   its lowest bit set, mixed by the finalizer of SplitMix64. Integers are fields as two's complement.
+3. An event's lane is the sum of its fields, each multiplied by the lane of the digest of the field's name
+   with its lowest bit set, mixed by the finalizer of SplitMix64. Integers are fields as two's complement.
 4. It finds accidents, not forgery: sums of hashes can be made to fit by somebody who chooses the events.
 """
 
@@ -52,7 +52,7 @@ class ContentHash:
 
     >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.event import Event
-    >>> events = [Event(name, generation_time=n, seq_number=n, reception_time=n) for n, name in enumerate("abc")]
+    >>> events = [Event("a", generation_time=n, seq_number=n, reception_time=n) for n in range(3)]
     >>> def vectors(events):
     ...     return StoredVectors.of(Columns.of(events), commit=1)
     >>> whole, parts = ContentHash(), ContentHash()
