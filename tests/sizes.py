@@ -82,6 +82,7 @@ BLOCKS = (
     "storage.write.writer_cache._NEW_TIMES_CACHED_MAX",
     "storage.write.writer_cache._TIMES_CACHED_MAX",
     "storage.maintain.repair._BLOCKS_READ_MAX",
+    "storage.maintain.repair._COUNTED_AT_ONCE",
 )
 """Numbers of blocks."""
 

@@ -5,7 +5,7 @@ Nothing is decoded here, and nothing of the package is used.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import pairwise, product
@@ -90,6 +90,14 @@ def _covers(summary: Summary, events: Iterable[Stored]) -> None:
         hold(within, f"{where} lacks commit {event.commit}")
 
 
+def _counts(summary: Summary, events: Sequence[Stored]) -> None:
+    """Check the counts of severities of a summary, if it has any: they are exact."""
+    if summary.counts is not None:
+        found = Counter(event.severity for event in events)
+        right = summary.counts == tuple(found[code] for code in range(len(summary.counts)))
+        hold(right, f"the summary of level {summary.level} at {summary.first} counts other severities")
+
+
 def _check_block_summaries(held: Held) -> None:
     found = [summary for summary in held.summaries if summary.level == BLOCK_LEVEL]
     one_for_each = [each.first for each in found] == [block[0].key for block in held.blocks]
@@ -98,6 +106,7 @@ def _check_block_summaries(held: Held) -> None:
         hold(summary.last == block[-1].key, f"the summary of block {summary.first} ends elsewhere")
         hold(summary.events == len(block), f"the summary of block {summary.first} counts other events")
         _covers(summary, block)
+        _counts(summary, block)
 
 
 def _check_groups(held: Held, met: Met) -> None:
@@ -112,6 +121,7 @@ def _check_groups(held: Held, met: Met) -> None:
         hold(group.events >= len(events), f"group {group.first} counts fewer events than it has")
         met.add("group: as many events" if group.events == len(events) else "group: counts more events")
         _covers(group, events)
+        _counts(group, events)
         grouped += len(blocks)
     if grouped < len(held.blocks):
         met.add("group: blocks in none")

@@ -38,6 +38,10 @@ def named_group(pair: Pair) -> bool:
     return group(pair) and pair.body[2][:1] == NAMED
 
 
+def one_info_more(counts: list[int]) -> list[int]:
+    return [counts[0] + 1, *counts[1:]]
+
+
 def single(pair: Pair) -> bool:
     return bool(pair.body[0] == 0)
 

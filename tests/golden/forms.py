@@ -10,6 +10,8 @@ _WIDTHS = (1, 2, 4, 8)
 _FIRST_BYTES = (*_WIDTHS, *(128 + width for width in _WIDTHS))
 _SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
 
+EARLIER = {"summary: without counts of severities", "group: counts more events"}
+"""Forms of versions before the first release, which are read and no longer written."""
 FORMS = {
     "The directory": {
         "directory: the first generation",
@@ -66,6 +68,8 @@ FORMS = {
         "summary: level 1, names",
         "summary: level 1, 16 names",
         "summary: level 1, hashes",
+        "summary: with counts of severities",
+        "summary: without counts of severities",
         "group: as many events",
         "group: counts more events",
         "group: blocks in none",

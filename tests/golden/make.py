@@ -85,6 +85,7 @@ def main() -> None:
     for target, write, chunk_messages in (
         (version, fill, 20),  # several in a block of 64
         (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
+        (version / "counts", every_form.fill, messages.CHUNK_MESSAGES),  # with counts of severities
     ):
         if (target / "archive").exists():
             continue

@@ -134,4 +134,5 @@ def _event(event: Stored) -> dict[str, Any]:
 def _summary(summary: Summary) -> list[Any]:
     """Return a summary without its key, with the names of its sources or their hashes."""
     sources = [*summary.hashes] if summary.names is None else [decoded(name) for name in summary.names]
-    return [summary.last_key, summary.events, sources, *summary[-3:]]
+    counts = [] if summary.counts is None else [[*summary.counts]]
+    return [summary.last_key, summary.events, sources, *summary[-4:-1], *counts]

@@ -63,6 +63,8 @@ class Summary(NamedTuple):
     severities: int
     lowest_commit: int
     greatest_commit: int
+    counts: tuple[int, ...] | None
+    """The number of events of each severity; None if there are no counts."""
 
 
 class Commit(NamedTuple):
@@ -161,7 +163,11 @@ def row(key: bytes, value: bytes, met: Met) -> Stored:
 def summary(key: bytes, value: bytes, met: Met) -> Summary:
     """Return a summary."""
     hold(key[:1] in (b"\0", b"\1"), f"a summary is of level {key[:1].hex()}")
-    last_key, events, sources, severities, lowest, greatest = array(body("summaries", key, value), 6)
+    values = array(body("summaries", key, value))
+    hold(len(values) in (6, 7), f"a summary has {len(values)} values")
+    last_key, events, sources, severities, lowest, greatest = values[:6]
+    met.add(f"summary: {'with' if values[6:] else 'without'} counts of severities")
+    counts = _counts(values[6], whole(events, 1)) if values[6:] else None
     names, hashes = _sources(binary(sources))
     whole(severities, 1, 2 ** len(SEVERITIES) - 1)
     form = "hashes" if names is None else f"{NAMES_MAX} names" if len(names) == NAMES_MAX else "names"
@@ -177,7 +183,15 @@ def summary(key: bytes, value: bytes, met: Met) -> Summary:
         severities,
         whole(lowest, 1),
         whole(greatest, lowest),
+        counts,
     )
+
+
+def _counts(counts: Any, events: int) -> tuple[int, ...]:
+    """Return the counts of severities of a summary."""
+    found = tuple(whole(count, 0) for count in array(counts, len(SEVERITIES)))
+    hold(sum(found) == events, f"a summary of {events} events counts {sum(found)} by severity")
+    return found
 
 
 def _sources(packed: bytes) -> tuple[tuple[bytes, ...] | None, tuple[bytes, ...]]:

@@ -38,6 +38,7 @@ from tests.golden.changes import (
     move,
     named,
     named_group,
+    one_info_more,
     remove,
     several,
     single,
@@ -53,7 +54,7 @@ from tests.golden.make import HERE
 from tests.golden.reader import NAMES, instances
 from tests.golden.values import BrokenError
 
-ARCHIVE = HERE / "v1" / "forms" / "archive"
+ARCHIVE = HERE / "v1" / "counts" / "archive"
 
 
 @pytest.fixture
@@ -99,7 +100,21 @@ CASES: dict[str, tuple[str, Change]] = {
         "ends elsewhere",
         alter("summaries", hashed, at(0, lambda key: key[:-1] + b"\xfe")),
     ),
-    "summary, events": ("counts other events", alter("summaries", hashed, at(1, lambda events: events + 1))),
+    "summary, events": ("by severity", alter("summaries", hashed, at(1, lambda events: events + 1))),
+    "summary, events of both": (
+        "counts other events",
+        alter("summaries", hashed, lambda body: at(1, body[1] + 1)(at(6, one_info_more)(body))),
+    ),
+    "summary, counts": (
+        "counts other severities",
+        alter("summaries", hashed, at(6, lambda counts: counts[1:] + counts[:1])),
+    ),
+    "group, counts": (
+        "counts other severities",
+        alter("summaries", group, at(6, lambda counts: counts[1:] + counts[:1])),
+    ),
+    "summary, a count less": ("no array of 7", alter("summaries", hashed, at(6, lambda counts: counts[1:]))),
+    "summary, a value more": ("has 8 values", alter("summaries", hashed, lambda body: [*body, 0])),
     "summary, a hash less": ("lacks source", alter("summaries", hashed, at(2, lambda found: found[:-4]))),
     "summary, part of a hash": ("cut off", alter("summaries", hashed, at(2, lambda found: found[:-1]))),
     "summary, order of hashes": (
@@ -126,7 +141,7 @@ CASES: dict[str, tuple[str, Change]] = {
         "ends within a block",
         alter("summaries", hashed_group, at(0, b"\x7f\xff\xa5\x0c\xef\x85\xc0\0W0\0\x80\0\0\0")),
     ),
-    "group, events": ("fewer events", alter("summaries", hashed_group, at(1, lambda events: events - 1))),
+    "group, events": ("by severity", alter("summaries", hashed_group, at(1, lambda events: events - 1))),
     "group, a hash less": ("lacks source", alter("summaries", hashed_group, at(2, lambda found: found[:-4]))),
     "group, another name": ("lacks source", alter("summaries", named_group, at(2, b"\0other\0"))),
     "group, severities": ("lacks severity", alter("summaries", hashed_group, at(3, 2))),

@@ -204,6 +204,7 @@ summaries = st.builds(
     severities=st.integers(1, 127),
     lowest_commit=st.integers(1, 2**40),
     greatest_commit=st.integers(1, 2**40),
+    severity_counts=st.just(()) | st.tuples(*[st.integers(0, 5000)] * len(Severity)),
 )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event import Event
+from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_part_decoder import BlockPart
@@ -83,8 +83,9 @@ def encode_late(
     added = encode_parts(late, [block.key for block, _, _ in blocks], LATE)
     found = []
     for (block, value, zone_map), part, events in zip(blocks, added, late, strict=True):
-        main = zone_map._replace(events=block.parts[0].count)
-        merged = ZoneMap.merge([main, zone_map_of(events)])
+        main = block.parts[0]
+        main_map = zone_map._replace(events=main.count, severity_counts=_severity_counts(main.severities))
+        merged = ZoneMap.merge([main_map, zone_map_of(events)])
         found.append(EncodedBlock(block.key, value[: end_of(value)] + part, merged))
     return found
 
@@ -125,16 +126,22 @@ def zone_map_of(events: StoredVectors | Block) -> ZoneMap:
     True
     """
     keys = Keys(events.times, events.sources, events.numbers)
-    severities = np.flatnonzero(np.bincount(events.severities)).tolist()
+    counts = _severity_counts(events.severities)
     return ZoneMap(
         encode_key(*keys.key(0)),
         encode_key(*keys.key(-1)),
         keys.size,
         pack_sources(events.sources.used().values),
-        sum(1 << code for code in severities),
+        sum(1 << code for code, count in enumerate(counts) if count),
         int(events.commits.min()),
         int(events.commits.max()),
+        counts,
     )
+
+
+def _severity_counts(severities: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+    """Return the number of events of each severity code."""
+    return tuple(np.bincount(severities, minlength=len(SEVERITIES)).tolist())
 
 
 def checksums_of(value: bytes) -> bytes:

@@ -2,16 +2,19 @@
 
 1. Level 0 has one zone map for each block, level 1 one for each closed group of neighbouring blocks. The key
    is the level as a byte, then the first event's key.
-2. The body is a msgpack array [last key, events, sources, severities, lowest commit, greatest commit].
+2. The body is a msgpack array [last key, events, sources, severities, lowest commit, greatest commit,
+   severity counts]. Earlier versions wrote it without the counts; such zone maps are made anew after opening.
    Sources are bytes that are searched as they are: the names in order, with a NUL before each and after the
    last, or beyond 16 names a byte of 1 and the CRC-32 of each name, 4 bytes big-endian, in order.
-3. A zone map may claim events that its block does not have, but never misses one that it has.
+3. A zone map may claim sources, severities and commits that its block does not have, but never misses one
+   that it has. The numbers of events are exact, if there are counts: those of a group are changed with each
+   of its blocks.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -102,8 +105,11 @@ class ZoneMap(NamedTuple):
     sources: bytes
     """As :func:`pack_sources` gives them."""
     severities: int
+    """A bit for each severity code."""
     lowest_commit: int
     greatest_commit: int
+    severity_counts: tuple[int, ...] = ()
+    """The number of events of each severity code; empty in a zone map of an earlier version."""
 
     @classmethod
     def merge(cls, parts: Iterable[ZoneMap]) -> ZoneMap:
@@ -125,7 +131,29 @@ class ZoneMap(NamedTuple):
             severities,
             min(part.lowest_commit for part in parts),
             max(part.greatest_commit for part in parts),
+            _summed([part.severity_counts for part in parts]),
         )
+
+    def after_change(self, old: ZoneMap | None, new: ZoneMap | None) -> ZoneMap:
+        """Return a group's zone map after a block of it was put (``new``), deleted (``old``) or replaced.
+
+        It has no severity counts, and may have too many events, if one of them has no severity counts.
+
+        >>> old = ZoneMap(b"a", b"b", 3, pack_sources("A"), 1, 1, 1, (2, 1))
+        >>> new = old._replace(events=4, severity_counts=(2, 2))
+        >>> group = ZoneMap(b"a", b"z", 9, pack_sources("AB"), 3, 1, 5, (5, 4))
+        >>> group.after_change(old, new).severity_counts, group.after_change(old, None).severity_counts
+        ((5, 5), (3, 3))
+        """
+        group = self
+        if old is not None and group.severity_counts and old.severity_counts:
+            left = zip(group.severity_counts, old.severity_counts, strict=True)
+            group = group._replace(
+                events=group.events - old.events, severity_counts=tuple(held - gone for held, gone in left)
+            )
+        elif old is not None:
+            group = group._replace(severity_counts=())
+        return group if new is None else ZoneMap.merge([group, new])
 
     def may_match(self, wanted: BlockFilter) -> bool:
         """Say whether the block may hold a wanted event.
@@ -141,6 +169,11 @@ class ZoneMap(NamedTuple):
             if greatest < self.lowest_commit or self.greatest_commit < lowest:
                 return False
         return wanted.sources is None or _may_be_from(self.sources, wanted)
+
+
+def _summed(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the sums of severity counts; empty if one has none."""
+    return tuple(map(sum, zip(*counts, strict=True))) if all(counts) else ()
 
 
 def _may_be_from(sources: bytes, wanted: BlockFilter) -> bool:
@@ -177,7 +210,8 @@ def encode_zone_map(level: bytes, zone_map: ZoneMap) -> Pair:
     True
     """
     key = level + zone_map.first
-    return key, _CHECKSUMMED.wrap(key, msgpack.packb(zone_map[1:]))
+    body = zone_map[1:] if zone_map.severity_counts else zone_map[1:-1]
+    return key, _CHECKSUMMED.wrap(key, msgpack.packb(body))
 
 
 def decode_if_matching(key: bytes, value: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
@@ -213,6 +247,6 @@ def decode_zone_map(key: bytes, value: bytes) -> ZoneMap:
 
 def _decoded(key: bytes, body: bytes) -> ZoneMap:
     try:
-        return ZoneMap(key[1:], *msgpack.unpackb(body))
+        return ZoneMap(key[1:], *msgpack.unpackb(body, use_list=False))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None

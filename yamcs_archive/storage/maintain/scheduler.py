@@ -169,14 +169,18 @@ class Maintenance:
         return self._pack(upto_commit, 2 if include_partial else commit_packing.PACK_RECORDS_MIN) and whole
 
     def _repair(self, scope: sealing.SealScope) -> bool:
-        """Rewrite blocks of earlier versions and damaged zone maps; return False if something was left."""
+        """Rewrite what earlier versions wrote otherwise, and damaged zone maps; False if any is left."""
         whole = True
-        if groups := repair.damaged_groups(self._environment, scope):
-            self._writer.run_in_transaction(lambda stored: stored.delete_groups(groups))
         for steps in repair.steps(self._environment, self._options, scope):
             whole &= self._put(steps)
             if self._stopping.is_set():
                 return False
+        for changes in repair.counted_zone_maps(self._environment, scope):
+            self._writer.run_in_transaction(partial(repair.put_zone_maps, changes))
+            if self._stopping.is_set():
+                return False
+        if (group := repair.first_poor_group(self._environment, scope)) is not None:
+            self._writer.run_in_transaction(lambda stored: stored.delete_groups_from(group))
         return whole
 
     def _put(self, steps: list[sealing.Step]) -> bool:

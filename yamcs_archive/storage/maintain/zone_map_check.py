@@ -34,7 +34,8 @@ def check_zone_map(block: Block, zone_map: ZoneMap, faults: Faults) -> None:
         faults.lose(error, zone_map.first, zone_map)
         return
     exact = zone_map.first, zone_map.last, zone_map.events
-    if exact != (right.first, right.last, right.events) or not _covers(zone_map, right):
+    is_exact = exact == (right.first, right.last, right.events) and _counts(zone_map, right)
+    if not is_exact or not _covers(zone_map, right):
         faults.add_range(zone_map, "summaries", "its zone map is not that of its events")
 
 
@@ -97,8 +98,13 @@ def _check_some_groups(scope: VerifyScope, after: bytes) -> bytes | None:
             with suppress(DamagedError):  # noted already
                 parts = list(_within(BlockIndex(cursor), group))
                 right = ZoneMap.merge(parts) if parts else None
-                if right is not None and (group.last < right.last or not _covers(group, right)):
+                if right is None:
+                    pass
+                elif group.last < right.last or not _covers(group, right):
                     reason = "the zone map of a group does not cover its blocks"
+                    scope.faults.add_range(group, "summaries", reason)
+                elif not _counts(group, right):
+                    reason = "the zone map of a group counts other events than its blocks have"
                     scope.faults.add_range(group, "summaries", reason)
     return key + b"\0"
 
@@ -108,6 +114,14 @@ def _within(index: BlockIndex, group: ZoneMap) -> Iterator[ZoneMap]:
         if zone_map.first > group.last:
             return
         yield zone_map
+
+
+def _counts(zone_map: ZoneMap, right: ZoneMap) -> bool:
+    """Return whether the severity counts are right, if there are any: earlier versions wrote none."""
+    if not zone_map.severity_counts:
+        return True
+    known = not right.severity_counts or zone_map.severity_counts == right.severity_counts
+    return known and zone_map.events == sum(zone_map.severity_counts)
 
 
 def _covers(zone_map: ZoneMap, right: ZoneMap) -> bool:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import lmdb
@@ -172,7 +172,7 @@ class WriteTransaction:
                 end = decode_zone_map(*pair).last + b"\0"
                 break
             except DamagedError:
-                self.delete_groups([pair[0]])
+                self.delete_groups_from(pair[0])
         return list(islice(self.index.blocks_from(end), blocks_max))
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
@@ -274,32 +274,53 @@ class WriteTransaction:
             raise OverlapError(block.key.hex())
         zone_map = block.zone_map
         self._around = None
+        self._change_group(block.key, zone_map)
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=self._databases["summaries"])
         self.cache.forget([block.key])
         failpoint("block-put")
-        group, _, _ = self.index.group_of(block.key)
-        if group is not None:
-            widened = ZoneMap.merge([group, zone_map])
-            self._transaction.put(*encode_zone_map(GROUP_LEVEL, widened), db=self._databases["summaries"])
 
     def delete_block(self, key: bytes) -> None:
         """Delete a block and its zone map. The zone map of its group may still cover it: that is allowed."""
         self._around = None
+        self._change_group(key, None)
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
         self.cache.forget([key])
 
+    def _change_group(self, key: bytes, new: ZoneMap | None) -> None:
+        """Change the zone map of the group in which a block is about to be put, or deleted if None."""
+        group, _, _ = self.index.group_of(key)
+        if group is None:
+            return
+        old: ZoneMap | None = None
+        stored = self._transaction.get(BLOCK_LEVEL + key, db=self._databases["summaries"])
+        if stored is not None:
+            try:
+                old = decode_zone_map(BLOCK_LEVEL + key, stored)
+            except DamagedError:
+                group = group._replace(severity_counts=())  # it is made anew after the next opening
+        self.put_group(group.after_change(old, new))
+
     def put_group(self, group: ZoneMap) -> None:
         """Put the zone map of a closed group."""
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
-    def delete_groups(self, keys: Iterable[bytes]) -> None:
-        """Delete the zone maps of closed groups; after that their blocks are in no group."""
-        for key in keys:
-            self._transaction.delete(key, db=self._databases["summaries"])
+    def put_zone_maps(self, changes: Sequence[tuple[bytes, bytes, ZoneMap]]) -> None:
+        """Replace zone maps of blocks: (key, value, new zone map). One whose value has changed is left."""
+        database = self._databases["summaries"]
+        for key, value, zone_map in changes:
+            if self._transaction.get(key, db=database) == value:
+                self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=database)
+
+    def delete_groups_from(self, key: bytes) -> None:
+        """Delete the zone maps of the groups from a key in ``summaries`` on. They are closed again later."""
+        cursor = self._transaction.cursor(self._databases["summaries"])
+        more = cursor.set_range(key)
+        while more:
+            more = cursor.delete() and bool(cursor.key())
 
 
 def _gone(key: bytes) -> DamagedError:
