@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.backup import encoder, restorer, snapshot
+from yamcs_archive.storage.backup import folder, restorer, snapshot
+from yamcs_archive.storage.format.backup_frames import FrameWriter
+from yamcs_archive.storage.maintain import sealing
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -206,10 +209,14 @@ def test_the_pieces_may_be_of_any_size(
     monkeypatch.setattr(snapshot, "BACKUP_PAIRS_MAX", 1)
     monkeypatch.setattr(restorer, "RESTORE_BYTES_MAX", 1000)
     monkeypatch.setattr(restorer, "ROWS_MAX", 3)
+    monkeypatch.setattr(sealing, "GROUP_BLOCKS_MAX", 2)  # so that there are groups before the last backup
     fill(sim)
     sim.backup(tmp_path / "copies")
-    sim.append_many([Event("within", "W", generation_time=n * 10 + 7, seq_number=n) for n in range(30)])
-    sim.backup(tmp_path / "copies", incremental=True)
+    for turn in range(3):
+        time = 7 + turn
+        sim.append_many([Event("in", "W", generation_time=n * 10 + time, seq_number=time) for n in range(30)])
+        sim.append_many(numbered(300 + turn * 200, 40, f"T{turn}"))  # blocks between those that are there
+        sim.backup(tmp_path / "copies", incremental=True)
     assert answers(restored(other, tmp_path / "copies")) == answers(sim)
 
 
@@ -280,7 +287,7 @@ def test_a_backup_is_begun_again_if_events_are_pruned_once(
     monkeypatch.setattr(failpoints, "on_point", None)
     assert points.count("backup-begun") == 2
     assert done.manifest.horizon == 100
-    kept = [event for event in sim.events() if event.generation_time >= 100]
+    kept = [event for event in sim.events() if event.key.generation_time >= 100]
     again = restored(other, tmp_path / "copies")
     assert list(again.events()) == kept
     assert again.stats().events == again.count() == len(kept) == done.manifest.events
@@ -327,11 +334,11 @@ def test_something_damaged_is_not_copied(tmp_path: Path) -> None:
 def test_equal_histories_have_equal_hashes_in_whatever_form_they_are(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], salt: int
 ) -> None:
-    folder = tmp_path_factory.mktemp("hash")
+    directory = tmp_path_factory.mktemp("hash")
     contents = set()
     unlike = Options(block_events_max=3, run_events_min=2, maintenance=False)
     for name, options in (("small", SMALL), ("unlike", unlike), ("usual", Options(maintenance=False))):
-        with Archive.open(folder / name, options=options) as archive:
+        with Archive.open(directory / name, options=options) as archive:
             sim = archive.instance("sim", create=True)
             given = events if name == "small" else events[::-1]
             for start in range(0, len(given), 1 + salt % 7):
@@ -345,7 +352,7 @@ def test_equal_histories_have_equal_hashes_in_whatever_form_they_are(
                 mirror = archive.instance("mirror", create=True)
                 mirror.take_over(list(sim.commits()), MirrorState("http://127.0.0.1:8090", "sim", "cursor"))
                 contents.add(content_of(mirror))
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     if len({event.key for event in events}) == len(events):  # otherwise the first one of each key is stored
         assert len(contents) == 1
 
@@ -589,6 +596,21 @@ def test_one_backup_at_a_time_is_written_to_a_folder(
     assert len(list_backups(tmp_path / "copies")) == 1
 
 
+def test_a_rate_is_kept(sim: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        assert seconds > 0
+        now_s += seconds
+
+    monkeypatch.setattr(folder, "time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
+    fill(sim)
+    done = sim.backup(tmp_path / "copies", rate_bytes_per_s=100)
+    assert done.seconds == now_s == pytest.approx(done.bytes / 100)
+    assert sim.backup(tmp_path / "copies").seconds == 0
+
+
 # Damage
 
 
@@ -663,7 +685,7 @@ def test_what_the_checksums_cannot_know_is_compared(
     """A backup whose bytes are sound and whose content is not: a frame is left out before it is numbered."""
     sim.append_many(numbered(0, 40), request_id="one")
     sim.append(Event("row", "R", generation_time=5))
-    whole_frame = encoder.FrameWriter.frame
+    whole_frame = FrameWriter.frame
     for kind, reason in (
         ("blks", "manifest says frames|its manifest says events|should have"),
         ("evts", "its manifest says"),
@@ -682,9 +704,9 @@ def test_what_the_checksums_cannot_know_is_compared(
                 return b""
             return whole_frame(self, given, payload)
 
-        monkeypatch.setattr(encoder.FrameWriter, "frame", frame)
+        monkeypatch.setattr(FrameWriter, "frame", frame)
         incomplete = b"".join(sim.backup_stream())
-        monkeypatch.setattr(encoder.FrameWriter, "frame", whole_frame)
+        monkeypatch.setattr(FrameWriter, "frame", whole_frame)
         assert left_out == [kind]
         assert re.search(reason, refused(other, incomplete)), kind
 

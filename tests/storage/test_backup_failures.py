@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.child import run_in_fork
+from tests.child import WAIT_S, run_in_fork
 from tests.storage.test_backup import SMALL, answers, fill, restored, sound
 from yamcs_archive import Archive, Event, list_backups
 from yamcs_archive.storage import failpoints
@@ -173,3 +175,25 @@ def test_no_room_is_one_clear_error_and_leaves_nothing(copies: Path, tmp_path: P
         copies,
     )
     assert printed.split("\n")[:3] == ["no space", "no space", "True"]
+
+
+def test_an_interrupt_ends_a_restore(copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+
+    def interrupt(point: str) -> None:
+        if point == "restore-filled":
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupted.wait(WAIT_S)
+
+    with Archive.open(tmp_path / "new", options=SMALL) as new:
+        monkeypatch.setattr(failpoints, "on_point", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            new.restore(copies)
+        interrupted.set()
+        give_up = time.monotonic() + WAIT_S
+        while (new.path / ".sim.new").exists():  # the thread that restores goes on to its next step
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        monkeypatch.setattr(failpoints, "on_point", None)
+        assert new.instances() == []
+        restored(new, copies)

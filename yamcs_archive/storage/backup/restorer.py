@@ -34,7 +34,7 @@ from yamcs_archive.storage.format.content_hash import ContentHash
 from yamcs_archive.storage.format.meta import Meta, encode_meta
 from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, encode_zone_map
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, ZoneMap, encode_zone_map
 from yamcs_archive.storage.read.block_index import BlockIndex
 
 
@@ -161,6 +161,8 @@ class Restorer:
         if self._rows >= ROWS_MAX:
             self._flush()
             self._settle()
+            # A closed group must know every block in its range, and more are to come.
+            delete_groups(self._environment)
             self._rows = 0
 
     def _overlaps(self, zone_map: ZoneMap) -> bool:
@@ -182,6 +184,18 @@ class Restorer:
             if twice is not None:
                 raise BackupError(self._where, f"{twice} is there already")
             failpoint("restore-put")
+
+
+def delete_groups(environment: Environment) -> None:
+    """Delete the zone maps of all closed groups of blocks; sealing closes groups again."""
+    try:
+        with environment.lmdb.begin(write=True) as transaction:
+            cursor = transaction.cursor(environment.databases["summaries"])
+            more = cursor.set_range(GROUP_LEVEL)
+            while more:
+                more = cursor.delete() and bool(cursor.key())  # deleting moves to the next one
+    except lmdb.Error as error:
+        raise archive_error(error, environment.path) from error
 
 
 def put_all(environment: Environment, puts: Sequence[tuple[str, bytes, bytes]]) -> str | None:
