@@ -75,7 +75,7 @@ def new_backup(
 def _written(folder: Path, source: Source, after: str | None, rate_bytes_per_s: int | None) -> Backup:
     for tries_left in range(_TRIES - 1, -1, -1):
         try:
-            return folders.write(folder, source.backup_stream(after), rate_bytes_per_s)
+            return folders.write(folder, source.name, source.backup_stream(after), rate_bytes_per_s)
         except PrunedMeanwhileError:
             if not tries_left:
                 raise

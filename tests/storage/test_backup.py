@@ -6,11 +6,13 @@ import io
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,7 +49,8 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.backup import folder, restorer, snapshot
-from yamcs_archive.storage.format.backup_frames import FrameWriter
+from yamcs_archive.storage.format.backup_frames import BackupHead, FrameWriter, encode_head
+from yamcs_archive.storage.format.meta import Meta, encode_meta
 from yamcs_archive.storage.maintain import sealing
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
@@ -729,6 +732,29 @@ def test_files_that_are_no_backups_are_said_to_be_none(sim: Instance, tmp_path: 
         list_backups(tmp_path / "nosuch")
     with pytest.raises(GoneError):
         verify_backup(tmp_path / "nosuch")
+
+
+@pytest.mark.parametrize("changed", [{"instance": "../../sim"}, {"instance": "bench"}, {"created": 2**62}])
+def test_a_server_cannot_choose_where_a_backup_is_written(
+    sim: Instance, tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = FrameWriter.manifest
+    monkeypatch.setattr(
+        FrameWriter, "manifest", lambda self, manifest: honest(self, replace(manifest, **changed))
+    )
+    with pytest.raises(BackupError, match=r"it is of|it says that it was made"):
+        sim.backup(tmp_path / "copies")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_a_backup_cannot_choose_where_it_is_restored(other: Archive) -> None:
+    writer = FrameWriter()
+    head = BackupHead("../sim", "00" * 8, 0, "", None, 0, 0)
+    meta = encode_meta(Meta("sim", bytes(8), 0))
+    stream = writer.frame("head", encode_head(head)) + writer.frame("meta", msgpack.packb(meta))
+    with pytest.raises(InvalidInputError):
+        other.restore(io.BytesIO(stream).read)
+    assert sorted(entry.name for entry in other.path.parent.iterdir()) == ["other"]
 
 
 # Promotion of a mirror

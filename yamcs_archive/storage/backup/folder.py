@@ -25,10 +25,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from yamcs_archive.errors import BackupError, LockedError, NotAnArchiveError
+from yamcs_archive.errors import BackupError, LockedError, NotAnArchiveError, shown
+from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import Backup, BackupManifest
 from yamcs_archive.storage.backup.decoder import checked_copy
-from yamcs_archive.storage.disk.directory import make_folders, sync
+from yamcs_archive.storage.disk.directory import check_instance_name, make_folders, sync
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.backup_frames import FOOT_BYTES, read_manifest
@@ -143,17 +144,18 @@ def open_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write(folder: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -> Backup:
-    """Write a backup into a folder of :func:`open_folder`, checked frame by frame, durably.
+def write(folder: Path, instance: str, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -> Backup:
+    """Write a backup of an instance into a folder of :func:`open_folder`, checked frame by frame, durably.
 
-    Raises BackupError for a stream that is not one whole backup, OutOfSpaceError, and what ``chunks`` raises.
-    Then nothing is left of it.
+    Raises BackupError for a stream that is not one whole backup of it, OutOfSpaceError, and what ``chunks``
+    raises. Then nothing is left of it.
     """
     begun_s = time.monotonic()
     draft = folder / f".{os.getpid()}.backup.new"
     try:
         with os_errors_translated(folder):
             manifest, size_bytes = _fill(draft, chunks, rate_bytes_per_s)
+            _check_meant(manifest, instance)
             failpoint("backup-synced")
             path = _free_name(folder, manifest)
             draft.rename(path)
@@ -165,6 +167,14 @@ def write(folder: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -
             draft.unlink(missing_ok=True)
         raise
     return Backup(path, size_bytes, manifest, time.monotonic() - begun_s)
+
+
+def _check_meant(manifest: BackupManifest, instance: str) -> None:
+    """Raise BackupError for the manifest of something else: a server may have sent anything."""
+    if manifest.instance != check_instance_name(instance):
+        raise BackupError("the new backup", f"it is of {shown(manifest.instance)}, not of {instance!r}")
+    if not TIME_MIN_US <= manifest.created <= TIME_MAX_US:
+        raise BackupError("the new backup", f"it says that it was made at {manifest.created}")
 
 
 def _fill(draft: Path, chunks: Iterator[bytes], rate_bytes_per_s: int | None) -> tuple[BackupManifest, int]:
