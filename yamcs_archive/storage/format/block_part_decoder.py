@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 from zlib import crc32
 
-import msgpack
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -34,7 +34,9 @@ from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.format.text_search import TextMatcher
 
 _Frame = TypeVar("_Frame", KeyFrame, BodyFrame)
-_DECODE_ERRORS = (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException)
+_DECODE_ERRORS = (ValueError, TypeError, IndexError, OverflowError, msgspec.MsgspecError)
+_key_frame = msgspec.msgpack.Decoder(KeyFrame)
+_body_frame = msgspec.msgpack.Decoder(BodyFrame)
 
 
 class _Reading:
@@ -103,7 +105,7 @@ class BlockPart:
     @cached_property
     def key_frame(self) -> KeyFrame:
         """The columns that decide whether an event is wanted, packed."""
-        return self._unpacked(KeyFrame, self._keys, self._keys_raw)
+        return self._unpacked(_key_frame, self._keys, self._keys_raw)
 
     @cached_property
     def body_frame(self) -> BodyFrame:
@@ -111,11 +113,18 @@ class BlockPart:
         body = self._rest[: self._body_bytes]
         if crc32(body, self._start) != self._body_sum:
             raise self.damaged("the checksum of its body is wrong")
-        return self._unpacked(BodyFrame, body, self._body_raw)
+        found = self._unpacked(_body_frame, body, self._body_raw)
+        if any(
+            column is not None and len(column) != self.count for column in (found.extensions, found.extra)
+        ):
+            raise self.damaged("it has no extensions or no extra for some events")
+        return found
 
-    def _unpacked(self, kind: type[_Frame], frame: bytes | memoryview, raw_bytes: int) -> _Frame:
+    def _unpacked(
+        self, decoder: msgspec.msgpack.Decoder[_Frame], frame: bytes | memoryview, raw_bytes: int
+    ) -> _Frame:
         with self.reading("frames"):
-            return kind(*msgpack.unpackb(decompressed(frame, raw_bytes)))
+            return decoder.decode(decompressed(frame, raw_bytes))
 
     @cached_property
     def times(self) -> Int64s:

@@ -1,4 +1,6 @@
-"""StoredVectors -> block parts: events in key order, as a header and frames; :mod:`block_part_decoder` reads them.
+"""StoredVectors -> block parts: events in key order, as a header and frames.
+
+:mod:`block_part_decoder` reads them.
 
 1. The *key frame* has the columns that decide whether an event is wanted and when it arrived: times, sources,
    numbers, severities, commits. The *body frame* has the others, without the messages, which follow it in

@@ -23,7 +23,7 @@ import base64
 import binascii
 import struct
 import zlib
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import sub
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 _CHECKSUMMED = Checksummed("commits")
 _NUMBER = struct.Struct(">Q")
 _UNMARKED, _CURSOR = struct.Struct(">8sQI"), struct.Struct(">QII8s")
+_TIMES = range(-(1 << 63), 1 << 63)
 _FACTS = struct.Struct(">QqQ")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
@@ -117,14 +118,27 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
         (number,) = _NUMBER.unpack(key)
         if kind == _SINGLE:
             time, events = rest
-            return CommitRecord(number, (time,), (events,), runs)
+            return _checked(CommitRecord(number, (time,), (events,), runs))
         if kind == _PACKED:
             count, first, deltas, packed_events = rest
             times = tuple(accumulate(unpack_integers(deltas, count - 1).tolist(), initial=first))
-            return CommitRecord(number, times, tuple(unpack_integers(packed_events, count).tolist()), runs)
+            counts = tuple(unpack_integers(packed_events, count).tolist())
+            return _checked(CommitRecord(number, times, counts, runs))
     except (ValueError, TypeError, struct.error, msgpack.UnpackException) as error:
         raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None
     raise _CHECKSUMMED.damaged(key, f"its record is of kind {kind}")
+
+
+def _checked(record: CommitRecord) -> CommitRecord:
+    """Return a record whose values have the types and sizes that they should have; ValueError for others."""
+    times, counts = record.times, record.events
+    if not (type(times[0]) is type(counts[0]) is int) or {*map(type, chain.from_iterable(record.runs))} - {
+        bytes
+    }:
+        raise ValueError("its time or number of events is no integer, or a key is no bytes")
+    if min(times) not in _TIMES or max(times) not in _TIMES or min(counts) < 0 or max(counts) not in _TIMES:
+        raise ValueError("its times or numbers of events are out of bounds")
+    return record
 
 
 def fingerprint(number: int, time: int, events: int) -> int:

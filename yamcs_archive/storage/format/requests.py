@@ -38,6 +38,9 @@ class RequestRecord(NamedTuple):
     """Their keys, as they are stored."""
 
 
+_decoder = msgspec.msgpack.Decoder(RequestRecord)
+
+
 class RequestIds(NamedTuple):
     """The ids of the events of one submission: for each its key in the store, and its digest."""
 
@@ -181,7 +184,6 @@ def decode_record(key: bytes, value: bytes) -> RequestRecord:
     """Return a record; :class:`~yamcs_archive.errors.DamagedError` if it cannot be trusted."""
     body = _CHECKSUMMED.unwrap(key, value)
     try:
-        time, content, events = msgpack.unpackb(body)
-        return RequestRecord(time, content, tuple(events))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
         raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None

@@ -6,22 +6,25 @@ nil, duplicates seen, conflicts seen, expired seen]. The key is the source's nam
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 
 _CHECKSUMMED = Checksummed("sources")
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):
     """The state of one source. ``greatest_*`` count every event ever stored, pruned ones too."""
 
-    events: int = 0
+    events: _Count = 0
     greatest_number: int | None = None
     greatest_time: int | None = None
-    duplicates: int = 0
-    conflicts: int = 0
-    expired: int = 0
+    duplicates: _Count = 0
+    conflicts: _Count = 0
+    expired: _Count = 0
 
 
 _decoder = msgspec.msgpack.Decoder(SourceState)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import msgpack
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -79,20 +80,20 @@ def commit_filter(lowest: int, greatest: int) -> BlockFilter:
     return block_filter(None, None)._replace(commits=(lowest, greatest))
 
 
-def _hash(name: str) -> bytes:
-    return _HASH.pack(crc32(name.encode()))
-
-
 def pack_sources(names: Iterable[str]) -> bytes:
     """Return the names of the sources of one or more events, as a zone map has them.
 
     >>> pack_sources(["EPS", "AOCS"])
     b'\\x00AOCS\\x00EPS\\x00'
     """
-    found = sorted(set(names))
-    if len(found) > _NAMES_MAX:
-        return _HASHED + b"".join(sorted(set(map(_hash, found))))
-    return b"\0%b\0" % "\0".join(found).encode()
+    return _packed(set(map(str.encode, names)), set())
+
+
+def _packed(names: set[bytes], hashes: set[bytes]) -> bytes:
+    """Return names and hashes of others as a zone map has them. Names in UTF-8 sort as their texts do."""
+    if hashes or len(names) > _NAMES_MAX:
+        return _HASHED + b"".join(sorted(hashes.union(_HASH.pack(crc32(name)) for name in names)))
+    return b"\0%b\0" % b"\0".join(sorted(names))
 
 
 class ZoneMap(NamedTuple):
@@ -190,16 +191,14 @@ def _may_be_from(sources: bytes, wanted: BlockFilter) -> bool:
 
 def _merged_sources(parts: Iterable[bytes]) -> bytes:
     """Return the sources of several zone maps together."""
-    names: set[str] = set()
+    names: set[bytes] = set()
     hashes: set[bytes] = set()
     for part in set(parts):
         if part[:1] == _HASHED:
             hashes.update(part[at : at + _HASH_BYTES] for at in range(len(_HASHED), len(part), _HASH_BYTES))
         else:
-            names.update(part[1:-1].decode().split("\0"))
-    if not hashes:
-        return pack_sources(names)
-    return _HASHED + b"".join(sorted(hashes.union(map(_hash, names))))
+            names.update(part[1:-1].split(b"\0"))
+    return _packed(names, hashes)
 
 
 def encode_zone_map(level: bytes, zone_map: ZoneMap) -> Pair:
@@ -212,6 +211,21 @@ def encode_zone_map(level: bytes, zone_map: ZoneMap) -> Pair:
     key = level + zone_map.first
     body = zone_map[1:] if zone_map.severity_counts else zone_map[1:-1]
     return key, _CHECKSUMMED.wrap(key, msgpack.packb(body))
+
+
+class _Body(NamedTuple):
+    """The body of a record: a zone map without its key."""
+
+    last: bytes
+    events: int
+    sources: bytes
+    severities: int
+    lowest_commit: int
+    greatest_commit: int
+    severity_counts: tuple[int, ...] = ()
+
+
+_decoder = msgspec.msgpack.Decoder(_Body)
 
 
 def decode_if_matching(key: bytes, value: bytes, wanted: BlockFilter | None) -> ZoneMap | None:
@@ -247,6 +261,9 @@ def decode_zone_map(key: bytes, value: bytes) -> ZoneMap:
 
 def _decoded(key: bytes, body: bytes) -> ZoneMap:
     try:
-        return ZoneMap(key[1:], *msgpack.unpackb(body, use_list=False))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        found = ZoneMap(key[1:], *_decoder.decode(body))
+        if len(found.severity_counts) not in (0, len(Severity)):
+            raise ValueError(f"it counts {len(found.severity_counts)} severities")
+        return found
+    except (ValueError, msgspec.MsgspecError) as error:
         raise _CHECKSUMMED.damaged(key, f"its record cannot be read: {error}") from None
