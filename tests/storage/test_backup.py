@@ -441,6 +441,37 @@ def test_increments_are_restored_after_their_base(sim: Instance, other: Archive,
     assert other.restore(tmp_path / "copies", instance="again")[0].content == content_of(sim)
 
 
+keys = st.tuples(st.integers(-30, 60), st.sampled_from("AB"), st.integers(0, 3))
+steps = st.sampled_from([Instance.sources, Instance.settle, Instance.compact])
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(st.lists(keys, max_size=30), steps), min_size=1, max_size=5), st.integers(1, 30))
+def test_any_chain_restores_what_was_there(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[list[Any], Any]], together: int
+) -> None:
+    directory = tmp_path_factory.mktemp("chain")
+    with Archive.open(directory / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        for turn, (found, step) in enumerate(turns):
+            events = [
+                Event(f"{turn}", source, generation_time=time, seq_number=number, reception_time=turn)
+                for time, source, number in found
+            ]
+            for start in range(0, len(events), together):
+                sim.append_many(events[start : start + together])
+            step(sim)
+            sim.backup(directory / "copies", incremental=True)
+        [done] = archive.restore(directory / "copies", instance="again")
+        again = archive.instance("again")
+        assert answers(again) == answers(sim)
+        assert done.content == content_of(sim) == content_of(again)
+        check = again.verify()
+        assert check is not None
+        assert check.faults == ()
+    shutil.rmtree(directory)
+
+
 def test_a_file_is_restored_with_what_it_continues(sim: Instance, other: Archive, tmp_path: Path) -> None:
     done = grow(sim, tmp_path / "copies", 3)
     for n, backup in enumerate(done):
