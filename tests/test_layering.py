@@ -13,6 +13,7 @@ __main__
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
         |  instance, salvaging  <- with chunked_append (many events), and arguments (what else it is given)
+        |       backups         <- files that are copies; of instances here or served elsewhere
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
         |          |
@@ -32,6 +33,7 @@ Within storage:
     event_store               <- what the library asks of an engine
       |
     salvage                   <- a damaged instance, read without LMDB, becomes a new one
+    backup                    <- an instance as a stream of bytes, and back again
       |
     maintain                  <- what happens to stored events later
       |
@@ -70,6 +72,7 @@ STORAGE = [
     "storage.write",
     "storage.maintain",
     "storage.salvage",
+    "storage.backup",
     "storage.event_store",
     "storage.lmdb_store",
 ]
@@ -98,30 +101,39 @@ BELOW = {
     "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
     "storage.salvage": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.backup": MODEL | NUMPY | {*STORAGE[:7]},
     "storage.event_store": MODEL | NUMPY | {*STORAGE[:8]},
     "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:9]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
-    "instance": MODEL | ENGINE | {"arguments", "chunked_append", "filter"},
+    "backups": MODEL | ENGINE | {"arguments"},
+    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter"},
     "salvaging": MODEL | ENGINE,
-    "archive": MODEL | ENGINE | {"arguments", "instance", "salvaging"},
+    "archive": MODEL | ENGINE | {"arguments", "backups", "instance", "salvaging"},
     "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
-    "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
+    "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
     "http": MODEL | {"arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"credentials", "filter", "instance", "archive"}
+    | {"backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
-    "__init__": MODEL | {"filter", "instance", "archive", "client"},
+    "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
 """What each room may import."""
 ONLY_IN = {
-    "lmdb": {"storage.disk", "storage.read", "storage.write", "storage.maintain", "storage.salvage"},
+    "lmdb": {
+        "storage.disk",
+        "storage.read",
+        "storage.write",
+        "storage.maintain",
+        "storage.backup",
+        "storage.salvage",
+    },
     "zstandard": {"storage.format"},
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
@@ -202,6 +214,7 @@ def test_the_picture_has_no_circle() -> None:
         *STORAGE,
         "chunked_append",
         "arguments",
+        "backups",
         "instance",
         "salvaging",
         "archive",

@@ -173,7 +173,7 @@ def test_the_seeds_example_is_answered_as_shown_and_found_after_a_kill(
 
 def test_the_commands_that_follow_copy_and_import_do_so(served: Served, tmp_path: Path) -> None:
     send_example(served)
-    follow, mirror, yamcs, export, restore = typed(FOLLOW)
+    follow, mirror, backup, bring_back, yamcs, export, restore = typed(FOLLOW)
     for line in (follow, mirror):
         process = start(line, tmp_path, served)
         stream = process.stdout if line == follow else process.stderr
@@ -185,12 +185,14 @@ def test_the_commands_that_follow_copy_and_import_do_so(served: Served, tmp_path
             said += piece
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=WAIT_S)
+    assert "simulator: full, 1 events" in output(backup, tmp_path, served)
+    assert "simulator: 1 events" in output(bring_back, tmp_path, served)
     assert "1 read, 1 stored" in output(yamcs, tmp_path, served)
     output(export, tmp_path, served)
     assert "1 read, 1 stored" in output(restore, tmp_path, served)
     shown = LOG.partition("\n")[2]
     (command,) = typed(LOG)
-    for copy in ("copy", "imported", "restored"):
+    for copy in ("copy", "imported", "restored", "brought-back"):
         assert output(command.replace("--data data", f"--data {copy}"), tmp_path, served) == shown
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from yamcs_archive.archive import Archive
+    from yamcs_archive.backups import list_backups, verify_backup, verify_backup_stream
     from yamcs_archive.client import Client, RemoteInstance
     from yamcs_archive.errors import (
         ArchiveDataError,
         ArchiveError,
+        BackupError,
         BadCursorError,
         BadTimeError,
         ClosedError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         InvalidInputError,
         LockedError,
         MirrorError,
+        NotAMirrorError,
         NotAnArchiveError,
         NumbersExhaustedError,
         OtherHistoryError,
@@ -56,6 +59,9 @@ if TYPE_CHECKING:
     from yamcs_archive.results import (
         AppendCounts,
         Appended,
+        Backup,
+        BackupCheck,
+        BackupManifest,
         Change,
         Commit,
         CompactionResult,
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
         MirrorState,
         OddTimes,
         PruningResult,
+        Restored,
         Salvage,
         SourceStats,
         Verification,
@@ -77,6 +84,10 @@ else:
         "Archive": "archive",
         "ArchiveDataError": "errors",
         "ArchiveError": "errors",
+        "Backup": "results",
+        "BackupCheck": "results",
+        "BackupError": "errors",
+        "BackupManifest": "results",
         "BadCursorError": "errors",
         "BadTimeError": "errors",
         "Change": "results",
@@ -105,6 +116,7 @@ else:
         "LockedError": "errors",
         "MirrorError": "errors",
         "MirrorState": "results",
+        "NotAMirrorError": "errors",
         "NotAnArchiveError": "errors",
         "NumbersExhaustedError": "errors",
         "OddTimes": "results",
@@ -119,6 +131,7 @@ else:
         "ReplacedError": "errors",
         "RequestIdError": "errors",
         "RequestIdsFullError": "errors",
+        "Restored": "results",
         "Salvage": "results",
         "ServerRefusedError": "errors",
         "ServerUnavailableError": "errors",
@@ -129,6 +142,9 @@ else:
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
         "Verification": "results",
+        "list_backups": "backups",
+        "verify_backup": "backups",
+        "verify_backup_stream": "backups",
     }
     """The module that defines each name, below this package."""
 
@@ -152,6 +168,10 @@ __all__ = [
     "Archive",
     "ArchiveDataError",
     "ArchiveError",
+    "Backup",
+    "BackupCheck",
+    "BackupError",
+    "BackupManifest",
     "BadCursorError",
     "BadTimeError",
     "Change",
@@ -180,6 +200,7 @@ __all__ = [
     "LockedError",
     "MirrorError",
     "MirrorState",
+    "NotAMirrorError",
     "NotAnArchiveError",
     "NumbersExhaustedError",
     "OddTimes",
@@ -194,6 +215,7 @@ __all__ = [
     "ReplacedError",
     "RequestIdError",
     "RequestIdsFullError",
+    "Restored",
     "Salvage",
     "ServerRefusedError",
     "ServerUnavailableError",
@@ -204,6 +226,9 @@ __all__ = [
     "UnavailableError",
     "UnknownInstanceError",
     "Verification",
+    "list_backups",
+    "verify_backup",
+    "verify_backup_stream",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

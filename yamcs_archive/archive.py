@@ -6,7 +6,8 @@ import _thread
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -27,24 +28,30 @@ from yamcs_archive.errors import (
     shown,
 )
 from yamcs_archive.options import Options
+from yamcs_archive.results import Restored
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
     clear_deleted,
     create_instance,
     delete_instance,
+    discard_instance,
+    draft_instance,
     instance_names,
     make_names_durable,
     open_directory,
+    publish_instance,
+    remove_drafts,
     rename_instance,
 )
 from yamcs_archive.storage.disk.file_system import check_room, os_errors_translated
 from yamcs_archive.storage.disk.writer_lock import WriterLock
-from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, uninterrupted
+from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Hold, uninterrupted
 from yamcs_archive.user_paths import given_path
 
 if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
     from yamcs_archive.results import Salvage
+    from yamcs_archive.storage.backup.decoder import BackupReader
 
 __all__ = ["Archive", "check_instance_name"]
 _STEM_CHARACTERS_MAX = 96
@@ -72,6 +79,7 @@ class Archive:
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._instances: dict[str, Instance] = {}
+        self._restoring: set[str] = set()
         self._ending: tuple[Instance, ...] = ()  # the thread that holds the guard waits for their writers
         self._closed = False
 
@@ -111,6 +119,7 @@ class Archive:
             if not readonly:
                 lock = WriterLock(directory, holder)
                 clear_deleted(directory)
+                remove_drafts(directory)
             return cls(directory, lock, Options() if options is None else options)
         except BaseException:
             if lock is not None:
@@ -354,6 +363,76 @@ class Archive:
             self._known_with(name, f"delete instance {name!r}")
             self._close_instance(name)
             delete_instance(self.path, name)
+
+    def restore(
+        self, copy: str | os.PathLike[str] | Callable[[int], bytes], *, instance: str | None = None
+    ) -> list[Restored]:
+        """Make instances from backups, each complete and durable on return, or not there.
+
+        ``copy`` is a folder of backups (the newest full backup of each instance, and the incremental ones
+        after it), a file (and what it continues, from its folder), or a function that reads a stream: it
+        returns up to the given number of bytes, none at the end. ``instance``: only the instance of that
+        name; or the only one that is there, under that name.
+
+        All is verified while it is read. A restored instance answers every query as the original did at the
+        moment of its backup. Its lineage is new: cursors of the original are refused, with OtherHistoryError.
+        A mirror stays a mirror.
+
+        Raises :class:`~yamcs_archive.errors.BackupError` for a backup that is damaged, unfinished or without
+        its base, InstanceExistsError, InvalidInputError, OutOfSpaceError, ReadOnlyError, ClosedError,
+        ForkedError; what was restored before is there. An interrupt ends the restore.
+
+        >>> with Archive.open(directory) as archive:
+        ...     sim = archive.instance("simulator", create=True)
+        ...     _ = sim.append(Event("First"))
+        ...     _ = sim.backup(directory / "copies")
+        ...     [done] = archive.restore(directory / "copies", instance="again")
+        ...     done.events, archive.instance("again").count()
+        (1, 1)
+        """
+        self._check_usable()
+        if self.readonly:
+            raise ReadOnlyError("restore an instance")
+        name = None if instance is None else check_instance_name(instance)
+        self._names()  # the lock is this archive's
+        return uninterrupted(partial(self._restore, copy, name, Hold()))
+
+    def _restore(
+        self, copy: str | os.PathLike[str] | Callable[[int], bytes], name: str | None, wait: Hold
+    ) -> list[Restored]:
+        with os_errors_translated(self.path):  # as in _open_instance()
+            from yamcs_archive.backups import chains_in  # noqa: PLC0415
+
+        def go_on() -> None:
+            self._check_usable()
+            if not wait.held:  # the caller was interrupted
+                raise ClosedError
+
+        return [self._restore_one(found, backups, go_on) for found, backups in chains_in(copy, name)]
+
+    def _restore_one(self, name: str, backups: Iterator[BackupReader], go_on: Callable[[], None]) -> Restored:
+        from yamcs_archive.storage.lmdb_store import LmdbStore  # noqa: PLC0415  # as in _open_instance()
+
+        begun_s = time.monotonic()
+        with self._guard:
+            if name in self._restoring:
+                raise InstanceExistsError(name)
+            draft = draft_instance(self.path, name)
+            self._restoring.add(name)
+        try:
+            total = LmdbStore.restore(draft, name, backups, self._options, go_on)
+            with self._guard:
+                go_on()
+                self._names()
+                publish_instance(self.path, name)
+        except BaseException:
+            discard_instance(self.path, name)
+            raise
+        finally:
+            self._restoring.discard(name)
+        seconds = time.monotonic() - begun_s
+        content = total.content
+        return Restored(name, content.events, total.commits, content.hex(), total.backups, seconds)
 
     def instances(self) -> list[str]:
         """Return the names of all instances, sorted. Raises GoneError when the directory is gone.

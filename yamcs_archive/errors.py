@@ -13,6 +13,7 @@
     │   ├── OtherHistoryError              a cursor of another lineage, or of a commit that is gone
     │   ├── CursorGoneError                a cursor before the pruned events: .oldest
     │   ├── InstanceExistsError            an instance of that name is already there
+    │   ├── NotAMirrorError                an instance to be promoted is no copy of another one
     │   └── ReadOnlyError                  opened for reading, asked to write
     │       └── MirrorError                a copy of another archive: .source
     ├── ServerRefusedError                 a server refused, or is no archive: .url, .status, .kind, .detail
@@ -30,6 +31,7 @@
     └── ArchiveDataError                   the stored data cannot be used
         ├── NotAnArchiveError              the directory holds something else, or a medium we refuse
         ├── FormatVersionError             written by a version with another format: .found, .known
+        ├── BackupError                    a backup that is damaged, unfinished, or lacks its base: .where
         └── DamagedError                   a checksum or an invariant does not hold: .where
 
 Each error has its facts as attributes and can be pickled, and its text ends with advice.
@@ -220,6 +222,14 @@ class InstanceExistsError(RefusedError):
         self.name = name
 
 
+class NotAMirrorError(RefusedError):
+    """An instance to be promoted is no copy of a served one, so events can be appended to it already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"instance {shown(name)} is no mirror: events can be appended to it already")
+        self.name = name
+
+
 class ReadOnlyError(RefusedError):
     """The archive was opened with ``readonly=True``."""
 
@@ -397,4 +407,18 @@ class DamagedError(ArchiveDataError):
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where} is damaged ({reason}); copy the directory before anything else")
+        self.where, self.reason = where, reason
+
+
+class BackupError(ArchiveDataError):
+    """A backup cannot be used: a checksum is wrong, it is not finished, or the one before it is missing.
+
+    ``where`` names the file or the stream, ``reason`` says what is wrong.
+
+    >>> print(BackupError("sim.backup", "its foot is damaged"))
+    sim.backup cannot be used as a backup (its foot is damaged); take another one
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} cannot be used as a backup ({reason}); take another one")
         self.where, self.reason = where, reason

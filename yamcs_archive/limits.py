@@ -170,6 +170,23 @@ PACK_COMMITS_MAX = 1_000
 PACK_EVENTS_MAX = 8_192
 """Largest number of events of the commits in a packed record: a reader of it holds them all at once."""
 
+# Backups
+
+BACKUP_FRAME_BYTES_MAX = (1 << 30) + (64 << 20)
+"""Largest payload of a frame of a backup, in bytes: the largest block that is read, and its chunks."""
+
+BACKUP_PAIRS_MAX = 5_000
+"""Largest number of records of sources, requests or commits in a frame of a backup."""
+
+BACKUP_PAIRS_BYTES_MAX = 2 << 20
+"""Size of such a frame before compression from which on no further record is added, in bytes."""
+
+BACKUP_CHUNK_BYTES = 256 << 10
+"""Size of the pieces in which a backup is handed on, in bytes: a call for each frame would cost more."""
+
+RESTORE_BYTES_MAX = 64 << 20
+"""Largest size of the values of one transaction of a restore, in bytes: each one is synced."""
+
 # Filters
 
 FILTER_CHARACTERS_MAX = 1 << 16

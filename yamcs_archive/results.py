@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import accumulate
 from operator import attrgetter
+from pathlib import Path
 
 from yamcs_archive.event import Event, EventKey, event_bytes
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX, CONFLICTS_KEPT_MAX
@@ -211,6 +212,85 @@ class Salvage:
     losses: tuple[Fault, ...]
     """What is lost: events, with their range of keys and their number as far as they are known, the times of
     commits, the state of a source, a request's id, a fact of the instance. Empty if everything was saved."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BackupManifest:
+    """What a backup says of itself. Times are microseconds since 1970."""
+
+    instance: str
+    lineage: str
+    """That of the archive, in hexadecimal: equal for all backups of one history."""
+    commit: int
+    """The greatest number of a commit that is in it: it has the events of all commits up to this one."""
+    cursor: str
+    """The archive's cursor after that commit; an incremental backup continues after it."""
+    after: str | None
+    """The cursor of the backup that it continues; None for a full backup."""
+    after_commit: int
+    """The commit of that cursor, 0 for a full backup."""
+    created: int
+    """When it was begun."""
+    horizon: int | None
+    """Events before this time were pruned; None: none were."""
+    events: int
+    first: EventKey | None
+    last: EventKey | None
+    """The keys of its first and its last event."""
+    content: str
+    """The hash of its events, equal for equal events in any form (docs/format.md)."""
+    commits: int
+    commits_digest: str
+    sources: int
+    sources_digest: str
+    requests: int
+    """The number of request ids."""
+    requests_digest: str
+    frames: int
+    """The number of frames before the manifest."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it needs no other backup."""
+        return self.after is None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup in a file."""
+
+    path: Path
+    bytes: int
+    manifest: BackupManifest
+    seconds: float = 0.0
+    """How long it took to write it; 0 where it was found."""
+    deleted: tuple[Path, ...] = ()
+    """The older backups that were deleted after it was written."""
+
+
+@dataclass(frozen=True)
+class BackupCheck:
+    """What the verification of a backup found."""
+
+    where: str
+    """The file, or ``-``."""
+    manifest: BackupManifest | None
+    """None if it could not be read."""
+    fault: str | None
+    """What is wrong; None for a sound backup."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """An instance that was made from a backup and the ones that continue it."""
+
+    instance: str
+    events: int
+    commits: int
+    content: str
+    """The hash of its events."""
+    backups: int
     seconds: float
 
 

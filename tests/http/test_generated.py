@@ -72,6 +72,7 @@ schemathesis.openapi.format(
 )
 schemathesis.openapi.format("index-token", st.builds(Mark, times, times, st.just("A")).map(_mark))
 schemathesis.openapi.format("cursor", st.just("newest"))
+schemathesis.openapi.format("backup-cursor", st.just(""))  # that of a backup is known to its owner alone
 schemathesis.openapi.format(
     "protobuf-extensions", st.lists(st.integers(100, 10_000), max_size=3).map(_extensions)
 )

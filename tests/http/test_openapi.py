@@ -336,7 +336,7 @@ DAMAGE, CLOSED = errors.DamagedError("sim, block 5", "checksum"), errors.ClosedE
 FAILING: list[tuple[Exception, Doors]] = [
     *((error, [*READS, *CHANGES, *STORING]) for error in (DAMAGE, CLOSED, ZeroDivisionError())),
     *((error, OPENING) for error in (DAMAGE, CLOSED, ZeroDivisionError())),
-    (errors.OtherHistoryError(7), CHANGES),
+    (errors.OtherHistoryError(7), [*CHANGES, (Instance, "backup_stream")]),
     (errors.CursorGoneError("oldest"), CHANGES),
     (errors.ConflictError(SOME_EVENT, SOME_EVENT), SUBMIT),  # a batch counts these two
     (errors.ExpiredError(SOME_EVENT), SUBMIT),

@@ -49,8 +49,9 @@ def test_the_points_passed_are_the_points_listed(tmp_path: Path) -> None:
     printed = run(
         """
         from yamcs_archive.storage import failpoints
+        sim = Archive.open(sys.argv[1]).instance("sim", create=True)
         failpoints.on_point = print
-        Archive.open(sys.argv[1]).instance("sim", create=True).append(Event("a"))
+        sim.append(Event("a"))
         """,
         tmp_path / "archive",
     )

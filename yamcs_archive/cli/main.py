@@ -45,10 +45,15 @@ COMMANDS = (
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),
+    Command("", "backup", "copy instances to files, or to stdout", "backup"),
+    Command("", "backup list", "show the manifests of backups", "backup_list"),
+    Command("", "restore", "make instances from backups", "restore"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
+    Command("", "mirror promote", "make a copy whose source is gone take events", "mirror_promote"),
 )
 """All commands, in the order of the help."""
-_TWO_WORDS = ["events", "import", "yamcs"]
+_TWO_WORDS = (["events", "import", "yamcs"], ["backup", "list"], ["mirror", "promote"])
+"""Commands of which the last two words are one for argparse: the first of the two is another command."""
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 """The environment variables for the number of OpenBLAS's threads; the first that is set counts."""
 _FAILED, _MISUSED = 1, 2
@@ -104,9 +109,14 @@ def spelt(arguments: Sequence[str]) -> list[str]:
 
     >>> spelt(["events", "import", "yamcs", "http://ops:8090"])
     ['events', 'import yamcs', 'http://ops:8090']
+    >>> spelt(["mirror", "promote", "--data", "copy"])
+    ['mirror promote', '--data', 'copy']
     """
     given = list(arguments)
-    return [given[0], " ".join(given[1:3]), *given[3:]] if given[:3] == _TWO_WORDS else given
+    for words in _TWO_WORDS:
+        if given[: len(words)] == words:
+            return [*words[:-2], " ".join(words[-2:]), *given[len(words) :]]
+    return given
 
 
 def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""``verify``: read everything that is stored, and say what is wrong."""
+"""``verify``: read everything that is stored, or all of a backup, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import sys
 import time
 from pathlib import Path
 
+from yamcs_archive.backups import verify_backup, verify_backup_stream
+from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveDataError
-from yamcs_archive.results import Verification
+from yamcs_archive.results import BackupCheck, Verification
 
 EPILOG = """examples:
   yamcs-archive verify --data ops-data
   yamcs-archive verify --data ops-data --quick simulator bench
   yamcs-archive verify --url http://ops:8090 simulator
+  yamcs-archive verify /backups
 """
 _SOUND, _FAULTY, _UNREAD = 0, 1, 2
 """How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
@@ -35,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
         " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
         " there is any. Nothing is changed; others may read and write meanwhile. With --url the server reads,"
-        " which must allow it (serve --allow-operations)."
+        " which must allow it (serve --allow-operations). Without both, COPY is a folder of backups, a"
+        " backup's file, or -: all of it is read and compared with its manifest."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
@@ -44,12 +48,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read only the first and the last values of each kind: a fraction of a second at any size",
     )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all of the archive")
+    parser.add_argument(
+        "instances",
+        metavar="INSTANCE|COPY",
+        nargs="*",
+        help="with --data or --url instances, default: all of the archive; without it backups",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify one instance after the other."""
+    """Verify one instance, or one backup, after the other."""
+    if options.data is None and options.url is None and any(map(_is_copy, options.instances)):
+        return _verify_copies(options)
     where = chosen_target(options)
     if isinstance(where, str):
         return _run_there(options, where)
@@ -87,6 +98,37 @@ def _run_here(options: argparse.Namespace, directory: Path) -> int:
             _verify_and_exit(options, directory, name)
         worst = max(worst, _status_of(child, name))
     return worst
+
+
+def _is_copy(text: str) -> bool:
+    """Return whether an argument is a backup: stdin, a path, or the name of something that is there."""
+    return text == "-" or os.sep in text or os.path.exists(text)
+
+
+def _verify_copies(options: argparse.Namespace) -> int:
+    """Verify backups; print a line for each file."""
+    if options.quick:
+        raise UsageError("--quick is for --data; a backup is read as a whole")
+    worst = _SOUND
+    for copy in options.instances:
+        checks = verify_backup_stream(sys.stdin.buffer.read, "-") if copy == "-" else verify_backup(copy)
+        if not checks:
+            checks = [BackupCheck(copy, None, "there is no backup in it")]
+        for check in checks:
+            print(f"{check.where}: {_found(check)}", flush=True)
+            worst = max(worst, _SOUND if check.fault is None else _FAULTY)
+    return worst
+
+
+def _found(check: BackupCheck) -> str:
+    manifest = check.manifest
+    if manifest is None:
+        return check.fault or ""
+    about = (
+        f"{manifest.instance}, {'full' if manifest.full else f'after commit {manifest.after_commit}'},"
+        f" {manifest.events} events up to commit {manifest.commit}, content {manifest.content}"
+    )
+    return f"{about}: {check.fault or 'no faults'}"
 
 
 def _status_of(child: int, name: str) -> int:

@@ -24,6 +24,7 @@ from yamcs_archive.client.answer_codec import (
     object_of,
     pruning_in,
 )
+from yamcs_archive.client.backing_up import RemoteBackups
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
@@ -66,7 +67,7 @@ _OPERATION_S = 86_400.0
 _encode = msgspec.json.encode
 
 
-class RemoteInstance:
+class RemoteInstance(RemoteBackups):
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such

@@ -14,6 +14,7 @@ from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers import (
     append,
+    backup,
     changes,
     event_index,
     history,
@@ -64,6 +65,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:verify": (Route("POST", operations.verify_instance, Work.LONG, operation=True),),
     "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, operation=True),),
     "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, operation=True),),
+    "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),

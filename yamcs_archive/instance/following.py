@@ -90,6 +90,22 @@ class Following(OpenInstance):
         copied = [_copied(commit) for commit in arguments.several("commits", commits, "commits")]
         self._store.take_over(copied, mirrored)
 
+    def promote(self) -> MirrorState:
+        """Make a mirror an archive of its own, durably, to which events can be appended.
+
+        For a copy whose source is gone. Returns what it was a mirror of. It keeps its lineage: nothing that a
+        cursor of it has seen changes. It does not follow its source again, because it may have events then
+        that the source does not have.
+
+        Raises :class:`~yamcs_archive.errors.NotAMirrorError`, ReadOnlyError, ClosedError, OutOfSpaceError.
+
+        >>> sim.take_over([], MirrorState("http://127.0.0.1:8090", "simulator", None))
+        >>> sim.promote().url, sim.mirrored, sim.append(Event("First of its own")).duplicate
+        ('http://127.0.0.1:8090', None, False)
+        """
+        self._check_open()
+        return self._store.promote()
+
     def cursor(self) -> str:
         """Return the cursor after the newest event: ``changes`` after it yields events stored from now on.
 

@@ -28,6 +28,7 @@ The folders are the layers. Each imports only those below it, and :mod:`failpoin
     lmdb_store      the engine on LMDB
     event_store     the protocol of an engine
     salvage/        a damaged instance, read without LMDB, becomes a new one
+    backup/         an instance as a stream of bytes, and back again
     maintain/       sealing, packing and compaction of stored events
     write/          the one writer
     read/           the many readers

@@ -127,6 +127,18 @@ class EventStore(Protocol):
         the first and the last values are read. ``isolated``: whatever is stored, it cannot end this process.
         """
 
+    def backup(
+        self, after: str | None, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        """Yield a backup: of everything, or of what was stored after the cursor of another backup.
+
+        It has what is stored at its beginning. ``progress`` and ``cancelled`` are as for :meth:`verify`; a
+        backup that is cancelled ends with ClosedError.
+        """
+
+    def promote(self) -> MirrorState:
+        """Make a mirror an archive of its own, durably; return what it was a mirror of."""
+
     def close(self) -> None:
         """Commit everything that was submitted, and release the store; idempotent."""
 

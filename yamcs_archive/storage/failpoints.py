@@ -71,6 +71,28 @@ PRUNE_POINTS = (
 
 INSTANCE_POINTS = ("instance-before-rename", "instance-renamed", "instance-synced", "instance-removed")
 """The points of renaming an instance, and, with the last one, of deleting one."""
+BACKUP_POINTS = (
+    "backup-begun",
+    "backup-commits-read",
+    "backup-slice-read",
+    "backup-events-read",
+    "backup-written",
+    "backup-synced",
+    "backup-renamed",
+    "backup-named",
+    "backup-older-deleted",
+)
+"""The points of a backup into a folder, likewise; the last one is reached once for each old file."""
+
+RESTORE_POINTS = (
+    "restore-put",
+    "restore-filled",
+    "restore-compared",
+    "instance-drafted",
+    "instance-renamed",
+)
+"""The points of a restore, likewise; the last two are those of every new instance. The first is reached after
+each transaction."""
 
 on_point: Callable[[str], None] | None = None
 

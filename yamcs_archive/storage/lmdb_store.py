@@ -12,15 +12,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
+    ClosedError,
     DamagedError,
     ForkedError,
     MirrorError,
+    NotAMirrorError,
     ReadOnlyError,
     UnavailableError,
 )
@@ -28,6 +31,9 @@ from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, PruningResult, Verification
+from yamcs_archive.storage.backup.decoder import BackupReader
+from yamcs_archive.storage.backup.encoder import BackupScope, backup_stream
+from yamcs_archive.storage.backup.restorer import Restorer, RestoreTotal
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
@@ -392,6 +398,67 @@ class LmdbStore:
         if quick:
             return verify_quickly(environment)
         return verify(environment, self._facts, self._options.read_events_max, progress, cancelled)
+
+    def backup(
+        self, after: str | None, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        """See :class:`EventStore`. Raises BadCursorError, OtherHistoryError, DamagedError, ForkedError."""
+        environment = self._here()
+        unsaved = dict if self._writer is None else self._writer.unsaved_sources
+
+        def go_on() -> None:
+            if cancelled():
+                raise ClosedError
+
+        scope = BackupScope(environment, self._folder.name, self._options, unsaved, go_on, progress)
+        return backup_stream(scope, after)
+
+    @staticmethod
+    def restore(
+        instance: Path,
+        name: str,
+        backups: Iterable[BackupReader],
+        options: Options,
+        go_on: Callable[[], None],
+    ) -> RestoreTotal:
+        """Write backups that continue one another into a new, empty store in an instance's folder.
+
+        Raises BackupError, OutOfSpaceError, and what ``go_on`` raises, which is called now and then.
+        """
+        quiet = replace(options, maintenance=False)
+
+        def settle() -> None:
+            store = LmdbStore(instance, readonly=False, options=quiet)
+            try:
+                store.settle()
+            finally:
+                store.close()
+
+        environment = acquire(instance, readonly=False, map_bytes=options.map_bytes)
+        try:
+            restorer = Restorer(environment, name, secrets.token_bytes(LINEAGE_BYTES), settle, go_on)
+            for backup in backups:
+                restorer.add(backup)
+            restorer.finish()
+        finally:
+            release(environment, readonly=False)
+        return restorer.total
+
+    def promote(self) -> MirrorState:
+        """See :class:`EventStore`. Raises NotAMirrorError, ReadOnlyError, ClosedError, OutOfSpaceError."""
+        if self._writer is None:
+            raise ReadOnlyError("promote")
+        was = self._meta.mirrored
+        if was is None:
+            raise NotAMirrorError(self._folder.name)
+        try:
+            self._writer.run_in_transaction(lambda stored: stored.delete_fact("mirrored"))
+        except BaseException:
+            with suppress(ArchiveError):  # it may be done all the same
+                self._meta = read_meta(self._environment)
+            raise
+        self._meta = self._meta._replace(mirrored=None)
+        return was
 
     def close(self) -> None:
         """See :class:`EventStore`. In a forked child only the child's handles are closed."""

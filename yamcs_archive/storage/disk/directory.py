@@ -40,6 +40,7 @@ UNFINISHED = "UNFINISHED"
 _FIRST_GENERATION = "gen-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _DELETED = re.compile(r"\.[A-Za-z0-9_][A-Za-z0-9._-]*\.deleted")
+_DRAFT = re.compile(r"\.[A-Za-z0-9_][A-Za-z0-9._-]*\.new")
 _NETWORK_FILE_SYSTEMS = frozenset(
     (
         "nfs",
@@ -292,19 +293,53 @@ def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) ->
     Raises :class:`~yamcs_archive.errors.InstanceExistsError`. If the last fsync fails, the instance exists,
     but its name may not be durable: see :func:`make_names_durable`.
     """
-    final = directory / check_instance_name(name)
-    draft = directory / f".{name}.new"
+    draft = draft_instance(directory, name)
+    fill(draft)
+    publish_instance(directory, name)
+
+
+def draft_instance(directory: Path, name: str) -> Path:
+    """Make the folder of a new instance under a name that nobody opens, and return it.
+
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`.
+    """
+    draft = directory / f".{check_instance_name(name)}.new"
+    with os_errors_translated(directory):
+        if (directory / name).exists():
+            raise InstanceExistsError(name)
+        shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
+        (draft / _FIRST_GENERATION).mkdir(parents=True)
+        write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
+    return draft
+
+
+def publish_instance(directory: Path, name: str) -> None:
+    """Give a draft, whose data is durable, the name of the instance. Raises InstanceExistsError."""
+    draft, final = directory / f".{name}.new", directory / name
     with os_errors_translated(directory):
         if final.exists():
             raise InstanceExistsError(name)
-        shutil.rmtree(draft, ignore_errors=True)  # the leftover of a crash
-        generation = draft / _FIRST_GENERATION
-        generation.mkdir(parents=True)
-        write_durably(draft / CURRENT, _FIRST_GENERATION + "\n")
-        fill(draft)
-        sync(generation)
+        sync(draft / _FIRST_GENERATION)
+        failpoint("instance-drafted")
         draft.rename(final)
+        failpoint("instance-renamed")
         sync(directory)
+
+
+def remove_drafts(directory: Path) -> None:
+    """Remove the drafts of instances that a crash left. Only the writer may do that, before it makes any.
+
+    If one cannot be removed, the next writer tries again.
+    """
+    with os_errors_translated(directory):
+        for entry in directory.iterdir():
+            if _DRAFT.fullmatch(entry.name) and entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def discard_instance(directory: Path, name: str) -> None:
+    """Remove the draft of an instance."""
+    shutil.rmtree(directory / f".{name}.new", ignore_errors=True)
 
 
 def make_names_durable(folder: Path) -> None:

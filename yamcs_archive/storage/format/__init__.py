@@ -2,7 +2,8 @@
 
 One module for each kind of stored value, named after it: ``rows``, ``block`` (with ``block_part_encoder`` to
 write a part, ``block_part_decoder`` to read one, and ``block_pick`` to read a few of its events),
-``zone_maps``, ``commits`` (and cursors), ``requests``, ``source_states``, ``meta``. The others are what these
+``zone_maps``, ``commits`` (and cursors), ``requests``, ``source_states``, ``meta``; and for backups
+``backup_frames`` and ``content_hash``. The others are what these
 are made of: ``keys``, columns of ``integers`` and of ``messages`` (with ``text_search``), zstd
 (``compression``), ``checksum``. In memory, events are ``Columns`` as they come in and ``StoredVectors`` where
 blocks are made or read.

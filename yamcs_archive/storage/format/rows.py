@@ -65,8 +65,8 @@ class Row(NamedTuple):
     commit: int
 
 
-def encode_rows(events: Columns[int] | StoredVectors, commit: int) -> list[Pair]:
-    """Return the pairs to put for complete events, all of one commit.
+def encode_rows(events: Columns[int] | StoredVectors, commit: int | Sequence[int]) -> list[Pair]:
+    """Return the pairs to put for complete events, of one commit, or each of the commit given for it.
 
     >>> event = Event("a", source="A", generation_time=0, seq_number=0, reception_time=7)
     >>> [(key, value)] = encode_rows(Columns.of([event]), commit=3)
@@ -75,19 +75,21 @@ def encode_rows(events: Columns[int] | StoredVectors, commit: int) -> list[Pair]
     """
     start = _CHECKSUMMED.start
     pairs = []
-    for key, delay, severity, message, kind, user, extensions, extra in zip(
-        _encoded_keys(events), *_fields(events), strict=True
+    keys = _encoded_keys(events)
+    commits = [commit] * len(keys) if isinstance(commit, int) else commit
+    for key, number, delay, severity, message, kind, user, extensions, extra in zip(
+        keys, commits, *_fields(events), strict=True
     ):
         if extra:
-            body = _encode((commit, delay, severity, message, kind, user, extensions, extra))
+            body = _encode((number, delay, severity, message, kind, user, extensions, extra))
         elif extensions:
-            body = _encode((commit, delay, severity, message, kind, user, extensions))
+            body = _encode((number, delay, severity, message, kind, user, extensions))
         elif user is not None:
-            body = _encode((commit, delay, severity, message, kind, user))
+            body = _encode((number, delay, severity, message, kind, user))
         elif kind is not None:
-            body = _encode((commit, delay, severity, message, kind))
+            body = _encode((number, delay, severity, message, kind))
         else:
-            body = _encode((commit, delay, severity, message))
+            body = _encode((number, delay, severity, message))
         pairs.append((key, crc32(body, crc32(key, start)).to_bytes(CHECKSUM_BYTES, "big") + body))
     return pairs
 

@@ -302,7 +302,7 @@ class _Opener:
         except DamagedError as error:
             self.error = error
             return None
-        out_of_order = _first_out_of_order(events)
+        out_of_order = first_out_of_order(events)
         if out_of_order is not None:
             at = EventKey(*events.key(out_of_order))
             reason = "its events are not in strict key order"
@@ -310,7 +310,7 @@ class _Opener:
         return block
 
 
-def _first_out_of_order(events: StoredVectors) -> int | None:
+def first_out_of_order(events: StoredVectors) -> int | None:
     """Return the index of the first event whose key is not greater than that of the one before."""
     steps = np.diff(events.times)
     for index in np.flatnonzero(steps <= 0).tolist():

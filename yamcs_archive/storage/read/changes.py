@@ -47,6 +47,11 @@ def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     """Return the cursor after the newest event."""
     with environment.read() as transaction:
         newest = head_commit(environment, transaction)
+    return cursor_after(meta, newest)
+
+
+def cursor_after(meta: Meta, newest: CommitRecord | None) -> Cursor:
+    """Return the cursor after the last event of the newest record; None: there is none yet."""
     return _beginning(meta) if newest is None else _cursor_at(meta, newest, newest.last, newest.events[-1])
 
 
@@ -95,7 +100,7 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
         raise OtherHistoryError
     pruned = cursor.commit < meta.horizon_commit
     try:
-        record = _checked(environment, cursor)
+        record = commit_of(environment, cursor)
     except DamagedError:
         if not pruned:  # otherwise it is not needed
             raise
@@ -106,7 +111,7 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
     return cursor
 
 
-def _checked(environment: Environment, cursor: Cursor) -> CommitRecord | None:
+def commit_of(environment: Environment, cursor: Cursor) -> CommitRecord | None:
     """Return the record of a cursor's commit; OtherHistoryError if another commit has that number.
 
     None before the first commit, and for a commit that was deleted.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import lmdb
@@ -35,10 +35,15 @@ def read_meta(environment: Environment) -> Meta:
     """Return the instance's facts; FormatVersionError or DamagedError when it cannot be used."""
     with environment.read() as transaction:
         pairs = dict(transaction.cursor(environment.databases["meta"]))
+    return decode_facts(pairs, str(environment.path))
+
+
+def decode_facts(pairs: Mapping[bytes, bytes], where: str) -> Meta:
+    """Return an instance's facts from the pairs that are stored; raises as :func:`read_meta` does."""
     try:
-        return decode_meta(pairs, str(environment.path))
+        return decode_meta(pairs, where)
     except (msgpack.UnpackException, ValueError) as error:
-        raise DamagedError(f"{environment.path}, meta", str(error)) from None
+        raise DamagedError(f"{where}, meta", str(error)) from None
 
 
 def head_commit(environment: Environment, transaction: lmdb.Transaction[bytes]) -> CommitRecord | None:

@@ -247,6 +247,10 @@ class WriteTransaction:
             else:
                 self._transaction.put(key, new_value, db=database)
 
+    def delete_fact(self, name: str) -> None:
+        """Delete a fact of the instance, which must have it no longer."""
+        self._transaction.delete(name.encode("ascii"), db=self._databases["meta"])
+
     def delete_rows(self, keys: Sequence[bytes]) -> bool:
         """Delete rows, given in key order; return False if one is missing."""
         cursor, at = self._transaction.cursor(self._databases["rows"]), b""

@@ -1,0 +1,56 @@
+"""``restore``: make instances from backups."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.cli import arguments
+from yamcs_archive.cli.target import chosen_directory
+
+EPILOG = """examples:
+  yamcs-archive restore /backups --data new-data
+  yamcs-archive restore /backups --data ops-data --instance simulator
+  yamcs-archive restore /backups/simulator.20261130T074651Z.3100.full.backup --data ops-data --instance before
+  ssh vault cat simulator.backup | yamcs-archive restore - --data new-data
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Make instances from backups, in a new directory or beside other instances. COPY is a folder (the"
+        " newest full backup of each instance, and the incremental ones after it), a file (and the ones that"
+        " it continues, from its folder), or - for stdin. Everything is verified while it is read; an"
+        " instance is there when it is complete. It answers as the original did, and has a history of its own"
+        " from here on: cursors of the original are refused. Prints a line for each instance."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=arguments.data_directory,
+        help="the archive's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
+    )
+    parser.add_argument(
+        "--instance",
+        metavar="NAME",
+        type=arguments.instance_name,
+        help="only this instance; or the only one in COPY, under this name",
+    )
+    parser.add_argument("copy", metavar="COPY", type=arguments.not_empty, help="a folder, a file, or -")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Restore the instances."""
+    copy = sys.stdin.buffer.read if options.copy == "-" else options.copy
+    with Archive.open(chosen_directory(options), holder="yamcs-archive restore") as archive:
+        for done in archive.restore(copy, instance=options.instance):
+            print(
+                f"{done.instance}: {done.events} events, {done.commits} commits, from {done.backups}"
+                f" backup{'' if done.backups == 1 else 's'}, content {done.content},"
+                f" {done.seconds:.1f} s"
+            )
+    return 0

@@ -1,0 +1,222 @@
+"""Writing of backups into a new store, which nobody else has open.
+
+1. Values are put in large transactions, each synced. Nothing is in use before everything was compared: until
+   then the store has no name that anybody opens.
+2. A block of a first backup is put as it comes. One of a later backup, into whose range a stored block
+   reaches, becomes rows, as late events do; sealing makes blocks of them.
+3. Zone maps are made from the blocks. What a source has is counted anew, and compared with its state.
+4. The store gets a lineage of its own: from here on it may have another history than the archive that was
+   backed up. The numbers of commits stay, so the order of arrival does too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import lmdb
+import msgspec
+import numpy as np
+
+from yamcs_archive.errors import BackupError, OutOfSpaceError
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import RESTORE_BYTES_MAX, ROWS_MAX
+from yamcs_archive.results import BackupManifest
+from yamcs_archive.storage.backup.decoder import BackupReader, Records, check_follows
+from yamcs_archive.storage.backup.snapshot import Part
+from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
+from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.backup_frames import decode_pairs
+from yamcs_archive.storage.format.block import zone_map_of
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.content_hash import ContentHash
+from yamcs_archive.storage.format.meta import Meta, encode_meta
+from yamcs_archive.storage.format.rows import encode_rows
+from yamcs_archive.storage.format.source_states import decode_source, encode_source
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, ZoneMap, encode_zone_map
+from yamcs_archive.storage.read.block_index import BlockIndex
+
+
+@dataclass
+class RestoreTotal:
+    """What was restored."""
+
+    backups: int = 0
+    commits: int = 0
+    content: ContentHash = field(default_factory=ContentHash)
+
+
+class Restorer:
+    """Puts a full backup and the ones that continue it into a new store.
+
+    ``settle`` seals the rows that are stored; ``go_on`` is called now and then, and raises when the restore
+    is to end.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        name: str,
+        lineage: bytes,
+        settle: Callable[[], None],
+        go_on: Callable[[], None],
+    ) -> None:
+        self.total = RestoreTotal()
+        self._environment, self._name, self._lineage = environment, name, lineage
+        self._settle, self._go_on = settle, go_on
+        self._before: BackupManifest | None = None
+        self._meta: Meta | None = None
+        self._where = ""
+        self._puts: list[tuple[str, bytes, bytes]] = []
+        self._put_bytes = 0
+        self._rows = 0
+        self._counts: dict[str, int] = {}
+        self._facts: dict[str, list[bytes]] = {}
+        """The sources and request ids of the last backup, which has all of them, as payloads."""
+
+    def add(self, backup: BackupReader) -> None:
+        """Put a backup. Raises BackupError if it is damaged, or does not continue the one before it."""
+        check_follows(backup.head, self._before, backup.where)
+        self._meta, self._where = (
+            backup.meta._replace(instance=self._name, lineage=self._lineage),
+            backup.where,
+        )
+        for key, value in encode_meta(self._meta):
+            self._put("meta", key, value)
+        self._facts = {"sources": [], "requests": []}
+        is_first = self._before is None
+        for part in backup.parts():
+            self._go_on()
+            if isinstance(part, Part):
+                self._put_events(part, is_first=is_first)
+            elif part.database in self._facts:
+                self._facts[part.database].append(part.payload)
+            else:
+                self._put_records(part)
+        self._flush()
+        self._before = manifest = backup.manifest
+        if manifest is None:
+            raise BackupError(backup.where, "it has no manifest")
+        self.total.backups += 1
+        self.total.commits += manifest.commits
+        self.total.content.add_hex(manifest.events, manifest.content)
+
+    def finish(self) -> None:
+        """Put what only the last backup says, and bring everything to rest. Raises BackupError."""
+        if self._meta is None:
+            raise BackupError(self._where, "it is empty")
+        failpoint("restore-filled")
+        for pair in self._pairs("sources"):
+            self._put("sources", *self._counted(*pair))
+        if self._counts and self._meta.horizon is None:
+            raise BackupError(
+                self._where, f"there are events of {min(self._counts)!r}, which it does not list"
+            )
+        for key, value in self._pairs("requests"):
+            self._put("requests", key, value)
+        self._flush()
+        failpoint("restore-compared")
+        self._settle()
+
+    def _pairs(self, database: str) -> Iterator[Pair]:
+        for payload in self._facts[database]:
+            yield from decode_pairs(payload, self._where)
+
+    def _counted(self, key: bytes, value: bytes) -> Pair:
+        """Return the record of a source with the number of its events that were put."""
+        name, state = decode_source(key, value)
+        found = self._counts.pop(name, 0)
+        if self._meta is not None and self._meta.horizon is None and found != state.events:
+            reason = f"source {name!r} should have {state.events} events, and {found} are there"
+            raise BackupError(self._where, reason)
+        return encode_source(name, msgspec.structs.replace(state, events=found))
+
+    def _put_records(self, records: Records) -> None:
+        for key, value in records.pairs:
+            self._put(records.database, key, value)
+
+    def _put_events(self, part: Part, *, is_first: bool) -> None:
+        self._count(part.events)
+        if part.are_rows:
+            self._put_rows(part.events)
+            return
+        zone_map = zone_map_of(part.events)
+        if not is_first and self._overlaps(zone_map):
+            self._put_rows(part.events)
+            return
+        self._put("blocks", part.key, part.value)
+        self._put("summaries", *encode_zone_map(BLOCK_LEVEL, zone_map))
+
+    def _count(self, events: StoredVectors) -> None:
+        found = np.bincount(events.sources.codes, minlength=len(events.sources.values)).tolist()
+        for name, count in zip(events.sources.values, found, strict=True):
+            if count:
+                self._counts[name] = self._counts.get(name, 0) + count
+
+    def _put_rows(self, events: StoredVectors) -> None:
+        for key, value in encode_rows(events, events.commits.tolist()):
+            self._put("rows", key, value)
+        self._rows += events.size
+        if self._rows >= ROWS_MAX:
+            self._flush()
+            self._settle()
+            # A closed group must know every block in its range, and more are to come.
+            delete_groups(self._environment)
+            self._rows = 0
+
+    def _overlaps(self, zone_map: ZoneMap) -> bool:
+        """Return whether a block of an earlier backup reaches into the range of another one."""
+        with self._environment.read() as transaction:
+            index = BlockIndex(transaction.cursor(self._environment.databases["summaries"]))
+            return index.first_match(zone_map.first, zone_map.last + b"\0", None) is not None
+
+    def _put(self, database: str, key: bytes, value: bytes) -> None:
+        self._puts.append((database, key, value))
+        self._put_bytes += len(key) + len(value)
+        if self._put_bytes >= RESTORE_BYTES_MAX:
+            self._flush()
+
+    def _flush(self) -> None:
+        puts, self._puts, self._put_bytes = self._puts, [], 0
+        if puts:
+            twice = put_all(self._environment, puts)
+            if twice is not None:
+                raise BackupError(self._where, f"{twice} is there already")
+            failpoint("restore-put")
+
+
+def delete_groups(environment: Environment) -> None:
+    """Delete the zone maps of all closed groups of blocks; sealing closes groups again."""
+    try:
+        with environment.lmdb.begin(write=True) as transaction:
+            cursor = transaction.cursor(environment.databases["summaries"])
+            more = cursor.set_range(GROUP_LEVEL)
+            while more:
+                more = cursor.delete() and bool(cursor.key())  # deleting moves to the next one
+    except lmdb.Error as error:
+        raise archive_error(error, environment.path) from error
+
+
+def put_all(environment: Environment, puts: Sequence[tuple[str, bytes, bytes]]) -> str | None:
+    """Put values in one transaction, durably; the map grows as it must. Raises OutOfSpaceError.
+
+    Only values of ``meta`` may be there already: for another one nothing is put, and its name is returned.
+    """
+    while True:
+        try:
+            with environment.lmdb.begin(write=True) as transaction:
+                for name, key, value in puts:
+                    new = transaction.put(
+                        key, value, overwrite=name == "meta", db=environment.databases[name]
+                    )
+                    if not new and name != "meta":
+                        transaction.abort()
+                        return f"{name} {key.hex()}"
+            return None
+        except lmdb.MapFullError:
+            environment.grow()
+        except lmdb.Error as error:
+            if nearly_full(environment.path):
+                raise OutOfSpaceError(str(environment.path), str(error)) from error
+            raise archive_error(error, environment.path) from error
