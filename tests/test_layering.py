@@ -102,8 +102,8 @@ BELOW = {
     "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
     "storage.salvage": MODEL | NUMPY | {*STORAGE[:7]},
     "storage.backup": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.event_store": MODEL | NUMPY | {*STORAGE[:8]},
-    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:9]},
+    "storage.event_store": MODEL | NUMPY | {*STORAGE[:9]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:10]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
@@ -119,7 +119,7 @@ BELOW = {
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"backups", "credentials", "filter", "instance", "archive"}
+    | {"arguments", "backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
     "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def _verify_here(
     try:
         if quick:
             return verify_quickly(environment)
-        return verify(environment, read_meta(environment), rows_max, progress, cancelled)
+        return verify(environment, partial(read_meta, environment), rows_max, progress, cancelled)
     finally:
         release(environment, readonly=True)
 

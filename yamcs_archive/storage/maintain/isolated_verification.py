@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -155,7 +156,7 @@ def _found(do: _Wanted) -> Verification | None:
                 reached = read + _TELL_EVENTS
                 _tell(_Told(progress=(read, all_)))
 
-        return verify(environment, read_meta(environment), do.rows_max, progress, lambda: False)
+        return verify(environment, partial(read_meta, environment), do.rows_max, progress, lambda: False)
     finally:
         release(environment, readonly=True)
 

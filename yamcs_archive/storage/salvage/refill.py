@@ -8,6 +8,7 @@ of events that are lost, refused events, request ids) is put beside them at the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -49,7 +50,9 @@ class Refill:
         try:
             fill_new(self._environment, meta)
             self._writer = Writer(self._environment, options, meta.instance, _ignore)
-            self._maintenance = Maintenance(self._environment, self._writer, options, meta.instance)
+            self._maintenance = Maintenance(
+                self._environment, self._writer, options, meta.instance, horizon_moved=lambda: None
+            )
         except BaseException:
             self.close()
             raise
@@ -109,8 +112,8 @@ class Refill:
 
     def verified(self, cancelled: Callable[[], bool]) -> Verification | None:
         """Read everything back; None once ``cancelled``. Raises DamagedError if anything is wrong."""
-        meta = read_meta(self._environment)
-        found = verify(self._environment, meta, self._options.read_events_max, _ignore_both, cancelled)
+        facts = partial(read_meta, self._environment)
+        found = verify(self._environment, facts, self._options.read_events_max, _ignore_both, cancelled)
         if found is not None and found.faults:
             raise DamagedError(found.faults[0].where, f"just written: {found.faults[0].reason}")
         return found
