@@ -3,7 +3,8 @@
 ``scheduler`` decides when each task runs. ``sealing`` turns rows into blocks, ``commit_packing`` merges the
 records of many commits, ``repair`` rewrites blocks of earlier versions and damaged zone maps, and
 ``compaction`` copies an instance without its free pages. ``verification`` reads everything and compares it,
-with ``zone_map_check`` and ``arrival_check``, and ``quick_check`` reads both ends. ``damage_log`` logs each
+with ``zone_map_check``, ``arrival_check`` and ``request_check`` (``isolated_verification``: in a process of
+its own), and ``quick_check`` reads both ends. ``damage_log`` logs each
 damaged record once. Start with ``sealing``.
 """
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import lmdb
+
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, BlockFilter, decode_zone_map
 from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice, fetch
@@ -92,25 +95,25 @@ class SkippingReader(RangeReader):
         None if all can be found.
         """
         with self._environment.read() as transaction:
-            cursor = transaction.cursor(self._environment.databases["summaries"])
-            blocks = self._environment.databases["blocks"]
-            firsts = (
-                [(key, value) for key, value in cursor.iternext() if key[:1] == BLOCK_LEVEL]
-                if cursor.first()
-                else []
-            )
-            bad = [
-                key[1:]
-                for key, value in firsts
-                if key[1:] < upper and not _is_there(key, value, transaction.get(key[1:], db=blocks))
-            ]
-            if not descending:  # the last one before the range may reach into it
-                before = max((key for key in bad if key <= lower), default=None)
-                bad = [key for key in bad if key > lower or key == before]
-            if not bad:
-                return None
-            chosen = max(bad) if descending else min(bad)
-            return chosen, min((key[1:] for key, _ in firsts if key[1:] > chosen), default=b"\xff" * 9)
+            databases = self._environment.databases
+            zone_maps = transaction.cursor(databases["summaries"])
+            stored = transaction.cursor(databases["blocks"])
+            at = BLOCK_LEVEL + (upper if descending else lower)
+            placed = zone_maps.set_range(at)
+            if descending or not placed or zone_maps.key() != at:  # the block before may reach into the range
+                before = zone_maps.prev() if placed else zone_maps.last()
+                placed = before or (not descending and zone_maps.set_range(at))
+            while placed and zone_maps.key()[:1] == BLOCK_LEVEL:
+                first = zone_maps.key()[1:]
+                if not descending and first >= upper:
+                    return None
+                if not _is_there(zone_maps, stored):
+                    following = zone_maps.next() and zone_maps.key()[:1] == BLOCK_LEVEL
+                    return first, zone_maps.key()[1:] if following else BEYOND_ALL
+                if descending and first <= lower:
+                    return None
+                placed = zone_maps.prev() if descending else zone_maps.next()
+        return None
 
     def _sound(self, slice_: Slice) -> Slice:
         error, self._opener.error = self._opener.error, None
@@ -158,13 +161,16 @@ class _Opener:
         return block
 
 
-def _is_there(key: bytes, value: bytes, block: bytes | None) -> bool:
-    """Return whether a block can be found by its zone map, or else by its own keys."""
+def _is_there(zone_maps: lmdb.Cursor[bytes], stored: lmdb.Cursor[bytes]) -> bool:
+    """Return whether a block can be found: by its zone map, or else by its own keys."""
+    key = zone_maps.key()
+    if not stored.set_key(key[1:]):
+        return False
     try:
-        decode_zone_map(key, value)
+        decode_zone_map(key, zone_maps.value())
     except DamagedError:
         try:
-            return block is not None and len(Block(key[1:], block).times) > 0
+            return len(Block(key[1:], stored.value()).times) > 0
         except DamagedError:
             return False
-    return block is not None
+    return True
