@@ -105,7 +105,7 @@ BELOW = {
     "client": MODEL | ENGINE | {"arguments", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
-    "http": MODEL | {"instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
