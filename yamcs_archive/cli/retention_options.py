@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from yamcs_archive.arguments import COUNT_MAX
 from yamcs_archive.cli.arguments import whole
 from yamcs_archive.limits import KEEP_DAYS_MAX
+
+_COUNT_MAX = 2**63 - 1
+"""The largest number that the library takes."""
 
 
 def add_retention(parser: argparse.ArgumentParser, *, what: str) -> None:
@@ -20,9 +22,9 @@ def add_retention(parser: argparse.ArgumentParser, *, what: str) -> None:
     parser.add_argument(
         "--max-bytes",
         metavar="N",
-        type=whole(1, COUNT_MAX),
+        type=whole(1, _COUNT_MAX),
         help=f"{what} the oldest events beyond about N bytes of events",
     )
     parser.add_argument(
-        "--max-events", metavar="N", type=whole(1, COUNT_MAX), help=f"{what} the oldest events beyond N"
+        "--max-events", metavar="N", type=whole(1, _COUNT_MAX), help=f"{what} the oldest events beyond N"
     )
