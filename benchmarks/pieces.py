@@ -22,6 +22,8 @@ from typing import NoReturn, Protocol, TypeVar
 
 import msgspec
 
+from benchmarks.processes import ending_tidily
+
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -134,15 +136,13 @@ def run(tasks: Sequence[T], make: Callable[[T, Path], Piece], options: argparse.
     scratch = Path(tempfile.mkdtemp(prefix="lab-", dir=options.scratch))
     until_s = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     left = len(wanted)
-    try:
+    with suppress(KeyboardInterrupt), ending_tidily():
         for task, piece in made(wanted, make, scratch, options.at_once, until_s):
             left -= 1
             state.pieces[task.name] = piece
             state.write(options.state)
             for fault in piece.faults:
                 print(f"seed {task.name}: {fault}", flush=True)
-    except KeyboardInterrupt:
-        pass
     print(state.summary(), flush=True)
     faulty = state.faulty()
     if not faulty:

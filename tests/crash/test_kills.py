@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,21 @@ def test_a_fault_ends_with_1_tells_the_command_and_keeps_the_folder(
     assert "repeat with: repeat me" in told
     assert len(list(tmp_path.glob("*/*/left"))) == 1
     assert run([Task("1")], good, tmp_path) == 0  # what failed is made again
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_ends_its_forks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.crash", "--cycles", "100", "--seed", "7", "--at-once", "2"]
+    files = ["--state", tmp_path / "state.json", "--scratch", tmp_path]
+    with subprocess.Popen([*command, *files], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        wait_until_s = time.monotonic() + WAIT_S
+        while not list(tmp_path.glob("lab-*/piece-*/archive-0")):
+            assert time.monotonic() < wait_until_s
+            time.sleep(0.01)
+        running.terminate()
+        told, _ = running.communicate(timeout=WAIT_S)  # it waits for all that have its output, too
+    assert running.returncode == 130
+    assert "0 faults" in told
+    assert [path.name for path in tmp_path.iterdir() if path.name != "state.json"] == []
 
 
 def test_a_seed_gives_the_same_plan_and_the_same_histories() -> None:
