@@ -189,6 +189,9 @@ OTHERS = (
     "storage.maintain.request_check._REQUESTS_AT_ONCE",
     "storage.maintain.zone_map_check._BLOCKS_AT_ONCE",
     "storage.maintain.quick_check._ENDS",
+    # What is told of a verification in a process of its own, and how often.
+    "storage.maintain.isolated_verification._PIPE_BYTES",
+    "storage.maintain.isolated_verification._TELL_EVENTS",
     # The pieces in which pruning deletes; tests/storage/test_pruning.py makes them small.
     "limits.PRUNED_BLOCKS_MAX",
     "limits.PRUNED_ROWS_MAX",
