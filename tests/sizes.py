@@ -215,6 +215,7 @@ OTHERS = (
     "storage.salvage.events.WINDOW_BYTES_MAX",
     "storage.salvage.events.WINDOW_EVENTS_MAX",
     "storage.salvage.commits._DECODED_MAX",
+    *(f"storage.maintain.isolated_verification.{name}" for name in ("_PIPE_BYTES", "_TELL_EVENTS")),
     "storage.salvage.losses.KEYS_KEPT_MAX",
     "storage.salvage.pages._VALUE_BYTES_MAX",
     # Ratios, numbers of tries, and bounds of output for people.
