@@ -340,7 +340,7 @@ class Model:
                 assert found == after
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 40))])
 def test_a_dictionary_beside_the_store_agrees(tmp_path: Path, seed: int) -> None:
     Model(tmp_path / "a", seed).run(40)
 
@@ -354,10 +354,13 @@ def test_the_points_passed_are_the_points_listed(sim: Instance, monkeypatch: pyt
     assert tuple(point for point in passed if point.startswith("prune-")) == PRUNE_POINTS
 
 
-KILLED = [
-    *((point, 0) for point in PRUNE_POINTS),
+MORE_POINTS = [
     *((point, passes) for point in ("task-before-commit", "task-after-commit") for passes in range(3)),
     *((point, 0) for point in ("block-half-deleted", "seal-block-deleted", "block-half-put", "block-put")),
+]
+KILLED = [
+    *((point, 0) for point in PRUNE_POINTS),
+    *(pytest.param(*point, marks=pytest.mark.long) for point in MORE_POINTS),
 ]
 
 
