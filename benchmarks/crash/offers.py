@@ -145,7 +145,7 @@ def framed(note: Note) -> bytes:
 
     >>> rest = bytearray(framed(Done("compact")) + framed(Done("settle"))[:-1])
     >>> list(unframed(rest)), len(rest)
-    ([Done(kind='compact')], 12)
+    ([Done(kind='compact')], 16)
     """
     body = msgspec.msgpack.encode(note)
     return _LENGTH.pack(len(body)) + body

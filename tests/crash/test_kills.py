@@ -255,8 +255,18 @@ def test_a_fault_ends_with_1_tells_the_command_and_keeps_the_folder(
 
 
 def test_an_interrupted_run_keeps_what_is_done_and_ends_its_forks(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.crash", "--cycles", "100", "--seed", "7", "--at-once", "2"]
-    files = ["--state", tmp_path / "state.json", "--scratch", tmp_path]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "benchmarks.crash",
+        "--cycles",
+        "100",
+        "--seed",
+        "7",
+        "--at-once",
+        "2",
+    ]
+    files: list[str | Path] = ["--state", tmp_path / "state.json", "--scratch", tmp_path]
     with subprocess.Popen([*command, *files], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         wait_until_s = time.monotonic() + WAIT_S
         while not list(tmp_path.glob("lab-*/piece-*/archive-0")):
