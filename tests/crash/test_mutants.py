@@ -24,8 +24,12 @@ CAUGHT_BY = {
     "test_every_state_after_a_power_cut_has_what_was_acknowledged",
     "counter_not_persisted": "tests/crash/test_kills.py::"
     "test_an_archive_that_is_killed_again_and_again_keeps_its_promises",
+    "horizon_after_deletion": "tests/storage/test_pruning.py::"
+    "test_after_a_kill_at_any_step_it_goes_on[prune-before-horizon-0]",
     "late_part_unbounded": "tests/storage/test_sealing.py::"
     "test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth",
+    "manifest_before_data": "tests/storage/test_backup_failures.py::"
+    "test_a_kill_at_any_step_of_a_backup_leaves_whole_files[backup-written]",
     "no_checksum_check": "tests/storage/test_verification.py::test_every_flipped_bit_of_every_value_is_found",
     "reader_keeps_a_replaced_block": "tests/storage/test_recent.py::"
     "test_pages_and_single_events_are_right_after_every_change",
