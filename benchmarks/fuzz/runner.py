@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import struct
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -84,16 +85,18 @@ def begin_input() -> None:
 
 
 def run_round(target: Target, seed: int, count: int = ROUND_INPUTS) -> Outcome:
-    """Feed one round in a process of its own."""
+    """Feed one round in a process of its own, whose temporary files are removed after it."""
     shared = mmap.mmap(-1, _SHARED.size + _TEXT_BYTES_MAX)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = _feed(target, seed, count, shared)
-        finally:
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
+    with tempfile.TemporaryDirectory(prefix="yamcs-archive-fuzz-") as scratch:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            tempfile.tempdir = scratch
+            try:
+                status = _feed(target, seed, count, shared)
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
     begun, accepted, peak_kib, text_bytes = _SHARED.unpack_from(shared)
     text = shared[_SHARED.size : _SHARED.size + text_bytes].decode("utf-8", "replace")
     fault = None

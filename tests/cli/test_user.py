@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,12 +62,12 @@ def standing(front: Front) -> Iterator[Front]:
             elif front.forbid:
                 self._say(403, b"<html>Forbidden</html>")
             else:
-                connection = HTTPConnection("127.0.0.1", front.backend, timeout=WAIT_S)
                 kept = {name: self.headers[name] for name in ("accept", "content-type") if self.headers[name]}
-                connection.request(self.command, self.path.removeprefix("/moved"), body, kept)
-                found = connection.getresponse()
-                self._say(found.status, found.read(), [("content-type", found.headers["content-type"] or "")])
-                connection.close()
+                with closing(HTTPConnection("127.0.0.1", front.backend, timeout=WAIT_S)) as connection:
+                    connection.request(self.command, self.path.removeprefix("/moved"), body, kept)
+                    found = connection.getresponse()
+                    media = found.headers["content-type"] or ""
+                    self._say(found.status, found.read(), [("content-type", media)])  # the client may be gone
 
         do_POST = do_GET  # noqa: N815  # as the base class calls it
 
