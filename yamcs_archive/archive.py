@@ -262,7 +262,7 @@ class Archive:
         """
         self._check_usable()
         self._refuse_within_callback()
-        return uninterrupted(partial(self._set_aside, name))
+        return uninterrupted(partial(self._set_aside, self._known_name(name)))
 
     def _set_aside(self, name: str) -> str:
         with self._guard:

@@ -74,7 +74,10 @@ def unfit_parameters(query: str, parameters: list[dict[str, Any]]) -> dict[str, 
             or (given[part["name"]][-1] == "" and part["name"] != "source")
         ):
             continue
-        value: Any = values if resolved(part["schema"]).get("type") == "array" else values[-1]
+        kind = resolved(part["schema"]).get("type")
+        value: Any = values if kind == "array" else values[-1]
+        if kind == "boolean":
+            value = {"true": True, "false": False}.get(values[-1], value)
         if not fits(value, part["schema"]):
             found[part["name"]] = value
     return found

@@ -31,7 +31,7 @@ OPERATIONS = [
 PATHS = sorted({path for _, path in OPERATIONS})
 POSTED = [path for method, path in OPERATIONS if method == "POST"]
 QUERIED = [
-    (path, part["name"])
+    (method, path, part["name"])
     for method, path in OPERATIONS
     for part in parameters(DOCUMENT["paths"][path][method.lower()])
     if part["in"] == "query"
@@ -91,13 +91,13 @@ def not_for_long(wait: str) -> str:
 
 @fixtures_last
 @given(st.sampled_from(QUERIED), values, st.booleans())
-def test_a_query_may_have_any_text(hostile: Feed, asked: tuple[str, str], value: str, raw: bool) -> None:
-    path, name = asked
+def test_a_query_may_have_any_text(hostile: Feed, asked: tuple[str, str, str], value: str, raw: bool) -> None:
+    method, path, name = asked
     if name == "wait":
         value = not_for_long(value)
     shown = value.encode().decode("latin-1") if raw else quote(value)
     shown = shown.replace("#", "") if raw else shown
-    answer = well_answered(hostile("GET", f"{path.replace('{instance}', 'sim')}?{name}={shown}"))
+    answer = well_answered(hostile(method, f"{path.replace('{instance}', 'sim')}?{name}={shown}"))
     assert answer.status in (200, 400)
 
 

@@ -177,7 +177,6 @@ BOUNDS = {
     "parameters/wait/schema minimum": 0,
     "parameters/wait/schema maximum": limits.POLL_S_MAX,
     "parameters/wait/schema default": 0,
-    "parameters/skipDamaged/schema default": False,
 }
 _BOUND = re.compile(r"default|multipleOf|(exclusive)?(min|max)[A-Z]\w*|minimum|maximum")
 

@@ -147,7 +147,7 @@ def test_operations_are_off_by_default(archive: Archive, sim: Instance) -> None:
         ("POST", RENAME, b'{"name": "bench"}'),
         ("DELETE", DELETE, b""),
     ):
-        answer = core_feed(archive)(method, target, body)
+        answer = core_feed(archive, core=Application(archive))(method, target, body)
         assert error_of(answer) == (403, "ForbiddenException")
         assert "--allow-operations" in answer.json()["msg"]
     assert archive.instance("sim").count() == 1

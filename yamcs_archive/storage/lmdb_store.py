@@ -384,9 +384,8 @@ class LmdbStore:
         isolated: bool = False,
     ) -> Verification | None:
         """See :class:`EventStore`. Raises ClosedError, ForkedError, DamagedError, UnavailableError."""
-        environment = self._here()
-        environment.check_usable()
-        if isolated:
+        if isolated:  # no page of LMDB is read here: it may be damaged
+            self._environment.check_usable()
             return verify_isolated(
                 self._folder,
                 map_bytes=self._options.map_bytes,
@@ -395,6 +394,8 @@ class LmdbStore:
                 progress=progress,
                 cancelled=cancelled,
             )
+        environment = self._here()
+        environment.check_usable()
         if quick:
             return verify_quickly(environment)
         return verify(environment, self._facts, self._options.read_events_max, progress, cancelled)
