@@ -88,6 +88,8 @@ class Environment:
         self._replaced = False
         self._unmapped = False
         """True while nothing is open, after opening it anew failed; the next caller tries again."""
+        self._reads_only = False
+        """True while a writer's environment is open for reading, after a commit failed midway."""
         self._map_bytes = map_bytes
         self._users = 0
         self.openings = 0
@@ -103,7 +105,9 @@ class Environment:
         while True:
             path = self.generations.current()
             try:
-                opened = open_generation(path, readonly=self.readonly, map_bytes=self._map_bytes)
+                opened = open_generation(
+                    path, readonly=self.readonly or self._reads_only, map_bytes=self._map_bytes
+                )
             except ArchiveError:
                 if self.generations.current() == path:
                     raise
@@ -122,16 +126,28 @@ class Environment:
         self.openings += 1
         self._unmapped = False
 
-    def _open_anew(self) -> None:
+    def _open_anew(self, *, to_read: bool = False) -> None:
         """Close and open again, while no transaction is open; if this raises, the next caller tries again."""
         self._unmapped = True
+        self._reads_only = to_read
         self.lmdb.close()
         self._open()
 
     def _open_if_unmapped(self) -> None:
+        """Open again for reading, because opening anew failed: to open for writing needs a sync."""
         with self._gate.exclusive():
             if self._unmapped and not self._closed:
-                self._open_anew()
+                self._open_anew(to_read=True)
+
+    def _open_to_read(self, failed: lmdb.Environment) -> None:
+        """Open again for reading, unless another thread did, because LMDB begins no transaction any more.
+
+        That is so after a commit failed midway. The writer opens it for writing before it goes on, which may
+        fail for as long as the medium does.
+        """
+        with self._gate.exclusive():
+            if self.lmdb is failed and not self._closed:
+                self._open_anew(to_read=True)
 
     def check_usable(self) -> None:
         """Raise ForkedError in a forked child, and ClosedError or ReplacedError after this was closed."""
@@ -149,8 +165,10 @@ class Environment:
         Raises GoneError for a file that is not, including the lock (another process may have locked a new
         one), and the errors of opening.
         """
-        if self._unmapped:
-            self._open_if_unmapped()
+        if self._unmapped or self._reads_only:
+            with self._gate.exclusive():
+                if (self._unmapped or self._reads_only) and not self._closed:
+                    self._open_anew()
         self.files.check_unless_recent()
 
     @property
@@ -241,8 +259,9 @@ class Environment:
                 self._gate.enter(reader)
             if self._closed:
                 raise self._ended()
+            environment = self.lmdb
             try:
-                transaction = reader.transaction = self.lmdb.begin()
+                transaction = reader.transaction = environment.begin()
                 return transaction
             except lmdb.MapResizedError as error:
                 failure: lmdb.Error = error
@@ -254,6 +273,11 @@ class Environment:
                 if tries_left:
                     self._leave(reader)
                     self.lmdb.reader_check()  # frees the slots of processes that were killed
+            except lmdb.PanicError as error:
+                failure = error
+                if tries_left:
+                    self._leave(reader)
+                    self._open_to_read(environment)
             except lmdb.Error as error:
                 raise archive_error(error, self.path) from error
         raise archive_error(failure, self.path) from failure
