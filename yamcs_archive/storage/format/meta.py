@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
+import msgspec
 
 from yamcs_archive.errors import DamagedError, FormatVersionError
 from yamcs_archive.results import MirrorState
@@ -83,11 +84,15 @@ def decode_fact(key: bytes, value: bytes) -> tuple[str, object]:
         raise _CHECKSUMMED.damaged(key, f"it cannot be read: {error}") from None
 
 
+def _check_types(meta: Meta) -> None:
+    """Raise msgspec.ValidationError unless each fact is of its type."""
+    mirrored = None if meta.mirrored is None else vars(meta.mirrored)
+    msgspec.convert([*meta[:-1], mirrored], Meta)
+
+
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return the facts; FormatVersionError for another format, DamagedError if they cannot be trusted."""
-    values = {}
-    for key, value in pairs.items():
-        values[key.decode("ascii", "replace")] = msgpack.unpackb(_CHECKSUMMED.unwrap(key, value))
+    values: dict[str, Any] = dict(decode_fact(*pair) for pair in pairs.items())
     found = values.pop("format", None)
     if found != FORMAT_VERSION:
         raise FormatVersionError(where, found, FORMAT_VERSION)
@@ -95,7 +100,8 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
         if "mirrored" in values:
             values["mirrored"] = MirrorState(*values["mirrored"])
         meta = Meta(**values)
-    except TypeError as error:
+        _check_types(meta)
+    except (TypeError, msgspec.ValidationError) as error:
         raise DamagedError(f"{where}, meta", str(error)) from None
     if len(meta.lineage) != LINEAGE_BYTES:
         raise DamagedError(f"{where}, meta", f"the lineage has {len(meta.lineage)} bytes")
