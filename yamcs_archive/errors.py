@@ -99,7 +99,8 @@ class InvalidInputError(ArchiveError, ValueError):
     rule: str
 
     def __init__(self, field: str, value: object, rule: str) -> None:
-        super().__init__(f"{field} {shown(value)}: {rule}")
+        name = field if field.isprintable() else ascii(field)[1:-1]
+        super().__init__(f"{name} {shown(value)}: {rule}")
         self.field, self.value, self.rule = field, value, rule
 
 

@@ -127,7 +127,7 @@ def _protobuf_body() -> Callable[[bytes], bool]:
         whole = _completed(event)
         if whole is not None:
             _, again = protobuf.decode_event(protobuf.encode_event(whole, Form.TODAY))
-            as_severe = Severity.SEVERE if whole.severity is Severity.ERROR else whole.severity
+            as_severe = Severity.SEVERE if whole.severity == Severity.ERROR else whole.severity
             assert again == replace(_without_user(whole), severity=as_severe), (again, whole)
         return True
 

@@ -250,3 +250,13 @@ def test_bytes_that_are_no_request_do_not_harm_the_server(port: int, line: bytes
         assert following.getresponse().status == 200
     finally:
         following.close()
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"mess\\ud800age": "a"}', b'{"message": {"\\udfff": "a"}}', b'{"\\n": 1}']
+)
+def test_an_error_may_name_a_field_of_any_characters(hostile: Feed, body: bytes) -> None:
+    for path in ("/api/archive/sim/events", "/api/archive/sim/events:batch", "/api/archive/sim/events:list"):
+        answer = hostile("POST", path, body)
+        assert answer.status == 400
+        assert answer.json()["msg"].isprintable()

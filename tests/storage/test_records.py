@@ -26,7 +26,7 @@ from yamcs_archive.storage.format.rows import Row, decode_row, decode_rows, enco
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.write.validation import prepare
 
-commit_numbers = st.integers(1, 2**64 - 1)
+commit_numbers = st.integers(1, 2**63 - 1)
 counts = st.integers(0, 2**40)
 
 

@@ -132,6 +132,8 @@ def decode_commit(key: bytes, value: bytes) -> CommitRecord:
 def _checked(record: CommitRecord) -> CommitRecord:
     """Return a record whose values have the types and sizes that they should have; ValueError for others."""
     times, counts = record.times, record.events
+    if len(times) != len(counts):
+        raise ValueError(f"it has {len(times)} times, and {len(counts)} numbers of events")
     if not (type(times[0]) is type(counts[0]) is int) or {*map(type, chain.from_iterable(record.runs))} - {
         bytes
     }:

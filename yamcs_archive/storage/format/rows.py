@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import sub
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -40,11 +40,14 @@ _CHECKSUMMED = _Rows("rows")
 _ARRAY32, _ARRAY32_BYTES = b"\xdd", 4
 
 
+_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
 class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """The fields of an event that are not in its key."""
 
-    commit: int
-    delay: int
+    commit: _Int64
+    delay: _Int64
     severity: int
     message: str
     type: str | None = None
