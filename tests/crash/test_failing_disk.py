@@ -31,6 +31,12 @@ def test_what_was_acknowledged_is_there_and_work_goes_on(points: int, tmp_path: 
     }
 
 
+@needs_compiler
+def test_events_are_read_after_a_commit_failed_midway_and_opening_anew_fails(tmp_path: Path) -> None:
+    """The second point of this seed breaks the write of LMDB's head, and every sync after it."""
+    assert make(Points(14, 2), tmp_path).faults == []
+
+
 def test_points_are_full_and_broken_disks_for_a_moment_or_for_long() -> None:
     drawn = [Point.drawn(Random(nth), 50, "") for nth in range(200)]
     assert {(point.error, point.spell) for point in drawn} >= {
