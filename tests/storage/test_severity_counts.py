@@ -97,6 +97,20 @@ def test_zone_maps_of_earlier_versions_are_made_anew(way: Any, tmp_path: Path) -
             assert list(instance.events()) == before
 
 
+@pytest.mark.parametrize(("read", "counted"), [(1, 1), (3, 1), (3, 2), (3, 3), (3, 4), (1_000, 2)])
+def test_zone_maps_are_counted_in_steps_of_any_size(
+    read: int, counted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "_BLOCKS_READ_MAX", read)
+    monkeypatch.setattr(repair, "_COUNTED_AT_ONCE", counted)
+    shutil.copytree(HERE / "v1" / "forms" / "archive", tmp_path / "a")
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        forms = archive.instance("forms")
+        assert len(zone_maps(forms, BLOCK_LEVEL)) > 4
+        forms.settle()
+        assert_exact(forms)
+
+
 def test_an_event_that_arrives_before_zone_maps_are_made_anew_is_counted(tmp_path: Path) -> None:
     shutil.copytree(HERE / "v1" / "forms" / "archive", tmp_path / "a")
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
