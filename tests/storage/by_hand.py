@@ -1,4 +1,4 @@
-"""Changes ``meta`` of a closed instance directly, as restoring and pruning do."""
+"""Changes a closed instance directly: ``meta`` as restoring and pruning do, or what damage takes away."""
 
 from pathlib import Path
 from typing import Any
@@ -17,5 +17,15 @@ def change_meta(instance: Path, **facts: Any) -> None:
         with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
             for pair in encode_meta(changed):
                 transaction.put(*pair)
+    finally:
+        release(environment, readonly=False)
+
+
+def remove(instance: Path, database: str, key: bytes) -> None:
+    """Delete a value of the instance, which is there."""
+    environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
+    try:
+        with environment.lmdb.begin(write=True, db=environment.databases[database]) as transaction:
+            assert transaction.delete(key)
     finally:
         release(environment, readonly=False)

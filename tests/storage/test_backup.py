@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.by_hand import change_meta
+from tests.storage.by_hand import change_meta, remove
 from tests.storage.test_damage import damage
 from tests.strategies import many, stored_events
 from yamcs_archive import (
@@ -50,6 +50,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.backup import folder, restorer, snapshot
 from yamcs_archive.storage.format.backup_frames import BackupHead, FrameWriter, encode_head
+from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.meta import Meta, encode_meta
 from yamcs_archive.storage.maintain import sealing
 
@@ -296,6 +297,73 @@ def test_a_backup_is_begun_again_if_events_are_pruned_once(
     assert again.stats().events == again.count() == len(kept) == done.manifest.events
     with pytest.raises(Exception, match="prune horizon"):
         again.append(Event("too old", generation_time=99))
+
+
+@pytest.mark.parametrize("pairs_max", [1, 2, 3, 1_000])
+def test_commits_of_which_only_pruned_events_are_missing_between_others_are_no_damage(
+    sim: Instance, other: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_max: int
+) -> None:
+    monkeypatch.setattr(snapshot, "BACKUP_PAIRS_MAX", pairs_max)
+    for n in range(12):  # a clock that is late keeps the commits 4 and 8
+        sim.append(Event(f"m{n}", source=f"S{n % 3}", generation_time=5_000 + n if n in (3, 7) else n))
+    sim.backup(tmp_path / "copies")
+    sim.prune(before=6)
+    sim.append(Event("new", source="S0", generation_time=9_000))
+    contents = set()
+    for incremental in (True, False):
+        for settled in (False, True):
+            if settled:
+                sim.settle()
+            sim.backup(tmp_path / "copies", incremental=incremental)
+            assert [check.fault for check in verify_backup(tmp_path / "copies") if check.fault] == []
+            name = f"copy-{incremental}-{settled}"
+            [done] = other.restore(tmp_path / "copies", instance=name)
+            contents.add((done.events, done.content))
+            again = other.instance(name)
+            found = again.verify()
+            assert found is not None
+            assert found.faults == ()
+            assert answers(again) == answers(sim)
+    assert contents == {(8, content_of(sim))}  # what was pruned after the full backup is in none
+    sim.prune(before=9_000)
+    sim.backup(tmp_path / "last")
+    assert [event.message for event in restored(other, tmp_path / "last", "last").events()] == ["new"]
+
+
+def test_a_backup_is_begun_again_if_records_of_commits_are_pruned_before_they_are_read(
+    sim: Instance, other: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        sim.append(Event(f"m{n}", generation_time=n))
+    points: list[str] = []
+
+    def prune(point: str) -> None:
+        points.append(point)
+        if point == "backup-begun" and points.count(point) == 1:
+            sim.prune(before=3)
+
+    monkeypatch.setattr(failpoints, "on_point", prune)
+    sim.backup(tmp_path / "copies")
+    monkeypatch.setattr(failpoints, "on_point", None)
+    assert points.count("backup-begun") == 2
+    assert answers(restored(other, tmp_path / "copies")) == answers(sim)
+
+
+@pytest.mark.parametrize("horizon_commit", [0, 3, 4])
+def test_a_gap_between_commits_that_pruning_did_not_make_is_damage(
+    tmp_path: Path, horizon_commit: int
+) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        for n in range(6):
+            archive.instance("sim", create=True).append(Event(f"m{n}", generation_time=n))
+    remove(tmp_path / "a" / "sim", "commits", commit_key(3))
+    change_meta(tmp_path / "a" / "sim", horizon=3 if horizon_commit else None, horizon_commit=horizon_commit)
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        if horizon_commit >= 4:  # the record after the gap may be that of the horizon
+            assert archive.instance("sim").backup(tmp_path / "copies").manifest.commits == 5
+        else:
+            with pytest.raises(DamagedError, match="commits 3"):
+                archive.instance("sim").backup(tmp_path / "copies")
 
 
 def test_a_backup_ends_when_it_is_cancelled_or_the_archive_closed(tmp_path: Path) -> None:

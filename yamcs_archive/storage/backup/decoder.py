@@ -67,7 +67,7 @@ class BackupReader:
         self._first: EventKey | None = None
         self._last: EventKey | None = None
         self._block_end = b""
-        self._next_commit: int | None = None
+        self._next_commit = self.head.after_commit + 1
 
     @property
     def where(self) -> str:
@@ -119,10 +119,10 @@ class BackupReader:
         return Records(database, pairs, frame.payload)
 
     def _count_commits(self, record: CommitRecord) -> None:
-        if self._next_commit is None:
-            self._next_commit = record.first if self.meta.horizon is not None else self.head.after_commit + 1
-        if record.first != self._next_commit or record.first <= self.head.after_commit:
-            raise self._stream.damaged(f"commit {record.first} follows, and not {self._next_commit}")
+        expected = self._next_commit
+        # Records before that of the horizon's commit may have been pruned.
+        if not expected <= record.first <= max(expected, self.meta.horizon_commit):
+            raise self._stream.damaged(f"commit {record.first} follows, and not {expected}")
         self._next_commit = record.last + 1
         self._commits.add(record)
 
@@ -172,8 +172,7 @@ class BackupReader:
             if getattr(manifest, name) != value:
                 said = getattr(manifest, name)
                 raise self._stream.damaged(f"its manifest says {name} {said!r}, and {value!r} was read")
-        ends = self._next_commit if self._commits.count else self.head.after_commit + 1
-        if ends != self.head.commit + 1 and self.meta.horizon is None:
+        if self._next_commit != self.head.commit + 1:  # the newest record is never pruned
             raise self._stream.damaged(f"its commits end before {self.head.commit}")
         lacks = self._content.events < self._commits.events
         if self._content.events > self._commits.events or (lacks and self.meta.horizon is None):

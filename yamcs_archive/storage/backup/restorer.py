@@ -5,7 +5,8 @@
 2. A block of a first backup is put as it comes. One of a later backup, into whose range a stored block
    reaches, becomes rows, as late events do; sealing makes blocks of them.
 3. Zone maps are made from the blocks. What a source has is counted anew, and compared with its state.
-4. The store gets a lineage of its own: from here on it may have another history than the archive that was
+4. What a later backup says is pruned is not counted; the horizon comes with that backup.
+5. The store gets a lineage of its own: from here on it may have another history than the archive that was
    backed up. The numbers of commits stay, so the order of arrival does too.
 """
 
@@ -31,11 +32,13 @@ from yamcs_archive.storage.format.backup_frames import decode_pairs
 from yamcs_archive.storage.format.block import zone_map_of
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.content_hash import ContentHash
+from yamcs_archive.storage.format.keys import BEFORE_ALL, time_bound
 from yamcs_archive.storage.format.meta import Meta, encode_meta
-from yamcs_archive.storage.format.rows import encode_rows
+from yamcs_archive.storage.format.rows import decode_rows, encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, ZoneMap, encode_zone_map
 from yamcs_archive.storage.read.block_index import BlockIndex
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
 
 @dataclass
@@ -45,6 +48,7 @@ class RestoreTotal:
     backups: int = 0
     commits: int = 0
     content: ContentHash = field(default_factory=ContentHash)
+    """The hash of the events, without those that were pruned before the last backup."""
 
 
 class Restorer:
@@ -78,6 +82,7 @@ class Restorer:
     def add(self, backup: BackupReader) -> None:
         """Put a backup. Raises BackupError if it is damaged, or does not continue the one before it."""
         check_follows(backup.head, self._before, backup.where)
+        self._forget_pruned(backup.meta)
         self._meta, self._where = (
             backup.meta._replace(instance=self._name, lineage=self._lineage),
             backup.where,
@@ -136,6 +141,17 @@ class Restorer:
         for key, value in records.pairs:
             self._put(records.database, key, value)
 
+    def _forget_pruned(self, meta: Meta) -> None:
+        """Count no longer what was pruned since the backup before; it is deleted once the store is in use."""
+        if self._meta is None or meta.horizon is None or meta.horizon == self._meta.horizon:
+            return
+        lower = BEFORE_ALL if self._meta.horizon is None else time_bound(self._meta.horizon)
+        for slice_ in RangeReader(self._environment, ROWS_MAX).slices(lower, time_bound(meta.horizon)):
+            self._go_on()
+            for events in _events_of(slice_):
+                self._count(events, -1)
+                self.total.content.remove(events)
+
     def _put_events(self, part: Part, *, is_first: bool) -> None:
         self._count(part.events)
         if part.are_rows:
@@ -148,11 +164,11 @@ class Restorer:
         self._put("blocks", part.key, part.value)
         self._put("summaries", *encode_zone_map(BLOCK_LEVEL, zone_map))
 
-    def _count(self, events: StoredVectors) -> None:
+    def _count(self, events: StoredVectors, times: int = 1) -> None:
         found = np.bincount(events.sources.codes, minlength=len(events.sources.values)).tolist()
         for name, count in zip(events.sources.values, found, strict=True):
             if count:
-                self._counts[name] = self._counts.get(name, 0) + count
+                self._counts[name] = self._counts.get(name, 0) + times * count
 
     def _put_rows(self, events: StoredVectors) -> None:
         for key, value in encode_rows(events, events.commits.tolist()):
@@ -184,6 +200,14 @@ class Restorer:
             if twice is not None:
                 raise BackupError(self._where, f"{twice} is there already")
             failpoint("restore-put")
+
+
+def _events_of(slice_: Slice) -> Iterator[StoredVectors]:
+    if slice_.rows:
+        yield decode_rows(slice_.rows)
+    if slice_.block is not None and slice_.block_indexes:
+        within = slice_.block_indexes
+        yield slice_.block.events.cut(within.start, within.stop)
 
 
 def delete_groups(environment: Environment) -> None:

@@ -6,8 +6,8 @@
 2. A block whose events are all wanted is taken as it is stored. Of other blocks, and of rows, the wanted
    events are encoded anew. So sealing, late events and compaction may go on meanwhile: a slice has each of
    its events in one form, and slices do not overlap.
-3. Only pruning takes events away. It moves the horizon first, so if that is the same at the end, nothing is
-   missing; else the snapshot cannot be completed.
+3. Only pruning takes events, and records of commits, away. It moves the horizon first, so if that is the same
+   at the end, nothing is missing; else the snapshot cannot be completed.
 4. Whatever is damaged ends the snapshot: a backup never has less than it says.
 """
 
@@ -190,30 +190,39 @@ def commit_payloads(
 def _records(environment: Environment, meta: Meta, after: int, upto: int) -> Iterator[list[CommitRecord]]:
     """Yield the records of the commits, some at a time; one that reaches beyond them is cut.
 
-    Its runs are kept: of a run, only the events with the numbers of its commits count.
+    Its runs are kept: of a run, only the events with the numbers of its commits count. Records may be missing
+    before that of the horizon's commit, between others too: they had only events that were pruned.
     """
-    number, may_be_gone = after + 1, meta.horizon is not None
+    number = after + 1
     while number <= upto:
         with environment.read() as transaction:
             cursor = transaction.cursor(environment.databases["commits"])
-            begin = cursor.key() if seek_commit(cursor, number) else commit_key(number)
+            begin = commit_key(number)
+            if seek_commit(cursor, number) and decode_commit(*cursor.item()).last >= number:
+                begin = cursor.key()
             pairs, _ = fetch(cursor, begin, commit_key(upto + 1), False, BACKUP_PAIRS_MAX)
         found: list[CommitRecord] = []
         for key, value in pairs:
             record = decode_commit(key, value)
-            if record.last < number:  # the one before a gap
-                continue
-            if record.first > number and not may_be_gone:
+            if record.first > max(number, meta.horizon_commit):
                 break
             low, high = max(record.first, number), min(record.last, upto)
             kept = slice(low - record.first, high - record.first + 1)
             found.append(record._replace(first=low, times=record.times[kept], events=record.events[kept]))
-            number, may_be_gone = high + 1, False
+            number = high + 1
         if not found:
-            if may_be_gone:  # all of them were pruned
-                return
+            _refuse_other(environment, meta)
             raise DamagedError(f"commits {number}", "its record is missing")
         yield found
+
+
+def _refuse_other(environment: Environment, meta: Meta) -> None:
+    """Raise OtherHistoryError or PrunedMeanwhileError if the facts have changed."""
+    now = read_meta(environment)
+    if now.lineage != meta.lineage:
+        raise OtherHistoryError
+    if now.horizon != meta.horizon:
+        raise PrunedMeanwhileError
 
 
 def event_parts(
@@ -229,11 +238,7 @@ def event_parts(
     for slice_ in reader.slices(lower, facts.end, wanted=commit_filter(after + 1, upto)):
         yield from _parts_of(slice_, after, upto, options)
         yield None
-    now = read_meta(environment)
-    if now.lineage != meta.lineage:
-        raise OtherHistoryError
-    if now.horizon != meta.horizon:
-        raise PrunedMeanwhileError
+    _refuse_other(environment, meta)
 
 
 def _parts_of(slice_: Slice, after: int, upto: int, options: Options) -> Iterator[Part]:

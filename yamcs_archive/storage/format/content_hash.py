@@ -48,7 +48,7 @@ _MULTIPLIERS = {
 
 
 class ContentHash:
-    """A sum of hashes of events, to which more can be added.
+    """A sum of hashes of events, to which more can be added, and from which they can be taken.
 
     >>> from yamcs_archive.columns import Columns
     >>> from yamcs_archive.event import Event
@@ -61,6 +61,9 @@ class ContentHash:
     ...     parts.add(vectors([event]))
     >>> whole.hex() == parts.hex(), whole.events, ContentHash().hex() == "0" * 64
     (True, 3, True)
+    >>> parts.remove(vectors(events))
+    >>> parts.events, parts.hex() == "0" * 64
+    (0, True)
     """
 
     def __init__(self) -> None:
@@ -71,6 +74,11 @@ class ContentHash:
         """Add the hashes of events, in any order."""
         self.events += events.size
         self._lanes = self._lanes + hashes(events).sum(axis=1, dtype=np.uint64)
+
+    def remove(self, events: StoredVectors) -> None:
+        """Take the hashes of events that were added out of the sum."""
+        self.events -= events.size
+        self._lanes = self._lanes - hashes(events).sum(axis=1, dtype=np.uint64)
 
     def add_hex(self, events: int, text: str) -> None:
         """Add the hash of a number of other events, as :meth:`hex` gives it. Raises ValueError."""
