@@ -8,36 +8,89 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from benchmarks.crash.ledger import Entry, Ledger, State
 from benchmarks.crash.offers import Checked, Offered, Stored, tag_of
 from yamcs_archive import Event, EventKey, Instance
+from yamcs_archive.backups import list_backups, verify_backup
+from yamcs_archive.limits import TIME_MIN_US
 
 FAULTS_MAX = 20
 """Largest number of faults that are told."""
 
 
-def compare(sim: Instance, ledger: Ledger) -> Checked:
-    """Compare a reopened archive with what its clients were told."""
-    verified = sim.verify()
-    faults = [f"verify: {fault}" for fault in verified.faults] if verified is not None else []
+def copies_of(directory: Path) -> Path:
+    """Return the folder of an archive's backups: beside its directory."""
+    return directory.with_name(f"{directory.name}-copies")
+
+
+def compare(sim: Instance, ledger: Ledger, copies: Path) -> Checked:
+    """Compare a reopened archive, and its backups, with what its clients were told."""
+    faults = [*_verified(sim), *_backups(copies, ledger)]
+    horizon = _horizon(sim)
+    if horizon != ledger.horizon and horizon not in ledger.prunings:
+        asked = "".join(f" or {later}, which was asked for" for later in ledger.prunings)
+        faults.append(f"horizon: it is {horizon}, not {ledger.horizon}{asked}")
     found: dict[int, Stored] = {}
-    faults += _events(sim.events(), ledger, found)
+    faults += _events(sim.events(), ledger, found, horizon)
     faults += [
         f"lost: {entry.offer} was {'acknowledged' if entry.acknowledged_at is not None else 'there'}"
         f" ({entry.stored})"
         for entry in ledger.due()
-        if entry.offer.tag not in found
+        if entry.offer.tag not in found and not _is_before(entry, horizon)
     ]
     for opened in ledger.requests.values():
-        faults += _half(opened.offered, ledger, found)
+        faults += _half(opened.offered, ledger, found, horizon)
     faults += _arrivals([tag_of(change.event.message)[0] for change in sim.changes()], ledger, found)
     faults += _counts(sim, ledger, found)
     news = tuple(stored for tag, stored in found.items() if ledger.entries[tag].stored is None)
-    return Checked(tuple(faults[:FAULTS_MAX]), news, len(found))
+    return Checked(tuple(faults[:FAULTS_MAX]), news, len(found), horizon)
 
 
-def _events(events: Iterable[Event], ledger: Ledger, found: dict[int, Stored]) -> Iterator[str]:
+def compare_copy(copy: Instance, events: Iterable[Event], ledger: Ledger) -> Iterator[str]:
+    """Yield the faults of what was restored from the newest backup, ``events``: it may have been long ago."""
+    yield from _verified(copy)
+    found: dict[int, Stored] = {}
+    yield from _events(events, ledger, found, _horizon(copy))
+    for entry in ledger.due():
+        if (
+            entry.acknowledged_at is not None
+            and ledger.copied_at is not None
+            and entry.acknowledged_at <= ledger.copied_at
+            and entry.offer.tag not in found
+        ):
+            yield f"lost: {entry.offer} was acknowledged before the backup, and is not in it"
+
+
+def _verified(sim: Instance) -> list[str]:
+    verified = sim.verify()
+    return [f"verify: {fault}" for fault in verified.faults] if verified is not None else []
+
+
+def _horizon(sim: Instance) -> int:
+    """Return where the horizon is; the beginning of time if nothing was pruned."""
+    horizon = sim.prune(before=TIME_MIN_US, dry_run=True).horizon
+    return TIME_MIN_US if horizon is None else horizon
+
+
+def _is_before(entry: Entry, horizon: int) -> bool:
+    return entry.time is not None and entry.time < horizon
+
+
+def _backups(copies: Path, ledger: Ledger) -> Iterator[str]:
+    """Yield the faults of the backups: each must be whole, and the last acknowledged one be there."""
+    newest = 0
+    if copies.exists():
+        checks = verify_backup(copies)
+        yield from (f"backup: {check.where}: {check.fault}" for check in checks if check.fault is not None)
+        if all(check.fault is None for check in checks):
+            newest = max((backup.manifest.commit for backup in list_backups(copies)), default=0)
+    if newest < ledger.copied_commit:
+        yield f"backup: one had commit {ledger.copied_commit}, now {newest} is the last there"
+
+
+def _events(events: Iterable[Event], ledger: Ledger, found: dict[int, Stored], horizon: int) -> Iterator[str]:
     """Fill ``found`` with the stored events; yield the fault of each that should not be there as it is."""
     before: EventKey | None = None
     for event in events:
@@ -52,6 +105,8 @@ def _events(events: Iterable[Event], ledger: Ledger, found: dict[int, Stored]) -
             yield f"doubled: {entry.offer} is stored as {found[tag]} and {event.key}"
         elif entry.state is State.ABSENT:
             yield f"phantom: {entry.offer} was not stored after a restart, and now is"
+        elif event.key.generation_time < horizon:
+            yield f"phantom: {entry.offer} is before the horizon, {horizon}, and is read"
         else:
             found[tag] = stored = Stored.of(tag, event)
             if entry.stored is not None and entry.stored != stored:
@@ -74,10 +129,13 @@ def _is_of(event: Event, entry: Entry, variant: int) -> bool:
     )
 
 
-def _half(offered: Offered, ledger: Ledger, found: dict[int, Stored]) -> Iterator[str]:
+def _half(offered: Offered, ledger: Ledger, found: dict[int, Stored], horizon: int) -> Iterator[str]:
     """Yield the fault of a request without an answer of which a part is stored that must not be alone."""
+    entries = [ledger.entries[offer.tag] for offer in offered.offers]
     there = [
-        offer.tag in found for offer in offered.offers if ledger.entries[offer.tag].request == offered.request
+        entry.offer.tag in found
+        for entry in entries
+        if entry.request == offered.request and not _is_before(entry, horizon)
     ]
     stored = sum(there)
     if offered.whole and 0 < stored < len(there):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.crash import lives, served
+from benchmarks.crash.comparison import copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.pieces import Piece
 
@@ -48,14 +49,19 @@ def make(history: History, scratch: Path) -> Piece:
     gc.freeze()  # a collection in a fork would touch, and so copy, all of the parent
     for cycle in range(history.size):
         if not cycle or len(ledger.entries) > EVENTS_MAX:
-            shutil.rmtree(directory, ignore_errors=True)
+            for folder in (directory, copies_of(directory)):
+                shutil.rmtree(folder, ignore_errors=True)
             directory, ledger = scratch / f"archive-{cycle}", Ledger()
             piece.count("all", {"archives": 1})
         before = ledger.acknowledged
-        plan = lives.Plan.drawn(f"{history.name}/{cycle}")
+        seed = f"{history.name}/{cycle}"
         if history.served:
-            ended = lives.live(directory, ledger, plan, served.serve, served.clients(plan))
+            plan = lives.Plan.drawn(seed, lives.SERVED_POINTS)
+            ended = lives.live(
+                directory, ledger, plan, served.serve, served.clients(plan, copies_of(directory))
+            )
         else:
+            plan = lives.Plan.drawn(seed)
             ended = lives.live(directory, ledger, plan)
         kind = "cycles of a server" if history.served else "cycles in process"
         piece.count("all", {kind: 1, "events acknowledged": ledger.acknowledged - before})

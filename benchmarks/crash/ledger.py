@@ -6,6 +6,10 @@
    decides: it is due if it is found, and *absent* otherwise. An absent one must not appear later.
 3. Events of one request that are stored together are found together.
 4. A number that the archive has given out is never given out again, even if its event is pruned meanwhile.
+5. What is before the horizon is *pruned*: it must not be there, and is refused when it is offered again. A
+   horizon that was asked for and not acknowledged is there or not; an event that is refused, or the next
+   start, tells.
+6. A backup that was acknowledged is there, or a later one; it has what was acknowledged before it was begun.
 """
 
 from __future__ import annotations
@@ -15,7 +19,20 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
 
-from benchmarks.crash.offers import Answered, Checked, Note, Offer, Offered, Stored, Wrong
+from benchmarks.crash.offers import (
+    Answered,
+    Checked,
+    Copied,
+    Copying,
+    Note,
+    Offer,
+    Offered,
+    Pruned,
+    Pruning,
+    Stored,
+    Wrong,
+)
+from yamcs_archive.limits import TIME_MIN_US
 
 LAST_IDS = 200
 """Requests with an id that may be repeated."""
@@ -27,6 +44,7 @@ class State(Enum):
     OPEN = auto()
     DUE = auto()
     ABSENT = auto()
+    PRUNED = auto()
 
 
 @dataclass(slots=True)
@@ -42,6 +60,11 @@ class Entry:
     stored: Stored | None = None
     """Its key and times, once the archive has told them."""
 
+    @property
+    def time(self) -> int | None:
+        """Its generation time, if that is known."""
+        return self.offer.time if self.stored is None else self.stored.time
+
 
 @dataclass(slots=True)
 class Open:
@@ -50,6 +73,8 @@ class Open:
     offered: Offered
     greatest: dict[str, int]
     """The greatest number given out for each of its sources before it was sent."""
+    horizon: int
+    """The horizon that was acknowledged before it was sent."""
 
 
 @dataclass
@@ -65,6 +90,15 @@ class Ledger:
     """The last new request with an id, answered or not."""
     acknowledged: int = 0
     """Number of events whose storage was acknowledged."""
+    horizon: int = TIME_MIN_US
+    """The latest horizon that was acknowledged or seen."""
+    prunings: list[int] = field(default_factory=list)
+    """Later horizons that were asked for and not acknowledged."""
+    copied_at: int | None = None
+    """Number of the note after which the last backup that was acknowledged was begun."""
+    copied_commit: int = 0
+    """The last commit that is in it."""
+    _copying_at: int = 0
     _known: list[int] = field(default_factory=list)
     """Tags of due events whose keys are known."""
     _numbers: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -78,6 +112,11 @@ class Ledger:
     def moment(self) -> int:
         """A number that grows with what is offered and with what is acknowledged."""
         return len(self.entries) + self.acknowledged
+
+    @property
+    def next_tag(self) -> int:
+        """The tag that the next new event will have."""
+        return self._next_tag
 
     def new_tags(self, count: int) -> range:
         """Return tags that no event has."""
@@ -106,6 +145,14 @@ class Ledger:
                 self._offered(note)
             case Answered():
                 return self._answered(note)
+            case Pruning(horizon) if horizon > self.horizon:
+                self.prunings.append(horizon)
+            case Pruned(horizon):
+                self._move(horizon)
+            case Copying():
+                self._copying_at = self._notes
+            case Copied(commit):
+                self.copied_at, self.copied_commit = self._copying_at, commit
             case Checked():
                 return [*note.faults, *self._checked(note)]
             case Wrong():
@@ -116,7 +163,7 @@ class Ledger:
         self._next_request = max(self._next_request, note.request + 1)
         sources = {offer.source for offer in note.offers}
         greatest = {name: self._greatest[name] for name in sources if name in self._greatest}
-        self.requests[note.request] = Open(note, greatest)
+        self.requests[note.request] = Open(note, greatest, self.horizon)
         if note.request_id is not None and not note.again:
             self.last_with_id = note
         for offer in note.offers:
@@ -127,16 +174,18 @@ class Ledger:
 
     def _answered(self, note: Answered) -> list[str]:
         opened = self.requests.pop(note.request)
-        if note.refused:
-            return []
-        offered, faults = opened.offered, []
+        offered, faults = opened.offered, self._expired(opened, note.expired)
         for offer in offered.offers:
             entry = self.entries[offer.tag]
-            if entry.state is not State.DUE:
+            if entry.time is not None and entry.time < self.horizon:
+                entry.state = State.PRUNED
+            elif not note.refused:
                 entry.state = State.DUE
-            if entry.acknowledged_at is None:
-                entry.acknowledged_at = self._notes
-                self.acknowledged += 1
+                if entry.acknowledged_at is None:
+                    entry.acknowledged_at = self._notes
+                    self.acknowledged += 1
+        if note.refused:
+            return faults
         for stored in note.stored:
             entry = self.entries[stored.tag]
             faults += self._learn(entry, stored)
@@ -147,13 +196,40 @@ class Ledger:
             self.ids = [*self.ids[-LAST_IDS:], (offered.request_id, offered.offers[0].tag)]
         return faults
 
+    def _expired(self, opened: Open, expired: int) -> list[str]:
+        """Learn from the number of events of a request that were refused as expired where the horizon is."""
+        times = [offer.time for offer in opened.offered.offers if offer.time is not None]
+
+        def before(horizon: int) -> int:
+            return sum(time < horizon for time in times)
+
+        least, most = before(opened.horizon), before(max(self.horizon, *self.prunings, opened.horizon))
+        if not least <= expired <= most:
+            kind = opened.offered.kind
+            return [f"expired: {expired} of {len(times)} events of a {kind}, but {least} to {most} may be"]
+        if expired > before(self.horizon):
+            self._move(min(horizon for horizon in self.prunings if before(horizon) >= expired))
+        return []
+
+    def _move(self, horizon: int) -> None:
+        """Take note that the horizon is there, or later."""
+        self.prunings = [later for later in self.prunings if later > horizon]
+        if horizon <= self.horizon:
+            return
+        self.horizon = horizon
+        for entry in self.due():
+            if entry.time is not None and entry.time < horizon:
+                entry.state = State.PRUNED
+        self._known = [tag for tag in self._known if self.entries[tag].state is State.DUE]
+
     def _learn(self, entry: Entry, stored: Stored) -> list[str]:
         """Keep what the archive says of an event; return the faults that show."""
         if entry.stored is not None:
             same = entry.stored == stored
             return [] if same else [f"answered as {stored}, but stored before as {entry.stored}"]
         entry.stored = stored
-        self._known.append(stored.tag)
+        if entry.state is State.DUE:
+            self._known.append(stored.tag)
         source = entry.offer.source
         self._greatest[source] = max(stored.number, self._greatest.get(source, stored.number))
         other = self._numbers.setdefault((source, stored.number), stored.tag)
@@ -164,6 +240,8 @@ class Ledger:
     def _checked(self, note: Checked) -> list[str]:
         """Decide what is open, by what a restarted archive holds."""
         faults = []
+        self._move(note.horizon)
+        self.prunings.clear()
         for stored in note.found:
             entry = self.entries[stored.tag]
             entry.state = State.DUE

@@ -15,13 +15,13 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import NoReturn
 
-from benchmarks.crash.comparison import compare
+from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.offers import Checked, Done, Note, Offered, Reached, Serves, Wrong, framed, unframed
 from benchmarks.crash.operations import AFTER_A_START, Book, Worker
@@ -44,7 +44,13 @@ _CONNECTS_S = 0.03
 _OPENING_SHARE, _POINT_SHARE = 0.1, 0.4
 """Shares of lives that are killed in the opening and at a failpoint."""
 _PASSES_MAX = 3
-POINTS = (*failpoints.GROUP_COMMIT_POINTS, *failpoints.SEAL_POINTS, *failpoints.COMPACT_POINTS)
+SERVED_POINTS = (
+    *failpoints.GROUP_COMMIT_POINTS,
+    *failpoints.SEAL_POINTS,
+    *failpoints.COMPACT_POINTS,
+    *failpoints.PRUNE_POINTS,
+)
+POINTS = (*SERVED_POINTS, *failpoints.BACKUP_POINTS, *failpoints.RESTORE_POINTS)
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Plan:
     passes: int = 0
 
     @staticmethod
-    def drawn(seed: str) -> Plan:
-        """Return the plan of a seed.
+    def drawn(seed: str, points: Sequence[str] = POINTS) -> Plan:
+        """Return the plan of a seed; ``points`` are the failpoints that it may reach.
 
         >>> Plan.drawn("7/1") == Plan.drawn("7/1")
         True
@@ -89,7 +95,7 @@ class Plan:
             options,
             _POINT_S_MAX if to_point else rng.random() * _OPENING_S_MAX if in_opening else work_s,
             in_opening=in_opening,
-            point=rng.choice(POINTS) if to_point else None,
+            point=rng.choice(points) if to_point else None,
             passes=rng.randrange(_PASSES_MAX),
         )
 
@@ -105,7 +111,7 @@ class Ended:
     """In which of the three ways it was killed."""
 
 
-Work = Callable[[Archive, Instance, Book, Plan], None]
+Work = Callable[[Archive, Instance, Book, Plan, Path], None]
 """What a life does once it has started; it does not return."""
 
 
@@ -113,9 +119,9 @@ Serving = Callable[[int, Ledger], Callable[[], Ended]]
 """Starts the clients of a server at a port; what it returns waits for their end, after the server's."""
 
 
-def work(_: Archive, sim: Instance, book: Book, plan: Plan) -> None:
+def work(_: Archive, sim: Instance, book: Book, plan: Plan, copies: Path) -> None:
     """Work on the archive itself."""
-    hands = Hands(sim, book, plan.seed)
+    hands = Hands(sim, book, plan.seed, copies)
     hands.begin(plan.appending, maintaining=plan.maintaining)
     hands.wait()
 
@@ -149,18 +155,18 @@ def _live(directory: Path, ledger: Ledger, plan: Plan, work: Work, writing: int)
         while rest:
             rest = rest[os.write(writing, rest) :]
 
-    book = Book(ledger, send)
+    book, copies = Book(ledger, send), copies_of(directory)
     try:
         archive = Archive.open(directory, options=plan.options)
         sim = archive.instance(INSTANCE, create=True)
-        book.note(compare(sim, ledger))
-        worker = Worker(sim, book, Random(f"{plan.seed}/start"))
+        book.note(compare(sim, ledger, copies))
+        worker = Worker(sim, book, Random(f"{plan.seed}/start"), copies)
         for operation in AFTER_A_START:
             operation(worker)
         book.done(STARTED)
         if plan.point is not None:
             _die_at(plan.point, plan.passes, book)
-        work(archive, sim, book, plan)
+        work(archive, sim, book, plan, copies)
     except BaseException:
         book.note(Wrong(traceback.format_exc()))
     os._exit(1)

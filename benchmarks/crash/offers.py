@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from yamcs_archive import Event, EventKey, Severity
+from yamcs_archive.limits import TIME_MIN_US
 
 _LENGTH = struct.Struct(">I")
 _SEVERITIES = tuple(each for each in Severity if each is not Severity.ERROR)  # HTTP shows ERROR as SEVERE
@@ -101,6 +102,31 @@ class Answered(msgspec.Struct, array_like=True, frozen=True, tag=True):
     refused: bool = False
     stored: tuple[Stored, ...] = ()
     """The events of the answer; none for a batch, of which only counts are answered."""
+    expired: int = 0
+    """How many of its events were refused because they are before the horizon."""
+
+
+class Pruning(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Everything before a horizon is pruned next."""
+
+    horizon: int
+
+
+class Pruned(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """The horizon has moved there, durably."""
+
+    horizon: int
+
+
+class Copying(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """A backup is begun next."""
+
+
+class Copied(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """A backup is complete, durably."""
+
+    commit: int
+    """The number of the last commit that is in it."""
 
 
 class Checked(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -110,6 +136,8 @@ class Checked(msgspec.Struct, array_like=True, frozen=True, tag=True):
     found: tuple[Stored, ...]
     """The events that were stored without an answer."""
     events: int
+    horizon: int = TIME_MIN_US
+    """Where the archive's horizon is."""
 
 
 class Done(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -136,7 +164,7 @@ class Wrong(msgspec.Struct, array_like=True, frozen=True, tag=True):
     text: str
 
 
-Note = Offered | Answered | Checked | Done | Reached | Serves | Wrong
+Note = Offered | Answered | Pruning | Pruned | Copying | Copied | Checked | Done | Reached | Serves | Wrong
 _decoder: msgspec.msgpack.Decoder[Note] = msgspec.msgpack.Decoder(Note)
 
 

@@ -7,18 +7,33 @@ that it has ended with ``worker.book.done(kind)``.
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from benchmarks.crash.comparison import compare_copy
 from benchmarks.crash.ledger import Entry, Ledger, State
-from benchmarks.crash.offers import Answered, Done, Note, Offer, Offered, Stored, Wrong
-from yamcs_archive import Instance
+from benchmarks.crash.offers import (
+    Answered,
+    Copied,
+    Copying,
+    Done,
+    Note,
+    Offer,
+    Offered,
+    Pruned,
+    Pruning,
+    Stored,
+    Wrong,
+)
+from yamcs_archive import Archive, Instance
 from yamcs_archive.client.instance import RemoteInstance
-from yamcs_archive.errors import ConflictError
+from yamcs_archive.errors import ConflictError, ExpiredError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX
 from yamcs_archive.results import AppendCounts, Appended
 
@@ -27,6 +42,8 @@ BEGIN_US = 1_700_000_000_000_000
 STEP_US = 1_000
 """Difference of the generation times of two neighbouring tags."""
 _LATE_US = 400 * STEP_US
+_PRUNED_TIMES = 5
+"""Of so many events that have times of their own, the oldest one gives a horizon."""
 _ONE_ID = "one-"
 """The ids of requests of one event begin so."""
 
@@ -59,6 +76,13 @@ class Book:
         """Note the end of something that changes no event."""
         self.note(Done(kind))
 
+    def check(self, find_faults: Callable[[Ledger], Iterable[str]]) -> None:
+        """Note what a function finds wrong, while the ledger stays as it is."""
+        with self._guard:
+            faults = list(find_faults(self.ledger))
+        for fault in faults:
+            self.note(Wrong(fault))
+
     def new_tags(self, count: int) -> range:
         """Return tags that no event has."""
         with self._guard:
@@ -73,8 +97,9 @@ class Book:
 class Worker:
     """One thread's work on one archive."""
 
-    def __init__(self, sim: Instance | RemoteInstance, book: Book, rng: Random) -> None:
-        self.sim, self.book, self.rng = sim, book, rng
+    def __init__(self, sim: Instance | RemoteInstance, book: Book, rng: Random, copies: Path) -> None:
+        """``copies`` is the folder of its backups."""
+        self.sim, self.book, self.rng, self.copies = sim, book, rng, copies
 
     def new(
         self, count: int = 1, *, size: int = 0, automatic: bool = False, shift_us: int = 0
@@ -94,14 +119,14 @@ class Worker:
 
     def append(
         self, kind: str, offer: Offer, *, request_id: str | None = None, again: bool = False
-    ) -> Appended | None:
-        """Append one event; return the answer, or None if it was refused as a conflict."""
+    ) -> Appended | ConflictError | ExpiredError:
+        """Append one event; return the answer, or the error if it was refused."""
         request = self.book.offer(kind, [offer], request_id=request_id, again=again)
         try:
             done = self.sim.append(offer.event(), request_id=request_id)
-        except ConflictError:
-            self.book.note(Answered(request, refused=True))
-            return None
+        except (ConflictError, ExpiredError) as refused:
+            self.book.note(Answered(request, refused=True, expired=int(isinstance(refused, ExpiredError))))
+            return refused
         self.book.note(Answered(request, stored=(Stored.of(offer.tag, done.event),)))
         return done
 
@@ -111,9 +136,9 @@ class Worker:
         """Append events of which some may be stored already; all others are new."""
         request = self.book.offer(kind, offers, request_id=request_id, whole=whole)
         counts = self.sim.append_many([offer.event() for offer in offers], request_id=request_id)
-        if counts.conflict_count or counts.expired:
+        if counts.conflict_count:
             self.wrong(f"{kind}: {counts} for {len(offers)} events without a conflict")
-        self.book.note(Answered(request))
+        self.book.note(Answered(request, expired=counts.expired))
         return counts
 
     def wrong(self, text: str) -> None:
@@ -190,14 +215,19 @@ def submitted(worker: Worker) -> None:
         request = worker.book.offer("submitted", [offer])
         waiting.append((request, offer, worker.sim.submit(offer.event())))
     for request, offer, future in waiting:
-        worker.book.note(Answered(request, stored=(Stored.of(offer.tag, future.result().event),)))
+        try:
+            stored = Stored.of(offer.tag, future.result().event)
+        except ExpiredError:
+            worker.book.note(Answered(request, refused=True, expired=1))
+        else:
+            worker.book.note(Answered(request, stored=(stored,)))
 
 
 def again(worker: Worker) -> None:
-    """Append a stored event again: it must be a duplicate."""
+    """Append a stored event again: it must be a duplicate, or expired if it is pruned meanwhile."""
     for entry in worker.book.some(worker.rng):
         done = worker.append("again", _keyed(entry), again=True)
-        if done is None or not done.duplicate:
+        if not _recognised(done):
             worker.wrong(f"{entry.offer}, stored as {entry.stored}, was offered again and answered {done}")
 
 
@@ -213,24 +243,24 @@ def conflict(worker: Worker) -> None:
     for entry in worker.book.some(worker.rng):
         known = _keyed(entry)
         other = Offer(known.tag, known.source, known.size, known.time, known.number, variant=1)
-        if worker.append("conflict", other, again=True) is not None:
+        if isinstance(worker.append("conflict", other, again=True), Appended):
             worker.wrong(f"another event was stored under the key of {entry.stored}")
 
 
 def with_id(worker: Worker) -> None:
-    """Append an event without a number, but with a request id."""
-    [offer] = worker.new(automatic=True)
+    """Append an event, most of them without a number, with a request id."""
+    [offer] = worker.new(automatic=worker.rng.random() < 0.5)
     worker.append("with id", offer, request_id=f"{_ONE_ID}{offer.tag}")
 
 
 def id_again(worker: Worker) -> None:
-    """Repeat a request by its id: it must be answered with the event of the first answer."""
+    """Repeat a request by its id: it must be answered with the event of the first answer, or be expired."""
     ids = worker.book.ledger.ids
     if ids:
         request_id, tag = worker.rng.choice(ids)
         offer = worker.book.ledger.entries[tag].offer
         done = worker.append("id again", offer, request_id=request_id, again=True)
-        if done is None or not done.duplicate:
+        if not _recognised(done):
             worker.wrong(f"the request {request_id} was repeated, and answered {done}")
 
 
@@ -251,7 +281,7 @@ def last_id_again(worker: Worker) -> None:
     if (offered.request_id or "").startswith(_ONE_ID):
         [offer] = offered.offers
         done = worker.append("last id again", offer, request_id=offered.request_id, again=bool(due))
-        duplicates = int(done is not None and done.duplicate)
+        duplicates = int(isinstance(done, Appended) and done.duplicate)
     else:
         counts = worker.append_many("last id again", offered.offers, request_id=offered.request_id)
         duplicates = counts.duplicates
@@ -276,9 +306,53 @@ def settle(worker: Worker) -> None:
 
 def compact(worker: Worker) -> None:
     """Replace the generation by a dense copy."""
-    assert isinstance(worker.sim, Instance)
     worker.sim.compact()
     worker.book.done("compact")
+
+
+def prune(worker: Worker) -> None:
+    """Prune some of the events that have times of their own."""
+    end = BEGIN_US + worker.book.ledger.next_tag * STEP_US
+    times = [entry.offer.time for entry in worker.book.some(worker.rng, _PRUNED_TIMES)]
+    horizon = min((time for time in times if time is not None and BEGIN_US <= time < end), default=None)
+    if horizon is None:
+        return
+    horizon += worker.rng.randrange(2)  # the event goes as well, or is the oldest that stays
+    worker.book.note(Pruning(horizon))
+    done = worker.sim.prune(before=horizon)
+    worker.book.note(Pruned(horizon))
+    if done.horizon is None or done.horizon < horizon:
+        worker.wrong(f"after pruning before {horizon} the horizon is {done.horizon}")
+    worker.book.done("prune")
+
+
+def backup(worker: Worker) -> None:
+    """Make a backup, incremental or full, and delete older ones."""
+    worker.book.note(Copying())
+    incremental, keep = worker.rng.random() < 0.6, worker.rng.choice((None, 1, 2))
+    done = worker.sim.backup(worker.copies, incremental=incremental, keep=keep)
+    worker.book.note(Copied(done.manifest.commit))
+    worker.book.done("backup")
+
+
+def restore(worker: Worker) -> None:
+    """Restore the newest backup into a new archive, and compare that."""
+    if worker.book.ledger.copied_at is None:
+        return
+    directory = worker.copies / "restored"
+    shutil.rmtree(directory, ignore_errors=True)  # what a kill has left
+    with Archive.open(directory) as archive:
+        [done] = archive.restore(worker.copies)
+        copy = archive.instance(done.instance)
+        events = list(copy.events())
+        worker.book.check(lambda ledger: compare_copy(copy, events, ledger))
+    shutil.rmtree(directory)
+    worker.book.done("restore")
+
+
+def _recognised(done: Appended | ConflictError | ExpiredError) -> bool:
+    """Return whether a stored event was recognised; where it may be expired is checked by the ledger."""
+    return done.duplicate if isinstance(done, Appended) else isinstance(done, ExpiredError)
 
 
 def _keyed(entry: Entry) -> Offer:
@@ -288,15 +362,18 @@ def _keyed(entry: Entry) -> Offer:
     return Offer(offer.tag, offer.source, offer.size, stored.time, stored.number)
 
 
+Place = Literal["alone", "server", "client"]
+"""Where it is done: in a process that has the archive alone, in one that also serves it, or over HTTP."""
+
+
 class Operation(NamedTuple):
     """A kind of work, and how often it is done."""
 
     run: Callable[[Worker], None]
     weight: float
     maintains: bool = False
-    """It changes the form in which events are stored; one thread at most does that."""
-    remote: bool = True
-    """It can be done over HTTP."""
+    """It is maintenance, which one thread at most does; a server and its clients have one each."""
+    places: tuple[Place, ...] = ("alone", "client")
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -309,7 +386,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "many": Operation(many, 0.01),
     "large": Operation(large, 0.4),
     "large batch": Operation(large_batch, 0.03),
-    "submitted": Operation(submitted, 2, remote=False),
+    "submitted": Operation(submitted, 2, places=("alone",)),
     "again": Operation(again, 2),
     "batch again": Operation(batch_again, 1),
     "conflict": Operation(conflict, 1),
@@ -317,8 +394,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "id again": Operation(id_again, 1),
     "batch with id": Operation(batch_with_id, 0.5),
     "read": Operation(read, 1),
-    "settle": Operation(settle, 3, maintains=True, remote=False),
-    "compact": Operation(compact, 1, maintains=True, remote=False),
+    "settle": Operation(settle, 3, maintains=True, places=("alone", "server")),
+    "compact": Operation(compact, 1, maintains=True),
+    "prune": Operation(prune, 2, maintains=True),
+    "backup": Operation(backup, 2, maintains=True),
+    "restore": Operation(restore, 1, maintains=True, places=("alone",)),
 }
 """Every kind of work, by name."""
 
@@ -326,10 +406,8 @@ AFTER_A_START = (again, again, conflict, id_again, last_id_again, single, stampe
 """What every reopened archive must do first: recognise retries, refuse conflicts, take events."""
 
 
-def drawn(rng: Random, *, maintains: bool, remote: bool) -> Operation:
+def drawn(rng: Random, *, maintains: bool, place: Place) -> Operation:
     """Return an operation, drawn by its weight."""
-    fit = [
-        each for each in OPERATIONS.values() if each.maintains == maintains and (each.remote or not remote)
-    ]
+    fit = [each for each in OPERATIONS.values() if each.maintains == maintains and place in each.places]
     [found] = rng.choices(fit, [each.weight for each in fit])
     return found

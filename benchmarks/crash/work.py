@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import traceback
+from pathlib import Path
 from random import Random
 
-from benchmarks.crash.operations import Book, Worker, drawn
+from benchmarks.crash.operations import Book, Place, Worker, drawn
 from yamcs_archive import Instance
 from yamcs_archive.client.instance import RemoteInstance
 from yamcs_archive.errors import ServerUnavailableError
@@ -15,17 +16,25 @@ _PAUSE_S_MAX = 0.004
 
 
 class Hands:
-    """Threads that work on one archive: some append, and one may seal and compact beside them."""
+    """Threads that work on one archive: some append, and one may maintain it beside them."""
 
-    def __init__(self, sim: Instance | RemoteInstance, book: Book, seed: str) -> None:
+    def __init__(
+        self,
+        sim: Instance | RemoteInstance,
+        book: Book,
+        seed: str,
+        copies: Path,
+        place: Place = "alone",
+    ) -> None:
         self._sim, self._book, self._seed = sim, book, seed
+        self._copies, self._place = copies, place
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def begin(self, appending: int, *, maintaining: bool) -> None:
         """Start the threads."""
         for nth in range(appending + maintaining):
-            worker = Worker(self._sim, self._book, Random(f"{self._seed}/{nth}"))
+            worker = Worker(self._sim, self._book, Random(f"{self._seed}/{nth}"), self._copies)
             self._threads.append(
                 threading.Thread(target=self._run, args=(worker, nth >= appending), daemon=True)
             )
@@ -47,7 +56,7 @@ class Hands:
     def _run(self, worker: Worker, maintains: bool) -> None:
         try:
             while not self._stop.is_set():
-                one(worker, maintains=maintains)
+                one(worker, maintains=maintains, place=self._place)
                 if maintains:
                     self._stop.wait(worker.rng.random() * _PAUSE_S_MAX)
         except ServerUnavailableError as error:
@@ -57,7 +66,6 @@ class Hands:
             worker.wrong(traceback.format_exc())
 
 
-def one(worker: Worker, *, maintains: bool) -> None:
+def one(worker: Worker, *, maintains: bool, place: Place = "alone") -> None:
     """Run one operation."""
-    remote = isinstance(worker.sim, RemoteInstance)
-    drawn(worker.rng, maintains=maintains, remote=remote).run(worker)
+    drawn(worker.rng, maintains=maintains, place=place).run(worker)

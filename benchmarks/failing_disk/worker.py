@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.crash.comparison import compare
+from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE
 from benchmarks.crash.offers import Checked
@@ -90,7 +90,7 @@ class Run:
         options = Options(block_events_max=64, run_events_min=16, maintenance=False, map_bytes=1 << 20)
         with Archive.open(self._folder, options=options) as archive:
             sim = archive.instance(INSTANCE, create=True)
-            worker = Worker(sim, self._book, self._rng)
+            worker = Worker(sim, self._book, self._rng, copies_of(self._folder))
             for _ in range(_OPERATIONS):
                 one(worker, maintains=self._rng.random() < 0.2)
             self._let_it_fail(sim, worker)
@@ -127,7 +127,7 @@ class Run:
                 worker.wrong(f"unexpected: {error!r}")
 
     def _compared(self, sim: Instance) -> None:
-        found: Checked = compare(sim, self._book.ledger)
+        found: Checked = compare(sim, self._book.ledger, copies_of(self._folder))
         self._book.note(found)
 
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import msgspec
 
-from benchmarks.crash.comparison import compare
+from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE
 from benchmarks.crash.offers import Note, unframed
@@ -174,24 +174,25 @@ def checked(state: State, ledger: Ledger, folder: Path, seed: str) -> list[str]:
 
 def check(directory: Path, ledger: Ledger, seed: str) -> list[str]:
     """Open an archive that was left by a power cut, and compare it; return the faults."""
-    rng = Random(seed)
+    rng, copies = Random(seed), copies_of(directory)
     if ledger.entries and rng.random() < _READONLY_SHARE:  # before the first event there may be no archive
         with Archive.open(directory, readonly=True) as archive:
-            found = compare(archive.instance(INSTANCE), ledger)
+            found = compare(archive.instance(INSTANCE), ledger, copies)
             if found.faults:
                 return [f"read-only: {fault}" for fault in found.faults]
     with Archive.open(directory, options=_OPTIONS) as archive:
         sim = archive.instance(INSTANCE, create=True)
-        found = compare(sim, ledger)
+        found = compare(sim, ledger, copies)
         if found.faults or rng.random() >= _TAKES_MORE_SHARE:
             return list(found.faults)
         book = Book(ledger, _nowhere)
         book.note(found)
-        worker = Worker(sim, book, rng)
+        worker = Worker(sim, book, rng, copies)
         for operation in AFTER_A_START:
             operation(worker)
         sim.settle()
-        return [*book.faults, *(f"after more events: {fault}" for fault in compare(sim, ledger).faults)]
+        again = compare(sim, ledger, copies)
+        return [*book.faults, *(f"after more events: {fault}" for fault in again.faults)]
 
 
 def _nowhere(_: Note) -> None:

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from benchmarks.crash.comparison import compare
+from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE, Plan
 from benchmarks.crash.offers import Note, Wrong, framed, unframed
@@ -39,14 +39,16 @@ def main(root: str, log: str, seed: str, life: str, operations: str) -> None:
 
     book = Book(ledger, send)
     plan = Plan.drawn(f"power {seed}/{life}")
+    directory = Path(root, ARCHIVE)
+    copies = copies_of(directory)
     try:
-        with Archive.open(Path(root, ARCHIVE), options=plan.options) as archive:
+        with Archive.open(directory, options=plan.options) as archive:
             sim = archive.instance(INSTANCE, create=True)
-            book.note(compare(sim, ledger))
-            worker = Worker(sim, book, Random(plan.seed))
+            book.note(compare(sim, ledger, copies))
+            worker = Worker(sim, book, Random(plan.seed), copies)
             for operation in AFTER_A_START:
                 operation(worker)
-            beside = Hands(sim, book, plan.seed)
+            beside = Hands(sim, book, plan.seed, copies)
             beside.begin(0, maintaining=plan.appending > 1)
             for _ in range(int(operations)):
                 maintains = plan.appending == 1 and worker.rng.random() < _MAINTAINS_SHARE

@@ -17,10 +17,21 @@ from msgspec.structs import replace
 
 from benchmarks import pieces
 from benchmarks.crash.__main__ import histories
-from benchmarks.crash.comparison import compare
+from benchmarks.crash.comparison import compare, compare_copy
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import POINTS, Plan
-from benchmarks.crash.offers import Answered, Checked, Note, Offer, Offered, Stored
+from benchmarks.crash.offers import (
+    Answered,
+    Checked,
+    Copied,
+    Copying,
+    Note,
+    Offer,
+    Offered,
+    Pruned,
+    Pruning,
+    Stored,
+)
 from benchmarks.crash.operations import AFTER_A_START, OPERATIONS, Book, Worker
 from benchmarks.pieces import Piece, State
 from tests.child import ROOT
@@ -28,6 +39,8 @@ from yamcs_archive import Event, Instance
 
 WAIT_S = 240
 US = 1_000_000
+HORIZON = 1_700 * US + 2
+"""Two of the five events that were told are before it."""
 
 
 def lab(*arguments: object) -> str:
@@ -78,6 +91,7 @@ class Told:
 
     sim: Instance
     ledger: Ledger
+    copies: Path
 
     def note(self, *notes: Note) -> list[str]:
         return [fault for note in notes for fault in self.ledger.apply(note)]
@@ -91,12 +105,12 @@ class Told:
         )
 
     def faults(self) -> tuple[str, ...]:
-        return compare(self.sim, self.ledger).faults
+        return compare(self.sim, self.ledger, self.copies).faults
 
 
 @pytest.fixture
-def told(sim: Instance) -> Told:
-    found = Told(sim, Ledger())
+def told(sim: Instance, tmp_path: Path) -> Told:
+    found = Told(sim, Ledger(), tmp_path / "copies")
     for tag in found.ledger.new_tags(5):
         assert found.tell(offered(tag), sim.append(offered(tag).event()).event) == []
     return found
@@ -159,7 +173,7 @@ def test_a_request_without_an_answer_is_whole_or_its_beginning(
     offers = tuple(offered(tag) for tag in told.ledger.new_tags(3))
     told.note(Offered(99, "batch", offers, whole=whole))
     told.sim.append_many([offers[nth].event() for nth in stored])
-    found = compare(told.sim, told.ledger)
+    found = compare(told.sim, told.ledger, told.copies)
     assert [fault[:5] for fault in found.faults] == (["half:"] if half else [])
     assert len(found.found) == len(stored)
     told.note(found)
@@ -180,8 +194,8 @@ def test_an_answer_that_differs_from_an_earlier_one_is_a_fault(told: Told) -> No
     assert told.tell(offered(0), event, again=True) == []
 
 
-def test_an_order_of_arrival_that_contradicts_the_answers_is_a_fault(sim: Instance) -> None:
-    found = Told(sim, Ledger())
+def test_an_order_of_arrival_that_contradicts_the_answers_is_a_fault(sim: Instance, tmp_path: Path) -> None:
+    found = Told(sim, Ledger(), tmp_path / "copies")
     tags = found.ledger.new_tags(2)
     events = [sim.append(offered(tag).event()).event for tag in tags]
     for tag, event in reversed([*zip(tags, events, strict=True)]):  # told the other way round
@@ -190,23 +204,86 @@ def test_an_order_of_arrival_that_contradicts_the_answers_is_a_fault(sim: Instan
     assert fault.startswith("changes:")
 
 
+def test_an_acknowledged_event_that_is_before_the_horizon_is_not_lost(told: Told) -> None:
+    told.note(Pruning(HORIZON))
+    told.sim.prune(before=HORIZON)
+    assert told.faults() == ()  # it was asked for, and may be there
+    told.note(Pruned(HORIZON))
+    assert told.faults() == ()
+    assert [entry.offer.tag for entry in told.ledger.due()] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_horizon_that_is_not_where_it_was_acknowledged_is_a_fault(told: Told, acknowledged: bool) -> None:
+    told.note(Pruning(HORIZON), *[Pruned(HORIZON)] * acknowledged)
+    assert [fault.partition(":")[0] for fault in told.faults()] == ["horizon"] * acknowledged
+    told.sim.prune(before=HORIZON + 1)
+    assert told.faults()[0].startswith("horizon: ")
+
+
+def test_the_next_start_decides_whether_the_horizon_has_moved(told: Told) -> None:
+    told.note(Pruning(HORIZON), compare(told.sim, told.ledger, told.copies))
+    told.sim.prune(before=HORIZON)
+    assert told.faults()[0].startswith("horizon: ")
+
+
+@pytest.mark.parametrize(("expired", "right"), [(0, False), (1, False), (2, True), (3, True), (4, False)])
+def test_so_many_events_are_expired_as_are_before_the_horizon(told: Told, expired: int, right: bool) -> None:
+    told.note(Pruning(HORIZON), Pruned(HORIZON), Pruning(HORIZON + 1))
+    offers = tuple(offered(tag, number=tag) for tag in range(5))
+    faults = told.note(Offered(99, "batch", offers), Answered(99, expired=expired))
+    assert bool(faults) is not right
+    # One more than are before the known horizon: it has moved on.
+    assert told.ledger.horizon == HORIZON + (expired == 3)
+
+
+def test_a_pruned_event_that_is_read_is_a_phantom(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = list(told.sim.events())
+    told.note(Pruning(HORIZON), Pruned(HORIZON))
+    told.sim.prune(before=HORIZON)
+    monkeypatch.setattr(type(told.sim), "events", lambda _: iter(events))
+    assert [fault for fault in told.faults() if "is before the horizon" in fault]
+
+
+def test_an_acknowledged_backup_that_is_not_there_or_is_damaged_is_a_fault(told: Told) -> None:
+    done = told.sim.backup(told.copies)
+    told.note(Copying(), Copied(done.manifest.commit))
+    assert told.faults() == ()
+    done.path.write_bytes(done.path.read_bytes()[:-1])
+    assert [fault.partition(":")[0] for fault in told.faults()] == ["backup", "backup"]
+    done.path.unlink()
+    assert [fault.partition(":")[0] for fault in told.faults()] == ["backup"]
+
+
+def test_a_copy_without_an_event_that_was_acknowledged_before_it_was_begun_is_a_fault(told: Told) -> None:
+    events = list(told.sim.events())
+    told.note(Copying())
+    told.tell(offered(5), told.sim.append(offered(5).event()).event)
+    told.note(Copied(told.sim.backup(told.copies).manifest.commit))
+    assert list(compare_copy(told.sim, told.sim.events(), told.ledger)) == []
+    assert list(compare_copy(told.sim, events, told.ledger)) == []  # the sixth may be in it or not
+    [fault] = compare_copy(told.sim, events[:-1], told.ledger)
+    assert fault.startswith("lost: Offer(tag=4")
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.long] * (each.weight < 0.1)) for name, each in OPERATIONS.items()],
 )
-def test_every_operation_keeps_the_promises(sim: Instance, name: str) -> None:
+def test_every_operation_keeps_the_promises(sim: Instance, name: str, tmp_path: Path) -> None:
     book = Book(Ledger(), lambda _: None)
-    worker = Worker(sim, book, Random(name))
+    worker = Worker(sim, book, Random(name), tmp_path / "copies")
     for operation in (
         *[OPERATIONS["stamped"].run] * 5,
         OPERATIONS["with id"].run,
+        OPERATIONS["backup"].run,
         *[OPERATIONS[name].run] * 3,
     ):
         operation(worker)
     for operation in AFTER_A_START:
         operation(worker)
     assert book.faults == []
-    assert compare(sim, book.ledger).faults == ()
+    assert compare(sim, book.ledger, tmp_path / "copies").faults == ()
 
 
 @dataclass(frozen=True)
