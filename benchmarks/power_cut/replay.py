@@ -1,7 +1,8 @@
 """Records the lives of an archive, replays the record, and opens what a power cut may have left of it.
 
 1. Each life but the last is killed within an action, so that the next one finds a page cache that is ahead of
-   the medium. The states are those of a cut at any later point.
+   the medium. The states are those of a cut at any later point. In some records that action has failed: the
+   page cache has it, and no later sync brings it to the medium.
 2. A state is compared with the ledger as it was at the cut: what was acknowledged by then is there, what was
    offered is there whole or not at all. Then some of them take more events, and are compared once more.
 3. Each is opened in a fork: what LMDB finds in a damaged page may end the process.
@@ -43,6 +44,8 @@ _PENDING_MAX = 8
 _STATES_EACH = 5
 """About how many different states one point of a record has."""
 _TAKES_MORE_SHARE, _READONLY_SHARE = 0.25, 0.1
+_FAILS_SHARE = 0.5
+"""Share of the records in which the writes of the head that a life was killed within have failed."""
 _CHECK_S_MAX = 60
 _OPTIONS = Options(maintenance=False, map_bytes=1 << 30)
 
@@ -83,6 +86,9 @@ def make(recorded: Recorded, scratch: Path) -> Piece:
             piece.faults.append(f"the recorded program ended with {ended}")
             return piece
     whole = list(entries(log))
+    if rng.random() < _FAILS_SHARE:
+        whole, failed = without_failed(whole)
+        piece.count("all", {"writes of a head that failed": failed})
     piece.count("all", {"records": 1, "lives": lives, "entries": len(whole)})
     shutil.rmtree(root)
     log.unlink()
@@ -90,6 +96,17 @@ def make(recorded: Recorded, scratch: Path) -> Piece:
     gc.freeze()
     _Replay(str(root), recorded, scratch, piece, rng).run(whole)
     return piece
+
+
+def without_failed(whole: list[Entry]) -> tuple[list[Entry], int]:
+    """Return a record without the writes of heads that were begun and never ended, and how many they were."""
+    kept, lost = [], 0
+    for entry, following in zip(whole, [*whole[1:], None], strict=True):
+        if entry.op == "D" and (following is None or following.op != "E"):
+            lost += 1
+        else:
+            kept.append(entry)
+    return kept, lost
 
 
 class Walk:

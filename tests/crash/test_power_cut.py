@@ -19,7 +19,7 @@ from benchmarks.crash.offers import Checked, unframed
 from benchmarks.power_cut import recording
 from benchmarks.power_cut.medium import File, Medium, UnknownActionError, Write
 from benchmarks.power_cut.recording import MARKS, Entry, entries, record
-from benchmarks.power_cut.replay import Walk, checked
+from benchmarks.power_cut.replay import Walk, checked, without_failed
 from benchmarks.power_cut.states import SECTOR, State, choosers
 from tests.child import ROOT
 
@@ -98,18 +98,24 @@ def test_an_archive_writes_only_what_the_model_knows_and_its_head_within_a_secto
 
 
 @needs_compiler
+@pytest.mark.parametrize("fails", [False, True])
 def test_what_a_reopened_archive_shows_is_on_the_medium_already(
-    tmp_path: Path, library: Path, undisturbed: tuple[str, list[Entry]]
+    tmp_path: Path, library: Path, undisturbed: tuple[str, list[Entry]], fails: bool
 ) -> None:
     """The process before died in the write of LMDB's head, which only the page cache may have got.
 
-    What the next process finds there it shows, and acknowledges again as a duplicate.
+    What the next process finds there it shows, and acknowledges again as a duplicate. If the write has
+    failed, no later sync brings it to the medium: the system takes the page for written.
     """
     _, whole = undisturbed
     heads = [whole[at + 2].op == "M" for at, entry in enumerate(whole) if entry.op == "D"]
     nth = next(nth for nth, acknowledges in enumerate(heads, 1) if acknowledges and nth > 12)
     root, whole = recorded(library, tmp_path, {0: (30, f"D{nth}"), 1: (0, "")})
     again = [at for at, entry in enumerate(whole) if entry.op == "B"][1]
+    if fails:
+        whole, lost = without_failed(whole)
+        assert lost == 1
+        again -= 1
     walk, shown, looked = Walk(root), 0, 0
     for at, entry in enumerate(whole):
         notes = list(unframed(bytearray(entry.text))) if entry.op == "M" else []

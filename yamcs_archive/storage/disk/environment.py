@@ -28,6 +28,7 @@ import lmdb
 
 from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, ReplacedError
 from yamcs_archive.storage.disk.directory import make_names_durable
+from yamcs_archive.storage.disk.durable_head import make_head_durable
 from yamcs_archive.storage.disk.file_identity import OpenFiles
 from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.generations import Generations
@@ -334,6 +335,14 @@ class Environment:
         make_names_durable(self.generations.instance)
         with self._gate.exclusive():
             self._open_anew()
+
+    def make_head_durable(self) -> None:
+        """Make the newest commit durable, which another process may have left in the page cache alone.
+
+        Only a new writer calls this, and only of an environment that was open before.
+        """
+        with self.read():
+            make_head_durable(self.path / DATA, self.lmdb.stat()["psize"])
 
     def copy(self, folder: Path) -> None:
         """Write a copy without free pages into an empty folder, without fsync.

@@ -54,7 +54,9 @@ def acquire(
         elif found.readonly and not readonly:
             raise LockedError(str(instance), "this process, which has it open read-only")
         elif not readonly and not found._writers:
-            found._follow()  # another process may have compacted after this one's last writer was closed
+            # Another process may have written, or compacted, after this one's last writer was closed.
+            found._follow()
+            found.make_head_durable()
         if not readonly:
             found.files.held = held
         found._users += 1  # this module is a friend of the class

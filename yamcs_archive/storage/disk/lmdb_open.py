@@ -2,9 +2,8 @@
 
 1. No LMDB exception leaves an opening; elsewhere :func:`archive_error` turns each into an error of this
    package.
-2. A writer syncs the file before it uses it. A process that was killed within a commit may have left that in
-   the page cache alone: this one would show its events and acknowledge them as duplicates, and a power cut
-   would take them.
+2. A writer makes the newest commit durable before it uses the file (:mod:`durable_head`): the process before
+   it, or a write of its own that failed, may have left it in the page cache alone.
 3. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
    half as much is reserved, or half of that, and so on. A map grows when it is full.
 """
@@ -29,6 +28,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.disk import file_system
+from yamcs_archive.storage.disk.durable_head import make_head_durable
 from yamcs_archive.storage.disk.file_length import check_head, check_length
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
@@ -96,7 +96,7 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
         check_length(opened, path, data, readonly=readonly)
         opened.reader_check()
         if not readonly:
-            opened.sync(True)
+            make_head_durable(path / DATA, opened.stat()["psize"])
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
     except lmdb.NotFoundError as error:
         opened.close()
