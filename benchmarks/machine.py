@@ -21,7 +21,10 @@ _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
 _PACKAGES = ("lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "uvicorn", "zstandard")
 _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
-_LABS = {"crash", "failing_disk", "fuzz", "operations.py", "pieces.py", "power_cut", "soak"}
+_LABS = {
+    *("crash", "damage", "failing_disk", "fuzz", "power_cut", "soak"),
+    *("forks.py", "operations.py", "pieces.py"),
+}
 """The modules of the harness that only show what was measured, and those that measure nothing."""
 _IN_MEMORY = ("tmpfs", "ramfs")
 

@@ -11,24 +11,18 @@
 from __future__ import annotations
 
 import gc
-import os
-import select
 import shutil
 import signal
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NoReturn
-
-import msgspec
 
 from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE
 from benchmarks.crash.offers import Note, unframed
 from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.forks import Died, Raised, in_fork
 from benchmarks.pieces import Piece
 from benchmarks.power_cut.medium import Medium
 from benchmarks.power_cut.recording import Entry, build, entries, record
@@ -183,7 +177,11 @@ def checked(state: State, ledger: Ledger, folder: Path, seed: str) -> list[str]:
     """Write a state to a new folder and check it in a fork; the folder remains if there are faults."""
     folder.mkdir()
     state.write(folder)
-    faults = in_fork(lambda: check(folder / ARCHIVE, ledger, seed))
+    faults = in_fork(lambda: check(folder / ARCHIVE, ledger, seed), list[str], _CHECK_S_MAX)
+    if isinstance(faults, Raised):
+        return [faults.trace]
+    if isinstance(faults, Died):
+        return [f"opened: {faults}"]
     if not faults:
         shutil.rmtree(folder)
     return faults
@@ -214,42 +212,3 @@ def check(directory: Path, ledger: Ledger, seed: str) -> list[str]:
 
 def _nowhere(_: Note) -> None:
     """Send a note to nobody: the ledger is that of this process."""
-
-
-def in_fork(call: Callable[[], list[str]]) -> list[str]:
-    """Return the faults that a function finds, in a fork; a fork that dies, hangs or raises is one."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        _tell(call, writing)
-    os.close(writing)
-    told = bytearray()
-    try:
-        while True:
-            if not select.select([reading], [], [], _CHECK_S_MAX)[0]:
-                os.kill(child, signal.SIGKILL)
-                told = bytearray(msgspec.json.encode([f"no end within {_CHECK_S_MAX} s"]))
-                break
-            piece = os.read(reading, 1 << 16)
-            if not piece:
-                break
-            told += piece
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(child, 0)
-    if not told:
-        return [f"the process that opened it ended with {os.waitstatus_to_exitcode(status)}"]
-    return msgspec.json.decode(told, type=list[str])
-
-
-def _tell(call: Callable[[], list[str]], writing: int) -> NoReturn:
-    try:
-        try:
-            faults = call()
-        except BaseException:
-            faults = [traceback.format_exc()]
-        with open(writing, "wb") as pipe:
-            pipe.write(msgspec.json.encode(faults))
-    finally:
-        os._exit(0)

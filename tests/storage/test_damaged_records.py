@@ -170,7 +170,7 @@ CASES = {
     ),
     "a source": Case(
         *("sources", 2, -1),
-        failing={"stats", "row 1 again", "a retry of row 1", "one of source R1", "compact"},
+        failing={"stats", "sources", "row 1 again", "a retry of row 1", "one of source R1", "compact"},
         other={"scan of what is new": ["new", "new"]},
     ),
     "a request": Case("requests", 1, -1, failing={"a retry of row 1", "compact"}, other={}),

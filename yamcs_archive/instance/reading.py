@@ -191,6 +191,8 @@ class Reading(OpenInstance):
     def sources(self) -> list[str]:
         """Return the names of all sources of which an event was ever stored here, sorted.
 
+        Raises DamagedError if the record of one is damaged, ClosedError, ForkedError.
+
         >>> _ = sim.append_many([Event("a", source="EPS"), Event("b", source="AOCS")])
         >>> sim.sources()
         ['AOCS', 'EPS']

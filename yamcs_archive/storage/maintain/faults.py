@@ -50,6 +50,12 @@ class Faults:
         last, events = (None, None) if zone_map is None else (zone_map.last, zone_map.events)
         self.add(Fault(error.where, error.reason, key_or_none(first), key_or_none(last), events))
 
+    def lose_row(self, error: DamagedError, key: bytes) -> None:
+        """Note an event that cannot be read; its key is known."""
+        self.are_events_missing = True
+        at = key_or_none(key)
+        self.add(Fault(error.where, error.reason, at, at, 1))
+
     def add_range(self, zone_map: ZoneMap, database: str, reason: str) -> None:
         """Note a fault of the events of a block or a group."""
         first, last = key_or_none(zone_map.first), key_or_none(zone_map.last)

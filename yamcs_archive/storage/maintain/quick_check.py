@@ -56,7 +56,10 @@ def _check(
             if name == "summaries" and key[:1] == BLOCK_LEVEL:
                 _find_block(environment, key[1:])
         except DamagedError as error:
-            faults.add_value(error, key if name in ("rows", "blocks") else None)
+            if name == "rows":
+                faults.lose_row(error, key)
+            else:
+                faults.add_value(error, key if name == "blocks" else None)
     return len(pairs)
 
 

@@ -31,6 +31,7 @@ from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decod
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
+from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.maintain.arrival_check import check_arrival
 from yamcs_archive.storage.maintain.faults import Faults, VerifyScope
 from yamcs_archive.storage.maintain.quick_check import check_quickly
@@ -207,7 +208,7 @@ class _Run:
         try:
             decode_row(key, value)
         except DamagedError as error:
-            self.faults.lose(error, key)
+            self.faults.lose_row(error, key)
             return False
         return True
 
@@ -245,8 +246,9 @@ class _Run:
             bad, beyond = lower, index.first_from(lower)
             if beyond is not None and _is_sound(index, lower):
                 bad, beyond = beyond, index.first_from(beyond + b"\0")
+            zone_map = _zone_map_of(index, bad)
         upper = BEYOND_ALL if beyond is None else beyond
-        self.faults.lose(error, bad)
+        self.faults.lose(error, bad, zone_map)
         while lower < upper:
             with self._environment.read() as transaction:
                 cursor = transaction.cursor(self._environment.databases["rows"])
@@ -316,6 +318,14 @@ def first_out_of_order(events: StoredVectors) -> int | None:
     for index in np.flatnonzero(steps <= 0).tolist():
         if steps[index] < 0 or encode_key(*events.key(index)) >= encode_key(*events.key(index + 1)):
             return int(index) + 1
+    return None
+
+
+def _zone_map_of(index: BlockIndex, first: bytes) -> ZoneMap | None:
+    """Return the zone map of a block; None if there is none that can be read."""
+    with suppress(DamagedError):
+        found = index.before(first + b"\0")
+        return found if found is not None and found.first == first else None
     return None
 
 

@@ -91,19 +91,11 @@ def newest_key(environment: Environment, transaction: lmdb.Transaction[bytes]) -
 
 
 def source_names(environment: Environment) -> list[str]:
-    """Return the name of every source that ever had an event, in order, and of those whose state is
-    damaged."""
-    with environment.read() as transaction:
-        pairs = list(transaction.cursor(environment.databases["sources"]))
-    names = []
-    for key, value in pairs:
-        try:
-            if decode_source(key, value)[1].greatest_number is None:
-                continue
-        except DamagedError:
-            pass
-        names.append(key.decode())
-    return names
+    """Return the name of every source that ever had an event, in order.
+
+    Raises DamagedError if the state of one is damaged: its name may be wrong then.
+    """
+    return list(read_sources(environment))
 
 
 def read_sources(environment: Environment) -> dict[str, SourceState]:

@@ -102,15 +102,15 @@ class Query(NamedTuple):
     def narrowed(self, wanted: Filter, sources: Callable[[], Iterable[str]]) -> Query | None:
         """Return the query for what both this one and a filter want; None if nothing can match both.
 
-        ``sources`` returns the names of all sources.
+        ``sources`` returns the names of all sources, or raises DamagedError if they are not known for sure.
         """
         bounds = wanted.bounds
         if bounds.impossible:
             return None
         named = self.sources
         if bounds.sources is not None or bounds.source_test is not None:
-            names = sources() if named is None else named
-            named = frozenset(name for name in names if bounds.may_be_from(name))
+            names = _known(sources) if named is None else named
+            named = None if names is None else frozenset(name for name in names if bounds.may_be_from(name))
         return self._replace(
             start=max((t for t in (self.start, bounds.start_us) if t is not None), default=None),
             stop=min((t for t in (self.stop, bounds.stop_us) if t is not None), default=None),
@@ -121,6 +121,14 @@ class Query(NamedTuple):
             matches=wanted.matches,
             texts=bounds.texts,
         )
+
+
+def _known(sources: Callable[[], Iterable[str]]) -> Iterable[str] | None:
+    """Return the names of all sources; None if they are not known for sure."""
+    try:
+        return sources()
+    except DamagedError:
+        return None
 
 
 def scan(

@@ -1,0 +1,115 @@
+"""The archive that is damaged: some 4 KiB of keys and values, with every kind of value in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import lmdb
+
+from yamcs_archive import Archive, Event, EventKey, Options, Severity
+from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
+from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.keys import decode_key
+from yamcs_archive.storage.maintain import sealing
+
+INSTANCE = "sim"
+_NOW = 1_800_000_000_000_000
+OPTIONS = Options(block_events_max=4, run_events_min=4, maintenance=False, clock=lambda: _NOW)
+_OVERFLOW_CHARACTERS = 2_100
+"""Length of a message that LMDB puts into pages of its own."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A key and its value, with the span of the events that they hold, if they hold any."""
+
+    database: str
+    key: bytes
+    value: bytes
+    first: EventKey | None = None
+    last: EventKey | None = None
+
+    @property
+    def bits(self) -> int:
+        """The number of bits of both."""
+        return 8 * (len(self.key) + len(self.value))
+
+    def flipped(self, bit: int) -> tuple[bytes, bytes]:
+        """Return both with one bit flipped.
+
+        >>> Record("rows", b"ab", b"c").flipped(16)
+        (b'ab', b'b')
+        """
+        both = bytearray(self.key + self.value)
+        both[bit // 8] ^= 1 << bit % 8
+        return bytes(both[: len(self.key)]), bytes(both[len(self.key) :])
+
+
+def _numbered(source: str, first_us: int, numbers: range) -> list[Event]:
+    return [
+        Event(
+            f"m{n}",
+            source,
+            severity=Severity.WATCH if n % 5 == 0 else Severity.INFO,
+            generation_time=first_us + 10 * n,
+            seq_number=n,
+        )
+        for n in numbers
+    ]
+
+
+def make(directory: Path) -> None:
+    """Make the archive: full, late and open blocks, a closed group, rows, packed commits, ids, a horizon."""
+    with Archive.open(directory, options=OPTIONS) as archive, patch.object(sealing, "GROUP_BLOCKS_MAX", 2):
+        sim = archive.instance(INSTANCE, create=True)
+        sim.append_many(_numbered("A", 0, range(12)))
+        sim.append(Event("late", "L", generation_time=15, seq_number=0, type="T"))
+        for n in range(3):
+            sim.append(Event("single", "S", generation_time=200 + n))
+        sim.settle()
+        sim.prune(before=1)
+        sim.append_many(_numbered("B", 1_000, range(6)), request_id="one")
+        row = Event("a row", "C", generation_time=25, seq_number=1, created_by="me", extra={"k": "v"})
+        sim.append(row, request_id="two")
+        sim.append(Event("long " * (_OVERFLOW_CHARACTERS // 5), "C", generation_time=5_000, seq_number=2))
+
+
+def generation(directory: Path) -> Path:
+    """Return the folder of LMDB's files."""
+    [found] = (directory / INSTANCE).glob("gen-*")
+    return found
+
+
+def records(directory: Path) -> list[Record]:
+    """Return all keys and values of a closed archive."""
+    with lmdb.open(str(generation(directory)), max_dbs=len(DATABASES), readonly=True) as environment:
+        return [record for name in DATABASES for record in _records(environment, name)]
+
+
+def _records(environment: lmdb.Environment, name: str) -> Iterator[Record]:
+    with environment.begin(db=environment.open_db(name.encode(), create=False)) as transaction:
+        for key, value in transaction.cursor():
+            first = last = None
+            if name == "rows":
+                first = last = decode_key(key)
+            elif name == "blocks":
+                events = Block(key, value).events
+                first, last = EventKey(*events.key(0)), EventKey(*events.key(-1))
+            yield Record(name, key, value, first, last)
+
+
+def replace(directory: Path, record: Record, key: bytes, value: bytes) -> None:
+    """Replace a record of a closed archive."""
+    with lmdb.open(str(generation(directory)), max_dbs=len(DATABASES), sync=False) as environment:
+        database = environment.open_db(record.database.encode(), create=False)
+        with environment.begin(write=True, db=database) as transaction:
+            transaction.delete(record.key)
+            transaction.put(key, value)
+
+
+def data_file(directory: Path) -> Path:
+    """Return LMDB's file."""
+    return generation(directory) / DATA
