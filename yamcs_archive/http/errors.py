@@ -89,6 +89,7 @@ STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
     (OutOfSpaceError, 507, "OutOfSpaceException"),
     (UnavailableError, 503, "ServiceUnavailableException"),
     (DamagedError, 500, "DamagedBlockException"),
+    (MemoryError, 503, "ServiceUnavailableException"),
     (BaseException, 500, "InternalServerErrorException"),
 )
 """The first row with a type of the error decides, so special types come first."""
@@ -109,6 +110,8 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     if isinstance(error, HttpError):
         status, kind, headers = error.status, error.kind, error.headers
     else:
+        if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+            error = MemoryError()
         _, status, kind = next(row for row in STATUS_BY_ERROR if isinstance(error, row[0]))
     text = _text_of(error)
     if status == 503:  # Service Unavailable
@@ -124,9 +127,13 @@ def _text_of(error: BaseException) -> str:
         return error.problem  # the text of a Yamcs server; place and reason are in the detail
     if isinstance(error, ReadOnlyError) and not isinstance(error, MirrorError):
         return f"cannot {error.action}: this server serves the archive read-only"
+    if isinstance(error, MemoryError):
+        return "this server has no memory left for the request; try again later, or ask for less at once"
     return str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"
 
 
+_NO_THREAD = "can't start new thread"
+"""The text of CPython's error where there is no memory for a thread, or the system allows no more."""
 _SPAN = ("beginLine", "beginColumn", "endLine", "endColumn")
 
 

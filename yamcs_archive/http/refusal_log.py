@@ -7,6 +7,7 @@ A spell is a series of refusals of one kind without a long pause.
    the log.
 2. A spell ends after ten seconds without a refusal. An event that is stored in between does not end it: on a
    full disk, small events may fit when large ones do not.
+3. A timer looks for ends. If memory is so short that none can be started, the next refusal tries again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class _Spell:
 
 
 def _after(wait_s: float, call: Callable[[], None]) -> None:
+    """Raises RuntimeError if there is no memory for a thread."""
     timer = threading.Timer(wait_s, call)
     timer.daemon = True
     timer.name = "yamcs-archive-refusals"
@@ -60,6 +62,8 @@ class RefusalLog:
         self._now_s, self._after = now_s, after
         self._guard = threading.Lock()
         self._spells: dict[str, _Spell] = {}
+        self._looks = False
+        """True while a timer runs."""
         self._ended = False
 
     def note(self, kind: str, why: str) -> None:
@@ -71,12 +75,13 @@ class RefusalLog:
             spell = self._spells.get(kind)
             if spell is not None:
                 spell.count, spell.last_s, spell.why = spell.count + 1, now_s, why
-                return
-            begins = not self._spells
-            self._spells[kind] = _Spell(now_s, now_s, now_s, 1, why)
-        _log.warning("requests are refused: %s: %s", kind, why)
+            else:
+                self._spells[kind] = _Spell(now_s, now_s, now_s, 1, why)
+            begins, self._looks = not self._looks, True
+        if spell is None:
+            _log.warning("requests are refused: %s: %s", kind, why)
         if begins:
-            self._after(QUIET_S, self.look)
+            self._look_later()
 
     def why(self, kind: str) -> str | None:
         """Return the latest reason of a spell of this kind; None if there is none at present."""
@@ -94,11 +99,17 @@ class RefusalLog:
                 elif now_s - spell.said_s >= INTERVAL_S:
                     spell.said_s = now_s
                     lines.append((kind, spell, _GOES_ON))
-            goes_on = bool(self._spells)
+            self._looks = goes_on = bool(self._spells)
         for line in lines:
             _say(*line)
         if goes_on:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        try:
             self._after(QUIET_S, self.look)
+        except RuntimeError:
+            self._looks = False
 
     def end(self) -> None:
         """Log the current spells and count no further refusals, because serving ends."""

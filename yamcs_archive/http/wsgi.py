@@ -27,11 +27,11 @@ class WsgiApp:
     """A WSGI application; works under any WSGI server. See :func:`create_app`."""
 
     def __init__(self, application: Application) -> None:
-        self._application = application
+        self.core = application
 
     def end_polls(self) -> None:
         """Answer all long polls now, with what there is: serving ends."""
-        self._application.end_polls()
+        self.core.end_polls()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -44,7 +44,7 @@ class WsgiApp:
         return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        begun = self._application.begin(_head(environ))
+        begun = self.core.begin(_head(environ))
         if isinstance(begun, Response):
             return begun
         chunks = _chunks(environ, begun.content_length)

@@ -1,7 +1,9 @@
 """HTTP/1.1 and WebSockets as uvicorn speaks them, with what it lacks: limits above all.
 
 Without them, a client that sends a head without end would fill the memory, one that sends nothing would hold
-its connection for ever, and one that reads nothing would hold up a stop.
+its connection for ever, and one that reads nothing would hold up a stop. And where a process may open no more
+files, the event loop ends new connections without a word: so the last descriptors are left for the archive,
+and a connection that takes one of them gets an answer that says why.
 
 uvicorn takes the class of a connection as a setting, but does not promise the methods of its own classes, so
 setup.cfg pins its minor version, and ``tests/server/test_connection_limits.py`` checks their effects.
@@ -10,13 +12,24 @@ setup.cfg pins its minor version, and ``tests/server/test_connection_limits.py``
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+import json
+import resource
+import socket
+from collections.abc import Callable
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from yamcs_archive.http.limits import HEAD_BYTES_MAX, HEAD_LINES_MAX, HEAD_S_MAX
 
+DESCRIPTORS_LEFT_MIN = 32
+"""Number of the process's last file descriptors that no connection gets."""
+_NO_DESCRIPTOR = (
+    "this server has as many connections as it may have open files: close some, or raise the limit of its"
+    " process (ulimit -n, LimitNOFILE= in a systemd unit)"
+)
+_UNAVAILABLE = "ServiceUnavailableException"
 _TOO_LARGE = f"A request has at most {HEAD_LINES_MAX} headers, and {HEAD_BYTES_MAX} bytes before its body.\n"
 
 
@@ -28,10 +41,18 @@ class BoundedHttp(HttpToolsProtocol):
     """Bytes received since the head began, until it ended."""
     _head_deadline: asyncio.TimerHandle | None = None
 
+    def __init__(self, *given: Any, refused: Callable[[str, str], None], **named: Any) -> None:
+        """``refused`` is called with the kind and the reason of a refusal; the rest is uvicorn's."""
+        super().__init__(*given, **named)
+        self._refused = refused
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head; the wait for a later one is uvicorn's to limit."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self._limit_head_time()
+        if _is_last(transport.get_extra_info("socket")):
+            self._refuse_connection()
+        else:
+            self._limit_head_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -77,6 +98,15 @@ class BoundedHttp(HttpToolsProtocol):
         self.headers[:] = [header for header in self.headers if header[0] != b"connection"]
         self.headers.append((b"connection", b", ".join(values)))
 
+    def _refuse_connection(self) -> None:
+        body = json.dumps({"code": 503, "type": _UNAVAILABLE, "msg": _NO_DESCRIPTOR}, indent=2).encode()
+        self.transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n"
+            b"content-type: application/json\r\n" + f"content-length: {len(body)}\r\n\r\n".encode() + body
+        )
+        self.transport.close()
+        self._refused(f"503 {_UNAVAILABLE}", _NO_DESCRIPTOR)
+
     def _refuse_head(self) -> None:
         self._end_head()
         self.transport.write(
@@ -94,6 +124,11 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+
+def _is_last(connection: socket.socket) -> bool:
+    """Return whether a connection has one of the last descriptors: the system gives the lowest free one."""
+    return connection.fileno() >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTORS_LEFT_MIN
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

@@ -95,7 +95,9 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 if isinstance(app, AsgiApp):
                     app.end_live(_CLOSE_S)
 
-            server = HttpServer(listening, app, stopping, threads=settings.threads)
+            server = HttpServer(
+                listening, app, stopping, threads=settings.threads, refused=app.core.services.refusals.note
+            )
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             opening = _Opening(url, server, say, line)

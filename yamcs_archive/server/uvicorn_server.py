@@ -10,7 +10,8 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -29,12 +30,17 @@ class ServerFailedError(ArchiveError):
     """The server ended without a request to stop."""
 
 
+def _ignore(_kind: str, _why: str) -> None:
+    pass
+
+
 class HttpServer:
     """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
 
     ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
-    before the server accepts no more connections and waits for the requests under way.
+    before the server accepts no more connections and waits for the requests under way. ``refused`` is called
+    with the kind and the reason of each connection that is refused.
     """
 
     def __init__(
@@ -43,13 +49,14 @@ class HttpServer:
         app: AsgiApp | WSGIApplication,
         stopping: Callable[[], None],
         threads: int = 1,
+        refused: Callable[[str, str], None] = _ignore,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 served,
-                http=BoundedHttp,
+                http=cast(Any, partial(BoundedHttp, refused=refused)),  # uvicorn calls it, and does no more
                 ws=BoundedWebSocket if is_asgi else "none",
                 ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,

@@ -61,6 +61,11 @@ def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
         return OutOfSpaceError(str(path), f"{text}, and the medium is full")
     if isinstance(error, _DAMAGE):
         return DamagedError(str(path), text)
+    if isinstance(error, lmdb.ReadersFullError):
+        return UnavailableError(
+            f"{path}: {READERS_MAX} reads are under way in the processes that have this archive open, and"
+            " there is no place for one more: end some of those processes, and try again"
+        )
     if isinstance(error, lmdb.MemoryError):
         return UnavailableError(f"{path}: {text}; this process may have no more memory: raise its limit")
     return UnavailableError(f"{path}: {text}; {file_system.remedy(text)}")
