@@ -1,27 +1,35 @@
 """``python -m benchmarks.operations``: how long verification, copies and pruning of a large archive take.
 
 One run on one archive: verify, backup, verification of the copy, restore, and pruning of half of the events,
-while another thread appends single events and notes how long each append waited.
+while another thread appends single events and notes how long each append waited. With ``--sqlite`` the same
+events are in a table of SQLite as well, and what comes nearest is done there.
 """
 
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
 
+from msgspec.structs import replace
+
+from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Archive, Event, Instance, Severity, verify_backup
 
 T = TypeVar("T")
 _BEGIN_US = 1_700_000_000_000_000
 _STEP_US = 1_000
 _SOURCES = 20
+_BATCH_EVENTS = 10_000
 _SEVERITIES = tuple(Severity)
 
 
@@ -53,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="default: 1,000,000")
     parser.add_argument("--scratch", type=Path, help="folder for the archive (the one of temporary files)")
+    parser.add_argument("--sqlite", action="store_true", help="do it in SQLite too")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="operations-", dir=options.scratch) as scratch:
         faults = _run(Path(scratch), options.events)
+        if options.sqlite:
+            _run_sqlite(Path(scratch), options.events)
     for fault in faults:
         print(fault)
     return 1 if faults else 0
@@ -81,33 +92,85 @@ def _run(folder: Path, count: int) -> list[str]:
 
 def _prune(sim: Instance, count: int) -> list[str]:
     """Prune half of the events while another thread appends; print the waits of its appends."""
+    half = count // 2
+    pruned = _beside(
+        "prune half",
+        half,
+        lambda: sim.prune(before=_BEGIN_US + half * _STEP_US),
+        lambda n: sim.append(_meanwhile(count + n)),
+    )
+    return [] if pruned.events == half else [f"{pruned.events} events were pruned, not {half}"]
+
+
+def _meanwhile(n: int) -> Event:
+    return Event(
+        "meanwhile",
+        source="now",
+        generation_time=_BEGIN_US + n * _STEP_US,
+        seq_number=n,
+        reception_time=_BEGIN_US,
+    )
+
+
+def _beside(name: str, count: int, do: Callable[[], T], append: Callable[[int], object]) -> T:
+    """Do something while another thread appends one event after the other; print how long each waited."""
     waits_s: list[float] = []
     ending = threading.Event()
 
-    def append() -> None:
-        n = count
+    def append_all() -> None:
         while not ending.is_set():
             begun_s = time.perf_counter()
-            sim.append(Event("meanwhile", source="now", generation_time=_BEGIN_US + n * _STEP_US))
+            append(len(waits_s))
             waits_s.append(time.perf_counter() - begun_s)
-            n += 1
 
-    thread = threading.Thread(target=append)
+    thread = threading.Thread(target=append_all)
     thread.start()
     try:
         time.sleep(1)
         before = len(waits_s)
-        half = count // 2
-        pruned = timed("prune half", half, lambda: sim.prune(before=_BEGIN_US + half * _STEP_US))
-        during_s, alone_s = waits_s[before:], waits_s[:before]
+        found = timed(name, count, do)
     finally:
         ending.set()
         thread.join()
-    for name, waits in (("appends before it", alone_s), ("appends during it", during_s)):
-        if len(waits) > 1:
-            p99_ms, longest_ms = quantiles(waits, n=100)[98] * 1e3, max(waits) * 1e3
-            print(f"{name:24} {len(waits)}, 99th percentile {p99_ms:.1f} ms, longest {longest_ms:.1f} ms")
-    return [] if pruned.events == half else [f"{pruned.events} events were pruned, not {half}"]
+    for when, waits in (("before it", waits_s[:before]), ("during it", waits_s[before:])):
+        if waits:
+            p99_ms, longest_ms = quantiles([*waits, waits[-1]], n=100)[98] * 1e3, max(waits) * 1e3
+            print(
+                f"  appends {when:14} {len(waits)}, 99th percentile {p99_ms:.1f} ms,"
+                f" longest {longest_ms:.1f} ms"
+            )
+    return found
+
+
+def _run_sqlite(folder: Path, count: int) -> None:
+    """Do in SQLite what comes nearest: its own checks, copies and deletion."""
+    (folder / "s").mkdir()
+    table, copy = Sqlite(folder / "s"), folder / "copy.sqlite"
+    file = folder / "s" / "events.sqlite"
+
+    def ingest() -> None:
+        received = (replace(event, reception_time=_BEGIN_US) for event in events(count))
+        while batch := list(islice(received, _BATCH_EVENTS)):
+            table.append(batch)
+
+    def run(statement: str, *given: object) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=600)) as connection:
+            return connection.execute(statement, given).fetchall()
+
+    timed("SQLite: ingest", count, ingest)
+    print(
+        "  integrity_check says",
+        timed("SQLite: integrity_check", count, lambda: run("pragma integrity_check")),
+    )
+    timed("SQLite: VACUUM INTO", count, lambda: run("vacuum into ?", str(copy)))
+    half = _BEGIN_US + count // 2 * _STEP_US
+    _beside(
+        "SQLite: delete half",
+        count // 2,
+        lambda: run("delete from events where generation_time < ?", half),
+        lambda n: table.append_one([_meanwhile(count + n)]),
+    )
+    table.close()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.damage import specimen
-from benchmarks.damage.probes import Found, Whole, verified
+from benchmarks.damage.probes import Found, Whole, flip, verified
 from benchmarks.forks import Died, Raised, in_fork
 from benchmarks.pieces import Piece
 from yamcs_archive.errors import ArchiveDataError
@@ -35,16 +35,19 @@ class Flips:
 
     seed: int
     size: int
+    anywhere: bool = False
+    """In the whole file, as they are in a file of SQLite."""
 
     @property
     def name(self) -> str:
         """Its name in a state file."""
-        return f"pages {self.seed}"
+        return f"{'file' if self.anywhere else 'pages'} {self.seed}"
 
     @property
     def command(self) -> str:
         """The command that makes it again."""
-        return f"python -m benchmarks.damage --bits 0 --pages {self.size} --seed {self.seed}"
+        flips = f"--pages 0 --file {self.size}" if self.anywhere else f"--pages {self.size}"
+        return f"python -m benchmarks.damage --bits 0 {flips} --seed {self.seed}"
 
     def make(self, scratch: Path) -> Piece:
         """Flip bits, each in a fresh copy."""
@@ -52,13 +55,15 @@ class Flips:
         specimen.make(scratch / "whole")
         whole = Whole(scratch / "whole")
         places = Places(specimen.data_file(scratch / "whole"))
-        rng = Random(f"pages {self.seed}")
+        rng = Random(self.name)
+        group = "flips anywhere in the file" if self.anywhere else "flips in pages"
         for nth in range(self.size):
-            where, offset = places.drawn(rng)
+            where, offset = places.anywhere(rng) if self.anywhere else places.drawn(rng)
             bit = rng.randrange(8)
-            piece.count("all", {"flips in pages": 1})
-            piece.count("flips in pages", {where: 1})
-            faults = _flip(whole, offset, bit, scratch, piece, isolated=nth % _ISOLATED_EVERY == 0)
+            piece.count("all", {group: 1})
+            piece.count(group, {f"in {where}": 1})
+            counts, faults = _flip(whole, offset, bit, scratch, isolated=nth % _ISOLATED_EVERY == 0)
+            piece.count(group, counts)
             piece.faults += [f"{where}, byte {offset}, bit {bit}: {fault}" for fault in faults]
             if len(piece.faults) >= FAULTS_MAX:
                 return piece
@@ -90,7 +95,8 @@ class Places:
                 if kind:
                     slots = sum(1 for _ in pages.nodes(page, kind))
                     structure.update(range(begin + pages.HEAD_BYTES, begin + pages.HEAD_BYTES + 2 * slots))
-            everything = set(range(heads, file.pages * size))
+            self._bytes = file.pages * size
+            everything = set(range(heads, self._bytes))
         self._places = {
             "structure": sorted(structure - ours),
             "the rest": sorted(everything - structure - ours),
@@ -102,6 +108,10 @@ class Places:
         where = rng.choices(list(self._places), (8, 1, 2))[0]
         return where, rng.choice(self._places[where])
 
+    def anywhere(self, rng: Random) -> tuple[str, int]:
+        """Return an offset of any byte of the file."""
+        return "any byte", rng.randrange(self._bytes)
+
 
 def _overflow(page: bytes, node: pages.Node, size: int) -> range:
     first = int.from_bytes(page[node.at : node.at + 8], "little")
@@ -109,15 +119,14 @@ def _overflow(page: bytes, node: pages.Node, size: int) -> range:
     return range(begin, begin + node.size_bytes)
 
 
-def _flip(whole: Whole, offset: int, bit: int, scratch: Path, piece: Piece, *, isolated: bool) -> list[str]:
+def _flip(
+    whole: Whole, offset: int, bit: int, scratch: Path, *, isolated: bool
+) -> tuple[dict[str, int], list[str]]:
+    """Flip a bit of a copy; return what came of it, to be counted, and what is wrong with that."""
     directory = scratch / "flipped"
     shutil.copytree(scratch / "whole", directory)
     try:
-        with specimen.data_file(directory).open("r+b") as file:
-            file.seek(offset)
-            [byte] = file.read(1)
-            file.seek(offset)
-            file.write(bytes([byte ^ 1 << bit]))
+        flip(specimen.data_file(directory), offset, bit)
         told = in_fork(lambda: _told(directory, isolated=False), bool, _WAIT_S)
         answers = in_fork(lambda: whole.ask(directory), Found, _WAIT_S)
         alone = in_fork(lambda: _told(directory, isolated=True), bool, _WAIT_S) if isolated else None
@@ -126,25 +135,22 @@ def _flip(whole: Whole, offset: int, bit: int, scratch: Path, piece: Piece, *, i
     faults = [_told_of(each) for each in (told, answers, alone)]
     faults = [fault for fault in faults if fault]
     if faults or isinstance(told, Raised) or isinstance(answers, Raised):
-        return faults
+        return {}, faults
     is_found = isinstance(told, Died) or told is True
     differs = isinstance(answers, Died) or bool(answers.differ or answers.refused)
-    piece.count(
-        "flips in pages",
-        {
-            "found by verify": is_found,
-            "ended a process that verified": isinstance(told, Died),
-            "ended a process that read": isinstance(answers, Died),
-            "changed nothing": not is_found and not differs,
-        },
-    )
+    counts = {
+        "found by verify": is_found,
+        "ended a process that verified": isinstance(told, Died),
+        "ended a process that read": isinstance(answers, Died),
+        "changed nothing": not is_found and not differs,
+    }
     if isinstance(answers, Found):
         faults += [f"served: {each}" for each in answers.served]
     if differs and not is_found:
         faults.append(f"verify finds nothing, and reading is not as before: {answers}")
     if alone is not None and alone is not True and is_found:
         faults.append(f"verify finds it here and not in a process of its own: {alone}")
-    return faults
+    return dict(counts), faults
 
 
 def _told(directory: Path, *, isolated: bool) -> bool:
@@ -161,11 +167,11 @@ def _told_of(result: object) -> str:
     return ""
 
 
-def pieces_of(flips: int, seed: int) -> list[Flips]:
+def pieces_of(flips: int, seed: int, *, anywhere: bool = False) -> list[Flips]:
     """Return the pieces of a run.
 
     >>> [(each.name, each.size) for each in pieces_of(700, 7)]
     [('pages 7', 500), ('pages 8', 200)]
     """
     starts = range(0, flips, FLIPS_EACH)
-    return [Flips(seed + nth, min(FLIPS_EACH, flips - start)) for nth, start in enumerate(starts)]
+    return [Flips(seed + nth, min(FLIPS_EACH, flips - start), anywhere) for nth, start in enumerate(starts)]

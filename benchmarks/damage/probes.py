@@ -99,6 +99,21 @@ def _events_in(answer: object) -> Iterator[Event]:
             yield from _events_in(part)
 
 
+def flip(file: Path, offset: int, bit: int) -> None:
+    """Flip a bit of a file.
+
+    >>> _ = (directory / "file").write_bytes(b"abc")
+    >>> flip(directory / "file", 1, 0)
+    >>> (directory / "file").read_bytes()
+    b'acc'
+    """
+    with file.open("r+b") as opened:
+        opened.seek(offset)
+        [byte] = opened.read(1)
+        opened.seek(offset)
+        opened.write(bytes([byte ^ 1 << bit]))
+
+
 def verified(directory: Path, *, isolated: bool = False) -> Sequence[Fault] | ArchiveDataError:
     """Verify an archive; return the faults, or the error if it cannot be opened."""
     try:

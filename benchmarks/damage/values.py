@@ -59,13 +59,14 @@ def _flip(whole: Whole, record: Record, bit: int, scratch: Path, piece: Piece) -
     """Flip a bit of a copy of the specimen; return what is wrong with how the copy behaves."""
     directory = scratch / "flipped"
     shutil.copytree(scratch / "whole", directory)
+    key, value = record.flipped(bit)
     try:
-        specimen.replace(directory, record, *record.flipped(bit))
+        specimen.replace(directory, record, key, value)
         answers = whole.ask(directory)
         told = verified(directory)
     finally:
         shutil.rmtree(directory)
-    named = not isinstance(told, ArchiveDataError) and any(_names(fault, record) for fault in told)
+    named = not isinstance(told, ArchiveDataError) and any(_names(fault, record, key) for fault in told)
     piece.count("all", {"flips of a bit": 1})
     piece.count("flips of a bit", {record.database: 1})
     piece.count(
@@ -80,8 +81,13 @@ def _flip(whole: Whole, record: Record, bit: int, scratch: Path, piece: Piece) -
     return faults
 
 
-def _names(fault: Fault, record: Record) -> bool:
-    """Return whether a fault names the events of a record: their span is within that of the fault."""
+def _names(fault: Fault, record: Record, key: bytes) -> bool:
+    """Return whether a fault names the events of a record.
+
+    Their span is within that of the fault. Of a damaged key nobody knows what it was: it is named as it is.
+    """
+    if key != record.key and key.hex() in fault.where:
+        return True
     if record.first is None or record.last is None or fault.first is None or fault.last is None:
         return False
     return fault.first <= record.first and record.last <= fault.last
