@@ -25,7 +25,7 @@ from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
 from yamcs_archive.results import AppendCounts, Commit, MirrorState
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.commits import decode_page, encode_page
 from yamcs_archive.wire.framing import delimited

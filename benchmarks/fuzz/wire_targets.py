@@ -15,7 +15,7 @@ from yamcs_archive.http.media_types import media_type, preferred, qualities
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire import msgpack as maps
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.page_token import Mark, decode_mark, decode_token, encode_mark, encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

@@ -34,7 +34,7 @@ from yamcs_archive.errors import (
     OutOfSpaceError,
     ReadOnlyError,
 )
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.protobuf_scan import varint
 

@@ -22,7 +22,7 @@ from tests.http.history import EXPORT, HISTORY, LIST, STREAM
 from yamcs_archive import Archive, Options
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint

@@ -28,7 +28,7 @@ from tests.strategies import stored_events, times
 from yamcs_archive import Event, EventKey
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.page_token import Mark, encode_mark, encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

@@ -26,7 +26,7 @@ from yamcs_archive import Event, Instance
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
 from yamcs_archive.limits import PATTERN_CHARACTERS_MAX
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 

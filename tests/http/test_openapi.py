@@ -26,7 +26,7 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS
 from yamcs_archive.http.routes import PATHS
-from yamcs_archive.wire.api_forms import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
+from yamcs_archive.wire.api_generations import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.csv import DELIMITERS
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

@@ -22,7 +22,7 @@ from yamcs_archive.errors import OutcomeUnknownError
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.storage import failpoints
 from yamcs_archive.wire import protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import JSON, PROTOBUF
 from yamcs_archive.wire.framing import delimited as messages_of
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016

@@ -29,7 +29,7 @@ from yamcs_archive.limits import BATCH_EVENTS_MAX, MESSAGE_BYTES_MAX, READ_BYTES
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.read import range_reader
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import PROTOBUF
 from yamcs_archive.wire.columns.byte_columns import vectors_of
 

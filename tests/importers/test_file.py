@@ -30,7 +30,7 @@ from yamcs_archive.errors import OutOfSpaceError
 from yamcs_archive.importers.file import format_of
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
+from yamcs_archive.wire.api_generations import SHOWN_TODAY, Form
 
 
 def command(*arguments: object, given: bytes | None = None) -> tuple[int, bytes, str]:

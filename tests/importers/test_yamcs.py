@@ -18,7 +18,7 @@ from yamcs_archive import Archive, Event, Instance, Severity
 from yamcs_archive.errors import ServerRefusedError, ServerUnavailableError, UnavailableError
 from yamcs_archive.importers.yamcs import NOTE, History, Imported, import_history
 from yamcs_archive.limits import CHUNK_EVENTS_MAX
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.protobuf_scan import varint

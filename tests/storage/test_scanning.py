@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.columns import encoder
 from yamcs_archive.wire.protobuf_scan import varint
 

@@ -26,7 +26,7 @@ from yamcs_archive.event import AS_SHOWN, SEVERITIES, same_content
 from yamcs_archive.results import AppendCounts
 from yamcs_archive.storage.format.requests import is_digest_of, request_ids
 from yamcs_archive.wire import batch, json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 
 Send = Callable[[Instance, Sequence[Event]], AppendCounts]
 

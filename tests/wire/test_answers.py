@@ -23,7 +23,7 @@ from yamcs_archive.event import AS_SHOWN, SEVERITIES
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.wire import batch, json, protobuf
 from yamcs_archive.wire import msgpack as msgpack_maps
-from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
+from yamcs_archive.wire.api_generations import SHOWN_TODAY, Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from yamcs_archive import Event, InvalidInputError
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire import batch
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.framing import gunzipped
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

@@ -18,7 +18,7 @@ from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
 from yamcs_archive.wire import json, protobuf
 from yamcs_archive.wire import msgpack as msgpack_maps
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.columns import element_decoder, protobuf_decoder, timestamps
 from yamcs_archive.wire.pb.yamcs_archive_2016_pb2 import Event as Event2016
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import CreateEventRequest

@@ -13,7 +13,7 @@ from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, event_by_event, json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.columns import encoder
 from yamcs_archive.wire.columns.byte_columns import vectors_of
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many

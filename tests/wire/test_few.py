@@ -14,7 +14,7 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.batch import from_msgpack, from_ndjson
 from yamcs_archive.wire.columns import encoder
 from yamcs_archive.wire.columns.byte_columns import rare, vectors_of

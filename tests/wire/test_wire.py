@@ -16,7 +16,7 @@ from tests.strategies import stored_events
 from yamcs_archive import Event, InvalidInputError, Severity
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_forms import SHOWN_2016, Form, severity_2016
+from yamcs_archive.wire.api_generations import SHOWN_2016, Form, severity_2016
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import scan, varint

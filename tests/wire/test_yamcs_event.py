@@ -10,7 +10,7 @@ from yamcs_archive import Event, Severity
 from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import validate
 from yamcs_archive.limits import SOURCE_BYTES_MAX
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf import encode_event
 from yamcs_archive.wire.yamcs_event import ORIGINAL_SOURCE, ORIGINAL_TYPE, decode_shown

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from yamcs_archive.backups import KEEP_MAX, RATE_MAX, paced, stream_manifest
 from yamcs_archive.cli import arguments
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import Target, add_target_options, chosen_target, only, open_existing
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 from yamcs_archive.results import Backup, BackupManifest

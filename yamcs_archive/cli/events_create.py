@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.message_editor import edited, piped, stdin_is_terminal
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_target
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

@@ -11,7 +11,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -20,6 +19,7 @@ from yamcs_archive.cli.target import (
     open_existing,
     open_target,
 )
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events

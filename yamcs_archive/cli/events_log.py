@@ -12,7 +12,6 @@ import msgspec
 
 from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.event_query import LogRequest, narrowed
 from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.follow import Tail
@@ -20,11 +19,12 @@ from yamcs_archive.cli.printer import Printer
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.table import table
 from yamcs_archive.cli.target import add_target_options, open_target
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import DamagedError, FilterError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.results import Fault
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

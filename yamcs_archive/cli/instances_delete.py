@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import not_empty
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.standard_streams import complain, leave_stdout, prepare
 from yamcs_archive.cli.strict_parser import Parser
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError
 
 

@@ -23,7 +23,7 @@ from yamcs_archive.mirror.follower import (
     not_here,
 )
 from yamcs_archive.mirror.progress_log import Sayer
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:

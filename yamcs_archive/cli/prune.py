@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.retention_options import add_retention
 from yamcs_archive.cli.target import add_target_options, open_target
+from yamcs_archive.cli.usage_error import UsageError
 
 EPILOG = """examples:
   yamcs-archive prune --data ops-data --instance simulator --keep-days 365 --dry-run

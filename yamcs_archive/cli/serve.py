@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import allowed_host, data_directory, instance_name, origin, whole
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.retention_options import add_retention
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
 from yamcs_archive.cli.target import chosen_directory, open_existing, url_argument
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import add_user_option, login_for
 from yamcs_archive.server.settings import (
     MAP_BYTES_MAX,

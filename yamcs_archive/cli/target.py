@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
-from yamcs_archive.cli.errors import UsageError
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import add_user_option, login_for, refuse_user
 from yamcs_archive.client import Client, RemoteInstance
 from yamcs_archive.credentials import check_url

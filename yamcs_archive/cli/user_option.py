@@ -12,8 +12,8 @@ import os
 import warnings
 from urllib.parse import urlsplit
 
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.standard_streams import complain
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.credentials import Login, is_open
 from yamcs_archive.errors import InvalidInputError
 

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from yamcs_archive.backups import verify_backup, verify_backup_stream
-from yamcs_archive.cli.errors import UsageError
 from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveDataError

@@ -12,7 +12,7 @@ from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PATTERN_CHARACTERS_MAX, TIME_MAX_US
 from yamcs_archive.times import Time, format_rfc3339, to_us
-from yamcs_archive.wire.api_forms import SHOWN_TODAY
+from yamcs_archive.wire.api_generations import SHOWN_TODAY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.http.request_and_response import Headers, Response, reply
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.results import AppendCounts
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import Codec, Detail, FormMessage
 from yamcs_archive.wire.pb import yamcs_archive_2016_pb2 as v2016
 from yamcs_archive.wire.pb import yamcs_archive_changes_pb2 as changes

@@ -26,7 +26,7 @@ from yamcs_archive.http.request_and_response import Head, Pending, RequestFailed
 from yamcs_archive.http.routes import Route, allowed_methods, route_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 
 _log = logging.getLogger(__name__)
 

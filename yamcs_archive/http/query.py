@@ -21,7 +21,7 @@ from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX
 from yamcs_archive.times import parse_rfc3339
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.message_wildcards import Pattern
 from yamcs_archive.wire.page_token import decode_token

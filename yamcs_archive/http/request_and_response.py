@@ -17,7 +17,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 
 Headers = tuple[tuple[str, str], ...]
 

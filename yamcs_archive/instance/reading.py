@@ -16,7 +16,7 @@ from yamcs_archive.results import (
     SourceStats,
 )
 from yamcs_archive.storage.read.query import Query
-from yamcs_archive.storage.read.stretches import Histogram
+from yamcs_archive.storage.read.source_stretches import Histogram
 from yamcs_archive.times import Time, to_us
 
 

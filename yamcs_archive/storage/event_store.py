@@ -20,7 +20,7 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.maintain.retention import Rule
 from yamcs_archive.storage.read.query import Query
-from yamcs_archive.storage.read.stretches import Histogram
+from yamcs_archive.storage.read.source_stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 
 T = TypeVar("T")

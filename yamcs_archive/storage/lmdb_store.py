@@ -68,7 +68,7 @@ from yamcs_archive.storage.read.metadata import (
     source_names,
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
-from yamcs_archive.storage.read.stretches import Histogram
+from yamcs_archive.storage.read.source_stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.validation import prepare
 from yamcs_archive.storage.write.writer import Writer

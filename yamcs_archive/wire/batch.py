@@ -24,7 +24,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.wire import bulk, json, msgpack, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.framing import delimited_bounds, pieces, whole_lines
 
 

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.results import Commit
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.batch import Part
 from yamcs_archive.wire.pb.yamcs_archive_changes_pb2 import ChangesResponse
 from yamcs_archive.wire.pb.yamcs_archive_today_pb2 import ListEventsResponse

@@ -13,7 +13,7 @@ import msgspec
 
 from yamcs_archive.event import Event
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire.api_forms import SHOWN_TODAY
+from yamcs_archive.wire.api_generations import SHOWN_TODAY
 
 Column = tuple[str, Callable[[Event], str]]
 """A heading, and the function that returns an event's text below it."""

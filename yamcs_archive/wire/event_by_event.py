@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
 

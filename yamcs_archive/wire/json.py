@@ -24,7 +24,7 @@ import msgspec
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.times import format_rfc3339, parse_rfc3339
-from yamcs_archive.wire.api_forms import (
+from yamcs_archive.wire.api_generations import (
     SHOWN_2016,
     SHOWN_TODAY,
     Form,

@@ -13,7 +13,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire import bulk, json
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.batch import Part, from_ndjson
 from yamcs_archive.wire.codec import JSON, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.json_scalars import as_text

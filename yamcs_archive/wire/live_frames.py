@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.wire import json, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.json_codec import JsonCodec
 from yamcs_archive.wire.json_scalars import as_int32, as_text

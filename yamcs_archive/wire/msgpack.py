@@ -20,7 +20,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.limits import BODY_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.times import format_rfc3339, to_us
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.framing import too_long
 
 _TIMES = ("time", "generationTime", "receptionTime", "generationTimeUTC", "receptionTimeUTC")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from yamcs_archive.results import Commit
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.batch import Part, from_msgpack
 from yamcs_archive.wire.codec import MSGPACK, BatchCodec
 from yamcs_archive.wire.commits import encode_page

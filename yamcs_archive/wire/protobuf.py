@@ -25,7 +25,7 @@ from yamcs_archive.errors import BadTimeError, InvalidInputError
 from yamcs_archive.event import AS_SHOWN, Event, Severity
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.wire import json
-from yamcs_archive.wire.api_forms import (
+from yamcs_archive.wire.api_generations import (
     SHOWN_2016,
     SHOWN_TODAY,
     Form,

@@ -13,7 +13,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import bulk, protobuf
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.batch import Part, from_protobuf
 from yamcs_archive.wire.codec import PROTOBUF, Codec, Detail, FormMessage, RequestFields
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today

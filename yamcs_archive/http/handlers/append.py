@@ -15,7 +15,7 @@ from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Pending, RequestFailedError, Response, Work, reply
 from yamcs_archive.limits import REQUEST_ID_BYTES_MAX
 from yamcs_archive.results import AppendCounts, Appended
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.framing import gunzipped
 
 _REPLAYED = (("idempotent-replayed", "true"),)

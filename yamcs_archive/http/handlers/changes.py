@@ -31,7 +31,7 @@ from yamcs_archive.http.request_and_response import Pending, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
 from yamcs_archive.results import Commit
-from yamcs_archive.wire.api_forms import Form
+from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
 

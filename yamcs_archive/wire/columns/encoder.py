@@ -15,7 +15,7 @@ import msgspec
 from yamcs_archive.event import SEVERITIES, Event
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.wire import csv, json, protobuf
-from yamcs_archive.wire.api_forms import SHOWN_TODAY, Form
+from yamcs_archive.wire.api_generations import SHOWN_TODAY, Form
 from yamcs_archive.wire.columns.byte_columns import (
     BytesColumn,
     Memo,
