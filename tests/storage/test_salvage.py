@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lmdb
 import pytest
 
 from tests.child import run_in_fork
-from tests.storage.by_hand import change_meta
 from tests.storage.test_damage import IN_BODY, IN_KEYS, damage
 from tests.storage.test_file_length import PAGE_BYTES, data_file
 from tests.storage.test_verification import DATABASES, SMALL, change, filled, numbered, verified
@@ -244,14 +245,40 @@ def test_a_request_id_whose_event_is_lost_is_free_again(directory: Path) -> None
         assert sim.append_many(numbered(1000, 20, "B"), request_id="one").conflict_count == 0
 
 
-def test_pruned_events_stay_away(directory: Path) -> None:
-    change_meta(directory / "sim", horizon=200, horizon_commit=1)
-    spoil(directory, "blocks", 0, IN_KEYS)  # all of it is below
-    assert salvaged(directory).losses == ()
+def prune_before_200(directory: Path, *, deleted: bool) -> int:
+    """Prune; return the number of the events that are left. They may be not deleted yet."""
+
+    def stop(point: str) -> None:
+        if point == "prune-horizon-moved" and not deleted:
+            raise OutOfSpaceError("the disk", "full")
+
+    with Archive.open(directory, options=SMALL) as archive:
+        sim = archive.instance("sim")
+        with patch.object(failpoints, "on_point", stop), suppress(OutOfSpaceError):
+            sim.prune(before=200)
+        return sim.count()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_pruned_events_stay_away(directory: Path, deleted: bool) -> None:
+    left = prune_before_200(directory, deleted=deleted)
+    if not deleted:
+        spoil(directory, "blocks", 0, IN_KEYS)  # all of it is below
+    found = salvaged(directory)
+    assert (found.events, found.lost_events, found.losses) == (left, 0, ())
     events, _ = contents(directory.with_name("saved"))
     assert events[0].generation_time == 200
     with Archive.open(directory.with_name("saved"), options=SMALL) as archive:
         assert archive.instance("sim").append_many(numbered(3, 1)).expired == 1
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_what_is_lost_beside_pruned_events_is_counted(directory: Path, deleted: bool) -> None:
+    left = prune_before_200(directory, deleted=deleted)
+    spoil(directory, "blocks", -1, IN_KEYS)
+    found = salvaged(directory)
+    assert found.lost_events == left - found.events > 0
+    assert [loss.events for loss in found.losses if loss.first] == [found.lost_events]
 
 
 def test_a_mirror_becomes_an_archive_that_takes_events(tmp_path: Path) -> None:

@@ -61,10 +61,6 @@ class Events:
         self._of_places: list[Int64s] = []
         """For each place its commits, the number of events of each, and their bytes, as rows."""
         self._blocks: dict[bytes, _Block] = {}
-        self.below_horizon = 0
-        """Events that were pruned and not deleted yet, readable or not."""
-        self.is_below_horizon_known = True
-        """False once something is lost of which some may be below the horizon, nobody knows how much."""
 
     def add_rows(self, leaf: Leaf) -> None:
         """Note the events of a leaf of rows."""
@@ -87,7 +83,6 @@ class Events:
     def _lose_keys(self, where: str, reason: str, keys: Sequence[Key]) -> None:
         """Note lost events; those below the horizon are no loss."""
         lost = [key for key in keys if self._horizon is None or key[0] >= self._horizon]
-        self.below_horizon += len(keys) - len(lost)
         if lost:
             self._losses.add_keys(where, reason, lost)
 
@@ -119,8 +114,6 @@ class Events:
             self._blocks[key] = _SOUND
 
     def _add(self, place: _Place, events: StoredVectors) -> None:
-        if self._horizon is not None:
-            self.below_horizon += 0 if place.is_stray else int((events.times < self._horizon).sum())
         events = self._wanted(events, place)
         if not events.size:
             return
@@ -157,10 +150,7 @@ class Events:
             readable = 0 if block is None else block.readable + block.lost
             last, lost = zone_map.last, max(0, zone_map.events - readable)
             if self._is_pruned(last):
-                self.below_horizon += lost
                 return
-        if self._is_pruned(key):
-            self.is_below_horizon_known = False
         self._losses.add_range(f"blocks {key.hex()}", reason, key, last, lost)
 
     def _is_pruned(self, key: bytes) -> bool:

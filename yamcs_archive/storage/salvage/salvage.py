@@ -88,7 +88,7 @@ class _Run:
             self._write(events, refill)
             failpoint("salvage-written")
             saved = refill.finish(self._facts.sources, self._facts.requests)
-            lost, losses = self._settled(refill, saved, events)
+            lost, losses = self._settled(refill, saved)
             if refill.verified(self._cancelled) is None:
                 raise CancelledError
             failpoint("salvage-verified")
@@ -187,15 +187,13 @@ class _Run:
             found = int(commit.received.max())
         return found
 
-    def _settled(
-        self, refill: Refill, saved: dict[str, int], events: Events
-    ) -> tuple[int | None, tuple[Fault, ...]]:
+    def _settled(self, refill: Refill, saved: dict[str, int]) -> tuple[int | None, tuple[Fault, ...]]:
         for first, last in _ranges(self._untimed):
             where = f"commits {first}" if first == last else f"commits {first} to {last}"
             self._losses.add_fact(
                 where, "when it was made is lost: the latest reception time is taken for it"
             )
-        expected = self._expected(events)
+        expected = self._expected()
         missing = None if expected is None else max(0, expected - sum(saved.values()))
         losses = self._losses.settled(refill.has, refill.between, missing)
         if missing is None:
@@ -205,14 +203,13 @@ class _Run:
                 missing = sum(known)
         return missing, tuple(losses)
 
-    def _expected(self, events: Events) -> int | None:
-        """Return the number of events that there were; None if it is not known."""
-        if self._facts.horizon() is not None and (
-            not events.is_below_horizon_known or self._gaps & {"rows", "blocks"}
-        ):
-            return None
+    def _expected(self) -> int | None:
+        """Return the number of events that there were; None if it is not known.
+
+        The states of sources count no pruned event, whether it is deleted already or not.
+        """
         if self._facts.are_sources_whole and "sources" not in self._gaps:
-            return sum(state.events for state in self._facts.sources.values()) - events.below_horizon
+            return sum(state.events for state in self._facts.sources.values())
         whole = self._commits.is_whole and "commits" not in self._gaps and self._facts.horizon() is None
         return self._commits.events if whole else None
 
