@@ -78,7 +78,7 @@ def recorded(library: Path, folder: Path, lives: dict[int, tuple[int, str]]) -> 
 @pytest.fixture(scope="module")
 def undisturbed(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Entry]]:
     """The path and the record of one life that is not killed."""
-    return recorded(library, tmp_path_factory.mktemp("undisturbed"), {0: (30, "")})
+    return recorded(library, tmp_path_factory.mktemp("undisturbed"), {0: (80, "")})
 
 
 @needs_compiler

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from yamcs_archive.errors import UnavailableError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 
 
@@ -33,9 +32,9 @@ def make_head_durable(data: Path, page_bytes: int) -> None:
         descriptor = os.open(data, os.O_RDWR | os.O_CLOEXEC)
         try:
             heads = os.pread(descriptor, 2 * page_bytes, 0)
-            written = os.pwrite(descriptor, heads, 0)
+            written = 0
+            while written < len(heads):  # after a part of them, the next call says why
+                written += os.pwrite(descriptor, heads[written:], written)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
-    if written != 2 * page_bytes:  # they are there already, so this needs no space
-        raise UnavailableError(f"{data}: only {written} of {2 * page_bytes} bytes were written")
