@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -49,6 +50,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.backup import folder, restorer, snapshot
+from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.backup_frames import BackupHead, FrameWriter, encode_head
 from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.meta import Meta, encode_meta
@@ -258,6 +260,26 @@ def test_a_backup_has_what_was_there_when_it_began(
     assert answers(restored(other, tmp_path / "copies")) == before
     sim.backup(tmp_path / "copies", incremental=True)
     assert answers(restored(other, tmp_path / "copies", "later")) == answers(sim)
+
+
+def test_a_compaction_that_ends_as_a_backup_begins_does_not_disturb_it(
+    sim: Instance, other: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB's handles belong to one generation: they are asked for within the transaction."""
+    fill(sim)
+    begin = Environment.read
+    compacted: list[bool] = []
+
+    def read(self: Environment) -> Any:
+        if not compacted and sys._getframe(1).f_code.co_name == "take_facts":
+            compacted.append(True)
+            sim.compact()
+        return begin(self)
+
+    monkeypatch.setattr(Environment, "read", read)
+    sim.backup(tmp_path / "copies")
+    assert compacted
+    assert answers(restored(other, tmp_path / "copies")) == answers(sim)
 
 
 def test_a_backup_of_pruned_events_is_not_completed(

@@ -94,9 +94,9 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
 
     ``unsaved`` has the states of sources whose counts of refused events are not written yet.
     """
-    databases = environment.databases
     sources_digest, requests_digest = PairDigest(), PairDigest()
     with environment.read() as transaction:
+        databases = environment.databases
         pairs = list(transaction.cursor(databases["meta"]))
         newest = head_commit(environment, transaction)
         end = _end(environment, transaction)
