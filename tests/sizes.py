@@ -217,7 +217,7 @@ OTHERS = (
     "storage.salvage.commits._DECODED_MAX",
     *(f"storage.maintain.isolated_verification.{name}" for name in ("_PIPE_BYTES", "_TELL_EVENTS")),
     "storage.salvage.losses.KEYS_KEPT_MAX",
-    "storage.salvage.pages._VALUE_BYTES_MAX",
+    "storage.disk.lmdb_pages._VALUE_BYTES_MAX",
     # Ratios, numbers of tries, and bounds of output for people.
     "limits.LATE_SHARE",
     "storage.maintain.scheduler._REST_SHARE",
@@ -237,11 +237,18 @@ OTHERS = (
     "backups.KEEP_MAX",
     "backups.RATE_MAX",
     "backups._TRIES",
+    "storage.maintain.page_check._LONGER_MAX",
+    *(f"storage.{name}._TRIES" for name in ("maintain.page_check", "disk.file_length")),
     # Fields, widths and marks of a format.
-    *(f"storage.salvage.pages.{name}" for name in ("BRANCH", "LEAF", "HEAD_BYTES", "PAGE_BYTES_DEFAULT")),
-    *(f"storage.salvage.pages.{name}" for name in ("_BIG_VALUE", "_KINDS", "_MAGIC", "_NO_PAGE")),
-    *(f"storage.salvage.pages.{name}" for name in ("_SUB_DATABASE", "_VERSION")),
-    "storage.salvage.trees._HEADS",
+    *(
+        f"storage.disk.lmdb_pages.{name}"
+        for name in ("BRANCH", "LEAF", "OVERFLOW", "HEAD_BYTES", "PAGE_BYTES_DEFAULT")
+    ),
+    *(f"storage.disk.lmdb_pages.{name}" for name in ("BIG_VALUE", "_KINDS", "_MAGIC", "_NO_PAGE")),
+    *(f"storage.disk.lmdb_pages.{name}" for name in ("_SUB_DATABASE", "_VERSION")),
+    *(f"storage.disk.lmdb_pages.{name}" for name in ("HEADS", "NODE_HEAD_BYTES", "_BYTES_MAX")),
+    "storage.maintain.page_check._FREE_FLAGS",
+    "storage.format.commits._NUMBERS_END",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "client.backing_up._OK",
     "storage.backup.digests._DIGEST_BYTES",

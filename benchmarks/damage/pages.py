@@ -18,8 +18,8 @@ from benchmarks.damage.probes import Found, Whole, flip, verified
 from benchmarks.forks import Died, Raised, in_fork
 from benchmarks.pieces import Piece
 from yamcs_archive.errors import ArchiveDataError
+from yamcs_archive.storage.disk import lmdb_pages
 from yamcs_archive.storage.maintain.isolated_verification import DAMAGE_SIGNALS
-from yamcs_archive.storage.salvage import pages
 
 FAULTS_MAX = 20
 FLIPS_EACH = 500
@@ -76,13 +76,13 @@ class Places:
     def __init__(self, data: Path) -> None:
         structure: set[int] = set()
         ours: set[int] = set()
-        with pages.PageFile(data) as file:
+        with lmdb_pages.PageFile(data) as file:
             size, heads = file.page_bytes, 2 * file.page_bytes
             for number in range(2, file.pages):
                 page, begin = file.page(number), number * size
-                kind = pages.kind_of(page) if pages.number_of(page) == number else 0
-                structure.update(range(begin, begin + pages.HEAD_BYTES))
-                for node in pages.nodes(page, kind) if kind else ():
+                kind = lmdb_pages.kind_of(page) if lmdb_pages.number_of(page) == number else 0
+                structure.update(range(begin, begin + lmdb_pages.HEAD_BYTES))
+                for node in lmdb_pages.nodes(page, kind) if kind else ():
                     if node is None:
                         continue
                     key = node.at - len(node.key)
@@ -93,14 +93,18 @@ class Places:
                     if not here and node.size_bytes:
                         ours.update(_overflow(page, node, size))
                 if kind:
-                    slots = sum(1 for _ in pages.nodes(page, kind))
-                    structure.update(range(begin + pages.HEAD_BYTES, begin + pages.HEAD_BYTES + 2 * slots))
+                    slots = sum(1 for _ in lmdb_pages.nodes(page, kind))
+                    structure.update(
+                        range(begin + lmdb_pages.HEAD_BYTES, begin + lmdb_pages.HEAD_BYTES + 2 * slots)
+                    )
             self._bytes = file.pages * size
             everything = set(range(heads, self._bytes))
         self._places = {
             "structure": sorted(structure - ours),
             "the rest": sorted(everything - structure - ours),
-            "heads of the file": [begin + at for begin in (0, size) for at in range(pages.HEAD_BYTES + 136)],
+            "heads of the file": [
+                begin + at for begin in (0, size) for at in range(lmdb_pages.HEAD_BYTES + 136)
+            ],
         }
 
     def drawn(self, rng: Random) -> tuple[str, int]:
@@ -113,9 +117,9 @@ class Places:
         return "any byte", rng.randrange(self._bytes)
 
 
-def _overflow(page: bytes, node: pages.Node, size: int) -> range:
+def _overflow(page: bytes, node: lmdb_pages.Node, size: int) -> range:
     first = int.from_bytes(page[node.at : node.at + 8], "little")
-    begin = first * size + pages.HEAD_BYTES
+    begin = first * size + lmdb_pages.HEAD_BYTES
     return range(begin, begin + node.size_bytes)
 
 

@@ -13,8 +13,8 @@ from benchmarks.damage import pages, specimen, values
 from benchmarks.damage.probes import Whole
 from benchmarks.pieces import Piece
 from tests.child import ROOT
+from yamcs_archive.storage.disk.lmdb_pages import PageFile
 from yamcs_archive.storage.format.rows import decode_rows, encode_rows
-from yamcs_archive.storage.salvage.pages import PageFile
 
 WAIT_S = 280
 

@@ -1,4 +1,4 @@
-"""The length of LMDB's file, checked before anything beyond its head is read.
+"""The heads and the length of LMDB's file, checked before anything else of it is read.
 
 1. LMDB reads its file through memory: a page beyond the end of the file ends the process (SIGBUS). A copy
    that broke off, or a file system that lost its end, must be an error instead.
@@ -12,13 +12,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import lmdb
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
+from yamcs_archive.storage.disk.lmdb_pages import HEADS, PageError, PageFile, fault_of_heads
 
+_TRIES, _WAIT_S = 5, 0.01
 _HEAD_BYTES = 2 * 4096
 """Bytes of the two pages with which every file of LMDB begins, at least."""
 _READ_ALL = """
@@ -29,13 +32,29 @@ with lmdb.open(sys.argv[1], readonly=True, lock=False, create=False, max_dbs=16)
 
 
 def check_head(data: str) -> None:
-    """Raise DamagedError if there is a file that ends within its head: LMDB would begin an empty one."""
+    """Raise DamagedError if there is a file without sound heads.
+
+    Of one that ends within them LMDB would begin an empty one; and it would take the older one, and with it
+    lose the newest commit, if the number of the newer one were damaged.
+    """
     try:
         file_bytes = os.stat(data).st_size
     except OSError:  # there is none, or opening it says why it cannot be read
         return
     if file_bytes < _HEAD_BYTES:
         raise DamagedError(data, f"it was cut short: it has {file_bytes} bytes")
+    reason = ""
+    for _ in range(_TRIES):  # a writer of another process may change them meanwhile
+        try:
+            with PageFile(Path(data)) as file:
+                roots = file.roots
+        except PageError:  # opening it says why
+            return
+        reason = fault_of_heads(roots) if len(roots) == HEADS else ""  # what else is wrong, LMDB says
+        if not reason:
+            return
+        threading.Event().wait(_WAIT_S)
+    raise DamagedError(data, f"its heads are damaged: {reason}")
 
 
 def check_length(environment: lmdb.Environment, path: Path, data: str, *, readonly: bool) -> None:

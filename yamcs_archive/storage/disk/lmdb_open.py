@@ -49,7 +49,13 @@ _MAP_SPARE_BYTES = 1 << 20
 """Bytes by which the smallest map is larger than its file."""
 _PAGE_BYTES = 1 << 12
 _SHORT_OF_MEMORY = os.strerror(errno.ENOMEM)
-_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
+_DAMAGE = (
+    *(lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError),
+    # What damaged pages lead to: a transaction that goes on after it met one, a key that none is.
+    *(lmdb.BadTxnError, lmdb.BadValsizeError, lmdb.IncompatibleError, lmdb.CursorFullError),
+)
+_OTHER_FORMAT = "data format"
+"""Part of py-lmdb's text where the version in the head of a file is not the one that it knows."""
 
 
 def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
@@ -59,7 +65,7 @@ def archive_error(error: lmdb.Error, path: Path) -> ArchiveError:
         return OutOfSpaceError(str(path), text)
     if os.strerror(errno.EIO) in text and nearly_full(path):  # LMDB reports a short write as EIO
         return OutOfSpaceError(str(path), f"{text}, and the medium is full")
-    if isinstance(error, _DAMAGE):
+    if isinstance(error, _DAMAGE) or _OTHER_FORMAT in text:
         return DamagedError(str(path), text)
     if isinstance(error, lmdb.ReadersFullError):
         return UnavailableError(

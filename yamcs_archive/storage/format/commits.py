@@ -30,7 +30,7 @@ from typing import NamedTuple
 import msgpack
 import msgspec
 
-from yamcs_archive.errors import BadCursorError
+from yamcs_archive.errors import BadCursorError, DamagedError
 from yamcs_archive.storage.format.checksum import CHECKSUM_BYTES, Checksummed, Pair
 from yamcs_archive.storage.format.integers import pack_integers, unpack_integers
 
@@ -42,6 +42,7 @@ _FACTS = struct.Struct(">QqQ")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
 _SINGLE, _PACKED = 0, 1
+_NUMBERS_END = 1 << 62
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -83,12 +84,15 @@ def commit_key(number: int) -> bytes:
 
 
 def commit_number(key: bytes) -> int:
-    """Return the number of the first commit of a record, from its key.
+    """Return the number of the first commit of a record, from its key. Raises DamagedError.
 
     >>> commit_number(commit_key(1))
     1
     """
-    return int.from_bytes(key, "big")
+    number = int.from_bytes(key, "big")
+    if len(key) != _NUMBER.size or number >= _NUMBERS_END:
+        raise DamagedError(f"commits {key.hex()}", "this is the number of no commit")
+    return number
 
 
 def encode_commit(record: CommitRecord) -> Pair:

@@ -33,7 +33,8 @@ from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.maintain.arrival_check import check_arrival
-from yamcs_archive.storage.maintain.faults import Faults, VerifyScope
+from yamcs_archive.storage.maintain.faults import FAULTS_KEPT_MAX, Faults, VerifyScope
+from yamcs_archive.storage.maintain.page_check import check_pages
 from yamcs_archive.storage.maintain.quick_check import check_quickly
 from yamcs_archive.storage.maintain.request_check import check_requests
 from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
@@ -59,6 +60,10 @@ def verify(
     events read so far, and with that of all.
     """
     began_s = time.monotonic()
+    broken = check_pages(environment)
+    if broken:
+        seconds = time.monotonic() - began_s
+        return Verification(0, 0, 0, 0, 0, seconds, len(broken), tuple(broken[:FAULTS_KEPT_MAX]))
     run = _Run(environment, facts, rows_max, progress, cancelled)
     try:
         scope = VerifyScope(environment, facts, rows_max, run.go_on, run.faults)

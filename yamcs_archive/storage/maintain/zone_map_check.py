@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
+import lmdb
+
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block import Block, zone_map_of
 from yamcs_archive.storage.format.zone_maps import (
@@ -49,6 +51,17 @@ def check_zone_maps(scope: VerifyScope) -> None:
     while after is not None:
         scope.go_on()
         after = _check_some_groups(scope, after)
+    with scope.environment.read() as transaction:
+        cursor = transaction.cursor(scope.environment.databases["summaries"])
+        strange = list(_beyond_levels(cursor))
+    for key in strange:
+        scope.faults.add_value(DamagedError(f"summaries {key.hex()}", "it is of no known level"), key[1:])
+
+
+def _beyond_levels(cursor: lmdb.Cursor[bytes]) -> Iterator[bytes]:
+    """Yield the keys that are of no level, the first ones of them."""
+    if cursor.set_range(bytes([GROUP_LEVEL[0] + 1])):
+        yield from islice(cursor.iternext(values=False), _BLOCKS_AT_ONCE)
 
 
 def _check_some_blocks(scope: VerifyScope, after: bytes) -> bytes | None:

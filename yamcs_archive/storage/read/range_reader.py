@@ -93,6 +93,8 @@ class RangeReader:
         rows = min(_FIRST_ROWS, self._rows_max)
         while lower < upper and not (self._cancelled is not None and self._cancelled()):
             slice_ = self._slice(lower, upper, descending, wanted, rows)
+            if slice_.lower >= upper if descending else slice_.upper <= lower:
+                raise _not_in_order(lower)
             yield slice_
             if descending:
                 upper = slice_.lower
@@ -175,4 +177,12 @@ def fetch(
         more_bytes = sum([len(value) for _, value in some])
         size_bytes += more_bytes
         together = _TOGETHER if more_bytes < _TOGETHER * _SMALL_BYTES else 1
+    last = fetched[-1][0] if fetched else lower
+    if last >= upper if descending else last < lower:
+        raise _not_in_order(lower)
     return fetched, True
+
+
+def _not_in_order(lower: bytes) -> DamagedError:
+    """Return the error where reading on would never end."""
+    return DamagedError(f"the keys from {lower.hex()}", "they are not in order: a page of LMDB is damaged")

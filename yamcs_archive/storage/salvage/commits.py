@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.disk.lmdb_pages import Node, PageError, PageFile
 from yamcs_archive.storage.format.commits import CommitRecord, commit_key, decode_commit
 from yamcs_archive.storage.salvage.losses import Losses
-from yamcs_archive.storage.salvage.pages import Node, PageError, PageFile
 from yamcs_archive.storage.salvage.trees import Leaf
 
 _DECODED_MAX = 64

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from yamcs_archive.event_vectors import Int64s, StoredVectors
+from yamcs_archive.storage.disk.lmdb_pages import Node, PageError, PageFile
 from yamcs_archive.storage.format.keys import Key, Keys, time_bound
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.maintain.faults import key_or_none
 from yamcs_archive.storage.salvage.commits import Commits
 from yamcs_archive.storage.salvage.losses import Losses
-from yamcs_archive.storage.salvage.pages import Node, PageError, PageFile
 from yamcs_archive.storage.salvage.readable import Unread, read_block, read_rows
 from yamcs_archive.storage.salvage.trees import Leaf
 

@@ -20,6 +20,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.results import Fault, Salvage
 from yamcs_archive.storage.disk.directory import CURRENT
 from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
+from yamcs_archive.storage.disk.lmdb_pages import PageError, PageFile
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 from yamcs_archive.storage.format.meta import FORMAT_VERSION, Meta
@@ -27,7 +28,6 @@ from yamcs_archive.storage.salvage.commits import Commits
 from yamcs_archive.storage.salvage.events import Events
 from yamcs_archive.storage.salvage.facts import Facts
 from yamcs_archive.storage.salvage.losses import Losses
-from yamcs_archive.storage.salvage.pages import PageError, PageFile
 from yamcs_archive.storage.salvage.refill import Refill
 from yamcs_archive.storage.salvage.trees import Leaf, Trees
 

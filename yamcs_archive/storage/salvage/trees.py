@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from yamcs_archive.storage.salvage.pages import (
+from yamcs_archive.storage.disk.lmdb_pages import (
+    HEADS,
     LEAF,
     Node,
     PageError,
@@ -23,11 +24,8 @@ from yamcs_archive.storage.salvage.pages import (
     kind_of,
     nodes,
     number_of,
-    root_of,
+    sub_database,
 )
-
-_HEADS = 2
-"""Heads of a file."""
 
 
 class Gap(NamedTuple):
@@ -81,7 +79,7 @@ class Trees:
             self._find(root.main)
             del self.gaps[gaps:]  # what is missing for that shows below
             if set(names) <= self._roots.keys():
-                self.may_be_older = nth > 0 or len(file.roots) < _HEADS
+                self.may_be_older = nth > 0 or len(file.roots) < HEADS
                 break
             self._seen.clear()
         for name in set(names) - self._roots.keys():
@@ -92,7 +90,7 @@ class Trees:
             for node in leaf.nodes:
                 name = node.key.decode("ascii", "replace")
                 try:
-                    found = root_of(self.file.value(leaf.page, node), node.flags)
+                    found = sub_database(self.file.value(leaf.page, node), node.flags).root
                 except PageError:
                     continue
                 self._roots.setdefault(name, found)

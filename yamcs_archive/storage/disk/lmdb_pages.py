@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
+
 PAGE_BYTES_DEFAULT = 4096
 _PAGE_BYTES = tuple(1 << shift for shift in range(9, 17))
 """The sizes of pages that LMDB makes."""
-HEAD_BYTES = 16
+HEAD_BYTES, NODE_HEAD_BYTES = 16, 8
 _PAGE_HEAD = struct.Struct("=QHHHH")
 """Number of the page, unused, flags, end of the list of nodes, begin of the nodes."""
 _META = struct.Struct("=IIQQ48s48sQQ")
@@ -33,21 +37,45 @@ _OVERFLOW = struct.Struct("=Q")
 _VALUE_BYTES_MAX = 1 << 28
 """Bytes of a value that are read at most: a block has some frames of at most 16 MiB."""
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
-BRANCH, LEAF = 1, 2
+BRANCH, LEAF, OVERFLOW = 1, 2, 4
 _KINDS = BRANCH | LEAF
-_BIG_VALUE, _SUB_DATABASE = 1, 2
+BIG_VALUE, _SUB_DATABASE = 1, 2
 _NO_PAGE = 2**64 - 1
+HEADS = 2
+"""Heads of a file, each on a page of its own."""
+_BYTES_MAX = 1 << 50
+"""Bytes of a file and of its map that no file has."""
 
 
 class PageError(Exception):
     """A page, or a part of one, cannot be read; the text says why."""
 
 
+class Tree(NamedTuple):
+    """What a file says of one of its trees."""
+
+    flags: int
+    depth: int
+    branches: int
+    leaves: int
+    overflow_pages: int
+    """Pages of large values."""
+    entries: int
+    root: int | None
+
+
 class Root(NamedTuple):
-    """The newest state of a file: its transaction, and the root of its tree of sub-databases, if any."""
+    """One of the two states of a file: its transaction, and the root of its tree of sub-databases, if any."""
 
     transaction: int
     main: int | None
+    page: int = 0
+    """The page that it stands on, 0 or 1."""
+    main_tree: Tree | None = None
+    free_tree: Tree | None = None
+    """Those of the sub-databases and of the pages that are free."""
+    last_page: int = 0
+    map_bytes: int = 0
 
 
 class Node(NamedTuple):
@@ -123,7 +151,7 @@ class PageFile:
 
     def value(self, page: bytes, node: Node) -> bytes:
         """Return the value of a node of a leaf, wherever it is."""
-        if not node.flags & _BIG_VALUE:
+        if not node.flags & BIG_VALUE:
             return page[node.at : node.at + node.size_bytes]
         (first,) = _OVERFLOW.unpack_from(page, node.at)
         return self.bytes_at(first, HEAD_BYTES, node.size_bytes)
@@ -135,16 +163,43 @@ class PageFile:
                 raw = self.bytes_at(0, page_bytes + HEAD_BYTES, _META.size)
             except PageError:
                 continue
-            magic, version, _, _, free, main, _, transaction = _META.unpack(raw)
+            magic, version, _, map_bytes, free, main, last_page, transaction = _META.unpack(raw)
             said_bytes = _TREE.unpack(free)[0]
             if (magic, version) != (_MAGIC, _VERSION) or said_bytes not in _PAGE_BYTES:
                 continue
             if page_bytes not in (0, said_bytes):
                 continue
             self.page_bytes = said_bytes
-            root = _TREE.unpack(main)[-1]
-            found[page_bytes] = Root(transaction, None if root == _NO_PAGE else root)
+            trees = tree_of(main), tree_of(free)
+            found[page_bytes] = Root(
+                transaction, trees[0].root, int(page_bytes > 0), *trees, last_page, map_bytes
+            )
         return sorted(found.values(), key=lambda root: root.transaction, reverse=True)
+
+
+def fault_of_heads(roots: list[Root]) -> str:
+    """Return what is wrong with the two heads of a file; nothing if they are as LMDB writes them.
+
+    It writes them in turn, those of even transactions to the first page; the older one is that of the
+    transaction before. A new file has two of transaction 0.
+
+    >>> fault_of_heads([Root(4, None, 0), Root(3, None, 1)])
+    ''
+    >>> fault_of_heads([Root(5, None, 0), Root(3, None, 1)])
+    'they are of the transactions 3 and 5'
+    """
+    if len(roots) < HEADS:
+        return "one of them cannot be read"
+    newer, older = roots
+    if any(
+        root.map_bytes > _BYTES_MAX or root.last_page > _BYTES_MAX // PAGE_BYTES_DEFAULT for root in roots
+    ):
+        return f"they are of a map of {max(newer.map_bytes, older.map_bytes)} bytes"
+    if newer.transaction == older.transaction == 0:
+        return ""
+    if newer.transaction != older.transaction + 1 or any(root.transaction % 2 != root.page for root in roots):
+        return f"they are of the transactions {older.transaction} and {newer.transaction}"
+    return ""
 
 
 def kind_of(page: bytes) -> int:
@@ -178,18 +233,56 @@ def _node(page: bytes, offset: int, kind: int) -> Node | None:
     if kind == BRANCH:
         here_bytes, child = 0, size_bytes | flags << 32
     else:
-        here_bytes, child = (_OVERFLOW.size if flags & _BIG_VALUE else size_bytes), 0
+        here_bytes, child = (_OVERFLOW.size if flags & BIG_VALUE else size_bytes), 0
     if at + here_bytes > len(page):
         return None
     return Node(page[offset + _NODE.size : at], flags, at, size_bytes, child)
 
 
-def root_of(value: bytes, flags: int) -> int | None:
-    """Return the root of a sub-database, from its value in the main tree; None for an empty one.
+def tree_of(value: bytes) -> Tree:
+    """Return what the description of a tree says."""
+    _, flags, depth, branches, leaves, overflow_pages, entries, root = _TREE.unpack(value)
+    return Tree(flags, depth, branches, leaves, overflow_pages, entries, None if root == _NO_PAGE else root)
 
-    Raises PageError for a value that describes none.
-    """
-    if not flags & _SUB_DATABASE or len(value) != _TREE.size:
+
+def sub_database(value: bytes, flags: int) -> Tree:
+    """Return what the main tree says of a sub-database. Raises PageError for a value that describes none."""
+    if flags != _SUB_DATABASE or len(value) != _TREE.size:
         raise PageError("the description of a sub-database is damaged")
-    root: int = _TREE.unpack(value)[-1]
-    return None if root == _NO_PAGE else root
+    return tree_of(value)
+
+
+def flags_of(page: bytes) -> int:
+    """Return the flags of a page: its kind alone, in a sound one."""
+    flags: int = _PAGE_HEAD.unpack_from(page)[2]
+    return flags
+
+
+def bounds_of(page: bytes) -> tuple[int, int]:
+    """Return where the list of entries of a page ends, and where the entries begin."""
+    _, _, _, lower, upper = _PAGE_HEAD.unpack_from(page)
+    return lower, upper
+
+
+def overflow_of(page: bytes, node: Node) -> int | None:
+    """Return the number of the first page of a large value; None for a value that is in its leaf."""
+    if not node.flags & BIG_VALUE:
+        return None
+    (first,) = _OVERFLOW.unpack_from(page, node.at)
+    return int(first)
+
+
+def overflow_pages(page: bytes) -> int:
+    """Return how many pages a large value has, from the head of its first one."""
+    return int.from_bytes(page[12:16], sys.byteorder)
+
+
+def free_pages(value: bytes) -> npt.NDArray[np.uint64]:
+    """Return the numbers of pages in a value of the list of free pages. Raises PageError for damage."""
+    if len(value) % 8 or not value:
+        raise PageError("an entry of the list of free pages is damaged")
+    numbers = np.frombuffer(value, np.uint64)
+    # The entry may have room for more of them than it has.
+    if numbers[0] >= len(numbers):
+        raise PageError("an entry of the list of free pages is damaged")
+    return numbers[1 : int(numbers[0]) + 1]
