@@ -18,9 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import numpy as np
-import numpy.typing as npt
-
 PAGE_BYTES_DEFAULT = 4096
 _PAGE_BYTES = tuple(1 << shift for shift in range(9, 17))
 """The sizes of pages that LMDB makes."""
@@ -277,12 +274,12 @@ def overflow_pages(page: bytes) -> int:
     return int.from_bytes(page[12:16], sys.byteorder)
 
 
-def free_pages(value: bytes) -> npt.NDArray[np.uint64]:
+def free_pages(value: bytes) -> memoryview:
     """Return the numbers of pages in a value of the list of free pages. Raises PageError for damage."""
     if len(value) % 8 or not value:
         raise PageError("an entry of the list of free pages is damaged")
-    numbers = np.frombuffer(value, np.uint64)
+    numbers = memoryview(value).cast("Q")
     # The entry may have room for more of them than it has.
     if numbers[0] >= len(numbers):
         raise PageError("an entry of the list of free pages is damaged")
-    return numbers[1 : int(numbers[0]) + 1]
+    return numbers[1 : numbers[0] + 1]

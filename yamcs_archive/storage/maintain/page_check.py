@@ -206,7 +206,7 @@ class _Pages:
             if (number_of(head), flags_of(head), overflow_pages(head)) != (first, OVERFLOW, pages):
                 raise PageError(f"the head of page {first}, with a large value, is damaged")
         if name == _FREE:
-            self._use_free(free_pages(self._file.value(page, node)))
+            self._use_free(np.asarray(free_pages(self._file.value(page, node)), np.uint64))
         elif names is not None:
             described = node.key.decode("ascii", "replace")
             names.append((described, sub_database(self._file.value(page, node), node.flags)))
