@@ -17,6 +17,7 @@ from yamcs_archive.storage.disk.lmdb_pages import (
     BRANCH,
     LEAF,
     PageFile,
+    Root,
     fault_of_heads,
     flags_of,
     free_pages,
@@ -109,9 +110,18 @@ def test_every_bit_of_the_structure_of_a_page_in_use_is_found(directory: Path) -
     assert checked == {BRANCH, LEAF}
 
 
-@pytest.mark.parametrize("bit", range(64))
-def test_every_bit_of_the_number_of_the_newest_transaction_is_found(directory: Path, bit: int) -> None:
-    """Else LMDB would take the older state, and the newest commit would be gone without a word."""
+@pytest.mark.parametrize("more_commits", range(4))
+@pytest.mark.parametrize("bit", [0, 1, 2, 3, 31, 63])
+def test_every_bit_of_the_number_of_the_newest_transaction_is_found(
+    directory: Path, bit: int, more_commits: int
+) -> None:
+    """Else LMDB would take the older state, and the newest commit would be gone without a word.
+
+    The second bit of some numbers makes the newer head look like the predecessor of the older one.
+    """
+    with Archive.open(directory, options=SMALL) as archive:
+        for n in range(more_commits):
+            archive.instance("sim").append(Event(f"more {n}"))
     file = data_file(directory)
     with PageFile(file) as pages:
         page = pages.roots[0].page
@@ -121,7 +131,7 @@ def test_every_bit_of_the_number_of_the_newest_transaction_is_found(directory: P
     for readonly in (True, False):
         with (
             Archive.open(directory, readonly=readonly) as archive,
-            pytest.raises(DamagedError, match="its heads are damaged: they are of the transactions"),
+            pytest.raises(DamagedError, match=r"its heads are damaged: (they are|one is) of"),
         ):
             archive.instance("sim")
 
@@ -189,6 +199,8 @@ def test_heads_that_change_while_an_archive_is_opened_are_read_again(
 ) -> None:
     said = ["they change", "they change", ""]
     monkeypatch.setattr(file_length, "fault_of_heads", lambda _: said.pop(0))
+    roots = PageFile._roots
+    monkeypatch.setattr(PageFile, "_roots", lambda self: [*roots(self)[:1], Root(len(said), None)])
     with Archive.open(directory, readonly=True) as archive:
         assert archive.instance("sim").count() > 0
     assert said == []

@@ -19,7 +19,14 @@ import lmdb
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
-from yamcs_archive.storage.disk.lmdb_pages import HEADS, PageError, PageFile, fault_of_heads
+from yamcs_archive.storage.disk.lmdb_pages import (
+    HEADS,
+    PageError,
+    PageFile,
+    Root,
+    fault_of_freed,
+    fault_of_heads,
+)
 
 _TRIES, _WAIT_S = 5, 0.01
 _HEAD_BYTES = 2 * 4096
@@ -43,18 +50,20 @@ def check_head(data: str) -> None:
         return
     if file_bytes < _HEAD_BYTES:
         raise DamagedError(data, f"it was cut short: it has {file_bytes} bytes")
-    reason = ""
+    before: list[Root] = []
     for _ in range(_TRIES):  # a writer of another process may change them meanwhile
         try:
             with PageFile(Path(data)) as file:
                 roots = file.roots
+                reason = fault_of_heads(roots) or fault_of_freed(file)
         except PageError:  # opening it says why
             return
-        reason = fault_of_heads(roots) if len(roots) == HEADS else ""  # what else is wrong, LMDB says
-        if not reason:
+        if not reason or len(roots) != HEADS:  # what else is wrong, LMDB says
             return
+        if roots == before:
+            raise DamagedError(data, f"its heads are damaged: {reason}")
+        before = roots
         threading.Event().wait(_WAIT_S)
-    raise DamagedError(data, f"its heads are damaged: {reason}")
 
 
 def check_length(environment: lmdb.Environment, path: Path, data: str, *, readonly: bool) -> None:

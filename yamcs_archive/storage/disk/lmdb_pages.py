@@ -40,6 +40,8 @@ BIG_VALUE, _SUB_DATABASE = 1, 2
 _NO_PAGE = 2**64 - 1
 HEADS = 2
 """Heads of a file, each on a page of its own."""
+_DEPTH_MAX = 32
+"""Greatest depth of a tree."""
 _BYTES_MAX = 1 << 50
 """Bytes of a file and of its map that no file has."""
 
@@ -197,6 +199,39 @@ def fault_of_heads(roots: list[Root]) -> str:
     if newer.transaction != older.transaction + 1 or any(root.transaction % 2 != root.page for root in roots):
         return f"they are of the transactions {older.transaction} and {newer.transaction}"
     return ""
+
+
+def fault_of_freed(file: PageFile) -> str:
+    """Return which head has a number that is less than that of the last transaction that freed its pages.
+
+    A flipped bit may turn the newer head into one that looks like the older one's predecessor. Nothing for
+    heads as LMDB writes them, or where the list of free pages cannot be read.
+    """
+    for root in file.roots:
+        freed = _newest_freed(file, root.free_tree)
+        if freed is not None and freed > root.transaction:
+            return f"one is of transaction {root.transaction}, and has pages that {freed} freed"
+    return ""
+
+
+def _newest_freed(file: PageFile, tree: Tree | None) -> int | None:
+    """Return the greatest key of the list of free pages."""
+    number = None if tree is None else tree.root
+    for _ in range(_DEPTH_MAX):
+        if number is None:
+            break
+        try:
+            page = file.page(number)
+        except PageError:
+            break
+        kind = kind_of(page)
+        *_, last = (None, *nodes(page, kind)) if kind else (None,)
+        if last is None:
+            break
+        if kind == LEAF:
+            return int.from_bytes(last.key, sys.byteorder)
+        number = last.child
+    return None
 
 
 def kind_of(page: bytes) -> int:

@@ -33,6 +33,7 @@ from yamcs_archive.storage.disk.lmdb_pages import (
     Root,
     Tree,
     bounds_of,
+    fault_of_freed,
     fault_of_heads,
     flags_of,
     free_pages,
@@ -59,7 +60,7 @@ def check_pages(environment: Environment) -> list[Fault]:
     for tries_left in range(_TRIES - 1, -1, -1):
         with environment.read() as transaction, PageFile(environment.path / DATA) as file:
             roots = file.roots
-            reason = fault_of_heads(roots)
+            reason = fault_of_heads(roots) or fault_of_freed(file)
             of_state = [root for root in roots if root.transaction == transaction.id()]
             if of_state and not reason:
                 return list(_Pages(file, of_state[0]).faults())
