@@ -24,8 +24,9 @@ from typing import NoReturn
 from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.offers import Checked, Done, Note, Offered, Reached, Serves, Wrong, framed, unframed
-from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.crash.operations import AFTER_A_START
 from benchmarks.crash.work import Hands
+from benchmarks.crash.worker import Book, Worker
 from yamcs_archive import Archive, Instance, Options
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage import lmdb_store as _loaded_before_the_fork  # noqa: F401

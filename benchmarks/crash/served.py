@@ -20,8 +20,8 @@ import uvloop as _loaded_too  # noqa: F401
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE, Ended, Plan
 from benchmarks.crash.offers import Done, Note, Offered, Serves
-from benchmarks.crash.operations import Book
 from benchmarks.crash.work import Hands
+from benchmarks.crash.worker import Book
 from yamcs_archive import Archive, Client, Instance
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.listening_socket import bind, listen

@@ -7,7 +7,8 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from benchmarks.crash.operations import Book, Place, Worker, drawn
+from benchmarks.crash.operations import Place, drawn
+from benchmarks.crash.worker import Book, Worker
 from yamcs_archive import Instance
 from yamcs_archive.client.instance import RemoteInstance
 from yamcs_archive.errors import ServerUnavailableError

@@ -23,8 +23,9 @@ from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE
 from benchmarks.crash.offers import Checked
-from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.crash.operations import AFTER_A_START
 from benchmarks.crash.work import one
+from benchmarks.crash.worker import Book, Worker
 from yamcs_archive import Archive, Instance, Options
 from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, OutOfSpaceError, UnavailableError
 

@@ -21,7 +21,8 @@ from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE
 from benchmarks.crash.offers import Note, unframed
-from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.crash.operations import AFTER_A_START
+from benchmarks.crash.worker import Book, Worker
 from benchmarks.forks import Died, Raised, in_fork
 from benchmarks.pieces import Piece
 from benchmarks.power_cut.medium import Medium

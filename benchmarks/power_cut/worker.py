@@ -16,8 +16,9 @@ from benchmarks.crash.comparison import compare, copies_of
 from benchmarks.crash.ledger import Ledger
 from benchmarks.crash.lives import INSTANCE, Plan
 from benchmarks.crash.offers import Note, Wrong, framed, unframed
-from benchmarks.crash.operations import AFTER_A_START, Book, Worker
+from benchmarks.crash.operations import AFTER_A_START
 from benchmarks.crash.work import Hands, one
+from benchmarks.crash.worker import Book, Worker
 from benchmarks.power_cut.recording import HANGS_S, MARKS, entries
 from yamcs_archive import Archive
 

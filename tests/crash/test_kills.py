@@ -32,7 +32,8 @@ from benchmarks.crash.offers import (
     Pruning,
     Stored,
 )
-from benchmarks.crash.operations import AFTER_A_START, OPERATIONS, Book, Worker
+from benchmarks.crash.operations import AFTER_A_START, OPERATIONS
+from benchmarks.crash.worker import Book, Worker
 from benchmarks.pieces import Piece, State
 from tests.child import ROOT
 from yamcs_archive import Event, Instance
