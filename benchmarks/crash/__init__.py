@@ -10,6 +10,7 @@ A *cycle* is one life of a process: it opens the archive, checks it, works on it
 - ``ledger``: what must, may and must not be stored, by the notes so far.
 - ``comparison``: an archive beside the ledger; every difference is a fault.
 - ``operations``: what the work consists of, one function for each kind; add new kinds there.
+- ``worker``: who does it, and tells.
 - ``work``: threads that run operations.
 - ``lives``: a process that checks and works, and its death; ``served``: the same behind HTTP.
 - ``histories``: cycles over one archive; ``state``: their sums in a file.

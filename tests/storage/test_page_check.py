@@ -112,19 +112,23 @@ def test_every_bit_of_the_structure_of_a_page_in_use_is_found(directory: Path) -
 
 @pytest.mark.parametrize("more_commits", range(4))
 @pytest.mark.parametrize("bit", [0, 1, 2, 3, 31, 63])
-def test_every_bit_of_the_number_of_the_newest_transaction_is_found(
-    directory: Path, bit: int, more_commits: int
+@pytest.mark.parametrize("which", [0, 1])
+def test_every_bit_of_the_numbers_of_the_two_transactions_is_found(
+    directory: Path, which: int, bit: int, more_commits: int
 ) -> None:
     """Else LMDB would take the older state, and the newest commit would be gone without a word.
 
-    The second bit of some numbers makes the newer head look like the predecessor of the older one.
+    One bit of some numbers makes the newer head look like the predecessor of the older one, as a power cut
+    within its write does: that cannot be found.
     """
     with Archive.open(directory, options=SMALL) as archive:
         for n in range(more_commits):
             archive.instance("sim").append(Event(f"more {n}"))
     file = data_file(directory)
     with PageFile(file) as pages:
-        page = pages.roots[0].page
+        page, number = pages.roots[which].page, pages.roots[which].transaction
+    if not which and number ^ 1 << bit == number - 2:
+        return
     raw = bytearray(file.read_bytes())
     raw[page * PAGE + 16 + 128 + bit // 8] ^= 1 << bit % 8
     file.write_bytes(raw)

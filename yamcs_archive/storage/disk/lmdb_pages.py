@@ -202,15 +202,19 @@ def fault_of_heads(roots: list[Root]) -> str:
 
 
 def fault_of_freed(file: PageFile) -> str:
-    """Return which head has a number that is less than that of the last transaction that freed its pages.
+    """Return whether the newer head has another number than the newest entry of its list of free pages.
 
-    A flipped bit may turn the newer head into one that looks like the older one's predecessor. Nothing for
-    heads as LMDB writes them, or where the list of free pages cannot be read.
+    Every transaction frees the pages that it replaces, so the two are equal. A flipped bit may turn the older
+    head into one that looks like the successor of the newer one. Nothing for heads as LMDB writes them, or
+    where the list cannot be read.
+
+    The older head may have the list of its successor: so it is after a power cut within the write of a head,
+    whose number comes last. A flipped bit of the newer head may look the same; nothing tells the two apart.
     """
-    for root in file.roots:
+    for root in file.roots[:1]:
         freed = _newest_freed(file, root.free_tree)
-        if freed is not None and freed > root.transaction:
-            return f"one is of transaction {root.transaction}, and has pages that {freed} freed"
+        if freed not in (None, root.transaction):
+            return f"one is of transaction {root.transaction}, and the last pages were freed by {freed}"
     return ""
 
 
