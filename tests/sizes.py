@@ -246,7 +246,10 @@ OTHERS = (
     ),
     *(f"storage.disk.lmdb_pages.{name}" for name in ("BIG_VALUE", "_KINDS", "_MAGIC", "_NO_PAGE")),
     *(f"storage.disk.lmdb_pages.{name}" for name in ("_SUB_DATABASE", "_VERSION")),
-    *(f"storage.disk.lmdb_pages.{name}" for name in ("HEADS", "NODE_HEAD_BYTES", "_BYTES_MAX", "_DEPTH_MAX")),
+    *(
+        f"storage.disk.lmdb_pages.{name}"
+        for name in ("HEADS", "NODE_HEAD_BYTES", "_ADDRESSES_END", "_DEPTH_MAX")
+    ),
     "storage.maintain.page_check._FREE_FLAGS",
     "storage.format.commits._NUMBERS_END",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),

@@ -140,6 +140,19 @@ def test_every_bit_of_the_numbers_of_the_two_transactions_is_found(
             archive.instance("sim")
 
 
+@pytest.mark.parametrize(("offset", "bit"), [(16, 47), (120, 35), (120, 63)])
+def test_a_head_with_more_pages_than_there_are_addresses_is_damaged(
+    directory: Path, offset: int, bit: int
+) -> None:
+    file = data_file(directory)
+    raw = bytearray(file.read_bytes())
+    with PageFile(file) as pages:
+        raw[pages.roots[0].page * PAGE + 16 + offset + bit // 8] ^= 1 << bit % 8
+    file.write_bytes(raw)
+    with Archive.open(directory) as archive, pytest.raises(DamagedError, match="its heads are damaged"):
+        archive.instance("sim")
+
+
 def test_every_bit_of_the_list_of_free_pages_is_found(directory: Path) -> None:
     """Else a writer would use a page anew that holds something."""
     file = data_file(directory)

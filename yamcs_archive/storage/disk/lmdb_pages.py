@@ -42,8 +42,8 @@ HEADS = 2
 """Heads of a file, each on a page of its own."""
 _DEPTH_MAX = 32
 """Greatest depth of a tree."""
-_BYTES_MAX = 1 << 50
-"""Bytes of a file and of its map that no file has."""
+_ADDRESSES_END = 1 << 47
+"""Bytes of a file and of its map for which no process has addresses."""
 
 
 class PageError(Exception):
@@ -190,10 +190,9 @@ def fault_of_heads(roots: list[Root]) -> str:
     if len(roots) < HEADS:
         return "one of them cannot be read"
     newer, older = roots
-    if any(
-        root.map_bytes > _BYTES_MAX or root.last_page > _BYTES_MAX // PAGE_BYTES_DEFAULT for root in roots
-    ):
-        return f"they are of a map of {max(newer.map_bytes, older.map_bytes)} bytes"
+    largest_bytes = max(max(root.map_bytes, root.last_page * PAGE_BYTES_DEFAULT) for root in roots)
+    if largest_bytes >= _ADDRESSES_END:
+        return f"they are of a map of {largest_bytes} bytes"
     if newer.transaction == older.transaction == 0:
         return ""
     if newer.transaction != older.transaction + 1 or any(root.transaction % 2 != root.page for root in roots):
