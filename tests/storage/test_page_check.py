@@ -153,6 +153,18 @@ def test_a_head_with_more_pages_than_there_are_addresses_is_damaged(
         archive.instance("sim")
 
 
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("offset", [0, 4, 24], ids=["magic", "version", "size of pages"])
+def test_a_head_that_cannot_be_read_is_damaged(directory: Path, which: int, offset: int) -> None:
+    file = data_file(directory)
+    raw = bytearray(file.read_bytes())
+    with PageFile(file) as pages:
+        raw[pages.roots[which].page * PAGE + 16 + offset + (offset == 24)] ^= 1 << 5
+    file.write_bytes(raw)
+    with Archive.open(directory) as archive, pytest.raises(DamagedError):
+        archive.instance("sim")
+
+
 def test_every_bit_of_the_list_of_free_pages_is_found(directory: Path) -> None:
     """Else a writer would use a page anew that holds something."""
     file = data_file(directory)
