@@ -26,7 +26,6 @@ FLIPS_EACH = 500
 """Largest number of flips of one piece."""
 _ISOLATED_EVERY = 25
 _WAIT_S = 60.0
-_NODE_HEAD_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Places:
                     if node is None:
                         continue
                     key = node.at - len(node.key)
-                    structure.update(range(begin + key - _NODE_HEAD_BYTES, begin + key))
+                    structure.update(range(begin + key - lmdb_pages.NODE_HEAD_BYTES, begin + key))
                     here = node.size_bytes if node.at + node.size_bytes <= size else 0
                     # A large value begins on another page; its number here is LMDB's own.
                     ours.update(range(begin + key, begin + node.at + here))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from tests.server.serving import PATH, Served
 from yamcs_archive.http.errors import error_reply
 from yamcs_archive.http.refusal_log import QUIET_S, RefusalLog
 from yamcs_archive.limits import READERS_MAX
+from yamcs_archive.server import connection_limits
 from yamcs_archive.server.connection_limits import DESCRIPTORS_LEFT_MIN
 from yamcs_archive.wire.codecs import JSON_CODEC
 
@@ -131,6 +133,22 @@ def test_the_last_descriptors_are_for_the_archive_and_a_connection_is_told_so(se
     assert first.startswith("requests are refused: 503 ServiceUnavailableException: this server has as many")
     assert last == "requests were refused: 503 ServiceUnavailableException: 3, when serving ended"
     assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "descriptor", "refused"),
+    [
+        (100, 99 - DESCRIPTORS_LEFT_MIN, False),
+        (100, 100 - DESCRIPTORS_LEFT_MIN, True),
+        (100, 99, True),
+        (resource.RLIM_INFINITY, 99, False),
+    ],
+)
+def test_the_last_descriptors_begin_where_so_many_are_left(
+    limit: int, descriptor: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert connection_limits._is_last(SimpleNamespace(fileno=lambda: descriptor)) is refused  # type: ignore[arg-type]  # as much of a socket as is asked
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])

@@ -11,11 +11,12 @@ import pytest
 from tests.storage.test_file_length import data_file
 from tests.storage.test_verification import filled, verified
 from yamcs_archive import Archive, Event, Options
-from yamcs_archive.errors import DamagedError
+from yamcs_archive.errors import DamagedError, UnavailableError
 from yamcs_archive.storage.disk import file_length
 from yamcs_archive.storage.disk.lmdb_pages import (
     BRANCH,
     LEAF,
+    PageError,
     PageFile,
     Root,
     fault_of_heads,
@@ -211,7 +212,7 @@ def test_a_writer_that_commits_meanwhile_is_no_fault(
     with Archive.open(directory, options=SMALL) as archive:
         sim = archive.instance("sim")
         begin = PageFile.__init__
-        commits = [0, 2, 3]
+        commits = [0, *[2, 3, 4] * 4]
 
         def slowly(self: PageFile, path: Path) -> None:
             for _ in range(commits.pop() if commits else 0):
@@ -221,6 +222,17 @@ def test_a_writer_that_commits_meanwhile_is_no_fault(
         monkeypatch.setattr(PageFile, "__init__", slowly)
         assert verified(sim).faults == ()
         assert not commits
+
+
+def test_a_file_that_cannot_be_opened_is_no_damage(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: PageFile, path: Path) -> None:
+        raise PageError("Too many open files")
+
+    with Archive.open(directory, readonly=True) as archive:
+        sim = archive.instance("sim")
+        monkeypatch.setattr(PageFile, "__init__", refuse)
+        with pytest.raises(UnavailableError, match="Too many open files"):
+            sim.verify()
 
 
 def test_heads_that_change_while_an_archive_is_opened_are_read_again(

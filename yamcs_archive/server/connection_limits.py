@@ -128,7 +128,8 @@ class BoundedHttp(HttpToolsProtocol):
 
 def _is_last(connection: socket.socket) -> bool:
     """Return whether a connection has one of the last descriptors: the system gives the lowest free one."""
-    return connection.fileno() >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTORS_LEFT_MIN
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit != resource.RLIM_INFINITY and connection.fileno() >= limit - DESCRIPTORS_LEFT_MIN
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

@@ -10,12 +10,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.errors import UnavailableError
 from yamcs_archive.results import Fault
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import DATA
@@ -46,8 +48,8 @@ from yamcs_archive.storage.disk.lmdb_pages import (
 )
 from yamcs_archive.storage.maintain.faults import key_or_none
 
-_TRIES = 5
-"""How often the heads are read: a writer may change both meanwhile."""
+_TRIES, _WAIT_S = 200, 0.001
+"""How often the heads are read, and the time between: a writer may change both meanwhile."""
 _LONGER_MAX = 2
 """How many times the pages of the file there may be: pages that were given back need not be written."""
 _FREE, _MAIN = "free pages", "sub-databases"
@@ -56,18 +58,30 @@ _FREE_FLAGS = 8
 
 
 def check_pages(environment: Environment) -> list[Fault]:
-    """Return what is wrong with the pages of the newest state."""
-    for tries_left in range(_TRIES - 1, -1, -1):
-        with environment.read() as transaction, PageFile(environment.path / DATA) as file:
-            roots = file.roots
-            reason = fault_of_heads(roots) or fault_of_freed(file)
-            of_state = [root for root in roots if root.transaction == transaction.id()]
-            if of_state and not reason:
-                return list(_Pages(file, of_state[0]).faults())
-        if not tries_left:
-            why = reason or "no head of the file is that of the newest commit"
-            return [Fault(DATA, f"the heads of the file are damaged: {why}")]
-    raise AssertionError("the last try returns")
+    """Return what is wrong with the pages of the newest state.
+
+    Heads are damaged only if they stay so: a writer may change both while they are read. Raises
+    UnavailableError if the file cannot be opened, or if it does so at every look.
+    """
+    before: list[Root] = []
+    why = "a writer commits faster than the heads of the file can be read"
+    for _ in range(_TRIES):
+        try:
+            with environment.read() as transaction, PageFile(environment.path / DATA) as file:
+                roots = file.roots
+                reason = fault_of_heads(roots) or fault_of_freed(file)
+                of_state = [root for root in roots if root.transaction == transaction.id()]
+                if of_state and not reason:
+                    return list(_Pages(file, of_state[0]).faults())
+        except PageError as error:  # another process may have compacted it meanwhile
+            why = str(error)
+            continue
+        if roots == before:
+            reason = reason or "none of them is that of the newest commit"
+            return [Fault(DATA, f"the heads of the file are damaged: {reason}")]
+        before = roots
+        threading.Event().wait(_WAIT_S)
+    raise UnavailableError(f"{environment.path}: {why}; try again")
 
 
 def _fills(page: bytes, kind: int, found: list[Node]) -> bool:
