@@ -179,6 +179,10 @@ def made(
                 if not child:
                     _make(make, task, folder)
                 running[child] = task, folder
+                with suppress(
+                    OSError
+                ):  # of both processes the first does it, so that none is left after an interrupt
+                    os.setpgid(child, child)
             if not running:
                 return
             child, status = os.wait()
@@ -205,7 +209,7 @@ def _result(task: Task, folder: Path, status: int) -> Piece:
 def _make(make: Callable[[T, Path], Piece], task: T, folder: Path) -> NoReturn:
     """Make one piece, and end this process."""
     try:
-        os.setpgid(0, 0)  # so that its own forks end with it
+        os.setpgid(0, 0)  # so that its own forks end with it; the parent does the same
         try:
             piece = make(task, folder)
         except Exception:

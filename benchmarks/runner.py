@@ -81,7 +81,7 @@ def _run_once(job: Job, directory: Path, *, first: bool) -> Outcome:
         try:
             return _child("run", job, directory)
         finally:
-            shutil.rmtree(directory)
+            shutil.rmtree(directory, ignore_errors=True)  # an interrupt may come before it is there
     if first:
         _child("prepare", job, directory)
     return _child("run", job, directory)

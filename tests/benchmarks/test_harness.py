@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks import keep, processes
+from benchmarks import keep, processes, runner
 from benchmarks.contenders import EMBEDDED, factory, missing_package, yamcs
 from benchmarks.digest import digest
-from benchmarks.jobs import Job
+from benchmarks.jobs import Job, Outcome
 from benchmarks.measures import ingest, module, queries, reading, scale
 from benchmarks.processes import ROOT, command
 from benchmarks.reference import Reference
@@ -194,6 +194,20 @@ def test_an_interrupted_run_keeps_its_results_and_leaves_no_process(
     while any(os.fsencode(tmp_path) in line for line in _command_lines()):  # the kernel takes its time
         assert time.monotonic() < give_up
         time.sleep(0.01)
+
+
+def test_an_interrupt_before_a_run_has_a_directory_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def child(action: str, *_: object) -> Outcome:
+        if action == "run":
+            raise KeyboardInterrupt
+        return Outcome(figures={})
+
+    monkeypatch.setattr(runner, "_child", child)
+    with pytest.raises(KeyboardInterrupt):
+        list(runner.run_all([_job("ingest", "archive")], tmp_path, print))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_while_a_child_is_started_ends_that_child(monkeypatch: pytest.MonkeyPatch) -> None:
