@@ -114,6 +114,13 @@ GOOD_MAP = msgpack.packb({"message": "a"})
         (batch.from_msgpack, GOOD_MAP * 3 + GOOD_MAP[:-1], "body"),
         (batch.from_msgpack, GOOD_MAP * 3 + b"\xc1", "body"),
         (batch.from_msgpack, GOOD_MAP * 3 + msgpack.packb({1: 2}), "body"),
+        (batch.from_msgpack, GOOD_MAP * 3 + msgpack.packb({"message": "a", b"x": 2}), "body"),
+        (
+            batch.from_msgpack,
+            GOOD_MAP * 3 + msgpack.packb({"message": "a", "generationTime": "2026-01-01T00:00:00Z", b"x": 2}),
+            "body",
+        ),
+        (batch.from_msgpack, GOOD_MAP * 3 + msgpack.packb({"message": "a", "extra": {b"k": "v"}}), "extra"),
         (batch.from_msgpack, GOOD_MAP * 3 + b"\x81\xa1a\xc6\x7f\xff\xff\xff", "body"),
         (batch.from_msgpack, GOOD_MAP * 3 + msgpack.packb({"message": "a", "time": 2**62}), "time"),
         (batch.from_msgpack, GOOD_MAP * 3 + msgpack.packb({"message": b"bytes"}), "message"),

@@ -78,7 +78,7 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
         rule = "is not a field of an event in either form"
         if name in _SHOWN:
             rule = "is not a field of a request; an answer, which has it, has a generationTime as text"
-        raise InvalidInputError(name, fields[name], rule)
+        raise _unknown(name, fields[name], rule)
     given = {name: value for name, value in fields.items() if value is not None}
     is_today = names.isdisjoint(_ONLY_2016)
     if not (is_today or names.isdisjoint(_ONLY_TODAY)):
@@ -89,6 +89,13 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
     if is_today:
         return Form.TODAY, _event_today(given)
     return Form.V2016, _event_2016(given)
+
+
+def _unknown(name: object, value: object, rule: str) -> InvalidInputError:
+    """Return the error of a name that no field has; msgpack also has names that are not text."""
+    if not isinstance(name, str):
+        return InvalidInputError("body", name, "must be text: the name of a field")
+    return InvalidInputError(name, value, rule)
 
 
 def decode_object(body: bytes) -> Mapping[str, Any]:
@@ -198,7 +205,7 @@ def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
             rule = f"mixes fields of an answer, whose {time} is text, and of a request"
             raise InvalidInputError("body", f"{time}, {name}", rule)
         if name not in _SHOWN:
-            raise InvalidInputError(name, value, "is not a field of an event in any form")
+            raise _unknown(name, value, "is not a field of an event in any form")
     given = {name: value for name, value in fields.items() if value is not None}
     if "message" not in given:
         raise InvalidInputError("message", None, "Message is required")
@@ -234,6 +241,11 @@ def _time(value: Any, field: str) -> int:
 def _extra(value: Any, field: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InvalidInputError(field, value, "must be an object of text values")
+    for name in value:
+        if not isinstance(name, str):  # msgpack has others
+            raise InvalidInputError(
+                field, name, "must be an object of text values, each with a text for its name"
+            )
     return {name: as_text(part, f"{field}.{name}") for name, part in value.items()}
 
 
