@@ -7,6 +7,7 @@ import http.client
 import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -102,7 +103,9 @@ def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Appli
         content = as_bytes(body)
         if content:
             lower.setdefault("content-length", str(len(content)))
-        begun = core.begin(Head(method, unquote(path), query, lower))
+        begun = core.begin(Head(method, unquote(path), query, lower, "192.0.2.1"))
+        if isinstance(begun, Future):
+            begun = begun.result()
         response = begun if isinstance(begun, Response) else begun.run(content)
         if isinstance(response, Pending):
             response = response.wait()

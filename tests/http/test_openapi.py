@@ -372,6 +372,32 @@ def failing(error: Exception, name: str) -> Any:
     return fail
 
 
+BASIC = {"authorization": "Basic YWRhOmNvcnJlY3QgaG9yc2U="}
+FORM = "application/x-www-form-urlencoded"
+
+
+def login_refusals(archive: Archive, described: Described, media: str, users: Path) -> Iterator[Answer]:
+    """Yield the answers of an operation of a server with users that fails because of its sender."""
+    core = Application(archive, live=True, access=AccessOptions(users=users))
+    feed, accept = core_feed(archive, core=core), {"accept": media}
+    bodies = {
+        "POST /auth/token": (FORM, b"grant_type=password&username=ada&password=x"),
+        "POST /auth/session": (JSON, b'{"username": "ada", "password": "x"}'),
+    }
+    kind, body = bodies.get(str(described), ("", b""))
+    given = accept | BASIC | ({"content-type": kind} if kind else {})
+    yield described.send(feed, accept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(password_checks, "is_right", lambda *_: False)
+        patch.setattr(password_checks, "WRONG_S", 0)
+        yield described.send(feed, given, body)
+        patch.setattr(password_checks, "CHECKS_WAITING_MAX", 0)
+        yield described.send(feed, given, body)
+        patch.setattr(FailedLogins, "wait_s", lambda *_: 5)
+        yield described.send(feed, given, body)
+    core.end_polls()
+
+
 def refusals(archive: Archive, described: Described, media: str) -> Iterator[Answer]:
     """Yield the answers of an operation that fails, in every way in which it can."""
     feed, accept = core_feed(archive), {"accept": media}
@@ -389,14 +415,21 @@ def refusals(archive: Archive, described: Described, media: str) -> Iterator[Ans
 
 
 @every_operation
-def test_its_errors_are_those_described(archive: Archive, sim: Instance, described: Described) -> None:
+def test_its_errors_are_those_described(
+    archive: Archive, sim: Instance, described: Described, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.json"
+    add_user(users, "ada", [Grant.parse("ReadEvents")], NOBODYS)
     found = BEYOND_THE_CORE.get(str(described), set()) | {(500, "InternalServerErrorException")}  # a bug
     answers = [(JSON, answer) for answer in refusals(archive, described, JSON)]
     answers += [(PROTOBUF, answer) for answer in refusals(archive, described, PROTOBUF)]
+    answers += [(JSON, answer) for answer in login_refusals(archive, described, JSON, users)]
     archive.close()
     answers.append((JSON, described.send(core_feed(archive), {})))
+    plain = {answer.status for _, answer in answers if answer.headers.get("content-type") == PLAIN}
+    assert plain == described.answers().keys() & {401}
     for media, answer in answers:
-        if answer.status >= 400:
+        if answer.status >= 400 and answer.status != 401:
             assert answer.headers["content-type"] == media
             assert described.promises(answer)
             error = today.ExceptionMessage.FromString(answer.body) if media == PROTOBUF else None

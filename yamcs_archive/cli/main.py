@@ -34,6 +34,7 @@ GROUPS = {
     "events": "store and show events",
     "instances": "list, make, rename or delete instances",
     "users": "say who may use a served archive, and for what",
+    "config": "check or show the configuration of serve",
 }
 """The groups of commands, each with its line of help."""
 COMMANDS = (
@@ -53,6 +54,8 @@ COMMANDS = (
     Command("users", "token", "make or revoke a token of one", "users_token"),
     Command("users", "remove", "remove one", "users_remove"),
     Command("users", "rotate-key", "sign logins with a new key", "users_rotate_key"),
+    Command("config", "check", "say what is wrong with a configuration file", "config_check"),
+    Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
