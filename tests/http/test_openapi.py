@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from configparser import ConfigParser
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
@@ -20,8 +21,14 @@ from tests.child import ROOT
 from tests.http.conforms import DOCUMENT, check, parameters, resolved, validator
 from tests.http.feeds import Answer, Feed, core_feed
 from yamcs_archive import Archive, Event, Instance, errors, limits
+from yamcs_archive.access.administration import add_user
+from yamcs_archive.access.passwords import NOBODYS
+from yamcs_archive.access.permissions import Grant
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.http import limits as http_limits
+from yamcs_archive.http.access import password_checks
+from yamcs_archive.http.access.failed_logins import FailedLogins
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS
@@ -34,6 +41,7 @@ from yamcs_archive.wire.protobuf_scan import varint
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 NDJSON = "application/x-ndjson"
+PLAIN = "text/plain; charset=UTF-8"
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
@@ -80,8 +88,8 @@ OPERATIONS = [
     for method, said in methods.items()
     if method != "parameters"
 ]
-LIKE_YAMCS = [one for one in OPERATIONS if "Operations" not in one.said["tags"]]
-"""Those that every server has. The others, which change what is served, have tests of their own."""
+LIKE_YAMCS = [one for one in OPERATIONS if one.said["tags"][0] not in ("Logins", "Operations")]
+"""Those that every server has. The others, of users and of operators, have tests of their own."""
 every_operation = pytest.mark.parametrize("described", LIKE_YAMCS, ids=str)
 with_body = pytest.mark.parametrize("described", [one for one in LIKE_YAMCS if one.takes()], ids=str)
 
@@ -373,28 +381,22 @@ def failing(error: Exception, name: str) -> Any:
 
 
 BASIC = {"authorization": "Basic YWRhOmNvcnJlY3QgaG9yc2U="}
-FORM = "application/x-www-form-urlencoded"
 
 
 def login_refusals(archive: Archive, described: Described, media: str, users: Path) -> Iterator[Answer]:
     """Yield the answers of an operation of a server with users that fails because of its sender."""
     core = Application(archive, live=True, access=AccessOptions(users=users))
     feed, accept = core_feed(archive, core=core), {"accept": media}
-    bodies = {
-        "POST /auth/token": (FORM, b"grant_type=password&username=ada&password=x"),
-        "POST /auth/session": (JSON, b'{"username": "ada", "password": "x"}'),
-    }
-    kind, body = bodies.get(str(described), ("", b""))
-    given = accept | BASIC | ({"content-type": kind} if kind else {})
+    given = accept | BASIC
     yield described.send(feed, accept)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(password_checks, "is_right", lambda *_: False)
         patch.setattr(password_checks, "WRONG_S", 0)
-        yield described.send(feed, given, body)
+        yield described.send(feed, given)
         patch.setattr(password_checks, "CHECKS_WAITING_MAX", 0)
-        yield described.send(feed, given, body)
+        yield described.send(feed, given)
         patch.setattr(FailedLogins, "wait_s", lambda *_: 5)
-        yield described.send(feed, given, body)
+        yield described.send(feed, given)
     core.end_polls()
 
 

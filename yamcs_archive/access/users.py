@@ -143,7 +143,7 @@ def _checked(document: Document) -> Document:
                 if hashes.setdefault(token.sha256, name) != name:
                     raise InvalidInputError("token", label, f"is also a token of {hashes[token.sha256]}")
         except InvalidInputError as error:
-            raise InvalidInputError("users file", name, str(error)) from None
+            raise InvalidInputError("users file", name.partition(":")[0], str(error)) from None
     return document
 
 

@@ -46,20 +46,28 @@ def read(path: Path, what: str = "users file") -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would be waited for
     except OSError as error:
         raise InvalidInputError(what, str(path), f"cannot be read: {error.strerror}") from None
-    with open(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise InvalidInputError(what, str(path), "is not a file")
-        if found.st_mode & _OTHERS:
-            mode = f"{stat.S_IMODE(found.st_mode):04o}"
-            rule = f"has the mode {mode}; others may not read it, nor write it: chmod 600 (or 640)"
-            raise InvalidInputError(what, str(path), rule)
-        if found.st_uid not in (0, os.geteuid()):
-            rule = f"belongs to user number {found.st_uid}, not to root nor to this one: chown it"
-            raise InvalidInputError(what, str(path), rule)
-        if found.st_size > FILE_BYTES_MAX:
-            raise InvalidInputError(what, str(path), f"is larger than {FILE_BYTES_MAX} bytes")
+    try:
+        _check(os.fstat(descriptor), what, path)
+        stream = open(descriptor, "rb")  # noqa: SIM115  # it is closed below
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with stream:
         return stream.read(FILE_BYTES_MAX + 1)
+
+
+def _check(found: os.stat_result, what: str, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidInputError(what, str(path), "is not a file")
+    if found.st_mode & _OTHERS:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        rule = f"has the mode {mode}; others may not read it, nor write it: chmod 600 (or 640)"
+        raise InvalidInputError(what, str(path), rule)
+    if found.st_uid not in (0, os.geteuid()):
+        rule = f"belongs to user number {found.st_uid}, not to root nor to this one: chown it"
+        raise InvalidInputError(what, str(path), rule)
+    if found.st_size > FILE_BYTES_MAX:
+        raise InvalidInputError(what, str(path), f"is larger than {FILE_BYTES_MAX} bytes")
 
 
 def read_document(path: Path) -> Document:

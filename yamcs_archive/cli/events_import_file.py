@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -20,7 +21,6 @@ from yamcs_archive.cli.target import (
     open_target,
 )
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
 from yamcs_archive.importers.yamcs import Imported
@@ -113,7 +113,7 @@ def _filled(options: argparse.Namespace, where: Path | str, name: str | None) ->
         with open_target(options, readonly=False) as target:
             yield target
         return
-    refuse_user(options)
+    refuse_credentials(options)
     check_instance_name(name)  # before a directory is created
     with Archive.open(where, holder="yamcs-archive events import") as archive:
         yield archive.instance(name, create=True)

@@ -38,14 +38,10 @@ class Proxies:
 
     def __init__(self, addresses: Iterable[str] = (), user_header: str | None = None) -> None:
         self._networks = [_network(address) for address in addresses]
-        if user_header is not None:
-            if not _HEADER.fullmatch(user_header) or user_header.lower() in _RESERVED:
-                rule = "must be the name of a header that the proxy sets, as X-Remote-User"
-                raise InvalidInputError("user_header", user_header, rule)
-            if not self._networks:
-                rule = "needs the address of the proxy that sets it (--trust-proxy), or everybody could"
-                raise InvalidInputError("user_header", user_header, rule)
-        self._user_header = None if user_header is None else user_header.lower()
+        if user_header is not None and not self._networks:
+            rule = "needs the address of the proxy that sets it (--trust-proxy), or everybody could"
+            raise InvalidInputError("user_header", user_header, rule)
+        self._user_header = None if user_header is None else checked_user_header(user_header).lower()
         self._trusted = lru_cache(_KEPT)(self._is_trusted)
 
     def client(self, head: Head) -> str:
@@ -83,6 +79,18 @@ class Proxies:
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
         return any(found in network for network in self._networks if network.version == found.version)
+
+
+def checked_user_header(name: str) -> str:
+    """Return the name of a header that may name the user; InvalidInputError for any other text.
+
+    >>> checked_user_header("X-Remote-User")
+    'X-Remote-User'
+    """
+    if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
+        rule = "must be the name of a header that the proxy sets, as X-Remote-User"
+        raise InvalidInputError("user_header", name, rule)
+    return name
 
 
 def _network(address: str) -> _Network:
