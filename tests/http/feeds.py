@@ -22,7 +22,7 @@ from waitress.server import create_server
 from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.server.listening_socket import bind, listen
@@ -336,7 +336,7 @@ def bridge_server(archive: Archive) -> AbstractContextManager[int]:
 
 @contextmanager
 def uvicorn_at(
-    archive: Archive, port: int, wsgi: WSGIApplication | None = None, *, operations: bool = True
+    archive: Archive, port: int, wsgi: AsgiApp | WSGIApplication | None = None, *, operations: bool = True
 ) -> Iterator[int]:
     """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)

@@ -306,14 +306,17 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
 def sent(event: Event) -> dict[str, Any]:
     """Return an event with a key as the JSON object that stores it in another archive: as answers show it.
 
-    But ERROR keeps its name, and the user who created the event is left out: the other archive decides that.
+    But ERROR keeps its name. The other archive decides whether the user who created the event is kept.
 
     >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
     'ERROR'
     """
     fields = shown(event, Form.TODAY) | {"severity": event.severity.name}
-    left_out = {"createdBy"} if event.reception_time is not None else {"createdBy", "receptionTime"}
-    return {name: value for name, value in fields.items() if name not in left_out}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name != "receptionTime" or event.reception_time is not None
+    }
 
 
 def encode(value: Any) -> bytes:
