@@ -12,8 +12,9 @@ import pytest
 from yamcs_archive import InvalidInputError
 from yamcs_archive.access import administration, users_file
 from yamcs_archive.access.callers import Caller
-from yamcs_archive.access.login_tokens import LIVES_S, Keys, Kind, LoginTokens, read_keys
+from yamcs_archive.access.login_tokens import LIVES_S, Kind, LoginTokens
 from yamcs_archive.access.passwords import NOBODYS
+from yamcs_archive.access.signing_keys import Keys, read_keys
 from yamcs_archive.access.users import Document, User, Users
 
 USERS = Users(Document(1, {"ada": User([], "epoch"), "bob": User([], "other")}))

@@ -12,9 +12,9 @@ import pytest
 
 from yamcs_archive import InvalidInputError
 from yamcs_archive.access import administration, users_file
-from yamcs_archive.access.login_tokens import read_keys
 from yamcs_archive.access.passwords import NOBODYS, hashed, is_right
 from yamcs_archive.access.permissions import Grant
+from yamcs_archive.access.signing_keys import read_keys
 from yamcs_archive.access.users import Users, decode
 
 USER = {"permissions": [], "epoch": "a"}

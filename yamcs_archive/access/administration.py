@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from yamcs_archive.access import users as content
 from yamcs_archive.access import users_file
-from yamcs_archive.access.login_tokens import ensure_keys, rotate_keys
 from yamcs_archive.access.permissions import Grant
+from yamcs_archive.access.signing_keys import ensure_keys, rotate_keys
 from yamcs_archive.access.users import NO_USERS, Document, User, check_user_name
 from yamcs_archive.errors import InvalidInputError
 

@@ -11,17 +11,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from time import time
 from typing import Any, NamedTuple
 
 import jwt
-import msgspec
 
-from yamcs_archive.access import users_file
 from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.signing_keys import Keys
 from yamcs_archive.access.users import Users
-from yamcs_archive.errors import InvalidInputError
 
 ACCESS_S = 500
 """Life of an access token, in seconds, as on a Yamcs server: its client renews it in the last minute."""
@@ -29,7 +26,6 @@ REFRESH_S = 7 * 24 * 3600
 """Life of a refresh token, in seconds: a client that sleeps over a weekend goes on."""
 SESSION_S = 12 * 3600
 """Life of a login of the page, in seconds: a shift."""
-_KEY_BYTES = 32
 _ALGORITHM = "HS256"
 
 
@@ -44,16 +40,6 @@ class Kind(StrEnum):
 LIVES_S = {Kind.ACCESS: ACCESS_S, Kind.REFRESH: REFRESH_S, Kind.SESSION: SESSION_S}
 
 
-class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys, as in their file."""
-
-    current: bytes
-    previous: bytes | None = None
-
-    def __repr__(self) -> str:
-        return "Keys()"  # nothing of them may be shown or logged
-
-
 class LoginToken(NamedTuple):
     """What a token says."""
 
@@ -63,44 +49,6 @@ class LoginToken(NamedTuple):
     """Its own: no two tokens have the same one."""
     expires: int
     """Seconds since 1970."""
-
-
-def read_keys(path: Path) -> Keys:
-    """Return the keys of a users file; InvalidInputError if they cannot be read."""
-    file = users_file.key_path(path)
-    try:
-        keys = msgspec.json.decode(users_file.read(file, "key file"), type=Keys)
-    except msgspec.MsgspecError:
-        keys = Keys(b"")
-    if len(keys.current) < _KEY_BYTES or (keys.previous is not None and len(keys.previous) < _KEY_BYTES):
-        rule = "is not a key file; `yamcs-archive users rotate-key` makes a new one, which ends all logins"
-        raise InvalidInputError("key file", str(file), rule)
-    return keys
-
-
-def ensure_keys(path: Path) -> None:
-    """Make the key file of a users file, if there is none; within ``users_file.locked``."""
-    if not users_file.key_path(path).exists():
-        _write(path, Keys(secrets.token_bytes(_KEY_BYTES)))
-
-
-def rotate_keys(path: Path) -> None:
-    """Sign with a new key from now on, and accept the current one as well, but no older one.
-
-    Within ``users_file.locked``. A key file that is damaged is replaced: then all logins end.
-    """
-    previous = None
-    if users_file.key_path(path).exists():
-        try:
-            previous = read_keys(path).current
-        except InvalidInputError as error:
-            if not error.rule.startswith("is not a key file"):
-                raise
-    _write(path, Keys(secrets.token_bytes(_KEY_BYTES), previous))
-
-
-def _write(path: Path, keys: Keys) -> None:
-    users_file.write(users_file.key_path(path), msgspec.json.encode(keys) + b"\n", like=path)
 
 
 class LoginTokens:

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from yamcs_archive.access import users_file
 from yamcs_archive.access.callers import Caller
-from yamcs_archive.access.login_tokens import Kind, LoginToken, LoginTokens, ensure_keys, read_keys
+from yamcs_archive.access.login_tokens import Kind, LoginToken, LoginTokens
 from yamcs_archive.access.permissions import Permission
+from yamcs_archive.access.signing_keys import ensure_keys, read_keys
 from yamcs_archive.access.users import TOKEN_PREFIX, Users
 from yamcs_archive.errors import InvalidInputError, shown
 from yamcs_archive.http.access.password_checks import PasswordChecks

@@ -41,8 +41,13 @@ class AccessOptions:
                 rule = "needs a users file, which says what each user may do"
                 raise InvalidInputError("user_header", self.user_header, rule)
             return None
-        from yamcs_archive.http.access.authentication import Authentication  # noqa: PLC0415  # needs the extra
-
+        try:
+            from yamcs_archive.http.access.authentication import Authentication  # noqa: PLC0415  # needs PyJWT
+        except ModuleNotFoundError as error:
+            if error.name != "jwt":
+                raise
+            rule = "needs the package PyJWT, which the extra server brings"
+            raise InvalidInputError("users", str(self.users), rule) from None
         return Authentication(self.users, proxies)
 
 
