@@ -43,6 +43,7 @@ def connect(
         yield connect
         for each in opened:
             each.close()
+            each.shutdown()  # type: ignore[no-untyped-call]  # what the server has closed is not closed by close()
         app.end_polls()
 
 

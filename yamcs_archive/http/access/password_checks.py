@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from math import ceil
 from time import monotonic
@@ -69,33 +69,31 @@ class PasswordChecks:
         from that address; UnavailableError if too many checks wait.
         """
         digest = self._digest(name, password)
+        user = self._users().caller(name)
+        key = digest, address
         with self._guard:
             right = self._remembered.get(digest)
-            running = self._running.get((digest, address))
-        caller = self._users().caller(name)
-        if right is not None and caller is not None and right.is_of(caller, self._now_s()):
-            return caller
-        if running is not None:
-            return running
-        if wait_s := self._failed.wait_s(address):
-            raise _too_many(wait_s)
-        return self._begun(digest, name, password, address)
-
-    def _begun(self, digest: bytes, name: str, password: str, address: str) -> Future[Caller]:
-        key = digest, address
-        found: Future[Caller] = Future()
-        with self._guard:
+            if right is not None and user is not None and right.is_of(user, self._now_s()):
+                return user
+            if (running := self._running.get(key)) is not None:
+                return running
+            if wait_s := self._failed.wait_s(address):
+                raise _too_many(wait_s)
             if len(self._running) >= CHECKS_WAITING_MAX:
                 raise UnavailableError(f"{CHECKS_WAITING_MAX} passwords are being checked: try again later")
+            found: Future[Caller] = Future()
             self._running[key] = found
         self._failed.note(address)  # until it is known to be right, so that many at once are counted too
         try:
             self._threads.submit(self._check, found, digest, name, password, address)
         except RuntimeError:  # the threads have ended, or there is no memory for one
             with self._guard:
-                del self._running[key]
+                self._running.pop(key, None)
             self._failed.take_back(address)
-            raise UnavailableError("passwords cannot be checked at present: try again later") from None
+            error = UnavailableError("passwords cannot be checked at present: try again later")
+            with suppress(InvalidStateError):  # another request may wait for it already
+                found.set_exception(error)
+            raise error from None
         return found
 
     def _check(self, found: Future[Caller], digest: bytes, name: str, password: str, address: str) -> None:
@@ -117,7 +115,8 @@ class PasswordChecks:
                     self._remembered.popitem(last=False)
                 self._running.pop(key, None)
             self._failed.take_back(address)
-            found.set_result(caller)
+            with suppress(InvalidStateError):  # serving has ended meanwhile
+                found.set_result(caller)
             return
         if error is None:
             _log.warning(
@@ -132,7 +131,8 @@ class PasswordChecks:
         def fail() -> None:
             with self._guard:
                 self._running.pop(key, None)
-            found.set_exception(error)
+            with suppress(InvalidStateError):  # likewise
+                found.set_exception(error)
 
         timer = threading.Timer(max(0.0, wait_s), fail)  # few at once: as many as are checked in a second
         timer.daemon = True
@@ -152,7 +152,7 @@ class PasswordChecks:
         with self._guard:
             waiting, self._running = list(self._running.values()), {}
         for found in waiting:
-            with suppress(Exception):  # it has just ended
+            with suppress(InvalidStateError):  # it has just ended
                 found.set_exception(UnavailableError("the server stops"))
 
     def _digest(self, name: str, password: str) -> bytes:
