@@ -50,8 +50,12 @@ def create_event(request: Request) -> Pending[Response]:
 
 
 def _keeps_user(request: Request) -> bool:
-    """Return whether the sender may say who created an event: an import does, so that nothing is lost."""
-    return request.caller.allows(Permission.MANAGE_ARCHIVE, request.names["instance"])
+    """Return whether the sender may say who created an event: an import does, so that nothing is lost.
+
+    Guests may not, whatever else they may do: nobody knows who they are.
+    """
+    caller = request.caller
+    return not caller.is_guest and caller.allows(Permission.MANAGE_ARCHIVE, request.names["instance"])
 
 
 def _signed(request: Request, event: Event) -> Event:
