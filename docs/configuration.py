@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 
-from yamcs_archive.server.settings import SECTIONS, SETTINGS, Setting
+from yamcs_archive.server.setting_table import SECTIONS, Setting
+from yamcs_archive.server.settings import SETTINGS
 
 PAGE = Path(__file__).parent / "configuration.md"
 

@@ -20,7 +20,8 @@ from tests.server.serving import Served, launch
 from yamcs_archive import Archive, Event
 from yamcs_archive.server.configuration import FILE_BYTES_MAX, check_file
 from yamcs_archive.server.setting_kinds import Choice, FilePath, Kind, Many, OrNone, Switch, Whole
-from yamcs_archive.server.settings import SETTINGS, Setting
+from yamcs_archive.server.setting_table import Setting
+from yamcs_archive.server.settings import SETTINGS
 
 TEXTS = {
     "instances": ("sim", "bench", "other"),
@@ -155,7 +156,7 @@ def test_a_list_replaces_another_and_none_and_no_take_back(
     [
         ("[server]\nprot = 1", ":2: server.prot is not known; did you mean port?"),
         ("[server]\nPort = 1", ":2: server.Port is not known; did you mean port?"),
-        ("[server]\n\n'' = 1", ":3: server. is not known; there are allow_operations, "),
+        ("[server]\n\n'' = 1", ":3: server. is not known; there are "),
         ('[server]\n"po\\nrt" = 1', ":2: server.po\\nrt is not known; did you mean port?"),
         (
             "[server]\nkeep-days = 3",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 
 from yamcs_archive.cli.missing_packages import advice
@@ -61,12 +60,6 @@ def run(options: argparse.Namespace) -> int:
             raise
         complain(f"{error}; {advice('server')}")
         return 1
-    # The answer to an internal error has its type only; the log has its traceback, for the operator.
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",  # to stderr
-    )
-    logging.getLogger("yamcs_archive").setLevel(logging.INFO)  # what pruning took
     serve(settings, say=_say)
     leave()
     return 0

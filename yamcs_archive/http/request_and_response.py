@@ -20,6 +20,9 @@ from typing import Any, Generic, TypeVar
 from yamcs_archive.wire.api_generations import Form
 
 Headers = tuple[tuple[str, str], ...]
+SCOPE_USER = "yamcs_archive.user"
+"""The key of an ASGI scope for the name of the user who sent the request: the application sets it, for the
+access log. In a WSGI environ it is ``REMOTE_USER``."""
 
 
 class Work(Enum):

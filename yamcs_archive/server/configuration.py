@@ -22,7 +22,8 @@ from yamcs_archive.archive import check_instance_name
 from yamcs_archive.credentials import Login
 from yamcs_archive.errors import ArchiveError, InvalidInputError, shown
 from yamcs_archive.server.setting_kinds import told
-from yamcs_archive.server.settings import ENVIRONMENT_PREFIX, SECTIONS, SETTINGS, Setting, Settings
+from yamcs_archive.server.setting_table import ENVIRONMENT_PREFIX, SECTIONS, Setting
+from yamcs_archive.server.settings import SETTINGS, Settings
 from yamcs_archive.server.toml_lines import NotTomlError, read_toml
 
 FILE_BYTES_MAX = 1 << 20
