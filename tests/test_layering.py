@@ -141,6 +141,7 @@ ONLY_IN = {
     "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
     "uvicorn": {"server"},
     "re2": {"filter"},
+    "shtab": {"cli"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 

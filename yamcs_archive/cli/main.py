@@ -57,6 +57,7 @@ COMMANDS = (
     Command("", "restore", "make instances from backups", "restore"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
     Command("", "mirror promote", "make a copy whose source is gone take events", "mirror_promote"),
+    Command("", "completion", "print a script that completes commands in a shell", "completion"),
 )
 """All commands, in the order of the help."""
 _TWO_WORDS = (["events", "import", "yamcs"], ["backup", "list"], ["mirror", "promote"])
