@@ -28,6 +28,7 @@ PATH_CHARACTERS_MAX = 2048
 _PLAIN = re.compile(r"[\w.@+-]+")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\')
 """Characters of a path that are logged as they are; a percent sign is one of them."""
+_SAFE_PATH = re.compile(b"[" + re.escape(_SAFE.encode()) + b"]*")
 _SWITCHING, _FAILED = 101, 500
 
 
@@ -84,35 +85,35 @@ class _Answer:
 
 
 def _say(scope: Message, answer: _Answer, duration_s: float) -> None:
+    if not _log.isEnabledFor(logging.INFO):
+        return
     client = scope.get("client")
     address = str(client[0]) if client else None
     user = scope.get(SCOPE_USER)
     method = str(scope.get("method", "GET"))
     path = _path(scope)
-    _log.info(
-        '%s %s "%s %s" %s %d %.6f',
-        address or "-",
-        "-" if user is None else user if _PLAIN.fullmatch(user) else json.dumps(user),
-        method,
-        path,
-        "-" if answer.status is None else answer.status,
-        answer.size_bytes,
-        duration_s,
-        extra={
-            FIELDS: {
-                "address": address,
-                "user": user,
-                "method": method,
-                "path": path,
-                "status": answer.status,
-                "bytes": answer.size_bytes,
-                "duration_s": round(duration_s, 6),
-            }
-        },
+    shown = "-" if user is None else user if _PLAIN.fullmatch(user) else json.dumps(user)
+    status = "-" if answer.status is None else answer.status
+    # Made here, because info() would look through the stack for its caller.
+    record = logging.LogRecord(
+        *(ACCESS, logging.INFO, __file__, 0, '%s %s "%s %s" %s %d %.6f'),
+        (address or "-", shown, method, path, status, answer.size_bytes, duration_s),
+        None,
     )
+    record.__dict__[FIELDS] = {
+        "address": address,
+        "user": user,
+        "method": method,
+        "path": path,
+        "status": answer.status,
+        "bytes": answer.size_bytes,
+        "duration_s": round(duration_s, 6),
+    }
+    _log.handle(record)
 
 
 def _path(scope: Message) -> str:
     raw = scope.get("raw_path")
-    path = quote(raw if raw is not None else scope["path"], safe=_SAFE)
+    raw = scope["path"].encode("utf-8", "surrogateescape") if raw is None else raw
+    path = raw.decode("ascii") if _SAFE_PATH.fullmatch(raw) else quote(raw, safe=_SAFE)
     return path if len(path) <= PATH_CHARACTERS_MAX else f"{path[:PATH_CHARACTERS_MAX]}…"
