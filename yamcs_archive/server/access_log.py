@@ -25,7 +25,7 @@ ACCESS = "yamcs_archive.access"
 _log = logging.getLogger(ACCESS)
 PATH_CHARACTERS_MAX = 2048
 """Longest path that is logged, in characters; of a longer one the beginning is kept."""
-_PLAIN = re.compile(r"[\w.@+-]+")
+_PLAIN = re.compile(r"\w[\w.@+-]*")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\')
 """Characters of a path that are logged as they are; a percent sign is one of them."""
 _SAFE_PATH = re.compile(b"[" + re.escape(_SAFE.encode()) + b"]*")
@@ -36,9 +36,9 @@ class AccessLog:
     """An ASGI application that logs the requests of another one.
 
     The path is logged as it was sent, without the query, which may be private. The address is that of the
-    connection, or what the application has put in its place; the user is what it has put into
-    ``scope[SCOPE_USER]``. The bytes are those of the body of the answer, or of the frames of a WebSocket. The
-    status is None if the client left before there was an answer.
+    connection, or what the application has put in its place; the user is what ``note_user`` has noted. The
+    bytes are those of the body of the answer, or of the frames of a WebSocket. The status is None if the
+    client left before there was an answer.
     """
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:

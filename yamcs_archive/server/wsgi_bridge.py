@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from yamcs_archive.http.asgi_threads import Message, Pools, Receive, Send, client_left, write_chunks
 from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
-from yamcs_archive.http.request_and_response import SCOPE_USER, Work
+from yamcs_archive.http.request_and_response import Work
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,7 +40,6 @@ class WsgiBridge:
         environ = _environ(scope)
         environ["wsgi.input"] = await _input(environ, receive)
         status, headers, body = await self._pools.run(Work.PAGE, self._answer, environ)
-        scope[SCOPE_USER] = environ.get("REMOTE_USER")  # which only the application can have set
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if isinstance(body, bytes):
             await send({"type": "http.response.body", "body": body})
@@ -124,6 +123,7 @@ def _environ(scope: Message) -> WSGIEnvironment:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "yamcs_archive.scope": scope,  # for note_user
     }
     for raw_name, raw_value in scope["headers"]:
         if b"_" in raw_name:
