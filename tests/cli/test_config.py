@@ -1,5 +1,6 @@
 """The configuration of ``serve``: options, variables, a file, defaults; and all that can be wrong there."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator
 
 from tests.child import ROOT, WAIT_S, run_bare
 from tests.cli.conftest import Run
@@ -466,6 +468,45 @@ def test_a_port_in_use_is_named_whatever_gave_it(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (1, "")
     assert f"127.0.0.1:{port}: another process listens there" in err
+
+
+def test_settings_that_contradict_each_other_are_refused_and_shown(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[server]\nmirror_user = 'ada'\n")
+    ran = run("serve", "--config", file, "--data", tmp_path / "new", "--instance", "sim")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "yamcs-archive: --user is for --mirror-of URL\n"
+    assert not (tmp_path / "new").exists()
+    shows = run("config", "show", "--config", file)
+    assert (shows.status, shows.err) == (2, "yamcs-archive: --user 'ada': is for --mirror-of URL\n")
+    assert shown(shows.out, "mirror_user") == ('"ada"', f"{file}:2")
+
+
+def test_the_schema_takes_what_is_shown_and_refuses_what_check_refuses(run: Run, tmp_path: Path) -> None:
+    schema = json.loads(run("config", "schema").out)
+    Draft7Validator.check_schema(schema)
+    file = tmp_path / "a.toml"
+    file.write_text(FILE, encoding="utf-8")
+    for text in (FILE, "# nothing", run("config", "show", "--config", file).out):
+        assert list(Draft7Validator(schema).iter_errors(tomllib.loads(text))) == []
+    wrong = 0
+    for setting in SETTINGS:
+        for value in ("true", "-1", "1.5", "'\\u0000'", "[1]", "{}", "''", str(2**63)):
+            text = f"[{setting.section}]\n{setting.name} = {value}\n"
+            file.write_text(text)
+            valid = Draft7Validator(schema).is_valid(tomllib.loads(text))
+            if not valid:
+                wrong += 1
+                assert check_file(file) != [], text
+    assert wrong > 5 * len(SETTINGS)
+    for text in (
+        "[sever]",
+        "[server]\nprot = 1",
+        "[instances.sim]\nport = 1",
+        "port = 1",
+        "[instances]\na = 1",
+    ):
+        assert not Draft7Validator(schema).is_valid(tomllib.loads(text))
 
 
 def facts(setting: Setting) -> dict[str, Any]:

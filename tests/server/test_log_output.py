@@ -139,7 +139,7 @@ def test_nobody_waits_for_a_reader_that_has_stopped_and_what_it_misses_is_counte
         os.close(reader)
     found = received.decode().splitlines()
     assert found.count("<4>" + "y" * 4000) == fit
-    assert found[-2:] == ["<4>4 missing: they came faster than they could be written", "<4>and on"]
+    assert found[-2:] == ["<4>4 missing: there was no room for them in memory", "<4>and on"]
 
 
 def test_a_stop_does_not_wait_for_a_reader_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +225,47 @@ def test_nobody_who_reads_is_no_error(tmp_path: Path) -> None:
         log.flush()
         assert os.read(reader, 4096).decode() == "<4>3 missing: Broken pipe\n<4>read\n"
         os.close(reader)
+
+
+class Failing(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        if "fails" in record.getMessage():
+            raise MemoryError
+        return record.getMessage()
+
+
+def test_a_record_that_fails_is_counted_and_disturbs_nobody(tmp_path: Path) -> None:
+    with output(tmp_path / "log") as log:
+        log.setFormatter(Failing())
+        log.handle(record("this fails"))
+        log.handle(record("this is written"))
+        log.flush()
+    assert lines(tmp_path / "log") == ["this is written", "1 missing: there was no room for them in memory"]
+
+
+def test_an_error_does_not_end_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: bytes) -> None:
+        raise MemoryError
+
+    with output(tmp_path / "log") as log:
+        with monkeypatch.context() as patched:
+            patched.setattr(log, "_write", fail)
+            log.handle(record("lost"))
+            until_s = time.monotonic() + WAIT_S
+            while not log._dropped:
+                assert time.monotonic() < until_s
+                time.sleep(0.01)
+        log.handle(record("written"))
+        log.flush()
+    assert lines(tmp_path / "log") == ["written", "1 missing: there was no room for them in memory"]
+
+
+def test_a_log_that_always_fails_can_be_closed(tmp_path: Path) -> None:
+    with output(tmp_path / "log") as log:
+        log._note = lambda count, why: record("fails")
+        log.setFormatter(Failing())
+        log.handle(record("this fails"))
+    assert not log._thread.is_alive()
 
 
 def test_a_line_is_utf_8_whatever_its_text(tmp_path: Path) -> None:

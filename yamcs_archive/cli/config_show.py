@@ -43,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
         complain(warning)
     for line in _lines(chosen):
         print(line)
+    contradiction = chosen.contradiction()
+    if contradiction is not None:
+        complain(contradiction)
+        return 2
     return 0
 
 

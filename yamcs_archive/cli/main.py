@@ -48,6 +48,7 @@ COMMANDS = (
     Command("instances", "delete", "delete one and its events", "instances_delete"),
     Command("config", "check", "say what is wrong with a configuration file", "config_check"),
     Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
+    Command("config", "schema", "print the JSON Schema of a configuration file", "config_schema"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),

@@ -25,6 +25,7 @@ _FLUSH_S = 1.0
 _MODE = 0o640
 """The rights of a log file, before the umask: it has addresses and names of users."""
 _STDERR = 2
+_DROPPED = "there was no room for them in memory"
 _TOGETHER_S = 0.05
 """Seconds that a line below WARNING waits for others, so that they are written together."""
 
@@ -66,8 +67,13 @@ class LogOutput(logging.Handler):
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a record."""
-        line = self._encoded(record)
+        """Queue a record. It never raises an error of its own: whoever logs has something else to do."""
+        try:
+            line = self._encoded(record)
+        except Exception:  # memory is short, or a formatter is at fault
+            with self._ready:
+                self._dropped += 1
+            return
         with self._ready:
             if self._closing or self._waiting_bytes + len(line) > WAITING_BYTES_MAX:
                 self._dropped += 1
@@ -130,11 +136,14 @@ class LogOutput(logging.Handler):
                 if not lines and not dropped:
                     return
                 self._writing = True
-            if dropped:
-                lines.append(
-                    self._encoded(self._note(dropped, "they came faster than they could be written"))
-                )
-            self._write(b"".join(lines))
+            try:
+                note = [self._encoded(self._note(dropped, _DROPPED))] if dropped else []
+                self._write(b"".join([*lines, *note]))
+            except Exception:  # an error must not end this thread: nothing would be logged any more
+                with self._ready:
+                    self._dropped += dropped + len(lines)
+                    if self._closing:
+                        return
 
     def _write(self, lines: bytes) -> None:
         count, why = self._unwritten
