@@ -1,4 +1,4 @@
-"""Serve an archive over HTTP from one process, until SIGTERM, SIGINT or SIGHUP.
+"""Serve an archive over HTTP from one process, until SIGTERM or SIGINT, or until its terminal hangs up.
 
 1. The process owns the address and the archive before it listens, and listens before it says so.
 2. It prints the start-up line only after it has answered a request.
@@ -27,8 +27,10 @@ from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
-from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
+from yamcs_archive.server.listening_socket import bind, is_loopback, listen, passed, url_of
 from yamcs_archive.server.logs import Logs, logs
+from yamcs_archive.server.reloading import Reloading, hangup_stops
+from yamcs_archive.server.service_manager import ServiceManager
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
 
@@ -37,18 +39,19 @@ _log = logging.getLogger(__name__)
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
 """Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_REOPEN_SIGNAL = signal.SIGUSR1
-_SIGNALS = (*_STOP_SIGNALS, _REOPEN_SIGNAL)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, say: Callable[[str], None], reread: Callable[[], Settings] | None = None
+) -> None:
     """Serve until a signal, then answer the accepted requests and close the archive. In the main thread only.
 
-    ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
+    ``say`` gets the start-up line; ``reread`` returns the settings as they are now, or raises ArchiveError
+    (None: they stay). Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
     (LockedError names the process that already serves the directory), and OSError if the log file cannot be
-    opened. SIGUSR1 opens the log file again.
+    opened. SIGUSR1 opens the log file again. SIGHUP reloads, or stops if it is a terminal that hangs up.
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
     # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
@@ -56,16 +59,20 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         with logs(settings) as log:
-            _serve(settings, say, log)
+            _serve(settings, say, log, reread or (lambda: settings))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
+def _serve(
+    settings: Settings, say: Callable[[str], None], log: Logs, reread: Callable[[], Settings]
+) -> None:
     set_allocator()
-    with bind(settings.host, settings.port) as listening:
+    manager = ServiceManager(os.environ)
+    inherited = passed(os.environ)
+    with inherited or bind(settings.host, settings.port) as listening:
         _check_reach(listening, settings)
-        url = url_of(listening, settings.host)
+        url = url_of(listening, listening.getsockname()[0] if inherited else settings.host)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
         options = Options(
@@ -112,6 +119,7 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
                 )
 
             def stopping() -> None:
+                manager.stopping(settings.stop_wait_s)
                 app.end_polls()  # they would wait for minutes
                 _limit(settings.stop_wait_s, archive, log)
                 if mirrors is not None:
@@ -126,11 +134,21 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
                 threads=settings.threads,
                 refused=app.core.services.refusals.note,
                 access_log=settings.access_log,
+                alive=manager.alive,
+                alive_every_s=manager.alive_every_s,
             )
-            threading.Thread(target=_heed_signals, args=(server, log), daemon=True).start()
+            users = app.core.services.authentication
+            parts = {} if users is None else {"users": users.reload}
+            reloading = Reloading(settings, reread, log.set_level, manager, parts)
+            threading.Thread(target=_heed_signals, args=(server, log, reloading), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             _log.log(log.start_level, "%s", line)
-            opening = _Opening(url, server, say, line)
+
+            def opened(line: str) -> None:
+                say(line)
+                manager.ready(url, names)
+
+            opening = _Opening(url, server, opened, line)
             opening.start()
             freeze()
             if mirrors is not None:
@@ -167,9 +185,15 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _heed_signals(server: HttpServer, log: Logs) -> None:
-    while (received := signal.sigwait(_SIGNALS)) == _REOPEN_SIGNAL:
-        log.reopen()
+def _heed_signals(server: HttpServer, log: Logs, reloading: Reloading) -> None:
+    stops = hangup_stops()
+    while (received := signal.sigwait(_SIGNALS)) in (signal.SIGUSR1, signal.SIGHUP):
+        if received == signal.SIGUSR1:
+            log.reopen()
+        elif stops:
+            break
+        else:
+            reloading.reload()
     _log.log(log.start_level, "stopping, because of %s", signal.Signals(received).name)
     server.stop()
 

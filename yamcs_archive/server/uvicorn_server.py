@@ -35,6 +35,10 @@ def _ignore(_kind: str, _why: str) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 class HttpServer:
     """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
 
@@ -42,7 +46,8 @@ class HttpServer:
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
     with the kind and the reason of each connection that is refused. With ``access_log``, each request is
-    logged when it has ended.
+    logged when it has ended. ``alive`` is called by the event loop every ``alive_every_s`` seconds, unless that
+    is None: if the loop is held up, the calls stop.
     """
 
     def __init__(
@@ -54,7 +59,12 @@ class HttpServer:
         refused: Callable[[str, str], None] = _ignore,
         *,
         access_log: bool = False,
+        alive: Callable[[], None] = _nothing,
+        alive_every_s: float | None = None,
     ) -> None:
+        async def call_alive() -> None:
+            alive()
+
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
         if access_log:
@@ -71,6 +81,8 @@ class HttpServer:
                 lifespan="on" if is_asgi else "off",
                 backlog=BACKLOG_CONNECTIONS,
                 timeout_keep_alive=IDLE_S_MAX,
+                callback_notify=None if alive_every_s is None else call_alive,
+                timeout_notify=cast(int, alive_every_s),  # which is only compared
                 proxy_headers=False,
                 server_header=False,
                 access_log=False,
