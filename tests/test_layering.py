@@ -21,7 +21,7 @@ __main__
          \\       /
       columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
              |
-   event, results   options   <- results: what the library answers with
+   event, results, activity, options   <- results: what the library answers with; activity: for monitors
                \\  /
     user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
@@ -62,7 +62,7 @@ from tests.child import ROOT
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
 NUMPY = {"signal_safe_numpy"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors", "results"}
+MODEL = LOWEST | {"activity", "coercion", "event", "options", "columns", "event_vectors", "results"}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
@@ -86,6 +86,7 @@ BELOW = {
     "user_paths": {"errors"},
     "signal_safe_numpy": set[str](),
     "credentials": {"errors"},
+    "activity": set[str](),
     "event": LOWEST,
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
@@ -139,6 +140,7 @@ ONLY_IN = {
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
     "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
+    "prometheus_client": {"http"},
     "uvicorn": {"server"},
     "re2": {"filter"},
 }
@@ -203,6 +205,7 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         *NUMPY,
         "credentials",
+        "activity",
         "event",
         "coercion",
         "options",

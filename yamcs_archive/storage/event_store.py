@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
@@ -76,6 +77,12 @@ class EventStore(Protocol):
 
     def stats(self) -> StoreStats:
         """Return the extent of the store."""
+
+    def activity(self) -> InstanceActivity:
+        """Return what was appended since this process opened the store; it reads nothing."""
+
+    def usage(self) -> InstanceUsage:
+        """Return what the store holds and uses now, in a time that does not depend on how much it is."""
 
     def changes(
         self, after: str | None, skipped: Callable[[DamagedError], None] | None = None
