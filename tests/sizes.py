@@ -147,6 +147,7 @@ OTHERS = (
     "limits.REQUEST_USER_BYTES_MAX",
     "limits.REQUEST_IDS_MAX",
     "http.limits.SUBSCRIPTIONS_MAX",
+    "http.limits.METRICS_INSTANCES_MAX",
     "http.limits.THREAD_POLLS_MAX",
     "http.limits.WEBSOCKETS_MAX",
     "http.limits.WEBSOCKET_FRAME_BYTES_MAX",

@@ -249,6 +249,16 @@ class Archive:
             self._instances[name] = Instance(name, store, self._options)
             return self._instances[name]
 
+    def open_instances(self) -> tuple[Instance, ...]:
+        """Return the instances that are open in this process, in order of opening; it opens none.
+
+        >>> archive = Archive.open(directory)
+        >>> _ = archive.instance("simulator", create=True)
+        >>> [instance.name for instance in archive.open_instances()]
+        ['simulator']
+        """
+        return tuple(self._instances.values())
+
     def set_aside(self, name: str) -> str:
         """Add the time to the name of an instance, so that the name becomes free; return the new name.
 

@@ -11,6 +11,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.media_types import body_codec
+from yamcs_archive.http.observation import Observation
 from yamcs_archive.http.query import Fields
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request_and_response import Head, Response, reply
@@ -26,6 +27,7 @@ class Services:
     origins: Origins
     admission: Admission
     refusals: RefusalLog
+    observation: Observation
     live: bool
     """The adapter carries WebSockets."""
     operations: bool = False

@@ -19,6 +19,7 @@ from yamcs_archive.http.handlers import (
     event_index,
     history,
     instances,
+    metrics,
     operations,
     retention,
     server,
@@ -79,11 +80,12 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, operation=True),),
     "/healthz": (Route("GET", server.healthz, Work.QUICK),),
     "/readyz": (Route("GET", server.readyz),),
+    "/metrics": (Route("GET", metrics.metrics),),
 }
 """The routes of each path."""
 
 _TABLE = tuple(
-    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
+    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), path, routes)
     for path, routes in PATHS.items()
 )
 
@@ -95,6 +97,19 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     >>> [route.method for route in routes], names
     (['GET', 'POST'], {'instance': 'sim'})
     """
+    return _found(path)[:2]
+
+
+def template_of(path: str) -> str:
+    """Return the path of :data:`PATHS` that a path follows; "" for an unknown one.
+
+    >>> template_of("/api/archive/sim/events/"), template_of("/nosuch")
+    ('/api/archive/{instance}/events', '')
+    """
+    return _found(path)[2]
+
+
+def _found(path: str) -> _Found:
     return _find(path) if len(path) <= _CACHED_CHARACTERS_MAX else _find.__wrapped__(path)
 
 
@@ -102,13 +117,16 @@ _CACHED_MAX, _CACHED_CHARACTERS_MAX = 256, 200
 """Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
 
 
+_Found = tuple[tuple[Route, ...], Mapping[str, str], str]
+
+
 @lru_cache(_CACHED_MAX)
-def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
-    for pattern, routes in _TABLE:
+def _find(path: str) -> _Found:
+    for pattern, template, routes in _TABLE:
         match = pattern.fullmatch(path)
         if match is not None:
-            return routes, match.groupdict()
-    return (), {}
+            return routes, match.groupdict(), template
+    return (), {}, ""
 
 
 def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:

@@ -87,6 +87,9 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                     operations=settings.allow_operations,
                 )
 
+            if mirrors is not None:
+                app.core.services.observation.mirrors = mirrors.lags
+
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes
                 _limit(settings.stop_wait_s, archive)

@@ -88,6 +88,11 @@ class Session:
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
 
+    def note_cut_off(self) -> None:
+        """Count all calls as cut off: their client accepts no frame any more."""
+        for subscription in tuple(self._calls.values()):
+            self._hubs.note_cut_off(subscription.instance.name)
+
     def close(self) -> None:
         """End all calls, because the client is gone. Another thread may still handle a frame of it."""
         with self._guard:

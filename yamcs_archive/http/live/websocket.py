@@ -65,6 +65,7 @@ class Live:
         session = Session(self._archive, self.hubs, queue)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            begun.upgraded()
             exchange = asyncio.ensure_future(self._exchange(session, queue, ready, receive, send))
             giving_up = asyncio.ensure_future(given_up.wait())
             try:
@@ -89,6 +90,9 @@ class Live:
             # Some servers cannot close a connection while a frame is waited for.
             await _ended(reading)
             await _ended(writing)
+            if queue.closing is None and writing.done() and not writing.cancelled():
+                if isinstance(writing.exception(), TimeoutError):
+                    session.note_cut_off()
         if queue.closing is not None and not writing.cancelled() and writing.exception() is None:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LIVE_SEND_S):
