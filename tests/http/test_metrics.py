@@ -60,7 +60,9 @@ def test_what_was_appended_is_told_by_every_server(send: Feed, sim: Instance) ->
     sim.append_many(Event(f"{n}", generation_time=n) for n in range(300))
     answer = send("GET", "/metrics")
     assert answer.headers["content-type"] == TEXT
-    found = {name: count for (name, labels), count in samples(answer).items() if ("instance", "sim") in labels}
+    found = {
+        name: count for (name, labels), count in samples(answer).items() if ("instance", "sim") in labels
+    }
     assert {name: found[name] for name in found if name.endswith("_total")} == {
         "events_written_total": 301,
         "duplicates_total": 1,
@@ -93,7 +95,10 @@ def test_the_form_is_the_one_that_is_asked_for(send: Feed) -> None:
         ("text/plain;version=1.0.0", TEXT),
         ("application/openmetrics-text", OPENMETRICS),
         # As Prometheus 2 and 3 ask.
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", OPENMETRICS),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+            OPENMETRICS,
+        ),
         ("application/openmetrics-text;q=0.2,text/plain;q=0.3", TEXT),
         ("application/openmetrics-text;q=0", TEXT),
         # A version that no one knows is not repeated.
@@ -370,7 +375,9 @@ def test_an_embedded_application_tells_them_too_but_not_without_the_package(
         return status[0], body.decode()
 
     assert ask()[0] == "200 OK"
-    for name in [name for name in sys.modules if re.match(r"prometheus_client|yamcs_archive.http.collector", name)]:
+    for name in [
+        name for name in sys.modules if re.match(r"prometheus_client|yamcs_archive.http.collector", name)
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     monkeypatch.setitem(sys.modules, "prometheus_client.core", None)

@@ -229,7 +229,10 @@ def headers_of(answer: Answer) -> set[str]:
 
 @every_operation
 def test_its_answers_are_of_the_media_types_described(core: Feed, described: Described) -> None:
-    answers = [described.send(core, {"accept": accept}) for accept in (JSON, PROTOBUF, MSGPACK, CSV, OPENMETRICS, "*/*")]
+    answers = [
+        described.send(core, {"accept": accept})
+        for accept in (JSON, PROTOBUF, MSGPACK, CSV, OPENMETRICS, "*/*")
+    ]
     found = {answer.headers["content-type"] for answer in answers}
     assert {answer.status for answer in answers} <= {200, 501}
     assert found == described.answers()[answers[0].status]["content"].keys()

@@ -64,7 +64,11 @@ _COUNTERS: tuple[tuple[str, str, Callable[[InstanceActivity], int]], ...] = (
     ),
 )
 _HISTOGRAMS: tuple[tuple[str, str, Callable[[InstanceActivity], Distribution]], ...] = (
-    ("commit_seconds", "Time of a commit that stored events, with its fsync.", lambda done: done.commit_seconds),
+    (
+        "commit_seconds",
+        "Time of a commit that stored events, with its fsync.",
+        lambda done: done.commit_seconds,
+    ),
     ("batch_size", "Events that one commit stored.", lambda done: done.commit_events),
 )
 _GAUGES: tuple[tuple[str, str, Callable[[InstanceUsage], float], Callable[[Iterable[float]], float]], ...] = (

@@ -128,9 +128,7 @@ class Hubs:
 class _Hub:
     """Reads one instance after a cursor, on a thread of its own, as long as there are subscriptions."""
 
-    def __init__(
-        self, instance: Instance, first: Subscription, cut_off: Callable[[str, int], None]
-    ) -> None:
+    def __init__(self, instance: Instance, first: Subscription, cut_off: Callable[[str, int], None]) -> None:
         self._instance = instance
         self._tell_cut_off = cut_off
         self._cursor = instance.cursor()
