@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the classes of commits by their time, in seconds: from a fast disk's fsync to a stalled one's."""
+"""Upper bounds of the classes of commits by their time, in seconds: a fast disk syncs in less than the first,
+and a stalled one takes more than the last."""
 COMMIT_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 """Upper bounds of the classes of commits by their number of events; a commit has 20,000 at most."""
 

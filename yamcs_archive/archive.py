@@ -28,6 +28,7 @@ from yamcs_archive.errors import (
     shown,
 )
 from yamcs_archive.options import Options
+from yamcs_archive.reports import Diagnosis
 from yamcs_archive.results import Restored
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
@@ -258,6 +259,37 @@ class Archive:
         ['simulator']
         """
         return tuple(self._instances.values())
+
+    def diagnose(self, *, instances: Iterable[str] | None = None) -> Diagnosis:
+        """Examine the archive, and say what to do about what is wrong: as ``yamcs-archive doctor``.
+
+        Space, file system, limits and memory of this process, clock, and the time of a sync, for which twenty
+        pages are written to a file without a name; of each instance (of those names; None: of all) readers,
+        backlog, clock and events of improbable times. It opens instances that are not open, and changes
+        nothing. What cannot be found out is a finding too.
+
+        Raises UnknownInstanceError, GoneError, ClosedError, ForkedError.
+
+        >>> with Archive.open(directory) as archive:
+        ...     _ = archive.instance("simulator", create=True)
+        ...     found = archive.diagnose()
+        >>> sorted({finding.subject for finding in found.findings})[:3]
+        ['backlog', 'clock', 'file system']
+        """
+        self._check_usable()
+        with os_errors_translated(self.path):  # as in _open_instance()
+            from yamcs_archive.diagnosing import examine_instance, examine_machine  # noqa: PLC0415
+
+        known = self._names()
+        names = known if instances is None else list(arguments.names("instances", instances))
+        for name in names:
+            if name not in known:
+                raise UnknownInstanceError(name, known)
+        now = self._options.clock()
+        findings = list(examine_machine(self.path, len(known), now))
+        for name in names:
+            findings += examine_instance(name, partial(self.instance, name), now)
+        return Diagnosis(now, tuple(findings))
 
     def set_aside(self, name: str) -> str:
         """Add the time to the name of an instance, so that the name becomes free; return the new name.

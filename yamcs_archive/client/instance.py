@@ -39,6 +39,7 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
+from yamcs_archive.reports import InstanceSummary
 from yamcs_archive.results import (
     AppendCounts,
     Appended,
@@ -53,6 +54,7 @@ from yamcs_archive.times import Time, format_rfc3339, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
+from yamcs_archive.wire.reports import summary_of
 from yamcs_archive.wire.verification import verification_of
 from yamcs_archive.wire.yamcs_event import decode_shown
 
@@ -261,6 +263,19 @@ class RemoteInstance(RemoteBackups):
             return verification_of(found)
         except (KeyError, TypeError, ValueError) as error:
             raise self._transport.strange(f"it is no verification: {error!r}") from None
+
+    def summary(self) -> InstanceSummary:
+        """Return the numbers of the instance; see :meth:`Instance.summary <yamcs_archive.Instance.summary>`.
+
+        >>> sim.summary().sources
+        1
+        """
+        request = Request("GET", f"{self._path.removesuffix('/events')}:stats")
+        found = object_of(self._transport, self.ask(request))
+        try:
+            return summary_of(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._transport.strange(f"it is no summary: {error!r}") from None
 
     def changes(self, after: str | None = None, *, wait_s: float = 0) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
@@ -474,12 +489,17 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def instance_names(transport: Transport) -> list[str]:
-    """Return the names of the instances that are served, sorted."""
-    request = Request("GET", "/api/instances")
+def answer_of(transport: Transport, request: Request) -> Answer:
+    """Send a request about no single instance and return its answer, if its status is 200."""
     answer = transport.ask(request)
     if answer.status != _OK:
         raise error_of(transport, answer, request.path)
+    return answer
+
+
+def instance_names(transport: Transport) -> list[str]:
+    """Return the names of the instances that are served, sorted."""
+    answer = answer_of(transport, Request("GET", "/api/instances"))
     try:
         found = object_of(transport, answer).get("instances", [])
         return sorted(str(instance["name"]) for instance in found)

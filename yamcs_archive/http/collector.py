@@ -33,7 +33,6 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
-from prometheus_client.utils import floatToGoString
 
 from yamcs_archive.activity import Distribution, InstanceActivity, InstanceUsage, MirrorLag
 from yamcs_archive.archive import Archive
@@ -252,10 +251,8 @@ def _values(labels: Sequence[str], instance: str) -> Sequence[str]:
 
 
 def _cumulated(found: Distribution) -> list[tuple[str, float]]:
-    bounds = (*found.bounds, float("inf"))
-    return [
-        (floatToGoString(bound), count) for bound, count in zip(bounds, accumulate(found.counts), strict=True)
-    ]
+    bounds = (*(str(float(bound)) for bound in found.bounds), "+Inf")
+    return list(zip(bounds, accumulate(found.counts), strict=True))
 
 
 def _together(all_usage: Iterable[InstanceUsage]) -> InstanceUsage:

@@ -16,6 +16,7 @@ from yamcs_archive.http.handlers import (
     append,
     backup,
     changes,
+    diagnosis,
     event_index,
     history,
     instances,
@@ -67,6 +68,8 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, operation=True),),
     "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, operation=True),),
     "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG),),
+    "/api/archive/{instance}:stats": (Route("GET", diagnosis.describe_instance),),
+    "/api/doctor": (Route("POST", diagnosis.examine, Work.LONG, operation=True),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", server.auth_info),),
     "/api/user": (Route("GET", server.user_info),),
@@ -85,9 +88,13 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
 """The routes of each path."""
 
 _TABLE = tuple(
-    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), path, routes)
+    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
     for path, routes in PATHS.items()
 )
+
+
+_PATH_OF = {id(routes): path for path, routes in PATHS.items()}
+"""The path of some routes; they live as long as the module."""
 
 
 def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
@@ -97,7 +104,20 @@ def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
     >>> [route.method for route in routes], names
     (['GET', 'POST'], {'instance': 'sim'})
     """
-    return _found(path)[:2]
+    return _find(path) if len(path) <= _CACHED_CHARACTERS_MAX else _find.__wrapped__(path)
+
+
+_CACHED_MAX, _CACHED_CHARACTERS_MAX = 256, 200
+"""Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
+
+
+@lru_cache(_CACHED_MAX)
+def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
+    for pattern, routes in _TABLE:
+        match = pattern.fullmatch(path)
+        if match is not None:
+            return routes, match.groupdict()
+    return (), {}
 
 
 def template_of(path: str) -> str:
@@ -106,27 +126,7 @@ def template_of(path: str) -> str:
     >>> template_of("/api/archive/sim/events/"), template_of("/nosuch")
     ('/api/archive/{instance}/events', '')
     """
-    return _found(path)[2]
-
-
-def _found(path: str) -> _Found:
-    return _find(path) if len(path) <= _CACHED_CHARACTERS_MAX else _find.__wrapped__(path)
-
-
-_CACHED_MAX, _CACHED_CHARACTERS_MAX = 256, 200
-"""Number of remembered paths, and length of the longest, in characters: clients repeat a few paths."""
-
-
-_Found = tuple[tuple[Route, ...], Mapping[str, str], str]
-
-
-@lru_cache(_CACHED_MAX)
-def _find(path: str) -> _Found:
-    for pattern, template, routes in _TABLE:
-        match = pattern.fullmatch(path)
-        if match is not None:
-            return routes, match.groupdict(), template
-    return (), {}, ""
+    return _PATH_OF.get(id(find(path)[0]), "")
 
 
 def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:

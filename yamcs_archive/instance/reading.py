@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from yamcs_archive import arguments
-from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.event_vectors import StoredVectors
@@ -237,33 +236,6 @@ class Reading(OpenInstance):
             allocated_bytes=stats.allocated_bytes,
             sources=sources,
         )
-
-    def activity(self) -> InstanceActivity:
-        """Return what was appended since this process opened the instance; it reads nothing.
-
-        It works whatever the state of the disk, also after the archive was closed.
-
-        >>> _ = sim.append_many([Event("a", generation_time=1), Event("b", generation_time=2)])
-        >>> found = sim.activity()
-        >>> found.stored, found.commit_events.count, found.duplicates
-        (2, 1, 0)
-        """
-        return self._store.activity()
-
-    def usage(self) -> InstanceUsage:
-        """Return what the instance holds and uses now: rows and blocks, map and file, readers, backlog.
-
-        It takes some 30 us, whatever the number of events and sources, and writes nothing.
-
-        Raises GoneError if its file is gone, ClosedError, UnavailableError.
-
-        >>> _ = sim.append(Event("Wheel 3 over speed"))
-        >>> found = sim.usage()
-        >>> found.rows, found.blocks, found.map_used_bytes <= found.map_bytes
-        (1, 0, True)
-        """
-        self._check_open()
-        return self._store.usage()
 
 
 def _query(

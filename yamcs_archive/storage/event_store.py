@@ -36,6 +36,13 @@ class StoreStats:
     last: Event | None
     sources: dict[str, SourceState]
     allocated_bytes: int
+    commit: int
+    """The number of the newest commit."""
+    commit_time: int | None
+    """When it was made; None before the first, and if its record is damaged."""
+    horizon: int | None
+    writing: bool
+    """Whether this process writes to it."""
 
 
 class EventStore(Protocol):

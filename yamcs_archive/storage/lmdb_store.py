@@ -47,7 +47,7 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.pruning import Pruning
-from yamcs_archive.storage.maintain.retention import Reading, Rule
+from yamcs_archive.storage.maintain.retention import Reading, Rule, newest_commit_time
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -303,6 +303,10 @@ class LmdbStore:
             last=next(self.scan(Query(limit=1, descending=True)), None),
             sources=states,
             allocated_bytes=self._environment.allocated_bytes(),
+            commit=self._head(),
+            commit_time=newest_commit_time(self._environment),
+            horizon=self._facts().horizon,
+            writing=self._writer is not None,
         )
 
     def activity(self) -> InstanceActivity:

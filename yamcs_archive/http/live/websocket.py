@@ -90,9 +90,8 @@ class Live:
             # Some servers cannot close a connection while a frame is waited for.
             await _ended(reading)
             await _ended(writing)
-            if queue.closing is None and writing.done() and not writing.cancelled():
-                if isinstance(writing.exception(), TimeoutError):
-                    session.note_cut_off()
+            if not writing.cancelled() and isinstance(writing.exception(), TimeoutError):
+                session.note_cut_off()
         if queue.closing is not None and not writing.cancelled() and writing.exception() is None:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LIVE_SEND_S):

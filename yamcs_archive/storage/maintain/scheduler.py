@@ -11,8 +11,8 @@
 4. Damage is logged once. An error that delays sealing is logged again only after it has changed.
 5. A compaction runs on request, on a thread that gets no interrupt, and so does pruning. One lock keeps
    sealing, pruning and compaction from running at the same time: each waits for its turn.
-6. Each round also looks for readers that keep pages from being reused, so that their age is known to a second,
-   and those of killed processes are removed.
+6. Each round also looks for readers that keep pages from being reused, so that their age is known to a
+   second, and those of killed processes are removed.
 7. What is before the horizon is deleted after each opening, too, because a crash may have come before that.
    Pruning on a schedule runs once an hour, and at first soon after the opening.
 """
