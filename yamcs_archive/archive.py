@@ -281,7 +281,7 @@ class Archive:
             from yamcs_archive.diagnosing import examine_instance, examine_machine  # noqa: PLC0415
 
         known = self._names()
-        names = known if instances is None else list(arguments.names("instances", instances))
+        names = known if instances is None else sorted(arguments.names("instances", instances))
         for name in names:
             if name not in known:
                 raise UnknownInstanceError(name, known)

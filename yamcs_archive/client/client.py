@@ -122,7 +122,7 @@ class Client:
         >>> client.diagnose().findings[0].subject
         'space'
         """
-        names = [] if instances is None else list(arguments.names("instances", instances))
+        names = [] if instances is None else sorted(arguments.names("instances", instances))
         path = "/api/doctor"
         if names:
             path += "?" + "&".join(f"instance={quoted(name)}" for name in names)
