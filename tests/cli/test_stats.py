@@ -20,8 +20,8 @@ from yamcs_archive import Archive, Client, Event, Options, UnknownInstanceError
 from yamcs_archive.activity import MirrorLag
 from yamcs_archive.cli import doctor, stats
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.reports import Level
+from yamcs_archive.times import now_us
 from yamcs_archive.wire.reports import diagnosis_of, summary_of
 
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -45,8 +45,7 @@ def served(directory: Path, *, operations: bool = True) -> Iterator[tuple[str, A
     with Archive.open(directory, options=Options(maintenance=False)) as archive:
         for name in archive.instances():
             archive.instance(name)
-        app = create_asgi_app(archive, operations=operations)
-        with uvicorn_at(archive, 0, app) as port:
+        with uvicorn_at(archive, 0, operations=operations) as port:
             yield f"http://127.0.0.1:{port}", archive
 
 
@@ -171,7 +170,7 @@ def test_doctor_of_a_server_needs_its_leave_and_knows_its_copies_and_its_clock(
             with pytest.raises(UnknownInstanceError, match="nosuch"):
                 client.diagnose(instances=["nosuch"])
         assert "nosuch" in run("doctor", "--url", url, "--instance", "nosuch").err
-        now = doctor.now_us
+        now = now_us
         for off_us, expected in [(0, 0), (6_000_000, 0), (-61_000_000, 1)]:
             with monkeypatch.context() as patch:
                 patch.setattr(doctor, "now_us", lambda off_us=off_us: now() - off_us)

@@ -163,11 +163,9 @@ def test_a_failed_commit_is_counted_and_what_it_stored_is_not(
     events = [Event(f"{n}", source=f"S{n}", generation_time=n, seq_number=n) for n in range(count)]
     with monkeypatch.context() as patch:
         patch.setattr(failpoints, "on_point", failing("after-commit", OSError("a failing medium")))
+        append = sim.append_many if by == "own thread" else lambda _: sim.submit(events[0]).result(WAIT_S)
         with pytest.raises(OutcomeUnknownError):
-            if by == "own thread":
-                sim.append_many(events)
-            else:
-                sim.submit(events[0]).result(WAIT_S)
+            append(events)
     done = sim.activity()
     assert (done.commits_failed, done.stored) == (1, 0)
     assert [sim.append(event).duplicate for event in events] == [True] * count

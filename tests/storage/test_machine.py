@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from yamcs_archive.errors import GoneError, OutOfSpaceError
-from yamcs_archive.storage.disk import machine
 from yamcs_archive.storage.disk.machine import (
     SYNCS,
     Memory,
@@ -80,8 +79,8 @@ def test_a_measured_sync_leaves_nothing_and_is_bounded(
     assert list(times_s) == sorted(times_s)
     assert list(tmp_path.iterdir()) == []
     with monkeypatch.context() as patch:
-        clock = iter(range(1000))
-        patch.setattr(machine.time, "monotonic", lambda: next(clock))  # each step takes a second
+        clock = iter(range(1000))  # each step takes a second
+        patch.setattr("yamcs_archive.storage.disk.machine.time.monotonic", lambda: next(clock))
         assert len(sync_times_s(tmp_path)) == 1
     seen: list[list[str]] = []
 

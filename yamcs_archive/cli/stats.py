@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Print the numbers of each instance: events, sources, the first and the last generation time, rows"
         " (events that are not in blocks yet), blocks, bytes of the file, and how many events were refused as"
         " duplicates, conflicts or expired. As JSON also the newest commit, the map, readers and backlog, and"
-        " of a served archive what was appended since its opening. Exits with 1 if an instance cannot be read."
+        " of a served archive what was appended since it was opened. Exits with 1 if one cannot be read."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
