@@ -267,6 +267,7 @@ class RemoteInstance(RemoteBackups):
     def summary(self) -> InstanceSummary:
         """Return the numbers of the instance; see :meth:`Instance.summary <yamcs_archive.Instance.summary>`.
 
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS"))
         >>> sim.summary().sources
         1
         """
