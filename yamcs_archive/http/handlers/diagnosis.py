@@ -35,7 +35,9 @@ def examine(request: Request) -> Response:
             raise InvalidInputError(field, values[field][-1], "is not one of instance")
     services = request.services
     with services.admission.operations.alone("doctor", services.archive.path.name):
-        found = services.archive.diagnose(instances=values.get("instance"))
+        found = services.archive.diagnose(
+            instances=[name for name in values.get("instance", ()) if name] or None
+        )
         found = replace(found, findings=(*found.findings, *_of_server(services)))
     return reply(JSON, json.encode(diagnosis_fields(found)))
 
