@@ -10,7 +10,7 @@ import msgspec
 
 from yamcs_archive.cli.stats import add_instances_and_format, some_at_once
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.user_option import login_for, refuse_user
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.client import Client
 from yamcs_archive.reports import Diagnosis, Finding, Level
 from yamcs_archive.times import now_us
@@ -45,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the findings."""
     where = chosen_target(options)
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         found = _here(where, options.instance)
     else:
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             found = _with_clock(client.diagnose(instances=options.instance or None))
     if options.format == "json":
         print(msgspec.json.format(msgspec.json.encode(diagnosis_fields(found)), indent=2).decode())

@@ -9,8 +9,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import urllib.request
@@ -18,15 +20,18 @@ from collections.abc import Callable, Sequence
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.hosts import names_of
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
-from yamcs_archive.server.listening_socket import bind, listen, url_of
+from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
+
+_log = logging.getLogger(__name__)
 
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
@@ -54,6 +59,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     set_allocator()
     with bind(settings.host, settings.port) as listening:
+        _check_reach(listening, settings)
         url = url_of(listening, settings.host)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
@@ -62,21 +68,33 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             keep_days=settings.keep_days,
             max_bytes=settings.max_bytes,
             max_events=settings.max_events,
+            retention_of=settings.retention_of,
         )
         with Archive.open(settings.data, holder=url, options=options) as archive:
             mirrors = _mirrors(archive, settings)
             names = _open_instances(
                 archive, mirrors.begin(settings.instances) if mirrors else settings.instances
             )
+            _warn_of_absent(settings, names)
             listen(listening)
             app: AsgiApp | WsgiApp
-            origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
+            origins, hosts = settings.cors_origins, tuple(settings.allowed_hosts)
+            if hosts or settings.users is None:
+                hosts = (*hosts, *names_of(settings.host))
+            access = AccessOptions(
+                users=settings.users,
+                insecure=not is_loopback(listening) and settings.users is None,
+                trust_proxy=settings.trust_proxy,
+                user_header=settings.user_header,
+                public_url=settings.public_url,
+            )
             if settings.wsgi:
                 app = create_app(
                     archive,
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
             else:
                 app = create_asgi_app(
@@ -85,6 +103,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
 
             if mirrors is not None:
@@ -111,6 +130,17 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def _check_reach(listening: socket.socket, settings: Settings) -> None:
+    """Raise InvalidInputError if others could use the server and nobody has said that they may."""
+    if is_loopback(listening) or settings.users is not None or settings.insecure:
+        return
+    rule = (
+        "can be reached from other machines, and then everybody could read and write: say who may with"
+        " --users FILE (yamcs-archive users add), or --insecure if everybody may; or listen on 127.0.0.1"
+    )
+    raise InvalidInputError("--host", settings.host, rule)
 
 
 def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
@@ -159,6 +189,15 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
     for name in names:
         archive.instance(name)
     return names
+
+
+def _warn_of_absent(settings: Settings, names: Sequence[str]) -> None:
+    """Warn of rules for instances that are not there: a name may be misspelt, and then all of it is kept.
+
+    It is no error, because an instance may have been deleted or renamed while its server ran.
+    """
+    for absent in sorted(settings.retention_of.keys() - set(names)):
+        _log.warning("[instances.%s]: there is no such instance (there are: %s)", absent, ", ".join(names))
 
 
 class _Opening(threading.Thread):

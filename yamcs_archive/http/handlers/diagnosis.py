@@ -23,7 +23,8 @@ LAG_S_MAX = 120.0
 
 
 def describe_instance(request: Request) -> Response:
-    """Answer the numbers of an instance."""
+    """Answer the numbers of an instance, which are of all its sources."""
+    request.refuse_unless_all_sources()
     return reply(JSON, json.encode(summary_fields(request.instance().summary())))
 
 
