@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.stats import add_instances_and_format, some_at_once
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.client import Client
 from yamcs_archive.reports import Diagnosis, Finding, Level
 from yamcs_archive.times import now_us

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from yamcs_archive.cli.arguments import not_empty
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.reports import InstanceSummary
