@@ -82,6 +82,7 @@ class Monitor:
         self._said: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
         self._port = int(until(self._listens))
+        until(lambda: self._get("/-/ready")[0] == 200)  # until then it refuses queries
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -93,11 +94,15 @@ class Monitor:
         found = re.search(r'msg="Listening on" address=\S+:([1-9]\d*)', "".join(self._said))
         return found[1] if found else None
 
+    def _get(self, path: str) -> tuple[int, bytes]:
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=WAIT_S)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
     def ask(self, path: str) -> Any:
         """Return the data of an answer of its API, which must be a success."""
-        with closing(HTTPConnection("127.0.0.1", self._port, timeout=WAIT_S)) as connection:
-            connection.request("GET", f"/api/v1/{path}")
-            answer = msgspec.json.decode(connection.getresponse().read())
+        answer = msgspec.json.decode(self._get(f"/api/v1/{path}")[1])
         assert answer["status"] == "success", answer
         assert "warnings" not in answer, answer
         return answer["data"]
