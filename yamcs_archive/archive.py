@@ -28,7 +28,6 @@ from yamcs_archive.errors import (
     shown,
 )
 from yamcs_archive.options import Options
-from yamcs_archive.reports import Diagnosis
 from yamcs_archive.results import Restored
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
@@ -51,6 +50,7 @@ from yamcs_archive.user_paths import given_path
 
 if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
+    from yamcs_archive.reports import Diagnosis
     from yamcs_archive.results import Salvage
     from yamcs_archive.storage.backup.decoder import BackupReader
 
@@ -280,6 +280,7 @@ class Archive:
         self._check_usable()
         with os_errors_translated(self.path):  # as in _open_instance()
             from yamcs_archive.diagnosing import examine_instance, examine_machine  # noqa: PLC0415
+            from yamcs_archive.reports import Diagnosis  # noqa: PLC0415
 
         known = self._names()
         names = known if instances is None else sorted(arguments.names("instances", instances))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -14,8 +14,9 @@ from yamcs_archive.client.instance import RemoteInstance, answer_of, instance_na
 from yamcs_archive.client.transport import Request, Transport
 from yamcs_archive.credentials import Credentials, Login, Token
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.reports import Diagnosis
-from yamcs_archive.wire.reports import diagnosis_of
+
+if TYPE_CHECKING:
+    from yamcs_archive.reports import Diagnosis
 
 
 class Client:
@@ -122,6 +123,9 @@ class Client:
         >>> client.diagnose().findings[0].subject
         'space'
         """
+        # Few programs ask for it, and loading it takes some milliseconds; as in RemoteInstance.summary().
+        from yamcs_archive.wire.reports import diagnosis_of  # noqa: PLC0415
+
         names = [] if instances is None else sorted(arguments.names("instances", instances))
         path = "/api/doctor"
         if names:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -39,7 +39,6 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
-from yamcs_archive.reports import InstanceSummary
 from yamcs_archive.results import (
     AppendCounts,
     Appended,
@@ -54,9 +53,11 @@ from yamcs_archive.times import Time, format_rfc3339, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
-from yamcs_archive.wire.reports import summary_of
 from yamcs_archive.wire.verification import verification_of
 from yamcs_archive.wire.yamcs_event import decode_shown
+
+if TYPE_CHECKING:
+    from yamcs_archive.reports import InstanceSummary
 
 NEWEST = "newest"
 """In place of a cursor: after everything that is stored."""
@@ -271,6 +272,8 @@ class RemoteInstance(RemoteBackups):
         >>> sim.summary().sources
         1
         """
+        from yamcs_archive.wire.reports import summary_of  # noqa: PLC0415  # as in Client.diagnose()
+
         request = Request("GET", f"{self._path.removesuffix('/events')}:stats")
         found = object_of(self._transport, self.ask(request))
         try:
