@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.child import run
 from tests.http.test_readiness import room_of
+from tests.storage.test_activity import reader_of
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, ClosedError, Event, Instance, Options, UnknownInstanceError, diagnosing
 from yamcs_archive.activity import InstanceUsage
@@ -17,6 +19,7 @@ from yamcs_archive.diagnosing import (
     BACKLOG_S_MAX,
     FILES_FOR_INSTANCE,
     FILES_FOR_SERVER,
+    LOOK_S,
     MEMORY_BYTES_MIN,
     READER_S_MAX,
     SYNC_S_MAX,
@@ -91,9 +94,12 @@ def test_syncs() -> None:
 
 
 def test_readers_and_backlog() -> None:
-    usage = InstanceUsage(ROWS_MAX, 1, 100, 50, 50, 1, READER_S_MAX, BACKLOG_S_MAX)
+    usage = InstanceUsage(ROWS_MAX, 1, 100, 50, 50, 1, 0.0, BACKLOG_S_MAX)
     for changes, expected in [
         ({}, (GOOD, GOOD)),
+        ({"oldest_reader_seconds": LOOK_S - 0.01}, (GOOD, GOOD)),
+        ({"oldest_reader_seconds": LOOK_S}, (NOTE, GOOD)),
+        ({"oldest_reader_seconds": READER_S_MAX}, (NOTE, GOOD)),
         ({"oldest_reader_seconds": READER_S_MAX + 0.1}, (BAD, GOOD)),
         ({"readers": READERS_MAX * 9 // 10}, (GOOD, GOOD)),
         ({"readers": READERS_MAX * 9 // 10 + 1}, (BAD, GOOD)),
@@ -149,6 +155,26 @@ def test_a_clock_that_was_set_back_is_told(tmp_path: Path) -> None:
         for back, expected in [(60_000_000, 0), (60_000_001, 1)]:
             now[0] = NOW - back
             assert len(about(examined(archive), "clock")) == expected, back
+
+
+def test_a_reader_that_holds_on_is_seen_by_who_has_just_opened_the_archive(
+    archive: Archive, sim: Instance
+) -> None:
+    sim.append(Event("a"))
+    child = reader_of(archive)
+    try:
+        sim.append(Event("b"))
+        out = run(
+            """
+            with Archive.open(sys.argv[1], readonly=True) as archive:
+                print(*[one.level for one in archive.diagnose().findings if one.subject == "readers"])
+            """,
+            archive.path,
+        )
+        assert out.split() == ["note"]
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_a_copy_is_told(still: Archive) -> None:

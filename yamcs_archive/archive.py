@@ -279,7 +279,11 @@ class Archive:
         """
         self._check_usable()
         with os_errors_translated(self.path):  # as in _open_instance()
-            from yamcs_archive.diagnosing import examine_instance, examine_machine  # noqa: PLC0415
+            from yamcs_archive.diagnosing import (  # noqa: PLC0415
+                FirstLook,
+                examine_instance,
+                examine_machine,
+            )
             from yamcs_archive.reports import Diagnosis  # noqa: PLC0415
 
         known = self._names()
@@ -288,7 +292,10 @@ class Archive:
             if name not in known:
                 raise UnknownInstanceError(name, known)
         now = self._options.clock()
+        looked = FirstLook(partial(self.instance, name) for name in names)
         findings = list(examine_machine(self.path, len(known), now))
+        if names:
+            looked.wait()
         for name in names:
             findings += examine_instance(name, partial(self.instance, name), now)
         return Diagnosis(now, tuple(findings))

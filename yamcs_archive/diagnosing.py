@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 from yamcs_archive.activity import InstanceUsage
 from yamcs_archive.errors import ArchiveError, DamagedError
@@ -40,6 +42,8 @@ SYNC_S_MAX = 0.05
 SYNC_S_MIN = 0.000_02
 """A typical sync that takes less, in seconds, has reached no medium."""
 READER_S_MAX, BACKLOG_S_MAX = 300.0, 300.0
+LOOK_S = 0.2
+"""Seconds between two looks at readers: reads take milliseconds, so one that is behind at both holds on."""
 _READERS_SHARE = 0.9
 _CLOCK_US = 60_000_000
 """A commit that is later than the clock by more, in microseconds, shows that the clock was set back."""
@@ -60,6 +64,24 @@ def examine_machine(directory: Path, instances: int, now: int) -> Iterator[Findi
     yield memory_finding(memory_of_group())
     yield clock_finding(clock_in_step(), now)
     yield from _tried("sync", None, lambda: [sync_finding(sync_times_s(directory))], Level.NOTE)
+
+
+class FirstLook:
+    """A look at the readers of instances some time before they are examined.
+
+    LMDB's table has no times. A process that has just opened an archive knows of no reader how old it is, so
+    it looks twice.
+    """
+
+    def __init__(self, opened: Iterable[Callable[[], Instance]]) -> None:
+        for instance in opened:
+            with suppress(ArchiveError):  # the examination tells
+                instance().usage()
+        self._at_s = monotonic()
+
+    def wait(self) -> None:
+        """Return once it is time for the second look."""
+        sleep(max(0.0, self._at_s + LOOK_S - monotonic()))
 
 
 def examine_instance(name: str, opened: Callable[[], Instance], now: int) -> Iterator[Finding]:
@@ -156,6 +178,14 @@ def usage_findings(name: str, usage: InstanceUsage) -> Iterator[Finding]:
             Level.BAD,
             f"a reader has kept pages from being reused for {age_s:.0f} s",
             "the file grows meanwhile: find the process that has the directory open (lsof), and end it",
+            name,
+        )
+    elif age_s >= LOOK_S:
+        yield Finding(
+            "readers",
+            Level.NOTE,
+            f"a reader has kept pages from being reused for {age_s:.1f} s or more",
+            "a compaction does so while it copies; otherwise find who has the directory open (lsof)",
             name,
         )
     elif usage.readers > _READERS_SHARE * READERS_MAX:
