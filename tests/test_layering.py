@@ -153,6 +153,7 @@ ONLY_IN = {
     "prometheus_client": {"http"},
     "uvicorn": {"server"},
     "re2": {"filter"},
+    "shtab": {"cli"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 

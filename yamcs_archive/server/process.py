@@ -28,6 +28,7 @@ from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
+from yamcs_archive.server.logs import Logs, logs
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
 
@@ -37,6 +38,8 @@ _START_S_MAX = 30.0
 _CLOSE_S = 1.0
 """Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_REOPEN_SIGNAL = signal.SIGUSR1
+_SIGNALS = (*_STOP_SIGNALS, _REOPEN_SIGNAL)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -44,19 +47,21 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
-    (LockedError names the process that already serves the directory).
+    (LockedError names the process that already serves the directory), and OSError if the log file cannot be
+    opened. SIGUSR1 opens the log file again.
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
     # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
     # does not wake it: under load one stop in a hundred was never noticed.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        _serve(settings, say)
+        with logs(settings) as log:
+            _serve(settings, say, log)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
     set_allocator()
     with bind(settings.host, settings.port) as listening:
         _check_reach(listening, settings)
@@ -111,17 +116,23 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
 
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes
-                _limit(settings.stop_wait_s, archive)
+                _limit(settings.stop_wait_s, archive, log)
                 if mirrors is not None:
                     mirrors.stop()
                 if isinstance(app, AsgiApp):
                     app.end_live(_CLOSE_S)
 
             server = HttpServer(
-                listening, app, stopping, threads=settings.threads, refused=app.core.services.refusals.note
+                listening,
+                app,
+                stopping,
+                threads=settings.threads,
+                refused=app.core.services.refusals.note,
+                access_log=settings.access_log,
             )
-            threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
+            threading.Thread(target=_heed_signals, args=(server, log), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
+            _log.log(log.start_level, "%s", line)
             opening = _Opening(url, server, say, line)
             opening.start()
             freeze()
@@ -146,11 +157,7 @@ def _check_reach(listening: socket.socket, settings: Settings) -> None:
 def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
     if settings.mirror_of is None:
         return None
-    return Mirrors(archive, settings.mirror_of, _complain, settings.mirror_login)
-
-
-def _complain(line: str) -> None:
-    print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)
+    return Mirrors(archive, settings.mirror_of, settings.mirror_login)
 
 
 def freeze() -> None:
@@ -163,8 +170,10 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _stop_at_signal(server: HttpServer) -> None:
-    signal.sigwait(_STOP_SIGNALS)
+def _heed_signals(server: HttpServer, log: Logs) -> None:
+    while (received := signal.sigwait(_SIGNALS)) == _REOPEN_SIGNAL:
+        log.reopen()
+    _log.log(log.start_level, "stopping, because of %s", signal.Signals(received).name)
     server.stop()
 
 
@@ -222,16 +231,13 @@ class _Opening(threading.Thread):
                 self._server.stop()
 
 
-def _limit(stop_wait_s: int, archive: Archive) -> None:
+def _limit(stop_wait_s: int, archive: Archive, log: Logs) -> None:
     """Make the process end in time, with a closed archive, even if clients hold requests open."""
 
     def end() -> None:
         archive.close()
-        print(
-            f"yamcs-archive: stopped with requests unanswered: they had not ended after {stop_wait_s} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        _log.warning("stopped with requests unanswered: they had not ended after %d s", stop_wait_s)
+        log.flush()
         os._exit(0)
 
     timer = threading.Timer(stop_wait_s, end)
