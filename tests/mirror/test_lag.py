@@ -114,9 +114,14 @@ def test_a_source_that_does_not_answer_may_have_more(follow: Follow) -> None:
 
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_copy_that_has_stopped_lags_on_and_one_that_was_renamed_is_not_told(
-    archive: Archive, sim: Instance, clock: list[float], monkeypatch: pytest.MonkeyPatch, renamed: bool
+    archive: Archive,
+    sim: Instance,
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    renamed: bool,
 ) -> None:
-    said: list[str] = []
 
     class Client:
         def instance(self, *_: object, **__: object) -> Any:
@@ -124,7 +129,7 @@ def test_a_copy_that_has_stopped_lags_on_and_one_that_was_renamed_is_not_told(
 
     source: Any = Source(clock, [(0, None), (0, CursorGoneError("oldest")), (0, None)])
     monkeypatch.setattr(mirrors_module, "connected", lambda *_: Client())
-    mirrors = Mirrors(archive, URL, said.append)
+    mirrors = Mirrors(archive, URL)
     assert mirrors.begin(["sim"]) == ["sim"]
     [follower] = mirrors._followers
     source.follower = follower
@@ -139,8 +144,8 @@ def test_a_copy_that_has_stopped_lags_on_and_one_that_was_renamed_is_not_told(
     clock[0] += 50
     if renamed:
         assert mirrors.lags() == []
-        assert "renamed or deleted" in said[-1]
+        assert "renamed or deleted" in caplog.text
         return
     [lag] = mirrors.lags()
     assert (lag.seconds, lag.following) == (50, False)
-    assert "followed no longer" in said[-1]
+    assert "followed no longer" in caplog.text
