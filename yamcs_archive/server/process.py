@@ -118,6 +118,9 @@ def _serve(
                     access=access,
                 )
 
+            if mirrors is not None:
+                app.core.services.observation.mirrors = mirrors.lags
+
             def stopping() -> None:
                 manager.stopping(settings.stop_wait_s)
                 app.end_polls()  # they would wait for minutes
