@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.child import ROOT
-from tests.server.serving import PATH, WAIT_S, Served, post, serving
+from tests.server.serving import WAIT_S, post, serving
 from yamcs_archive.access.administration import add_user
 
 
@@ -55,7 +55,8 @@ def test_the_log_level_is_taken_anew_and_the_rest_is_named(tmp_path: Path) -> No
             first + "threads = 3\nport = 1\n[retention]\nkeep_days = 9\n[instances.sim]\nmax_events = 5\n"
         )
         assert (
-            "WARNING changed, and needs a restart: server.threads, retention.keep_days, instances.sim" in changed
+            "WARNING changed, and needs a restart: server.threads, retention.keep_days, instances.sim"
+            in changed
         )  # and not the port, which an option decides
         config.write_text(first + 'log_level = "error"\n')
         served.process.send_signal(signal.SIGHUP)
@@ -104,7 +105,7 @@ def terminal() -> Iterator[tuple[int, Start]]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(its, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(its, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # one call
             pass_fds=[its],
         )
         processes.append(process)

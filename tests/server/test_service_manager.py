@@ -11,14 +11,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.child import ROOT
-from tests.server.serving import PATH, WAIT_S, Served, launch, post, serving
-from yamcs_archive.server.listening_socket import PassedSocketError, passed
+from tests.server.serving import PATH, WAIT_S, post, serving
+from yamcs_archive.server.listening_socket import passed
 from yamcs_archive.server.service_manager import ServiceManager
 
 WATCHDOG_US = 600_000

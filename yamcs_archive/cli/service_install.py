@@ -129,7 +129,9 @@ def run(options: argparse.Namespace) -> int:
         return 2
     service = _service(options, given, chosen)
     if not chosen.value("instances") and not chosen.value("mirror_of") and not service.data.exists():
-        raise UsageError("the first start needs an instance to make: --instance NAME, or in the configuration")
+        raise UsageError(
+            "the first start needs an instance to make: --instance NAME, or in the configuration"
+        )
     units = service.units()
     if options.print:
         for name, text in units.items():

@@ -3,8 +3,8 @@
 1. It is bound without SO_REUSEPORT. Two servers that share a port would each get a part of the events;
    here the kernel refuses the second one, at the latest when it begins to listen.
 2. It listens only when the archive is open: until then the kernel refuses connections, and no client waits in
-   vain. A socket that a service manager passes listens already: its clients wait for the archive to open, also
-   while the server is restarted.
+   vain. A socket that a service manager passes listens already: its clients wait for the archive to open,
+   also while the server is restarted.
 """
 
 from __future__ import annotations

@@ -64,9 +64,7 @@ def serve(
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(
-    settings: Settings, say: Callable[[str], None], log: Logs, reread: Callable[[], Settings]
-) -> None:
+def _serve(settings: Settings, say: Callable[[str], None], log: Logs, reread: Callable[[], Settings]) -> None:
     set_allocator()
     manager = ServiceManager(os.environ)
     inherited = passed(os.environ)

@@ -39,7 +39,8 @@ def hangup_stops() -> bool:
 class Reloading:
     """Takes the settings, and other ``parts``, anew: each is called, and logs by itself what is wrong.
 
-    ``reread`` returns the settings as they are now, or raises ArchiveError; ``set_level`` gets their log level.
+    ``reread`` returns the settings as they are now, or raises ArchiveError; ``set_level`` gets their log
+    level.
     """
 
     def __init__(

@@ -43,7 +43,8 @@ class ServiceManager:
         self._is_failing = False
         self._instances: tuple[str, ...] = ()
         self.watchdog_s = self._watchdog_s(environment)
-        """Longest time between two signs of life that the manager accepts, in seconds; None: it wants none."""
+        """Longest time between two signs of life that the manager accepts, in seconds; None: it wants
+        none."""
 
     def _watchdog_s(self, environment: Mapping[str, str]) -> float | None:
         if self._address is None or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):

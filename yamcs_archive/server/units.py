@@ -147,8 +147,10 @@ class Service:
             yield "StateDirectoryMode=0750"
         if self.log_file is not None:
             logs = _below(_LOGS, self.log_file.parent)
-            yield f"ReadWritePaths={_word(self.log_file.parent)}" if logs is None else (
-                f"LogsDirectory={_word(logs)}\nLogsDirectoryMode=0750"
+            yield (
+                f"ReadWritePaths={_word(self.log_file.parent)}"
+                if logs is None
+                else (f"LogsDirectory={_word(logs)}\nLogsDirectoryMode=0750")
             )
 
 
@@ -221,7 +223,9 @@ def remove_units(directory: Path, name: str, *, force: bool) -> list[Path]:
     Raises :class:`UnitChangedError` as :func:`write_units` does, ArchiveError for a unit that is enabled, or
     if there is none.
     """
-    there = [path for kind in ("service", "socket") if _text(path := directory / f"{name}.{kind}") is not None]
+    there = [
+        path for kind in ("service", "socket") if _text(path := directory / f"{name}.{kind}") is not None
+    ]
     if not there:
         raise ArchiveError(f"{directory}: there are no units of {shown(name)}")
     for path in there:

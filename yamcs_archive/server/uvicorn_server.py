@@ -46,8 +46,8 @@ class HttpServer:
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
     with the kind and the reason of each connection that is refused. With ``access_log``, each request is
-    logged when it has ended. ``alive`` is called by the event loop every ``alive_every_s`` seconds, unless that
-    is None: if the loop is held up, the calls stop.
+    logged when it has ended. ``alive`` is called by the event loop every ``alive_every_s`` seconds, unless
+    that is None: if the loop is held up, the calls stop.
     """
 
     def __init__(
