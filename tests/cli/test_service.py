@@ -66,7 +66,8 @@ def test_a_configuration_file_decides_what_the_unit_lets_the_server_write(
 ) -> None:
     config = tmp_path / "archive.toml"
     config.write_text(
-        '[storage]\ndata = "/srv/a b/100%"\ninstances = ["sim"]\n[server]\nlog_file = "/var/log/ops/archive.log"\n'
+        '[storage]\ndata = "/srv/a b/100%"\ninstances = ["sim"]\n'
+        '[server]\nlog_file = "/var/log/ops/archive.log"\n'
     )
     printed, _ = run(
         capsys, "service", "install", "--config", config, "--directory", units, "--name", "bench"
@@ -206,7 +207,7 @@ def test_something_else_and_a_server_that_is_silent_are_not_ready(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Other(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "6")
             self.end_headers()

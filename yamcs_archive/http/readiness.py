@@ -23,7 +23,6 @@ from yamcs_archive.errors import (
     FormatVersionError,
     GoneError,
     OutOfSpaceError,
-    UnavailableError,
 )
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Services
@@ -68,16 +67,12 @@ class Readiness:
 
 
 def readiness(services: Services) -> Readiness:
-    """Return what a server is ready for at this moment."""
+    """Return what a server is ready for at this moment. Raises ArchiveError if it is closed meanwhile."""
     archive = services.archive
     reason = not_ready(archive, services.refusals)
     if reason is not None:
         return Readiness(False, (reason,))
-    try:
-        names = tuple(archive.instances())
-    except UnavailableError as error:  # it was closed meanwhile
-        return Readiness(False, (Reason(_kind_of(error), str(error)),))
-    storing, reasons = [], []
+    names, storing, reasons = tuple(archive.instances()), [], []
     if archive.readonly:
         reasons.append(Reason("read-only", "the archive is open for reading"))
     for name in names:
