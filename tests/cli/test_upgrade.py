@@ -56,7 +56,9 @@ def test_an_archive_of_each_form_is_checked_read_and_brought_forward(
         assert {name: [*archive.instance(name).events()] for name in archive.instances()} == events
         for name in archive.instances():
             # One count of these counted pruned events, which is a form that is not written any more.
-            faults = [fault.where for fault in archive.instance(name).verify().faults]
+            verified = archive.instance(name).verify()
+            assert verified is not None
+            faults = [fault.where for fault in verified.faults]
             assert faults == ["sources P"] * (name == "pruned" and str(golden.relative_to(HERE)) in PRUNED)
 
 

@@ -1,4 +1,4 @@
-"""The recipes for nginx and Caddy, tried with the real ones of Debian: TLS, WebSocket, streams, path prefix."""
+"""The recipes for nginx and Caddy, tried with the real ones of Debian: TLS, WebSocket, streams, prefix."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_batch_is_stored_as_it_comes(site: Site) -> None:
     ).encode()
     connection.send(b"%x\r\n%b\r\n" % (len(lines), lines))
     give_up_s = time.monotonic() + WAIT_S
-    while json.load(site.ask("GET", f"{EVENTS}:count?source=B"))["count"] != 10_000:
+    while json.load(site.ask("GET", f"{EVENTS}:count?source=B"))["count"] < 10_000:
         assert time.monotonic() < give_up_s
         time.sleep(0.05)
     connection.send(b"0\r\n\r\n")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from typing import cast
 
 from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.permissions import Permission
@@ -105,7 +106,7 @@ def readyz(request: Request) -> Response:
     if not found.ready:
         # Not a refusal for the log: probes come every few seconds, and would fill it.
         refused = error_reply(UnavailableError(found.reasons[0].text), JSON_CODEC)
-        error = json.decode_object(refused.body)
+        error = json.decode_object(cast(bytes, refused.body))  # it is no stream
         body = json.encode({**error, "status": "not ready", "reasons": reasons})
         return reply(JSON, body, refused.status, (("retry-after", "1"),))
     document = {
