@@ -226,6 +226,15 @@ def test_small_events_of_a_packed_record_are_read_together(
     assert sum(read) == count
 
 
+def test_the_first_event_of_a_large_commit_comes_before_all_others_are_read(
+    small: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.append_many(Event("m", generation_time=time) for time in range(200))
+    read = messages_read(monkeypatch)
+    assert next(small.changes()).event.generation_time == 0
+    assert sum(read) < 100
+
+
 def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record may have 8,192 events, and the caller reads them again."""
     cursor = sim.cursor()
