@@ -49,6 +49,12 @@ IDLE_S_MAX = 75
 """Longest time that a connection is kept without a request, in seconds: a client that polls once a minute
 keeps its connection."""
 
+HANDSHAKE_S_MAX = 10
+"""Longest time for a TLS handshake, in seconds: it takes three messages of a client that wants to connect."""
+
+HANDSHAKES_MAX = 256
+"""Largest number of TLS handshakes under way at once: each takes some 100 KB. One more ends the oldest."""
+
 # Requests that hold a thread, or wait
 
 STREAMS_MAX = 8

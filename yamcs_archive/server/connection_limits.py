@@ -29,6 +29,12 @@ _NO_DESCRIPTOR = (
     "this server has as many connections as it may have open files: close some, or raise the limit of its"
     " process (ulimit -n, LimitNOFILE= in a systemd unit)"
 )
+_TLS_BEGINS = b"\x16"
+"""The first byte of a TLS handshake, which no request begins with."""
+_SPEAKS_TLS = (
+    "a client speaks TLS to this port, which speaks plain HTTP: its URL must begin with http://, or this"
+    " server be started with --tls-certificate and --tls-key"
+)
 _UNAVAILABLE = "ServiceUnavailableException"
 _TOO_LARGE = f"A request has at most {HEAD_LINES_MAX} headers, and {HEAD_BYTES_MAX} bytes before its body.\n"
 
@@ -61,6 +67,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse a head that goes on for too long."""
+        if self.headers is None and data[:1] == _TLS_BEGINS:
+            self._refuse_tls()
+            return
         super().data_received(data)
         if not self._in_head:
             return
@@ -106,6 +115,11 @@ class BoundedHttp(HttpToolsProtocol):
         )
         self.transport.close()
         self._refused(f"503 {_UNAVAILABLE}", _NO_DESCRIPTOR)
+
+    def _refuse_tls(self) -> None:
+        # To a client of TLS any other answer is as unreadable, and this one can be read in a dump.
+        super().send_400_response("This port speaks plain HTTP: use http:// or ws:// URLs")
+        self._refused("400 TLS", _SPEAKS_TLS)
 
     def _refuse_head(self) -> None:
         self._end_head()

@@ -82,9 +82,9 @@ def listen(bound: socket.socket) -> None:
         raise AddressError(host, port, error) from None
 
 
-def url_of(bound: socket.socket, host: str) -> str:
+def url_of(bound: socket.socket, host: str, *, tls: bool = False) -> str:
     """Return the URL under which ``host`` reaches the socket; see :func:`bind`."""
-    return f"http://{_in_url(host)}:{bound.getsockname()[1]}"
+    return f"{'https' if tls else 'http'}://{_in_url(host)}:{bound.getsockname()[1]}"
 
 
 def _in_url(host: str) -> str:
