@@ -19,8 +19,14 @@ from uvicorn.config import STARTUP_FAILURE
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
-from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX, WEBSOCKET_PING_S
+from yamcs_archive.http.limits import (
+    CONNECTIONS_MAX,
+    IDLE_S_MAX,
+    WEBSOCKET_MESSAGE_BYTES_MAX,
+    WEBSOCKET_PING_S,
+)
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
+from yamcs_archive.server.connections import Connections
 from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
 from yamcs_archive.server.tls import TlsContext
 from yamcs_archive.server.tls_acceptor import TlsAcceptor
@@ -44,7 +50,8 @@ class HttpServer:
     ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
-    with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only.
+    with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
+    than ``connections_max`` connections those end that have waited longest for a request.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class HttpServer:
         threads: int = 1,
         refused: Callable[[str, str], None] = _ignore,
         tls: TlsContext | None = None,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
@@ -65,7 +73,8 @@ class HttpServer:
             tls,
             uvicorn.Config(
                 served,
-                http=cast(Any, partial(BoundedHttp, refused=refused)),  # uvicorn calls it, and does no more
+                # uvicorn calls it, and does no more
+                http=cast(Any, partial(BoundedHttp, all_connections=Connections(connections_max, refused))),
                 ws=BoundedWebSocket if is_asgi else "none",
                 ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
