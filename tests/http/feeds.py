@@ -22,6 +22,7 @@ from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.limits import CONNECTIONS_MAX
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.server.listening_socket import bind, listen
@@ -341,6 +342,7 @@ def uvicorn_at(
     operations: bool = True,
     refused: Callable[[str, str], None] = lambda kind, why: None,
     tls: TlsContext | None = None,
+    connections_max: int = CONNECTIONS_MAX,
 ) -> Iterator[int]:
     """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
@@ -353,7 +355,9 @@ def uvicorn_at(
         app.end_live(1)
 
     served = app if wsgi is None else wsgi
-    server = HttpServer(listening, served, stopping, threads=8, refused=refused, tls=tls)
+    server = HttpServer(
+        listening, served, stopping, threads=8, refused=refused, tls=tls, connections_max=connections_max
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

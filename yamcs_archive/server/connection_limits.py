@@ -188,7 +188,9 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("an upgrade with another method")
         for name, value in self.headers:
             # The parser takes a list that ends with chunked, and would give a body that is compressed.
-            if name == b"transfer-encoding" and (value.strip(b" \t").lower() != b"chunked" or version == "1.0"):
+            if name == b"transfer-encoding" and (
+                version == "1.0" or value.strip(b" \t").lower() != b"chunked"
+            ):
                 raise ValueError("no transfer coding that is known here")
             if upgrades and name in (b"transfer-encoding", b"content-length"):
                 raise ValueError("an upgrade with a body")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 from contextlib import suppress
@@ -44,9 +45,16 @@ class SendingWatch:
         self._timer = None
         # While the buffer is full nothing is added, so what is less was taken.
         if self._before - self._waiting_bytes() < SENT_BYTES_MIN:
-            self._transport.abort()  # to close it would wait for the client
+            self._abort()
         else:
             self.begin()
+
+    def _abort(self) -> None:
+        """End the connection, and have the kernel forget what it has not sent: to close it would wait."""
+        if (connection := self._transport.get_extra_info("socket")) is not None:
+            with suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _waiting_bytes(self) -> int:
         waiting = self._transport.get_write_buffer_size()
