@@ -22,6 +22,7 @@ from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.limits import CONNECTIONS_MAX
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
@@ -343,6 +344,7 @@ def uvicorn_at(
     refused: Callable[[str, str], None] = lambda kind, why: None,
     tls: TlsContext | None = None,
     connections_max: int = CONNECTIONS_MAX,
+    client_limits: ClientLimits | None = None,
 ) -> Iterator[int]:
     """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
@@ -356,7 +358,14 @@ def uvicorn_at(
 
     served = app if wsgi is None else wsgi
     server = HttpServer(
-        listening, served, stopping, threads=8, refused=refused, tls=tls, connections_max=connections_max
+        listening,
+        served,
+        stopping,
+        threads=8,
+        refused=refused,
+        tls=tls,
+        connections_max=connections_max,
+        client_limits=client_limits,
     )
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -117,7 +117,7 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)
     response = reply(codec.media, codec.error(status, kind, text, _detail(error, form)), status, headers)
-    if status in (503, 507):
+    if status in (429, 503, 507):
         response.refusal = f"{status} {kind}", text
     return response
 

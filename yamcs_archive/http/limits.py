@@ -39,6 +39,9 @@ CONNECTIONS_MAX = 4_096
 """Largest number of connections at once: each takes some 15 KB, with TLS some 60 KB. One more ends the one
 that has waited longest for a request."""
 
+CONNECTIONS_LIMIT = 1_000_000
+"""Greatest limit of connections that can be chosen: the system's limits of open files end there."""
+
 EVICTED_IDLE_S = 5
 """Least time that a connection has waited for a request when it ends for a new one, in seconds: clients that
 ask often keep theirs."""

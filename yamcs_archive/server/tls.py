@@ -15,8 +15,8 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class TlsContext(ssl.SSLContext):
     _seen: tuple[object, ...]
     _guard: Any
     _ended: threading.Event
+    _is_quiet = False
 
     def __new__(cls, _files: TlsFiles) -> TlsContext:
         """Make it; SSLContext takes its arguments here."""
@@ -100,8 +101,19 @@ class TlsContext(ssl.SSLContext):
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *given: Any, **named: Any) -> Any:
         """Begin a connection, with the newest certificate; the event loop calls it."""
         wrapped: Any = self._current.wrap_bio(incoming, outgoing, *given, **named)  # a _Connection
-        wrapped.outgoing, wrapped.refused = outgoing, self.refused
+        wrapped.outgoing = outgoing
+        if not self._is_quiet:
+            wrapped.refused = self.refused
         return wrapped
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Call ``refused`` for no handshake that begins within the block: it is the server's own."""
+        self._is_quiet = True
+        try:
+            yield
+        finally:
+            self._is_quiet = False
 
     def reload(self) -> bool:
         """Take the files as they are now; if they cannot be used, log why, keep the old ones, return False.
@@ -276,10 +288,10 @@ def asks_for_certificate(error: Exception) -> bool:
     >>> asks_for_certificate(ConnectionResetError())
     False
     """
-    cause = getattr(error, "reason", error)  # urllib's error has that of the connection
-    told = getattr(cause, "reason", None)
-    # The first is of TLS 1.3, the second of 1.2, where it may mean other things as well.
-    return told in ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE")
+    # urllib's error may have that of the connection. The first of these is of TLS 1.3, the second of 1.2,
+    # where it may mean other things as well.
+    told = {getattr(each, "reason", None) for each in (error, getattr(error, "reason", None))}
+    return bool(told & {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
 
 
 def _said(error: Exception) -> str:

@@ -19,12 +19,15 @@ from uvicorn.config import STARTUP_FAILURE
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
+from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.limits import (
     CONNECTIONS_MAX,
     IDLE_S_MAX,
     WEBSOCKET_MESSAGE_BYTES_MAX,
     WEBSOCKET_PING_S,
 )
+from yamcs_archive.http.wsgi import WsgiApp
+from yamcs_archive.server.client_gate import ClientGate
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
 from yamcs_archive.server.connections import Connections
 from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
@@ -51,7 +54,8 @@ class HttpServer:
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
     with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
-    than ``connections_max`` connections those end that have waited longest for a request.
+    than ``connections_max`` connections those end that have waited longest for a request. ``client_limits``
+    are those of the requests of one client, for the applications of this package.
     """
 
     def __init__(
@@ -64,9 +68,12 @@ class HttpServer:
         refused: Callable[[str, str], None] = _ignore,
         tls: TlsContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        client_limits: ClientLimits | None = None,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
+        if client_limits is not None and isinstance(app, AsgiApp | WsgiApp):
+            served = ClientGate(served, client_limits, app.core.refuse)
         if tls is not None:
             tls.refused = refused
         self._server = _Server(
