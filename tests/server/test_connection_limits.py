@@ -475,14 +475,14 @@ def test_a_websocket_whose_client_takes_nothing_is_cut_off(
         time.sleep(1)
         with pytest.raises((ConnectionResetError, websocket.WebSocketConnectionClosedException)):
             list(iter(stalled.recv, None))
-        stalled.shutdown()
+        stalled.shutdown()  # type: ignore[no-untyped-call]
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits_set: list[tuple[int, int]] = []
-    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, pair: limits_set.append(pair))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits_set.append(pair))
     for soft, hard, wanted, reached in (
         (1_024, 20_000, 4_096, 4_096),
         (1_024, 2_000, 4_096, 2_000 - DESCRIPTORS_OWN),
@@ -492,7 +492,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 4_096, 4_096),
         (8_000, 8_000, 4_096, 4_096),
     ):
-        monkeypatch.setattr(connections.resource, "getrlimit", lambda _, pair=(soft, hard): pair)
+        monkeypatch.setattr(resource, "getrlimit", lambda _, pair=(soft, hard): pair)
         assert connections.raise_descriptor_limit(wanted) == reached
     needed = 4_096 + DESCRIPTORS_OWN
     assert [pair[0] for pair in limits_set] == [needed, 2_000, 1_024, 100, needed]

@@ -49,6 +49,8 @@ _TOO_LARGE = f"A request has at most {HEAD_LINES_MAX} headers, and {HEAD_BYTES_M
 class BoundedHttp(HttpToolsProtocol):
     """A connection for requests. What is too large is a 431, what takes too long a 408 or the end of it."""
 
+    _is_new = True
+    """Until the first bytes come."""
     _in_head = _in_body = False
     _head_bytes = 0
     """Bytes received since the head began, until it ended; later, those that brought nothing of the body."""
@@ -88,9 +90,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse a head that goes on for too long."""
-        if self.headers is None and data[:1] == _TLS_BEGINS:
-            self._refuse_tls()
-            return
+        if self._is_new:
+            self._is_new = False
+            if data.startswith(_TLS_BEGINS):
+                self._refuse_tls()
+                return
         before = self._body_bytes
         super().data_received(data)
         if self._in_body:

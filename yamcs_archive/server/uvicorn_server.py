@@ -143,8 +143,9 @@ class _Server(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        make: Any = self.config.http_protocol_class
         make = partial(
-            self.config.http_protocol_class,
+            make,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -136,12 +136,9 @@ class _LargeBody(io.RawIOBase):
         counted = 0
         try:
             while self._has_more and self._received <= QUICK_BODY_BYTES_MAX:
-                parts.append(self._taken(await self._receive()))
                 more, counted = self._received - counted, self._received
-                if self._has_more:
-                    budget.add(more)
-                else:
-                    counted -= more
+                budget.add(more)
+                parts.append(self._taken(await self._receive()))
         finally:
             budget.leave(counted)
         self._part = memoryview(b"".join(parts))
