@@ -57,8 +57,8 @@ def _no_password() -> str:
 def tls_reason(error: ssl.SSLError) -> str:
     """Return why a connection with TLS failed, and what to do about it.
 
-    >>> tls_reason(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"))
-    'it does not speak TLS (...); give the URL with http:// if it serves that'
+    >>> tls_reason(ssl.SSLEOFError())
+    'it does not speak TLS (EOF); give the URL with http:// if it serves that'
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         why, code = error.verify_message, error.verify_code
@@ -67,11 +67,12 @@ def tls_reason(error: ssl.SSLError) -> str:
         if code in _WRONG_NAME:
             return f"its certificate is for another name ({why}): give a URL with a name that it has"
         return f"its certificate is refused ({why}): its operator must renew it, unless a clock is wrong"
-    if error.reason in _ASKS_FOR_CERTIFICATE:
+    reason = getattr(error, "reason", None) or "EOF"
+    if reason in _ASKS_FOR_CERTIFICATE:
         return (
-            f"it asks for a client certificate ({error.reason}): set {CERTIFICATE_VARIABLE} and"
+            f"it asks for a client certificate ({reason}): set {CERTIFICATE_VARIABLE} and"
             f" {KEY_VARIABLE} to the files of one"
         )
-    if error.reason in _REFUSES_CERTIFICATE:
-        return f"it refuses the certificate of this client ({error.reason}): look at {CERTIFICATE_VARIABLE}"
-    return f"it does not speak TLS ({error.reason}); give the URL with http:// if it serves that"
+    if reason in _REFUSES_CERTIFICATE:
+        return f"it refuses the certificate of this client ({reason}): look at {CERTIFICATE_VARIABLE}"
+    return f"it does not speak TLS ({reason}); give the URL with http:// if it serves that"
