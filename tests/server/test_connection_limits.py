@@ -496,3 +496,15 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(
         assert connections.raise_descriptor_limit(wanted) == reached
     needed = 4_096 + DESCRIPTORS_OWN
     assert [pair[0] for pair in limits_set] == [needed, 2_000, 1_024, 100, needed]
+
+
+def test_a_websocket_lasts_longer_than_a_body_may_take(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_limits, "RECEIVED_PERIOD_S", 0.1)
+    with uvicorn_server(archive) as port:
+        connection = websocket.create_connection(f"ws://127.0.0.1:{port}/api/websocket", timeout=30)
+        time.sleep(0.4)
+        connection.send('{"type": "state"}')
+        assert '"state"' in str(connection.recv())
+        connection.shutdown()  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import http.client
 import logging
@@ -435,6 +436,22 @@ def test_one_handshake_too_many_ends_the_oldest(
             raw.settimeout(0.05)
             with pytest.raises(TimeoutError):
                 raw.recv(1)
+
+
+def test_a_connection_that_cannot_be_accepted_is_said_and_accepting_goes_on(
+    archive: Archive, files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, failures = tls_acceptor.sock_accept, [errno.ECONNABORTED, errno.EMFILE]
+
+    async def failing(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> Any:
+        if failures:
+            raise OSError(failures.pop(), "injected")
+        return await accept(loop, listening)
+
+    monkeypatch.setattr(tls_acceptor, "sock_accept", failing)
+    with served(archive, TlsContext(files)) as (port, refusals):
+        assert shown(port)
+        assert [kind for kind, _ in refusals] == ["503 ServiceUnavailableException"]
 
 
 def test_a_stop_does_not_wait_for_handshakes_and_idle_connections(

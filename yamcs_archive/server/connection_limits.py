@@ -182,6 +182,12 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to a WebSocket; what is watched here is not watched any more."""
+        self._in_body = False
+        self._end_body()
+        super().handle_websocket_upgrade()
+
     def _check_framing(self) -> None:
         """Raise ValueError for a head that others could read in another way."""
         version = self.parser.get_http_version()

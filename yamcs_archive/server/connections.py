@@ -20,7 +20,7 @@ from yamcs_archive.http.limits import (
     EVICTED_IDLE_S,
 )
 
-_NO_DESCRIPTOR = (
+NO_DESCRIPTOR = (
     "this server has as many connections as it may have open files: close some, or raise the limit of its"
     " process (ulimit -n, LimitNOFILE= in a systemd unit)"
 )
@@ -66,7 +66,7 @@ class Connections:
         if self._end_longest():
             return None
         if is_last:
-            return _NO_DESCRIPTOR
+            return NO_DESCRIPTOR
         return f"{self.connections_max} connections are open, the limit: close some, or try again later"
 
     def _end_longest(self) -> bool:

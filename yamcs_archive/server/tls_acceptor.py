@@ -8,12 +8,15 @@ milliseconds, unless its client wants to be in the way.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from yamcs_archive.http.limits import HANDSHAKE_S_MAX, HANDSHAKES_MAX
+from yamcs_archive.server.connections import NO_DESCRIPTOR
+from yamcs_archive.server.tls import TlsContext
 
 _CLOSE_S = 1.0
 """Longest time that a connection waits for its client's part of the close, in seconds: a stop waits too."""
@@ -28,7 +31,7 @@ class TlsAcceptor:
     """
 
     def __init__(
-        self, listening: socket.socket, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext
+        self, listening: socket.socket, make: Callable[[], asyncio.Protocol], context: TlsContext
     ) -> None:
         self._listening, self._make, self._context = listening, make, context
         self._shaking: dict[asyncio.Task[None], socket.socket] = {}
@@ -48,8 +51,10 @@ class TlsAcceptor:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._listening)
-            except OSError:  # the client has left already, or there are no descriptors
+                connection, _ = await sock_accept(loop, self._listening)
+            except OSError as error:  # or the client has left already
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._context.refused("503 ServiceUnavailableException", NO_DESCRIPTOR)
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if len(self._shaking) >= HANDSHAKES_MAX:
@@ -69,6 +74,11 @@ class TlsAcceptor:
                 ssl_handshake_timeout=HANDSHAKE_S_MAX,
                 ssl_shutdown_timeout=_CLOSE_S,
             )
+
+
+async def sock_accept(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> tuple[socket.socket, Any]:
+    """Accept one connection."""
+    return await loop.sock_accept(listening)
 
 
 def _end(connection: socket.socket) -> None:
