@@ -29,6 +29,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "json"
     wsgi: bool = False
     """Whether it is served by WSGI instead of ASGI."""
+    tls: bool = False
+    """Whether the server speaks TLS."""
     warm_up: int = 0
     """Number of requests before the clock starts."""
     repeats: int = 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import selectors
 import socket
+import ssl
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -48,9 +49,13 @@ class Report(msgspec.Struct, frozen=True):
 class _Connection:
     """A keep-alive connection with at most one request under way."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, tls: bool) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
         self._received = b""
         self._sent_ns = 0
 
@@ -63,6 +68,8 @@ class _Connection:
     def receive(self) -> int | None:
         """Read the bytes that have arrived; return the latency in ns if the answer is complete, else None."""
         part = self.socket.recv(_RECEIVE_BYTES)
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            part += self.socket.recv(_RECEIVE_BYTES)  # the selector sees nothing of what is decrypted
         self._received += part
         head, end, body = self._received.partition(b"\r\n\r\n")
         if end:
@@ -76,7 +83,7 @@ class _Connection:
         return None
 
 
-def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
+def drive(port: int, requests: Sequence[bytes], connections: int, *, tls: bool = False) -> Report:
     """Send every request once; a connection sends its next request as soon as its last one is answered.
 
     Raises :class:`BadAnswerError` at the first answer that is not a 200, and TimeoutError if no answer comes.
@@ -85,7 +92,7 @@ def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
     latencies_ns: list[int] = []
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        opened = [_Connection(port) for _ in range(min(connections, len(requests)))]
+        opened = [_Connection(port, tls=tls) for _ in range(min(connections, len(requests)))]
         for connection in opened:
             stack.callback(connection.socket.close)
         for connection in opened:
@@ -149,9 +156,9 @@ def main(port: str, path: str) -> None:
     requests = requests_of(job, job.workload().events(), path)
     warm_up, counted = requests[: job.warm_up], requests[job.warm_up :]
     if warm_up:
-        drive(int(port), warm_up, job.connections)
+        drive(int(port), warm_up, job.connections, tls=job.tls)
     quiet()
-    sys.stdout.buffer.write(msgspec.json.encode(drive(int(port), counted, job.connections)))
+    sys.stdout.buffer.write(msgspec.json.encode(drive(int(port), counted, job.connections, tls=job.tls)))
 
 
 if __name__ == "__main__":

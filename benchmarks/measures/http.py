@@ -35,7 +35,7 @@ def run(job: Job, directory: Path) -> Outcome:
     with factory(job.contender)(data) as contender:  # created here, so that the server finds it
         notes = contender.versions() | {"server": _server(job)}
         contender.settle()
-    with serving(job.contender, data, wsgi=job.wsgi) as port:
+    with serving(job.contender, data, wsgi=job.wsgi, tls=job.tls) as port:
         report = load(job, port, path(job, INSTANCE))
     with factory(job.contender)(data) as contender:
         start_ns = perf_counter_ns()
@@ -45,7 +45,8 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _server(job: Job) -> str:
-    return f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
+    kind = f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
+    return f"{kind}, TLS" if job.tls else kind
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:
