@@ -26,6 +26,9 @@ TEXTS = {
     "instances": ("sim", "bench", "other"),
     "cors_origins": ("https://a.example", "https://b.example", "https://c.example"),
     "allowed_hosts": ("a.example", ".b.example", "c.example"),
+    "trust_proxy": ("192.0.2.1", "10.0.0.0/8", "::1"),
+    "user_header": ("X-User", "X-Remote-User", "Remote-User"),
+    "public_url": ("http://a.example", "https://b.example:1", "https://c.example/archive"),
     "mirror_of": ("http://a.example", "http://b.example:1", "https://c.example"),
 }
 """Three valid values of settings whose texts are checked; others take any."""

@@ -7,6 +7,7 @@ import http.client
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -21,7 +22,7 @@ from waitress.server import create_server
 from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.limits import CONNECTIONS_MAX
 from yamcs_archive.http.request_and_response import Head, Pending, Response
@@ -105,7 +106,9 @@ def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Appli
         content = as_bytes(body)
         if content:
             lower.setdefault("content-length", str(len(content)))
-        begun = core.begin(Head(method, unquote(path), query, lower))
+        begun = core.begin(Head(method, unquote(path), query, lower, "192.0.2.1"))
+        if isinstance(begun, Future):
+            begun = begun.result()
         response = begun if isinstance(begun, Response) else begun.run(content)
         if isinstance(response, Pending):
             response = response.wait()
@@ -338,7 +341,7 @@ def bridge_server(archive: Archive) -> AbstractContextManager[int]:
 def uvicorn_at(
     archive: Archive,
     port: int,
-    wsgi: WSGIApplication | None = None,
+    wsgi: AsgiApp | WSGIApplication | None = None,
     *,
     operations: bool = True,
     refused: Callable[[str, str], None] = lambda kind, why: None,

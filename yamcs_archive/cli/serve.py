@@ -6,12 +6,12 @@ import argparse
 import logging
 from pathlib import Path
 
+from yamcs_archive.cli.credential_options import credentials_for
 from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.setting_options import add_settings, configuration
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
 from yamcs_archive.cli.target import open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import login_for
 from yamcs_archive.server.configuration import ConfigurationError
 
 EPILOG = """examples:
@@ -51,9 +51,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--user is for --mirror-of URL")
     if mirror_of is None and not chosen.value("instances"):
         _refuse_none(data)
-    settings = chosen.settings(
-        None if mirror_of is None else login_for(argparse.Namespace(user=user), mirror_of)
-    )
+    given = argparse.Namespace(user=user, token_file=chosen.value("mirror_token_file"))
+    settings = chosen.settings(None if mirror_of is None else credentials_for(given, mirror_of))
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra
     except ModuleNotFoundError as error:

@@ -41,6 +41,11 @@ class Head:
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    """The address at the other end of the connection: of the client, or of a proxy; "" if it is not known."""
+    scheme: str = "http"
+    server: str = ""
+    """The address of this end of the connection; "" if it is not known."""
 
 
 @dataclass(slots=True)

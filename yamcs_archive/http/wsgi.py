@@ -7,11 +7,13 @@ so give the server as many threads as requests should be committed together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
@@ -60,13 +62,15 @@ class WsgiApp:
     def body_use(self, environ: WSGIEnvironment) -> BodyUse:
         """Return what becomes of the body of a request, so that a server can receive it before it calls."""
         try:
-            route, _ = route_of(_head(environ))
+            route, _ = route_of(_head(environ, self.core.prefix))
         except ArchiveError:
             return BodyUse.NONE
         return BodyUse.AS_IT_COMES if route.streams else BodyUse.WHOLE
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        begun = self.core.begin(_head(environ))
+        begun = self.core.begin(_head(environ, self.core.prefix))
+        if isinstance(begun, Future):  # a password is being checked
+            begun = begun.result()
         if isinstance(begun, Response):
             return begun
         if (failed := environ.get(BODY_ERROR)) is not None:
@@ -87,6 +91,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
     operations: bool = False,
+    access: AccessOptions | None = None,
 ) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
@@ -95,8 +100,9 @@ def create_app(
     may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
     by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
     name is a 403. ``operations`` allows the routes that delete or read everything (``:verify``), to everybody
-    who can reach the server; without it each is a 403. Raises InvalidInputError for a value that is no origin
-    or host.
+    who can reach the server; without it each is a 403. ``access`` has the users file, from which each
+    request's sender must be then, and what it says is permitted. Raises InvalidInputError for a value that is
+    no origin or host, and for a users file that cannot be used.
 
     >>> app = create_app(Archive.open(directory))
     >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
@@ -105,12 +111,17 @@ def create_app(
     b'{\\n  "status": "ok"\\n}'
     """
     application = Application(
-        archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+        archive,
+        polls_max,
+        cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
+        operations=operations,
+        access=access,
     )
     return WsgiApp(application)
 
 
-def _head(environ: WSGIEnvironment) -> Head:
+def _head(environ: WSGIEnvironment, prefix: str) -> Head:
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -122,7 +133,14 @@ def _head(environ: WSGIEnvironment) -> Head:
     # PEP 3333: the text has the path's bytes, as latin-1.
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     mounted_at = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return Head(environ["REQUEST_METHOD"], below(mounted_at, path), environ.get("QUERY_STRING", ""), headers)
+    return Head(
+        environ["REQUEST_METHOD"],
+        below(mounted_at or prefix, path),
+        environ.get("QUERY_STRING", ""),
+        headers,
+        environ.get("REMOTE_ADDR", ""),
+        environ.get("wsgi.url_scheme", "http"),
+    )
 
 
 def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import head_of
 from yamcs_archive.http.asgi_threads import Message, Receive, Send
 from yamcs_archive.http.client_limits import ClientLimits
@@ -14,23 +15,25 @@ from yamcs_archive.http.request_and_response import Head, Response
 
 
 class ClientGate:
-    """Passes requests and WebSockets on, or answers what ``refuse`` makes of a head and an error."""
+    """Passes requests and WebSockets on, or answers for the application ``core``."""
 
     def __init__(
-        self, app: Any, limits: ClientLimits, refuse: Callable[[Head, ArchiveError], Response]
+        self, app: Any, limits: ClientLimits, core: Application, client_of: Callable[[Head], str]
     ) -> None:
-        self._app, self._limits, self._refuse = app, limits, refuse
+        """``client_of`` returns the address of a request's client."""
+        self._app, self._limits, self._core, self._client_of = app, limits, core, client_of
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the start and end of the server."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        address = scope["client"][0] if scope.get("client") else ""
+        head = head_of(scope, self._core.prefix)
+        address = self._client_of(head)
         try:
             self._limits.enter(address)
         except ArchiveError as error:
-            await self._answer(self._refuse(head_of(scope), error), scope, send)
+            await self._answer(self._core.refuse(head, error), scope, send)
             return
         try:
             await self._app(scope, receive, send)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from yamcs_archive.archive import check_instance_name
-from yamcs_archive.credentials import Login
+from yamcs_archive.credentials import Credentials
 from yamcs_archive.errors import ArchiveError, InvalidInputError, shown
 from yamcs_archive.server.setting_kinds import told
 from yamcs_archive.server.settings import ENVIRONMENT_PREFIX, SECTIONS, SETTINGS, Setting, Settings
@@ -74,7 +74,7 @@ class Configuration:
         """Return the value of a setting; None if it has none."""
         return self.values[name].value if name in self.values else None
 
-    def settings(self, mirror_login: Login | None = None) -> Settings:
+    def settings(self, mirror_login: Credentials | None = None) -> Settings:
         """Return the settings. Raises InvalidInputError for a rule between several of them."""
         retention_of = {
             name: {key: given.value for key, given in rules.items()} for name, rules in self.instances.items()

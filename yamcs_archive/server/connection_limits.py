@@ -205,10 +205,10 @@ class BoundedHttp(HttpToolsProtocol):
             if upgrades and name in (b"transfer-encoding", b"content-length"):
                 raise ValueError("an upgrade with a body")
         if not self.url.startswith(b"/") and b"://" in self.url:
-            # A URL's own host counts, whatever the header says.
+            # The URL's own host counts as well; of two that differ none is a name of the server.
             host = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
-            self.headers[:] = [header for header in self.headers if header[0] != b"host"]
-            self.headers.append((b"host", host))
+            if (b"host", host) not in self.headers:
+                self.headers.append((b"host", host))
 
     def _join_connection_headers(self) -> None:
         # The official client sends two in the handshake of its WebSocket, and uvicorn looks at the last one.

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -21,6 +22,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http.access.options import AccessOptions
+from yamcs_archive.http.access.proxies import Proxies
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.hosts import names_of
@@ -29,7 +32,7 @@ from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.connections import raise_descriptor_limit
-from yamcs_archive.server.listening_socket import bind, listen, url_of
+from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.tls import TlsContext, TlsFiles, asks_for_certificate
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
@@ -63,6 +66,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     set_allocator()
     tls = _tls(settings)
     with bind(settings.host, settings.port) as listening:
+        _check_reach(listening, settings)
         url = url_of(listening, settings.host, tls=tls is not None)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
@@ -81,13 +85,23 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             _warn_of_absent(settings, names)
             listen(listening)
             app: AsgiApp | WsgiApp
-            origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
+            origins, hosts = settings.cors_origins, tuple(settings.allowed_hosts)
+            if hosts or settings.users is None:
+                hosts = (*hosts, *names_of(settings.host))
+            access = AccessOptions(
+                users=settings.users,
+                insecure=not is_loopback(listening) and settings.users is None,
+                trust_proxy=settings.trust_proxy,
+                user_header=settings.user_header,
+                public_url=settings.public_url,
+            )
             if settings.wsgi:
                 app = create_app(
                     archive,
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
             else:
                 app = create_asgi_app(
@@ -96,6 +110,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
 
             def stopping() -> None:
@@ -115,6 +130,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 tls=tls,
                 connections_max=_connections_max(settings),
                 client_limits=_client_limits(settings),
+                client_of=Proxies(settings.trust_proxy).client,
             )
             threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
@@ -128,6 +144,17 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             server.run()
     if opening.failure is not None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
+
+
+def _check_reach(listening: socket.socket, settings: Settings) -> None:
+    """Raise InvalidInputError if others could use the server and nobody has said that they may."""
+    if is_loopback(listening) or settings.users is not None or settings.insecure:
+        return
+    rule = (
+        "can be reached from other machines, and then everybody could read and write: say who may with"
+        " --users FILE (yamcs-archive users add), or --insecure if everybody may; or listen on 127.0.0.1"
+    )
+    raise InvalidInputError("--host", settings.host, rule)
 
 
 def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:

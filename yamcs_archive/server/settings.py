@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from yamcs_archive.archive import check_instance_name
-from yamcs_archive.credentials import Login, check_url
+from yamcs_archive.credentials import Credentials, Login, check_url
 from yamcs_archive.errors import InvalidInputError, shown
+from yamcs_archive.http.access.options import public_url
+from yamcs_archive.http.access.proxies import Proxies, checked_user_header
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import CLIENT_REQUESTS_MAX, CONNECTIONS_LIMIT, CONNECTIONS_MAX
@@ -125,6 +127,35 @@ def check_allowed_host(name: str) -> str:
     """
     Hosts([name])
     return name
+
+
+def check_proxy(address: str) -> str:
+    """Return ``address`` if it is that of a proxy, or a network; otherwise raise InvalidInputError.
+
+    >>> check_proxy("10.0.0.0/8")
+    '10.0.0.0/8'
+    """
+    Proxies([address])
+    return address
+
+
+def check_user_header(name: str) -> str:
+    """Return ``name`` if it can be the header that names the user; otherwise raise InvalidInputError.
+
+    >>> check_user_header("X-Remote-User")
+    'X-Remote-User'
+    """
+    return checked_user_header(name)
+
+
+def check_public_url(url: str) -> str:
+    """Return ``url`` if it can be the server's own; otherwise raise InvalidInputError.
+
+    >>> check_public_url("https://ops.example/archive")
+    'https://ops.example/archive'
+    """
+    public_url(url)
+    return url
 
 
 def _check_host(text: str) -> str:
@@ -300,8 +331,45 @@ class Settings:
         False,
         section="server",
         kind=Switch(),
-        help="let clients use the routes that delete or read everything (as :verify); there is no login, so"
-        " everybody who can reach the server may",
+        help="without --users: let clients use the routes that delete or read everything (as :verify);"
+        " everybody who can reach the server may, then",
+    )
+    users: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="only the users in this file may use the server, each as it is permitted there (users add);"
+        " needed to serve more than this machine",
+    )
+    insecure: bool = setting(
+        False,
+        section="server",
+        kind=Switch(),
+        help="let everybody who can reach the server use it, from other machines too, without a login",
+    )
+    trust_proxy: Sequence[str] = setting(
+        (),
+        section="server",
+        kind=Many(Text(check_proxy)),
+        metavar="ADDRESS",
+        help="believe what the proxy at this address (or network, 10.0.0.0/8) says of its clients: their"
+        " addresses (X-Forwarded-For), whether they use https (X-Forwarded-Proto), and --user-header",
+    )
+    user_header: str | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Text(check_user_header)),
+        metavar="NAME",
+        help="the header in which a trusted proxy names the user, whom it has logged in",
+    )
+    public_url: str | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Text(check_public_url)),
+        metavar="URL",
+        help="the URL by which users reach the server through a proxy: its host and origin are the server's"
+        " own, and its path may be left in requests",
     )
     mirror_of: str | None = setting(
         None,
@@ -320,9 +388,18 @@ class Settings:
         help="send requests to the source of a mirror as this user, with the password from"
         " YAMCS_ARCHIVE_PASSWORD or a prompt (HTTP Basic)",
     )
+    mirror_token_file: Path | None = setting(  # noqa: RUF009  # likewise
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        flag="--token-file",
+        metavar="FILE",
+        help="send requests to the source of a mirror with the token in this file (or that in"
+        " YAMCS_ARCHIVE_TOKEN)",
+    )
 
-    mirror_login: Login | None = field(default=None, repr=False)
-    """User and password, if the source asks for them; kept in memory only. No setting: it is a secret."""
+    mirror_login: Credentials | None = field(default=None, repr=False)
+    """How to log in to the source, if it asks for that; kept in memory only. No setting: it is a secret."""
     retention_of: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     """The rules of ``[instances.NAME]``, by the name of the instance, as in Options."""
 
@@ -353,6 +430,21 @@ def _check_together(settings: Settings) -> None:
     if settings.tls_client_ca is not None and certificate is None:
         rule = "needs --tls-certificate FILE and --tls-key FILE beside it"
         raise InvalidInputError("--tls-client-ca", str(settings.tls_client_ca), rule)
+    if settings.mirror_token_file is not None and settings.mirror_of is None:
+        raise InvalidInputError("--token-file", str(settings.mirror_token_file), "is for --mirror-of URL")
+    if settings.mirror_token_file is not None and settings.mirror_user is not None:
+        raise InvalidInputError(
+            "--token-file", str(settings.mirror_token_file), "is instead of --user: give one"
+        )
+    users = settings.users
+    if users is not None and settings.insecure:
+        raise InvalidInputError("--insecure", True, "is to serve without users: leave it out, or --users")
+    if users is not None and settings.allow_operations:
+        rule = "is to serve without users: with them the permission ManageArchive decides; leave it out"
+        raise InvalidInputError("--allow-operations", True, rule)
+    if settings.user_header is not None and (users is None or not settings.trust_proxy):
+        rule = "needs --users, which say what each may do, and --trust-proxy, or everybody could set it"
+        raise InvalidInputError("--user-header", settings.user_header, rule)
 
 
 SETTINGS = tuple(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -26,6 +27,7 @@ from yamcs_archive.http.limits import (
     WEBSOCKET_MESSAGE_BYTES_MAX,
     WEBSOCKET_PING_S,
 )
+from yamcs_archive.http.request_and_response import Head
 from yamcs_archive.http.wsgi import WsgiApp
 from yamcs_archive.server.client_gate import ClientGate
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
@@ -55,7 +57,8 @@ class HttpServer:
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
     with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
     than ``connections_max`` connections those end that have waited longest for a request. ``client_limits``
-    are those of the requests of one client, for the applications of this package.
+    are those of the requests of one client, whose address ``client_of`` returns, for the applications of this
+    package.
     """
 
     def __init__(
@@ -69,11 +72,12 @@ class HttpServer:
         tls: TlsContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
         client_limits: ClientLimits | None = None,
+        client_of: Callable[[Head], str] = attrgetter("address"),
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
         if client_limits is not None and isinstance(app, AsgiApp | WsgiApp):
-            served = ClientGate(served, client_limits, app.core.refuse)
+            served = ClientGate(served, client_limits, app.core, client_of)
         if tls is not None:
             tls.refused = refused
         self._server = _Server(

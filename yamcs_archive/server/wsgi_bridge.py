@@ -88,7 +88,8 @@ class WsgiBridge:
             return error
 
     async def _refuse(self, error: ArchiveError, scope: Message, send: Send) -> None:
-        response = cast("WsgiApp", self._app).core.refuse(head_of(scope), error)
+        core = cast("WsgiApp", self._app).core
+        response = core.refuse(head_of(scope, core.prefix), error)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})

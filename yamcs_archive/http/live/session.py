@@ -11,13 +11,15 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.http.errors import HttpError, error_reply, forbidden
 from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.http.live.hub import Hubs, Subscription
-from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, NORMAL, NOT_PERMITTED, TOO_BIG, SendQueue
 from yamcs_archive.wire.live_frames import (
     CANCEL,
     EVENTS,
@@ -54,8 +56,9 @@ def frames_of(subprotocol: str | None) -> Frames:
 class Session:
     """One WebSocket: its calls, and the queue of its replies and events."""
 
-    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue) -> None:
+    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue, caller: Caller) -> None:
         self._archive, self._hubs, self._queue = archive, hubs, queue
+        self._caller = caller
         self._calls: dict[int, Subscription] = {}
         self._guard = threading.Lock()
         self._closed = False
@@ -88,6 +91,22 @@ class Session:
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
 
+    def permitted_now(self, caller: Caller | None) -> None:
+        """Take what the caller may do from now on, None if the login has ended: a right less ends this."""
+        if caller is None:
+            self._queue.close(NOT_PERMITTED, "the login has ended: log in again")
+            return
+        self._caller = (
+            caller  # first: a call that is being made is checked with it once it is among the others
+        )
+        with self._guard:
+            calls = list(self._calls.values())
+        if any(not _still_permitted(caller, each) for each in calls):
+            self._end_by_permission()
+
+    def _end_by_permission(self) -> None:
+        self._queue.close(NOT_PERMITTED, "a permission was changed: subscribe again")
+
     def close(self) -> None:
         """End all calls, because the client is gone. Another thread may still handle a frame of it."""
         with self._guard:
@@ -115,9 +134,12 @@ class Session:
         if len(self._calls) >= SUBSCRIPTIONS_MAX:
             text = f"{SUBSCRIPTIONS_MAX} subscriptions are open on this connection, the limit: cancel some"
             raise HttpError(400, "BadRequestException", text)
+        if not self._caller.allows(Permission.READ_EVENTS, asked.instance):
+            raise forbidden(f"Missing system privilege '{Permission.READ_EVENTS}'")
         instance = self._archive.instance(asked.instance)
+        sources = self._caller.sources(Permission.READ_EVENTS, asked.instance)
         wanted = Filter(asked.filter) if asked.filter else None
-        subscription = Subscription(next(_numbers), instance, wanted, self._queue)
+        subscription = Subscription(next(_numbers), instance, wanted, self._queue, sources)
         with self._guard:
             if self._closed:
                 return
@@ -128,6 +150,16 @@ class Session:
                 self._queue.close(FAILED, str(error))  # the reply above is not true
                 return
             self._calls[subscription.call] = subscription
+        if not _still_permitted(self._caller, subscription):
+            self._end_by_permission()
+
+
+def _still_permitted(caller: Caller, subscription: Subscription) -> bool:
+    name = subscription.instance.name
+    return (
+        caller.allows(Permission.READ_EVENTS, name)
+        and caller.sources(Permission.READ_EVENTS, name) == subscription.sources
+    )
 
 
 def _shown(subscription: Subscription) -> Subscribed:
