@@ -362,3 +362,15 @@ def test_names_are_those_of_the_flags_and_of_the_address(tmp_path: Path, how: Op
         assert (answer.status, answer.read()) == (200, b"")
         assert answer.headers["content-length"] is None
         assert served.stop() == (0, "")
+
+
+def test_behind_a_trusted_proxy_the_forwarded_address_is_the_client(tmp_path: Path, how: Options) -> None:
+    def status(served: Served, address: str) -> int:
+        connection = served.connect()
+        connection.request("GET", "/api", headers={"X-Forwarded-For": address})
+        return connection.getresponse().status
+
+    limits = ("--client-requests-per-s", "1", "--trust-proxy", "127.0.0.1")
+    with serving(tmp_path / "a", *how, *limits) as served:
+        assert [status(served, f"192.0.2.{last}") for last in range(5)] == [200] * 5
+        assert 429 in [status(served, "192.0.2.9") for _ in range(5)]

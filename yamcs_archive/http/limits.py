@@ -36,8 +36,8 @@ GZIP_BYTES_MIN = 1_024
 # Connections, and heads of requests
 
 CONNECTIONS_MAX = 4_096
-"""Largest number of connections at once: each takes some 15 KB, with TLS some 60 KB. One more ends the one
-that has waited longest for a request."""
+"""Largest number of connections at once: an idle one takes 9 KB, with TLS 50 KB (measured with a thousand).
+One more ends the one that has waited longest for a request."""
 
 CONNECTIONS_LIMIT = 1_000_000
 """Greatest limit of connections that can be chosen: the system's limits of open files end there."""
@@ -67,14 +67,14 @@ IDLE_S_MAX = 75
 keeps its connection."""
 
 PIPELINED_MAX = 64
-"""Largest number of requests that a connection sends before the answer to the first: each takes 2 KB. Few
-clients send any."""
+"""Largest number of requests that a connection sends before the answer to the first: each takes some
+KB. Few clients send any."""
 
 HANDSHAKE_S_MAX = 10
 """Longest time for a TLS handshake, in seconds: it takes three messages of a client that wants to connect."""
 
 HANDSHAKES_MAX = 256
-"""Largest number of TLS handshakes under way at once: each takes some 100 KB. One more ends the oldest."""
+"""Largest number of TLS handshakes under way at once: each takes 55 KB. One more ends the oldest."""
 
 # Bytes that must move, so that nobody holds memory, a slot or a thread by doing nothing
 
