@@ -166,10 +166,6 @@ def _posts(sizes: Sizes, yamcs: bool) -> list[Job]:
             events=sizes.posts + sizes.warm_up, batch_events=1, connections=connections, wsgi=True,
             warm_up=sizes.warm_up, repeats=_REPEATED)
         for connections in (32, 64)
-    ] + [
-        Job(measure="http", case="POST over TLS, 32 connections", contender="archive",
-            events=sizes.posts + sizes.warm_up, batch_events=1, connections=32, tls=True,
-            warm_up=sizes.warm_up, repeats=_REPEATED)
     ]  # fmt: skip
 
 

@@ -20,17 +20,15 @@ _START_S_MAX, _STOP_S_MAX = 60, 60
 
 
 @contextmanager
-def serving(store: str, directory: Path, *, wsgi: bool = False, tls: bool = False) -> Iterator[int]:
+def serving(store: str, directory: Path, *, wsgi: bool = False) -> Iterator[int]:
     """Serve ``store`` (archive or sqlite) in a directory; yield the port.
 
     The archive is served by the project's own command, SQLite by the same server with the same settings.
-    ``wsgi`` and ``tls`` are for the archive.
+    ``wsgi`` is for the archive.
     Raises RuntimeError when the server does not come up.
     """
     if store == "archive":
         command = archive_command(directory, INSTANCE, wsgi=wsgi)
-        if tls:
-            command += tls_options(directory)
     else:
         command = processes.command("benchmarks.sqlite_archive", directory)
     with running(command) as server:
@@ -47,17 +45,6 @@ def archive_command(directory: Path, *instances: str, wsgi: bool = False) -> lis
     for name in instances:
         command += ["--instance", name]
     return [*command, "--wsgi"] if wsgi else command
-
-
-def tls_options(directory: Path) -> list[str]:
-    """Return the options for TLS, with a certificate that is made in a directory, by openssl."""
-    certificate, key = directory / "tls.pem", directory / "tls.key"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    made = ["openssl", "req", "-x509", *kind, "-subj", "/CN=localhost", *files]
-    subprocess.run(made, check=True, capture_output=True)
-    key.chmod(0o600)
-    return ["--tls-certificate", str(certificate), "--tls-key", str(key)]
 
 
 class Running(NamedTuple):

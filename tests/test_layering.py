@@ -143,6 +143,7 @@ ONLY_IN = {
     "jwt": {"access"},
     "uvicorn": {"server"},
     "re2": {"filter"},
+    "shtab": {"cli"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 

@@ -7,6 +7,7 @@ too. The digest is that of a full scan.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -22,7 +23,7 @@ from benchmarks.load import Report
 from benchmarks.servers import serving
 from benchmarks.timing import latency_figures
 from yamcs_archive.http.routes import find
-from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.settings import SETTINGS, Settings
 
 _LOAD_S_MAX = 900
 
@@ -35,7 +36,7 @@ def run(job: Job, directory: Path) -> Outcome:
     with factory(job.contender)(data) as contender:  # created here, so that the server finds it
         notes = contender.versions() | {"server": _server(job)}
         contender.settle()
-    with serving(job.contender, data, wsgi=job.wsgi, tls=job.tls) as port:
+    with serving(job.contender, data, wsgi=job.wsgi) as port:
         report = load(job, port, path(job, INSTANCE))
     with factory(job.contender)(data) as contender:
         start_ns = perf_counter_ns()
@@ -45,8 +46,14 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _server(job: Job) -> str:
-    kind = f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
-    return f"{kind}, TLS" if job.tls else kind
+    """Return the server, and the settings that the environment gives it.
+
+    So ``YAMCS_ARCHIVE_ACCESS_LOG=1 YAMCS_ARCHIVE_LOG_FILE=/tmp/log`` measures the access log, and cannot be
+    left set unnoticed.
+    """
+    server = f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
+    given = [f"{each.name}={os.environ[each.variable]}" for each in SETTINGS if os.environ.get(each.variable)]
+    return ", ".join([server, *given]) if job.contender == "archive" else server
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:

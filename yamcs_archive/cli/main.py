@@ -56,6 +56,7 @@ COMMANDS = (
     Command("users", "rotate-key", "sign logins with a new key", "users_rotate_key"),
     Command("config", "check", "say what is wrong with a configuration file", "config_check"),
     Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
+    Command("config", "schema", "print the JSON Schema of a configuration file", "config_schema"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
@@ -65,6 +66,7 @@ COMMANDS = (
     Command("", "restore", "make instances from backups", "restore"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
     Command("", "mirror promote", "make a copy whose source is gone take events", "mirror_promote"),
+    Command("", "completion", "print a script that completes commands in a shell", "completion"),
 )
 """All commands, in the order of the help."""
 _TWO_WORDS = (["events", "import", "yamcs"], ["backup", "list"], ["mirror", "promote"])

@@ -14,6 +14,7 @@ from yamcs_archive.access.callers import Caller, guest
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, shown
 from yamcs_archive.http.access.options import AccessOptions, public_url
+from yamcs_archive.http.access.proxies import Proxies
 from yamcs_archive.http.admission import Admission
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.errors import HttpError, forbidden
@@ -51,6 +52,7 @@ class Application:
         access = AccessOptions() if access is None else access
         listed, named = tuple(cors_origins), tuple(allowed_hosts)
         own = public_url(access.public_url)
+        proxies = Proxies(access.trust_proxy, access.user_header)
         self._hosts = Hosts(
             (*named, *own.hosts),
             origins=listed,
@@ -67,7 +69,8 @@ class Application:
             RefusalLog(),
             live,
             guest(operations=arguments.flag("operations", operations)),
-            access.authentication(),
+            access.authentication(proxies),
+            proxies,
             own,
         )
 

@@ -29,7 +29,7 @@ from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX, QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.live.websocket import Live
-from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work, note_user
 from yamcs_archive.http.request_bodies import BodyBudgets, WholeBody
 from yamcs_archive.http.routes import below
 
@@ -69,7 +69,7 @@ class AsgiApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the start and end of the server."""
         if scope["type"] == "http":
-            await _RequestTask(self, receive, send).run(self._head(scope))
+            await _RequestTask(self, receive, send).run(self._head(scope), scope)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -77,13 +77,22 @@ class AsgiApp:
             if isinstance(begun, Future):
                 await self.waker().end_of(begun)
                 begun = begun.result()
+            if begun.user:
+                note_user(scope, begun.user)
             await self._live.serve(scope, begun, receive, send, self.waker())
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
 
     def _head(self, scope: Message) -> Head:
-        """Return the head of a request, with the path below the prefix that a proxy may leave in it."""
-        return head_of(scope, self.core.prefix)
+        """Return the head of a request, with the path below the prefix that a proxy may leave in it.
+
+        From here on the client of the scope is the one that a trusted proxy names, for the access log.
+        """
+        head = head_of(scope, self.core.prefix)
+        client = self.core.services.proxies.client(head)
+        if client != head.address:
+            scope["client"] = (client, 0)
+        return head
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -155,11 +164,13 @@ class _RequestTask:
         self._leaving: asyncio.Task[None] | None = None
         self._body = WholeBody(app.bodies, receive)
 
-    async def run(self, head: Head) -> None:
+    async def run(self, head: Head, scope: Message) -> None:
         begun = self._app.core.begin(head)
         if isinstance(begun, Future):  # a password is being checked
             await self._app.waker().end_of(begun)
             begun = begun.result()
+        if begun.user:
+            note_user(scope, begun.user)
         try:
             response = begun if isinstance(begun, Response) else await self._answer(begun)
             self._body.let_go()

@@ -95,9 +95,9 @@ class Exchange:
         Raises an ArchiveError for everything that the head alone shows to be wrong.
         """
         head = self.head
-        self._check_permission(caller)
         if caller is not None:
             self.caller = caller
+        self._check_permission(caller)
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
         # The answer to a HEAD has no body, so little is read for it, and it takes no slot of a stream.
@@ -261,7 +261,13 @@ class Exchange:
         if response.refusal is not None:
             self._services.refusals.note(*response.refusal)
         response.headers += self._headers
+        response.user = self.user
         return response
+
+    @property
+    def user(self) -> str:
+        """The name of the user who sends the request; "" if that is not known."""
+        return "" if self.caller.is_guest else self.caller.name
 
     def _release(self) -> None:
         """Give back what the exchange holds."""

@@ -12,6 +12,7 @@ from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.permissions import Permission, Sources
 from yamcs_archive.archive import Archive
 from yamcs_archive.http.access.options import UNKNOWN_URL, PublicUrl
+from yamcs_archive.http.access.proxies import NO_PROXIES, Proxies
 from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.errors import forbidden
@@ -40,6 +41,8 @@ class Services:
     """Everybody, if there are no users."""
     authentication: Authentication | None = None
     """The users; None: there are none, and nobody logs in."""
+    proxies: Proxies = NO_PROXIES
+    """The proxies that say who their clients are."""
     own: PublicUrl = UNKNOWN_URL
     """The URL by which users reach the server, as far as it is known."""
 

@@ -17,7 +17,7 @@ from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
-from yamcs_archive.http.request_and_response import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response, note_user
 from yamcs_archive.http.routes import below, route_of
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class WsgiApp:
         begun = self.core.begin(_head(environ, self.core.prefix))
         if isinstance(begun, Future):  # a password is being checked
             begun = begun.result()
+        if begun.user:
+            note_user(environ, begun.user)
         if isinstance(begun, Response):
             return begun
         if (failed := environ.get(BODY_ERROR)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from yamcs_archive.errors import ArchiveError
@@ -11,17 +10,14 @@ from yamcs_archive.http.asgi import head_of
 from yamcs_archive.http.asgi_threads import Message, Receive, Send
 from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.live.websocket import refuse as refuse_websocket
-from yamcs_archive.http.request_and_response import Head, Response
+from yamcs_archive.http.request_and_response import Response
 
 
 class ClientGate:
     """Passes requests and WebSockets on, or answers for the application ``core``."""
 
-    def __init__(
-        self, app: Any, limits: ClientLimits, core: Application, client_of: Callable[[Head], str]
-    ) -> None:
-        """``client_of`` returns the address of a request's client."""
-        self._app, self._limits, self._core, self._client_of = app, limits, core, client_of
+    def __init__(self, app: Any, limits: ClientLimits, core: Application) -> None:
+        self._app, self._limits, self._core = app, limits, core
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the start and end of the server."""
@@ -29,7 +25,7 @@ class ClientGate:
             await self._app(scope, receive, send)
             return
         head = head_of(scope, self._core.prefix)
-        address = self._client_of(head)
+        address = self._core.services.proxies.client(head)
         try:
             self._limits.enter(address)
         except ArchiveError as error:

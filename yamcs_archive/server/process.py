@@ -23,7 +23,6 @@ from contextlib import AbstractContextManager, nullcontext
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.access.options import AccessOptions
-from yamcs_archive.http.access.proxies import Proxies
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
 from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.hosts import names_of
@@ -33,6 +32,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.connections import raise_descriptor_limit
 from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
+from yamcs_archive.server.logs import Logs, logs
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.tls import TlsContext, TlsFiles, asks_for_certificate
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
@@ -43,6 +43,8 @@ _START_S_MAX = 30.0
 _CLOSE_S = 1.0
 """Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_REOPEN_SIGNAL = signal.SIGUSR1
+_SIGNALS = (*_STOP_SIGNALS, _REOPEN_SIGNAL)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -50,19 +52,21 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
-    (LockedError names the process that already serves the directory).
+    (LockedError names the process that already serves the directory), and OSError if the log file cannot be
+    opened. SIGUSR1 opens the log file again.
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
     # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
     # does not wake it: under load one stop in a hundred was never noticed.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        _serve(settings, say)
+        with logs(settings) as log:
+            _serve(settings, say, log)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
     set_allocator()
     tls = _tls(settings)
     with bind(settings.host, settings.port) as listening:
@@ -115,7 +119,7 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
 
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes
-                _limit(settings.stop_wait_s, archive)
+                _limit(settings.stop_wait_s, archive, log)
                 if mirrors is not None:
                     mirrors.stop()
                 if isinstance(app, AsgiApp):
@@ -130,10 +134,11 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 tls=tls,
                 connections_max=_connections_max(settings),
                 client_limits=_client_limits(settings),
-                client_of=Proxies(settings.trust_proxy).client,
+                access_log=settings.access_log,
             )
-            threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
+            threading.Thread(target=_heed_signals, args=(server, log), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
+            _log.log(log.start_level, "%s", line)
             opening = _Opening(url, server, say, line, nullcontext() if tls is None else tls.quiet())
             opening.start()
             freeze()
@@ -160,11 +165,7 @@ def _check_reach(listening: socket.socket, settings: Settings) -> None:
 def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
     if settings.mirror_of is None:
         return None
-    return Mirrors(archive, settings.mirror_of, _complain, settings.mirror_login)
-
-
-def _complain(line: str) -> None:
-    print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)
+    return Mirrors(archive, settings.mirror_of, settings.mirror_login)
 
 
 def _tls(settings: Settings) -> TlsContext | None:
@@ -204,8 +205,10 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _stop_at_signal(server: HttpServer) -> None:
-    signal.sigwait(_STOP_SIGNALS)
+def _heed_signals(server: HttpServer, log: Logs) -> None:
+    while (received := signal.sigwait(_SIGNALS)) == _REOPEN_SIGNAL:
+        log.reopen()
+    _log.log(log.start_level, "stopping, because of %s", signal.Signals(received).name)
     server.stop()
 
 
@@ -283,16 +286,13 @@ class _Opening(threading.Thread):
                 self._server.stop()
 
 
-def _limit(stop_wait_s: int, archive: Archive) -> None:
+def _limit(stop_wait_s: int, archive: Archive, log: Logs) -> None:
     """Make the process end in time, with a closed archive, even if clients hold requests open."""
 
     def end() -> None:
         archive.close()
-        print(
-            f"yamcs-archive: stopped with requests unanswered: they had not ended after {stop_wait_s} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        _log.warning("stopped with requests unanswered: they had not ended after %d s", stop_wait_s)
+        log.flush()
         os._exit(0)
 
     timer = threading.Timer(stop_wait_s, end)

@@ -19,9 +19,8 @@ This module imports no server, so the command line can read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from yamcs_archive.archive import check_instance_name
 from yamcs_archive.credentials import Credentials, Login, check_url
@@ -33,7 +32,8 @@ from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import CLIENT_REQUESTS_MAX, CONNECTIONS_LIMIT, CONNECTIONS_MAX
 from yamcs_archive.limits import KEEP_DAYS_MAX, MAP_BYTES_DEFAULT
 from yamcs_archive.options import Options
-from yamcs_archive.server.setting_kinds import FilePath, Kind, Many, OrNone, Switch, Text, Whole
+from yamcs_archive.server.setting_kinds import Choice, FilePath, Many, OrNone, Switch, Text, Whole
+from yamcs_archive.server.setting_table import setting, table_of
 
 PORT_MAX = 65535
 THREADS_MAX = 1024
@@ -43,70 +43,6 @@ MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
 address space of a process."""
 COUNT_MAX = 2**63 - 1
 """The largest number that the library takes."""
-
-SECTIONS = {
-    "server": "the process, and who may use it",
-    "storage": "the archive",
-    "retention": "which events are kept, in every instance that has no rules of its own",
-}
-"""The sections of the file, each with its subject."""
-ENVIRONMENT_PREFIX = "YAMCS_ARCHIVE_"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is known of one setting."""
-
-    name: str
-    default: Any
-    """``dataclasses.MISSING`` if there is none."""
-    section: str
-    kind: Kind
-    help: str
-    flag: str
-    metavar: str | None
-    several: bool
-    """Whether one option takes several values."""
-    per_instance: bool
-    """Whether ``[instances.NAME]`` may have another value."""
-
-    @property
-    def variable(self) -> str:
-        """The name of its environment variable."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def key(self) -> str:
-        """Its name in the file, with its section."""
-        return f"{self.section}.{self.name}"
-
-
-def setting(
-    default: Any,
-    *,
-    section: str,
-    kind: Kind,
-    help: str,
-    flag: str | None = None,
-    metavar: str | None = None,
-    several: bool = False,
-    per_instance: bool = False,
-) -> Any:
-    """Return a field of :class:`Settings`. ``help`` is a phrase without a full stop; it may have no ``%``.
-
-    ``flag``: the option, if its name is not that of the field; ``metavar``: what its value is called;
-    ``several``: one option may have several values; ``per_instance``: ``[instances.NAME]`` may have the key.
-    """
-    facts = {
-        "section": section,
-        "kind": kind,
-        "help": help,
-        "flag": flag,
-        "metavar": metavar,
-        "several": several,
-        "per_instance": per_instance,
-    }
-    return field(default=default, metadata={"setting": facts})
 
 
 def check_origin(origin: str) -> str:
@@ -398,6 +334,32 @@ class Settings:
         " YAMCS_ARCHIVE_TOKEN)",
     )
 
+    log_level: str = setting(
+        "info",
+        section="server",
+        kind=Choice(("debug", "info", "warning", "error", "critical")),
+        help="least level of what is logged",
+    )
+    log_format: str = setting(
+        "text",
+        section="server",
+        kind=Choice(("text", "json")),
+        help="log lines of text, or one JSON object on each line",
+    )
+    log_file: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="append the log to this file, instead of stderr; after SIGUSR1 it is opened again, for rotation",
+    )
+    access_log: bool = setting(
+        False,
+        section="server",
+        kind=Switch(),
+        help="log each request when it has ended: address, user, method, path, status, bytes, seconds",
+    )
+
     mirror_login: Credentials | None = field(default=None, repr=False)
     """How to log in to the source, if it asks for that; kept in memory only. No setting: it is a secret."""
     retention_of: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
@@ -447,14 +409,5 @@ def _check_together(settings: Settings) -> None:
         raise InvalidInputError("--user-header", settings.user_header, rule)
 
 
-SETTINGS = tuple(
-    Setting(
-        name=each.name,
-        default=each.default,
-        **each.metadata["setting"]
-        | {"flag": each.metadata["setting"]["flag"] or f"--{each.name.replace('_', '-')}"},
-    )
-    for each in fields(Settings)
-    if "setting" in each.metadata
-)
+SETTINGS = table_of(Settings)
 """All settings, in the order of the help."""

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -27,8 +26,8 @@ from yamcs_archive.http.limits import (
     WEBSOCKET_MESSAGE_BYTES_MAX,
     WEBSOCKET_PING_S,
 )
-from yamcs_archive.http.request_and_response import Head
 from yamcs_archive.http.wsgi import WsgiApp
+from yamcs_archive.server.access_log import AccessLog
 from yamcs_archive.server.client_gate import ClientGate
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
 from yamcs_archive.server.connections import Connections
@@ -57,8 +56,8 @@ class HttpServer:
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
     with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
     than ``connections_max`` connections those end that have waited longest for a request. ``client_limits``
-    are those of the requests of one client, whose address ``client_of`` returns, for the applications of this
-    package.
+    are those of the requests of one client, for the applications of this package. With ``access_log``, each
+    request is logged when it has ended.
     """
 
     def __init__(
@@ -72,12 +71,14 @@ class HttpServer:
         tls: TlsContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
         client_limits: ClientLimits | None = None,
-        client_of: Callable[[Head], str] = attrgetter("address"),
+        access_log: bool = False,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
         if client_limits is not None and isinstance(app, AsgiApp | WsgiApp):
-            served = ClientGate(served, client_limits, app.core, client_of)
+            served = ClientGate(served, client_limits, app.core)
+        if access_log:
+            served = AccessLog(served)
         if tls is not None:
             tls.refused = refused
         self._server = _Server(

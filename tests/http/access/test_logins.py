@@ -17,7 +17,8 @@ from yamcs_archive.access.permissions import Grant
 from yamcs_archive.http.access.failed_logins import FAILED_LOGINS_MAX
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.request_and_response import SCOPE_USER
 from yamcs_archive.http.routes import PATHS, Route
 from yamcs_archive.http.wsgi import create_app
 
@@ -245,3 +246,25 @@ def test_it_is_the_same_under_wsgi_and_asgi(
         assert served("GET", EVENTS, headers=basic("root", "wrong")).status == 401
         assert served("POST", "/auth/token", LOGIN, FORM).status == 200
         assert served("POST", EVENTS, '{"message": "a"}', root).json()["createdBy"] == "root"
+
+
+def test_the_access_log_has_the_user_and_the_client_behind_the_proxy(
+    archive: Archive, sim: Instance, path: Path, root: dict[str, str]
+) -> None:
+    scopes: list[Any] = []
+
+    class Noting(AsgiApp):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            scopes.append(scope)
+            await super().__call__(scope, receive, send)
+
+    app = Noting(archive, access=AccessOptions(users=path, trust_proxy=["127.0.0.1"]))
+    with uvicorn_at(archive, 0, app) as port:
+        served = socket_feed(port)
+        forwarded = {"x-forwarded-for": "203.0.113.9"}
+        assert served("GET", EVENTS, headers=root | forwarded).status == 200
+        assert served("GET", EVENTS, headers=add(path, "ada")).status == 403
+        assert served("GET", EVENTS).status == 401
+    told = [(each["client"][0], each.get(SCOPE_USER)) for each in scopes if each["type"] == "http"]
+    assert told == [("203.0.113.9", "root"), ("127.0.0.1", "ada"), ("127.0.0.1", None)]
+    app.end_polls()

@@ -33,9 +33,8 @@ class AccessOptions:
     public_url: str | None = None
     """The URL by which users reach the server through a proxy."""
 
-    def authentication(self) -> Authentication | None:
+    def authentication(self, proxies: Proxies) -> Authentication | None:
         """Return the users; None if there is no users file. Raises InvalidInputError if it cannot be used."""
-        proxies = Proxies(self.trust_proxy, self.user_header)
         if self.users is None:
             if self.user_header is not None:
                 rule = "needs a users file, which says what each user may do"

@@ -81,6 +81,9 @@ class Proxies:
         return any(found in network for network in self._networks if network.version == found.version)
 
 
+NO_PROXIES = Proxies()
+
+
 def checked_user_header(name: str) -> str:
     """Return the name of a header that may name the user; InvalidInputError for any other text.
 

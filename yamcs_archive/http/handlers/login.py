@@ -130,10 +130,8 @@ def end_session(request: Request) -> Response:
 
 
 def _cookie(request: Request, value: str) -> str:
-    own, authentication = request.services.own, request.services.authentication
-    is_secure = own.is_secure or (
-        authentication is not None and authentication.proxies.is_secure(request.head)
-    )
+    own = request.services.own
+    is_secure = own.is_secure or request.services.proxies.is_secure(request.head)
     parts = [f"{SESSION_COOKIE}={value}", f"Path={own.prefix or '/'}", "HttpOnly", "SameSite=Strict"]
     return "; ".join([*parts, "Secure"] if is_secure else parts)
 
