@@ -454,6 +454,18 @@ def test_a_connection_that_cannot_be_accepted_is_said_and_accepting_goes_on(
         assert [kind for kind, _ in refusals] == ["503 ServiceUnavailableException"]
 
 
+def test_a_stop_ends_a_websocket_that_is_closing(
+    archive: Archive, authority: Authority, files: TlsFiles
+) -> None:
+    with served(archive, TlsContext(files)) as (port, _):
+        options = {"ca_certs": str(authority.file)}
+        url = f"wss://127.0.0.1:{port}/api/websocket"
+        connection = websocket.create_connection(url, timeout=WAIT_S, sslopt=options)
+        connection.send_close()
+        time.sleep(0.1)  # it waits for the client's part of the close of TLS
+    connection.shutdown()  # type: ignore[no-untyped-call]
+
+
 def test_a_stop_does_not_wait_for_handshakes_and_idle_connections(
     archive: Archive, authority: Authority, files: TlsFiles
 ) -> None:

@@ -309,7 +309,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """End the connection: the server stops, and the application has closed it before."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()  # what is not sent yet waits for a client that reads nothing
+        if self.transport.get_write_buffer_size() or self.transport.is_closing():
+            # What is not sent yet waits for a client that reads nothing; or it is closing already, with TLS for
+            # a second, and cannot be closed once more.
+            self.transport.abort()
         else:
             super().shutdown()
