@@ -310,8 +310,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         """End the connection: the server stops, and the application has closed it before."""
         if self.transport.get_write_buffer_size() or self.transport.is_closing():
-            # What is not sent yet waits for a client that reads nothing. Or it is closing already, which takes
-            # a second with TLS, and cannot be closed again.
+            # What is not sent yet waits for a client that reads nothing. Or it is closing already, which
+            # takes a second with TLS, and cannot be closed again.
             self.transport.abort()
         else:
             super().shutdown()
