@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from yamcs_archive.client.tls import environment_ssl_context, tls_reason
 from yamcs_archive.credentials import Credentials, check_url, is_local, origin, without_user
 from yamcs_archive.errors import InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.wire.framing import gunzipped
@@ -100,11 +101,13 @@ class Transport:
         *,
         retries: int = _RETRIES,
         read_s: float = _READ_S,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.url = check_url(url).rstrip("/")
         self.credentials = credentials
         self._parts = urlsplit(self.url)
         self._retries, self._read_s = retries, read_s
+        self._given_ssl_context = ssl_context
         self._wants_gzip = not is_local(self.url)  # within one machine it costs more than it saves
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
@@ -253,9 +256,13 @@ class Transport:
         proxy = self._proxy
         at = self._parts if proxy is None else proxy
         secure = self._parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else _Connection
         port = at.port or (http.client.HTTPS_PORT if secure and proxy is None else http.client.HTTP_PORT)
-        connection = kind(at.hostname or "", port, timeout=_CONNECT_S)
+        host = at.hostname or ""
+        connection = (
+            http.client.HTTPSConnection(host, port, timeout=_CONNECT_S, context=self._ssl_context)
+            if secure
+            else _Connection(host, port, timeout=_CONNECT_S)
+        )
         if secure and proxy is not None:
             connection.set_tunnel(self._parts.hostname or "", self._parts.port, _authorization(proxy))
         try:
@@ -263,6 +270,11 @@ class Transport:
         except TimeoutError:
             raise OSError(f"no connection within {_CONNECT_S:g} s") from None
         return connection, False
+
+    @cached_property
+    def _ssl_context(self) -> ssl.SSLContext:
+        """Return what was given, else what the environment says, read once: SSL_CERT_FILE and its like."""
+        return environment_ssl_context() if self._given_ssl_context is None else self._given_ssl_context
 
     @cached_property
     def _proxy(self) -> SplitResult | None:
@@ -332,11 +344,8 @@ class Transport:
         """Return what went wrong, and what to do about it if that is known."""
         if isinstance(error, TimeoutError):
             return f"nothing came for {self._read_s:g} s; look whether the server is overloaded, or try again"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            why = error.verify_message
-            return f"its certificate is not trusted ({why}): set SSL_CERT_FILE to a file with its authority's"
         if isinstance(error, ssl.SSLError):
-            return f"it does not speak TLS ({error.reason}); give the URL with http:// if it serves that"
+            return tls_reason(error)
         if isinstance(error, http.client.IncompleteRead):
             return "its answer broke off; try again"
         if isinstance(error, (ConnectionResetError, BrokenPipeError)):
