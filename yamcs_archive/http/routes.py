@@ -15,6 +15,7 @@ from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers import (
     append,
     backup,
+    beside_events,
     changes,
     event_index,
     history,
@@ -44,6 +45,23 @@ class Route:
 
 
 WEBSOCKET = "/api/websocket"
+
+_OF_PROCESSOR = "/api/processors/{instance}/{processor}"
+_BESIDE_EVENTS: Mapping[str, tuple[Route, ...]] = {
+    "/api/processors": (Route("GET", beside_events.list_processors),),
+    f"{_OF_PROCESSOR}/alarms": (Route("GET", beside_events.list_nothing),),
+    f"{_OF_PROCESSOR}/queues": (Route("GET", beside_events.list_queues),),
+    "/api/mdb/{instance}/space-systems": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb/{instance}/parameters": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb/{instance}/parameter-types": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb/{instance}/containers": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb/{instance}/commands": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb/{instance}/algorithms": (Route("GET", beside_events.list_mdb),),
+    "/api/mdb-overrides/{instance}/{processor}": (Route("GET", beside_events.list_nothing),),
+    "/api/links/{instance}": (Route("GET", beside_events.list_nothing),),
+    "/api/services/{instance}": (Route("GET", beside_events.list_nothing),),
+}
+"""The routes about what an archive of events does not have: their answers are empty."""
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
@@ -79,11 +97,12 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, operation=True),),
     "/healthz": (Route("GET", server.healthz, Work.QUICK),),
     "/readyz": (Route("GET", server.readyz),),
+    **_BESIDE_EVENTS,
 }
 """The routes of each path."""
 
 _TABLE = tuple(
-    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", path) + "/?"), routes)
     for path, routes in PATHS.items()
 )
 

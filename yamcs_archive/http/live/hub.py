@@ -26,6 +26,7 @@ from yamcs_archive.http.limits import (
     LIVE_PAUSE_S,
     WEBSOCKETS_MAX,
 )
+from yamcs_archive.http.live.beside_events import Clock
 from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
@@ -59,6 +60,7 @@ class Hubs:
         self._hubs: dict[str, _Hub] = {}
         self._open: set[SendQueue] = set()
         self._closed = False
+        self.clock = Clock()
 
     def enter(self, queue: SendQueue) -> None:
         """Note an open WebSocket. Raises UnavailableError if there are too many, or the server stops."""
@@ -97,6 +99,7 @@ class Hubs:
             self._closed = True
             hubs, opened = list(self._hubs.values()), list(self._open)
             self._hubs.clear()
+        self.clock.close()
         for hub in hubs:
             hub.stop()
         for queue in opened:
