@@ -1,8 +1,8 @@
 """The routes about what an archive of events does not have: empty answers, so that clients start quietly.
 
-Open MCT and the official client ask a Yamcs server for its processors, its database of parameters, alarms and
-links before they come to events, and report a 404 as an error. Here these lists have no elements, whatever the
-processor is called. An unknown instance is still a 404.
+Open MCT and the official client ask a Yamcs server for its processors, its database of parameters, alarms
+and links before they come to events, and report a 404 as an error. Here these lists have no elements,
+whatever the processor is called. An unknown instance is still a 404.
 """
 
 from __future__ import annotations
