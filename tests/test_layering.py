@@ -140,6 +140,7 @@ ONLY_IN = {
     "google": {"wire", "http"},
     "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
     "uvicorn": {"server"},
+    "websockets": {"client"},
     "re2": {"filter"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
