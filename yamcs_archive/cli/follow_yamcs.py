@@ -1,4 +1,4 @@
-"""``events import yamcs --follow``: runs the follower on a thread, reports its progress, ends it by a signal."""
+"""``events import yamcs --follow``: runs the follower on a thread, reports its progress, ends by a signal."""
 
 from __future__ import annotations
 

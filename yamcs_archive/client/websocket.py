@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, NoReturn
@@ -33,6 +33,8 @@ _FRAME_BYTES_MAX = 16 << 20
 _WAITING_BYTES_MAX = 64 << 20
 _FRAME_BYTES = 200
 """Memory that a frame takes beside its bytes, roughly."""
+REPLY_S = 30.0
+"""Longest wait for the reply to a subscription, in seconds."""
 _PING_S = 20.0
 _CLOSE_S = 2.0
 _TOO_MANY = 429
@@ -45,19 +47,20 @@ class LiveEvents:
     asking again would not help.
     """
 
-    def __init__(self, transport: Transport, instance: str, reply_s: float = 30.0) -> None:
+    def __init__(self, transport: Transport, instance: str) -> None:
         self._url, self._credentials = transport.url, transport.credentials
         self._changed = threading.Condition()
         self._waiting: deque[bytes | InvalidInputError] = deque()
         self._bytes = 0
         self._lost: str | None = None
-        self._socket = _connected(transport)
+        self._opened = ExitStack()
+        self._socket = _connected(transport, self._opened)
         try:
-            self._call = self._subscribed(instance, reply_s)
+            self._call = self._subscribed(instance)
             self._thread = threading.Thread(target=self._take, name="yamcs-archive-live", daemon=True)
             self._thread.start()
         except BaseException:
-            self._socket.close_socket()
+            self.close()
             raise
 
     def __enter__(self) -> LiveEvents:
@@ -81,11 +84,15 @@ class LiveEvents:
                 raise ServerUnavailableError(self._url, f"{self._url}: {self._lost}")
             return found
 
+    def end(self) -> None:
+        """Let :meth:`next` wait no longer on another thread; idempotent."""
+        self._end("it was closed")
+
     def close(self) -> None:
         """Close the connection; idempotent."""
-        self._end("it was closed")
+        self.end()
         with suppress(WebSocketException, OSError):
-            self._socket.close()
+            self._opened.close()
 
     def _end(self, reason: str) -> None:
         with self._changed:
@@ -93,15 +100,15 @@ class LiveEvents:
                 self._lost = reason
             self._changed.notify_all()
 
-    def _subscribed(self, instance: str, reply_s: float) -> int:
+    def _subscribed(self, instance: str) -> int:
         """Subscribe, and return the call."""
         subprotocol = self._socket.subprotocol
         try:
             self._socket.send(subscription(subprotocol, instance))
-            while not isinstance(said := read(subprotocol, self._socket.recv(reply_s)), Reply):
+            while not isinstance(said := read(subprotocol, self._socket.recv(REPLY_S)), Reply):
                 pass
         except TimeoutError:
-            self._unavailable(f"no reply to the subscription within {reply_s:g} s")
+            self._unavailable(f"no reply to the subscription within {REPLY_S:g} s")
         except ConnectionClosed as error:
             self._unavailable(_closed(error))
         except InvalidInputError as error:
@@ -150,12 +157,12 @@ class LiveEvents:
             self._end(f"more than {_WAITING_BYTES_MAX >> 20} MiB of events wait to be stored")
 
 
-def _connected(transport: Transport) -> ClientConnection:
-    """Return an open WebSocket; after a refusal, once more if another login may help."""
+def _connected(transport: Transport, opened: ExitStack) -> ClientConnection:
+    """Return an open WebSocket, which ``opened`` closes; a refused one is tried again after another login."""
     for may_renew in (True, False):
         try:
             header = transport.authorization.header()
-            return _opened(transport, header)
+            return opened.enter_context(_opening(transport, header))
         except InvalidStatus as error:
             answer = error.response
             headers = {"www-authenticate": answer.headers.get("www-authenticate", "")}
@@ -173,14 +180,15 @@ def _connected(transport: Transport) -> ClientConnection:
     raise AssertionError("the second time either returns or raises")
 
 
-def _opened(transport: Transport, authorization: str | None) -> ClientConnection:
+@contextmanager
+def _opening(transport: Transport, authorization: str | None) -> Iterator[ClientConnection]:
     parts = urlsplit(transport.url)
     scheme = "wss" if parts.scheme == "https" else "ws"
     headers = {} if authorization is None else {"Authorization": authorization}
-    socket = transport.way.socket()
     options: dict[str, Any] = {"ping_interval": _PING_S, "ping_timeout": _PING_S, "close_timeout": _CLOSE_S}
-    try:
-        return connect(
+    with (
+        closing(transport.way.socket()) as socket,
+        connect(
             f"{scheme}://{parts.netloc}{parts.path}{PATH}",
             sock=socket,
             subprotocols=SUBPROTOCOLS,  # type: ignore[arg-type]  # texts
@@ -190,10 +198,9 @@ def _opened(transport: Transport, authorization: str | None) -> ClientConnection
             max_size=_FRAME_BYTES_MAX,
             proxy=None,
             **options,
-        )
-    except BaseException:
-        socket.close()
-        raise
+        ) as connection,
+    ):
+        yield connection
 
 
 def _refused(

@@ -103,11 +103,14 @@ class Following:
         self.history = replace(self.history, transport=self._transport)
         self._note = Note(self.folder / NOTE, self.history)
         self._mark = _Mark()
+        self._live: LiveEvents | None = None
 
     def stop(self) -> None:
         """End :meth:`run` on its thread soon; idempotent."""
         self._stopping.set()
         self._transport.end()
+        if (live := self._live) is not None:
+            live.end()
 
     def run(self) -> None:
         """Follow until :meth:`stop`.
@@ -172,7 +175,7 @@ class Following:
             self._note.write(mark.time, mark.key)
 
     def _read_gap(self) -> None:
-        """Read the history from before the mark on; all of it if the server does not have the marked event."""
+        """Read the history from before the mark on; all of it if the server has no such event."""
         if self._mark.time is None:
             self._read_all()  # there was nothing, and now there may be something
             return
@@ -187,6 +190,7 @@ class Following:
             self._read_all()
 
     def _take(self, live: LiveEvents) -> None:
+        self._live = live
         while not self._stopping.is_set():
             messages = live.next(_LOOK_S)
             if messages:

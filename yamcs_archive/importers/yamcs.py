@@ -156,8 +156,8 @@ def import_history(
     ``folder`` is for the progress file of an unfinished import, ``say`` is called after each durable step. A
     connection that breaks is made again, until ``tries_max`` tries in a row have got no new events. (Each try
     gets the events of the time that was reached again; these are not new.) If the server has another history,
-    reading begins anew, at most five times. The outcomes are added to ``into``, if given; ``see`` is called with the
-    events of each durable step. Raises the errors of :meth:`History.messages` and
+    reading begins anew, at most five times. The outcomes are added to ``into``, if given; ``see`` is called
+    with the events of each durable step. Raises the errors of :meth:`History.messages` and
     :meth:`~yamcs_archive.Instance.append_many`; a later call continues.
     """
     note = Note(folder / NOTE, history)
