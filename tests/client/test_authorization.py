@@ -46,11 +46,11 @@ def test_a_password_is_exchanged_once_it_is_refused() -> None:
     server = Server()
     ours = authorization(server)
     assert ours.header() == LOGIN.header
-    assert ours.refused(LOGIN.header, 401, {})
+    assert ours.refused(LOGIN.header, 401, "")
     assert server.forms == [{"grant_type": ["password"], "username": ["ada"], "password": ["s&cret"]}]
     assert ours.header() == "Bearer t1"
-    assert not ours.refused("Bearer t1", 403, {})
-    assert ours.refused(LOGIN.header, 401, {})  # sent before the exchange: nothing is asked for again
+    assert not ours.refused("Bearer t1", 403, "")
+    assert ours.refused(LOGIN.header, 401, "")  # sent before the exchange: nothing is asked for again
     assert server.grants() == ["password"]
 
 
@@ -58,10 +58,10 @@ def test_a_password_is_exchanged_once_it_is_refused() -> None:
 def test_a_server_that_takes_passwords_is_asked_for_no_token(challenge: str) -> None:
     server = Server()
     ours = authorization(server)
-    assert not ours.refused(LOGIN.header, 401, {"www-authenticate": challenge})
+    assert not ours.refused(LOGIN.header, 401, challenge)
     assert server.forms == []
-    assert ours.refused(LOGIN.header, 401, {"www-authenticate": "Bearer"})
-    assert ours.refused("Bearer t1", 401, {"www-authenticate": challenge})  # a token that expired there
+    assert ours.refused(LOGIN.header, 401, "Bearer")
+    assert ours.refused("Bearer t1", 401, challenge)  # a token that expired there
     assert server.grants() == ["password", "refresh_token"]
 
 
@@ -71,7 +71,7 @@ def test_without_a_password_nothing_is_asked_for(credentials: Credentials | None
     ours = authorization(server, credentials)
     header = ours.header()
     assert header == (None if credentials is None else "Bearer abc")
-    assert not ours.refused(header, 401, {})
+    assert not ours.refused(header, 401, "")
     assert not ours.renew(header)
     assert server.forms == []
 
@@ -118,11 +118,11 @@ def test_an_answer_without_a_token_leaves_the_password(said: Said) -> None:
     server = Server()
     ours = authorization(server)
     server.answers = [said]
-    assert not ours.refused(LOGIN.header, 401, {})
+    assert not ours.refused(LOGIN.header, 401, "")
     assert ours.header() == LOGIN.header
     assert ours.renew(LOGIN.header)  # and the next time there may be one
     server.answers = [said]
-    assert ours.refused("Bearer t2", 401, {})  # the refresh token is refused, the password is not
+    assert ours.refused("Bearer t2", 401, "")  # the refresh token is refused, the password is not
     assert server.grants() == ["password", "password", "refresh_token", "password"]
     server.answers = [said, said]
     assert not ours.renew(ours.header())
@@ -137,7 +137,7 @@ def test_of_many_threads_one_asks() -> None:
 
     def refused() -> None:
         together.wait(60)
-        found.append(ours.refused(LOGIN.header, 401, {}))
+        found.append(ours.refused(LOGIN.header, 401, ""))
 
     threads = [threading.Thread(target=refused) for _ in range(8)]
     for thread in threads:

@@ -120,7 +120,7 @@ def ask(connection: WebSocket, topic: str, **options: Any) -> Any:
 @pytest.mark.parametrize("topic", ["mdb-changes", "alarms", "commands", "global-alarm-status", "time"])
 def test_a_call_is_accepted_listed_and_ended(connect: Connect, topic: str) -> None:
     with connect() as connection:
-        options = {"instance": "sim", "processor": "realtime"}
+        options: dict[str, Any] = {"instance": "sim", "processor": "realtime"}
         options |= {"alarms": {"includePending": True}, "commands": {"ignorePastCommands": False}}.get(
             topic, {}
         )
@@ -228,7 +228,7 @@ def test_the_clock_has_one_thread_which_ends_with_the_last_connection(connect: C
         ask(first, "time", instance="sim")
         ask(second, "time", instance="sim")
         (clock,) = clocks()
-        first.shutdown()  # type: ignore[no-untyped-call]
+        first.shutdown()
         assert json.loads(second.recv())["type"] == "time"
         assert clock.is_alive()
     clock.join(WAIT_S)

@@ -139,8 +139,9 @@ class Live:
         with suppress(OSError):
             self._connection.sendall(first + length + body)
 
-    def send_event(self, event: Event) -> None:
-        self.seq += 1
+    def send_event(self, event: Event, skip: int = 0) -> None:
+        """Send an event, after ``skip`` that were dropped."""
+        self.seq += 1 + skip
         self.send(self.frames.event(CALL, self.seq, self.frames.tail(event)))
 
     def close(self, code: int, reason: str) -> None:

@@ -15,7 +15,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -24,7 +24,6 @@ from yamcs_archive.errors import InvalidInputError
 
 TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
 FORM = "application/x-www-form-urlencoded"
-_OK, _UNAUTHORIZED = http.HTTPStatus.OK.value, http.HTTPStatus.UNAUTHORIZED.value
 _EARLY = 0.1
 """The last part of a token's life in which it is renewed, ..."""
 _EARLY_S_MAX = 60.0
@@ -69,13 +68,12 @@ class Authorization:
             return issued.header
         return None if self._credentials is None else self._credentials.header
 
-    def refused(self, header: str | None, status: int, headers: Mapping[str, str]) -> bool:
+    def refused(self, header: str | None, status: int, challenge: str) -> bool:
         """Return whether a request that was answered so may succeed with another header, which there is now.
 
-        ``header`` is the one that the request had, ``headers`` are those of the answer.
+        ``header`` is the one that the request had, ``challenge`` the answer's ``WWW-Authenticate``.
         """
-        challenge = headers.get("www-authenticate") or ""
-        if status != _UNAUTHORIZED or not isinstance(self._credentials, Login):
+        if status != http.HTTPStatus.UNAUTHORIZED or not isinstance(self._credentials, Login):
             return False
         if header == self._credentials.header and "basic" in challenge.lower():
             return False  # the server takes passwords: this one is wrong
@@ -110,7 +108,7 @@ class Authorization:
         """Return the token that a server issues for a form; None if it issues none."""
         asked_s = self._clock()
         said = self._ask(urlencode(form).encode())
-        if said.status != _OK:
+        if said.status != http.HTTPStatus.OK:
             return None
         try:
             fields: Any = json.loads(said.body)

@@ -216,8 +216,9 @@ class Transport:
         for may_renew in (True, False):
             header = self.authorization.header()
             connection, response = self._sent(request, path, header)
+            challenge = response.headers.get("www-authenticate", "")
             try:
-                again = may_renew and self.authorization.refused(header, response.status, response.headers)
+                again = may_renew and self.authorization.refused(header, response.status, challenge)
             except BaseException:
                 self._drop(connection)
                 raise

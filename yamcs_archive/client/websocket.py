@@ -37,7 +37,6 @@ REPLY_S = 30.0
 """Longest wait for the reply to a subscription, in seconds."""
 _PING_S = 20.0
 _CLOSE_S = 2.0
-_TOO_MANY = 429
 
 
 class LiveEvents:
@@ -116,7 +115,7 @@ class LiveEvents:
         if said.call is not None:
             return said.call
         status, kind, text = said.error or (0, "", "")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == _TOO_MANY:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             self._unavailable(f"it refused the subscription: {status} {kind}: {text}")
         raise ServerRefusedError(self._url, status, kind, f"it refused the subscription: {text}")
 
@@ -165,9 +164,9 @@ def _connected(transport: Transport, opened: ExitStack) -> ClientConnection:
             return opened.enter_context(_opening(transport, header))
         except InvalidStatus as error:
             answer = error.response
-            headers = {"www-authenticate": answer.headers.get("www-authenticate", "")}
+            challenge = answer.headers.get("www-authenticate", "")
             try:
-                again = may_renew and transport.authorization.refused(header, answer.status_code, headers)
+                again = may_renew and transport.authorization.refused(header, answer.status_code, challenge)
             except (OSError, HTTPException) as failed:
                 raise transport.unavailable(failed) from None
             if not again:
@@ -208,7 +207,7 @@ def _refused(
 ) -> ServerRefusedError | ServerUnavailableError:
     words = bytes(body or b"")[:200].decode(errors="replace").strip()
     text = f"{transport.url} answered {status} {reason} for {PATH}: {words}"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == _TOO_MANY:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         return ServerUnavailableError(transport.url, text, status)
     said = f"{words or reason} (for {PATH}){advice(status, transport.credentials)}"
     return ServerRefusedError(transport.url, status, reason, said)
