@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ class FakeYamcs:
         self.changed = threading.Condition()
         self.live: list[Live] = []
         self.subscriptions = 0
+        self.upgraded: list[str] = []
+        """The paths of the handshakes."""
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -68,6 +72,10 @@ class FakeYamcs:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -233,6 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _upgrade(self) -> None:
         fake = self.server_of
+        fake.upgraded.append(self.path)
         key = self.headers["sec-websocket-key"].encode()
         self.send_response(101)
         self.send_header("upgrade", "websocket")

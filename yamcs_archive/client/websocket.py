@@ -1,8 +1,8 @@
 """A subscription to the events of an instance, over the WebSocket of a Yamcs server or of a served archive.
 
 1. It goes the same way as the requests of its transport, with the same credentials.
-2. A thread takes frames from the socket all the time, because a Yamcs server drops the frames of a client
-   that does not keep up. Up to a limit they wait in memory; beyond it the subscription is lost.
+2. A thread takes frames from the socket all the time, because a server may drop the frames of a client that
+   does not keep up. Up to a limit they wait in memory; beyond it the subscription is lost.
 3. A subscription that lost an event, or may have, is over: a gap in the server's numbers is one, and so is a
    frame that cannot be read. Its user reads the history again.
 """
