@@ -77,7 +77,7 @@ REQUESTS = [
     Asked("GET", f"{EVENTS}?limit=0", "", 400),
     Asked("POST", EVENTS, "{", 400),
     Asked("GET", "/api/archive/nosuch/events", "", 404),
-    Asked("GET", "/api/mdb/sim/space-systems", "", 404),
+    Asked("GET", "/api/mdb/sim/commands/stop", "", 404),
     Asked("DELETE", EVENTS, "", 405),
     Asked("OPTIONS", EVENTS, "", 405),
 ]
