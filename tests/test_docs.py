@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINE_CHARACTERS_MAX = 120
 
 
-@pytest.mark.parametrize("script", ["docs/reference.py", "docs/openapi.py"])
+@pytest.mark.parametrize("script", ["docs/reference.py", "docs/configuration.py", "docs/openapi.py"])
 def test_a_generated_file_is_up_to_date(script: str) -> None:
     done = subprocess.run(
         [sys.executable, script, "--check"],

@@ -241,12 +241,13 @@ class Archive:
                 if self.readonly:
                     raise ReadOnlyError(f"create instance {name!r}")
                 create_instance(self.path, name, lambda folder: LmdbStore.create(folder, name, self._options))
+            options = self._options.of_instance(name)
             held = None
             if self._lock is not None:
                 make_names_durable(self.path)
                 held = self._lock.check
-            store = LmdbStore(self.path / name, readonly=self.readonly, options=self._options, held=held)
-            self._instances[name] = Instance(name, store, self._options)
+            store = LmdbStore(self.path / name, readonly=self.readonly, options=options, held=held)
+            self._instances[name] = Instance(name, store, options)
             return self._instances[name]
 
     def set_aside(self, name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 from yamcs_archive.errors import InvalidInputError, shown
 from yamcs_archive.limits import (
@@ -21,7 +22,7 @@ from yamcs_archive.limits import (
     RUN_EVENTS_MIN,
     SEAL_AGE_US,
 )
-from yamcs_archive.scalars import plain_int
+from yamcs_archive.scalars import plain_int, plain_text
 from yamcs_archive.times import now_us
 
 _MOST = {
@@ -32,7 +33,14 @@ _MOST = {
 """Greatest values of these options. With the first two every block can still be read, because its text fits
 into a frame at six bytes for each escaped character. Types and users, which a block stores once, do not count
 as text; a block with too many of them is cut before it is full."""
-_MAY_BE_NONE = frozenset(("keep_days", "max_bytes", "max_events"))
+RETENTION = ("keep_days", "max_bytes", "max_events")
+"""The options that say which events are kept; None: all."""
+_OTHERS = {
+    "clock": "a function",
+    "maintenance": "True or False",
+    "retention_of": "a mapping of names of instances to mappings of " + ", ".join(RETENTION),
+}
+"""Options that are no numbers."""
 _MOST_OF_ANY = 2**63 - 1
 """Greatest value of any option: LMDB's largest size, and Python's largest count."""
 
@@ -81,26 +89,65 @@ class Options:
     """Likewise, prune the oldest events beyond this many bytes of an instance, about; None: do not."""
     max_events: int | None = None
     """Likewise, prune the oldest events beyond this number of an instance; None: do not."""
+    retention_of: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict, hash=False)
+    """Rules of single instances instead of those three, by the names of instances:
+    ``{"bench": {"keep_days": 7, "max_events": None}}``. A rule that is absent is that of all instances."""
     clock: Callable[[], int] = now_us
     """The archive's clock, in microseconds since 1970, for events that come without a time."""
 
     def __post_init__(self) -> None:
-        faults, others = [], []
-        for name in (field.name for field in fields(self)):
+        numbers: list[str] = []
+        others: list[str] = []
+        for name in (each.name for each in fields(self)):
             value = getattr(self, name)
-            if value is None and name in _MAY_BE_NONE:
-                continue
-            if name in ("clock", "maintenance"):
-                if not (callable(value) if name == "clock" else isinstance(value, bool)):
-                    others.append(f"{name}={shown(value)}")
-                continue
-            exact = plain_int(value)
-            if type(exact) is int and 1 <= exact <= _MOST.get(name, _MOST_OF_ANY):
+            if name == "retention_of":
+                exact: object = _exact_rules(value)
+            elif name in _OTHERS:
+                exact = value if (callable(value) if name == "clock" else isinstance(value, bool)) else _BAD
+            else:
+                exact = _exact_number(name, value)
+            if exact is not _BAD:
                 object.__setattr__(self, name, exact)
             else:
-                faults.append(f"{name}={shown(value)}")
-        if faults or others:
+                (others if name in _OTHERS else numbers).append(f"{name}={shown(value)}")
+        if numbers or others:
             bounds = ", ".join(f"{name} at most {most}" for name, most in _MOST.items())
-            rules = [f"must be positive, {bounds}"] if faults else []
-            rules += ["clock must be a function, maintenance True or False"] if others else []
-            raise InvalidInputError("options", ", ".join([*faults, *others]), "; ".join(rules))
+            rules = [f"must be positive, {bounds}"] if numbers else []
+            rules += [", ".join(f"{name} must be {rule}" for name, rule in _OTHERS.items())] if others else []
+            raise InvalidInputError("options", ", ".join([*numbers, *others]), "; ".join(rules))
+
+    def of_instance(self, name: str) -> Self:
+        """Return the options of one instance: with its own rules of retention, if it has any.
+
+        >>> Options(keep_days=30, retention_of={"bench": {"keep_days": 7}}).of_instance("bench").keep_days
+        7
+        """
+        rules = self.retention_of.get(name)
+        return replace(self, **rules) if rules else self  # type: ignore[arg-type]  # the names are RETENTION
+
+
+_BAD = object()
+
+
+def _exact_number(name: str, value: object) -> object:
+    if value is None and name in RETENTION:
+        return None
+    exact = plain_int(value)
+    return exact if type(exact) is int and 1 <= exact <= _MOST.get(name, _MOST_OF_ANY) else _BAD
+
+
+def _exact_rules(value: object) -> object:
+    """Return a copy of the rules of instances, so that nobody changes them later."""
+    try:
+        found = {plain_text(name): dict(rules) for name, rules in dict(value).items()}  # type: ignore[call-overload]
+        exact = {
+            name: {key: _exact_number(key, rule) for key, rule in rules.items()}
+            for name, rules in found.items()
+        }
+        whole = all(
+            type(name) is str and all(key in RETENTION and rule is not _BAD for key, rule in rules.items())
+            for name, rules in exact.items()
+        )
+    except Exception:  # a foreign type may raise anything
+        return _BAD
+    return exact if whole else _BAD

@@ -1,5 +1,6 @@
 """Runs the command line in this process, without the environment variables of the user who runs the tests."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in ("DATA", "URL", "INSTANCE"):
-        monkeypatch.delenv(f"YAMCS_ARCHIVE_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("YAMCS_ARCHIVE_")]:
+        if name != "YAMCS_ARCHIVE_PASSWORD":  # which a fixture may have set
+            monkeypatch.delenv(name)
 
     def run(*arguments: object) -> Ran:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.serving import WAIT_S, serving
-from yamcs_archive import Archive, Event
+from yamcs_archive import Archive, Event, Options
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.limits import KEEP_DAYS_MAX
 from yamcs_archive.server.settings import Settings
@@ -43,3 +43,48 @@ def test_the_largest_rules_are_taken() -> None:
         2**63 - 1,
         2**63 - 1,
     )
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"sim": {"keep_day": 1}},
+        {"sim": {"keep_days": 0}},
+        {"sim": {"keep_days": KEEP_DAYS_MAX + 1}},
+        {"sim": {"max_bytes": 1.0}},
+        {"sim": {"max_events": True}},
+        {"sim": {"map_bytes": 1 << 20}},
+        {"sim": 1},
+        {1: {"keep_days": 1}},
+        {"a": {"keep_days": 1}, "b": None},
+        ["sim"],
+        None,
+        "sim",
+    ],
+)
+def test_rules_of_an_instance_that_cannot_be_are_refused(rules: Any) -> None:
+    with pytest.raises(InvalidInputError, match="retention_of="):
+        Options(retention_of=rules)
+
+
+def test_an_instance_has_its_own_rules_and_those_of_all_and_nobody_changes_them_later() -> None:
+    rules: dict[str, dict[str, int | None]] = {"sim": {"keep_days": KEEP_DAYS_MAX, "max_bytes": None}}
+    options = Options(keep_days=1, max_bytes=2, max_events=3, retention_of=rules)
+    rules["sim"]["keep_days"] = 0
+    rules["bench"] = {"keep_days": 1}
+    sim, bench = options.of_instance("sim"), options.of_instance("bench")
+    assert (sim.keep_days, sim.max_bytes, sim.max_events) == (KEEP_DAYS_MAX, None, 3)
+    assert bench == options
+    assert hash(options) == hash(Options(keep_days=1, max_bytes=2, max_events=3))
+
+
+def test_an_instance_that_is_renamed_has_the_rules_of_its_new_name(tmp_path: Path) -> None:
+    options = Options(retention_of={"new": {"max_events": 5}})
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("old", create=True)
+        sim.append_many(Event("m", generation_time=n) for n in range(20))
+        archive.rename("old", "new")
+        until_s = time.monotonic() + WAIT_S
+        while archive.instance("new").count() != 5:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,7 +124,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
         self.archive: Archive | None = None
 
     @initialize(sizes=small_sizes)
-    def open(self, sizes: dict[str, int]) -> None:
+    def open(self, sizes: dict[str, Any]) -> None:
         self.options = Options(
             **sizes,
             seal_age_us=3,

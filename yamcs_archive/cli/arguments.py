@@ -11,7 +11,6 @@ from typing import TypeVar
 from yamcs_archive.archive import check_instance_name
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, shown
-from yamcs_archive.server.settings import check_allowed_host, check_origin
 from yamcs_archive.user_paths import given_path
 
 T = TypeVar("T")
@@ -60,16 +59,6 @@ def data_directory(text: str) -> Path:
 def instance_name(text: str) -> str:
     """Check that an instance can have this name, and return it; for argparse."""
     return _checked(check_instance_name, text)
-
-
-def origin(text: str) -> str:
-    """Check an origin such as ``https://ops.example``, and return it; for argparse."""
-    return _checked(check_origin, text)
-
-
-def allowed_host(text: str) -> str:
-    """Check the name of a server, or a ``.suffix`` of such names, and return it; for argparse."""
-    return _checked(check_allowed_host, text)
 
 
 def _checked(check: Callable[[str], T], text: str) -> T:

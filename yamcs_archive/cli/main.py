@@ -29,7 +29,12 @@ class Command(NamedTuple):
     module: str
 
 
-GROUPS = {"": "", "events": "store and show events", "instances": "list, make, rename or delete instances"}
+GROUPS = {
+    "": "",
+    "events": "store and show events",
+    "instances": "list, make, rename or delete instances",
+    "config": "check or show the configuration of serve",
+}
 """The groups of commands, each with its line of help."""
 COMMANDS = (
     Command("", "serve", "serve an archive over HTTP", "serve"),
@@ -41,6 +46,8 @@ COMMANDS = (
     Command("instances", "create", "make one", "instances_create"),
     Command("instances", "rename", "give one another name", "instances_rename"),
     Command("instances", "delete", "delete one and its events", "instances_delete"),
+    Command("config", "check", "say what is wrong with a configuration file", "config_check"),
+    Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),

@@ -1,4 +1,4 @@
-"""The options that say which events are kept, for ``prune`` and ``serve``."""
+"""The options of ``prune`` that say which events are kept."""
 
 from __future__ import annotations
 

@@ -6,26 +6,19 @@ import argparse
 import logging
 from pathlib import Path
 
-from yamcs_archive.cli.arguments import allowed_host, data_directory, instance_name, origin, whole
 from yamcs_archive.cli.missing_packages import advice
-from yamcs_archive.cli.retention_options import add_retention
+from yamcs_archive.cli.setting_options import add_settings, configuration
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
-from yamcs_archive.cli.target import chosen_directory, open_existing, url_argument
+from yamcs_archive.cli.target import open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import add_user_option, login_for
-from yamcs_archive.server.settings import (
-    MAP_BYTES_MAX,
-    MAP_BYTES_MIN,
-    PORT_MAX,
-    STOP_WAIT_S_MAX,
-    THREADS_MAX,
-    Settings,
-)
+from yamcs_archive.cli.user_option import login_for
+from yamcs_archive.server.configuration import ConfigurationError
 
 EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
   yamcs-archive serve --data ops-data --host ::1 --port 0 --threads 128
   yamcs-archive serve --data ops-data --cors-origin https://openmct.example
+  yamcs-archive serve --config /etc/yamcs-archive/archive.toml --port 8091
 """
 
 
@@ -33,134 +26,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C. Prints"
-        " one line when it accepts requests: Serving URL instances: NAMES directory: DIR."
+        " one line when it accepts requests: Serving URL instances: NAMES directory: DIR. A variable or a"
+        " file can give every option as well; see docs/configuration.md."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=data_directory,
-        help="the archive's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
-    )
-    parser.add_argument(
-        "--instance",
-        metavar="NAME",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=instance_name,
-        help="an instance to serve, created if missing; repeatable; default: all in the directory",
-    )
-    _add_process(parser)
-    add_retention(parser, what="once an hour, prune from every instance")
-    parser.add_argument(
-        "--cors-origin",
-        metavar="ORIGIN",
-        type=origin,
-        action="append",
-        default=[],
-        help="an origin (https://ops.example) whose pages may use the server from a browser; repeatable",
-    )
-    parser.add_argument(
-        "--allowed-host",
-        metavar="NAME",
-        type=allowed_host,
-        action="append",
-        default=[],
-        help="another name of the server (ops.example; .example for all names below it), besides --host,"
-        " localhost, IP addresses and the hosts of --cors-origin; requests for any other name are refused;"
-        " repeatable",
-    )
-    parser.add_argument(
-        "--allow-operations",
-        action="store_true",
-        help="let clients use the routes that delete or read everything (as :verify); there is no login, so"
-        " everybody who can reach the server may",
-    )
-    parser.add_argument(
-        "--mirror-of",
-        metavar="FROM-URL",
-        type=url_argument,
-        help="follow the instances of a served archive (those named by --instance, or all that it has at the"
-        " start) and serve the copies; the copies accept no events of their own",
-    )
-    add_user_option(parser)
+    add_settings(parser)
     parser.set_defaults(run=run)
-
-
-def _add_process(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the process: address, port, threads, server, stop."""
-    parser.add_argument(
-        "--host", type=_host, default=Settings.host, help="address to listen on; default: %(default)s"
-    )
-    parser.add_argument(
-        "--port",
-        type=whole(0, PORT_MAX),
-        default=Settings.port,
-        help="port; 0 chooses a free one; default: %(default)s",
-    )
-    parser.add_argument(
-        "--threads",
-        type=whole(1, THREADS_MAX),
-        default=Settings.threads,
-        metavar="N",
-        help="pages of history read at the same time (with --wsgi: requests served at the same time);"
-        " default: %(default)s",
-    )
-    parser.add_argument(
-        "--wsgi",
-        action="store_true",
-        help="serve WSGI instead of ASGI: the same HTTP API, a thread for each request, no live updates",
-    )
-    parser.add_argument(
-        "--stop-wait",
-        type=whole(1, STOP_WAIT_S_MAX),
-        default=Settings.stop_wait_s,
-        metavar="SECONDS",
-        help="how long a stop waits for requests that do not end; default: %(default)s",
-    )
-    parser.add_argument(
-        "--map-bytes",
-        type=whole(MAP_BYTES_MIN, MAP_BYTES_MAX),
-        default=Settings.map_bytes,
-        metavar="N",
-        help="address space (not disk space) reserved for each instance at first; less if the system has"
-        " less; it grows when it is full; default: %(default)s, which is 64 GiB",
-    )
-
-
-def _host(text: str) -> str:
-    if not text:  # an empty host would mean all addresses
-        raise argparse.ArgumentTypeError("'': must be a name or an address; all addresses are 0.0.0.0 and ::")
-    return text
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal stops it."""
-    data = chosen_directory(options)
-    if options.mirror_of is None:
-        if options.user is not None:
-            raise UsageError("--user is for --mirror-of URL")
-        if not options.instance:
-            _refuse_none(data)
-    login = None if options.mirror_of is None else login_for(options, options.mirror_of)
-    settings = Settings(
-        data=data,
-        instances=options.instance,
-        host=options.host,
-        port=options.port,
-        threads=options.threads,
-        wsgi=options.wsgi,
-        stop_wait_s=options.stop_wait,
-        cors_origins=options.cors_origin,
-        allowed_hosts=options.allowed_host,
-        allow_operations=options.allow_operations,
-        mirror_of=options.mirror_of,
-        map_bytes=options.map_bytes,
-        mirror_login=login,
-        keep_days=options.keep_days,
-        max_bytes=options.max_bytes,
-        max_events=options.max_events,
+    try:
+        chosen = configuration(options)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            complain(fault)
+        return 2
+    for warning in chosen.warnings:
+        complain(warning)
+    data, mirror_of, user = chosen.value("data"), chosen.value("mirror_of"), chosen.value("mirror_user")
+    if data is None:
+        raise UsageError("no archive given: use --data DIR (or set YAMCS_ARCHIVE_DATA)")
+    if user is not None and mirror_of is None:
+        raise UsageError("--user is for --mirror-of URL")
+    if mirror_of is None and not chosen.value("instances"):
+        _refuse_none(data)
+    settings = chosen.settings(
+        None if mirror_of is None else login_for(argparse.Namespace(user=user), mirror_of)
     )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra

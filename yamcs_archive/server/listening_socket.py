@@ -24,6 +24,11 @@ class AddressError(ArchiveError):
         reason = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             reason = "another process listens there; stop it or choose another --port"
+        elif getattr(error, "errno", None) == errno.EACCES:
+            reason += (
+                "; this process may not use the port: choose another --port, or give it the capability"
+                " CAP_NET_BIND_SERVICE"
+            )
         super().__init__(f"cannot listen on {_in_url(host)}:{port}: {reason}")
         self.host, self.port = host, port
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
+
+_log = logging.getLogger(__name__)
 
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
@@ -62,12 +65,14 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             keep_days=settings.keep_days,
             max_bytes=settings.max_bytes,
             max_events=settings.max_events,
+            retention_of=settings.retention_of,
         )
         with Archive.open(settings.data, holder=url, options=options) as archive:
             mirrors = _mirrors(archive, settings)
             names = _open_instances(
                 archive, mirrors.begin(settings.instances) if mirrors else settings.instances
             )
+            _warn_of_absent(settings, names)
             listen(listening)
             app: AsgiApp | WsgiApp
             origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
@@ -156,6 +161,15 @@ def _open_instances(archive: Archive, wanted: Sequence[str]) -> list[str]:
     for name in names:
         archive.instance(name)
     return names
+
+
+def _warn_of_absent(settings: Settings, names: Sequence[str]) -> None:
+    """Warn of rules for instances that are not there: a name may be misspelt, and then all of it is kept.
+
+    It is no error, because an instance may have been deleted or renamed while its server ran.
+    """
+    for absent in sorted(settings.retention_of.keys() - set(names)):
+        _log.warning("[instances.%s]: there is no such instance (there are: %s)", absent, ", ".join(names))
 
 
 class _Opening(threading.Thread):
