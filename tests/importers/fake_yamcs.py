@@ -51,6 +51,7 @@ class FakeYamcs:
         self.on_history: list[Any] = []
         """Functions, each called once before the next stream of history."""
         self.changed = threading.Condition()
+        self.publishing = threading.Lock()
         self.live: list[Live] = []
         self.subscriptions = 0
         self.upgraded: list[str] = []
@@ -95,10 +96,11 @@ class FakeYamcs:
     def publish(self, *events: Event) -> None:
         """Publish events and store them, those of a new key."""
         for event in events:
-            for live in list(self.live):
-                live.send_event(event)
-            if event.key not in {one.key for one in self.stored}:
-                self.stored.append(event)
+            with self.publishing:
+                for live in list(self.live):
+                    live.send_event(event)
+                if event.key not in {one.key for one in self.stored}:
+                    self.stored.append(event)
 
     def drop(self) -> None:
         """End all WebSockets without a close."""
@@ -265,8 +267,9 @@ class _Handler(BaseHTTPRequestHandler):
             code, kind, text = fake.refusal
             live.send(live.frames.reply(asked.id, None, live.frames.codec.error(code, kind, text)))
         else:
-            live.send(live.frames.reply(asked.id, CALL))
-            fake.live.append(live)
+            with fake.publishing:  # no event is published between the two
+                live.send(live.frames.reply(asked.id, CALL))
+                fake.live.append(live)
         with fake.changed:
             fake.subscriptions += 1
             fake.changed.notify_all()

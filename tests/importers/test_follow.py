@@ -22,6 +22,7 @@ from yamcs_archive.importers import follow
 from yamcs_archive.importers.follow import NOTE, OVERLAP_US, Followed, Following
 from yamcs_archive.importers.yamcs import NOTE as IMPORT_NOTE
 from yamcs_archive.importers.yamcs import History
+from yamcs_archive.limits import TIME_MIN_US
 
 WAIT_S = 60
 HOUR = OVERLAP_US
@@ -360,6 +361,42 @@ def test_a_server_with_another_history_is_read_from_the_beginning(
         fake.publish(event(7))
         run.wait_for_events(6)
     assert numbers(sim) == [0, 1, 2, 7, 20_000, 30_000]
+
+
+def test_the_mark_stays_until_the_server_is_known_to_have_it(
+    fake: FakeYamcs, sim: Instance, tmp_path: Path
+) -> None:
+    """Otherwise a kill at that moment would hide that the server has another history."""
+    fake.store(event(1), event(50))
+    with running(fake, sim, tmp_path) as run:
+        run.wait_until_live()
+    fake.stored = [event(2), event(51, time_us=50_000_000)]  # one of the marked time, which is not it
+    moved: list[str] = []
+
+    def read_all(self: Following) -> None:
+        moved.append((tmp_path / NOTE).read_text())
+        self.following_real()  # type: ignore[attr-defined]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Following, "following_real", Following._read_all, raising=False)
+        patch.setattr(Following, "_read_all", read_all)
+        with running(fake, sim, tmp_path) as run:
+            run.wait_until_live()
+    assert json.loads(moved[0])["last"] == ["S", 50]
+    assert json.loads((tmp_path / NOTE).read_text())["last"] == ["S", 51]
+    assert numbers(sim) == [1, 2, 50, 51]
+
+
+@pytest.mark.parametrize("first", [TIME_MIN_US, TIME_MIN_US + OVERLAP_US - 1, TIME_MIN_US + OVERLAP_US])
+def test_the_first_times_of_all_can_be_followed(
+    fake: FakeYamcs, sim: Instance, tmp_path: Path, first: int
+) -> None:
+    fake.store(event(1, time_us=first))
+    with running(fake, sim, tmp_path) as run:
+        run.wait_until_live()
+        fake.publish(event(2, time_us=first + 1))
+        run.wait_for_events(2)
+    assert fake.asked == [None, TIME_MIN_US if first < TIME_MIN_US + OVERLAP_US else first - OVERLAP_US]
 
 
 def test_since_leaves_out_what_is_published_of_before(fake: FakeYamcs, sim: Instance, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from yamcs_archive.importers.yamcs import (
     one_transport,
 )
 from yamcs_archive.instance import Instance
+from yamcs_archive.limits import TIME_MIN_US
 
 NOTE = "follow.json"
 """Name of the file in an instance's folder that has the mark."""
@@ -73,12 +74,16 @@ class _Mark:
     key: tuple[str | None, int | None] | None = None
 
     def move(self, events: Iterable[Event]) -> None:
-        """Move to the latest of the events, unless their clocks are ahead of the server's."""
+        """Move to the latest of the events, unless their clocks are ahead of the server's.
+
+        It stays at an event of the same time: until a later one was read, it is not known whether the server
+        still has the marked one.
+        """
         for event in events:
             moment = event.generation_time
             if moment is None or (event.reception_time is not None and moment > event.reception_time):
                 continue
-            if self.time is None or moment >= self.time:
+            if self.time is None or moment > self.time:
                 self.time, self.key = moment, (event.source, event.seq_number)
 
 
@@ -179,7 +184,7 @@ class Following:
         if self._mark.time is None:
             self._read_all()  # there was nothing, and now there may be something
             return
-        start = self._mark.time - OVERLAP_US
+        start = max(self._mark.time - OVERLAP_US, TIME_MIN_US)
         if self.history.start is not None:
             start = max(start, self.history.start)
         events = events_of(self.history.messages(start), self.done)
