@@ -92,6 +92,7 @@ BELOW = {
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
+    "access": LOWEST,
     "storage": NUMPY,
     "storage.failpoints": set[str](),
     "storage.interrupts": {"errors"},
@@ -115,11 +116,11 @@ BELOW = {
     "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
-    "http": MODEL | {"arguments", "instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"access", "arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"arguments", "backups", "credentials", "filter", "instance", "archive"}
+    | {"access", "arguments", "backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
     "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},
@@ -138,10 +139,12 @@ ONLY_IN = {
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
-    "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
+    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "http"},
+    "jwt": {"access"},
     "uvicorn": {"server"},
     "websockets": {"client"},
     "re2": {"filter"},
+    "shtab": {"cli"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 
@@ -204,6 +207,7 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         *NUMPY,
         "credentials",
+        "access",
         "event",
         "coercion",
         "options",

@@ -59,7 +59,8 @@ def test_a_head_is_that_of_the_get_without_a_body(
 def test_a_head_of_a_path_without_get_is_a_405(core: Feed) -> None:
     for target in POSTS:
         answer = core("HEAD", target)
-        assert (answer.status, answer.headers["allow"], answer.body) == (405, "POST", b"")
+        assert (answer.status, answer.body) == (405, b"")
+        assert set(answer.headers["allow"].split(", ")) <= {"POST", "DELETE"}
 
 
 def test_a_head_waits_for_nothing(send: Feed, sim: Instance) -> None:

@@ -82,7 +82,7 @@ def descriptors_taken(process: int) -> Iterator[None]:
 
 def spells(complaints: str) -> list[str]:
     """Return the lines about refusals without their times and the path, and fail for any other line."""
-    lines = [re.sub(r"^\S+ \S+ WARNING ", "", line) for line in complaints.splitlines()]
+    lines = [re.sub(r"^\S+ WARNING ", "", line) for line in complaints.splitlines()]
     return [re.sub(r"/\S+/gen-1: | in \d+ s", "", line) for line in lines]
 
 

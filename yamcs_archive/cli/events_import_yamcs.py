@@ -8,13 +8,13 @@ import time
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
+from yamcs_archive.cli.credential_options import add_credentials, credentials_for
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.import_report import faults, totals
 from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import add_user_option, login_for
 from yamcs_archive.client import Client
 from yamcs_archive.importers.yamcs import History, Imported, import_history
 from yamcs_archive.times import format_rfc3339
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=data_directory,
         help="the archive, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
-    add_user_option(parser)
+    add_credentials(parser)
     parser.add_argument(
         "--from",
         dest="origin",
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
                 raise
             complain(f"{error}; {advice('follow')}")
             return 1
-    login = login_for(options, options.url)
+    login = credentials_for(options, options.url)
     with Client(options.url, credentials=login) as client:
         origin = options.origin or only(client.instances(), "--from")
     name = check_instance_name(options.instance or origin)

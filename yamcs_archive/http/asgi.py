@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.admission import BodyBudget
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi_threads import (
@@ -28,7 +30,7 @@ from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX, QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.live.websocket import Live
-from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work, note_user
 from yamcs_archive.http.routes import below
 
 PAGE_THREADS = 64
@@ -47,6 +49,7 @@ class AsgiApp:
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
         operations: bool = False,
+        access: AccessOptions | None = None,
     ) -> None:
         self.core = Application(
             archive,
@@ -54,9 +57,10 @@ class AsgiApp:
             allowed_hosts=allowed_hosts,
             live=True,
             operations=operations,
+            access=access,
         )
         self.pools = Pools(page_threads)
-        self._live = Live(archive, self.pools)
+        self._live = Live(archive, self.pools, self.core.services.authentication)
         self.bodies = BodyBudget()
         self.batches = 0
         """Number of batches whose bodies are being received."""
@@ -65,13 +69,30 @@ class AsgiApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the start and end of the server."""
         if scope["type"] == "http":
-            await _RequestTask(self, receive, send).run(_head(scope))
+            await _RequestTask(self, receive, send).run(self._head(scope), scope)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await self._live.serve(scope, self.core.handshake(_head(scope)), receive, send, self.waker())
+            begun = self.core.handshake(self._head(scope))
+            if isinstance(begun, Future):
+                await self.waker().end_of(begun)
+                begun = begun.result()
+            if begun.user:
+                note_user(scope, begun.user)
+            await self._live.serve(scope, begun, receive, send, self.waker())
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
+
+    def _head(self, scope: Message) -> Head:
+        """Return the head of a request, with the path below the prefix that a proxy may leave in it.
+
+        From here on the client of the scope is the one that a trusted proxy names, for the access log.
+        """
+        head = _head(scope, self.core.prefix)
+        client = self.core.services.proxies.client(head)
+        if client != head.address:
+            scope["client"] = (client, 0)
+        return head
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -109,6 +130,7 @@ def create_asgi_app(
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
     operations: bool = False,
+    access: AccessOptions | None = None,
 ) -> AsgiApp:
     """Return the ASGI application for an open archive, to put under a server or into another application.
 
@@ -117,13 +139,20 @@ def create_asgi_app(
     (``ops.example``, or ``.example`` for all below it) are the names that clients know the server by, beside
     ``localhost`` and IP addresses: a request for another name is a 403. ``operations`` allows the routes that
     delete or read everything (``:verify``), to everybody who can reach the server; without it each is a 403.
-    Raises InvalidInputError for a value that is no origin or host.
+    ``access`` has the users file, from which each request's sender must be then, and what it says is
+    permitted. Raises InvalidInputError for a value that is no origin or host, and for a users file that
+    cannot be used.
 
     >>> create_asgi_app(Archive.open(directory)).__class__.__name__
     'AsgiApp'
     """
     return AsgiApp(
-        archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+        archive,
+        page_threads,
+        cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
+        operations=operations,
+        access=access,
     )
 
 
@@ -136,8 +165,13 @@ class _RequestTask:
         self._held_bytes = 0
         """Bytes of the body that the budget counts."""
 
-    async def run(self, head: Head) -> None:
+    async def run(self, head: Head, scope: Message) -> None:
         begun = self._app.core.begin(head)
+        if isinstance(begun, Future):  # a password is being checked
+            await self._app.waker().end_of(begun)
+            begun = begun.result()
+        if begun.user:
+            note_user(scope, begun.user)
         try:
             response = begun if isinstance(begun, Response) else await self._answer(begun)
             self._let_go_of_body()
@@ -273,10 +307,19 @@ def _let_go(made: asyncio.Future[Response | Pending[Response]]) -> None:
         close()
 
 
-def _head(scope: Message) -> Head:
+def _head(scope: Message, prefix: str) -> Head:
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    path = below(scope.get("root_path", ""), scope["path"])
-    return Head(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)
+    path = below(scope.get("root_path", "") or prefix, scope["path"])
+    client, server = scope.get("client"), scope.get("server")
+    return Head(
+        scope.get("method", "GET"),
+        path,
+        scope["query_string"].decode("latin-1"),
+        headers,
+        client[0] if client else "",
+        scope.get("scheme", "http"),
+        server[0] if server else "",
+    )

@@ -7,14 +7,16 @@ so give the server as many threads as requests should be committed together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
-from yamcs_archive.http.request_and_response import Head, Response
+from yamcs_archive.http.request_and_response import Head, Response, note_user
 from yamcs_archive.http.routes import below
 
 if TYPE_CHECKING:
@@ -44,7 +46,11 @@ class WsgiApp:
         return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        begun = self.core.begin(_head(environ))
+        begun = self.core.begin(_head(environ, self.core.prefix))
+        if isinstance(begun, Future):  # a password is being checked
+            begun = begun.result()
+        if begun.user:
+            note_user(environ, begun.user)
         if isinstance(begun, Response):
             return begun
         chunks = _chunks(environ, begun.content_length)
@@ -63,6 +69,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
     operations: bool = False,
+    access: AccessOptions | None = None,
 ) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
@@ -71,8 +78,9 @@ def create_app(
     may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
     by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
     name is a 403. ``operations`` allows the routes that delete or read everything (``:verify``), to everybody
-    who can reach the server; without it each is a 403. Raises InvalidInputError for a value that is no origin
-    or host.
+    who can reach the server; without it each is a 403. ``access`` has the users file, from which each
+    request's sender must be then, and what it says is permitted. Raises InvalidInputError for a value that is
+    no origin or host, and for a users file that cannot be used.
 
     >>> app = create_app(Archive.open(directory))
     >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
@@ -81,12 +89,17 @@ def create_app(
     b'{\\n  "status": "ok"\\n}'
     """
     application = Application(
-        archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+        archive,
+        polls_max,
+        cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
+        operations=operations,
+        access=access,
     )
     return WsgiApp(application)
 
 
-def _head(environ: WSGIEnvironment) -> Head:
+def _head(environ: WSGIEnvironment, prefix: str) -> Head:
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -98,7 +111,14 @@ def _head(environ: WSGIEnvironment) -> Head:
     # PEP 3333: the text has the path's bytes, as latin-1.
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     mounted_at = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return Head(environ["REQUEST_METHOD"], below(mounted_at, path), environ.get("QUERY_STRING", ""), headers)
+    return Head(
+        environ["REQUEST_METHOD"],
+        below(mounted_at or prefix, path),
+        environ.get("QUERY_STRING", ""),
+        headers,
+        environ.get("REMOTE_ADDR", ""),
+        environ.get("wsgi.url_scheme", "http"),
+    )
 
 
 def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:

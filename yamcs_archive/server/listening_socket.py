@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from yamcs_archive.errors import ArchiveError
@@ -85,6 +86,16 @@ def listen(bound: socket.socket) -> None:
     except OSError as error:
         host, port = bound.getsockname()[:2]
         raise AddressError(host, port, error) from None
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Return whether only this machine can reach a socket; see :func:`bind`.
+
+    >>> with bind("127.0.0.1", 0) as socket:
+    ...     is_loopback(socket)
+    True
+    """
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def url_of(bound: socket.socket, host: str) -> str:

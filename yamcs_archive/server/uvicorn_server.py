@@ -18,6 +18,7 @@ import uvicorn
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
 from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX, WEBSOCKET_PING_S
+from yamcs_archive.server.access_log import AccessLog
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
 from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
 from yamcs_archive.server.wsgi_bridge import WsgiBridge
@@ -40,7 +41,8 @@ class HttpServer:
     ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
-    with the kind and the reason of each connection that is refused.
+    with the kind and the reason of each connection that is refused. With ``access_log``, each request is
+    logged when it has ended.
     """
 
     def __init__(
@@ -50,9 +52,13 @@ class HttpServer:
         stopping: Callable[[], None],
         threads: int = 1,
         refused: Callable[[str, str], None] = _ignore,
+        *,
+        access_log: bool = False,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
+        if access_log:
+            served = AccessLog(served)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 served,

@@ -123,6 +123,7 @@ def _environ(scope: Message) -> WSGIEnvironment:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "yamcs_archive.scope": scope,  # for note_user
     }
     for raw_name, raw_value in scope["headers"]:
         if b"_" in raw_name:

@@ -7,6 +7,8 @@ whatever the processor is called. An unknown instance is still a 404.
 
 from __future__ import annotations
 
+from yamcs_archive.access.permissions import Permission
+from yamcs_archive.http.errors import forbidden
 from yamcs_archive.http.query import fields_of_query
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -17,6 +19,8 @@ def list_processors(request: Request) -> Response:
     """List no processors, of all instances or of the one in the query string."""
     name = fields_of_query(request.head.query, ("instance",)).text("instance")
     if name is not None:
+        if not request.caller.allows(Permission.READ_EVENTS, name):
+            raise forbidden(f"Missing system privilege '{Permission.READ_EVENTS}'")
         request.archive.instance(name)
     return request.answer(beside.EmptyList())
 

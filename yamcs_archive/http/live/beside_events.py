@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-
-from google.protobuf.message import Message
+from typing import Any
 
 from yamcs_archive.http.limits import TIME_PERIOD_S
 from yamcs_archive.http.live.send_queue import SendQueue
@@ -24,7 +23,8 @@ class Call:
 
     call: int
     topic: str
-    options: Message
+    options: Any
+    """The message of the client's options."""
     queue: SendQueue
     seq: int = 0
     """Sequence number of its last message in the queue."""

@@ -16,8 +16,9 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from time import monotonic
 
+from yamcs_archive.access.permissions import Sources
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
-from yamcs_archive.event import event_bytes
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.limits import (
     LIVE_BYTES_MAX,
@@ -46,10 +47,18 @@ class Subscription:
     instance: Instance
     filter: Filter | None
     queue: SendQueue
+    sources: Sources | None = None
+    """The sources of which it gets events; None: of all."""
     seq: int = 0
     """Sequence number of its last event in the queue."""
     begin: str = ""
     """The cursor at the time of the subscription, which gets later events only."""
+
+    def wants(self, event: Event) -> bool:
+        """Return whether an event is sent to it."""
+        if self.sources is not None and not self.sources(event.source):
+            return False
+        return self.filter is None or self.filter.matches(event)
 
 
 class Hubs:
@@ -212,7 +221,7 @@ class _Hub:
         for change in changes:
             tails: dict[Frames, Tail] = {}
             for subscription in self._pass(change.cursor):
-                if subscription.filter is None or subscription.filter.matches(change.event):
+                if subscription.wants(change.event):
                     queue = subscription.queue
                     tail = tails.get(queue.frames)
                     if tail is None:

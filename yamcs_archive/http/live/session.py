@@ -11,14 +11,16 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.http.errors import HttpError, error_reply, forbidden
 from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, TIME_CALLS_MAX, WEBSOCKET_FRAME_BYTES_MAX
 from yamcs_archive.http.live.beside_events import Call
 from yamcs_archive.http.live.hub import Hubs, Subscription
-from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, NORMAL, NOT_PERMITTED, TOO_BIG, SendQueue
 from yamcs_archive.wire.live_frames import (
     ClientFrame,
     Frames,
@@ -54,8 +56,9 @@ def frames_of(subprotocol: str | None) -> Frames:
 class Session:
     """One WebSocket: its calls, and the queue of its replies and events."""
 
-    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue) -> None:
+    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue, caller: Caller) -> None:
         self._archive, self._hubs, self._queue = archive, hubs, queue
+        self._caller = caller
         self._calls: dict[int, Subscription | Call] = {}
         self._guard = threading.Lock()
         self._closed = False
@@ -87,6 +90,22 @@ class Session:
             if isinstance(body, bytes):  # the body of an error is
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
+
+    def permitted_now(self, caller: Caller | None) -> None:
+        """Take what the caller may do from now on, None if the login has ended: a right less ends this."""
+        if caller is None:
+            self._queue.close(NOT_PERMITTED, "the login has ended: log in again")
+            return
+        self._caller = (
+            caller  # first: a call that is being made is checked with it once it is among the others
+        )
+        with self._guard:
+            calls = list(self._calls.values())
+        if any(not _still_permitted(caller, each) for each in calls):
+            self._end_by_permission()
+
+    def _end_by_permission(self) -> None:
+        self._queue.close(NOT_PERMITTED, "a permission was changed: subscribe again")
 
     def close(self) -> None:
         """End all calls, because the client is gone. Another thread may still handle a frame of it."""
@@ -132,6 +151,8 @@ class Session:
         if full is not None:
             text = f"{full} are open on this connection, the limit: cancel some"
             raise HttpError(400, "BadRequestException", text)
+        if not self._caller.allows(Permission.READ_EVENTS, asked.options.instance):
+            raise forbidden(f"Missing system privilege '{Permission.READ_EVENTS}'")
 
     def _begin(self, asked: ClientFrame) -> None:
         """Begin a call about anything but events, of an instance that exists."""
@@ -146,11 +167,14 @@ class Session:
             if asked.topic == TIME:
                 self._hubs.clock.add(call)
             self._calls[call.call] = call
+        if not _still_permitted(self._caller, call):
+            self._end_by_permission()
 
     def _subscribe(self, asked: ClientFrame) -> None:
         instance = self._archive.instance(asked.options.instance)
+        sources = self._caller.sources(Permission.READ_EVENTS, asked.options.instance)
         wanted = Filter(asked.options.filter) if asked.options.filter else None
-        subscription = Subscription(next(_numbers), instance, wanted, self._queue)
+        subscription = Subscription(next(_numbers), instance, wanted, self._queue, sources)
         with self._guard:
             if self._closed:
                 return
@@ -161,6 +185,18 @@ class Session:
                 self._queue.close(FAILED, str(error))  # the reply above is not true
                 return
             self._calls[subscription.call] = subscription
+        if not _still_permitted(self._caller, subscription):
+            self._end_by_permission()
+
+
+def _still_permitted(caller: Caller, call: Subscription | Call) -> bool:
+    if isinstance(call, Call):
+        return caller.allows(Permission.READ_EVENTS, call.options.instance)
+    name = call.instance.name
+    return (
+        caller.allows(Permission.READ_EVENTS, name)
+        and caller.sources(Permission.READ_EVENTS, name) == call.sources
+    )
 
 
 def _shown(call: Subscription | Call) -> Subscribed:
