@@ -13,11 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.http.feeds import uvicorn_server
+from tests.http.feeds import uvicorn_at, uvicorn_server
+from tests.http.users import PASSWORD, add
 from tests.importers.fake_yamcs import CALL, FakeYamcs, Live, faked
 from yamcs_archive import Archive, Event, Instance
+from yamcs_archive.access import administration
 from yamcs_archive.credentials import Login
 from yamcs_archive.errors import OutOfSpaceError, ServerRefusedError
+from yamcs_archive.http.access import authentication, password_checks
+from yamcs_archive.http.access.options import AccessOptions
+from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.importers import follow
 from yamcs_archive.importers.follow import NOTE, OVERLAP_US, Followed, Following
 from yamcs_archive.importers.yamcs import NOTE as IMPORT_NOTE
@@ -56,14 +61,14 @@ def event(n: int, text: str = "", time_us: int | None = None) -> Event:
 class Run:
     """A follower on a thread of its own, and what it said."""
 
-    def __init__(self, fake: FakeYamcs, sim: Instance, folder: Path, **history: Any) -> None:
+    def __init__(
+        self, fake: FakeYamcs, sim: Instance, folder: Path, name: str = "there", **history: Any
+    ) -> None:
         self.said: list[Followed] = []
         self.troubles: queue.Queue[str] = queue.Queue()
         self.error: BaseException | None = None
         self._instance = sim
-        self.following = Following(
-            History(fake.url, "there", **history), sim, folder, self._say, pause_s=0.01
-        )
+        self.following = Following(History(fake.url, name, **history), sim, folder, self._say, pause_s=0.01)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -491,6 +496,37 @@ def test_a_password_that_is_changed_in_the_middle_ends_it(
     assert error.status == 401
     assert "'ada'" in str(error)
     assert "old" not in str(error)
+
+
+def test_a_served_archive_with_users_is_followed_until_the_user_is_removed(
+    archive: Archive, sim: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "WATCH_S", 0.01)
+    monkeypatch.setattr(password_checks, "WRONG_S", 0)
+    users = tmp_path / "users.json"
+    add(users, "ada", "ReadEvents")
+    add(users, "root", "ReadEvents")
+    app = create_asgi_app(archive, access=AccessOptions(users=users))
+    with uvicorn_at(archive, 0, app) as port, Archive.open(tmp_path / "here") as other:
+        here = other.instance("copy", create=True)
+        sim.append(Event("before", source="A"))
+        fake = FakeYamcs()
+        fake.port = port
+        login = Login("ada", PASSWORD)
+        run = Run(fake, here, tmp_path, name="sim", credentials=login)
+        try:
+            run.wait_until_live()
+            sim.append(Event("live", source="A"))
+            run.wait_for_events(2)
+            administration.remove_user(users, "ada")
+            error = run.join()
+        finally:
+            run.following.stop()
+            app.end_polls()
+        assert isinstance(error, ServerRefusedError)
+        assert error.status == 401
+        assert PASSWORD not in str(error)
+        assert [one.message for one in here.events()] == ["before", "live"]
 
 
 def test_an_archive_of_this_project_is_followed_too(archive: Archive, sim: Instance, tmp_path: Path) -> None:
