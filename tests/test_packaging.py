@@ -104,5 +104,7 @@ def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
         status=1,
     )
     # The packages by their names, not by that of this project.
-    assert re.search(r"-m pip install '?httptools\S* '?uvicorn\S* '?uvloop\S* '?websockets\S*\n", said)
+    assert re.search(
+        r"-m pip install '?httptools\S* '?PyJWT\S* '?uvicorn\S* '?uvloop\S* '?websockets\S*\n", said
+    )
     assert said.count("\n") == 1
