@@ -59,6 +59,8 @@ COMMANDS = (
     Command("config", "schema", "print the JSON Schema of a configuration file", "config_schema"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
+    Command("", "stats", "show the numbers of each instance", "stats"),
+    Command("", "doctor", "examine an archive, and say what to do", "doctor"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),
     Command("", "backup", "copy instances to files, or to stdout", "backup"),

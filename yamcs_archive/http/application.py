@@ -21,6 +21,7 @@ from yamcs_archive.http.errors import HttpError, forbidden
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.hosts import Hosts
 from yamcs_archive.http.limits import POLLS_MAX
+from yamcs_archive.http.observation import Observation
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Services
 from yamcs_archive.http.request_and_response import Head, Response
@@ -67,6 +68,7 @@ class Application:
             Origins(listed, own=own.origin),
             Admission(polls_max),
             RefusalLog(),
+            Observation(),
             live,
             guest(operations=arguments.flag("operations", operations)),
             access.authentication(proxies),

@@ -61,6 +61,7 @@ class AsgiApp:
         )
         self.pools = Pools(page_threads)
         self._live = Live(archive, self.pools, self.core.services.authentication)
+        self.core.services.observation.live = self._live.hubs.state
         self.bodies = BodyBudget()
         self.batches = 0
         """Number of batches whose bodies are being received."""

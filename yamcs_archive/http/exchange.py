@@ -32,7 +32,7 @@ from yamcs_archive.http.media_types import answer_codec, content_encoding
 from yamcs_archive.http.query import refuse_form
 from yamcs_archive.http.request import Request, Services
 from yamcs_archive.http.request_and_response import Head, Pending, RequestFailedError, Response, Work
-from yamcs_archive.http.routes import Route, allowed_methods, route_of
+from yamcs_archive.http.routes import Route, allowed_methods, route_of, template_of
 from yamcs_archive.http.streaming import Chunks, compressed
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire.api_generations import Form
@@ -232,6 +232,10 @@ class Exchange:
         """Return the answer to a request that fails before it is run: by its head, or as its body comes."""
         return self.finish(self._failed(error))
 
+    def upgraded(self) -> None:
+        """Note that the answer is a WebSocket."""
+        self._services.observation.requests.note(template_of(self.head.path), 101)  # Switching Protocols
+
     def abandon(self) -> None:
         """Note, on any thread, that nobody waits for the answer, so that reading for it ends soon."""
         self._abandoned = True
@@ -262,6 +266,7 @@ class Exchange:
             self._services.refusals.note(*response.refusal)
         response.headers += self._headers
         response.user = self.user
+        self._services.observation.requests.note(template_of(self.head.path), response.status)
         return response
 
     @property

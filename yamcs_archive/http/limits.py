@@ -163,3 +163,7 @@ WEBSOCKET_PING_S = 20
 LIVE_SEND_S = 30
 """Longest time that a client may take to accept one frame, in seconds: after it, the client has stopped
 reading."""
+
+METRICS_INSTANCES_MAX = 100
+"""Largest number of instances that ``/metrics`` tells one by one: each has some 50 lines, and every line is a
+series that Prometheus stores."""

@@ -17,6 +17,7 @@ from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.errors import forbidden
 from yamcs_archive.http.media_types import body_codec
+from yamcs_archive.http.observation import Observation
 from yamcs_archive.http.query import EventQuery, Fields
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request_and_response import Head, Response, reply
@@ -35,6 +36,7 @@ class Services:
     origins: Origins
     admission: Admission
     refusals: RefusalLog
+    observation: Observation
     live: bool
     """The adapter carries WebSockets."""
     guest: Caller

@@ -18,10 +18,12 @@ from yamcs_archive.http.handlers import (
     backup,
     beside_events,
     changes,
+    diagnosis,
     event_index,
     history,
     instances,
     login,
+    metrics,
     operations,
     retention,
     server,
@@ -103,6 +105,8 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, permission=_MANAGE),),
     "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, permission=_MANAGE),),
     "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG, permission=_READ),),
+    "/api/archive/{instance}:stats": (Route("GET", diagnosis.describe_instance, permission=_READ),),
+    "/api/doctor": (Route("POST", diagnosis.examine, Work.LONG, permission=_MANAGE),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", login.auth_info, is_open=True),),
     "/auth/token": (Route("POST", login.create_token, is_open=True),),
@@ -121,6 +125,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, permission=_MANAGE),),
     "/healthz": (Route("GET", server.healthz, Work.QUICK, is_open=True),),
     "/readyz": (Route("GET", server.readyz, is_open=True),),
+    "/metrics": (Route("GET", metrics.metrics, permission=Permission.READ_METRICS),),
     **_BESIDE_EVENTS,
 }
 """The routes of each path."""
@@ -129,6 +134,10 @@ _TABLE = tuple(
     (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", path) + "/?"), routes)
     for path, routes in PATHS.items()
 )
+
+
+_PATH_OF = {id(routes): path for path, routes in PATHS.items()}
+"""The path of some routes; they live as long as the module."""
 
 
 def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
@@ -152,6 +161,15 @@ def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
         if match is not None:
             return routes, match.groupdict()
     return (), {}
+
+
+def template_of(path: str) -> str:
+    """Return the path of :data:`PATHS` that a path follows; "" for an unknown one.
+
+    >>> template_of("/api/archive/sim/events/"), template_of("/nosuch")
+    ('/api/archive/{instance}/events', '')
+    """
+    return _PATH_OF.get(id(find(path)[0]), "")
 
 
 def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:

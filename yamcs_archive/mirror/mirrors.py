@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from yamcs_archive.activity import MirrorLag
 from yamcs_archive.archive import Archive
 from yamcs_archive.credentials import Credentials
 from yamcs_archive.errors import ArchiveError, ClosedError, ServerUnavailableError
@@ -58,8 +59,11 @@ class Mirrors:
     def __init__(self, archive: Archive, url: str, credentials: Credentials | None = None) -> None:
         self._archive, self._url = archive, url.rstrip("/")
         self._credentials = credentials
+        self._names: list[str] = []
         self._followers: list[Follower] = []
         self._threads: list[threading.Thread] = []
+        self._left: set[str] = set()
+        """Copies that were renamed or deleted here."""
 
     def begin(self, wanted: Sequence[str]) -> list[str]:
         """Make mirrors of the instances of those names, or of all that the source has; return the names.
@@ -80,7 +84,8 @@ class Mirrors:
                     daemon=True,
                 )
             )
-        return [thread.name.removeprefix("archive-mirror-") for thread in self._threads]
+            self._names.append(name)
+        return [*self._names]
 
     def start(self) -> None:
         """Start to follow the source."""
@@ -95,6 +100,14 @@ class Mirrors:
             if thread.is_alive():
                 thread.join(_STOP_S_MAX)
 
+    def lags(self) -> list[MirrorLag]:
+        """Return how far each copy is behind; none for those that were renamed or deleted."""
+        return [
+            MirrorLag(name, follower.lag_s(), thread.ident is None or thread.is_alive())
+            for name, follower, thread in zip(self._names, self._followers, self._threads, strict=True)
+            if name not in self._left
+        ]
+
     def _known(self) -> list[str]:
         with connected(self._url, self._credentials) as client:
             try:
@@ -108,6 +121,7 @@ class Mirrors:
         try:
             follower.run()
         except ClosedError:
+            self._left.add(name)
             if not self._archive.closed:  # else it is a stop that no longer waited for this thread
                 _log.warning("%s is followed no longer: the copy was renamed or deleted", name)
         except OutOfStepError as error:

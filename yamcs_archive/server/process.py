@@ -111,6 +111,9 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
                     access=access,
                 )
 
+            if mirrors is not None:
+                app.core.services.observation.mirrors = mirrors.lags
+
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes
                 _limit(settings.stop_wait_s, archive, log)

@@ -116,7 +116,8 @@ def test_what_has_all_sources_is_refused_whole(
     send: Feed, path: Path, root: dict[str, str], filled: Instance
 ) -> None:
     ada = add(path, "ada", "ReadEvents@sim/GNC*")
-    for where, accept in ((f"{EVENTS}:changes", MSGPACK), ("/api/archive/sim:backup", {})):
+    whole = ("/api/archive/sim:backup", "/api/archive/sim:stats")
+    for where, accept in ((f"{EVENTS}:changes", MSGPACK), *((each, {}) for each in whole)):
         assert send("GET", where, headers=ada | accept).status == 403
         assert send("GET", where, headers=root | accept).status == 200
 

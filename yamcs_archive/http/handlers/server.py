@@ -35,7 +35,7 @@ _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
 def server_info(request: Request) -> Response:
     """Answer which server this is: the first question of most clients."""
     names = [name for name in request.archive.instances() if _concerns(request.caller, name)]
-    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())
+    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=own_version())
     message = today.GetServerInfoResponse(
         yamcsVersion=YAMCS_VERSION,
         serverId=socket.gethostname(),
@@ -45,7 +45,7 @@ def server_info(request: Request) -> Response:
     return request.answer(message)
 
 
-def _own_version() -> str:
+def own_version() -> str:
     """Return the version of this program; ``unknown`` if it is not installed."""
     try:
         return version("yamcs_archive")
@@ -103,7 +103,7 @@ def healthz(_: Request) -> Response:
 def readyz(request: Request) -> Response:
     """Answer which instances can be read and which take events; 503 if the server is not ready."""
     archive = request.archive
-    reason = _not_ready_reason(archive, request.services.refusals)
+    reason = not_ready_reason(archive, request.services.refusals)
     if reason is not None:
         # Not a refusal for the log: probes come every few seconds, and would fill it.
         return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
@@ -112,7 +112,7 @@ def readyz(request: Request) -> Response:
     return reply(JSON, json.encode({"status": "ready", "instances": names, "storing": storing}))
 
 
-def _not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
+def not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
     """Return why an archive cannot be served, None if it can; a read-only one need not take events.
 
     This costs a few system calls and writes nothing, because probes come every few seconds, from more than

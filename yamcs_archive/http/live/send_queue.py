@@ -79,6 +79,11 @@ class SendQueue:
         self._wake()
 
     @property
+    def waiting_bytes(self) -> int:
+        """The memory that its frames take, roughly."""
+        return self._bytes
+
+    @property
     def full(self) -> bool:
         """True if code that fills the queue should wait."""
         return self._bytes > LIVE_QUEUE_BYTES_MAX

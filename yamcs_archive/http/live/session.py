@@ -91,6 +91,11 @@ class Session:
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
 
+    def note_cut_off(self) -> None:
+        """Count all calls as cut off: their client accepts no frame any more."""
+        for subscription in tuple(self._calls.values()):
+            self._hubs.note_cut_off(subscription.instance.name)
+
     def permitted_now(self, caller: Caller | None) -> None:
         """Take what the caller may do from now on, None if the login has ended: a right less ends this."""
         if caller is None:

@@ -77,6 +77,7 @@ class Live:
                 authentication.listen(look_again)
                 look_again()  # what changed since the handshake began
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            begun.upgraded()
             exchange = asyncio.ensure_future(self._exchange(session, queue, ready, receive, send))
             giving_up = asyncio.ensure_future(given_up.wait())
             try:
@@ -103,6 +104,8 @@ class Live:
             # Some servers cannot close a connection while a frame is waited for.
             await _ended(reading)
             await _ended(writing)
+            if not writing.cancelled() and isinstance(writing.exception(), TimeoutError):
+                session.note_cut_off()
         if queue.closing is not None and not writing.cancelled() and writing.exception() is None:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LIVE_SEND_S):
