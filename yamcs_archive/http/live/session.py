@@ -92,9 +92,10 @@ class Session:
         self._queue.flush()
 
     def note_cut_off(self) -> None:
-        """Count all calls as cut off: their client accepts no frame any more."""
-        for subscription in tuple(self._calls.values()):
-            self._hubs.note_cut_off(subscription.instance.name)
+        """Count all subscriptions to events as cut off: their client accepts no frame any more."""
+        for call in tuple(self._calls.values()):
+            if isinstance(call, Subscription):
+                self._hubs.note_cut_off(call.instance.name)
 
     def permitted_now(self, caller: Caller | None) -> None:
         """Take what the caller may do from now on, None if the login has ended: a right less ends this."""
