@@ -17,10 +17,12 @@ from websocket import WebSocket, create_connection
 
 from tests.http.feeds import Feed, uvicorn_server
 from yamcs_archive import Archive, Instance
+from yamcs_archive.access.callers import guest
 from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX, SUBSCRIPTIONS_MAX, TIME_CALLS_MAX
 from yamcs_archive.http.live import hub
 from yamcs_archive.http.live.beside_events import Call, Clock
 from yamcs_archive.http.live.send_queue import SendQueue
+from yamcs_archive.http.live.session import Session
 from yamcs_archive.http.routes import PATHS
 from yamcs_archive.times import now_us
 from yamcs_archive.wire.codec import PROTOBUF
@@ -261,3 +263,20 @@ def test_a_queue_that_nobody_empties_is_sent_no_time() -> None:
     assert woken.wait(WAIT_S)
     clock.remove(calls[1])
     clock.remove(calls[1])
+
+
+def test_a_client_that_reads_no_more_missed_events_only_if_it_asked_for_some(
+    archive: Archive, sim: Instance
+) -> None:
+    hubs = hub.Hubs()
+    queue = SendQueue(JsonFrames(), wake=lambda: None, give_up=lambda: None)
+    session = Session(archive, hubs, queue, guest(operations=False))
+    try:
+        for topic in ("alarms", "time", "events"):
+            session.received(json.dumps({"type": topic, "options": {"instance": "sim"}}))
+        session.note_cut_off()
+        assert queue.closing is None
+        assert hubs._cut_off == {"sim": 1}
+    finally:
+        session.close()
+        hubs.close()
