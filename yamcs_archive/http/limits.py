@@ -186,6 +186,13 @@ the connection ends."""
 SUBSCRIPTIONS_MAX = 100
 """Largest number of subscriptions of one WebSocket: the filter of each is tried on every event."""
 
+TIME_CALLS_MAX = 10
+"""Largest number of calls of ``time`` of one WebSocket: each is sent a frame every second, and clients have
+one for each instance that they show."""
+
+TIME_PERIOD_S = 1
+"""Time between two frames of a call of ``time``, in seconds, as on a Yamcs server."""
+
 LIVE_QUEUE_BYTES_MAX = 4 << 20
 """Size of one WebSocket's queue above which the others wait for it, in bytes: it bounds the memory. An event
 in several queues is in memory once."""
