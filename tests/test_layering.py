@@ -152,6 +152,7 @@ ONLY_IN = {
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},
+    "websockets": {"client"},
     "re2": {"filter"},
     "shtab": {"cli"},
 }

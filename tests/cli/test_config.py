@@ -38,6 +38,9 @@ TEXTS = {
 NEEDED = {
     "mirror_user": {"MIRROR_OF": "http://a.example"},
     "mirror_token_file": {"MIRROR_OF": "http://a.example"},
+    "tls_certificate": {"TLS_KEY": "key.pem"},
+    "tls_key": {"TLS_CERTIFICATE": "certificate.pem"},
+    "tls_client_ca": {"TLS_CERTIFICATE": "certificate.pem", "TLS_KEY": "key.pem"},
     "user_header": {"USERS": "users.json", "TRUST_PROXY": "192.0.2.1"},
 }
 """Other settings without which a setting is refused."""

@@ -1,8 +1,8 @@
 """Run a program as the unit of systemd does: python confined.py UNIT USER_ID GROUP_ID PROGRAM …
 
-It takes away what the unit takes away, as far as that is possible without systemd: the account, the umask, all
-capabilities, memory that is writable and executable, and the system calls that the unit's filter does not let
-through. Namespaces, which hide files and devices, are left out.
+It takes away what the unit takes away, as far as that is possible without systemd: the account, the umask,
+all capabilities, memory that is writable and executable, and the system calls that the unit's filter does not
+let through. Namespaces, which hide files and devices, are left out.
 """
 
 from __future__ import annotations

@@ -52,6 +52,11 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+def confined_by(unit: Path) -> list[str]:
+    """Return the command that runs Python with the rights of a unit."""
+    return [sys.executable, confined.__file__, str(unit), str(USER), str(GROUP), sys.executable]
+
+
 def test_the_server_works_with_the_rights_of_its_unit(folder: Path) -> None:
     data, users, unit = folder / "data", folder / "etc" / "users.json", folder / "yamcs-archive.service"
     for path in (data, folder / "logs"):
@@ -70,8 +75,7 @@ def test_the_server_works_with_the_rights_of_its_unit(folder: Path) -> None:
 
     def start(*arguments: object, **_: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, confined.__file__, unit, str(USER), str(GROUP)]
-            + [sys.executable, "-m", "yamcs_archive", "serve", *map(str, arguments)],
+            [*confined_by(unit), "-m", "yamcs_archive", "serve", *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
@@ -108,8 +112,7 @@ def test_a_call_that_the_unit_does_not_let_through_is_refused(folder: Path) -> N
     unit = folder / "yamcs-archive.service"
     assert main(["service", "install", "--instance", "sim", "--directory", str(folder)]) == 0
     done = subprocess.run(
-        [sys.executable, confined.__file__, unit, str(USER), str(GROUP), sys.executable, "-c"]
-        + ["import os; os.chroot('/')"],
+        [*confined_by(unit), "-c", "import os; os.chroot('/')"],
         capture_output=True,
         text=True,
         check=False,

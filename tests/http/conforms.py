@@ -61,7 +61,7 @@ def parameters(described: dict[str, Any]) -> list[dict[str, Any]]:
 def operation(method: str, path: str) -> dict[str, Any] | None:
     """Return the description of a method of a path, None if it has none."""
     for template, methods in DOCUMENT["paths"].items():
-        pattern = re.escape(template).replace(re.escape("{instance}"), "[^/:]+")
+        pattern = re.sub(r"\\{\w+\\}", "[^/:]+", re.escape(template))
         if re.fullmatch(f"{pattern}/?", path, re.DOTALL):
             found: dict[str, Any] | None = methods.get(method.lower())
             return found

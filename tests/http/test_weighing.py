@@ -234,7 +234,7 @@ def test_large_bodies_wait_unread_until_others_are_answered(archive: Archive, si
         for each in stalled:
             each.leave()
         await asyncio.gather(*tasks)
-        assert app.bodies.held == 0
+        assert app.bodies.large.held == 0
 
     asyncio.run(main())
 
@@ -246,7 +246,7 @@ def test_a_poll_does_not_keep_its_body_in_memory(archive: Archive, sim: Instance
         headers = {"content-length": str(1 << 20)}
         poll = Exchange(app, "GET", f"{CHANGES}?wait=60", headers, [bytes(1 << 20)])
         task = asyncio.ensure_future(poll.run())
-        while poll.parts or app.bodies.held:
+        while poll.parts or app.bodies.large.held:
             await asyncio.sleep(0.01)
         assert not task.done()
         poll.leave()

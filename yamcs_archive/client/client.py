@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -27,6 +28,10 @@ class Client:
     may stay silent for ``timeout_s`` seconds (60). When a connection breaks, or the server is busy, requests
     that read are sent up to ``retries`` times again (2), and so are appends with a ``request_id``.
 
+    For ``https``, an ``ssl_context`` says whom to trust and which certificate to show. Without one, these are
+    the authorities of the system, or those in the file that ``SSL_CERT_FILE`` names, and the certificate in
+    the files that ``YAMCS_ARCHIVE_CLIENT_CERTIFICATE`` and ``YAMCS_ARCHIVE_CLIENT_KEY`` name.
+
     Raises InvalidInputError for values that cannot be used. Nothing is sent before a method is called; each
     raises :class:`~yamcs_archive.errors.ServerUnavailableError` when there is no answer, and
     :class:`~yamcs_archive.errors.ServerRefusedError` when the server refuses or is no archive.
@@ -46,6 +51,7 @@ class Client:
         credentials: Credentials | None = None,
         timeout_s: float = 60.0,
         retries: int = 2,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """``credentials``, made before, take the place of ``user``, ``password`` and ``token``."""
         self._transport = Transport(
@@ -53,6 +59,7 @@ class Client:
             _credentials(user, password, token) if credentials is None else credentials,
             retries=arguments.whole("retries", retries, 0, 100),
             read_s=arguments.seconds("timeout_s", timeout_s, 86_400),
+            ssl_context=_ssl_context(ssl_context),
         )
 
     @property
@@ -153,6 +160,12 @@ class Client:
         if check:
             found.ask(Request("GET", f"/api/instances/{quoted(found.name)}"))
         return found
+
+
+def _ssl_context(given: object) -> ssl.SSLContext | None:
+    if given is not None and not isinstance(given, ssl.SSLContext):
+        raise InvalidInputError("ssl_context", type(given).__name__, "must be an ssl.SSLContext")
+    return given
 
 
 def _credentials(user: object, password: object, token: object) -> Credentials | None:

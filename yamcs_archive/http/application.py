@@ -134,6 +134,10 @@ class Application:
         caller.add_done_callback(end)
         return begun
 
+    def refuse(self, head: Head, error: ArchiveError) -> Response:
+        """Return the answer to a request that is refused before anything is known of it but its head."""
+        return Exchange(self.services, head).refuse(error)
+
     def _check_host(self, head: Head) -> None:
         if (text := self._hosts.refusal(head.headers, head.server)) is not None:
             raise forbidden(text)

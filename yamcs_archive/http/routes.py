@@ -16,6 +16,7 @@ from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers import (
     append,
     backup,
+    beside_events,
     changes,
     diagnosis,
     event_index,
@@ -51,6 +52,25 @@ class Route:
 
 _READ, _WRITE, _MANAGE = Permission.READ_EVENTS, Permission.WRITE_EVENTS, Permission.MANAGE_ARCHIVE
 WEBSOCKET = "/api/websocket"
+
+_OF_PROCESSOR = "/api/processors/{instance}/{processor}"
+_BESIDE_EVENTS: Mapping[str, tuple[Route, ...]] = {
+    "/api/processors": (Route("GET", beside_events.list_processors),),
+    f"{_OF_PROCESSOR}/alarms": (Route("GET", beside_events.list_nothing, permission=_READ),),
+    f"{_OF_PROCESSOR}/queues": (Route("GET", beside_events.list_queues, permission=_READ),),
+    "/api/mdb/{instance}/space-systems": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/parameters": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/parameter-types": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/containers": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/commands": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/algorithms": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb-overrides/{instance}/{processor}": (
+        Route("GET", beside_events.list_nothing, permission=_READ),
+    ),
+    "/api/links/{instance}": (Route("GET", beside_events.list_nothing, permission=_READ),),
+    "/api/services/{instance}": (Route("GET", beside_events.list_nothing, permission=_READ),),
+}
+"""The routes about what an archive of events does not have: their answers are empty."""
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
@@ -106,11 +126,12 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/healthz": (Route("GET", server.healthz, Work.QUICK, is_open=True),),
     "/readyz": (Route("GET", server.readyz, is_open=True),),
     "/metrics": (Route("GET", metrics.metrics, permission=Permission.READ_METRICS),),
+    **_BESIDE_EVENTS,
 }
 """The routes of each path."""
 
 _TABLE = tuple(
-    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", path) + "/?"), routes)
     for path, routes in PATHS.items()
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
@@ -17,12 +18,25 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
 from yamcs_archive.http.request_and_response import Head, Response, note_user
-from yamcs_archive.http.routes import below
+from yamcs_archive.http.routes import below, route_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _READ_BYTES = 64 << 10
+BODY_ERROR = "yamcs_archive.body_error"
+"""The key of an environ with the ArchiveError for which a server could not receive the body."""
+
+
+class BodyUse(Enum):
+    """What becomes of the body of a request."""
+
+    NONE = auto()
+    """It is not read: the request is refused by its head."""
+    WHOLE = auto()
+    """It will be in memory as a whole."""
+    AS_IT_COMES = auto()
+    """It is read a part at a time, however long it is."""
 
 
 class WsgiApp:
@@ -45,6 +59,14 @@ class WsgiApp:
             return iter((b"",))  # not a list: a server would send its length
         return [response.body]
 
+    def body_use(self, environ: WSGIEnvironment) -> BodyUse:
+        """Return what becomes of the body of a request, so that a server can receive it before it calls."""
+        try:
+            route, _ = route_of(_head(environ, self.core.prefix))
+        except ArchiveError:
+            return BodyUse.NONE
+        return BodyUse.AS_IT_COMES if route.streams else BodyUse.WHOLE
+
     def _answer(self, environ: WSGIEnvironment) -> Response:
         begun = self.core.begin(_head(environ, self.core.prefix))
         if isinstance(begun, Future):  # a password is being checked
@@ -53,6 +75,8 @@ class WsgiApp:
             note_user(environ, begun.user)
         if isinstance(begun, Response):
             return begun
+        if (failed := environ.get(BODY_ERROR)) is not None:
+            return begun.refuse(failed)
         chunks = _chunks(environ, begun.content_length)
         try:
             body = chunks if begun.streams else _whole(chunks, begun.body_bytes_max)

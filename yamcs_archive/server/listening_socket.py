@@ -149,9 +149,9 @@ def is_loopback(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def url_of(bound: socket.socket, host: str) -> str:
+def url_of(bound: socket.socket, host: str, *, tls: bool = False) -> str:
     """Return the URL under which ``host`` reaches the socket; see :func:`bind`."""
-    return f"http://{_in_url(host)}:{bound.getsockname()[1]}"
+    return f"{'https' if tls else 'http'}://{_in_url(host)}:{bound.getsockname()[1]}"
 
 
 def _in_url(host: str) -> str:

@@ -13,25 +13,30 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.hosts import names_of
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
+from yamcs_archive.server.connections import raise_descriptor_limit
 from yamcs_archive.server.listening_socket import bind, is_loopback, listen, passed, url_of
 from yamcs_archive.server.logs import Logs, logs
 from yamcs_archive.server.reloading import Reloading, hangup_stops
 from yamcs_archive.server.service_manager import ServiceManager
 from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.tls import TlsContext, TlsFiles, asks_for_certificate
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
 
 _log = logging.getLogger(__name__)
@@ -66,11 +71,13 @@ def serve(
 
 def _serve(settings: Settings, say: Callable[[str], None], log: Logs, reread: Callable[[], Settings]) -> None:
     set_allocator()
+    tls = _tls(settings)
     manager = ServiceManager(os.environ)
     inherited = passed(os.environ)
     with inherited or bind(settings.host, settings.port) as listening:
         _check_reach(listening, settings)
-        url = url_of(listening, listening.getsockname()[0] if inherited else settings.host)
+        host = listening.getsockname()[0] if inherited else settings.host
+        url = url_of(listening, host, tls=tls is not None)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
         options = Options(
@@ -134,12 +141,17 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs, reread: Ca
                 stopping,
                 threads=settings.threads,
                 refused=app.core.services.refusals.note,
+                tls=tls,
+                connections_max=_connections_max(settings),
+                client_limits=_client_limits(settings),
                 access_log=settings.access_log,
                 alive=manager.alive,
                 alive_every_s=manager.alive_every_s,
             )
             users = app.core.services.authentication
-            parts = {} if users is None else {"users": users.reload}
+            parts: dict[str, Callable[[], object]] = {} if users is None else {"users": users.reload}
+            if tls is not None:
+                parts["certificates"] = tls.reload
             reloading = Reloading(settings, reread, log.set_level, manager, parts)
             threading.Thread(target=_heed_signals, args=(server, log, reloading), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
@@ -149,9 +161,11 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs, reread: Ca
                 say(line)
                 manager.ready(url, names)
 
-            opening = _Opening(url, server, opened, line)
+            opening = _Opening(url, server, opened, line, nullcontext() if tls is None else tls.quiet())
             opening.start()
             freeze()
+            if tls is not None:
+                tls.watch()
             if mirrors is not None:
                 mirrors.start()
             server.run()
@@ -174,6 +188,33 @@ def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
     if settings.mirror_of is None:
         return None
     return Mirrors(archive, settings.mirror_of, settings.mirror_login)
+
+
+def _tls(settings: Settings) -> TlsContext | None:
+    """Return what the server needs for TLS, None without; TlsError if the files cannot be used."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return None
+    return TlsContext(TlsFiles(certificate, key, settings.tls_client_ca))
+
+
+def _connections_max(settings: Settings) -> int:
+    """Return how many connections there may be: as many as are wanted, or as there may be open files."""
+    most = raise_descriptor_limit(settings.connections_max)
+    if most < settings.connections_max:
+        _log.info(
+            "at most %d connections instead of %d, because the system lets this process open no more files"
+            " (ulimit -Hn, LimitNOFILE= in a systemd unit)",
+            most,
+            settings.connections_max,
+        )
+    return most
+
+
+def _client_limits(settings: Settings) -> ClientLimits | None:
+    if settings.client_requests_max is None and settings.client_requests_per_s is None:
+        return None
+    return ClientLimits(settings.client_requests_max, settings.client_requests_per_s)
 
 
 def freeze() -> None:
@@ -232,22 +273,42 @@ def _warn_of_absent(settings: Settings, names: Sequence[str]) -> None:
 
 
 class _Opening(threading.Thread):
-    """Asks the server for its health once, as a client would, and prints the line when it answers."""
+    """Asks the server for its health once, as a client would, and prints the line when it answers.
 
-    def __init__(self, url: str, server: HttpServer, say: Callable[[str], None], line: str) -> None:
+    If clients must have a certificate, which this one has not, it is an answer that the server asks for it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        server: HttpServer,
+        say: Callable[[str], None],
+        line: str,
+        asking: AbstractContextManager[None],
+    ) -> None:
+        """``asking`` is entered while it asks."""
         super().__init__(name="yamcs-archive-opening", daemon=True)
         self._url, self._server, self._say, self._line = url, server, say, line
+        self._asking = asking
         self.failure: Exception | None = None
 
     def run(self) -> None:
         # A server that listens on all addresses answers on loopback too.
         url = self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # its certificate need not be for loopback
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=anybody)
+        )
         try:
-            with direct.open(f"{url}/healthz", timeout=_START_S_MAX):
-                self._say(self._line)
+            with self._asking, direct.open(f"{url}/healthz", timeout=_START_S_MAX):
+                pass
+            self._say(self._line)
         except Exception as error:
-            # Any error at all: a process that cannot be reached must not go on holding the lock.
+            if asks_for_certificate(error):
+                self._say(self._line)
+                return
+            # Any other error at all: a process that cannot be reached must not go on holding the lock.
             if not self._server.stopped:  # else it was told to stop before it could answer
                 self.failure = error
                 self._server.stop()

@@ -29,6 +29,7 @@ from yamcs_archive.http.access.options import public_url
 from yamcs_archive.http.access.proxies import Proxies, checked_user_header
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
+from yamcs_archive.http.limits import CLIENT_REQUESTS_MAX, CONNECTIONS_LIMIT, CONNECTIONS_MAX
 from yamcs_archive.limits import KEEP_DAYS_MAX, MAP_BYTES_DEFAULT
 from yamcs_archive.options import Options
 from yamcs_archive.server.setting_kinds import Choice, FilePath, Many, OrNone, Switch, Text, Whole
@@ -201,6 +202,50 @@ class Settings:
         per_instance=True,
         help="once an hour, prune from every instance the oldest events beyond N",
     )
+    tls_certificate: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="speak TLS (https, wss) with this certificate, in PEM, followed by those of its chain; taken"
+        " anew when the files change",
+    )
+    tls_key: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="the private key of the certificate, in PEM, without a password",
+    )
+    tls_client_ca: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="clients must have a certificate of an authority in this file, in PEM; it gives them no name",
+    )
+    # One more ends the connection that has waited longest for a request, so this is no limit of clients.
+    connections_max: int = setting(
+        CONNECTIONS_MAX,
+        section="server",
+        kind=Whole(1, CONNECTIONS_LIMIT),
+        metavar="N",
+        help="connections at the same time; one more ends the one that has waited longest for a request",
+    )
+    client_requests_max: int | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Whole(1, CLIENT_REQUESTS_MAX)),
+        metavar="N",
+        help="requests and WebSockets of one client address at the same time; one more is a 429",
+    )
+    client_requests_per_s: int | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Whole(1, CLIENT_REQUESTS_MAX)),
+        metavar="N",
+        help="requests of one client address in a second; one more is a 429",
+    )
     cors_origins: Sequence[str] = setting(
         (),
         section="server",
@@ -338,6 +383,15 @@ def _check_together(settings: Settings) -> None:
     """Raise InvalidInputError if settings contradict each other."""
     if settings.mirror_user is not None and settings.mirror_of is None:
         raise InvalidInputError("--user", settings.mirror_user, "is for --mirror-of URL")
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if (certificate is None) != (key is None):
+        given, absent = (
+            ("--tls-certificate", "--tls-key") if key is None else ("--tls-key", "--tls-certificate")
+        )
+        raise InvalidInputError(given, str(certificate or key), f"needs {absent} FILE beside it")
+    if settings.tls_client_ca is not None and certificate is None:
+        rule = "needs --tls-certificate FILE and --tls-key FILE beside it"
+        raise InvalidInputError("--tls-client-ca", str(settings.tls_client_ca), rule)
     if settings.mirror_token_file is not None and settings.mirror_of is None:
         raise InvalidInputError("--token-file", str(settings.mirror_token_file), "is for --mirror-of URL")
     if settings.mirror_token_file is not None and settings.mirror_user is not None:

@@ -197,3 +197,11 @@ def test_a_poll_that_waits_is_refused_when_its_right_ends(
         filled.append(Event("hidden", source="AOCS"))
         answer = waiting.result()
         assert (answer.status, "changed" in answer.json()["msg"]) == (403, True)
+
+
+def test_processors_of_an_instance_need_the_right_to_read_it(send: Feed, path: Path) -> None:
+    ada = add(path, "ada", "ReadEvents@other")
+    assert send("GET", "/api/processors", b"", ada).status == 200
+    assert send("GET", "/api/processors?instance=sim", b"", ada).status == 403
+    assert send("GET", "/api/processors?instance=nosuch", b"", ada).status == 403
+    assert send("GET", "/api/processors?instance=sim").status == 401

@@ -81,6 +81,21 @@ def test_a_subscription_needs_the_right_to_read_that_instance(connect: Connect, 
         assert (told["code"], told["msg"]) == (403, "Missing system privilege 'ReadEvents'")
 
 
+@pytest.mark.parametrize("topic", ["time", "alarms", "global-alarm-status"])
+def test_what_is_beside_events_needs_that_right_too_and_ends_with_it(
+    connect: Connect, path: Path, topic: str
+) -> None:
+    asked = json.dumps({"type": topic, "id": 1, "options": {"instance": "sim", "processor": "realtime"}})
+    ada, bob = connect(add(path, "ada", "ReadEvents@other")), connect(add(path, "bob", "ReadEvents@sim/GNC"))
+    ada.send(asked)
+    told = json.loads(ada.recv())["data"]["exception"]
+    assert (told["code"], told["msg"]) == (403, "Missing system privilege 'ReadEvents'")
+    bob.send(asked)
+    assert "call" in json.loads(bob.recv())
+    administration.set_permissions(path, "bob", [Grant.parse("ReadEvents@other")])
+    assert closed(bob)[0] == 1008
+
+
 def test_only_events_of_some_sources_are_sent(connect: Connect, path: Path, sim: Instance) -> None:
     some, every = connect(add(path, "ada", "ReadEvents@sim/GNC*")), connect(basic("root", PASSWORD))
     subscribe(some), subscribe(every)

@@ -28,6 +28,7 @@ from yamcs_archive.http.limits import (
     LIVE_PAUSE_S,
     WEBSOCKETS_MAX,
 )
+from yamcs_archive.http.live.beside_events import Clock
 from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.http.observation import LiveState
 from yamcs_archive.instance import Instance
@@ -71,6 +72,7 @@ class Hubs:
         self._open: set[SendQueue] = set()
         self._cut_off: Counter[str] = Counter()
         self._closed = False
+        self.clock = Clock()
 
     def enter(self, queue: SendQueue) -> None:
         """Note an open WebSocket. Raises UnavailableError if there are too many, or the server stops."""
@@ -121,6 +123,7 @@ class Hubs:
             self._closed = True
             hubs, opened = list(self._hubs.values()), list(self._open)
             self._hubs.clear()
+        self.clock.close()
         for hub in hubs:
             hub.stop()
         for queue in opened:

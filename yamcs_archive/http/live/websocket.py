@@ -63,7 +63,7 @@ class Live:
             except UnavailableError as error:
                 begun = begun.refuse(error)
         if isinstance(begun, Response):
-            await _refuse(begun, scope, send)
+            await refuse(begun, scope, send)
             return
         caller, authentication = begun.caller, self._authentication
         session = Session(self._archive, self.hubs, queue, caller)
@@ -146,7 +146,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
         raise error  # those two say that the client is gone, or does not read
 
 
-async def _refuse(response: Response, scope: Message, send: Send) -> None:
+async def refuse(response: Response, scope: Message, send: Send) -> None:
     """Answer a handshake with a response, where the server can; with its own 403 where it cannot."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
