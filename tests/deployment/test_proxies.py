@@ -20,6 +20,7 @@ import pytest
 import websocket
 
 from tests.child import ROOT
+from tests.server.certificates import Authority
 from tests.server.serving import WAIT_S, Served, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.access.administration import add_user
@@ -39,21 +40,6 @@ pytestmark = pytest.mark.long
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
-
-
-def certified(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate of the site, and its key."""
-    certificate, key = folder / "site.pem", folder / "site.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-nodes", "-days", "2", "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"),
-            *("-out", str(certificate), "-keyout", str(key)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
 
 
 def replaced(text: str, *changes: tuple[str, str]) -> str:
@@ -101,10 +87,10 @@ def caddy(folder: Path, port: int, archive: int, certificate: Path, key: Path) -
 class Site:
     """An archive behind a proxy, as its users see it."""
 
-    def __init__(self, port: int, certificate: Path, served: Served, log: Path) -> None:
+    def __init__(self, port: int, authority: Path, served: Served, log: Path) -> None:
         self.port, self.served, self.log = port, served, log
         self.origin = f"https://{NAME}:{port}"
-        self._trust = ssl.create_default_context(cafile=str(certificate))
+        self._trust = ssl.create_default_context(cafile=str(authority))
         self._opened = ExitStack()
 
     def tls(self) -> ssl.SSLSocket:
@@ -132,7 +118,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if shutil.which(proxy.__name__) is None:
         pytest.skip(f"no {proxy.__name__}")
     folder = tmp_path_factory.mktemp("site")
-    certificate, key = certified(folder)
+    authority = Authority(folder)
+    files = authority.issue(names=(NAME,))
     users = folder / "users.json"
     add_user(users, "ada", [Grant.parse("ReadEvents"), Grant.parse("WriteEvents")], hashed(PASSWORD))
     with Archive.open(folder / "data") as archive:
@@ -145,10 +132,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with serving(
         folder / "data", *options, *public, "--access-log", "--log-file", log, "--instance", "large"
     ) as served:
-        command = proxy(folder, port, served.port, certificate, key)
+        command = proxy(folder, port, served.port, files.certificate, files.key)
         with (folder / "said").open("w") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said)
-        found = Site(port, certificate, served, log)
+        found = Site(port, authority.file, served, log)
         try:
             give_up_s = time.monotonic() + WAIT_S
             while True:

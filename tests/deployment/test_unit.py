@@ -54,7 +54,7 @@ def folder() -> Iterator[Path]:
 
 def confined_by(unit: Path) -> list[str]:
     """Return the command that runs Python with the rights of a unit."""
-    return [sys.executable, confined.__file__, str(unit), str(USER), str(GROUP), sys.executable]
+    return [sys.executable, str(confined.__file__), str(unit), str(USER), str(GROUP), sys.executable]
 
 
 def test_the_server_works_with_the_rights_of_its_unit(folder: Path) -> None:

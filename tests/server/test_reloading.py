@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import termios
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.child import ROOT
+from tests.server.certificates import Authority
 from tests.server.serving import WAIT_S, post, serving
 from yamcs_archive.access.administration import add_user
 
@@ -86,6 +88,28 @@ def test_users_are_taken_anew(tmp_path: Path) -> None:
         users.write_text("{")
         served.process.send_signal(signal.SIGHUP)
         assert "the users stay as they were" in log.until("reloaded: log level, users")
+
+
+def test_certificates_are_taken_anew_and_a_key_that_does_not_fit_is_not(tmp_path: Path) -> None:
+    authority, log = Authority(tmp_path), Log(tmp_path / "log")
+    files = authority.issue()
+    options = ("--tls-certificate", files.certificate, "--tls-key", files.key, "--log-file", tmp_path / "log")
+    with serving(tmp_path / "data", *options) as served:
+
+        def shown() -> str:
+            return ssl.get_server_certificate(("127.0.0.1", served.port)).strip()
+
+        first = shown()
+        authority.issue()
+        served.process.send_signal(signal.SIGHUP)
+        log.until("reloaded: log level, certificates")
+        second = shown()
+        assert second != first
+        assert files.certificate.read_text().startswith(second)
+        files.key.write_text("-----BEGIN PRIVATE KEY-----\n")
+        served.process.send_signal(signal.SIGHUP)
+        assert "the certificate is kept as it was" in log.until("reloaded: log level, certificates")
+        assert shown() == second
 
 
 Start = Callable[..., subprocess.Popen[str]]
