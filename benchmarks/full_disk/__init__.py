@@ -1,0 +1,1 @@
+"""A small file system that is really full."""
