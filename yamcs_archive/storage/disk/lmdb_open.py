@@ -150,8 +150,12 @@ def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
                 continue
             tries_left -= 1
             # Opening at the instant at which another process opens or closes may fail (lmdb.h).
-            if not tries_left or isinstance(error, _DAMAGE) or not os.path.exists(path):
-                raise _refused(error, path, readonly) from error
+            refused = _refused(error, path, readonly)
+            # After a write for which there was no room, another try would find a part of a file, and call it
+            # damaged.
+            at_once = isinstance(refused, DamagedError | OutOfSpaceError)
+            if at_once or not tries_left or not os.path.exists(path):
+                raise refused from error
             threading.Event().wait(_OPEN_WAIT_S)
 
 
