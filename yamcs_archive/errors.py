@@ -171,8 +171,8 @@ class ExpiredError(RefusedError):
 
     def __init__(self, offered: Any) -> None:
         super().__init__(
-            f"generation_time {_instant(offered.generation_time)} is before the prune horizon of this instance; events"
-            " that old are no longer kept here"
+            f"generation_time {_instant(offered.generation_time)} is before the prune horizon of this instance;"
+            " events that old are no longer kept here"
         )
         self.offered = offered
 

@@ -79,7 +79,8 @@ def _run_there(options: argparse.Namespace, url: str) -> int:
     worst = _SOUND
     with Client(url, credentials=login_for(options, url)) as client:
         for name in options.instances or client.instances():
-            found = client.instance(name).verify(quick=options.quick)
+            progress = _Progress(name) if sys.stderr.isatty() else None
+            found = client.instance(name).verify(quick=options.quick, progress=progress)
             _print_report(name, found, quick=options.quick)
             sys.stdout.flush()
             worst = max(worst, _FAULTY if found.fault_count else _SOUND)

@@ -77,8 +77,8 @@ def horizon_of(rule: Rule, reading: Reading, old: int | None, now: int) -> int |
     if rule.before is not None:
         if rule.before > now:
             why = (
-                f"must not be later than the archive's clock, {format_rfc3339(now)}: all events until then would"
-                " be refused"
+                f"must not be later than the archive's clock, {format_rfc3339(now)}: all events until then"
+                " would be refused"
             )
             raise InvalidInputError("before", format_rfc3339(rule.before), why)
         found = _later(found, rule.before)
