@@ -170,9 +170,10 @@ class ExpiredError(RefusedError):
     """The event is older than the instance's prune horizon, so it is not stored."""
 
     def __init__(self, offered: Any) -> None:
+        time = _instant(offered.generation_time)
         super().__init__(
-            f"generation_time {_instant(offered.generation_time)} is before the prune horizon of this instance;"
-            " events that old are no longer kept here"
+            f"generation_time {time} is before the prune horizon of this instance; events that old are no"
+            " longer kept here"
         )
         self.offered = offered
 

@@ -61,10 +61,11 @@ def test_a_server_tells_how_far_it_is(
         with monkeypatch.context() as patched:
             patched.setattr(LmdbStore, "verify", slowly)
             patched.setattr(verify, "_SAY_S", 0.0)
-            patched.setattr(sys, "stderr", Terminal())
+            terminal = Terminal()
+            patched.setattr(sys, "stderr", terminal)
             assert main(["verify", "--url", f"http://127.0.0.1:{port}", "sim"]) == 1
-            assert "sim: 4 of 10 events\n" in sys.stderr.getvalue()
-            assert "a page is wrong" in sys.stderr.getvalue()
+            assert "sim: 4 of 10 events\n" in terminal.getvalue()
+            assert "a page is wrong" in terminal.getvalue()
             with pytest.raises(ServerUnavailableError, match="a page is wrong"):
                 client.instance("sim").verify(progress=lambda *far: told.append(far))
         assert set(told) == {(4, 10)}

@@ -96,5 +96,6 @@ def _last_line(ended: Future[Verification | None], begun: bool) -> bytes:
         if not begun:
             raise
         body = error_reply(error, JSON_CODEC).body
-        return json.encode_line({"error": json.decode_object(bytes(body))})  # an error is never streamed
+        said = body if isinstance(body, bytes) else b"".join(body)
+        return json.encode_line({"error": json.decode_object(said)})
     return json.encode_line({"result": verification_fields(found)})
