@@ -29,6 +29,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "json"
     wsgi: bool = False
     """Whether it is served by WSGI instead of ASGI."""
+    authorization: str = ""
+    """The header with which each request logs in; "" for none."""
+    tls: bool = False
+    """Whether the connections are encrypted."""
     warm_up: int = 0
     """Number of requests before the clock starts."""
     repeats: int = 1

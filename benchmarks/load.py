@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import selectors
 import socket
+import ssl
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -48,9 +49,11 @@ class Report(msgspec.Struct, frozen=True):
 class _Connection:
     """A keep-alive connection with at most one request under way."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, tls: bool = False) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:  # the certificate was made for the run
+            self.socket = ssl._create_unverified_context().wrap_socket(self.socket)
         self._received = b""
         self._sent_ns = 0
 
@@ -76,7 +79,7 @@ class _Connection:
         return None
 
 
-def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
+def drive(port: int, requests: Sequence[bytes], connections: int, *, tls: bool = False) -> Report:
     """Send every request once; a connection sends its next request as soon as its last one is answered.
 
     Raises :class:`BadAnswerError` at the first answer that is not a 200, and TimeoutError if no answer comes.
@@ -85,7 +88,7 @@ def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
     latencies_ns: list[int] = []
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        opened = [_Connection(port) for _ in range(min(connections, len(requests)))]
+        opened = [_Connection(port, tls=tls) for _ in range(min(connections, len(requests)))]
         for connection in opened:
             stack.callback(connection.socket.close)
         for connection in opened:
@@ -112,16 +115,17 @@ def drive(port: int, requests: Sequence[bytes], connections: int) -> Report:
     return Report(elapsed_ns, latencies_ns)
 
 
-def request(path: str, body: bytes, media_type: str) -> bytes:
-    """Return the bytes of one POST.
+def request(path: str, body: bytes, media_type: str, authorization: str = "") -> bytes:
+    """Return the bytes of one POST; ``authorization`` is the header with which it logs in.
 
     >>> request("/x", b"{}", "application/json").startswith(b"POST /x HTTP/1.1\\r\\n")
     True
     """
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {media_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n"
     )
+    head += f"Authorization: {authorization}\r\n\r\n" if authorization else "\r\n"
     return head.encode() + body
 
 
@@ -136,9 +140,9 @@ def requests_of(job: Job, events: list[Event], path: str) -> list[bytes]:
     encode_batch = row_stream if job.encoding == "rows" else partial(batch_body, encoding=job.encoding)
     if job.batch_events == 1:
         encode = SINGLE[job.encoding]
-        return [request(path, encode(event), media_type) for event in events]
+        return [request(path, encode(event), media_type, job.authorization) for event in events]
     return [
-        request(path, encode_batch(events[first : first + job.batch_events]), media_type)
+        request(path, encode_batch(events[first : first + job.batch_events]), media_type, job.authorization)
         for first in range(0, len(events), job.batch_events)
     ]
 
@@ -149,9 +153,9 @@ def main(port: str, path: str) -> None:
     requests = requests_of(job, job.workload().events(), path)
     warm_up, counted = requests[: job.warm_up], requests[job.warm_up :]
     if warm_up:
-        drive(int(port), warm_up, job.connections)
+        drive(int(port), warm_up, job.connections, tls=job.tls)
     quiet()
-    sys.stdout.buffer.write(msgspec.json.encode(drive(int(port), counted, job.connections)))
+    sys.stdout.buffer.write(msgspec.json.encode(drive(int(port), counted, job.connections, tls=job.tls)))
 
 
 if __name__ == "__main__":

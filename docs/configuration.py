@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 
-from yamcs_archive.server.settings import SECTIONS, SETTINGS, Setting
+from yamcs_archive.server.setting_table import SECTIONS, Setting
+from yamcs_archive.server.settings import SETTINGS
 
 PAGE = Path(__file__).parent / "configuration.md"
 
@@ -59,6 +60,7 @@ $ yamcs-archive serve --config /etc/yamcs-archive/archive.toml
 
 - `config show` prints every setting with its origin, as a file that `serve` can read. `config check` prints
   the faults of one file, each with its line, and starts nothing.
+- `config schema` prints a JSON Schema, with which editors complete keys and mark faults.
 - `serve` starts nothing either if there is a fault: a key that is not known (the nearest one is named), a
   value of the wrong type or out of bounds, a text that is no TOML, a file that is no file, is empty or is
   not UTF-8. All faults are named at once, and the exit status is 2. A variable `YAMCS_ARCHIVE_…` that is not

@@ -20,6 +20,7 @@ from yamcs_archive import Archive, ConflictError, Event, EventKey, Options
 from yamcs_archive.errors import RequestIdError
 from yamcs_archive.event import event_bytes, same_content
 from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX
 from yamcs_archive.wire.codec import PROTOBUF
@@ -231,7 +232,7 @@ class Net:
         while True:
             query = f"limit={limit}&order={order}&next={token}"
             call = core.begin(Head("GET", "/api/archive/sim/events", query, {"accept": PROTOBUF}))
-            assert not isinstance(call, Response)
+            assert isinstance(call, Exchange)
             answer = call.run(b"")
             assert isinstance(answer, Response)
             page = today.ListEventsResponse.FromString(whole(answer))

@@ -277,7 +277,7 @@ def test_an_archive_of_another_layout_or_format_is_refused(tmp_path: Path) -> No
 
 def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yamcs_archive.storage.disk.directory._file_system", lambda _: "nfs4")
+        patch.setattr("yamcs_archive.storage.disk.directory.file_system_of", lambda _: "nfs4")
         with pytest.raises(NotAnArchiveError, match="nfs4"):
             Archive.open(tmp_path / "a")
 

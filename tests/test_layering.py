@@ -13,6 +13,7 @@ __main__
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
         |  instance, salvaging  <- with chunked_append (many events), and arguments (what else it is given)
+        |  diagnosing           <- the examination of an archive
         |       backups         <- files that are copies; of instances here or served elsewhere
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
@@ -22,6 +23,7 @@ __main__
       columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
              |
    event, results   options   <- results: what the library answers with
+    activity, reports         <- what monitors and operators ask
                \\  /
     user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
@@ -62,7 +64,9 @@ from tests.child import ROOT
 PACKAGE = ROOT / "yamcs_archive"
 LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
 NUMPY = {"signal_safe_numpy"}
-MODEL = LOWEST | {"coercion", "event", "options", "columns", "event_vectors", "results"}
+MODEL = LOWEST | {
+    *("activity", "coercion", "event", "options", "columns", "event_vectors", "reports", "results")
+}
 STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
@@ -86,12 +90,15 @@ BELOW = {
     "user_paths": {"errors"},
     "signal_safe_numpy": set[str](),
     "credentials": {"errors"},
+    "activity": set[str](),
+    "reports": {"activity"},
     "event": LOWEST,
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
+    "access": LOWEST,
     "storage": NUMPY,
     "storage.failpoints": set[str](),
     "storage.interrupts": {"errors"},
@@ -110,16 +117,19 @@ BELOW = {
     "backups": MODEL | ENGINE | {"arguments"},
     "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter"},
     "salvaging": MODEL | ENGINE,
-    "archive": MODEL | ENGINE | {"arguments", "backups", "instance", "salvaging"},
-    "wire": LOWEST | NUMPY | {"coercion", "event", "event_vectors", "columns", "results"},
+    "diagnosing": MODEL | ENGINE | {"instance"},
+    "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
+    "wire": LOWEST
+    | NUMPY
+    | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
     "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
-    "http": MODEL | {"arguments", "instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"access", "arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"arguments", "backups", "credentials", "filter", "instance", "archive"}
+    | {"access", "arguments", "backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "importers", "mirror", "client"},
     "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},
@@ -138,9 +148,13 @@ ONLY_IN = {
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
-    "msgspec": ENGINE | {"coercion", "event", "wire", "client", "cli"},
+    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "http"},
+    "jwt": {"access"},
+    "prometheus_client": {"http"},
     "uvicorn": {"server"},
+    "websockets": {"client"},
     "re2": {"filter"},
+    "shtab": {"cli"},
 }
 """Where each package from elsewhere may be known. All that are not here may be imported nowhere."""
 
@@ -203,6 +217,9 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         *NUMPY,
         "credentials",
+        "access",
+        "activity",
+        "reports",
         "event",
         "coercion",
         "options",
@@ -217,6 +234,7 @@ def test_the_picture_has_no_circle() -> None:
         "backups",
         "instance",
         "salvaging",
+        "diagnosing",
         "archive",
         "wire",
         "client",

@@ -20,6 +20,7 @@ from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
 from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.importers.yamcs import History, import_history
 from yamcs_archive.limits import CONFLICTS_KEPT_MAX
@@ -214,7 +215,7 @@ class Batch(_Library):
         if self.ids:
             headers["idempotency-key"] = request_id
         call = self._core.begin(Head("POST", "/api/archive/sim/events:batch", "", headers))
-        assert not isinstance(call, Response)
+        assert isinstance(call, Exchange)
         assert call.streams
         step = 60_000
         answer = call.run(body[at : at + step] for at in range(0, len(body), step))

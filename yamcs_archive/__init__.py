@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from yamcs_archive.activity import Distribution, InstanceActivity, InstanceUsage
     from yamcs_archive.archive import Archive
     from yamcs_archive.backups import list_backups, verify_backup, verify_backup_stream
     from yamcs_archive.client import Client, RemoteInstance
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from yamcs_archive.filter.compiled import Filter
     from yamcs_archive.instance import Instance
     from yamcs_archive.options import Options
+    from yamcs_archive.reports import Diagnosis, Finding, InstanceSummary
     from yamcs_archive.results import (
         AppendCounts,
         Appended,
@@ -99,6 +101,8 @@ else:
         "ConflictError": "errors",
         "CursorGoneError": "errors",
         "DamagedError": "errors",
+        "Diagnosis": "reports",
+        "Distribution": "activity",
         "Event": "event",
         "EventKey": "event",
         "ExpiredError": "errors",
@@ -106,12 +110,16 @@ else:
         "Filter": "filter.compiled",
         "FilterBounds": "filter.bounds",
         "FilterError": "errors",
+        "Finding": "reports",
         "ForkedError": "errors",
         "FormatVersionError": "errors",
         "GoneError": "errors",
         "Instance": "instance",
+        "InstanceActivity": "activity",
         "InstanceExistsError": "errors",
         "InstanceStats": "results",
+        "InstanceSummary": "reports",
+        "InstanceUsage": "activity",
         "InvalidInputError": "errors",
         "LockedError": "errors",
         "MirrorError": "errors",
@@ -183,6 +191,8 @@ __all__ = [
     "ConflictError",
     "CursorGoneError",
     "DamagedError",
+    "Diagnosis",
+    "Distribution",
     "Event",
     "EventKey",
     "ExpiredError",
@@ -190,12 +200,16 @@ __all__ = [
     "Filter",
     "FilterBounds",
     "FilterError",
+    "Finding",
     "ForkedError",
     "FormatVersionError",
     "GoneError",
     "Instance",
+    "InstanceActivity",
     "InstanceExistsError",
     "InstanceStats",
+    "InstanceSummary",
+    "InstanceUsage",
     "InvalidInputError",
     "LockedError",
     "MirrorError",

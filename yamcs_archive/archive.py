@@ -50,6 +50,7 @@ from yamcs_archive.user_paths import given_path
 
 if TYPE_CHECKING:
     from yamcs_archive.instance import Instance
+    from yamcs_archive.reports import Diagnosis
     from yamcs_archive.results import Salvage
     from yamcs_archive.storage.backup.decoder import BackupReader
 
@@ -249,6 +250,55 @@ class Archive:
             store = LmdbStore(self.path / name, readonly=self.readonly, options=options, held=held)
             self._instances[name] = Instance(name, store, options)
             return self._instances[name]
+
+    def open_instances(self) -> tuple[Instance, ...]:
+        """Return the instances that are open in this process, in order of opening; it opens none.
+
+        >>> archive = Archive.open(directory)
+        >>> _ = archive.instance("simulator", create=True)
+        >>> [instance.name for instance in archive.open_instances()]
+        ['simulator']
+        """
+        return tuple(self._instances.values())
+
+    def diagnose(self, *, instances: Iterable[str] | None = None) -> Diagnosis:
+        """Examine the archive, and say what to do about what is wrong: as ``yamcs-archive doctor``.
+
+        Space, file system, limits and memory of this process, clock, and the time of a sync, for which twenty
+        pages are written to a file without a name; of each instance (of those names; None: of all) readers,
+        backlog, clock and events of improbable times. It opens instances that are not open, and changes
+        nothing. What cannot be found out is a finding too.
+
+        Raises UnknownInstanceError, GoneError, ClosedError, ForkedError.
+
+        >>> with Archive.open(directory) as archive:
+        ...     _ = archive.instance("simulator", create=True)
+        ...     found = archive.diagnose()
+        >>> sorted({finding.subject for finding in found.findings})[:3]
+        ['backlog', 'clock', 'file system']
+        """
+        self._check_usable()
+        with os_errors_translated(self.path):  # as in _open_instance()
+            from yamcs_archive.diagnosing import (  # noqa: PLC0415
+                FirstLook,
+                examine_instance,
+                examine_machine,
+            )
+            from yamcs_archive.reports import Diagnosis  # noqa: PLC0415
+
+        known = self._names()
+        names = known if instances is None else sorted(arguments.names("instances", instances))
+        for name in names:
+            if name not in known:
+                raise UnknownInstanceError(name, known)
+        now = self._options.clock()
+        looked = FirstLook(partial(self.instance, name) for name in names)
+        findings = list(examine_machine(self.path, len(known), now))
+        if names:
+            looked.wait()
+        for name in names:
+            findings += examine_instance(name, partial(self.instance, name), now)
+        return Diagnosis(now, tuple(findings))
 
     def set_aside(self, name: str) -> str:
         """Add the time to the name of an instance, so that the name becomes free; return the new name.

@@ -150,11 +150,14 @@ def advice(status: int, credentials: Credentials | None, words: str = "") -> str
 
     ``words`` is the server's own text for a 403. If there is one, it is the reason, and needs no advice.
 
-    >>> advice(401, None), advice(404, None)
-    ('; it asks for a user and a password: give --user NAME, or user= and password= in Python', '')
+    >>> advice(401, None)[:40], advice(404, None)
+    ('; it asks for a login: give --user NAME ', '')
     """
     if status == _UNAUTHORIZED and credentials is None:
-        return "; it asks for a user and a password: give --user NAME, or user= and password= in Python"
+        return (
+            "; it asks for a login: give --user NAME or --token-file FILE; in Python user= and password=, or"
+            " token="
+        )
     if status == _UNAUTHORIZED and isinstance(credentials, Token):
         return "; it refuses the token: get a new one"
     if status == _UNAUTHORIZED and isinstance(credentials, Login):

@@ -18,6 +18,7 @@ from benchmarks.fuzz.targets import CRITICAL, Target
 from benchmarks.fuzz.wire_targets import TARGETS as WIRE
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.http.application import Application
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.routes import PATHS
 
@@ -132,9 +133,10 @@ def _application() -> Callable[[bytes], bool]:
         request = _parsed(raw)
         before = sim.cursor(), archive.instances()
         begun = core.begin(Head(request.method, request.path, request.query, request.headers))
-        response = begun if isinstance(begun, Response) else begun.run(request.body)
+        response = begun.run(request.body) if isinstance(begun, Exchange) else begun
         if isinstance(response, Pending):
             response = response.wait()
+        assert isinstance(response, Response)
         _whole(response)
         assert response.status < 500 or response.status == _NOT_IMPLEMENTED, response
         if (

@@ -7,6 +7,7 @@ too. The digest is that of a full scan.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -22,7 +23,7 @@ from benchmarks.load import Report
 from benchmarks.servers import serving
 from benchmarks.timing import latency_figures
 from yamcs_archive.http.routes import find
-from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.settings import SETTINGS, Settings
 
 _LOAD_S_MAX = 900
 
@@ -45,7 +46,14 @@ def run(job: Job, directory: Path) -> Outcome:
 
 
 def _server(job: Job) -> str:
-    return f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
+    """Return the server, and the settings that the environment gives it.
+
+    So ``YAMCS_ARCHIVE_ACCESS_LOG=1 YAMCS_ARCHIVE_LOG_FILE=/tmp/log`` measures the access log, and cannot be
+    left set unnoticed.
+    """
+    server = f"uvicorn, WSGI, {Settings.threads} threads" if job.wsgi else "uvicorn, ASGI"
+    given = [f"{each.name}={os.environ[each.variable]}" for each in SETTINGS if os.environ.get(each.variable)]
+    return ", ".join([server, *given]) if job.contender == "archive" else server
 
 
 def _run_yamcs(job: Job, directory: Path) -> Outcome:

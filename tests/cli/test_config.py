@@ -1,5 +1,6 @@
 """The configuration of ``serve``: options, variables, a file, defaults; and all that can be wrong there."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator
 
 from tests.child import ROOT, WAIT_S, run_bare
 from tests.cli.conftest import Run
@@ -20,15 +22,28 @@ from tests.server.serving import Served, launch
 from yamcs_archive import Archive, Event
 from yamcs_archive.server.configuration import FILE_BYTES_MAX, check_file
 from yamcs_archive.server.setting_kinds import Choice, FilePath, Kind, Many, OrNone, Switch, Whole
-from yamcs_archive.server.settings import SETTINGS, Setting
+from yamcs_archive.server.setting_table import Setting
+from yamcs_archive.server.settings import SETTINGS
 
 TEXTS = {
     "instances": ("sim", "bench", "other"),
     "cors_origins": ("https://a.example", "https://b.example", "https://c.example"),
     "allowed_hosts": ("a.example", ".b.example", "c.example"),
+    "trust_proxy": ("192.0.2.1", "10.0.0.0/8", "::1"),
+    "user_header": ("X-User", "X-Remote-User", "Remote-User"),
+    "public_url": ("http://a.example", "https://b.example:1", "https://c.example/archive"),
     "mirror_of": ("http://a.example", "http://b.example:1", "https://c.example"),
 }
 """Three valid values of settings whose texts are checked; others take any."""
+NEEDED = {
+    "mirror_user": {"MIRROR_OF": "http://a.example"},
+    "mirror_token_file": {"MIRROR_OF": "http://a.example"},
+    "tls_certificate": {"TLS_KEY": "key.pem"},
+    "tls_key": {"TLS_CERTIFICATE": "certificate.pem"},
+    "tls_client_ca": {"TLS_CERTIFICATE": "certificate.pem", "TLS_KEY": "key.pem"},
+    "user_header": {"USERS": "users.json", "TRUST_PROXY": "192.0.2.1"},
+}
+"""Other settings without which a setting is refused."""
 
 
 def samples(setting: Setting, kind: Kind | None = None) -> tuple[str, str, str]:
@@ -71,8 +86,8 @@ def test_an_option_comes_before_a_variable_before_the_file_before_the_default(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: Setting
 ) -> None:
     ours, theirs, files = samples(setting)
-    if setting.name == "mirror_user":
-        monkeypatch.setenv("YAMCS_ARCHIVE_MIRROR_OF", "http://a.example")
+    for name, value in NEEDED.get(setting.name, {}).items():
+        monkeypatch.setenv(f"YAMCS_ARCHIVE_{name}", value)
     file = tmp_path / "a.toml"
     file.write_text(of_file(setting, files), encoding="utf-8")
 
@@ -155,7 +170,7 @@ def test_a_list_replaces_another_and_none_and_no_take_back(
     [
         ("[server]\nprot = 1", ":2: server.prot is not known; did you mean port?"),
         ("[server]\nPort = 1", ":2: server.Port is not known; did you mean port?"),
-        ("[server]\n\n'' = 1", ":3: server. is not known; there are allow_operations, "),
+        ("[server]\n\n'' = 1", ":3: server. is not known; there are "),
         ('[server]\n"po\\nrt" = 1', ":2: server.po\\nrt is not known; did you mean port?"),
         (
             "[server]\nkeep-days = 3",
@@ -465,6 +480,45 @@ def test_a_port_in_use_is_named_whatever_gave_it(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (1, "")
     assert f"127.0.0.1:{port}: another process listens there" in err
+
+
+def test_settings_that_contradict_each_other_are_refused_and_shown(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[server]\nmirror_user = 'ada'\n")
+    ran = run("serve", "--config", file, "--data", tmp_path / "new", "--instance", "sim")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "yamcs-archive: --user is for --mirror-of URL\n"
+    assert not (tmp_path / "new").exists()
+    shows = run("config", "show", "--config", file)
+    assert (shows.status, shows.err) == (2, "yamcs-archive: --user 'ada': is for --mirror-of URL\n")
+    assert shown(shows.out, "mirror_user") == ('"ada"', f"{file}:2")
+
+
+def test_the_schema_takes_what_is_shown_and_refuses_what_check_refuses(run: Run, tmp_path: Path) -> None:
+    schema = json.loads(run("config", "schema").out)
+    Draft7Validator.check_schema(schema)
+    file = tmp_path / "a.toml"
+    file.write_text(FILE, encoding="utf-8")
+    for text in (FILE, "# nothing", run("config", "show", "--config", file).out):
+        assert list(Draft7Validator(schema).iter_errors(tomllib.loads(text))) == []
+    wrong = 0
+    for setting in SETTINGS:
+        for value in ("true", "-1", "1.5", "'\\u0000'", "[1]", "{}", "''", str(2**63)):
+            text = f"[{setting.section}]\n{setting.name} = {value}\n"
+            file.write_text(text)
+            valid = Draft7Validator(schema).is_valid(tomllib.loads(text))
+            if not valid:
+                wrong += 1
+                assert check_file(file) != [], text
+    assert wrong > 5 * len(SETTINGS)
+    for text in (
+        "[sever]",
+        "[server]\nprot = 1",
+        "[instances.sim]\nport = 1",
+        "port = 1",
+        "[instances]\na = 1",
+    ):
+        assert not Draft7Validator(schema).is_valid(tomllib.loads(text))
 
 
 def facts(setting: Setting) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import gzip
 import re
 from collections.abc import Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -60,7 +61,7 @@ def parameters(described: dict[str, Any]) -> list[dict[str, Any]]:
 def operation(method: str, path: str) -> dict[str, Any] | None:
     """Return the description of a method of a path, None if it has none."""
     for template, methods in DOCUMENT["paths"].items():
-        pattern = re.escape(template).replace(re.escape("{instance}"), "[^/:]+")
+        pattern = re.sub(r"\\{\w+\\}", "[^/:]+", re.escape(template))
         if re.fullmatch(f"{pattern}/?", path, re.DOTALL):
             found: dict[str, Any] | None = methods.get(method.lower())
             return found
@@ -91,6 +92,9 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], bod
             assert name in headers or not resolved(header).get("required"), (
                 f"{method} {target}: {status} without {name}"
             )
+    if status == HTTPStatus.NO_CONTENT:
+        assert body == b""
+        return
     media = headers["content-type"]
     assert media in content, f"{method} {target}: {media} is not described for {status}"
     schema = content[media].get("schema", {})

@@ -6,7 +6,8 @@ import asyncio
 import http.client
 import io
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -21,10 +22,13 @@ from waitress.server import create_server
 from tests.http.conforms import check
 from yamcs_archive import Archive
 from yamcs_archive.http.application import Application
-from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.client_limits import ClientLimits
+from yamcs_archive.http.limits import CONNECTIONS_MAX
 from yamcs_archive.http.request_and_response import Head, Pending, Response
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.server.listening_socket import bind, listen
+from yamcs_archive.server.tls import TlsContext
 from yamcs_archive.server.uvicorn_server import HttpServer
 
 if TYPE_CHECKING:
@@ -102,7 +106,9 @@ def core_feed(archive: Archive, cors_origins: Sequence[str] = (), *, core: Appli
         content = as_bytes(body)
         if content:
             lower.setdefault("content-length", str(len(content)))
-        begun = core.begin(Head(method, unquote(path), query, lower))
+        begun = core.begin(Head(method, unquote(path), query, lower, "192.0.2.1"))
+        if isinstance(begun, Future):
+            begun = begun.result()
         response = begun if isinstance(begun, Response) else begun.run(content)
         if isinstance(response, Pending):
             response = response.wait()
@@ -333,7 +339,15 @@ def bridge_server(archive: Archive) -> AbstractContextManager[int]:
 
 @contextmanager
 def uvicorn_at(
-    archive: Archive, port: int, wsgi: WSGIApplication | None = None, *, operations: bool = True
+    archive: Archive,
+    port: int,
+    wsgi: AsgiApp | WSGIApplication | None = None,
+    *,
+    operations: bool = True,
+    refused: Callable[[str, str], None] = lambda kind, why: None,
+    tls: TlsContext | None = None,
+    connections_max: int = CONNECTIONS_MAX,
+    client_limits: ClientLimits | None = None,
 ) -> Iterator[int]:
     """Serve ASGI, or a WSGI application, with uvicorn on a port of loopback; 0 is a free one."""
     listening = bind("127.0.0.1", port)
@@ -345,7 +359,17 @@ def uvicorn_at(
         app.end_polls()
         app.end_live(1)
 
-    server = HttpServer(listening, app if wsgi is None else wsgi, stopping, threads=8)
+    served = app if wsgi is None else wsgi
+    server = HttpServer(
+        listening,
+        served,
+        stopping,
+        threads=8,
+        refused=refused,
+        tls=tls,
+        connections_max=connections_max,
+        client_limits=client_limits,
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

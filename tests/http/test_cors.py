@@ -77,7 +77,7 @@ REQUESTS = [
     Asked("GET", f"{EVENTS}?limit=0", "", 400),
     Asked("POST", EVENTS, "{", 400),
     Asked("GET", "/api/archive/nosuch/events", "", 404),
-    Asked("GET", "/api/mdb/sim/space-systems", "", 404),
+    Asked("GET", "/api/mdb/sim/commands/stop", "", 404),
     Asked("DELETE", EVENTS, "", 405),
     Asked("OPTIONS", EVENTS, "", 405),
 ]
@@ -144,7 +144,7 @@ def test_a_preflight_of_another_origin_is_an_unknown_method(send: Feed) -> None:
     assert send("OPTIONS", "/nosuch", "", {"Origin": LISTED}).status == 404  # no preflight
 
 
-@pytest.mark.parametrize("path", ["/api/processors/sim/realtime/queues", "/", "/x//"])
+@pytest.mark.parametrize("path", ["/api/processors/sim/realtime/parameters/a", "/", "/x//"])
 def test_a_preflight_of_a_listed_origin_is_a_204_where_nothing_is_served(send: Feed, path: str) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         asks = {"access-control-request-method": method, "access-control-request-headers": "content-type"}

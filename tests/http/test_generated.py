@@ -50,6 +50,7 @@ BEYOND_SCHEMAS = (
     b"operations are off on this server",
     b"has used sequence number",  # no number is left for the events of that source
     b"UpgradeRequiredException",  # no request for a WebSocket
+    b"this server has no users",
     b"must lie in the years 0001 to 9999",  # its offset puts a time of the first or last day beyond
     b"must be whole milliseconds",  # 7.0 is an integer for a schema; as milliseconds it is refused on purpose
 )

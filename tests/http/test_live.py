@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.http.feeds import asgi_feed, uvicorn_server, wsgi_feed
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
 from yamcs_archive.http.limits import LIVE_QUEUE_BYTES_MAX, SUBSCRIPTIONS_MAX
 from yamcs_archive.http.live import hub, send_queue, session
+from yamcs_archive.http.live import websocket as websocket_adapter
 from yamcs_archive.limits import MESSAGE_BYTES_MAX
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -326,7 +328,7 @@ def _timer(port: int, peer: int) -> str:
 
 @pytest.mark.parametrize("slow", [False, True], ids=["it reads", "it does not read"])
 def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
-    connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch, slow: bool
+    connect: Connect, port: int, sim: Instance, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
     monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 1 << 20)
     monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 1 if slow else WAIT_S)
@@ -342,6 +344,12 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
     if not slow:
         assert [int(message.split()[0]) for _, message in messages(connection, 2000)] == list(range(2000))
     assert messages(other, 1) == [(1, "last")]
+    told = metrics(port)
+    assert told['live_cut_off_total{instance="sim"}'] == slow
+    assert told['http_requests_total{code="101",route="/api/websocket"}'] == 2
+    if not slow:
+        assert (told["live_websockets"], told['live_subscribers{instance="sim"}']) == (2, 2)
+        assert told["live_queued_bytes"] == 0
     if slow:
         got: list[str] = []
         while True:
@@ -354,6 +362,33 @@ def test_a_slow_client_is_cut_off_with_a_cursor_and_holds_up_nobody(
         rest = [change.event.message for change in sim.changes(cursor)]
         assert got == [f"{n} {text}" for n in range(len(got))]
         assert [*got, *rest] == [f"{n} {text}" for n in range(2000)] + ["last"]
+
+
+def metrics(port: int) -> dict[str, float]:
+    """Return the samples of a scrape, without their prefix."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name.removeprefix("yamcs_archive_"): float(value) for name, _, value in pairs}
+
+
+def test_a_client_that_accepts_no_frame_is_counted_as_cut_off(
+    connect: Connect, port: int, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_adapter, "LIVE_SEND_S", 0.2)
+    connection = connect(sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)])
+    subscribe(connection)
+    subscribe(connection)
+    # Too much for the kernel's buffers, and too little for a full queue.
+    sim.append_many(Event("x" * 50_000, generation_time=n) for n in range(30))
+    end_s = time.monotonic() + WAIT_S
+    while (told := metrics(port))["live_websockets"]:
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    assert told['live_cut_off_total{instance="sim"}'] == 2
+    assert told['live_subscribers{instance="sim"}'] == 0
 
 
 def test_only_a_few_large_events_are_sent_before_slow_clients_are_detected(

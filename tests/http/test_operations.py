@@ -9,9 +9,11 @@ import pytest
 
 from tests.http.feeds import asgi_feed, core_feed, wsgi_feed
 from yamcs_archive import Archive, Instance, InvalidInputError
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.http import routes
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.handlers import server
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.wsgi import create_app
@@ -20,7 +22,7 @@ from yamcs_archive.http.wsgi import create_app
 @pytest.fixture
 def operation(monkeypatch: pytest.MonkeyPatch) -> Head:
     """Return the head of a request for a route of operation."""
-    route = routes.Route("POST", server.healthz, operation=True)
+    route = routes.Route("POST", server.healthz, permission=Permission.MANAGE_ARCHIVE)
     table = ((re.compile("/operate"), (route,)), *routes._TABLE)
     monkeypatch.setattr(routes, "_TABLE", table)
     routes._find.cache_clear()
@@ -44,7 +46,7 @@ def test_an_operation_is_refused_unless_operations_are_allowed(
     assert b"--allow-operations" in refused.body
     assert b"operations=True" in refused.body
     allowed = core(operations=True).begin(operation)
-    assert not isinstance(allowed, Response)
+    assert isinstance(allowed, Exchange)
     answer = allowed.run()
     assert isinstance(answer, Response)
     assert answer.status == 200

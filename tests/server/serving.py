@@ -21,12 +21,16 @@ WAIT_S = child.WAIT_S
 PATH = "/api/archive/sim/events"
 
 
-def launch(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command in a process group of its own; the caller waits for it, or stops it."""
+def launch(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own; the caller waits for it, or stops it.
+
+    ``variables`` are added to its environment.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "yamcs_archive", "serve", *map(str, arguments)],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")}
+        | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,8 +41,8 @@ def launch(*arguments: object) -> subprocess.Popen[str]:
 class Served:
     """A running server: its process, its start-up line and its port."""
 
-    def __init__(self, directory: Path, *options: object) -> None:
-        self.process = launch("--data", directory, *options)
+    def __init__(self, directory: Path, *options: object, **variables: str) -> None:
+        self.process = launch("--data", directory, *options, **variables)
         self._connections: list[HTTPConnection] = []
         self.line = self._first_line()
         if not self.line.startswith("Serving "):
@@ -89,9 +93,9 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, *options: object) -> Iterator[Served]:
+def serving(directory: Path, *options: object, **variables: str) -> Iterator[Served]:
     """Serve the instance ``sim`` until the block ends, on a free port if ``options`` name no other."""
-    served = Served(directory, "--port", 0, "--instance", "sim", *options)
+    served = Served(directory, "--port", 0, "--instance", "sim", *options, **variables)
     try:
         yield served
     finally:

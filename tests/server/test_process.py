@@ -16,9 +16,10 @@ import websocket
 from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
-from yamcs_archive.http.limits import BATCHES_MAX
+from yamcs_archive.http.limits import BATCHES_MAX, QUICK_BODY_BYTES_MAX
 
 Options = tuple[str, ...]
+NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture(params=[(), ("--wsgi",)], ids=["ASGI", "WSGI"])
@@ -117,6 +118,26 @@ def test_readers_read_beside_the_server_and_writers_are_refused(tmp_path: Path) 
             Archive.open(tmp_path / "data")
 
 
+MUCH = b" " * (QUICK_BODY_BYTES_MAX + 1)
+"""What a batch must have sent to be given a thread."""
+
+
+def test_batches_that_have_sent_little_hold_no_place_of_others(tmp_path: Path, how: Options) -> None:
+    with serving(tmp_path / "a", *how, "--threads", "2") as served:
+        stalled = [served.connect() for _ in range(2 * BATCHES_MAX)]
+        for connection in stalled:
+            connection.putrequest("POST", f"{PATH}:batch")
+            connection.putheader("Content-Type", "application/x-ndjson")
+            connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders(b"9\r\n" + b'{"message\r\n')
+        other = served.connect()
+        other.request("POST", f"{PATH}:batch", b'{"message": "beside them"}', NDJSON)
+        assert other.getresponse().status == 200
+        for connection in stalled:
+            connection.send(b'7\r\n": "m"}\r\n0\r\n\r\n')
+        assert [connection.getresponse().status for connection in stalled] == [200] * len(stalled)
+
+
 def test_batches_that_stall_leave_threads_for_others_and_more_of_them_are_told_to_come_later(
     tmp_path: Path,
     how: Options,
@@ -128,6 +149,7 @@ def test_batches_that_stall_leave_threads_for_others_and_more_of_them_are_told_t
             connection.putheader("Content-Type", "application/x-ndjson")
             connection.putheader("Transfer-Encoding", "chunked")
             connection.endheaders(b'4\r\n{"me\r\n')
+            connection.send(b"%x\r\n%s\r\n" % (len(MUCH), MUCH))
         assert post(served.connect(), {"message": "beside them"})["message"] == "beside them"
         deadline_s = time.monotonic() + WAIT_S
         told: list[Any] = []
@@ -340,3 +362,15 @@ def test_names_are_those_of_the_flags_and_of_the_address(tmp_path: Path, how: Op
         assert (answer.status, answer.read()) == (200, b"")
         assert answer.headers["content-length"] is None
         assert served.stop() == (0, "")
+
+
+def test_behind_a_trusted_proxy_the_forwarded_address_is_the_client(tmp_path: Path, how: Options) -> None:
+    def status(served: Served, address: str) -> int:
+        connection = served.connect()
+        connection.request("GET", "/api", headers={"X-Forwarded-For": address})
+        return connection.getresponse().status
+
+    limits = ("--client-requests-per-s", "1", "--trust-proxy", "127.0.0.1")
+    with serving(tmp_path / "a", *how, *limits) as served:
+        assert [status(served, f"192.0.2.{last}") for last in range(5)] == [200] * 5
+        assert 429 in [status(served, "192.0.2.9") for _ in range(5)]

@@ -22,10 +22,10 @@ import pytest
 from tests.child import WAIT_S
 from tests.server.serving import PATH, Served
 from yamcs_archive.http.errors import error_reply
+from yamcs_archive.http.limits import DESCRIPTORS_LEFT_MIN
 from yamcs_archive.http.refusal_log import QUIET_S, RefusalLog
 from yamcs_archive.limits import READERS_MAX
-from yamcs_archive.server import connection_limits
-from yamcs_archive.server.connection_limits import DESCRIPTORS_LEFT_MIN
+from yamcs_archive.server import connections
 from yamcs_archive.wire.codecs import JSON_CODEC
 
 FILL_READERS = """
@@ -82,7 +82,7 @@ def descriptors_taken(process: int) -> Iterator[None]:
 
 def spells(complaints: str) -> list[str]:
     """Return the lines about refusals without their times and the path, and fail for any other line."""
-    lines = [re.sub(r"^\S+ \S+ WARNING ", "", line) for line in complaints.splitlines()]
+    lines = [re.sub(r"^\S+ WARNING ", "", line) for line in complaints.splitlines()]
     return [re.sub(r"/\S+/gen-1: | in \d+ s", "", line) for line in lines]
 
 
@@ -148,7 +148,7 @@ def test_the_last_descriptors_begin_where_so_many_are_left(
     limit: int, descriptor: int, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    assert connection_limits._is_last(SimpleNamespace(fileno=lambda: descriptor)) is refused  # type: ignore[arg-type]  # as much of a socket as is asked
+    assert connections._is_last(SimpleNamespace(fileno=lambda: descriptor)) is refused  # type: ignore[arg-type]  # as much of a socket as is asked
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])

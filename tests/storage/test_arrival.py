@@ -186,14 +186,8 @@ def test_a_reading_process_notices_events_of_another_process(tmp_path: Path) -> 
         assert reader.returncode == 0, complaints
 
 
-def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
-    small: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    count = 200
-    for number in range(count):
-        small.append(Event(f"{number:04}" * 100, generation_time=number, seq_number=number))
-    small.settle()
-    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that one read has two events
+def messages_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that from now on gets the number of messages each time that a chunk of them is read."""
     read: list[int] = []
     unpack = messages_of_chunk.unpack_chunk
 
@@ -203,9 +197,42 @@ def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
         return found
 
     monkeypatch.setattr(messages_of_chunk, "unpack_chunk", counting)
+    return read
+
+
+def test_large_events_of_a_packed_record_are_read_once_however_many_they_are(
+    small: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 200
+    for number in range(count):
+        small.append(Event(f"{number:04}" * 100, generation_time=number, seq_number=number))
+    small.settle()
+    monkeypatch.setattr(changes, "READ_BYTES_MAX", 1_000)  # so that one read has two events
+    read = messages_read(monkeypatch)
     found = [change.event.seq_number for change in small.changes()]
     assert found == list(range(count))
     assert sum(read) < 8 * count  # a block is read only by reads that need events of it
+
+
+def test_small_events_of_a_packed_record_are_read_together(
+    small: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 60
+    for number in range(count):  # events of neighbouring commits are in different blocks
+        small.append(Event("m", generation_time=number * 17 % count, seq_number=number))
+    small.settle()
+    read = messages_read(monkeypatch)
+    assert [change.event.seq_number for change in small.changes()] == list(range(count))
+    assert sum(read) == count
+
+
+def test_the_first_event_of_a_large_commit_comes_before_all_others_are_read(
+    small: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.append_many(Event("m", generation_time=time) for time in range(200))
+    read = messages_read(monkeypatch)
+    assert next(small.changes()).event.generation_time == 0
+    assert sum(read) < 100
 
 
 def test_new_events_are_noticed_without_reading_them(sim: Instance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,6 +350,23 @@ def test_each_caller_of_a_group_gets_the_outcome_of_its_own_events(
     assert counts.conflicts == ((Conflict(2, stored[1], other),) if refused else ())
 
 
+def test_refused_events_of_a_group_are_counted_whichever_of_its_callers_sent_them(sim: Instance) -> None:
+    stored = sim.append(Event("stored", source="S")).event
+    held = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failpoints, "on_point", lambda point: point == "group-taken" and held.wait(10))
+        futures = [sim.submit(event) for event in (Event("blocker"), Event("new"), stored)]
+        held.set()
+        assert [future.result(10).duplicate for future in futures] == [False, False, True]
+    assert {name: source.duplicates for name, source in sim.stats().sources.items()} == {"S": 1, "User": 0}
+
+
+def test_numbers_are_counted_on_from_the_greatest_of_a_batch_wherever_it_is(sim: Instance) -> None:
+    given = [Event("m", generation_time=n, seq_number=number) for n, number in enumerate((10, 5))]
+    sim.append_many([*given, Event("next", generation_time=2)])
+    assert [event.seq_number for event in sim.events()] == [10, 5, 11]
+
+
 def test_the_number_of_an_expired_event_is_not_counted_on_from(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         archive.instance("sim", create=True)

@@ -113,8 +113,7 @@ def test_a_damaged_record_of_commits_is_passed_over(directory: Path) -> None:
         with pytest.raises(DamagedError):
             list(sim.changes())
         found = [change.event for change in sim.changes(skip_damaged=True)]
-        assert 0 < len(found) < len(every)
-        assert [event for event in every if event in found] == found
+        assert found == [event for event in every if event.source != "B"]  # those of the damaged record
 
 
 def test_a_block_that_is_not_there(directory: Path) -> None:

@@ -53,15 +53,16 @@ def data_directory(text: str) -> Path:
     >>> data_directory("~/data").is_absolute()
     True
     """
-    return _checked(given_path, text)
+    return checked(given_path, text)
 
 
 def instance_name(text: str) -> str:
     """Check that an instance can have this name, and return it; for argparse."""
-    return _checked(check_instance_name, text)
+    return checked(check_instance_name, text)
 
 
-def _checked(check: Callable[[str], T], text: str) -> T:
+def checked(check: Callable[[str], T], text: str) -> T:
+    """Return what ``check`` returns; its InvalidInputError becomes argparse's ArgumentTypeError."""
     try:
         return check(text)
     except InvalidInputError as error:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from yamcs_archive.backups import KEEP_MAX, RATE_MAX, paced, stream_manifest
 from yamcs_archive.cli import arguments
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import Target, add_target_options, chosen_target, only, open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 from yamcs_archive.results import Backup, BackupManifest
 
@@ -105,11 +105,11 @@ def _instances(options: argparse.Namespace, names: list[str], opened: ExitStack)
     """Yield the instances; all names are looked up before the first backup is written."""
     where = chosen_target(options)
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         archive = opened.enter_context(open_existing(where, readonly=True))
         yield from map(archive.instance, names or archive.instances())
         return
-    client = opened.enter_context(Client(where, credentials=login_for(options, where)))
+    client = opened.enter_context(Client(where, credentials=credentials_for(options, where)))
     yield from map(client.instance, names or client.instances())
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.target import Target, add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 
 EPILOG = """examples:
@@ -50,9 +50,9 @@ def _opened(options: argparse.Namespace) -> Iterator[list[Target]]:
     """Open all instances before the first copy is made, so that a misspelt last name shows at once."""
     where = chosen_target(options)
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         with open_existing(where, holder="yamcs-archive compact") as archive:
             yield [archive.instance(name) for name in options.instances or archive.instances()]
     else:
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             yield [client.instance(name) for name in options.instances or client.instances()]

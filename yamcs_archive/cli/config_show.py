@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from yamcs_archive.cli.setting_options import add_settings, configuration
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.server.configuration import INSTANCES, Configuration, ConfigurationError, Given
-from yamcs_archive.server.settings import SECTIONS, SETTINGS
+from yamcs_archive.server.setting_table import SECTIONS
+from yamcs_archive.server.settings import SETTINGS
 
 EPILOG = """examples:
   yamcs-archive config show --config /etc/yamcs-archive/archive.toml
@@ -42,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
         complain(warning)
     for line in _lines(chosen):
         print(line)
+    contradiction = chosen.contradiction()
+    if contradiction is not None:
+        complain(contradiction)
+        return 2
     return 0
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -20,7 +21,6 @@ from yamcs_archive.cli.target import (
     open_target,
 )
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import refuse_user
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
 from yamcs_archive.importers.yamcs import Imported
@@ -40,7 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Store the events of a file: one JSON object per line, as events log --format jsonl and all"
         " answers of the API show them, or msgpack maps, with or without gzip. Each event must have its"
         " time and its number, so a second run adds nothing. A missing directory or instance is created."
-        " An import into a directory keeps the creator of each event; one through a URL does not. Prints"
+        " An import into a directory keeps the creator of each event; one through a URL does if the user may"
+        " manage the archive. Prints"
         " how many events were stored, duplicate or refused. Exit status 1 if some conflict with stored"
         " events. The first line that is not an event ends the import; the events before it are stored."
         " Give a file that is called yamcs as ./yamcs."
@@ -113,7 +114,7 @@ def _filled(options: argparse.Namespace, where: Path | str, name: str | None) ->
         with open_target(options, readonly=False) as target:
             yield target
         return
-    refuse_user(options)
+    refuse_credentials(options)
     check_instance_name(name)  # before a directory is created
     with Archive.open(where, holder="yamcs-archive events import") as archive:
         yield archive.instance(name, create=True)

@@ -8,9 +8,13 @@ import time
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
+from yamcs_archive.cli.credential_options import add_credentials, credentials_for
 from yamcs_archive.cli.dates import FORMS, parse_date
+from yamcs_archive.cli.import_report import faults, totals
+from yamcs_archive.cli.missing_packages import advice
+from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
-from yamcs_archive.cli.user_option import add_user_option, login_for
+from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.client import Client
 from yamcs_archive.importers.yamcs import History, Imported, import_history
 from yamcs_archive.times import format_rfc3339
@@ -18,6 +22,7 @@ from yamcs_archive.times import format_rfc3339
 EPILOG = """examples:
   yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data
   yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data --from simulator --since 2026-01-01
+  yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data --follow
 """
 _SAY_S = 1.0
 
@@ -27,8 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Store the events of a live Yamcs server (or a served archive), as its API streams them. Run an"
         " interrupted import again, and it resumes; run a complete one again, and it adds the new events,"
-        " late ones too. Prints how many events were stored, duplicate or refused. Exit status 1 if some"
-        " conflict with stored events, or cannot be stored."
+        " late ones too. With --follow, go on with each event that the server publishes, until Ctrl-C or"
+        " SIGTERM; what was published while the connection was lost is read from the history. Prints how many"
+        " events were stored, duplicate or refused. Exit status 1 if some conflict with stored events, or"
+        " cannot be stored."
     )
     parser.epilog = EPILOG
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
@@ -38,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=data_directory,
         help="the archive, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
-    add_user_option(parser)
+    add_credentials(parser)
     parser.add_argument(
         "--from",
         dest="origin",
@@ -56,13 +63,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-s", "--since", type=parse_date, metavar="DATE", help=f"events from this time on: {FORMS}"
     )
     parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="events before this time")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on with the events that the server publishes"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Import the history, and report progress on stderr once a second."""
     data = chosen_directory(options)
-    login = login_for(options, options.url)
+    if options.follow:
+        if options.until is not None:
+            raise UsageError("--follow has no end: leave out --until")
+        try:
+            from yamcs_archive.cli.follow_yamcs import follow  # noqa: PLC0415  # needs the extra
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("yamcs_archive"):
+                raise
+            complain(f"{error}; {advice('follow')}")
+            return 1
+    login = credentials_for(options, options.url)
     with Client(options.url, credentials=login) as client:
         origin = options.origin or only(client.instances(), "--from")
     name = check_instance_name(options.instance or origin)
@@ -70,24 +90,16 @@ def run(options: argparse.Namespace) -> int:
     history.probe()  # before a directory is created: a failure must not leave an empty one
     with Archive.open(data, holder="yamcs-archive events import") as archive:
         instance = archive.instance(name, create=True)
-        done = import_history(history, instance, archive.path / instance.name, _Progress().say)
-    _tell(done)
-    print(
-        f"{instance.name}: {done.read} read, {done.stored} stored, {done.duplicates} duplicates,"
-        f" {done.conflict_count} conflicts, {done.expired} expired, {done.refused_count} refused"
-    )
-    return 0 if done.whole else 1
-
-
-def _tell(done: Imported) -> None:
-    """Print the first events that were not stored, and whether the server's history changed meanwhile."""
+        folder = archive.path / instance.name
+        if options.follow:
+            return follow(history, instance, folder)
+        done = import_history(history, instance, folder, _Progress().say)
     if done.restarts:
         print("the server's history was replaced: it was read again from the beginning", file=sys.stderr)
-    for conflict in done.conflicts:
-        print(f"conflict at {conflict.stored.key}:", file=sys.stderr)
-        print(f"  here   {conflict.stored.message!r}\n  there  {conflict.offered.message!r}", file=sys.stderr)
-    for refused in done.refused:
-        print(f"refused: {refused}", file=sys.stderr)
+    for line in faults(done):
+        print(line, file=sys.stderr)
+    print(totals(instance.name, done))
+    return 0 if done.whole else 1
 
 
 class _Progress:

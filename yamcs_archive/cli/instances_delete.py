@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import not_empty
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 
 EPILOG = """examples:
@@ -37,12 +37,12 @@ def run(options: argparse.Namespace) -> int:
     if options.confirm is not None and options.confirm != options.name:
         raise UsageError(f"--confirm {options.confirm!r} is not the instance's name, {options.name!r}")
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         with open_existing(where, holder="yamcs-archive instances delete") as archive:
             archive.instance(options.name)  # before the question is asked
             archive.delete(options.name, confirm=options.confirm or _typed(options.name))
     else:
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             client.instance(options.name)
             client.delete(options.name, confirm=options.confirm or _typed(options.name))
     return 0

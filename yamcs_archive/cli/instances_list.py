@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 
 EPILOG = """examples:
@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the names."""
     where = chosen_target(options)
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         with open_existing(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             names = client.instances()
     for name in names:
         print(name)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import instance_name, not_empty
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 
 EPILOG = """examples:
@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> int:
     """Rename the instance."""
     where = chosen_target(options)
     if isinstance(where, Path):
-        refuse_user(options)
+        refuse_credentials(options)
         with open_existing(where, holder="yamcs-archive instances rename") as archive:
             archive.rename(options.name, options.new_name)
     else:
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             client.rename(options.name, options.new_name)
     return 0

@@ -33,6 +33,7 @@ GROUPS = {
     "": "",
     "events": "store and show events",
     "instances": "list, make, rename or delete instances",
+    "users": "say who may use a served archive, and for what",
     "config": "check or show the configuration of serve",
 }
 """The groups of commands, each with its line of help."""
@@ -46,10 +47,20 @@ COMMANDS = (
     Command("instances", "create", "make one", "instances_create"),
     Command("instances", "rename", "give one another name", "instances_rename"),
     Command("instances", "delete", "delete one and its events", "instances_delete"),
+    Command("users", "add", "add one", "users_add"),
+    Command("users", "list", "list them", "users_list"),
+    Command("users", "permit", "set what one may do", "users_permit"),
+    Command("users", "passwd", "set the password of one", "users_passwd"),
+    Command("users", "token", "make or revoke a token of one", "users_token"),
+    Command("users", "remove", "remove one", "users_remove"),
+    Command("users", "rotate-key", "sign logins with a new key", "users_rotate_key"),
     Command("config", "check", "say what is wrong with a configuration file", "config_check"),
     Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
+    Command("config", "schema", "print the JSON Schema of a configuration file", "config_schema"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
+    Command("", "stats", "show the numbers of each instance", "stats"),
+    Command("", "doctor", "examine an archive, and say what to do", "doctor"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),
     Command("", "backup", "copy instances to files, or to stdout", "backup"),
@@ -57,6 +68,7 @@ COMMANDS = (
     Command("", "restore", "make instances from backups", "restore"),
     Command("", "mirror", "keep a copy of a served instance", "mirror"),
     Command("", "mirror promote", "make a copy whose source is gone take events", "mirror_promote"),
+    Command("", "completion", "print a script that completes commands in a shell", "completion"),
 )
 """All commands, in the order of the help."""
 _TWO_WORDS = (["events", "import", "yamcs"], ["backup", "list"], ["mirror", "promote"])

@@ -9,10 +9,10 @@ from concurrent.futures import Future, wait
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory, instance_name
+from yamcs_archive.cli.credential_options import add_credentials, credentials_for
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
-from yamcs_archive.cli.user_option import add_user_option, login_for
 from yamcs_archive.client import Client
-from yamcs_archive.credentials import Login
+from yamcs_archive.credentials import Credentials
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.mirror.follower import (
     Follower,
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=data_directory,
         help="the copy's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
     )
-    add_user_option(parser)
+    add_credentials(parser)
     parser.add_argument(
         "--instance",
         metavar="NAME",
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     """Follow until Ctrl-C, or until the copy cannot follow."""
     data = chosen_directory(options)
     url = options.url.rstrip("/")
-    login = login_for(options, url)
+    login = credentials_for(options, url)
     with Client(url, credentials=login) as client:
         name = options.instance or only(client.instances())
     if options.resync or not_here(data, [name]):
@@ -92,7 +92,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(archive: Archive, url: str, name: str, options: argparse.Namespace, login: Login | None) -> None:
+def _follow(
+    archive: Archive, url: str, name: str, options: argparse.Namespace, login: Credentials | None
+) -> None:
     copy = archive.instance(name, create=True)
     source = connected(url, login).instance(name, check=False)
     follower = Follower(source, copy, begin_mirror(copy, url, name), Sayer(_say))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
+from dataclasses import replace
 from pathlib import Path
 
+from yamcs_archive.cli.credential_options import credentials_for
 from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.setting_options import add_settings, configuration
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
 from yamcs_archive.cli.target import open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import login_for
 from yamcs_archive.server.configuration import ConfigurationError
+from yamcs_archive.server.settings import Settings
 
 EPILOG = """examples:
   yamcs-archive serve --data ops-data --instance simulator
@@ -37,23 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal stops it."""
     try:
-        chosen = configuration(options)
+        settings = _settings(options)
     except ConfigurationError as error:
         for fault in error.faults:
             complain(fault)
         return 2
-    for warning in chosen.warnings:
-        complain(warning)
-    data, mirror_of, user = chosen.value("data"), chosen.value("mirror_of"), chosen.value("mirror_user")
-    if data is None:
-        raise UsageError("no archive given: use --data DIR (or set YAMCS_ARCHIVE_DATA)")
-    if user is not None and mirror_of is None:
-        raise UsageError("--user is for --mirror-of URL")
-    if mirror_of is None and not chosen.value("instances"):
-        _refuse_none(data)
-    settings = chosen.settings(
-        None if mirror_of is None else login_for(argparse.Namespace(user=user), mirror_of)
-    )
     try:
         from yamcs_archive.server.process import leave, serve  # noqa: PLC0415  # needs the extra
     except ModuleNotFoundError as error:
@@ -61,15 +50,28 @@ def run(options: argparse.Namespace) -> int:
             raise
         complain(f"{error}; {advice('server')}")
         return 1
-    # The answer to an internal error has its type only; the log has its traceback, for the operator.
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",  # to stderr
-    )
-    logging.getLogger("yamcs_archive").setLevel(logging.INFO)  # what pruning took
     serve(settings, say=_say)
     leave()
     return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Return the settings, before anything is created. Raises ConfigurationError and UsageError."""
+    chosen = configuration(options)
+    for warning in chosen.warnings:
+        complain(warning)
+    data, mirror_of, user = chosen.value("data"), chosen.value("mirror_of"), chosen.value("mirror_user")
+    if data is None:
+        raise UsageError("no archive given: use --data DIR (or set YAMCS_ARCHIVE_DATA)")
+    if user is not None and mirror_of is None:
+        raise UsageError("--user is for --mirror-of URL")
+    settings = chosen.settings()
+    if mirror_of is None:
+        if not chosen.value("instances"):
+            _refuse_none(data)
+        return settings
+    given = argparse.Namespace(user=user, token_file=chosen.value("mirror_token_file"))
+    return replace(settings, mirror_login=credentials_for(given, mirror_of))
 
 
 def _say(line: str) -> None:

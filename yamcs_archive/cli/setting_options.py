@@ -13,7 +13,8 @@ from yamcs_archive.cli.arguments import not_empty
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.server.configuration import FILE_VARIABLE, Configuration, resolve
 from yamcs_archive.server.setting_kinds import Choice, Kind, Switch, told
-from yamcs_archive.server.settings import SETTINGS, Setting
+from yamcs_archive.server.setting_table import Setting
+from yamcs_archive.server.settings import SETTINGS
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

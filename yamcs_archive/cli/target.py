@@ -10,8 +10,8 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
+from yamcs_archive.cli.credential_options import add_credentials, credentials_for, refuse_credentials
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import add_user_option, login_for, refuse_user
 from yamcs_archive.client import Client, RemoteInstance
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
@@ -34,7 +34,7 @@ def add_target_options(parser: argparse.ArgumentParser, *, instance: bool = True
     target.add_argument(
         "--url", type=url_argument, help="a served archive, as http://127.0.0.1:8090 (or YAMCS_ARCHIVE_URL)"
     )
-    add_user_option(parser)
+    add_credentials(parser)
     if instance:
         parser.add_argument(
             "--instance",
@@ -90,10 +90,10 @@ def open_target(options: argparse.Namespace, *, readonly: bool) -> Iterator[Targ
     where = chosen_target(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        with Client(where, credentials=login_for(options, where)) as client:
+        with Client(where, credentials=credentials_for(options, where)) as client:
             yield client.instance(name or only(client.instances()), check=False)
         return
-    refuse_user(options)
+    refuse_credentials(options)
     with open_existing(where, readonly=readonly) as archive:
         yield archive.instance(name or only(archive.instances()))
 

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from yamcs_archive.backups import verify_backup, verify_backup_stream
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.cli.user_option import login_for, refuse_user
 from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveDataError, shown
 from yamcs_archive.results import BackupCheck, Verification
@@ -70,14 +70,14 @@ def run(options: argparse.Namespace) -> int:
         raise
     if isinstance(where, str):
         return _run_there(options, where)
-    refuse_user(options)
+    refuse_credentials(options)
     return _run_here(options, where)
 
 
 def _run_there(options: argparse.Namespace, url: str) -> int:
     """Have a server verify its instances."""
     worst = _SOUND
-    with Client(url, credentials=login_for(options, url)) as client:
+    with Client(url, credentials=credentials_for(options, url)) as client:
         for name in options.instances or client.instances():
             progress = _Progress(name) if sys.stderr.isatty() else None
             found = client.instance(name).verify(quick=options.quick, progress=progress)

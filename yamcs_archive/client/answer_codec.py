@@ -139,7 +139,7 @@ def error_of(
     url = transport.url
     refusal = _refusal(answer)
     if refusal is None:
-        url += transport.way()  # the answer may be the proxy's
+        url += transport.way.words  # the answer may be the proxy's
         if answer.status == _NOT_FOUND:  # as a Yamcs server answers for a path that it does not know
             text = (
                 f"it does not serve {path.partition('?')[0]}; is it an archive of this project? (an older one"

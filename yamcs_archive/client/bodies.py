@@ -39,13 +39,14 @@ def body_of(event: Event) -> bytes:
     """Return the JSON object that stores an event; InvalidInputError for one that breaks a rule.
 
     It has the fields of a request; or those of an answer, if the event has a field that only answers have (a
-    reception time, extensions), or was read from an answer, where SEVERE may mean ERROR.
+    reception time, extensions, a user beside a time), or was read from one, where SEVERE may mean ERROR.
 
     >>> body_of(Event("a", generation_time=0))
     b'{"message":"a","source":"User","severity":"INFO","time":"1970-01-01T00:00:00Z"}'
     """
     event = validated(event)
-    shown = event.reception_time is not None or event.extensions
+    of_user = event.created_by is not None and event.generation_time is not None
+    shown = event.reception_time is not None or event.extensions or of_user
     if not shown and not (event.severity is AS_SHOWN[event.severity] and event.severity >= Severity.SEVERE):
         fields: dict[str, Any] = {
             "message": event.message,

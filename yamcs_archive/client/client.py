@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from yamcs_archive import arguments
-from yamcs_archive.client.instance import RemoteInstance, instance_names, quoted
+from yamcs_archive.client.answer_codec import object_of
+from yamcs_archive.client.instance import RemoteInstance, answer_of, instance_names, quoted
 from yamcs_archive.client.transport import Request, Transport
 from yamcs_archive.credentials import Credentials, Login, Token
 from yamcs_archive.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from yamcs_archive.reports import Diagnosis
 
 
 class Client:
@@ -21,6 +27,10 @@ class Client:
     nowhere. Proxies are those of the environment (``http_proxy``, ``https_proxy``, ``no_proxy``). A server
     may stay silent for ``timeout_s`` seconds (60). When a connection breaks, or the server is busy, requests
     that read are sent up to ``retries`` times again (2), and so are appends with a ``request_id``.
+
+    For ``https``, an ``ssl_context`` says whom to trust and which certificate to show. Without one, these are
+    the authorities of the system, or those in the file that ``SSL_CERT_FILE`` names, and the certificate in
+    the files that ``YAMCS_ARCHIVE_CLIENT_CERTIFICATE`` and ``YAMCS_ARCHIVE_CLIENT_KEY`` name.
 
     Raises InvalidInputError for values that cannot be used. Nothing is sent before a method is called; each
     raises :class:`~yamcs_archive.errors.ServerUnavailableError` when there is no answer, and
@@ -41,6 +51,7 @@ class Client:
         credentials: Credentials | None = None,
         timeout_s: float = 60.0,
         retries: int = 2,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """``credentials``, made before, take the place of ``user``, ``password`` and ``token``."""
         self._transport = Transport(
@@ -48,6 +59,7 @@ class Client:
             _credentials(user, password, token) if credentials is None else credentials,
             retries=arguments.whole("retries", retries, 0, 100),
             read_s=arguments.seconds("timeout_s", timeout_s, 86_400),
+            ssl_context=_ssl_context(ssl_context),
         )
 
     @property
@@ -108,6 +120,30 @@ class Client:
         path = f"/api/instances/{quoted(found.name)}?confirm={quoted(arguments.text('confirm', confirm))}"
         found.ask(Request("DELETE", path, repeatable=False))
 
+    def diagnose(self, *, instances: Iterable[str] | None = None) -> Diagnosis:
+        """Have the server examine itself; see :meth:`Archive.diagnose`. It must allow operations.
+
+        Beside what that finds, the answer says whether the server is ready, and how far copies are behind.
+
+        Raises UnknownInstanceError; ServerUnavailableError while another examination is under way.
+
+        >>> client.diagnose().findings[0].subject
+        'space'
+        """
+        # Few programs ask for it, and loading it takes some milliseconds; as in RemoteInstance.summary().
+        from yamcs_archive.wire.reports import diagnosis_of  # noqa: PLC0415
+
+        names = [] if instances is None else sorted(arguments.names("instances", instances))
+        path = "/api/doctor"
+        if names:
+            path += "?" + "&".join(f"instance={quoted(name)}" for name in names)
+        request = Request("POST", path, repeatable=False)
+        answer = answer_of(self._transport, request)
+        try:
+            return diagnosis_of(object_of(self._transport, answer))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._transport.strange(f"it is no diagnosis: {error!r}") from None
+
     def instance(self, name: str, *, check: bool = True) -> RemoteInstance:
         """Return the instance of that name.
 
@@ -124,6 +160,12 @@ class Client:
         if check:
             found.ask(Request("GET", f"/api/instances/{quoted(found.name)}"))
         return found
+
+
+def _ssl_context(given: object) -> ssl.SSLContext | None:
+    if given is not None and not isinstance(given, ssl.SSLContext):
+        raise InvalidInputError("ssl_context", type(given).__name__, "must be an ssl.SSLContext")
+    return given
 
 
 def _credentials(user: object, password: object, token: object) -> Credentials | None:

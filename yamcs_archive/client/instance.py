@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -54,6 +54,9 @@ from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
 from yamcs_archive.wire.yamcs_event import decode_shown
+
+if TYPE_CHECKING:
+    from yamcs_archive.reports import InstanceSummary
 
 NEWEST = "newest"
 """In place of a cursor: after everything that is stored."""
@@ -237,6 +240,22 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         if not isinstance(names, list):
             raise self._transport.strange("it has no list of sources")
         return sorted(map(str, names))
+
+    def summary(self) -> InstanceSummary:
+        """Return the numbers of the instance; see :meth:`Instance.summary <yamcs_archive.Instance.summary>`.
+
+        >>> done = sim.append(Event("Wheel 3 over speed", source="AOCS"))
+        >>> sim.summary().sources
+        1
+        """
+        from yamcs_archive.wire.reports import summary_of  # noqa: PLC0415  # as in Client.diagnose()
+
+        request = Request("GET", f"{self._path.removesuffix('/events')}:stats")
+        found = object_of(self._transport, self.ask(request))
+        try:
+            return summary_of(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._transport.strange(f"it is no summary: {error!r}") from None
 
     def changes(self, after: str | None = None, *, wait_s: float = 0) -> Iterator[Change]:
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
@@ -450,12 +469,17 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def instance_names(transport: Transport) -> list[str]:
-    """Return the names of the instances that are served, sorted."""
-    request = Request("GET", "/api/instances")
+def answer_of(transport: Transport, request: Request) -> Answer:
+    """Send a request about no single instance and return its answer, if its status is 200."""
     answer = transport.ask(request)
     if answer.status != _OK:
         raise error_of(transport, answer, request.path)
+    return answer
+
+
+def instance_names(transport: Transport) -> list[str]:
+    """Return the names of the instances that are served, sorted."""
+    answer = answer_of(transport, Request("GET", "/api/instances"))
     try:
         found = object_of(transport, answer).get("instances", [])
         return sorted(str(instance["name"]) for instance in found)

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import select
 import socket
@@ -20,18 +19,19 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import NamedTuple, TypeVar
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin, urlsplit
 
-from yamcs_archive.credentials import Credentials, check_url, is_local, origin, without_user
+from yamcs_archive.client.authorization import FORM, TOKEN_PATH, Authorization, Said
+from yamcs_archive.client.tls import tls_reason
+from yamcs_archive.client.way import Way
+from yamcs_archive.credentials import Credentials, check_url, is_local, origin
 from yamcs_archive.errors import InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.wire.framing import gunzipped
 
 JSON, PROTOBUF, MSGPACK = "application/json", "application/protobuf", "application/msgpack"
-_CONNECT_S, _READ_S = 10.0, 60.0
-"""Seconds that connecting may take, and that a server may send nothing."""
+_READ_S = 60.0
+"""Seconds that a server may send nothing."""
 _ANSWER_BYTES_MAX = 64 << 20
 """Several times the largest answer of an archive: 4 MiB of text and the commit that exceeds it."""
 _READ_BYTES = 64 << 10
@@ -100,6 +100,7 @@ class Transport:
         *,
         retries: int = _RETRIES,
         read_s: float = _READ_S,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.url = check_url(url).rstrip("/")
         self.credentials = credentials
@@ -109,6 +110,8 @@ class Transport:
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
         self._ended = False
+        self.way = Way(self.url, ssl_context)
+        self.authorization = Authorization(credentials, self._post_form)
 
     def ask(self, request: Request) -> Answer:
         """Send a request and return its answer, read whole, of any status but a redirect.
@@ -160,12 +163,8 @@ class Transport:
 
     def unavailable(self, error: Exception) -> ServerUnavailableError:
         """Return the library's error for one of the network."""
-        text = f"no answer from {self.url}{self.way()}: {self._reason(error)}"
+        text = f"no answer from {self.url}{self.way.words}: {self._reason(error)}"
         return ServerUnavailableError(self.url, text)
-
-    def way(self) -> str:
-        """Return the words about the proxy that follow the URL in a text; "" without a proxy."""
-        return "" if self._proxy is None else f" through the proxy {without_user(self._proxy.geturl())}"
 
     def strange(self, reason: str) -> ServerRefusedError:
         """Return the error for an answer that no archive sends."""
@@ -215,31 +214,59 @@ class Transport:
         raise self._redirected(response, there)
 
     def _exchange(self, request: Request, path: str) -> tuple[_Connection, _Response]:
+        """Send a request once, or again after a login, which a server may ask for by refusing it."""
+        for may_renew in (True, False):
+            header = self.authorization.header()
+            connection, response = self._sent(request, path, header)
+            challenge = response.headers.get("www-authenticate", "")
+            try:
+                again = may_renew and self.authorization.refused(header, response.status, challenge)
+            except BaseException:
+                self._drop(connection)
+                raise
+            if not again:
+                break
+            self._drop(connection)
+        return connection, response
+
+    def _post_form(self, form: bytes) -> Said:
+        """Post a form to the path of tokens, without credentials."""
+        request = Request("POST", TOKEN_PATH, form, FORM, repeatable=False)
+        connection, response = self._sent(request, self._parts.path + TOKEN_PATH, None)
+        try:
+            answer = self._whole(response)
+        finally:
+            self._drop(connection)
+        return Said(answer.status, answer.body)
+
+    def _sent(self, request: Request, path: str, authorization: str | None) -> tuple[_Connection, _Response]:
         connection, kept = self._connection()
         self._busy.add(connection)
         try:
             if self._ended:  # read when the connection is in _busy: end() sets it first, and then looks there
                 raise ConnectionAbortedError("it was ended")
             connection.sock.settimeout(self._read_s + request.wait_s)
-            connection.request(request.method, *self._head(request, path))
+            connection.request(request.method, *self._head(request, path, authorization))
             return connection, connection.getresponse()
         except BaseException as error:
             self._drop(connection)
             # A kept connection may end at any time, between the look at it and the request too.
             if kept and request.repeatable and isinstance(error, ConnectionError) and not self._ended:
                 self.close()
-                return self._exchange(request, path)
+                return self._sent(request, path, authorization)
             raise
 
-    def _head(self, request: Request, path: str) -> tuple[str, bytes | None, dict[str, str]]:
+    def _head(
+        self, request: Request, path: str, authorization: str | None
+    ) -> tuple[str, bytes | None, dict[str, str]]:
         headers = {"accept": request.accept, "accept-encoding": "gzip" if self._wants_gzip else "identity"}
         if request.body is not None:
             headers["content-type"] = request.media
-        if self.credentials is not None:
-            headers["authorization"] = self.credentials.header
-        if self._parts.scheme == "http" and self._proxy is not None:
+        if authorization is not None:
+            headers["authorization"] = authorization
+        if self._parts.scheme == "http" and self.way.proxy is not None:
             path = f"http://{self._parts.netloc}{path}"
-            headers |= _authorization(self._proxy)
+            headers |= self.way.proxy_headers
         return path, request.body, headers | dict(request.headers)
 
     def _connection(self) -> tuple[_Connection, bool]:
@@ -250,32 +277,7 @@ class Transport:
                 if not _is_stale(kept):
                     return kept, True
                 kept.close()
-        proxy = self._proxy
-        at = self._parts if proxy is None else proxy
-        secure = self._parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else _Connection
-        port = at.port or (http.client.HTTPS_PORT if secure and proxy is None else http.client.HTTP_PORT)
-        connection = kind(at.hostname or "", port, timeout=_CONNECT_S)
-        if secure and proxy is not None:
-            connection.set_tunnel(self._parts.hostname or "", self._parts.port, _authorization(proxy))
-        try:
-            connection.connect()
-        except TimeoutError:
-            raise OSError(f"no connection within {_CONNECT_S:g} s") from None
-        return connection, False
-
-    @cached_property
-    def _proxy(self) -> SplitResult | None:
-        """Return the proxy that the environment names for the URL: http_proxy, https_proxy, no_proxy."""
-        proxies = getproxies()
-        named = proxies.get(self._parts.scheme) or proxies.get("all")
-        if not named or proxy_bypass(self._parts.netloc):
-            return None
-        parts = urlsplit(named if "://" in named else f"http://{named}")
-        if parts.scheme != "http" or not parts.hostname:
-            rule = f"is not a proxy that can be used: set {self._parts.scheme}_proxy to http://HOST:PORT"
-            raise InvalidInputError("proxy", without_user(named), rule)
-        return parts
+        return self.way.connected(), False
 
     def _whole(self, response: _Response) -> Answer:
         if response.status == http.HTTPStatus.OK and response.length is None and not response.chunked:
@@ -332,11 +334,8 @@ class Transport:
         """Return what went wrong, and what to do about it if that is known."""
         if isinstance(error, TimeoutError):
             return f"nothing came for {self._read_s:g} s; look whether the server is overloaded, or try again"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            why = error.verify_message
-            return f"its certificate is not trusted ({why}): set SSL_CERT_FILE to a file with its authority's"
         if isinstance(error, ssl.SSLError):
-            return f"it does not speak TLS ({error.reason}); give the URL with http:// if it serves that"
+            return tls_reason(error)
         if isinstance(error, http.client.IncompleteRead):
             return "its answer broke off; try again"
         if isinstance(error, (ConnectionResetError, BrokenPipeError)):
@@ -366,13 +365,6 @@ def _is_stale(connection: _Connection) -> bool:
     waiting = select.poll()
     waiting.register(connection.sock, select.POLLIN)
     return bool(waiting.poll(0))
-
-
-def _authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"proxy-authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 def _seconds(retry_after: str | None, otherwise: float) -> float:

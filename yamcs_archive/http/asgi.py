@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.errors import ArchiveError
-from yamcs_archive.http.admission import BodyBudget
+from yamcs_archive.errors import ArchiveError, UnavailableError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi_threads import (
     LoopWaker,
@@ -24,11 +25,12 @@ from yamcs_archive.http.asgi_threads import (
     client_left,
     write_chunks,
 )
-from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
+from yamcs_archive.http.errors import CutOffError
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import INFLOW_BYTES_MAX, INFLOWS_BYTES_MAX, QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.live.websocket import Live
-from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
+from yamcs_archive.http.request_and_response import Head, Pending, Response, Work, note_user
+from yamcs_archive.http.request_bodies import BodyBudgets, WholeBody
 from yamcs_archive.http.routes import below
 
 PAGE_THREADS = 64
@@ -47,6 +49,7 @@ class AsgiApp:
         cors_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
         operations: bool = False,
+        access: AccessOptions | None = None,
     ) -> None:
         self.core = Application(
             archive,
@@ -54,24 +57,43 @@ class AsgiApp:
             allowed_hosts=allowed_hosts,
             live=True,
             operations=operations,
+            access=access,
         )
         self.pools = Pools(page_threads)
-        self._live = Live(archive, self.pools)
-        self.bodies = BodyBudget()
+        self._live = Live(archive, self.pools, self.core.services.authentication)
+        self.core.services.observation.live = self._live.hubs.state
+        self.bodies = BodyBudgets()
         self.batches = 0
-        """Number of batches whose bodies are being received."""
+        """Number of batches whose bodies are being read."""
         self._waker: LoopWaker | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the start and end of the server."""
         if scope["type"] == "http":
-            await _RequestTask(self, receive, send).run(_head(scope))
+            await _RequestTask(self, receive, send).run(self._head(scope), scope)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await self._live.serve(scope, self.core.handshake(_head(scope)), receive, send, self.waker())
+            begun = self.core.handshake(self._head(scope))
+            if isinstance(begun, Future):
+                await self.waker().end_of(begun)
+                begun = begun.result()
+            if begun.user:
+                note_user(scope, begun.user)
+            await self._live.serve(scope, begun, receive, send, self.waker())
         else:
             raise ValueError(f"ASGI scope {scope['type']!r} is not served")
+
+    def _head(self, scope: Message) -> Head:
+        """Return the head of a request, with the path below the prefix that a proxy may leave in it.
+
+        From here on the client of the scope is the one that a trusted proxy names, for the access log.
+        """
+        head = head_of(scope, self.core.prefix)
+        client = self.core.services.proxies.client(head)
+        if client != head.address:
+            scope["client"] = (client, 0)
+        return head
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -109,6 +131,7 @@ def create_asgi_app(
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
     operations: bool = False,
+    access: AccessOptions | None = None,
 ) -> AsgiApp:
     """Return the ASGI application for an open archive, to put under a server or into another application.
 
@@ -117,13 +140,20 @@ def create_asgi_app(
     (``ops.example``, or ``.example`` for all below it) are the names that clients know the server by, beside
     ``localhost`` and IP addresses: a request for another name is a 403. ``operations`` allows the routes that
     delete or read everything (``:verify``), to everybody who can reach the server; without it each is a 403.
-    Raises InvalidInputError for a value that is no origin or host.
+    ``access`` has the users file, from which each request's sender must be then, and what it says is
+    permitted. Raises InvalidInputError for a value that is no origin or host, and for a users file that
+    cannot be used.
 
     >>> create_asgi_app(Archive.open(directory)).__class__.__name__
     'AsgiApp'
     """
     return AsgiApp(
-        archive, page_threads, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+        archive,
+        page_threads,
+        cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
+        operations=operations,
+        access=access,
     )
 
 
@@ -133,18 +163,22 @@ class _RequestTask:
     def __init__(self, app: AsgiApp, receive: Receive, send: Send) -> None:
         self._app, self._receive, self._send = app, receive, send
         self._leaving: asyncio.Task[None] | None = None
-        self._held_bytes = 0
-        """Bytes of the body that the budget counts."""
+        self._body = WholeBody(app.bodies, receive)
 
-    async def run(self, head: Head) -> None:
+    async def run(self, head: Head, scope: Message) -> None:
         begun = self._app.core.begin(head)
+        if isinstance(begun, Future):  # a password is being checked
+            await self._app.waker().end_of(begun)
+            begun = begun.result()
+        if begun.user:
+            note_user(scope, begun.user)
         try:
             response = begun if isinstance(begun, Response) else await self._answer(begun)
-            self._let_go_of_body()
+            self._body.let_go()
             if response is not None:  # else the client went away
                 await self._write(response)
         finally:
-            self._let_go_of_body()
+            self._body.let_go()
             if isinstance(begun, Exchange):
                 begun.abandon()  # if the client left, what a thread reads would go on to its end
             if self._leaving is not None:
@@ -154,19 +188,22 @@ class _RequestTask:
         if exchange.streams:
             return await self._read_as_it_comes(exchange)
         try:
-            body = await self._body(exchange)
+            body = await self._receive_whole(exchange)
         except ArchiveError as error:
             return exchange.refuse(error)
         if exchange.work is Work.QUICK and len(body) <= QUICK_BODY_BYTES_MAX:
             answer = exchange.run(body)
         else:
-            running = self._app.pools.run(exchange.work, exchange.run, body)
+            try:
+                running = self._app.pools.begin(exchange.work, exchange.run, body)
+            except UnavailableError as error:
+                return exchange.refuse(error)
             if not await self._done(running):
                 return None
             answer = running.result()
         del body  # so that it is not held while its event is stored
         if isinstance(answer, Pending) and answer.poll:  # for minutes, and nothing of its body is needed
-            self._let_go_of_body()
+            self._body.let_go()
         return answer if isinstance(answer, Response) else await self._wait(answer)
 
     async def _done(self, running: asyncio.Future[Response | Pending[Response]]) -> bool:
@@ -197,51 +234,26 @@ class _RequestTask:
             return None
         return await self._app.pools.run(pending.work, pending.finish, pending.future)
 
-    async def _body(self, exchange: Exchange) -> bytes:
+    async def _receive_whole(self, exchange: Exchange) -> bytes:
         """Receive a whole body, never beyond the limit; an ArchiveError to refuse the request with."""
         length = exchange.content_length
         if length is None and "transfer-encoding" not in exchange.head.headers:
             return b""  # a request without either header has no body, so there is nothing to wait for
-        if length is not None and length > QUICK_BODY_BYTES_MAX:
-            await self._app.bodies.enter(length)
-            self._held_bytes = length
-        parts: list[bytes] = []
-        received = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                # The client is gone; or it is still there, and its chunks are malformed: a server that got no
-                # answer would report a fault of its own.
-                raise CutOffError(received, length)
-            part: bytes = message.get("body", b"")
-            received += len(part)
-            if received > exchange.body_bytes_max:
-                raise BodyTooLargeError()
-            if not message.get("more_body", False):
-                if length is not None and received < length:
-                    raise CutOffError(received, length)
-                return b"".join((*parts, part))
-            parts.append(part)
-            more = max(0, received - self._held_bytes)
-            if received > QUICK_BODY_BYTES_MAX and more:  # a small body is not counted
-                self._held_bytes += more
-                self._app.bodies.add(more)
-
-    def _let_go_of_body(self) -> None:
-        held, self._held_bytes = self._held_bytes, 0
-        if held:
-            self._app.bodies.leave(held)
+        return await self._body.read(length, exchange.body_bytes_max)
 
     async def _read_as_it_comes(self, exchange: Exchange) -> Response | None:
         length = exchange.content_length
-        self._app.batches += 1
-        body = RequestBody(self._app.batch_queue_limit)
+        body = RequestBody(self._app.batch_queue_limit, self._app.bodies.partial)
         receiving = asyncio.ensure_future(body.fill(self._receive, length))
-        reading = self._app.pools.run_batch(exchange.run, body)
         try:
-            answer = await reading
+            if (error := await body.begun()) is not None:
+                return exchange.refuse(error)
+            self._app.batches += 1
+            try:
+                answer = await self._app.pools.run_batch(exchange.run, body)
+            finally:
+                self._app.batches -= 1
         finally:
-            self._app.batches -= 1
             receiving.cancel()
             body.end(CutOffError(0, length))
         return answer if isinstance(answer, Response) else await self._wait(answer)
@@ -273,10 +285,20 @@ def _let_go(made: asyncio.Future[Response | Pending[Response]]) -> None:
         close()
 
 
-def _head(scope: Message) -> Head:
+def head_of(scope: Message, prefix: str) -> Head:
+    """Return the head of a request or of a handshake; ``prefix`` is where the server is mounted."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    path = below(scope.get("root_path", ""), scope["path"])
-    return Head(scope.get("method", "GET"), path, scope["query_string"].decode("latin-1"), headers)
+    path = below(scope.get("root_path", "") or prefix, scope["path"])
+    client, server = scope.get("client"), scope.get("server")
+    return Head(
+        scope.get("method", "GET"),
+        path,
+        scope["query_string"].decode("latin-1"),
+        headers,
+        client[0] if client else "",
+        scope.get("scheme", "http"),
+        server[0] if server else "",
+    )

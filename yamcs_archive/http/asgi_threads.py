@@ -15,8 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from yamcs_archive.errors import ArchiveError, UnavailableError
+from yamcs_archive.http.admission import BodyBudget
 from yamcs_archive.http.errors import CutOffError
-from yamcs_archive.http.limits import BATCHES_MAX, STREAMS_MAX
+from yamcs_archive.http.limits import BATCHES_MAX, PAGES_WAITING_MAX, QUICK_BODY_BYTES_MAX, STREAMS_MAX
 from yamcs_archive.http.request_and_response import Work
 
 Message = MutableMapping[str, Any]
@@ -39,6 +41,22 @@ class Pools:
         self._pages = ThreadPoolExecutor(page_threads, "yamcs-archive-page")
         self._scans = ThreadPoolExecutor(STREAMS_MAX + _REFUSING_THREADS, "yamcs-archive-scan")
         self._batches = ThreadPoolExecutor(BATCHES_MAX + _REFUSING_THREADS, "yamcs-archive-batch")
+        self._room = threading.Semaphore(page_threads + PAGES_WAITING_MAX)
+
+    def begin(self, work: Work, call: Callable[..., _Result], *arguments: Any) -> asyncio.Future[_Result]:
+        """Do the same as :meth:`run` for a new request; UnavailableError if too many wait for a thread."""
+        if not self._room.acquire(blocking=False):
+            raise UnavailableError(
+                f"{PAGES_WAITING_MAX} requests wait for a thread, the limit: send it again later"
+            )
+        pool = self._scans if work is Work.LONG else self._pages
+        try:
+            running = pool.submit(call, *arguments)
+        except BaseException:
+            self._room.release()
+            raise
+        running.add_done_callback(lambda _: self._room.release())
+        return asyncio.wrap_future(running)
 
     def run(self, work: Work, call: Callable[..., _Result], *arguments: Any) -> asyncio.Future[_Result]:
         """Run a call on a thread for that work; to be awaited in the loop that calls it."""
@@ -99,11 +117,15 @@ class LoopWaker:
 class RequestBody:
     """A body on its way from an event loop, which receives it, to a thread, which reads it; little is held.
 
-    ``queue_limit`` returns the number of bytes that may wait: the more bodies there are, the fewer.
+    ``queue_limit`` returns the number of bytes that may wait: the more bodies there are, the fewer. It takes
+    no thread until its beginning has come, which ``budget`` counts until then (:meth:`begun`); None: at once.
     """
 
-    def __init__(self, queue_limit: Callable[[], int]) -> None:
+    def __init__(self, queue_limit: Callable[[], int], budget: BodyBudget | None = None) -> None:
         self._queue_limit = queue_limit
+        self._budget = BodyBudget() if budget is None else budget
+        self._arrived = asyncio.Event()
+        self._is_begun = budget is None
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._guard = threading.Condition()
@@ -112,6 +134,25 @@ class RequestBody:
         self._waiting = False
         self._ended = False
         self._error: CutOffError | None = None
+
+    async def begun(self) -> ArchiveError | None:
+        """Wait until a thread has something to read for a while: 64 KiB, or all that comes.
+
+        Returns the error to refuse the request with if there is no room for it.
+        """
+        counted = 0
+        try:
+            while not self._ended and self._size <= QUICK_BODY_BYTES_MAX:
+                more, counted = self._size - counted, self._size
+                self._budget.add(more)
+                self._arrived.clear()
+                await self._arrived.wait()
+        except UnavailableError as error:
+            return error
+        finally:
+            self._is_begun = True
+            self._budget.leave(counted)
+        return None
 
     async def fill(self, receive: Receive, content_length: int | None) -> None:
         """Receive the body from the server, no faster than it is read."""
@@ -126,8 +167,9 @@ class RequestBody:
             with self._guard:
                 self._parts.append(part)
                 self._size += len(part) + _PART_BYTES
-                full = self._size > self._queue_limit()
+                full = self._is_begun and self._size > self._queue_limit()
                 self._guard.notify()
+            self._arrived.set()
             if not message.get("more_body", False):
                 is_short = content_length is not None and received < content_length
                 self.end(CutOffError(received, content_length) if is_short else None)
@@ -140,11 +182,12 @@ class RequestBody:
                     await self._room.wait()
 
     def end(self, error: CutOffError | None) -> None:
-        """Note that nothing more comes; only the first call counts."""
+        """Note that nothing more comes; only the first call counts. In the event loop."""
         with self._guard:
             if not self._ended:
                 self._ended, self._error = True, error
                 self._guard.notify()
+        self._arrived.set()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the parts as they come; on one thread. Raises CutOffError if the body ends too early."""

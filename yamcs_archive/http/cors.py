@@ -41,8 +41,10 @@ class Origins:
     'https://elsewhere.example'
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), *, own: str | None = None) -> None:
+        """``own``: the server's own origin, where that is known; a proxy may change the Host header."""
         self._allowed = frozenset(_checked(origin) for origin in allowed)
+        self._own = own
 
     def foreign(self, headers: Mapping[str, str]) -> str | None:
         """Return the origin of the page that sent the request, if it is neither the server's own nor listed.
@@ -52,6 +54,8 @@ class Origins:
         """
         origin = headers.get("origin")
         if origin is None or self._admitted(headers):
+            return None
+        if self._own is not None and _normal(origin) == self._own:
             return None
         own = origin.lower().partition("://")[2]
         return None if own and own == headers.get("host", "").lower() else origin

@@ -70,8 +70,23 @@ class BodyTooLargeError(HttpError):
 
 
 def forbidden(text: str) -> HttpError:
-    """Return the error of a request that a page may not send."""
+    """Return the error of a request that its sender may not send."""
     return HttpError(403, "ForbiddenException", text)
+
+
+class UnauthorizedError(HttpError):
+    """A request whose sender is not known. Its answer is the plain text of a Yamcs server."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(401, "UnauthorizedException", text)
+
+
+MISSING_AUTHENTICATION = "Missing authentication"
+
+
+def unauthorized(text: str = "401 Unauthorized") -> UnauthorizedError:
+    """Return the error of wrong credentials; it says nothing about what is wrong with them."""
+    return UnauthorizedError(text)
 
 
 STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
@@ -107,6 +122,8 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     }
     """
     headers: Headers = ()
+    if isinstance(error, UnauthorizedError):
+        return reply("text/plain; charset=UTF-8", str(error).encode(), error.status, error.headers)
     if isinstance(error, HttpError):
         status, kind, headers = error.status, error.kind, error.headers
     else:
@@ -117,7 +134,7 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     if status == 503:  # Service Unavailable
         headers += (("retry-after", "1"),)
     response = reply(codec.media, codec.error(status, kind, text, _detail(error, form)), status, headers)
-    if status in (503, 507):
+    if status in (429, 503, 507):
         response.refusal = f"{status} {kind}", text
     return response
 

@@ -7,12 +7,17 @@ server for the page's own, and sends the page's requests without asking. Only th
    (RFC 6761, 6.3). These are accepted. So is a request without ``Host``, because every browser sends it.
 2. Every other name must be given: as the address to listen on, in a listed origin, or as an allowed host.
 3. Only ``Host`` is looked at: a page can send the other headers of proxies as well.
+4. With users, a rebound page could do nothing without a login, so names are refused only if some are listed;
+   then every name and address must be, but for those of this machine.
+5. If everybody in a network may use the server (``serve --insecure``), an address must be the one to which
+   the client connected, and the machine's own name is accepted.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -41,31 +46,51 @@ class Hosts:
     host 'evil.example': is not a name of this server; if it should be, start the server with ...
     """
 
-    def __init__(self, allowed: Iterable[str] = (), *, origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        origins: Iterable[str] = (),
+        anything: bool = False,
+        addresses: bool = True,
+        own_names: bool = False,
+    ) -> None:
+        """``anything``: every request is accepted (rule 4). ``addresses``: each IP address is (rule 1); else
+        only the one to which the client connected, and those of loopback. ``own_names``: the machine's are.
+        """
         given = [_checked(name) for name in allowed]
         self._names = {name.removeprefix(".") for name in given} | {"", "localhost"}
         self._names |= {_name_of(origin.partition("://")[2]) or "" for origin in origins}
+        self._anything, self._any_address = anything, addresses
+        if own_names:
+            self._names |= {name.lower() for name in (socket.gethostname(), socket.getfqdn())}
         self._suffixes = (".localhost", *(name for name in given if name.startswith(".")))
         self._ours = lru_cache(_KEPT_HOSTS)(self._is_ours)
 
-    def refusal(self, headers: Mapping[str, str]) -> str | None:
+    def refusal(self, headers: Mapping[str, str], server: str = "") -> str | None:
         """Return why a request with these headers is refused; None if it is accepted.
 
-        Several Host headers come joined by commas, which no name has.
+        Several Host headers come joined by commas, which no name has. ``server`` is the address to which the
+        client connected.
         """
         host = headers.get("host", "")
-        if len(host) <= _HOST_CHARACTERS_MAX and self._ours(host):
+        if self._anything or (len(host) <= _HOST_CHARACTERS_MAX and self._ours(host, server)):
             return None
         return (
             f"host {shown(host)}: is not a name of this server; if it should be, start the server with"
             " --allowed-host NAME (allowed_hosts= when embedded)"
         )
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_ours(self, host: str, server: str) -> bool:
         name = _name_of(host.strip(" \t"))
         if name is None:
             return False
-        return name in self._names or name.endswith(self._suffixes) or _is_address(name)
+        if name in self._names or name.endswith(self._suffixes):
+            return True
+        address = _address(name)
+        if address is None:
+            return False
+        return self._any_address or address.is_loopback or address == _address(server)
 
 
 def names_of(address: str) -> tuple[str, ...]:
@@ -97,14 +122,19 @@ def _name_of(host: str) -> str | None:
 
 
 def _is_address(name: str) -> bool:
+    """Return whether a name is an IP address as in a URL: one of IPv6 is in brackets."""
+    return name.startswith("[") == (":" in name) and _address(name) is not None
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host, or this end of a connection, is; None for a name."""
     try:
-        if name.startswith("["):
-            ipaddress.IPv6Address(name[1:-1])
-        else:
-            ipaddress.IPv4Address(name)
+        found = ipaddress.ip_address(name[1:-1] if name.startswith("[") else name.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found
 
 
 def _checked(given: str) -> str:

@@ -33,11 +33,28 @@ EXCHANGE_EVENTS_MAX = 100_000
 GZIP_BYTES_MIN = 1_024
 """Smallest answer that is compressed on request, in bytes: a smaller one fits into a packet as it is."""
 
-# Heads of requests, and connections
+# Connections, and heads of requests
+
+CONNECTIONS_MAX = 4_096
+"""Largest number of connections at once: an idle one takes 9 KB, with TLS 50 KB (measured with a thousand).
+One more ends the one that has waited longest for a request."""
+
+CONNECTIONS_LIMIT = 1_000_000
+"""Greatest limit of connections that can be chosen: the system's limits of open files end there."""
+
+EVICTED_IDLE_S = 5
+"""Least time that a connection has waited for a request when it ends for a new one, in seconds: clients that
+ask often keep theirs."""
+
+DESCRIPTORS_LEFT_MIN = 32
+"""Number of the process's last file descriptors that no connection gets."""
+
+DESCRIPTORS_OWN = 512
+"""File descriptors that the process has besides those of connections, for its limit: some 150 instances."""
 
 HEAD_BYTES_MAX = 512 << 10
 """Largest head of a request, in bytes, from its first line to its last header: a URL with the longest filter
-fits."""
+fits. Chunk extensions and trailers have the same limit."""
 
 HEAD_LINES_MAX = 128
 """Largest number of headers of a request: browsers and proxies send up to some 40."""
@@ -48,6 +65,26 @@ HEAD_S_MAX = 30
 IDLE_S_MAX = 75
 """Longest time that a connection is kept without a request, in seconds: a client that polls once a minute
 keeps its connection."""
+
+PIPELINED_MAX = 64
+"""Largest number of requests that a connection sends before the answer to the first: each takes some
+KB. Few clients send any."""
+
+HANDSHAKE_S_MAX = 10
+"""Longest time for a TLS handshake, in seconds: it takes three messages of a client that wants to connect."""
+
+HANDSHAKES_MAX = 256
+"""Largest number of TLS handshakes under way at once: each takes 55 KB. One more ends the oldest."""
+
+# Bytes that must move, so that nobody holds memory, a slot or a thread by doing nothing
+
+RECEIVED_PERIOD_S, RECEIVED_BYTES_MIN = 30, 15_000
+"""Seconds in which at least so many bytes of a body must come, while the server reads it: 500 bytes a second,
+as slow as links are, and a pause of half a minute. It bounds how long a body holds memory or a thread."""
+
+SENT_PERIOD_S, SENT_BYTES_MIN = 30, 15_000
+"""Seconds in which a client must take at least so many bytes of what waits for it, or all of it: as for
+bodies. It bounds how long a page holds memory, and a stream its slot."""
 
 # Requests that hold a thread, or wait
 
@@ -67,6 +104,20 @@ THREAD_POLLS_MAX = 16
 """Largest number of answers that wait for new events with a thread each: with the batches they take three
 quarters of the 64."""
 
+PAGES_WAITING_MAX = 1_024
+"""Largest number of requests that wait for one of the 64 threads: each takes some KB, and the last of them a
+second if each page takes the usual few milliseconds."""
+
+# Requests of one client
+
+CLIENT_REQUESTS_MAX = 100_000
+"""Greatest limit of one client's requests under way at once, and of those in a second: beyond it no limit is
+meant."""
+
+CLIENTS_KNOWN_MAX = 10_000
+"""Largest number of client addresses whose requests are counted: each takes some 300 bytes. Beyond it, those
+that have asked least recently are forgotten."""
+
 # Memory of bodies
 
 QUICK_BODY_BYTES_MAX = 64 << 10
@@ -76,6 +127,10 @@ all other requests wait."""
 BODIES_BYTES_MAX = 32 << 20
 """Largest size of the larger bodies of single requests together, until they are answered, in bytes: 4 of the
 largest, or 32 messages of 1 MiB. Further bodies wait unread."""
+
+PARTIAL_BODIES_BYTES_MAX = 64 << 20
+"""Largest size of the smaller bodies together that have not come whole, in bytes: a thousand of the largest.
+Those that come at once are not counted."""
 
 BODY_WAIT_S = 10
 """Longest time that a large upload waits for memory before a 503, in seconds: it is reached only when other
@@ -131,6 +186,13 @@ the connection ends."""
 SUBSCRIPTIONS_MAX = 100
 """Largest number of subscriptions of one WebSocket: the filter of each is tried on every event."""
 
+TIME_CALLS_MAX = 10
+"""Largest number of calls of ``time`` of one WebSocket: each is sent a frame every second, and clients have
+one for each instance that they show."""
+
+TIME_PERIOD_S = 1
+"""Time between two frames of a call of ``time``, in seconds, as on a Yamcs server."""
+
 LIVE_QUEUE_BYTES_MAX = 4 << 20
 """Size of one WebSocket's queue above which the others wait for it, in bytes: it bounds the memory. An event
 in several queues is in memory once."""
@@ -156,3 +218,7 @@ WEBSOCKET_PING_S = 20
 LIVE_SEND_S = 30
 """Longest time that a client may take to accept one frame, in seconds: after it, the client has stopped
 reading."""
+
+METRICS_INSTANCES_MAX = 100
+"""Largest number of instances that ``/metrics`` tells one by one: each has some 50 lines, and every line is a
+series that Prometheus stores."""

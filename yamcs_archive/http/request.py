@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission, Sources
 from yamcs_archive.archive import Archive
+from yamcs_archive.http.access.options import UNKNOWN_URL, PublicUrl
+from yamcs_archive.http.access.proxies import NO_PROXIES, Proxies
 from yamcs_archive.http.admission import Admission, Lease
 from yamcs_archive.http.cors import Origins
+from yamcs_archive.http.errors import forbidden
 from yamcs_archive.http.media_types import body_codec
-from yamcs_archive.http.query import Fields
+from yamcs_archive.http.observation import Observation
+from yamcs_archive.http.query import EventQuery, Fields
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request_and_response import Head, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire.codec import Codec, FormMessage
+
+if TYPE_CHECKING:
+    from yamcs_archive.http.access.authentication import Authentication  # needs the extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +36,17 @@ class Services:
     origins: Origins
     admission: Admission
     refusals: RefusalLog
+    observation: Observation
     live: bool
     """The adapter carries WebSockets."""
-    operations: bool = False
-    """Routes of operation may be used."""
+    guest: Caller
+    """Everybody, if there are no users."""
+    authentication: Authentication | None = None
+    """The users; None: there are none, and nobody logs in."""
+    proxies: Proxies = NO_PROXIES
+    """The proxies that say who their clients are."""
+    own: PublicUrl = UNKNOWN_URL
+    """The URL by which users reach the server, as far as it is known."""
 
 
 @dataclass(slots=True)
@@ -45,6 +62,8 @@ class Request:
     """The body of a route that streams, as it comes."""
     codec: Codec
     """Writes the answer."""
+    caller: Caller
+    """Who sends it."""
     lease: Lease
     """The memory that the answer may use."""
     given_up: Callable[[], bool]
@@ -63,6 +82,30 @@ class Request:
     def instance(self) -> Instance:
         """The instance that the path names; UnknownInstanceError, also for names that none can have."""
         return self.archive.instance(self.names["instance"])
+
+    def readable(self) -> Sources | None:
+        """The sources of the instance that the caller may read; None: all of them."""
+        return self.caller.sources(Permission.READ_EVENTS, self.names["instance"])
+
+    def readable_of(self, asked: frozenset[str] | None) -> frozenset[str] | None:
+        """Return the names of those of some sources (None: all) that the caller may read; None for all."""
+        allowed = self.readable()
+        if allowed is None:
+            return asked
+        return frozenset(filter(allowed, self.instance().sources() if asked is None else asked))
+
+    def permitted(self, asked: EventQuery) -> EventQuery:
+        """Return a query for those events of another one that the caller may read."""
+        if self.readable() is None:
+            return asked
+        return asked._replace(
+            selected={**asked.selected, "sources": self.readable_of(asked.selected["sources"])}
+        )
+
+    def refuse_unless_all_sources(self) -> None:
+        """Raise HttpError unless the caller may read all sources of the instance."""
+        if self.readable() is not None:
+            raise forbidden("this has the events of all sources, and you may read those of some only")
 
     def fields(self, message: Message) -> Fields:
         """Return the fields of the body, which are those of ``message``; an empty body has none.

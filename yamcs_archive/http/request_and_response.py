@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,19 @@ from typing import Any, Generic, TypeVar
 from yamcs_archive.wire.api_generations import Form
 
 Headers = tuple[tuple[str, str], ...]
+SCOPE_USER = "yamcs_archive.user"
+"""The key of an ASGI scope for the name of the user who sent the request, for the access log."""
+
+
+def note_user(request: MutableMapping[str, Any], user: str) -> None:
+    """Leave the name of the user who sent a request in its ASGI scope, or WSGI environ, for the access log.
+
+    >>> scope = {"type": "http"}
+    >>> note_user(scope, "ada")
+    >>> scope
+    {'type': 'http', 'yamcs_archive.user': 'ada'}
+    """
+    request.get("yamcs_archive.scope", request)[SCOPE_USER] = user
 
 
 class Work(Enum):
@@ -41,6 +54,11 @@ class Head:
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    """The address at the other end of the connection: of the client, or of a proxy; "" if it is not known."""
+    scheme: str = "http"
+    server: str = ""
+    """The address of this end of the connection; "" if it is not known."""
 
 
 @dataclass(slots=True)
@@ -52,6 +70,8 @@ class Response:
     body: bytes | Iterable[bytes] = b""
     refusal: tuple[str, str] | None = None
     """Kind and reason, for the log: set if the request is refused through no fault of the client."""
+    user: str = ""
+    """Who sent the request; "" if that is not known."""
 
     @property
     def reason(self) -> str:

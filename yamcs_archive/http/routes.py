@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.errors import shown
 from yamcs_archive.http.errors import HttpError
 from yamcs_archive.http.handlers import (
     append,
     backup,
+    beside_events,
     changes,
+    diagnosis,
     event_index,
     history,
     instances,
+    login,
+    metrics,
     operations,
     retention,
     server,
@@ -39,53 +44,100 @@ class Route:
     """The body may have any length and is read as it comes."""
     forms: bool = False
     """The query string may choose the form of the answer."""
-    operation: bool = False
-    """It deletes, or reads everything: refused unless the server was started with ``operations``."""
+    permission: Permission | None = None
+    """What the caller must be permitted, for the instance in the path if any; None: a login is enough."""
+    is_open: bool = False
+    """Everybody may use it, without a login."""
 
 
+_READ, _WRITE, _MANAGE = Permission.READ_EVENTS, Permission.WRITE_EVENTS, Permission.MANAGE_ARCHIVE
 WEBSOCKET = "/api/websocket"
+
+_OF_PROCESSOR = "/api/processors/{instance}/{processor}"
+_BESIDE_EVENTS: Mapping[str, tuple[Route, ...]] = {
+    "/api/processors": (Route("GET", beside_events.list_processors),),
+    f"{_OF_PROCESSOR}/alarms": (Route("GET", beside_events.list_nothing, permission=_READ),),
+    f"{_OF_PROCESSOR}/queues": (Route("GET", beside_events.list_queues, permission=_READ),),
+    "/api/mdb/{instance}/space-systems": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/parameters": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/parameter-types": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/containers": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/commands": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb/{instance}/algorithms": (Route("GET", beside_events.list_mdb, permission=_READ),),
+    "/api/mdb-overrides/{instance}/{processor}": (
+        Route("GET", beside_events.list_nothing, permission=_READ),
+    ),
+    "/api/links/{instance}": (Route("GET", beside_events.list_nothing, permission=_READ),),
+    "/api/services/{instance}": (Route("GET", beside_events.list_nothing, permission=_READ),),
+}
+"""The routes about what an archive of events does not have: their answers are empty."""
 
 PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}/events": (
-        Route("GET", history.list_events, forms=True),
-        Route("POST", append.create_event, Work.QUICK),
+        Route("GET", history.list_events, forms=True, permission=_READ),
+        Route("POST", append.create_event, Work.QUICK, permission=_WRITE),
     ),
-    "/api/archive/{instance}/events:batch": (Route("POST", append.create_events, Work.LONG, streams=True),),
-    "/api/archive/{instance}/events:changes": (Route("GET", changes.list_changes, forms=True),),
-    "/api/archive/{instance}/events:list": (Route("POST", history.list_events),),
+    "/api/archive/{instance}/events:batch": (
+        Route("POST", append.create_events, Work.LONG, streams=True, permission=_WRITE),
+    ),
+    "/api/archive/{instance}/events:changes": (
+        Route("GET", changes.list_changes, forms=True, permission=_READ),
+    ),
+    "/api/archive/{instance}/events:list": (Route("POST", history.list_events, permission=_READ),),
     "/api/archive/{instance}/events:count": (
-        Route("GET", history.count_events, Work.LONG),
-        Route("POST", history.count_events, Work.LONG),
+        Route("GET", history.count_events, Work.LONG, permission=_READ),
+        Route("POST", history.count_events, Work.LONG, permission=_READ),
     ),
-    "/api/archive/{instance}/events/sources": (Route("GET", history.list_sources),),
-    "/api/archive/{instance}/event-index": (Route("GET", event_index.list_event_index),),
-    "/api/archive/{instance}:streamEventIndex": (Route("POST", event_index.stream_event_index, Work.LONG),),
-    "/api/stream-archive/{instance}:streamEvents": (Route("POST", history.stream_events, Work.LONG),),
-    "/api/archive/{instance}:exportEvents": (Route("GET", history.export_events, Work.LONG),),
-    "/api/archive/{instance}:verify": (Route("POST", operations.verify_instance, Work.LONG, operation=True),),
-    "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, operation=True),),
-    "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, operation=True),),
-    "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG),),
+    "/api/archive/{instance}/events/sources": (Route("GET", history.list_sources, permission=_READ),),
+    "/api/archive/{instance}/event-index": (Route("GET", event_index.list_event_index, permission=_READ),),
+    "/api/archive/{instance}:streamEventIndex": (
+        Route("POST", event_index.stream_event_index, Work.LONG, permission=_READ),
+    ),
+    "/api/stream-archive/{instance}:streamEvents": (
+        Route("POST", history.stream_events, Work.LONG, permission=_READ),
+    ),
+    "/api/archive/{instance}:exportEvents": (
+        Route("GET", history.export_events, Work.LONG, permission=_READ),
+    ),
+    "/api/archive/{instance}:verify": (
+        Route("POST", operations.verify_instance, Work.LONG, permission=_MANAGE),
+    ),
+    "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, permission=_MANAGE),),
+    "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, permission=_MANAGE),),
+    "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG, permission=_READ),),
+    "/api/archive/{instance}:stats": (Route("GET", diagnosis.describe_instance, permission=_READ),),
+    "/api/doctor": (Route("POST", diagnosis.examine, Work.LONG, permission=_MANAGE),),
     "/api": (Route("GET", server.server_info),),
-    "/auth": (Route("GET", server.auth_info),),
-    "/api/user": (Route("GET", server.user_info),),
+    "/auth": (Route("GET", login.auth_info, is_open=True),),
+    "/auth/token": (Route("POST", login.create_token, is_open=True),),
+    "/auth/session": (
+        Route("POST", login.create_session, is_open=True),
+        Route("DELETE", login.end_session, is_open=True),
+    ),
+    "/api/user": (Route("GET", login.user_info),),
     "/api/openapi.json": (Route("GET", server.describe_api),),
     WEBSOCKET: (Route("GET", server.open_websocket),),
     "/api/instances": (Route("GET", server.list_instances),),
     "/api/instances/{instance}": (
         Route("GET", server.get_instance),
-        Route("DELETE", instances.delete_instance, operation=True),
+        Route("DELETE", instances.delete_instance, permission=_MANAGE),
     ),
-    "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, operation=True),),
-    "/healthz": (Route("GET", server.healthz, Work.QUICK),),
-    "/readyz": (Route("GET", server.readyz),),
+    "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, permission=_MANAGE),),
+    "/healthz": (Route("GET", server.healthz, Work.QUICK, is_open=True),),
+    "/readyz": (Route("GET", server.readyz, is_open=True),),
+    "/metrics": (Route("GET", metrics.metrics, permission=Permission.READ_METRICS),),
+    **_BESIDE_EVENTS,
 }
 """The routes of each path."""
 
 _TABLE = tuple(
-    (re.compile(path.replace("{instance}", "(?P<instance>[^/:]+)") + "/?"), routes)
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", path) + "/?"), routes)
     for path, routes in PATHS.items()
 )
+
+
+_PATH_OF = {id(routes): path for path, routes in PATHS.items()}
+"""The path of some routes; they live as long as the module."""
 
 
 def find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
@@ -109,6 +161,15 @@ def _find(path: str) -> tuple[tuple[Route, ...], Mapping[str, str]]:
         if match is not None:
             return routes, match.groupdict()
     return (), {}
+
+
+def template_of(path: str) -> str:
+    """Return the path of :data:`PATHS` that a path follows; "" for an unknown one.
+
+    >>> template_of("/api/archive/sim/events/"), template_of("/nosuch")
+    ('/api/archive/{instance}/events', '')
+    """
+    return _PATH_OF.get(id(find(path)[0]), "")
 
 
 def route_of(head: Head) -> tuple[Route, Mapping[str, str]]:

@@ -7,20 +7,36 @@ so give the server as many threads as requests should be committed together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import BodyTooLargeError, CutOffError
 from yamcs_archive.http.limits import THREAD_POLLS_MAX
-from yamcs_archive.http.request_and_response import Head, Response
-from yamcs_archive.http.routes import below
+from yamcs_archive.http.request_and_response import Head, Response, note_user
+from yamcs_archive.http.routes import below, route_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _READ_BYTES = 64 << 10
+BODY_ERROR = "yamcs_archive.body_error"
+"""The key of an environ with the ArchiveError for which a server could not receive the body."""
+
+
+class BodyUse(Enum):
+    """What becomes of the body of a request."""
+
+    NONE = auto()
+    """It is not read: the request is refused by its head."""
+    WHOLE = auto()
+    """It will be in memory as a whole."""
+    AS_IT_COMES = auto()
+    """It is read a part at a time, however long it is."""
 
 
 class WsgiApp:
@@ -43,10 +59,24 @@ class WsgiApp:
             return iter((b"",))  # not a list: a server would send its length
         return [response.body]
 
+    def body_use(self, environ: WSGIEnvironment) -> BodyUse:
+        """Return what becomes of the body of a request, so that a server can receive it before it calls."""
+        try:
+            route, _ = route_of(_head(environ, self.core.prefix))
+        except ArchiveError:
+            return BodyUse.NONE
+        return BodyUse.AS_IT_COMES if route.streams else BodyUse.WHOLE
+
     def _answer(self, environ: WSGIEnvironment) -> Response:
-        begun = self.core.begin(_head(environ))
+        begun = self.core.begin(_head(environ, self.core.prefix))
+        if isinstance(begun, Future):  # a password is being checked
+            begun = begun.result()
+        if begun.user:
+            note_user(environ, begun.user)
         if isinstance(begun, Response):
             return begun
+        if (failed := environ.get(BODY_ERROR)) is not None:
+            return begun.refuse(failed)
         chunks = _chunks(environ, begun.content_length)
         try:
             body = chunks if begun.streams else _whole(chunks, begun.body_bytes_max)
@@ -63,6 +93,7 @@ def create_app(
     cors_origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] = (),
     operations: bool = False,
+    access: AccessOptions | None = None,
 ) -> WsgiApp:
     """Return the WSGI application for an open archive, to put under a server or into another application.
 
@@ -71,8 +102,9 @@ def create_app(
     may use the archive. ``allowed_hosts`` (``ops.example``, or ``.example`` for all below it) are the names
     by which clients know the server, in addition to ``localhost`` and IP addresses: a request with another
     name is a 403. ``operations`` allows the routes that delete or read everything (``:verify``), to everybody
-    who can reach the server; without it each is a 403. Raises InvalidInputError for a value that is no origin
-    or host.
+    who can reach the server; without it each is a 403. ``access`` has the users file, from which each
+    request's sender must be then, and what it says is permitted. Raises InvalidInputError for a value that is
+    no origin or host, and for a users file that cannot be used.
 
     >>> app = create_app(Archive.open(directory))
     >>> environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
@@ -81,12 +113,17 @@ def create_app(
     b'{\\n  "status": "ok"\\n}'
     """
     application = Application(
-        archive, polls_max, cors_origins=cors_origins, allowed_hosts=allowed_hosts, operations=operations
+        archive,
+        polls_max,
+        cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
+        operations=operations,
+        access=access,
     )
     return WsgiApp(application)
 
 
-def _head(environ: WSGIEnvironment) -> Head:
+def _head(environ: WSGIEnvironment, prefix: str) -> Head:
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -98,7 +135,14 @@ def _head(environ: WSGIEnvironment) -> Head:
     # PEP 3333: the text has the path's bytes, as latin-1.
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     mounted_at = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return Head(environ["REQUEST_METHOD"], below(mounted_at, path), environ.get("QUERY_STRING", ""), headers)
+    return Head(
+        environ["REQUEST_METHOD"],
+        below(mounted_at or prefix, path),
+        environ.get("QUERY_STRING", ""),
+        headers,
+        environ.get("REMOTE_ADDR", ""),
+        environ.get("wsgi.url_scheme", "http"),
+    )
 
 
 def _whole(chunks: Iterable[bytes], bytes_max: int) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -42,7 +42,7 @@ _TRIES = 5
 _SHOWN_MAX = 10
 
 
-class _OtherHistory(Exception):  # noqa: N818  # passes between two functions, and never leaves them
+class OtherHistory(Exception):  # noqa: N818  # passes between two functions, and never leaves them
     """The server does not have the event that was read last."""
 
 
@@ -59,6 +59,8 @@ class History:
     start: int | None = None
     stop: int | None = None
     credentials: Credentials | None = field(default=None, repr=False)
+    transport: Transport | None = field(default=None, repr=False, compare=False)
+    """The client to send the requests with; without one, each request has its own."""
 
     def __post_init__(self) -> None:
         check_url(self.url)
@@ -79,7 +81,7 @@ class History:
     def _stream(self, start: int | None, stop: int | None) -> Iterator[bytes]:
         path = f"/api/stream-archive/{quoted(self.instance)}:streamEvents"
         # The transport does not try again: the import does, and counts the tries that brought no new events.
-        transport = Transport(self.url, self.credentials, retries=0, read_s=_READ_S)
+        transport = self.transport or one_transport(self.url, self.credentials)
         request = Request("POST", path, stream_request(start, stop), PROTOBUF, PROTOBUF)
         with closing(transport), transport.stream(request) as (answer, pieces):
             if answer.status != HTTPStatus.OK:
@@ -89,6 +91,11 @@ class History:
             except InvalidInputError as error:
                 text = f"{self.url}: its stream cannot be read: {error}"
                 raise ServerUnavailableError(self.url, text) from None
+
+
+def one_transport(url: str, credentials: Credentials | None) -> Transport:
+    """Return a client that sends each request once."""
+    return Transport(url, credentials, retries=0, read_s=_READ_S)
 
 
 @dataclass
@@ -139,81 +146,91 @@ def import_history(
     folder: Path,
     say: Callable[[Imported], None],
     wait: Callable[[float], None] = time.sleep,
+    *,
+    tries_max: int = _TRIES,
+    into: Imported | None = None,
+    see: Callable[[Sequence[Event]], None] = lambda _: None,
 ) -> Imported:
     """Store a history in an instance; return the outcomes of its events.
 
     ``folder`` is for the progress file of an unfinished import, ``say`` is called after each durable step. A
-    connection that breaks is made again, until five tries in a row have got no new events. (Each try gets the
-    events of the time that was reached again; these are not new.) If the server has another history, reading
-    begins anew, at most five times. Raises the errors of :meth:`History.messages` and
+    connection that breaks is made again, until ``tries_max`` tries in a row have got no new events. (Each try
+    gets the events of the time that was reached again; these are not new.) If the server has another history,
+    reading begins anew, at most five times. The outcomes are added to ``into``, if given; ``see`` is called
+    with the events of each durable step. Raises the errors of :meth:`History.messages` and
     :meth:`~yamcs_archive.Instance.append_many`; a later call continues.
     """
-    note = _Note(folder / NOTE, history)
-    done = Imported()
+    note = Note(folder / NOTE, history)
+    done = Imported() if into is None else into
     done.reached, done.last = note.reached()
-    tries = 0
+    tries = restarts = 0
     while True:
         start = done.reached if done.reached is not None else history.start
         try:
-            for chunk in chunks(_checked(_events(history.messages(start), done), done.reached, done.last)):
+            for chunk in chunks(checked(events_of(history.messages(start), done), done.reached, done.last)):
                 known = done.stored, done.reached
                 done.add(instance.append_many(chunk))
                 done.reached = chunk[-1].generation_time
                 done.last = chunk[-1].source, chunk[-1].seq_number
                 note.write(done.reached, done.last)
+                see(chunk)
                 if (done.stored, done.reached) != known:
                     tries = 0
                 say(done)
             break
-        except _OtherHistory:
+        except OtherHistory:
             note.remove()
             done.reached = done.last = None
             done.restarts += 1
-            if done.restarts > _TRIES:
-                text = (
-                    f"{history.url}: its history became another one {done.restarts} times while it was read"
-                )
+            restarts += 1
+            if restarts > _TRIES:
+                text = f"{history.url}: its history became another one {restarts} times while it was read"
                 raise ServerUnavailableError(history.url, text) from None
         except ServerUnavailableError:
             tries += 1
-            if tries >= _TRIES:
+            if tries >= tries_max:
                 raise
             wait(2.0**tries / 2)
     note.remove()
     return done
 
 
-def _events(messages: Iterator[bytes], done: Imported) -> Iterator[Event]:
+def events_of(
+    messages: Iterable[bytes | InvalidInputError], done: Imported, *, live: bool = False
+) -> Iterator[Event]:
     """Yield the events that can be stored; count the others, with their reasons."""
     for position, message in enumerate(messages):
         try:
+            if isinstance(message, InvalidInputError):
+                raise message
             event = decode_shown(message)
             validate(event)
         except InvalidInputError as error:
             done.read += 1
             done.refused_count += 1
             if len(done.refused) < _SHOWN_MAX:
-                done.refused.append(f"message {position} of the stream: {error}")
+                where = "a live message" if live else f"message {position} of the stream"
+                done.refused.append(f"{where}: {error}")
         else:
             yield event
 
 
-def _checked(
+def checked(
     events: Iterator[Event], reached: int | None, last: tuple[str | None, int | None] | None
 ) -> Iterator[Event]:
-    """Yield the events; raise _OtherHistory if the event that was reached is not among the first."""
+    """Yield the events; raise OtherHistory if the event that was reached is not among those of its time."""
     met = reached is None or last is None
     for event in events:
-        if not met:
+        if not met and reached is not None and (event.generation_time or 0) >= reached:
             if event.generation_time != reached:
-                raise _OtherHistory
+                raise OtherHistory
             met = (event.source, event.seq_number) == last
         yield event
     if not met:
-        raise _OtherHistory
+        raise OtherHistory
 
 
-class _Note:
+class Note:
     """The progress of an import of one history, in a file; a file of another history counts as none."""
 
     def __init__(self, path: Path, history: History) -> None:

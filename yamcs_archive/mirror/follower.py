@@ -142,6 +142,16 @@ class Follower:
         self._stopping = threading.Event()
         self._events = 0
         self._newest: int | None = None
+        self._in_step = False
+        self._in_step_s = time.monotonic()
+        """When the two were last in step; at first, when this was made."""
+
+    def lag_s(self) -> float:
+        """Return how long ago the copy last had everything that its source has; 0 if it has now.
+
+        A source that does not answer may have more. For any thread.
+        """
+        return 0.0 if self._in_step else time.monotonic() - self._in_step_s
 
     def stop(self) -> None:
         """End :meth:`run` on its thread soon; idempotent."""
@@ -157,6 +167,7 @@ class Follower:
         try:
             self._run(once)
         finally:
+            self._in_step = False
             self._source.close()
 
     def _run(self, once: bool) -> None:
@@ -172,6 +183,8 @@ class Follower:
                 pause_s = min(2 * pause_s, _PAUSE_S_MAX)
                 continue
             pause_s = _PAUSE_S
+            if self._in_step:  # until this answer came
+                self._in_step_s = time.monotonic()
             self._tell(behind=behind)
             if once and not behind:
                 return
@@ -204,6 +217,9 @@ class Follower:
             self._state = state
 
     def _tell(self, *, behind: bool, trouble: str | None = None) -> None:
+        self._in_step = not behind and trouble is None
+        if self._in_step:
+            self._in_step_s = time.monotonic()
         self._say(Progress(self._instance.name, self._events, self._newest, behind, trouble))
 
 

@@ -20,8 +20,9 @@ class Sayer:
     >>> sayer(Progress("sim", 6, 0, behind=False))
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], say_trouble: Callable[[str], None] | None = None) -> None:
+        """``say_trouble`` gets the lines about trouble; None: ``say`` gets them too."""
+        self._say, self._say_trouble = say, say_trouble or say
         self._said: str | None = None
         self._quiet_since_s = 0.0
         """Monotonic time of the last line, or of the moment at which the copy fell behind."""
@@ -44,7 +45,8 @@ class Sayer:
         if state == self._said:
             return
         self._said, self._quiet_since_s = state, now_s
-        self._say(f"{progress.instance}: {progress.events} events taken over, {_where(progress)}")
+        say = self._say if progress.trouble is None else self._say_trouble
+        say(f"{progress.instance}: {progress.events} events taken over, {_where(progress)}")
 
 
 def _where(progress: Progress) -> str:

@@ -12,17 +12,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from yamcs_archive.archive import check_instance_name
-from yamcs_archive.credentials import Login
+from yamcs_archive.credentials import Credentials
 from yamcs_archive.errors import ArchiveError, InvalidInputError, shown
 from yamcs_archive.server.setting_kinds import told
-from yamcs_archive.server.settings import ENVIRONMENT_PREFIX, SECTIONS, SETTINGS, Setting, Settings
+from yamcs_archive.server.setting_table import ENVIRONMENT_PREFIX, SECTIONS, Setting
+from yamcs_archive.server.settings import SETTINGS, Settings
 from yamcs_archive.server.toml_lines import NotTomlError, read_toml
 
 FILE_BYTES_MAX = 1 << 20
@@ -74,13 +75,25 @@ class Configuration:
         """Return the value of a setting; None if it has none."""
         return self.values[name].value if name in self.values else None
 
-    def settings(self, mirror_login: Login | None = None) -> Settings:
-        """Return the settings. Raises InvalidInputError for a rule between several of them."""
+    def settings(self, mirror_login: Credentials | None = None) -> Settings:
+        """Return the settings. Raises ConfigurationError if several of them contradict each other."""
         retention_of = {
             name: {key: given.value for key, given in rules.items()} for name, rules in self.instances.items()
         }
         values = {name: given.value for name, given in self.values.items()}
-        return Settings(**values, retention_of=retention_of, mirror_login=mirror_login)
+        try:
+            return Settings(**values, retention_of=retention_of, mirror_login=mirror_login)
+        except InvalidInputError as error:
+            raise ConfigurationError([str(error)]) from None
+
+    def contradiction(self) -> str | None:
+        """Return what several settings together have wrong; None if that is nothing."""
+        data = self.values.get("data", Given(Path(), DEFAULT))  # may be absent here
+        try:
+            replace(self, values=self.values | {"data": data}).settings()
+        except ConfigurationError as error:
+            return str(error)
+        return None
 
 
 def resolve(
@@ -114,6 +127,29 @@ def resolve(
         raise ConfigurationError(faults)
     found.warnings = _unknown_variables(environment)
     return found
+
+
+def file_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file, for editors. Checks of texts are not in it."""
+    sections = {
+        name: _table(about, [each for each in SETTINGS if each.section == name])
+        for name, about in SECTIONS.items()
+    }
+    rules = _table("rules of one instance", _PER_INSTANCE.values())
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",  # that of editors of TOML
+        "title": "Configuration of yamcs-archive serve",
+        **_table("", ()),
+        "properties": sections | {INSTANCES: {"type": "object", "additionalProperties": rules}},
+    }
+
+
+def _table(about: str, settings: Iterable[Setting]) -> dict[str, Any]:
+    properties = {}
+    for each in settings:
+        properties[each.name] = each.kind.schema() | {"description": each.help}
+    described = {"description": about} if about else {}
+    return {"type": "object", "additionalProperties": False, **described, "properties": properties}
 
 
 def check_file(file: Path) -> list[str]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from yamcs_archive.errors import ArchiveError
@@ -87,9 +88,19 @@ def listen(bound: socket.socket) -> None:
         raise AddressError(host, port, error) from None
 
 
-def url_of(bound: socket.socket, host: str) -> str:
+def is_loopback(bound: socket.socket) -> bool:
+    """Return whether only this machine can reach a socket; see :func:`bind`.
+
+    >>> with bind("127.0.0.1", 0) as socket:
+    ...     is_loopback(socket)
+    True
+    """
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def url_of(bound: socket.socket, host: str, *, tls: bool = False) -> str:
     """Return the URL under which ``host`` reaches the socket; see :func:`bind`."""
-    return f"http://{_in_url(host)}:{bound.getsockname()[1]}"
+    return f"{'https' if tls else 'http'}://{_in_url(host)}:{bound.getsockname()[1]}"
 
 
 def _in_url(host: str) -> str:

@@ -12,21 +12,29 @@ import gc
 import logging
 import os
 import signal
+import socket
+import ssl
 import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.client_limits import ClientLimits
 from yamcs_archive.http.hosts import names_of
 from yamcs_archive.http.wsgi import WsgiApp, create_app
 from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
-from yamcs_archive.server.listening_socket import bind, listen, url_of
+from yamcs_archive.server.connections import raise_descriptor_limit
+from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
+from yamcs_archive.server.logs import Logs, logs
 from yamcs_archive.server.settings import Settings
+from yamcs_archive.server.tls import TlsContext, TlsFiles, asks_for_certificate
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
 
 _log = logging.getLogger(__name__)
@@ -35,6 +43,8 @@ _START_S_MAX = 30.0
 _CLOSE_S = 1.0
 """Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_REOPEN_SIGNAL = signal.SIGUSR1
+_SIGNALS = (*_STOP_SIGNALS, _REOPEN_SIGNAL)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -42,22 +52,26 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
     ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
-    (LockedError names the process that already serves the directory).
+    (LockedError names the process that already serves the directory), and OSError if the log file cannot be
+    opened. SIGUSR1 opens the log file again.
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
     # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
     # does not wake it: under load one stop in a hundred was never noticed.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        _serve(settings, say)
+        with logs(settings) as log:
+            _serve(settings, say, log)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
     set_allocator()
+    tls = _tls(settings)
     with bind(settings.host, settings.port) as listening:
-        url = url_of(listening, settings.host)
+        _check_reach(listening, settings)
+        url = url_of(listening, settings.host, tls=tls is not None)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
         options = Options(
@@ -75,13 +89,23 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             _warn_of_absent(settings, names)
             listen(listening)
             app: AsgiApp | WsgiApp
-            origins, hosts = settings.cors_origins, (*settings.allowed_hosts, *names_of(settings.host))
+            origins, hosts = settings.cors_origins, tuple(settings.allowed_hosts)
+            if hosts or settings.users is None:
+                hosts = (*hosts, *names_of(settings.host))
+            access = AccessOptions(
+                users=settings.users,
+                insecure=not is_loopback(listening) and settings.users is None,
+                trust_proxy=settings.trust_proxy,
+                user_header=settings.user_header,
+                public_url=settings.public_url,
+            )
             if settings.wsgi:
                 app = create_app(
                     archive,
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
             else:
                 app = create_asgi_app(
@@ -90,24 +114,39 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                     cors_origins=origins,
                     allowed_hosts=hosts,
                     operations=settings.allow_operations,
+                    access=access,
                 )
+
+            if mirrors is not None:
+                app.core.services.observation.mirrors = mirrors.lags
 
             def stopping() -> None:
                 app.end_polls()  # they would wait for minutes
-                _limit(settings.stop_wait_s, archive)
+                _limit(settings.stop_wait_s, archive, log)
                 if mirrors is not None:
                     mirrors.stop()
                 if isinstance(app, AsgiApp):
                     app.end_live(_CLOSE_S)
 
             server = HttpServer(
-                listening, app, stopping, threads=settings.threads, refused=app.core.services.refusals.note
+                listening,
+                app,
+                stopping,
+                threads=settings.threads,
+                refused=app.core.services.refusals.note,
+                tls=tls,
+                connections_max=_connections_max(settings),
+                client_limits=_client_limits(settings),
+                access_log=settings.access_log,
             )
-            threading.Thread(target=_stop_at_signal, args=(server,), daemon=True).start()
+            threading.Thread(target=_heed_signals, args=(server, log), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
-            opening = _Opening(url, server, say, line)
+            _log.log(log.start_level, "%s", line)
+            opening = _Opening(url, server, say, line, nullcontext() if tls is None else tls.quiet())
             opening.start()
             freeze()
+            if tls is not None:
+                tls.watch()
             if mirrors is not None:
                 mirrors.start()
             server.run()
@@ -115,14 +154,48 @@ def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         raise ServerFailedError(f"no answer at {url}: {opening.failure}")
 
 
+def _check_reach(listening: socket.socket, settings: Settings) -> None:
+    """Raise InvalidInputError if others could use the server and nobody has said that they may."""
+    if is_loopback(listening) or settings.users is not None or settings.insecure:
+        return
+    rule = (
+        "can be reached from other machines, and then everybody could read and write: say who may with"
+        " --users FILE (yamcs-archive users add), or --insecure if everybody may; or listen on 127.0.0.1"
+    )
+    raise InvalidInputError("--host", settings.host, rule)
+
+
 def _mirrors(archive: Archive, settings: Settings) -> Mirrors | None:
     if settings.mirror_of is None:
         return None
-    return Mirrors(archive, settings.mirror_of, _complain, settings.mirror_login)
+    return Mirrors(archive, settings.mirror_of, settings.mirror_login)
 
 
-def _complain(line: str) -> None:
-    print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)
+def _tls(settings: Settings) -> TlsContext | None:
+    """Return what the server needs for TLS, None without; TlsError if the files cannot be used."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return None
+    return TlsContext(TlsFiles(certificate, key, settings.tls_client_ca))
+
+
+def _connections_max(settings: Settings) -> int:
+    """Return how many connections there may be: as many as are wanted, or as there may be open files."""
+    most = raise_descriptor_limit(settings.connections_max)
+    if most < settings.connections_max:
+        _log.info(
+            "at most %d connections instead of %d, because the system lets this process open no more files"
+            " (ulimit -Hn, LimitNOFILE= in a systemd unit)",
+            most,
+            settings.connections_max,
+        )
+    return most
+
+
+def _client_limits(settings: Settings) -> ClientLimits | None:
+    if settings.client_requests_max is None and settings.client_requests_per_s is None:
+        return None
+    return ClientLimits(settings.client_requests_max, settings.client_requests_per_s)
 
 
 def freeze() -> None:
@@ -135,8 +208,10 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _stop_at_signal(server: HttpServer) -> None:
-    signal.sigwait(_STOP_SIGNALS)
+def _heed_signals(server: HttpServer, log: Logs) -> None:
+    while (received := signal.sigwait(_SIGNALS)) == _REOPEN_SIGNAL:
+        log.reopen()
+    _log.log(log.start_level, "stopping, because of %s", signal.Signals(received).name)
     server.stop()
 
 
@@ -173,37 +248,54 @@ def _warn_of_absent(settings: Settings, names: Sequence[str]) -> None:
 
 
 class _Opening(threading.Thread):
-    """Asks the server for its health once, as a client would, and prints the line when it answers."""
+    """Asks the server for its health once, as a client would, and prints the line when it answers.
 
-    def __init__(self, url: str, server: HttpServer, say: Callable[[str], None], line: str) -> None:
+    If clients must have a certificate, which this one has not, it is an answer that the server asks for it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        server: HttpServer,
+        say: Callable[[str], None],
+        line: str,
+        asking: AbstractContextManager[None],
+    ) -> None:
+        """``asking`` is entered while it asks."""
         super().__init__(name="yamcs-archive-opening", daemon=True)
         self._url, self._server, self._say, self._line = url, server, say, line
+        self._asking = asking
         self.failure: Exception | None = None
 
     def run(self) -> None:
         # A server that listens on all addresses answers on loopback too.
         url = self._url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # its certificate need not be for loopback
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=anybody)
+        )
         try:
-            with direct.open(f"{url}/healthz", timeout=_START_S_MAX):
-                self._say(self._line)
+            with self._asking, direct.open(f"{url}/healthz", timeout=_START_S_MAX):
+                pass
+            self._say(self._line)
         except Exception as error:
-            # Any error at all: a process that cannot be reached must not go on holding the lock.
+            if asks_for_certificate(error):
+                self._say(self._line)
+                return
+            # Any other error at all: a process that cannot be reached must not go on holding the lock.
             if not self._server.stopped:  # else it was told to stop before it could answer
                 self.failure = error
                 self._server.stop()
 
 
-def _limit(stop_wait_s: int, archive: Archive) -> None:
+def _limit(stop_wait_s: int, archive: Archive, log: Logs) -> None:
     """Make the process end in time, with a closed archive, even if clients hold requests open."""
 
     def end() -> None:
         archive.close()
-        print(
-            f"yamcs-archive: stopped with requests unanswered: they had not ended after {stop_wait_s} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        _log.warning("stopped with requests unanswered: they had not ended after %d s", stop_wait_s)
+        log.flush()
         os._exit(0)
 
     timer = threading.Timer(stop_wait_s, end)

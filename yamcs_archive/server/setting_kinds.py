@@ -48,6 +48,9 @@ class Kind(Protocol):
     def toml(self, value: Any) -> str:
         """Return a valid value as it is written in a TOML file."""
 
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a value of a TOML file."""
+
 
 def _refused(value: object, rule: str) -> InvalidInputError:
     return InvalidInputError("value", value, rule)
@@ -110,6 +113,10 @@ class Whole:
         """Return the digits."""
         return str(value)
 
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
 
 @dataclass(frozen=True)
 class Switch:
@@ -140,6 +147,10 @@ class Switch:
     def toml(self, value: bool) -> str:
         """Return true or false."""
         return "true" if value else "false"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,10 @@ class Text:
     def toml(self, value: str) -> str:
         """Return the text in quotes."""
         return _quoted(value)
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "string", "minLength": 1}
 
 
 @dataclass(frozen=True)
@@ -216,6 +231,10 @@ class Choice:
         """Return the word in quotes."""
         return _quoted(value)
 
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"enum": list(self.words)}
+
 
 @dataclass(frozen=True)
 class FilePath:
@@ -250,6 +269,10 @@ class FilePath:
         """Return the path in quotes."""
         return _quoted(str(value))
 
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "string", "minLength": 1}
+
 
 @dataclass(frozen=True)
 class Many:
@@ -281,6 +304,10 @@ class Many:
         """Return the list."""
         return f"[{', '.join(map(self.one.toml, value))}]"
 
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"type": "array", "items": self.one.schema()}
+
 
 @dataclass(frozen=True)
 class OrNone:
@@ -308,6 +335,10 @@ class OrNone:
     def toml(self, value: Any) -> str:
         """Return the value, or the word in quotes."""
         return _quoted(_NONE) if value is None else self.kind.toml(value)
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"anyOf": [self.kind.schema(), {"const": _NONE}]}
 
 
 def _quoted(text: str) -> str:

@@ -19,18 +19,21 @@ This module imports no server, so the command line can read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from yamcs_archive.archive import check_instance_name
-from yamcs_archive.credentials import Login, check_url
+from yamcs_archive.credentials import Credentials, Login, check_url
 from yamcs_archive.errors import InvalidInputError, shown
+from yamcs_archive.http.access.options import public_url
+from yamcs_archive.http.access.proxies import Proxies, checked_user_header
 from yamcs_archive.http.cors import Origins
 from yamcs_archive.http.hosts import Hosts
+from yamcs_archive.http.limits import CLIENT_REQUESTS_MAX, CONNECTIONS_LIMIT, CONNECTIONS_MAX
 from yamcs_archive.limits import KEEP_DAYS_MAX, MAP_BYTES_DEFAULT
 from yamcs_archive.options import Options
-from yamcs_archive.server.setting_kinds import FilePath, Kind, Many, OrNone, Switch, Text, Whole
+from yamcs_archive.server.setting_kinds import Choice, FilePath, Many, OrNone, Switch, Text, Whole
+from yamcs_archive.server.setting_table import setting, table_of
 
 PORT_MAX = 65535
 THREADS_MAX = 1024
@@ -40,70 +43,6 @@ MAP_BYTES_MIN, MAP_BYTES_MAX = 1 << 20, 1 << 46
 address space of a process."""
 COUNT_MAX = 2**63 - 1
 """The largest number that the library takes."""
-
-SECTIONS = {
-    "server": "the process, and who may use it",
-    "storage": "the archive",
-    "retention": "which events are kept, in every instance that has no rules of its own",
-}
-"""The sections of the file, each with its subject."""
-ENVIRONMENT_PREFIX = "YAMCS_ARCHIVE_"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is known of one setting."""
-
-    name: str
-    default: Any
-    """``dataclasses.MISSING`` if there is none."""
-    section: str
-    kind: Kind
-    help: str
-    flag: str
-    metavar: str | None
-    several: bool
-    """Whether one option takes several values."""
-    per_instance: bool
-    """Whether ``[instances.NAME]`` may have another value."""
-
-    @property
-    def variable(self) -> str:
-        """The name of its environment variable."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def key(self) -> str:
-        """Its name in the file, with its section."""
-        return f"{self.section}.{self.name}"
-
-
-def setting(
-    default: Any,
-    *,
-    section: str,
-    kind: Kind,
-    help: str,
-    flag: str | None = None,
-    metavar: str | None = None,
-    several: bool = False,
-    per_instance: bool = False,
-) -> Any:
-    """Return a field of :class:`Settings`. ``help`` is a phrase without a full stop; it may have no ``%``.
-
-    ``flag``: the option, if its name is not that of the field; ``metavar``: what its value is called;
-    ``several``: one option may have several values; ``per_instance``: ``[instances.NAME]`` may have the key.
-    """
-    facts = {
-        "section": section,
-        "kind": kind,
-        "help": help,
-        "flag": flag,
-        "metavar": metavar,
-        "several": several,
-        "per_instance": per_instance,
-    }
-    return field(default=default, metadata={"setting": facts})
 
 
 def check_origin(origin: str) -> str:
@@ -124,6 +63,35 @@ def check_allowed_host(name: str) -> str:
     """
     Hosts([name])
     return name
+
+
+def check_proxy(address: str) -> str:
+    """Return ``address`` if it is that of a proxy, or a network; otherwise raise InvalidInputError.
+
+    >>> check_proxy("10.0.0.0/8")
+    '10.0.0.0/8'
+    """
+    Proxies([address])
+    return address
+
+
+def check_user_header(name: str) -> str:
+    """Return ``name`` if it can be the header that names the user; otherwise raise InvalidInputError.
+
+    >>> check_user_header("X-Remote-User")
+    'X-Remote-User'
+    """
+    return checked_user_header(name)
+
+
+def check_public_url(url: str) -> str:
+    """Return ``url`` if it can be the server's own; otherwise raise InvalidInputError.
+
+    >>> check_public_url("https://ops.example/archive")
+    'https://ops.example/archive'
+    """
+    public_url(url)
+    return url
 
 
 def _check_host(text: str) -> str:
@@ -234,6 +202,50 @@ class Settings:
         per_instance=True,
         help="once an hour, prune from every instance the oldest events beyond N",
     )
+    tls_certificate: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="speak TLS (https, wss) with this certificate, in PEM, followed by those of its chain; taken"
+        " anew when the files change",
+    )
+    tls_key: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="the private key of the certificate, in PEM, without a password",
+    )
+    tls_client_ca: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="clients must have a certificate of an authority in this file, in PEM; it gives them no name",
+    )
+    # One more ends the connection that has waited longest for a request, so this is no limit of clients.
+    connections_max: int = setting(
+        CONNECTIONS_MAX,
+        section="server",
+        kind=Whole(1, CONNECTIONS_LIMIT),
+        metavar="N",
+        help="connections at the same time; one more ends the one that has waited longest for a request",
+    )
+    client_requests_max: int | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Whole(1, CLIENT_REQUESTS_MAX)),
+        metavar="N",
+        help="requests and WebSockets of one client address at the same time; one more is a 429",
+    )
+    client_requests_per_s: int | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Whole(1, CLIENT_REQUESTS_MAX)),
+        metavar="N",
+        help="requests of one client address in a second; one more is a 429",
+    )
     cors_origins: Sequence[str] = setting(
         (),
         section="server",
@@ -255,8 +267,45 @@ class Settings:
         False,
         section="server",
         kind=Switch(),
-        help="let clients use the routes that delete or read everything (as :verify); there is no login, so"
-        " everybody who can reach the server may",
+        help="without --users: let clients use the routes that delete or read everything (as :verify);"
+        " everybody who can reach the server may, then",
+    )
+    users: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="only the users in this file may use the server, each as it is permitted there (users add);"
+        " needed to serve more than this machine",
+    )
+    insecure: bool = setting(
+        False,
+        section="server",
+        kind=Switch(),
+        help="let everybody who can reach the server use it, from other machines too, without a login",
+    )
+    trust_proxy: Sequence[str] = setting(
+        (),
+        section="server",
+        kind=Many(Text(check_proxy)),
+        metavar="ADDRESS",
+        help="believe what the proxy at this address (or network, 10.0.0.0/8) says of its clients: their"
+        " addresses (X-Forwarded-For), whether they use https (X-Forwarded-Proto), and --user-header",
+    )
+    user_header: str | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Text(check_user_header)),
+        metavar="NAME",
+        help="the header in which a trusted proxy names the user, whom it has logged in",
+    )
+    public_url: str | None = setting(
+        None,
+        section="server",
+        kind=OrNone(Text(check_public_url)),
+        metavar="URL",
+        help="the URL by which users reach the server through a proxy: its host and origin are the server's"
+        " own, and its path may be left in requests",
     )
     mirror_of: str | None = setting(
         None,
@@ -275,9 +324,44 @@ class Settings:
         help="send requests to the source of a mirror as this user, with the password from"
         " YAMCS_ARCHIVE_PASSWORD or a prompt (HTTP Basic)",
     )
+    mirror_token_file: Path | None = setting(  # noqa: RUF009  # likewise
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        flag="--token-file",
+        metavar="FILE",
+        help="send requests to the source of a mirror with the token in this file (or that in"
+        " YAMCS_ARCHIVE_TOKEN)",
+    )
 
-    mirror_login: Login | None = field(default=None, repr=False)
-    """User and password, if the source asks for them; kept in memory only. No setting: it is a secret."""
+    log_level: str = setting(
+        "info",
+        section="server",
+        kind=Choice(("debug", "info", "warning", "error", "critical")),
+        help="least level of what is logged",
+    )
+    log_format: str = setting(
+        "text",
+        section="server",
+        kind=Choice(("text", "json")),
+        help="log lines of text, or one JSON object on each line",
+    )
+    log_file: Path | None = setting(  # noqa: RUF009  # it returns a field
+        None,
+        section="server",
+        kind=OrNone(FilePath()),
+        metavar="FILE",
+        help="append the log to this file, instead of stderr; after SIGUSR1 it is opened again, for rotation",
+    )
+    access_log: bool = setting(
+        False,
+        section="server",
+        kind=Switch(),
+        help="log each request when it has ended: address, user, method, path, status, bytes, seconds",
+    )
+
+    mirror_login: Credentials | None = field(default=None, repr=False)
+    """How to log in to the source, if it asks for that; kept in memory only. No setting: it is a secret."""
     retention_of: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     """The rules of ``[instances.NAME]``, by the name of the instance, as in Options."""
 
@@ -299,16 +383,31 @@ def _check_together(settings: Settings) -> None:
     """Raise InvalidInputError if settings contradict each other."""
     if settings.mirror_user is not None and settings.mirror_of is None:
         raise InvalidInputError("--user", settings.mirror_user, "is for --mirror-of URL")
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if (certificate is None) != (key is None):
+        given, absent = (
+            ("--tls-certificate", "--tls-key") if key is None else ("--tls-key", "--tls-certificate")
+        )
+        raise InvalidInputError(given, str(certificate or key), f"needs {absent} FILE beside it")
+    if settings.tls_client_ca is not None and certificate is None:
+        rule = "needs --tls-certificate FILE and --tls-key FILE beside it"
+        raise InvalidInputError("--tls-client-ca", str(settings.tls_client_ca), rule)
+    if settings.mirror_token_file is not None and settings.mirror_of is None:
+        raise InvalidInputError("--token-file", str(settings.mirror_token_file), "is for --mirror-of URL")
+    if settings.mirror_token_file is not None and settings.mirror_user is not None:
+        raise InvalidInputError(
+            "--token-file", str(settings.mirror_token_file), "is instead of --user: give one"
+        )
+    users = settings.users
+    if users is not None and settings.insecure:
+        raise InvalidInputError("--insecure", True, "is to serve without users: leave it out, or --users")
+    if users is not None and settings.allow_operations:
+        rule = "is to serve without users: with them the permission ManageArchive decides; leave it out"
+        raise InvalidInputError("--allow-operations", True, rule)
+    if settings.user_header is not None and (users is None or not settings.trust_proxy):
+        rule = "needs --users, which say what each may do, and --trust-proxy, or everybody could set it"
+        raise InvalidInputError("--user-header", settings.user_header, rule)
 
 
-SETTINGS = tuple(
-    Setting(
-        name=each.name,
-        default=each.default,
-        **each.metadata["setting"]
-        | {"flag": each.metadata["setting"]["flag"] or f"--{each.name.replace('_', '-')}"},
-    )
-    for each in fields(Settings)
-    if "setting" in each.metadata
-)
+SETTINGS = table_of(Settings)
 """All settings, in the order of the help."""

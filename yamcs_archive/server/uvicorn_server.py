@@ -7,6 +7,7 @@ the process, for any reason, ends the server, the writer and the locks with it.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,12 +15,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.http.asgi import AsgiApp
-from yamcs_archive.http.limits import IDLE_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX, WEBSOCKET_PING_S
+from yamcs_archive.http.client_limits import ClientLimits
+from yamcs_archive.http.limits import (
+    CONNECTIONS_MAX,
+    IDLE_S_MAX,
+    WEBSOCKET_MESSAGE_BYTES_MAX,
+    WEBSOCKET_PING_S,
+)
+from yamcs_archive.http.wsgi import WsgiApp
+from yamcs_archive.server.access_log import AccessLog
+from yamcs_archive.server.client_gate import ClientGate
 from yamcs_archive.server.connection_limits import BoundedHttp, BoundedWebSocket
+from yamcs_archive.server.connections import Connections
 from yamcs_archive.server.listening_socket import BACKLOG_CONNECTIONS
+from yamcs_archive.server.tls import TlsContext
+from yamcs_archive.server.tls_acceptor import TlsAcceptor
 from yamcs_archive.server.wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
@@ -40,7 +54,10 @@ class HttpServer:
     ``threads`` is the number of requests that a WSGI application handles at once; an ASGI application has
     threads of its own. ``stopping`` is called when the server is told to stop, on the thread that tells it,
     before the server accepts no more connections and waits for the requests under way. ``refused`` is called
-    with the kind and the reason of each connection that is refused.
+    with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
+    than ``connections_max`` connections those end that have waited longest for a request. ``client_limits``
+    are those of the requests of one client, for the applications of this package. With ``access_log``, each
+    request is logged when it has ended.
     """
 
     def __init__(
@@ -48,15 +65,28 @@ class HttpServer:
         listening: socket.socket,
         app: AsgiApp | WSGIApplication,
         stopping: Callable[[], None],
+        *,
         threads: int = 1,
         refused: Callable[[str, str], None] = _ignore,
+        tls: TlsContext | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+        client_limits: ClientLimits | None = None,
+        access_log: bool = False,
     ) -> None:
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
-        self._server = uvicorn.Server(
+        if client_limits is not None and isinstance(app, AsgiApp | WsgiApp):
+            served = ClientGate(served, client_limits, app.core)
+        if access_log:
+            served = AccessLog(served)
+        if tls is not None:
+            tls.refused = refused
+        self._server = _Server(
+            tls,
             uvicorn.Config(
                 served,
-                http=cast(Any, partial(BoundedHttp, refused=refused)),  # uvicorn calls it, and does no more
+                # uvicorn calls it, and does no more
+                http=cast(Any, partial(BoundedHttp, all_connections=Connections(connections_max, refused))),
                 ws=BoundedWebSocket if is_asgi else "none",
                 ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
@@ -70,7 +100,7 @@ class HttpServer:
                 access_log=False,
                 log_config=None,
                 log_level="critical",  # the application logs its own errors, and what a client sends is none
-            )
+            ),
         )
         self._listening = listening
         self._stopping = stopping
@@ -101,3 +131,29 @@ class HttpServer:
     def stopped(self) -> bool:
         """True once it was told to stop."""
         return self._stopped
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which listens on one socket; with TLS, handshakes are limited."""
+
+    def __init__(self, tls: TlsContext | None, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        make: Any = self.config.http_protocol_class
+        make = partial(
+            make,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.servers = [cast(Any, TlsAcceptor(listening, make, self._tls)) for listening in sockets or ()]
+        self.started = True

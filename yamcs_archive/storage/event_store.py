@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
@@ -35,6 +36,13 @@ class StoreStats:
     last: Event | None
     sources: dict[str, SourceState]
     allocated_bytes: int
+    commit: int
+    """The number of the newest commit."""
+    commit_time: int | None
+    """When it was made; None before the first, and if its record is damaged."""
+    horizon: int | None
+    writing: bool
+    """Whether this process writes to it."""
 
 
 class EventStore(Protocol):
@@ -76,6 +84,12 @@ class EventStore(Protocol):
 
     def stats(self) -> StoreStats:
         """Return the extent of the store."""
+
+    def activity(self) -> InstanceActivity:
+        """Return what was appended since this process opened the store; it reads nothing."""
+
+    def usage(self) -> InstanceUsage:
+        """Return what the store holds and uses now, in a time that does not depend on how much it is."""
 
     def changes(
         self, after: str | None, skipped: Callable[[DamagedError], None] | None = None

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
     ArchiveError,
@@ -38,6 +39,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.disk.file_system import check_room
 from yamcs_archive.storage.disk.generations import Generations
+from yamcs_archive.storage.disk.usage import ReaderWatch, usage
 from yamcs_archive.storage.event_store import StoreStats
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, encode_mirrored
@@ -45,7 +47,7 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import uninterrupted
 from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.pruning import Pruning
-from yamcs_archive.storage.maintain.retention import Reading, Rule
+from yamcs_archive.storage.maintain.retention import Reading, Rule, newest_commit_time
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -106,6 +108,7 @@ class LmdbStore:
             self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
+            self._readers = ReaderWatch()
             if not readonly:
                 self._start(instance)
         except BaseException:
@@ -120,6 +123,7 @@ class LmdbStore:
             self._maintenance = Maintenance(
                 self._environment, self._writer, self._options, instance.name, self._horizon_moved
             )
+            self._readers = self._maintenance.readers
         except BaseException as error:
             if self._writer is not None:
                 self._writer.close()
@@ -299,6 +303,34 @@ class LmdbStore:
             last=next(self.scan(Query(limit=1, descending=True)), None),
             sources=states,
             allocated_bytes=self._environment.allocated_bytes(),
+            commit=self._head(),
+            commit_time=newest_commit_time(self._environment),
+            horizon=self._facts().horizon,
+            writing=self._writer is not None,
+        )
+
+    def activity(self) -> InstanceActivity:
+        """See :class:`EventStore`."""
+        cleared = self._readers.cleared
+        if self._writer is None:
+            return InstanceActivity(stale_readers_cleared=cleared)
+        return self._writer.counts.activity(cleared)
+
+    def usage(self) -> InstanceUsage:
+        """See :class:`EventStore`. Raises GoneError, ClosedError, UnavailableError."""
+        found = usage(self._here(), self._readers, time.monotonic())
+        backlog_us = (
+            0 if self._maintenance is None else self._maintenance.backlog_us(time.monotonic_ns() // 1_000)
+        )
+        return InstanceUsage(
+            found.rows,
+            found.blocks,
+            found.map_bytes,
+            found.used_bytes,
+            found.file_bytes,
+            found.readers,
+            found.oldest_reader_s,
+            backlog_us / 1_000_000,
         )
 
     def changes(

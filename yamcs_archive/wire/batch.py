@@ -7,8 +7,7 @@
    elements of any other piece are decoded one by one, by the rules.
 4. The error of an element has its position, from 0, and comes after all elements before it.
 
-With ``own``, elements come from the archive's owner and not over a network, as for
-:func:`~yamcs_archive.wire.json.decode_event`.
+``own`` and ``keeps_user`` are as for :func:`~yamcs_archive.wire.json.decode_event`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,11 @@ class Part(NamedTuple):
 
 
 def from_ndjson(
-    chunks: Iterable[bytes], *, own: bool = False, empty: array[int] | None = None
+    chunks: Iterable[bytes],
+    *,
+    own: bool = False,
+    keeps_user: bool = False,
+    empty: array[int] | None = None,
 ) -> Iterator[Part]:
     """Yield the elements of newline-delimited JSON; empty lines are passed over.
 
@@ -46,10 +49,10 @@ def from_ndjson(
     [['a'], ['b']]
     """
     position = 0
-    decode = partial(json.decode_event, own=own)
+    decode = partial(json.decode_event, own=own, keeps_user=keeps_user)
     try:
         for lines in whole_lines(_without_bom(pieces(chunks))):
-            events = bulk.decode_json_lines(lines, own=own)
+            events = bulk.decode_json_lines(lines, own=own, keeps_user=keeps_user)
             if events is not None:
                 position += events.size
                 del lines  # so that it is not held while its events are stored
@@ -75,7 +78,7 @@ def _without_bom(stream: Iterator[bytes]) -> Iterator[bytes]:
     yield from stream
 
 
-def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
+def from_protobuf(chunks: Iterable[bytes], *, keeps_user: bool = False) -> Iterator[Part]:
     """Yield the elements of a stream of messages, each with its length before it as a varint.
 
     >>> body = bytes.fromhex("031a0161 031a0162")
@@ -90,13 +93,14 @@ def from_protobuf(chunks: Iterable[bytes]) -> Iterator[Part]:
                 yield Part(Form.TODAY, events)
             else:
                 several = (held[start:stop] for start, stop in zip(starts, stops, strict=True))
-                yield from _one_by_one(several, protobuf.decode_event, position)
+                decode = partial(protobuf.decode_event, keeps_user=keeps_user)
+                yield from _one_by_one(several, decode, position)
             position += len(starts)
     except InvalidInputError as error:
         raise _with_position(error, position) from None
 
 
-def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part]:
+def from_msgpack(chunks: Iterable[bytes], *, own: bool = False, keeps_user: bool = False) -> Iterator[Part]:
     """Yield the elements of a msgpack stream of maps.
 
     >>> body = bytes.fromhex("82a76d657373616765a161a474696d6505")  # {"message": "a", "time": 5}
@@ -105,13 +109,15 @@ def from_msgpack(chunks: Iterable[bytes], *, own: bool = False) -> Iterator[Part
     """
     position = read = 0
     held, unpacker = b"", msgpack.unpacker()
-    decode = partial(msgpack.event_of, own=own)
+    decode = partial(msgpack.event_of, own=own, keeps_user=keeps_user)
     try:
         for piece in pieces(chunks):
             held += piece
             count, stop, readable = msgpack.skip_elements(unpacker, piece, read)
             elements, held = held[: stop - read], held[stop - read :]
-            events = bulk.decode_msgpack_maps(elements, count, own=own) if count else None
+            events = (
+                bulk.decode_msgpack_maps(elements, count, own=own, keeps_user=keeps_user) if count else None
+            )
             if events is not None:
                 del piece, elements  # as lines in from_ndjson
                 yield Part(Form.TODAY, events)

@@ -60,8 +60,11 @@ class BatchCodec(Protocol):
     whole_commits: bool
     """True if changes are written as commits with their times; else as events alone."""
 
-    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one."""
+    def decode_batch(self, chunks: Iterable[bytes], *, keeps_user: bool = False) -> Iterator[Part]:
+        """Yield the events of a batch as its body comes; InvalidInputError with the position of a bad one.
+
+        ``keeps_user``: an element in the form of an answer keeps the user who created the event.
+        """
 
     def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
         """Return a page of changes, and the cursor after it."""
@@ -72,8 +75,11 @@ class Codec(BatchCodec, Protocol):
 
     whole_commits: bool = False
 
-    def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        """Return the event of a create request and the form that it is in; InvalidInputError."""
+    def decode_event(self, body: bytes, *, keeps_user: bool = False) -> tuple[Form, Event]:
+        """Return the event of a create request and the form that it is in; InvalidInputError.
+
+        ``keeps_user`` is as for :meth:`decode_batch`.
+        """
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
         """Return the fields of any other request, whose message is given empty; InvalidInputError.

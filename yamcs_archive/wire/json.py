@@ -50,11 +50,12 @@ BOM = b"\xef\xbb\xbf"
 """A byte order mark in UTF-8."""
 
 
-def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
+def decode_event(body: bytes, *, own: bool = False, keeps_user: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of the body of a create request.
 
     ``own``: the body comes from the archive's owner and not over a network, so the user who created the event
-    is kept, and its extensions are not checked. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    is kept, and its extensions are not checked. ``keeps_user``: the user is kept,
+    and nothing else. Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
     >>> decode_event(b'{"message": "a", "source": "S", "sequenceNumber": "3"}')[1].seq_number
     3
@@ -63,15 +64,15 @@ def decode_event(body: bytes, *, own: bool = False) -> tuple[Form, Event]:
       ...
     yamcs_archive.errors.InvalidInputError: body 'generationTime, time': mixes fields of the 2016 form ...
     """
-    return event_of(decode_object(body), own=own)
+    return event_of(decode_object(body), own=own, keeps_user=keeps_user)
 
 
-def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
+def event_of(fields: Mapping[str, Any], *, own: bool = False, keeps_user: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of a create request's fields, as JSON values."""
     if type(fields.get("generationTime")) is str or type(fields.get("receptionTime")) is str:
         for name in _SHOWN_TIMES:
             if isinstance(fields.get(name), str) and not is_whole(fields[name]):
-                return Form.TODAY, _event_shown(fields, name, own=own)
+                return Form.TODAY, _event_shown(fields, name, own=own, keeps_user=own or keeps_user)
     names = fields.keys()
     if not names <= _KNOWN:
         name = next(name for name in names if name not in _KNOWN)
@@ -198,7 +199,7 @@ def _event_2016(fields: Mapping[str, Any]) -> Event:
     )
 
 
-def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
+def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool, keeps_user: bool) -> Event:
     """Return the event of an answer; ``time`` is the field by which it was recognised."""
     for name, value in fields.items():
         if name in _KNOWN - _SHOWN:
@@ -218,7 +219,7 @@ def _event_shown(fields: Mapping[str, Any], time: str, *, own: bool) -> Event:
         generation_time=_optional(given, "generationTime", _time),
         seq_number=_optional(given, "seqNumber", as_int32),
         reception_time=_optional(given, "receptionTime", _time),
-        created_by=user if own else None,
+        created_by=user if keeps_user else None,
         extensions=_optional(given, "extensions", partial(extensions_of, own=own)) or b"",
         extra=_optional(given, "extra", _extra) or {},
     )
@@ -305,14 +306,17 @@ def shown(event: Event, form: Form, *, exact: bool = False) -> dict[str, Any]:
 def sent(event: Event) -> dict[str, Any]:
     """Return an event with a key as the JSON object that stores it in another archive: as answers show it.
 
-    But ERROR keeps its name, and the user who created the event is left out: the other archive decides that.
+    But ERROR keeps its name. The other archive decides whether the user who created the event is kept.
 
     >>> sent(Event("a", severity=Severity.ERROR, generation_time=0, seq_number=3))["severity"]
     'ERROR'
     """
     fields = shown(event, Form.TODAY) | {"severity": event.severity.name}
-    left_out = {"createdBy"} if event.reception_time is not None else {"createdBy", "receptionTime"}
-    return {name: value for name, value in fields.items() if name not in left_out}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name != "receptionTime" or event.reception_time is not None
+    }
 
 
 def encode(value: Any) -> bytes:

@@ -28,11 +28,11 @@ class JsonCodec(Codec):
 
     media = JSON
 
-    def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        return json.decode_event(body)
+    def decode_event(self, body: bytes, *, keeps_user: bool = False) -> tuple[Form, Event]:
+        return json.decode_event(body, keeps_user=keeps_user)
 
-    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        return from_ndjson(chunks)
+    def decode_batch(self, chunks: Iterable[bytes], *, keeps_user: bool = False) -> Iterator[Part]:
+        return from_ndjson(chunks, keeps_user=keeps_user)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
         """Return the fields of any other request; null and empty texts are left out. InvalidInputError."""

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 
 from yamcs_archive.errors import InvalidInputError
@@ -21,18 +23,13 @@ from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import Codec
 from yamcs_archive.wire.json_codec import JsonCodec
 from yamcs_archive.wire.json_scalars import as_int32, as_text
+from yamcs_archive.wire.live_topics import CANCEL, TOPICS, Data
 from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 from yamcs_archive.wire.protobuf_codec import ProtobufCodec
 from yamcs_archive.wire.protobuf_scan import check_known, varint
 
 Tail = Any
 """``str`` in the subprotocol ``json``, ``bytes`` in ``protobuf``."""
-
-EVENTS, CANCEL, STATE = "events", "cancel", "state"
-
-_REQUEST = "yamcs.protobuf.events.SubscribeEventsRequest"
-_CANCEL = "yamcs.api.CancelOptions"
-_TYPES = {EVENTS: _REQUEST, CANCEL: _CANCEL}
 
 
 class MalformedError(InvalidInputError):
@@ -46,16 +43,16 @@ class ClientFrame(NamedTuple):
     id: int | None = None
     call: int | None = None
     """The call of the frame; in ``cancel`` the call to end."""
-    instance: str = ""
-    filter: str | None = None
+    options: Any = None
+    """The message of the topic's options; None for a topic that has none, and for an unknown one."""
 
 
 class Subscribed(NamedTuple):
     """A call as ``state`` lists it."""
 
     call: int
-    instance: str
-    filter: str | None
+    topic: str
+    options: Message
 
 
 class Frames(Protocol):
@@ -79,11 +76,14 @@ class Frames(Protocol):
     def event(self, call: int, seq: int, tail: Tail) -> str | bytes:
         """Return the frame that brings an event to one call."""
 
+    def data(self, topic: str, call: int, seq: int, data: Data) -> str | bytes:
+        """Return the frame that brings anything but an event to one call."""
+
 
 class JsonFrames(Frames):
     """Frames of the subprotocol ``json``, which is also used if the client names none.
 
-    >>> JsonFrames().read('{"type": "events", "id": 1, "options": {"instance": "sim"}}').instance
+    >>> JsonFrames().read('{"type": "events", "id": 1, "options": {"instance": "sim"}}').options.instance
     'sim'
     >>> print(JsonFrames().reply(1, 7))
     {
@@ -103,16 +103,12 @@ class JsonFrames(Frames):
             fields = _given(json.decode_object(frame.encode() if isinstance(frame, str) else frame), _FIELDS)
             topic = as_text(fields.get("type", ""), "type")
             asked = ClientFrame(topic, _optional_int32(fields, "id"), _optional_int32(fields, "call"))
-            options = fields.get("options", {})
-            if topic not in _OPTIONS:
+            if topic not in TOPICS:
                 return asked
-            if not isinstance(options, dict):
-                raise InvalidInputError("options", options, "must be an object")
-            given = _given(options, _OPTIONS[topic])
-            if topic == CANCEL:
-                return asked._replace(call=_optional_int32(given, "call"))
-            texts = {name: as_text(value, name) for name, value in given.items()}
-            return asked._replace(instance=texts.get("instance", ""), filter=texts.get("filter"))
+            options = _options_in(topic, fields.get("options", {}))
+            return asked._replace(
+                options=options, call=_optional(options, "call") if topic == CANCEL else asked.call
+            )
         except (InvalidInputError, UnicodeEncodeError) as error:
             raise _malformed(frame, error) from None
 
@@ -128,9 +124,8 @@ class JsonFrames(Frames):
         shown = [
             {
                 "call": call.call,
-                "type": EVENTS,
-                "options": {"@type": f"/{_REQUEST}", "instance": call.instance}
-                | ({} if call.filter is None else {"filter": call.filter}),
+                "type": call.topic,
+                "options": {"@type": f"/{TOPICS[call.topic].type_name}"} | MessageToDict(call.options),
             }
             for call in calls
         ]
@@ -144,12 +139,40 @@ class JsonFrames(Frames):
     def event(self, call: int, seq: int, tail: Tail) -> str:
         return f'{{\n  "type": "events",\n  "call": {call},\n  "seq": {seq},{tail}'
 
+    def data(self, topic: str, call: int, seq: int, data: Data) -> str:
+        found = MessageToDict(data.message)
+        shown = found if isinstance(found, dict) else {"value": found}  # as JSON has well-known messages
+        content = {"@type": f"/{data.type_name}"} | shown
+        return _frame({"type": topic, "call": call, "seq": seq, "data": content})
+
 
 _FIELDS = frozenset({"type", "options", "id", "call", "maxDroppedWrites", "lowPriority"})
-_OPTIONS = {
-    EVENTS: frozenset({"@type", "instance", "filter"}),
-    CANCEL: frozenset({"@type", "call"}),
-}
+
+
+def _options_in(topic: str, given: Any) -> Any:
+    """Return the message of a topic's options, given their JSON."""
+    if not isinstance(given, dict):
+        raise InvalidInputError("options", given, "must be an object")
+    options = TOPICS[topic].options()
+    fields = options.DESCRIPTOR.fields_by_name
+    for name, value in _given(given, frozenset({"@type", *fields})).items():
+        if name == "@type":
+            continue
+        kind = fields[name].type
+        if kind == FieldDescriptor.TYPE_INT32:
+            setattr(options, name, as_int32(value, name))
+        elif kind == FieldDescriptor.TYPE_BOOL:
+            setattr(options, name, _as_flag(value, name))
+        else:
+            setattr(options, name, as_text(value, name))
+    return options
+
+
+def _as_flag(value: Any, name: str) -> bool:
+    text = as_text(value, name)
+    if text not in ("true", "false"):
+        raise InvalidInputError(name, value, "must be true or false")
+    return text == "true"
 
 
 def _given(fields: Any, known: frozenset[str]) -> dict[str, Any]:
@@ -176,7 +199,7 @@ class ProtobufFrames(Frames):
 
     >>> frame = live.ClientMessage(type="state", id=8).SerializeToString()
     >>> ProtobufFrames().read(frame)
-    ClientFrame(topic='state', id=8, call=None, instance='', filter=None)
+    ClientFrame(topic='state', id=8, call=None, options=None)
     """
 
     codec = ProtobufCodec()
@@ -189,18 +212,16 @@ class ProtobufFrames(Frames):
             message.ParseFromString(frame)
             check_known(frame, message.DESCRIPTOR)
             asked = ClientFrame(message.type, _optional(message, "id"), _optional(message, "call"))
-            name = message.options.type_url.rpartition("/")[2]
-            if asked.topic in _TYPES and message.HasField("options") and name != _TYPES[asked.topic]:
-                raise InvalidInputError("options", name, f"must be {_TYPES[asked.topic]}")
-            if asked.topic == CANCEL:
-                ending = live.CancelOptions.FromString(message.options.value)
-                check_known(message.options.value, ending.DESCRIPTOR, "options.")
-                return asked._replace(call=_optional(ending, "call"))
-            if asked.topic != EVENTS:
+            topic = TOPICS.get(asked.topic)
+            if topic is None:
                 return asked
-            request = live.SubscribeEventsRequest.FromString(message.options.value)
-            check_known(message.options.value, request.DESCRIPTOR, "options.")
-            return asked._replace(instance=request.instance, filter=_optional(request, "filter"))
+            name = message.options.type_url.rpartition("/")[2]
+            if message.HasField("options") and name != topic.type_name:
+                raise InvalidInputError("options", name, f"must be {topic.type_name}")
+            options: Any = topic.options.FromString(message.options.value)
+            check_known(message.options.value, options.DESCRIPTOR, "options.")
+            call = _optional(options, "call") if asked.topic == CANCEL else asked.call
+            return asked._replace(options=options, call=call)
         except (InvalidInputError, DecodeError, UnicodeDecodeError) as error:
             raise _malformed(frame, error) from None
 
@@ -212,10 +233,8 @@ class ProtobufFrames(Frames):
         shown = [
             live.State.CallInfo(
                 call=call.call,
-                type=EVENTS,
-                options=_packed(
-                    live.SubscribeEventsRequest(instance=call.instance, filter=call.filter), f"/{_REQUEST}"
-                ),
+                type=call.topic,
+                options=_packed(call.options, f"/{TOPICS[call.topic].type_name}"),
             )
             for call in calls
         ]
@@ -230,6 +249,9 @@ class ProtobufFrames(Frames):
     def event(self, call: int, seq: int, tail: Tail) -> bytes:
         return b"".join((b"\n\x06events\x10", varint(call), b"\x18", varint(seq), tail))
 
+    def data(self, topic: str, call: int, seq: int, data: Data) -> bytes:
+        return _message(topic, data.message, f"/{data.type_name}", call, seq)
+
 
 def _optional(message: Message, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None
@@ -239,7 +261,9 @@ def _packed(message: Message, type_url: str) -> AnyMessage:
     return AnyMessage(type_url=type_url, value=message.SerializeToString())
 
 
-def _message(kind: str, data: Message, type_url: str, call: int | None = None) -> bytes:
-    message = live.ServerMessage(type=kind, call=call, data=_packed(data, type_url))
+def _message(
+    kind: str, data: Message, type_url: str, call: int | None = None, seq: int | None = None
+) -> bytes:
+    message = live.ServerMessage(type=kind, call=call, seq=seq, data=_packed(data, type_url))
     found: bytes = message.SerializeToString()
     return found

@@ -35,8 +35,10 @@ _REASONS: dict[type[Exception], str] = {
 """The texts of errors that msgpack raises without one."""
 
 
-def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Event]:
-    """Return the form and the event of a map; ``own`` as for :func:`~yamcs_archive.wire.json.decode_event`.
+def event_of(fields: Mapping[str, Any], *, own: bool = False, keeps_user: bool = False) -> tuple[Form, Event]:
+    """Return the form and the event of a map.
+
+    ``own`` and ``keeps_user`` are as for :func:`~yamcs_archive.wire.json.decode_event`.
 
     Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
@@ -52,7 +54,7 @@ def event_of(fields: Mapping[str, Any], *, own: bool = False) -> tuple[Form, Eve
     if type(time) is int:
         form, event = json.event_of({**fields, "time": "1970-01-01T00:00:00Z"})
         return form, replace(event, generation_time=to_us(time, "time"))
-    return json.event_of(fields, own=own)
+    return json.event_of(fields, own=own, keeps_user=keeps_user)
 
 
 def _rfc3339(stamp: msgpack.Timestamp, field: str) -> str:

@@ -24,8 +24,8 @@ class ExchangeCodec(BatchCodec):
     media = MSGPACK
     whole_commits = True
 
-    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        return from_msgpack(chunks)
+    def decode_batch(self, chunks: Iterable[bytes], *, keeps_user: bool = False) -> Iterator[Part]:
+        return from_msgpack(chunks, keeps_user=keeps_user)
 
     def changes(self, commits: Sequence[Commit], cursor: str, _form: Form) -> bytes:
         return encode_page(commits, cursor)

@@ -70,8 +70,10 @@ SEVERITIES_TODAY = {
 _S_US = 1_000_000
 
 
-def decode_event(body: bytes) -> tuple[Form, Event]:
+def decode_event(body: bytes, *, keeps_user: bool = False) -> tuple[Form, Event]:
     """Return the form and the event of the body of a create request.
+
+    ``keeps_user``: an event as answers show it keeps the user who created it.
 
     Raises :class:`~yamcs_archive.errors.InvalidInputError`.
 
@@ -88,7 +90,7 @@ def decode_event(body: bytes) -> tuple[Form, Event]:
     if not varints.isdisjoint(_TIMES):
         return Form.V2016, _event_2016(body, fields)
     if _NUMBER in varints and any(field.number in _TIMES for field in fields):
-        return Form.TODAY, _event_shown(body, fields)
+        return Form.TODAY, _event_shown(body, fields, keeps_user=keeps_user)
     return Form.TODAY, _event_today(body, fields)
 
 
@@ -155,8 +157,8 @@ def _without_extensions(body: bytes, fields: list[Field]) -> tuple[bytes, list[F
     return body, list(scan(body)), extensions
 
 
-def _event_shown(body: bytes, fields: list[Field]) -> Event:
-    """Return the event of today's ``Event``; its user is ignored, because anybody may write it."""
+def _event_shown(body: bytes, fields: list[Field], *, keeps_user: bool) -> Event:
+    """Return the event of today's ``Event``; its user only if the sender may say who that is."""
     body, fields, extensions = _without_extensions(body, fields)
     check_fields(fields, _EVENT, "today's Event")
     message = today.Event()
@@ -171,7 +173,7 @@ def _event_shown(body: bytes, fields: list[Field]) -> Event:
         names = ", ".join(f"{number} ({name.name})" for number, name in SEVERITIES_TODAY.items())
         raise InvalidInputError("severity", severity, f"must be one of {names}")
     event = shown_event(message, AS_SHOWN[SEVERITIES_TODAY[severity]], extensions)
-    return replace(event, created_by=None)
+    return event if keeps_user else replace(event, created_by=None)
 
 
 def shown_event(message: today.Event, severity: Severity, extensions: bytes) -> Event:

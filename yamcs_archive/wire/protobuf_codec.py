@@ -29,11 +29,11 @@ class ProtobufCodec(Codec):
 
     media = PROTOBUF
 
-    def decode_event(self, body: bytes) -> tuple[Form, Event]:
-        return protobuf.decode_event(body)
+    def decode_event(self, body: bytes, *, keeps_user: bool = False) -> tuple[Form, Event]:
+        return protobuf.decode_event(body, keeps_user=keeps_user)
 
-    def decode_batch(self, chunks: Iterable[bytes]) -> Iterator[Part]:
-        return from_protobuf(chunks)
+    def decode_batch(self, chunks: Iterable[bytes], *, keeps_user: bool = False) -> Iterator[Part]:
+        return from_protobuf(chunks, keeps_user=keeps_user)
 
     def decode_request(self, body: bytes, message: Message) -> RequestFields:
         try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 
+from msgspec.structs import replace
+
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, InvalidInputError, OutcomeUnknownError, shown
-from yamcs_archive.event import event_bytes
-from yamcs_archive.http.errors import HttpError, counts_message
+from yamcs_archive.event import SOURCE_DEFAULT, Event, event_bytes
+from yamcs_archive.http.errors import HttpError, counts_message, forbidden
 from yamcs_archive.http.limits import QUICK_BODY_BYTES_MAX
 from yamcs_archive.http.media_types import batch_reader, body_codec, content_encoding
 from yamcs_archive.http.request import Request
@@ -25,7 +28,9 @@ _REPLAYED = (("idempotent-replayed", "true"),)
 def create_event(request: Request) -> Pending[Response]:
     """Store one event; the answer leaves when it is durable."""
     instance = request.instance()
-    form, event = body_codec(request.head.headers).decode_event(request.body)
+    keeps_user = _keeps_user(request)
+    form, event = body_codec(request.head.headers).decode_event(request.body, keeps_user=keeps_user)
+    event = _signed(request, event)
     codec, lease = request.codec, request.lease
 
     def finish(done: Future[Appended]) -> Response:
@@ -42,6 +47,44 @@ def create_event(request: Request) -> Pending[Response]:
     except ArchiveError as error:
         raise RequestFailedError(error, form) from error
     return Pending(submitted, finish, work=Work.QUICK, is_large=_is_large)
+
+
+def _keeps_user(request: Request) -> bool:
+    """Return whether the sender may say who created an event: an import does, so that nothing is lost.
+
+    Guests may not, whatever else they may do: nobody knows who they are.
+    """
+    caller = request.caller
+    return not caller.is_guest and caller.allows(Permission.MANAGE_ARCHIVE, request.names["instance"])
+
+
+def _signed(request: Request, event: Event) -> Event:
+    """Return an event with the user who creates it. Raises HttpError for a source that it may not write."""
+    if request.caller.is_guest:
+        return event
+    writable = request.caller.sources(Permission.WRITE_EVENTS, request.names["instance"])
+    if writable is not None and not writable(event.source or SOURCE_DEFAULT):
+        raise _refused_source(event.source or SOURCE_DEFAULT)
+    return event if event.created_by is not None else replace(event, created_by=request.caller.name)
+
+
+def _all_signed(request: Request, events: Columns[int | None]) -> Columns[int | None]:
+    """Return events with the user who creates them, as :func:`_signed` does."""
+    if request.caller.is_guest:
+        return events
+    writable = request.caller.sources(Permission.WRITE_EVENTS, request.names["instance"])
+    if writable is not None:
+        for name in set(events.source):
+            if not writable(name or SOURCE_DEFAULT):
+                raise _refused_source(name or SOURCE_DEFAULT)
+    user = request.caller.name
+    if events.created_by.count(None) == events.size:
+        return events._replace(created_by=[user] * events.size)
+    return events._replace(created_by=[user if given is None else given for given in events.created_by])
+
+
+def _refused_source(name: str) -> HttpError:
+    return forbidden(f"Missing system privilege '{Permission.WRITE_EVENTS}' for source {shown(name)}")
 
 
 def _is_large(done: Future[Appended]) -> bool:
@@ -89,10 +132,11 @@ def create_events(request: Request) -> Response:
 
     def events() -> Iterator[Columns[int | None]]:
         nonlocal form  # that of the first event is that of the answer
-        for nth, part in enumerate(batch_reader(request.head.headers).decode_batch(chunks)):
+        reader = batch_reader(request.head.headers)
+        for nth, part in enumerate(reader.decode_batch(chunks, keeps_user=_keeps_user(request))):
             if not nth:
                 form = part.form
-            yield part.events
+            yield _all_signed(request, part.events)
 
     try:
         counts = instance.append_columns(events(), request_id=_request_id(request))

@@ -21,6 +21,7 @@ def stream_backup(request: Request) -> Response:
         if name not in _PARAMETERS:  # a misspelt one would make a full backup
             raise InvalidInputError(name, values[name][-1], f"is not one of {', '.join(_PARAMETERS)}")
     after = values["after"][-1] if "after" in values else ""
+    request.refuse_unless_all_sources()
     instance = request.instance()
     name = f"{instance.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup"
     headers = (("content-disposition", f'attachment; filename="{name}"'),)

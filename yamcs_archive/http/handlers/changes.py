@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
+from yamcs_archive.access.permissions import Sources
 from yamcs_archive.errors import BadCursorError, InvalidInputError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.http import query
@@ -30,7 +31,7 @@ from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Pending, Response, reply
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX
-from yamcs_archive.results import Commit
+from yamcs_archive.results import Change, Commit
 from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.codec import BatchCodec
 from yamcs_archive.wire.json_scalars import as_int32
@@ -53,29 +54,47 @@ class _ChangesQuery(NamedTuple):
     writer: BatchCodec
     lease: Lease
     left_out: LeftOut | None
+    readable: Sources | None
+    """The sources of which events may be answered; None: all."""
 
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now, and its cursor if it has no event."""
         try:
             # Taken before reading: if nothing is found after the beginning, it skips nothing.
             cursor = self.instance.cursor() if self.after is None else self.instance.renewed(self.after)
-            commits = list(self._page())
+            seen: list[str] = []
+            commits = list(self._page(seen))
         except BadCursorError as error:  # it must name the parameter that the cursor came in
             raise BadCursorError("after", error.value, error.rule) from None
+        if not commits and seen:
+            cursor = seen[-1]  # after everything that may not be answered
         cursor = commits[-1].cursor if commits else cursor
         body = self.writer.changes(commits, cursor, self.form)
         headers = () if self.left_out is None else self.left_out.headers
         return reply(self.writer.media, body, headers=headers), None if commits else cursor
 
-    def _page(self) -> Iterator[Commit]:
-        """Yield the commits of an answer; in a form without commits, all events as if they were one."""
+    def _page(self, seen: list[str]) -> Iterator[Commit]:
+        """Yield the commits of an answer; in a form without commits, all events as if they were one.
+
+        ``seen`` gets the cursor of the last event that was passed over, because it may not be read.
+        """
         if self.writer.whole_commits:
             yield from self._bounded(self.instance.commits(self.after), attrgetter("events"))
             return
-        found = self.instance.changes(self.after, skip_damaged=self.left_out or False)
+        found = self._readable(self.instance.changes(self.after, skip_damaged=self.left_out or False), seen)
         changes = list(self._bounded(found, lambda change: (change.event,)))
         if changes:
             yield Commit(0, tuple(change.event for change in changes), changes[-1].cursor)
+
+    def _readable(self, changes: Iterator[Change], seen: list[str]) -> Iterator[Change]:
+        if self.readable is None:
+            yield from changes
+            return
+        for change in changes:
+            if self.readable(change.event.source):
+                yield change
+            else:
+                seen[:] = [change.cursor]
 
     def _bounded(self, found: Iterable[T], events_of: Callable[[T], Sequence[Event]]) -> Iterator[T]:
         """Yield commits or changes, at least one, until an answer can hold no more events or bytes."""
@@ -116,7 +135,10 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     instance = request.instance()
     after = last.get("after")
     cursor = instance.cursor() if after == NEWEST else after
-    asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease, left_out)
+    if writer.whole_commits:
+        request.refuse_unless_all_sources()
+    readable = request.readable()
+    asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease, left_out, readable)
     answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer

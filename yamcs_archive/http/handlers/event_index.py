@@ -40,7 +40,7 @@ def list_event_index(request: Request) -> Response:
     found = instance.histogram(
         start=start,
         stop=fields.instant("stop"),
-        sources=fields.sources(),
+        sources=request.readable_of(fields.sources()),
         pause_us=_pause_us(fields),
         cancelled=request.given_up,
         skip_damaged=left_out or False,
@@ -94,6 +94,7 @@ def stream_event_index(request: Request) -> Response:
     found = request.instance().histogram(
         start=fields.instant("start"),
         stop=fields.instant("stop"),
+        sources=request.readable_of(None),
         pause_us=_pause_us(fields),
         cancelled=request.given_up,
         skip_damaged=left_out_of(request.head) or False,

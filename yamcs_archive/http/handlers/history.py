@@ -39,7 +39,7 @@ def _asked(
     """Return the query of a query string; of a POST that of the body, which has the fields of ``message``."""
     posted = request.head.method == "POST"
     fields = request.fields(message) if posted else query.fields_of_query(request.head.query, parameters)
-    return query.event_query(fields, left_out)
+    return request.permitted(query.event_query(fields, left_out))
 
 
 def _first_of(events: Iterator[Event], limit: int, lease: Lease) -> tuple[list[Event], bool]:
@@ -80,7 +80,9 @@ def count_events(request: Request) -> Response:
 
 def list_sources(request: Request) -> Response:
     """List every source that ever had an event, in the order of their names in lower case."""
-    names = sorted(request.instance().sources(), key=lambda name: (name.casefold(), name))
+    readable = request.readable()
+    found = [name for name in request.instance().sources() if readable is None or readable(name)]
+    names = sorted(found, key=lambda name: (name.casefold(), name))
     return request.answer(today.ListEventSourcesResponse(source=names, sources=names))
 
 
@@ -98,7 +100,7 @@ def export_events(request: Request) -> Response:
     """Answer all events that the query string asks for as CSV, oldest first."""
     fields = query.fields_of_query(request.head.query, query.PARAMETERS | {"columns", "delimiter"})
     codec = CsvCodec(fields.text("columns"), fields.text("delimiter"))
-    asked = query.event_query(fields, left_out_of(request.head))
+    asked = request.permitted(query.event_query(fields, left_out_of(request.head)))
     events = asked.batches(request.instance(), request.given_up)
     name = f"event_export_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.csv"
     disposition = ("content-disposition", f'attachment; filename="{name}"')

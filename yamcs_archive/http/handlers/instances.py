@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from yamcs_archive.errors import InvalidInputError
+from yamcs_archive.access.permissions import Permission
+from yamcs_archive.errors import InvalidInputError, shown
 from yamcs_archive.http import query
+from yamcs_archive.http.errors import forbidden
 from yamcs_archive.http.handlers.retention import object_in
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -18,6 +20,8 @@ def rename_instance(request: Request) -> Response:
     if "name" not in given:
         raise InvalidInputError("name", None, "must be given: the new name")
     name = as_text(given["name"], "name")
+    if not request.caller.allows(Permission.MANAGE_ARCHIVE, name):
+        raise forbidden(f"Missing system privilege '{Permission.MANAGE_ARCHIVE}' for instance {shown(name)}")
     request.archive.rename(request.names["instance"], name)
     return reply(JSON, json.encode({"name": name}))
 

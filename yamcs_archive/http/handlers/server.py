@@ -9,9 +9,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
-from yamcs_archive.http.errors import HttpError, error_reply
+from yamcs_archive.http.errors import HttpError, error_reply, forbidden
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -24,15 +26,16 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 YAMCS_VERSION = "5.12.8"
 """The version of the Yamcs server whose events API this is."""
 
-_GUEST = "guest"
+_OF_INSTANCES = (Permission.READ_EVENTS, Permission.WRITE_EVENTS, Permission.MANAGE_ARCHIVE)
+"""The permissions that are for instances."""
 _FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
 """Refusals after which the next event can probably not be stored either."""
 
 
 def server_info(request: Request) -> Response:
     """Answer which server this is: the first question of most clients."""
-    names = request.archive.instances()
-    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=_own_version())
+    names = [name for name in request.archive.instances() if _concerns(request.caller, name)]
+    plugin = today.GetServerInfoResponse.PluginInfo(name="yamcs_archive", version=own_version())
     message = today.GetServerInfoResponse(
         yamcsVersion=YAMCS_VERSION,
         serverId=socket.gethostname(),
@@ -42,7 +45,7 @@ def server_info(request: Request) -> Response:
     return request.answer(message)
 
 
-def _own_version() -> str:
+def own_version() -> str:
     """Return the version of this program; ``unknown`` if it is not installed."""
     try:
         return version("yamcs_archive")
@@ -50,25 +53,18 @@ def _own_version() -> str:
         return "unknown"
 
 
-def auth_info(request: Request) -> Response:
-    """Answer that no login is needed: the first question of ``yamcs login``."""
-    return request.answer(today.AuthInfo(requireAuthentication=False))
-
-
-def user_info(request: Request) -> Response:
-    """Answer who the client is: as on a Yamcs server without login, a guest who may do everything."""
-    return request.answer(today.UserInfo(superuser=True, active=True, name=_GUEST, displayName=_GUEST))
-
-
 def list_instances(request: Request) -> Response:
-    """List the instances, as a Yamcs server does."""
-    found = [_described(request, name) for name in request.archive.instances()]
+    """List the instances, as a Yamcs server does; those of which the caller may do something."""
+    names = request.archive.instances()
+    found = [_described(request, name) for name in names if _concerns(request.caller, name)]
     message = today.ListInstancesResponse(instances=found)
     return reply(request.codec.media, request.codec.message_with_lists(message))
 
 
 def get_instance(request: Request) -> Response:
     """Describe one instance."""
+    if not _concerns(request.caller, request.names["instance"]):
+        raise forbidden(f"Missing system privilege '{Permission.READ_EVENTS}'")
     return request.answer(_described(request, request.instance().name))
 
 
@@ -76,9 +72,16 @@ def _described(request: Request, name: str) -> today.YamcsInstance:
     """Return the message of an instance; without its count if that cannot be read, so that it is listed."""
     message = today.YamcsInstance(name=name, state=today.YamcsInstance.RUNNING)
     message.missionTime.FromMilliseconds(now_us() // 1000)
-    with suppress(ArchiveError):
-        message.eventCount = request.archive.instance(name).count()
+    caller = request.caller
+    if caller.allows(Permission.READ_EVENTS, name) and caller.sources(Permission.READ_EVENTS, name) is None:
+        with suppress(ArchiveError):
+            message.eventCount = request.archive.instance(name).count()
     return message
+
+
+def _concerns(caller: Caller, name: str) -> bool:
+    """Return whether a caller may do anything with an instance, and so may know of it."""
+    return any(caller.allows(permission, name) for permission in _OF_INSTANCES)
 
 
 def describe_api(_: Request) -> Response:
@@ -100,7 +103,7 @@ def healthz(_: Request) -> Response:
 def readyz(request: Request) -> Response:
     """Answer which instances can be read and which take events; 503 if the server is not ready."""
     archive = request.archive
-    reason = _not_ready_reason(archive, request.services.refusals)
+    reason = not_ready_reason(archive, request.services.refusals)
     if reason is not None:
         # Not a refusal for the log: probes come every few seconds, and would fill it.
         return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
@@ -109,7 +112,7 @@ def readyz(request: Request) -> Response:
     return reply(JSON, json.encode({"status": "ready", "instances": names, "storing": storing}))
 
 
-def _not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
+def not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
     """Return why an archive cannot be served, None if it can; a read-only one need not take events.
 
     This costs a few system calls and writes nothing, because probes come every few seconds, from more than

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from time import monotonic
 
+from yamcs_archive.access.permissions import Sources
 from yamcs_archive.errors import ArchiveError, ClosedError, UnavailableError
-from yamcs_archive.event import event_bytes
+from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.limits import (
     LIVE_BYTES_MAX,
@@ -26,7 +28,9 @@ from yamcs_archive.http.limits import (
     LIVE_PAUSE_S,
     WEBSOCKETS_MAX,
 )
+from yamcs_archive.http.live.beside_events import Clock
 from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
+from yamcs_archive.http.observation import LiveState
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
 from yamcs_archive.wire.live_frames import Frames, Tail
@@ -45,10 +49,18 @@ class Subscription:
     instance: Instance
     filter: Filter | None
     queue: SendQueue
+    sources: Sources | None = None
+    """The sources of which it gets events; None: of all."""
     seq: int = 0
     """Sequence number of its last event in the queue."""
     begin: str = ""
     """The cursor at the time of the subscription, which gets later events only."""
+
+    def wants(self, event: Event) -> bool:
+        """Return whether an event is sent to it."""
+        if self.sources is not None and not self.sources(event.source):
+            return False
+        return self.filter is None or self.filter.matches(event)
 
 
 class Hubs:
@@ -58,7 +70,9 @@ class Hubs:
         self._guard = threading.Condition()
         self._hubs: dict[str, _Hub] = {}
         self._open: set[SendQueue] = set()
+        self._cut_off: Counter[str] = Counter()
         self._closed = False
+        self.clock = Clock()
 
     def enter(self, queue: SendQueue) -> None:
         """Note an open WebSocket. Raises UnavailableError if there are too many, or the server stops."""
@@ -81,7 +95,7 @@ class Hubs:
         with self._guard:
             hub = self._hubs.get(instance.name)
             if hub is None or not hub.add(subscription):
-                hub = self._hubs[instance.name] = _Hub(instance, subscription)
+                hub = self._hubs[instance.name] = _Hub(instance, subscription, self.note_cut_off)
                 hub.start()
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -91,12 +105,25 @@ class Hubs:
             if hub is not None and hub.remove(subscription):
                 del self._hubs[subscription.instance.name]
 
+    def note_cut_off(self, instance: str, count: int = 1) -> None:
+        """Count subscriptions that are ended because their client is too slow."""
+        with self._guard:
+            self._cut_off[instance] += count
+
+    def state(self) -> LiveState:
+        """Return who listens at this moment, and who was cut off so far."""
+        with self._guard:
+            opened, hubs, cut_off = list(self._open), list(self._hubs.items()), dict(self._cut_off)
+        subscribers = {name: hub.size for name, hub in hubs}
+        return LiveState(len(opened), sum(queue.waiting_bytes for queue in opened), subscribers, cut_off)
+
     def close(self, wait_s: float = 0) -> None:
         """Close every WebSocket, and after ``wait_s`` seconds give up those still open; idempotent."""
         with self._guard:
             self._closed = True
             hubs, opened = list(self._hubs.values()), list(self._open)
             self._hubs.clear()
+        self.clock.close()
         for hub in hubs:
             hub.stop()
         for queue in opened:
@@ -113,8 +140,9 @@ class Hubs:
 class _Hub:
     """Reads one instance after a cursor, on a thread of its own, as long as there are subscriptions."""
 
-    def __init__(self, instance: Instance, first: Subscription) -> None:
+    def __init__(self, instance: Instance, first: Subscription, cut_off: Callable[[str, int], None]) -> None:
         self._instance = instance
+        self._tell_cut_off = cut_off
         self._cursor = instance.cursor()
         self._guard = threading.Lock()
         # These two tuples are replaced, never changed.
@@ -123,6 +151,11 @@ class _Hub:
         """Subscriptions made while the hub has earlier events to send; they get events after these."""
         self._stopping = threading.Event()
         self._waiting: Future[None] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of its subscriptions."""
+        return len(self._subscriptions) + len(self._early)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"archive-live-{self._instance.name}", daemon=True).start()
@@ -209,7 +242,7 @@ class _Hub:
         for change in changes:
             tails: dict[Frames, Tail] = {}
             for subscription in self._pass(change.cursor):
-                if subscription.filter is None or subscription.filter.matches(change.event):
+                if subscription.wants(change.event):
                     queue = subscription.queue
                     tail = tails.get(queue.frames)
                     if tail is None:
@@ -222,6 +255,8 @@ class _Hub:
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
         for queue in touched:
             if queue.full and not queue.wait_for_room(until_s):
+                mine = sum(one.queue is queue for one in (*self._subscriptions, *self._early))
+                self._tell_cut_off(self._instance.name, mine)
                 queue.close(
                     TRY_LATER, f"too slow: events:changes?after={self._cursor} has the events that follow"
                 )

@@ -21,7 +21,7 @@ _FRAME_BYTES = 120
 _REASON_BYTES_MAX = 123
 """Bytes of the reason in a close frame (RFC 6455)."""
 
-NORMAL, GOING_AWAY, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1009, 1011, 1013
+NORMAL, GOING_AWAY, NOT_PERMITTED, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1008, 1009, 1011, 1013
 """Status codes of close frames."""
 
 
@@ -77,6 +77,11 @@ class SendQueue:
                 self.closing = Closing(code, short)
                 self._room.notify_all()
         self._wake()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The memory that its frames take, roughly."""
+        return self._bytes
 
     @property
     def full(self) -> bool:

@@ -11,17 +11,17 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.http.errors import HttpError, error_reply
-from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, WEBSOCKET_FRAME_BYTES_MAX
+from yamcs_archive.http.errors import HttpError, error_reply, forbidden
+from yamcs_archive.http.limits import SUBSCRIPTIONS_MAX, TIME_CALLS_MAX, WEBSOCKET_FRAME_BYTES_MAX
+from yamcs_archive.http.live.beside_events import Call
 from yamcs_archive.http.live.hub import Hubs, Subscription
-from yamcs_archive.http.live.send_queue import FAILED, NORMAL, TOO_BIG, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, NORMAL, NOT_PERMITTED, TOO_BIG, SendQueue
 from yamcs_archive.wire.live_frames import (
-    CANCEL,
-    EVENTS,
-    STATE,
     ClientFrame,
     Frames,
     JsonFrames,
@@ -29,6 +29,8 @@ from yamcs_archive.wire.live_frames import (
     ProtobufFrames,
     Subscribed,
 )
+from yamcs_archive.wire.live_topics import CANCEL, EVENTS, FIRST, STATE, TIME, TOPICS
+from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +56,10 @@ def frames_of(subprotocol: str | None) -> Frames:
 class Session:
     """One WebSocket: its calls, and the queue of its replies and events."""
 
-    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue) -> None:
+    def __init__(self, archive: Archive, hubs: Hubs, queue: SendQueue, caller: Caller) -> None:
         self._archive, self._hubs, self._queue = archive, hubs, queue
-        self._calls: dict[int, Subscription] = {}
+        self._caller = caller
+        self._calls: dict[int, Subscription | Call] = {}
         self._guard = threading.Lock()
         self._closed = False
 
@@ -88,36 +91,96 @@ class Session:
                 self._queue.put(frames.reply(asked.id, None, body))
         self._queue.flush()
 
+    def note_cut_off(self) -> None:
+        """Count all subscriptions to events as cut off: their client accepts no frame any more."""
+        for call in tuple(self._calls.values()):
+            if isinstance(call, Subscription):
+                self._hubs.note_cut_off(call.instance.name)
+
+    def permitted_now(self, caller: Caller | None) -> None:
+        """Take what the caller may do from now on, None if the login has ended: a right less ends this."""
+        if caller is None:
+            self._queue.close(NOT_PERMITTED, "the login has ended: log in again")
+            return
+        self._caller = (
+            caller  # first: a call that is being made is checked with it once it is among the others
+        )
+        with self._guard:
+            calls = list(self._calls.values())
+        if any(not _still_permitted(caller, each) for each in calls):
+            self._end_by_permission()
+
+    def _end_by_permission(self) -> None:
+        self._queue.close(NOT_PERMITTED, "a permission was changed: subscribe again")
+
     def close(self) -> None:
         """End all calls, because the client is gone. Another thread may still handle a frame of it."""
         with self._guard:
             self._closed = True
             calls, self._calls = list(self._calls.values()), {}
-        for subscription in calls:
-            self._hubs.unsubscribe(subscription)
+        for call in calls:
+            self._end(call)
+
+    def _end(self, call: Subscription | Call) -> None:
+        if isinstance(call, Subscription):
+            self._hubs.unsubscribe(call)
+        elif call.topic == TIME:
+            self._hubs.clock.remove(call)
 
     def _serve(self, asked: ClientFrame) -> None:
-        if asked.topic == EVENTS:
-            self._subscribe(asked)
-        elif asked.topic == CANCEL:
-            subscription = self._calls.pop(asked.call or 0, None)
-            if subscription is not None:
-                self._hubs.unsubscribe(subscription)
+        if asked.topic == CANCEL:
+            call = self._calls.pop(asked.call or 0, None)
+            if call is not None:
+                self._end(call)
         elif asked.topic == STATE:
-            self._queue.put(self._queue.frames.state(_shown(one) for one in self._calls.values()))
-        else:
+            self._queue.put(self._queue.frames.state(map(_shown, self._calls.values())))
+        elif asked.topic not in TOPICS:
             raise HttpError(404, "NotFoundException", f"No topic '{asked.topic}'")
+        else:
+            self._check(asked)
+            if asked.topic == EVENTS:
+                self._subscribe(asked)
+            else:
+                self._begin(asked)
+
+    def _check(self, asked: ClientFrame) -> None:
+        """Raise HttpError if a call may not begin."""
+        if asked.call is not None:
+            # Some topics of a Yamcs server take further messages to a call; these do not.
+            raise HttpError(400, "BadRequestException", f"call {asked.call} takes no further message")
+        times = sum(isinstance(one, Call) and one.topic == TIME for one in self._calls.values())
+        full = None
+        if len(self._calls) >= SUBSCRIPTIONS_MAX:
+            full = f"{SUBSCRIPTIONS_MAX} subscriptions"
+        elif asked.topic == TIME and times >= TIME_CALLS_MAX:
+            full = f"{TIME_CALLS_MAX} subscriptions to the time"
+        if full is not None:
+            text = f"{full} are open on this connection, the limit: cancel some"
+            raise HttpError(400, "BadRequestException", text)
+        if not self._caller.allows(Permission.READ_EVENTS, asked.options.instance):
+            raise forbidden(f"Missing system privilege '{Permission.READ_EVENTS}'")
+
+    def _begin(self, asked: ClientFrame) -> None:
+        """Begin a call about anything but events, of an instance that exists."""
+        self._archive.instance(asked.options.instance)
+        call = Call(next(_numbers), asked.topic, asked.options, self._queue)
+        with self._guard:
+            if self._closed:
+                return
+            self._queue.put(self._queue.frames.reply(asked.id, call.call))
+            if asked.topic in FIRST:
+                call.put(FIRST[asked.topic])
+            if asked.topic == TIME:
+                self._hubs.clock.add(call)
+            self._calls[call.call] = call
+        if not _still_permitted(self._caller, call):
+            self._end_by_permission()
 
     def _subscribe(self, asked: ClientFrame) -> None:
-        if asked.call is not None:
-            # Some topics of a Yamcs server take further messages to a call; events is none of them.
-            raise HttpError(400, "BadRequestException", f"call {asked.call} takes no further message")
-        if len(self._calls) >= SUBSCRIPTIONS_MAX:
-            text = f"{SUBSCRIPTIONS_MAX} subscriptions are open on this connection, the limit: cancel some"
-            raise HttpError(400, "BadRequestException", text)
-        instance = self._archive.instance(asked.instance)
-        wanted = Filter(asked.filter) if asked.filter else None
-        subscription = Subscription(next(_numbers), instance, wanted, self._queue)
+        instance = self._archive.instance(asked.options.instance)
+        sources = self._caller.sources(Permission.READ_EVENTS, asked.options.instance)
+        wanted = Filter(asked.options.filter) if asked.options.filter else None
+        subscription = Subscription(next(_numbers), instance, wanted, self._queue, sources)
         with self._guard:
             if self._closed:
                 return
@@ -128,8 +191,23 @@ class Session:
                 self._queue.close(FAILED, str(error))  # the reply above is not true
                 return
             self._calls[subscription.call] = subscription
+        if not _still_permitted(self._caller, subscription):
+            self._end_by_permission()
 
 
-def _shown(subscription: Subscription) -> Subscribed:
-    wanted = subscription.filter
-    return Subscribed(subscription.call, subscription.instance.name, wanted.text if wanted else None)
+def _still_permitted(caller: Caller, call: Subscription | Call) -> bool:
+    if isinstance(call, Call):
+        return caller.allows(Permission.READ_EVENTS, call.options.instance)
+    name = call.instance.name
+    return (
+        caller.allows(Permission.READ_EVENTS, name)
+        and caller.sources(Permission.READ_EVENTS, name) == call.sources
+    )
+
+
+def _shown(call: Subscription | Call) -> Subscribed:
+    if isinstance(call, Call):
+        return Subscribed(call.call, call.topic, call.options)
+    wanted = None if call.filter is None else call.filter.text
+    options = live.SubscribeEventsRequest(instance=call.instance.name, filter=wanted)
+    return Subscribed(call.call, EVENTS, options)

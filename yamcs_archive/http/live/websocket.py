@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import UnavailableError
@@ -20,6 +20,9 @@ from yamcs_archive.http.live.hub import Hubs
 from yamcs_archive.http.live.send_queue import NORMAL, SendQueue
 from yamcs_archive.http.live.session import Session, frames_of, granted
 from yamcs_archive.http.request_and_response import Response, Work
+
+if TYPE_CHECKING:
+    from yamcs_archive.http.access.authentication import Authentication  # needs the extra
 
 _FRAMES_AT_ONCE = 64
 _KIND = {str: "text", bytes: "bytes"}
@@ -32,8 +35,8 @@ _SHORT_FRAME = 1 << 10
 class Live:
     """The WebSockets of an application."""
 
-    def __init__(self, archive: Archive, pools: Pools) -> None:
-        self._archive, self._pools = archive, pools
+    def __init__(self, archive: Archive, pools: Pools, authentication: Authentication | None) -> None:
+        self._archive, self._pools, self._authentication = archive, pools, authentication
         self.hubs = Hubs()
 
     async def serve(
@@ -60,11 +63,21 @@ class Live:
             except UnavailableError as error:
                 begun = begun.refuse(error)
         if isinstance(begun, Response):
-            await _refuse(begun, scope, send)
+            await refuse(begun, scope, send)
             return
-        session = Session(self._archive, self.hubs, queue)
+        caller, authentication = begun.caller, self._authentication
+        session = Session(self._archive, self.hubs, queue, caller)
+
+        def look_again() -> None:
+            if authentication is not None:
+                session.permitted_now(authentication.still(caller))
+
         try:
+            if authentication is not None:
+                authentication.listen(look_again)
+                look_again()  # what changed since the handshake began
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            begun.upgraded()
             exchange = asyncio.ensure_future(self._exchange(session, queue, ready, receive, send))
             giving_up = asyncio.ensure_future(given_up.wait())
             try:
@@ -74,6 +87,8 @@ class Live:
                 giving_up.cancel()
                 await _ended(exchange)
         finally:
+            if authentication is not None:
+                authentication.unlisten(look_again)
             queue.close(NORMAL, "Bye")
             session.close()
             self.hubs.leave(queue)
@@ -89,6 +104,8 @@ class Live:
             # Some servers cannot close a connection while a frame is waited for.
             await _ended(reading)
             await _ended(writing)
+            if not writing.cancelled() and isinstance(writing.exception(), TimeoutError):
+                session.note_cut_off()
         if queue.closing is not None and not writing.cancelled() and writing.exception() is None:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LIVE_SEND_S):
@@ -129,7 +146,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
         raise error  # those two say that the client is gone, or does not read
 
 
-async def _refuse(response: Response, scope: Message, send: Send) -> None:
+async def refuse(response: Response, scope: Message, send: Send) -> None:
     """Answer a handshake with a response, where the server can; with its own 403 where it cannot."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})

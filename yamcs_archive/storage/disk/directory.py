@@ -124,7 +124,7 @@ def open_directory(path: Path, *, readonly: bool) -> None:
             )
         if (path / UNFINISHED).exists():
             raise NotAnArchiveError(str(path), _unfinished_reason(path))
-        kind = _file_system(path)
+        kind = file_system_of(path)
         if kind in _NETWORK_FILE_SYSTEMS:
             raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
         if not marker.exists():
@@ -164,7 +164,7 @@ def begin_directory(path: Path, reason: str) -> None:
             raise NotAnArchiveError(str(path), _unfinished_reason(path))
         if there:
             raise NotAnArchiveError(str(path), "it is not empty; name a directory that does not exist yet")
-        kind = _file_system(path)
+        kind = file_system_of(path)
         if kind in _NETWORK_FILE_SYSTEMS:
             raise NotAnArchiveError(str(path), f"it lies on {kind}, where LMDB is not safe; use a local disk")
         write_durably(path / UNFINISHED, reason + "\n")
@@ -211,7 +211,7 @@ def make_folders(path: Path) -> None:
         raise
 
 
-def _file_system(path: Path) -> str:
+def file_system_of(path: Path) -> str:
     """Return the type of the file system that has ``path``, or "" if the system does not tell it."""
     try:
         mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()

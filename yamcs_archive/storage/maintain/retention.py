@@ -83,7 +83,7 @@ def horizon_of(rule: Rule, reading: Reading, old: int | None, now: int) -> int |
             raise InvalidInputError("before", format_rfc3339(rule.before), why)
         found = _later(found, rule.before)
     if rule.keep_days is not None:
-        refuse_clock(rule.keep_days, _newest_commit(reading.environment), now)
+        refuse_clock(rule.keep_days, newest_commit_time(reading.environment), now)
         found = _later(found, max(TIME_MIN_US, now - rule.keep_days * DAY_US))
     if rule.max_events is not None:
         found = _later(found, _counted(reading, found, now, rule.max_events, lambda _, events: events))
@@ -106,7 +106,7 @@ def refuse_clock(keep_days: int, newest_commit: int | None, now: int) -> None:
         raise InvalidInputError("keep_days", keep_days, why)
 
 
-def _newest_commit(environment: Environment) -> int | None:
+def newest_commit_time(environment: Environment) -> int | None:
     """Return the time of the newest commit; None if there is none, or if its record is damaged."""
     with environment.read() as transaction, suppress(DamagedError):
         cursor = transaction.cursor(environment.databases["commits"])

@@ -11,7 +11,9 @@
 4. Damage is logged once. An error that delays sealing is logged again only after it has changed.
 5. A compaction runs on request, on a thread that gets no interrupt, and so does pruning. One lock keeps
    sealing, pruning and compaction from running at the same time: each waits for its turn.
-6. What is before the horizon is deleted after each opening, too, because a crash may have come before that.
+6. Each round also looks for readers that keep pages from being reused, so that their age is known to a
+   second, and those of killed processes are removed.
+7. What is before the horizon is deleted after each opening, too, because a crash may have come before that.
    Pruning on a schedule runs once an hour, and at first soon after the opening.
 """
 
@@ -22,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError, InvalidInputError
@@ -29,6 +32,7 @@ from yamcs_archive.limits import PRUNE_EVERY_US, ROWS_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import CompactionResult, PruningResult
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.usage import ReaderWatch, look_at_readers
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.interrupts import Hold, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair, sealing
@@ -73,11 +77,13 @@ class Maintenance:
         self._seen: deque[tuple[int, int]] = deque([(-options.seal_age_us, writer.head)])
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._sealed_head = 0  # the head at the last time when no row was left that can be sealed
+        self._due_since: int | None = None  # since when rows are due, on that clock; None: none are
         self._repaired = False  # True after all blocks and zone maps that need it were rewritten
         # Rows that sealing left when there were last too many of them, and the bytes of their pages.
         self._left = (0, 0)
         self._damage = Damage()
         self._last_error: str | None = None
+        self.readers = ReaderWatch()
         self._requests = RequestExpiry(environment, self._damage.meet)
         self._thread: threading.Thread | None = None
         if options.maintenance:
@@ -91,6 +97,14 @@ class Maintenance:
             pass  # its holder ends soon, and the next one sees that maintenance is stopping
         if self._thread is not None:
             self._thread.join()
+
+    def backlog_us(self, now: int) -> int:
+        """Return for how long rows that are due have waited to be sealed, in microseconds; for any thread.
+
+        ``now`` is the time of the clock that :meth:`look` gets.
+        """
+        since = self._due_since
+        return 0 if since is None else max(0, now - since)
 
     def settle(self) -> None:
         """Seal all rows that were committed before this call, including late ones, and close groups."""
@@ -196,7 +210,11 @@ class Maintenance:
         idle = len(self._seen) == 1
         too_many = self._too_many_rows()
         if upto := head if too_many else self._seen[0][1]:
+            if self._due_since is None:
+                self._due_since = now
             whole = self._seal(upto, include_partial=idle or too_many)
+            if whole:
+                self._due_since = None
             if whole and idle:
                 self._sealed_head = head
             if too_many and whole:
@@ -292,6 +310,8 @@ class Maintenance:
         while not self._stopping.wait(pause_s):
             begun_s = time.monotonic()
             try:
+                with suppress(ArchiveError):  # sealing goes on, or says what is wrong
+                    look_at_readers(self._environment, self.readers, begun_s)
                 self.look(time.monotonic_ns() // 1_000)
             except ArchiveError as error:
                 if not self._stopping.is_set():

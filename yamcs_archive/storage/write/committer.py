@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from time import perf_counter
 from typing import NamedTuple
 
 import lmdb
@@ -42,6 +43,7 @@ from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import write_events
 from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.write.write_counts import WriteCounts, late_in
 from yamcs_archive.storage.write.writer_cache import WriterCache
 
 _SOURCES_CACHED_MAX = 65_536
@@ -96,6 +98,7 @@ class Committer:
         self._stale = False  # after a failure: the environment must be opened anew first
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
         self._cache = WriterCache()
+        self.counts = WriteCounts()
         self._load()
 
     @property
@@ -266,6 +269,7 @@ class Committer:
     def _transact(self, batches: Sequence[Batch], noted: Pair | None) -> list[Group]:
         """Make a commit of each batch that has something new, all of them in one transaction."""
         databases, head = self._environment.databases, self._head
+        begun_s, late, refusing = perf_counter(), 0, False
         transaction = self._environment.lmdb.begin(write=True)
         try:
             stored = WriteTransaction(self._environment, transaction, self._cache)
@@ -276,15 +280,18 @@ class Committer:
             for batch in batches:
                 group = self._decided(batch, transaction, stored, state, requests)
                 groups.append(group)
-                self._unsaved |= update_sources(group, state, changed)
+                if refused := update_sources(group, state, changed):
+                    self._unsaved |= refused
+                    refusing = True
                 if group.new_runs:
                     head += 1
-                    self._put(stored, group, head, batch.time)
+                    late += self._put(stored, group, head, batch.time)
             nothing_new = head == self._head and not requests and noted is None
             if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
                 # The stored events of duplicates and conflicts were fsynced by their own commits.
                 self._environment.files.check_unless_recent()
                 self._remember(changed)
+                self.counts.refused(groups)
                 return groups
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
@@ -294,7 +301,13 @@ class Committer:
             if noted is not None:
                 transaction.put(*noted, db=databases["meta"])
             failpoint("before-commit")
-            self._commit(transaction, groups, head, changed)
+
+            def count() -> None:
+                self.counts.committed(groups, late, perf_counter() - begun_s)
+                if refusing:
+                    self.counts.refused(groups)
+
+            self._commit(transaction, groups, head, changed, count)
         except BaseException:
             self._cache.forget()  # it may have blocks that this transaction put and lost
             raise
@@ -327,11 +340,13 @@ class Committer:
         failpoint("outcomes-known")
         return group
 
-    def _put(self, stored: WriteTransaction, group: Group, number: int, time: int | None) -> None:
+    def _put(self, stored: WriteTransaction, group: Group, number: int, time: int | None) -> int:
+        """Put the new events of a group; return how many of them are late."""
         write_events(group, stored, number, self._options)
         time = self._options.clock() if time is None else time
         stored.put_commits(CommitRecord(number, (time,), (group.events.size,), group.runs))
         self._cache.met(group.events.key(-1))
+        return late_in(group, time)
 
     def _commit(
         self,
@@ -339,6 +354,7 @@ class Committer:
         groups: list[Group],
         head: int,
         changed: dict[str, SourceState],
+        count: Callable[[], None],
     ) -> None:
         number = self._head + 1
         try:
@@ -346,6 +362,7 @@ class Committer:
             failpoint("after-commit")
             self._environment.files.check_unless_recent()
             self._note(head, changed)
+            count()  # here, because an error of it must not look as if nothing were stored
         except Exception as error:
             # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error

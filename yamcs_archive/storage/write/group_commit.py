@@ -59,8 +59,10 @@ def commit_group(
     except (HandOver, CommitFailed):
         raise
     except OutOfSpaceError as error:
+        committer.counts.commits_failed += 1
         fail(group, error)
     except OutcomeUnknownError as error:
+        committer.counts.commits_failed += 1
         remaining = iter(error.events)
         for submission in group:
             mine = tuple(islice(remaining, submission.columns.size))
@@ -68,6 +70,7 @@ def commit_group(
     except BaseException as error:
         if not isinstance(error, ArchiveError):
             recovery = invalidate()
+        committer.counts.commits_failed += 1
         # Not an Exception is, for example, Ctrl-C in a caller that commits on its own thread.
         if len(group) == 1 or not isinstance(error, Exception):
             fail(group, error)

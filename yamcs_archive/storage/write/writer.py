@@ -46,6 +46,7 @@ from yamcs_archive.storage.write.submissions import (
     held_by,
 )
 from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.write.write_counts import WriteCounts
 
 T = TypeVar("T")
 
@@ -158,6 +159,7 @@ class Writer:
         return True
 
     def _raise_outcome(self, failure: CommitFailed) -> None:
+        self.counts.commits_failed += 1
         raise self._committer.outcome_after(failure)
 
     def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
@@ -238,6 +240,11 @@ class Writer:
     def head(self) -> int:
         """The number of the newest commit."""
         return self._committer.head
+
+    @property
+    def counts(self) -> WriteCounts:
+        """What was appended since this writer began; for any thread."""
+        return self._committer.counts
 
     def unsaved_sources(self) -> dict[str, SourceState]:
         """Return the states whose counts of refused events are ahead of the medium."""

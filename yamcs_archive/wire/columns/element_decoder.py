@@ -73,10 +73,12 @@ _UNUSUAL = (
 )
 
 
-def decode_json_lines(lines: bytes, *, own: bool = False) -> Columns[int | None] | None:
+def decode_json_lines(
+    lines: bytes, *, own: bool = False, keeps_user: bool = False
+) -> Columns[int | None] | None:
     """Return the events of whole lines of JSON, or None if one of them is for the rules.
 
-    ``own`` is as for :func:`~yamcs_archive.wire.json.decode_event`.
+    ``own`` and ``keeps_user`` are as for :func:`~yamcs_archive.wire.json.decode_event`.
 
     >>> decode_json_lines(b'{"message": "a"}\\n{"message": "b"}').message
     ['a', 'b']
@@ -90,7 +92,8 @@ def decode_json_lines(lines: bytes, *, own: bool = False) -> Columns[int | None]
             found = _lines(lines)
         except msgspec.MsgspecError:
             shown = _shown_lines(lines)
-            return _columns_shown(shown, own=own) if objects == len(shown) - 1 else None
+            columns = _columns_shown(shown, own=own, keeps_user=own or keeps_user)
+            return columns if objects == len(shown) - 1 else None
         return _columns(found) if objects == len(found) - 1 else None
     except _UNUSUAL:
         return None
@@ -109,7 +112,9 @@ def _between_objects(lines: bytes) -> int | None:
     return len(places)
 
 
-def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Columns[int | None] | None:
+def decode_msgpack_maps(
+    maps: bytes, count: int, *, own: bool = False, keeps_user: bool = False
+) -> Columns[int | None] | None:
     """Return the events of ``count`` msgpack maps, or None if they are not that many or one is for the rules.
 
     >>> import msgpack
@@ -122,13 +127,13 @@ def decode_msgpack_maps(maps: bytes, count: int, *, own: bool = False) -> Column
         try:
             found = _array(head + maps)
         except msgspec.MsgspecError:
-            return _columns_shown(_shown_array(head + maps), own=own)
+            return _columns_shown(_shown_array(head + maps), own=own, keeps_user=own or keeps_user)
         return _columns(found)
     except _UNUSUAL:
         return None
 
 
-def _columns_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | None]:
+def _columns_shown(elements: Sequence[_Shown], *, own: bool, keeps_user: bool) -> Columns[int | None]:
     size = len(elements)
     given = [element.extensions for element in elements]
     extensions = [NO_EXTENSIONS] * size
@@ -142,7 +147,7 @@ def _columns_shown(elements: Sequence[_Shown], *, own: bool) -> Columns[int | No
         generation_time=_times([element.generationTime for element in elements]),
         seq_number=_bounded([element.seqNumber for element in elements], SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
         reception_time=_times([element.receptionTime for element in elements]),
-        created_by=[element.createdBy for element in elements] if own else [None] * size,
+        created_by=[element.createdBy for element in elements] if keeps_user else [None] * size,
         extensions=extensions,
         extra=[NO_EXTRA if element.extra is None else element.extra for element in elements],
     )

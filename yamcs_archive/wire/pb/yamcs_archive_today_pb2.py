@@ -26,7 +26,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19yamcs_archive_today.proto\x12\x13yamcs_archive.today\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n\x12\x43reateEventRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08severity\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x16\n\x0esequenceNumber\x18\x07 \x01(\x05\x12\x41\n\x05\x65xtra\x18\x08 \x03(\x0b\x32\x32.yamcs_archive.today.CreateEventRequest.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe1\x03\n\x05\x45vent\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x32\n\x0egenerationTime\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceptionTime\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tseqNumber\x18\x04 \x01(\x05\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12:\n\x08severity\x18\x07 \x01(\x0e\x32(.yamcs_archive.today.Event.EventSeverity\x12\x11\n\tcreatedBy\x18\n \x01(\t\x12\x34\n\x05\x65xtra\x18\x0b \x03(\x0b\x32%.yamcs_archive.today.Event.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"u\n\rEventSeverity\x12\x08\n\x04INFO\x10\x00\x12\x0b\n\x07WARNING\x10\x01\x12\t\n\x05\x45RROR\x10\x02\x12\t\n\x05WATCH\x10\x03\x12\x0f\n\x0bWARNING_NEW\x10\x04\x12\x0c\n\x08\x44ISTRESS\x10\x05\x12\x0c\n\x08\x43RITICAL\x10\x06\x12\n\n\x06SEVERE\x10\x07*\x05\x08\x64\x10\x91N\"\x86\x01\n\x12ListEventsResponse\x12)\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x1a.yamcs_archive.today.Event\x12\x19\n\x11\x63ontinuationToken\x18\x02 \x01(\t\x12*\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1a.yamcs_archive.today.Event\"a\n\x10\x45xceptionMessage\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03msg\x18\x03 \x01(\t\x12$\n\x06\x64\x65tail\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"\x89\x02\n\x15GetServerInfoResponse\x12\x14\n\x0cyamcsVersion\x18\x01 \x01(\t\x12\x10\n\x08serverId\x18\x02 \x01(\t\x12\x1c\n\x14\x64\x65\x66\x61ultYamcsInstance\x18\x03 \x01(\t\x12\x46\n\x07plugins\x18\x05 \x03(\x0b\x32\x35.yamcs_archive.today.GetServerInfoResponse.PluginInfo\x12\x10\n\x08revision\x18\x06 \x01(\t\x1aP\n\nPluginInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\")\n\x08\x41uthInfo\x12\x1d\n\x15requireAuthentication\x18\x01 \x01(\x08\"P\n\x08UserInfo\x12\x11\n\tsuperuser\x18\r \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x10 \x01(\x08\x12\x0c\n\x04name\x18\x11 \x01(\t\x12\x13\n\x0b\x64isplayName\x18\x12 \x01(\t\"\x9a\x02\n\rYamcsInstance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0bmissionTime\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x05state\x18\x0b \x01(\x0e\x32\x30.yamcs_archive.today.YamcsInstance.InstanceState\x12\x13\n\neventCount\x18\xe8\x07 \x01(\x03\"t\n\rInstanceState\x12\x0b\n\x07OFFLINE\x10\x00\x12\x10\n\x0cINITIALIZING\x10\x01\x12\x0f\n\x0bINITIALIZED\x10\x02\x12\x0c\n\x08STARTING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\x0c\n\x08STOPPING\x10\x05\x12\n\n\x06\x46\x41ILED\x10\x06\"N\n\x15ListInstancesResponse\x12\x35\n\tinstances\x18\x01 \x03(\x0b\x32\".yamcs_archive.today.YamcsInstance\"c\n\x08\x43onflict\x12*\n\x06stored\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\x12+\n\x07offered\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\";\n\x0eOutcomeUnknown\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\"\xa2\x02\n\rBatchResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\x12\n\nduplicates\x18\x02 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x03\x12\x15\n\rconflictCount\x18\x04 \x01(\x03\x12=\n\tconflicts\x18\x05 \x03(\x0b\x32*.yamcs_archive.today.BatchResponse.Refused\x12\x10\n\x08position\x18\x06 \x01(\x03\x1at\n\x07Refused\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06stored\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\x12+\n\x07offered\x18\x03 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\"\xf0\x01\n\x11ListEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0b\n\x03pos\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\r\n\x05order\x18\x04 \x01(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x03(\t\x12\x0c\n\x04next\x18\x07 \x01(\t\x12)\n\x05start\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\t\n\x01q\x18\n \x01(\t\x12\x0e\n\x06\x66ilter\x18\x0b \x01(\t\"\xb9\x01\n\x13StreamEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x03(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\t\n\x01q\x18\x06 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x07 \x01(\t\"\xb8\x01\n\x12\x43ountEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x03(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\t\n\x01q\x18\x06 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x07 \x01(\t\"$\n\x13\x43ountEventsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\";\n\x18ListEventSourcesResponse\x12\x0e\n\x06source\x18\x01 \x03(\t\x12\x0f\n\x07sources\x18\x02 \x03(\t\"s\n\x15\x46ilterSyntaxException\x12\x11\n\tbeginLine\x18\x01 \x01(\x05\x12\x13\n\x0b\x62\x65ginColumn\x18\x02 \x01(\x05\x12\x0f\n\x07\x65ndLine\x18\x03 \x01(\x05\x12\x11\n\tendColumn\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x64 \x01(\t\"\x1d\n\rNamedObjectId\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbe\x01\n\x15ListEventIndexRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x11\n\tmergeTime\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04next\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x03(\t\"8\n\nIndexEntry\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0c\n\x04stop\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"l\n\nIndexGroup\x12.\n\x02id\x18\x01 \x01(\x0b\x32\".yamcs_archive.today.NamedObjectId\x12.\n\x05\x65ntry\x18\x02 \x03(\x0b\x32\x1f.yamcs_archive.today.IndexEntry\"Z\n\rIndexResponse\x12.\n\x05group\x18\x01 \x03(\x0b\x32\x1f.yamcs_archive.today.IndexGroup\x12\x19\n\x11\x63ontinuationToken\x18\x02 \x01(\t\"\x93\x01\n\x17StreamEventIndexRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmergeTime\x18\x04 \x01(\x05\"\xa1\x01\n\rArchiveRecord\x12.\n\x02id\x18\x01 \x01(\x0b\x32\".yamcs_archive.today.NamedObjectId\x12\x0b\n\x03num\x18\x04 \x01(\x05\x12)\n\x05\x66irst\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19yamcs_archive_today.proto\x12\x13yamcs_archive.today\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n\x12\x43reateEventRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08severity\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x16\n\x0esequenceNumber\x18\x07 \x01(\x05\x12\x41\n\x05\x65xtra\x18\x08 \x03(\x0b\x32\x32.yamcs_archive.today.CreateEventRequest.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe1\x03\n\x05\x45vent\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x32\n\x0egenerationTime\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceptionTime\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tseqNumber\x18\x04 \x01(\x05\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12:\n\x08severity\x18\x07 \x01(\x0e\x32(.yamcs_archive.today.Event.EventSeverity\x12\x11\n\tcreatedBy\x18\n \x01(\t\x12\x34\n\x05\x65xtra\x18\x0b \x03(\x0b\x32%.yamcs_archive.today.Event.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"u\n\rEventSeverity\x12\x08\n\x04INFO\x10\x00\x12\x0b\n\x07WARNING\x10\x01\x12\t\n\x05\x45RROR\x10\x02\x12\t\n\x05WATCH\x10\x03\x12\x0f\n\x0bWARNING_NEW\x10\x04\x12\x0c\n\x08\x44ISTRESS\x10\x05\x12\x0c\n\x08\x43RITICAL\x10\x06\x12\n\n\x06SEVERE\x10\x07*\x05\x08\x64\x10\x91N\"\x86\x01\n\x12ListEventsResponse\x12)\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x1a.yamcs_archive.today.Event\x12\x19\n\x11\x63ontinuationToken\x18\x02 \x01(\t\x12*\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1a.yamcs_archive.today.Event\"a\n\x10\x45xceptionMessage\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03msg\x18\x03 \x01(\t\x12$\n\x06\x64\x65tail\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"\x89\x02\n\x15GetServerInfoResponse\x12\x14\n\x0cyamcsVersion\x18\x01 \x01(\t\x12\x10\n\x08serverId\x18\x02 \x01(\t\x12\x1c\n\x14\x64\x65\x66\x61ultYamcsInstance\x18\x03 \x01(\t\x12\x46\n\x07plugins\x18\x05 \x03(\x0b\x32\x35.yamcs_archive.today.GetServerInfoResponse.PluginInfo\x12\x10\n\x08revision\x18\x06 \x01(\t\x1aP\n\nPluginInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\")\n\x08\x41uthInfo\x12\x1d\n\x15requireAuthentication\x18\x01 \x01(\x08\"\x80\x01\n\x08UserInfo\x12\x11\n\tsuperuser\x18\r \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x10 \x01(\x08\x12\x0c\n\x04name\x18\x11 \x01(\t\x12\x13\n\x0b\x64isplayName\x18\x12 \x01(\t\x12\x18\n\x10systemPrivileges\x18\x1a \x03(\t\x12\x14\n\x0bpermissions\x18\xe8\x07 \x03(\t\"\xc2\x01\n\rTokenResponse\x12!\n\x0b\x61\x63\x63\x65ssToken\x18\x01 \x01(\tR\x0c\x61\x63\x63\x65ss_token\x12\x1d\n\ttokenType\x18\x02 \x01(\tR\ntoken_type\x12\x1d\n\texpiresIn\x18\x03 \x01(\x05R\nexpires_in\x12#\n\x0crefreshToken\x18\x04 \x01(\tR\rrefresh_token\x12+\n\x04user\x18\x05 \x01(\x0b\x32\x1d.yamcs_archive.today.UserInfo\"\x9a\x02\n\rYamcsInstance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0bmissionTime\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x05state\x18\x0b \x01(\x0e\x32\x30.yamcs_archive.today.YamcsInstance.InstanceState\x12\x13\n\neventCount\x18\xe8\x07 \x01(\x03\"t\n\rInstanceState\x12\x0b\n\x07OFFLINE\x10\x00\x12\x10\n\x0cINITIALIZING\x10\x01\x12\x0f\n\x0bINITIALIZED\x10\x02\x12\x0c\n\x08STARTING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\x0c\n\x08STOPPING\x10\x05\x12\n\n\x06\x46\x41ILED\x10\x06\"N\n\x15ListInstancesResponse\x12\x35\n\tinstances\x18\x01 \x03(\x0b\x32\".yamcs_archive.today.YamcsInstance\"c\n\x08\x43onflict\x12*\n\x06stored\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\x12+\n\x07offered\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\";\n\x0eOutcomeUnknown\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\"\xa2\x02\n\rBatchResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\x12\n\nduplicates\x18\x02 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x03\x12\x15\n\rconflictCount\x18\x04 \x01(\x03\x12=\n\tconflicts\x18\x05 \x03(\x0b\x32*.yamcs_archive.today.BatchResponse.Refused\x12\x10\n\x08position\x18\x06 \x01(\x03\x1at\n\x07Refused\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06stored\x18\x02 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\x12+\n\x07offered\x18\x03 \x01(\x0b\x32\x1a.yamcs_archive.today.Event\"\xf0\x01\n\x11ListEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0b\n\x03pos\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\r\n\x05order\x18\x04 \x01(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x03(\t\x12\x0c\n\x04next\x18\x07 \x01(\t\x12)\n\x05start\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\t\n\x01q\x18\n \x01(\t\x12\x0e\n\x06\x66ilter\x18\x0b \x01(\t\"\xb9\x01\n\x13StreamEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x03(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\t\n\x01q\x18\x06 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x07 \x01(\t\"\xb8\x01\n\x12\x43ountEventsRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x03(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\t\n\x01q\x18\x06 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x07 \x01(\t\"$\n\x13\x43ountEventsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\";\n\x18ListEventSourcesResponse\x12\x0e\n\x06source\x18\x01 \x03(\t\x12\x0f\n\x07sources\x18\x02 \x03(\t\"s\n\x15\x46ilterSyntaxException\x12\x11\n\tbeginLine\x18\x01 \x01(\x05\x12\x13\n\x0b\x62\x65ginColumn\x18\x02 \x01(\x05\x12\x0f\n\x07\x65ndLine\x18\x03 \x01(\x05\x12\x11\n\tendColumn\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x64 \x01(\t\"\x1d\n\rNamedObjectId\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xbe\x01\n\x15ListEventIndexRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x11\n\tmergeTime\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04next\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x03(\t\"8\n\nIndexEntry\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0c\n\x04stop\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"l\n\nIndexGroup\x12.\n\x02id\x18\x01 \x01(\x0b\x32\".yamcs_archive.today.NamedObjectId\x12.\n\x05\x65ntry\x18\x02 \x03(\x0b\x32\x1f.yamcs_archive.today.IndexEntry\"Z\n\rIndexResponse\x12.\n\x05group\x18\x01 \x03(\x0b\x32\x1f.yamcs_archive.today.IndexGroup\x12\x19\n\x11\x63ontinuationToken\x18\x02 \x01(\t\"\x93\x01\n\x17StreamEventIndexRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04stop\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmergeTime\x18\x04 \x01(\x05\"\xa1\x01\n\rArchiveRecord\x12.\n\x02id\x18\x01 \x01(\x0b\x32\".yamcs_archive.today.NamedObjectId\x12\x0b\n\x03num\x18\x04 \x01(\x05\x12)\n\x05\x66irst\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,46 +57,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_PLUGININFO']._serialized_end=1381
   _globals['_AUTHINFO']._serialized_start=1383
   _globals['_AUTHINFO']._serialized_end=1424
-  _globals['_USERINFO']._serialized_start=1426
-  _globals['_USERINFO']._serialized_end=1506
-  _globals['_YAMCSINSTANCE']._serialized_start=1509
-  _globals['_YAMCSINSTANCE']._serialized_end=1791
-  _globals['_YAMCSINSTANCE_INSTANCESTATE']._serialized_start=1675
-  _globals['_YAMCSINSTANCE_INSTANCESTATE']._serialized_end=1791
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=1793
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=1871
-  _globals['_CONFLICT']._serialized_start=1873
-  _globals['_CONFLICT']._serialized_end=1972
-  _globals['_OUTCOMEUNKNOWN']._serialized_start=1974
-  _globals['_OUTCOMEUNKNOWN']._serialized_end=2033
-  _globals['_BATCHRESPONSE']._serialized_start=2036
-  _globals['_BATCHRESPONSE']._serialized_end=2326
-  _globals['_BATCHRESPONSE_REFUSED']._serialized_start=2210
-  _globals['_BATCHRESPONSE_REFUSED']._serialized_end=2326
-  _globals['_LISTEVENTSREQUEST']._serialized_start=2329
-  _globals['_LISTEVENTSREQUEST']._serialized_end=2569
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=2572
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=2757
-  _globals['_COUNTEVENTSREQUEST']._serialized_start=2760
-  _globals['_COUNTEVENTSREQUEST']._serialized_end=2944
-  _globals['_COUNTEVENTSRESPONSE']._serialized_start=2946
-  _globals['_COUNTEVENTSRESPONSE']._serialized_end=2982
-  _globals['_LISTEVENTSOURCESRESPONSE']._serialized_start=2984
-  _globals['_LISTEVENTSOURCESRESPONSE']._serialized_end=3043
-  _globals['_FILTERSYNTAXEXCEPTION']._serialized_start=3045
-  _globals['_FILTERSYNTAXEXCEPTION']._serialized_end=3160
-  _globals['_NAMEDOBJECTID']._serialized_start=3162
-  _globals['_NAMEDOBJECTID']._serialized_end=3191
-  _globals['_LISTEVENTINDEXREQUEST']._serialized_start=3194
-  _globals['_LISTEVENTINDEXREQUEST']._serialized_end=3384
-  _globals['_INDEXENTRY']._serialized_start=3386
-  _globals['_INDEXENTRY']._serialized_end=3442
-  _globals['_INDEXGROUP']._serialized_start=3444
-  _globals['_INDEXGROUP']._serialized_end=3552
-  _globals['_INDEXRESPONSE']._serialized_start=3554
-  _globals['_INDEXRESPONSE']._serialized_end=3644
-  _globals['_STREAMEVENTINDEXREQUEST']._serialized_start=3647
-  _globals['_STREAMEVENTINDEXREQUEST']._serialized_end=3794
-  _globals['_ARCHIVERECORD']._serialized_start=3797
-  _globals['_ARCHIVERECORD']._serialized_end=3958
+  _globals['_USERINFO']._serialized_start=1427
+  _globals['_USERINFO']._serialized_end=1555
+  _globals['_TOKENRESPONSE']._serialized_start=1558
+  _globals['_TOKENRESPONSE']._serialized_end=1752
+  _globals['_YAMCSINSTANCE']._serialized_start=1755
+  _globals['_YAMCSINSTANCE']._serialized_end=2037
+  _globals['_YAMCSINSTANCE_INSTANCESTATE']._serialized_start=1921
+  _globals['_YAMCSINSTANCE_INSTANCESTATE']._serialized_end=2037
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=2039
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=2117
+  _globals['_CONFLICT']._serialized_start=2119
+  _globals['_CONFLICT']._serialized_end=2218
+  _globals['_OUTCOMEUNKNOWN']._serialized_start=2220
+  _globals['_OUTCOMEUNKNOWN']._serialized_end=2279
+  _globals['_BATCHRESPONSE']._serialized_start=2282
+  _globals['_BATCHRESPONSE']._serialized_end=2572
+  _globals['_BATCHRESPONSE_REFUSED']._serialized_start=2456
+  _globals['_BATCHRESPONSE_REFUSED']._serialized_end=2572
+  _globals['_LISTEVENTSREQUEST']._serialized_start=2575
+  _globals['_LISTEVENTSREQUEST']._serialized_end=2815
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=2818
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=3003
+  _globals['_COUNTEVENTSREQUEST']._serialized_start=3006
+  _globals['_COUNTEVENTSREQUEST']._serialized_end=3190
+  _globals['_COUNTEVENTSRESPONSE']._serialized_start=3192
+  _globals['_COUNTEVENTSRESPONSE']._serialized_end=3228
+  _globals['_LISTEVENTSOURCESRESPONSE']._serialized_start=3230
+  _globals['_LISTEVENTSOURCESRESPONSE']._serialized_end=3289
+  _globals['_FILTERSYNTAXEXCEPTION']._serialized_start=3291
+  _globals['_FILTERSYNTAXEXCEPTION']._serialized_end=3406
+  _globals['_NAMEDOBJECTID']._serialized_start=3408
+  _globals['_NAMEDOBJECTID']._serialized_end=3437
+  _globals['_LISTEVENTINDEXREQUEST']._serialized_start=3440
+  _globals['_LISTEVENTINDEXREQUEST']._serialized_end=3630
+  _globals['_INDEXENTRY']._serialized_start=3632
+  _globals['_INDEXENTRY']._serialized_end=3688
+  _globals['_INDEXGROUP']._serialized_start=3690
+  _globals['_INDEXGROUP']._serialized_end=3798
+  _globals['_INDEXRESPONSE']._serialized_start=3800
+  _globals['_INDEXRESPONSE']._serialized_end=3890
+  _globals['_STREAMEVENTINDEXREQUEST']._serialized_start=3893
+  _globals['_STREAMEVENTINDEXREQUEST']._serialized_end=4040
+  _globals['_ARCHIVERECORD']._serialized_start=4043
+  _globals['_ARCHIVERECORD']._serialized_end=4204
 # @@protoc_insertion_point(module_scope)

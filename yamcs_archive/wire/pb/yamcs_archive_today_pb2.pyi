@@ -141,16 +141,34 @@ class AuthInfo(_message.Message):
     def __init__(self, requireAuthentication: _Optional[bool] = ...) -> None: ...
 
 class UserInfo(_message.Message):
-    __slots__ = ("superuser", "active", "name", "displayName")
+    __slots__ = ("superuser", "active", "name", "displayName", "systemPrivileges", "permissions")
     SUPERUSER_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAYNAME_FIELD_NUMBER: _ClassVar[int]
+    SYSTEMPRIVILEGES_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
     superuser: bool
     active: bool
     name: str
     displayName: str
-    def __init__(self, superuser: _Optional[bool] = ..., active: _Optional[bool] = ..., name: _Optional[str] = ..., displayName: _Optional[str] = ...) -> None: ...
+    systemPrivileges: _containers.RepeatedScalarFieldContainer[str]
+    permissions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, superuser: _Optional[bool] = ..., active: _Optional[bool] = ..., name: _Optional[str] = ..., displayName: _Optional[str] = ..., systemPrivileges: _Optional[_Iterable[str]] = ..., permissions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TokenResponse(_message.Message):
+    __slots__ = ("accessToken", "tokenType", "expiresIn", "refreshToken", "user")
+    ACCESSTOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKENTYPE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRESIN_FIELD_NUMBER: _ClassVar[int]
+    REFRESHTOKEN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    accessToken: str
+    tokenType: str
+    expiresIn: int
+    refreshToken: str
+    user: UserInfo
+    def __init__(self, accessToken: _Optional[str] = ..., tokenType: _Optional[str] = ..., expiresIn: _Optional[int] = ..., refreshToken: _Optional[str] = ..., user: _Optional[_Union[UserInfo, _Mapping]] = ...) -> None: ...
 
 class YamcsInstance(_message.Message):
     __slots__ = ("name", "missionTime", "state", "eventCount")

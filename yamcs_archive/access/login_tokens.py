@@ -1,0 +1,111 @@
+"""Login tokens: what a user gets for a password, signed, so that nothing about logins need be kept.
+
+1. They are JSON Web Tokens (RFC 7519), signed by HMAC-SHA256 with a key beside the users file. The key before
+   it is accepted as well, so that a change of keys ends no login.
+2. A token carries the epoch of its user: it ends when the password changes or the user is removed.
+3. Nobody can make a token out of one of another kind: each says what it is for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from enum import StrEnum
+from time import time
+from typing import Any, NamedTuple
+
+import jwt
+
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.signing_keys import Keys
+from yamcs_archive.access.users import Users
+
+ACCESS_S = 500
+"""Life of an access token, in seconds, as on a Yamcs server: its client renews it in the last minute."""
+REFRESH_S = 7 * 24 * 3600
+"""Life of a refresh token, in seconds: a client that sleeps over a weekend goes on."""
+SESSION_S = 12 * 3600
+"""Life of a login of the page, in seconds: a shift."""
+_ALGORITHM = "HS256"
+
+
+class Kind(StrEnum):
+    """What a token is for."""
+
+    ACCESS = "access"
+    REFRESH = "refresh"
+    SESSION = "session"
+
+
+LIVES_S = {Kind.ACCESS: ACCESS_S, Kind.REFRESH: REFRESH_S, Kind.SESSION: SESSION_S}
+
+
+class LoginToken(NamedTuple):
+    """What a token says."""
+
+    caller: Caller
+    kind: Kind
+    number: str
+    """Its own: no two tokens have the same one."""
+    expires: int
+    """Seconds since 1970."""
+
+
+class LoginTokens:
+    """Makes and reads tokens. Immutable.
+
+    >>> from yamcs_archive.access.users import Document, User
+    >>> users = Users(Document(1, {"ada": User([], "epoch")}))
+    >>> tokens = LoginTokens(Keys(bytes(32)))
+    >>> text = tokens.make(users.caller("ada"), Kind.ACCESS)
+    >>> tokens.read(text, users, Kind.ACCESS).caller.name, tokens.read(text, users, Kind.REFRESH)
+    ('ada', None)
+    """
+
+    def __init__(self, keys: Keys, now_s: Callable[[], float] = time) -> None:
+        self._keys = [key for key in (keys.current, keys.previous) if key is not None]
+        self._now_s = now_s
+
+    def make(self, caller: Caller, kind: Kind, by: Caller | None = None) -> str:
+        """Return a new token of a user; ``by`` is who asked for it, if that is somebody else."""
+        now = int(self._now_s())
+        claims: dict[str, Any] = {
+            "sub": caller.name,
+            "epoch": caller.epoch,
+            "kind": kind,
+            "iat": now,
+            "exp": now + LIVES_S[kind],
+            "jti": secrets.token_hex(16),
+        }
+        if by is not None:
+            claims["by"] = [by.name, by.epoch]
+        return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
+
+    def read(self, token: str, users: Users, kind: Kind) -> LoginToken | None:
+        """Return what a token says; None if it is not ours, has expired, or its user is gone or changed."""
+        for key in self._keys:
+            try:
+                claims = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[_ALGORITHM],
+                    options={"verify_exp": False, "verify_iat": False, "require": ["exp", "sub", "jti"]},
+                )
+            except jwt.InvalidTokenError:
+                continue
+            return self._checked(claims, users, kind)
+        return None
+
+    def _checked(self, claims: dict[str, Any], users: Users, kind: Kind) -> LoginToken | None:
+        if claims.get("kind") != kind or claims["exp"] <= self._now_s():
+            return None
+        caller = _still(users, claims["sub"], claims.get("epoch"))
+        if caller is None or ("by" in claims and _still(users, *claims["by"]) is None):
+            return None
+        return LoginToken(caller, kind, claims["jti"], claims["exp"])
+
+
+def _still(users: Users, name: str, epoch: object) -> Caller | None:
+    """Return the user of that name, if it has that epoch still."""
+    caller = users.caller(name)
+    return caller if caller is not None and caller.epoch == epoch else None

@@ -1,0 +1,262 @@
+"""From the head of a request to its caller, by the users file as it is now.
+
+1. The file and its key are looked at with each request, which costs two system calls, so a change counts at
+   once. If they cannot be read, the users before it stay, and the log says what is wrong.
+2. Everything that is remembered is compared with the users of now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import NamedTuple
+
+from yamcs_archive.access import users_file
+from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.login_tokens import Kind, LoginToken, LoginTokens
+from yamcs_archive.access.permissions import Permission
+from yamcs_archive.access.signing_keys import ensure_keys, read_keys
+from yamcs_archive.access.users import TOKEN_PREFIX, Users
+from yamcs_archive.errors import InvalidInputError, shown
+from yamcs_archive.http.access.password_checks import PasswordChecks
+from yamcs_archive.http.access.presented import Means, Presented, presented
+from yamcs_archive.http.access.proxies import Proxies
+from yamcs_archive.http.errors import forbidden, unauthorized
+from yamcs_archive.http.request_and_response import Head
+
+_log = logging.getLogger(__name__)
+
+WATCH_S = 1.0
+"""Time between two looks at the users file while nobody sends requests, in seconds."""
+_PAIR_S = 440
+"""Time for which a new pair of tokens is given again for the same refresh token, in seconds: the life of the
+access token, less the minute in which clients renew it."""
+_TOKENS_MAX = 1_000
+"""Number of login tokens whose signature is known to be right, and of new pairs that are remembered."""
+_ENDED_MAX = 100_000
+"""Number of ended logins of pages that are remembered until they expire."""
+
+
+class _Snapshot(NamedTuple):
+    states: tuple[object, object]
+    users: Users
+    tokens: LoginTokens
+
+
+class Pair(NamedTuple):
+    """A new access token, and the refresh token for the next one; None: it cannot be renewed."""
+
+    access: str
+    refresh: str | None
+    caller: Caller
+
+
+class Authentication:
+    """The users of a server. Safe to use from many threads.
+
+    Raises InvalidInputError if the users file cannot be used.
+    """
+
+    def __init__(self, path: Path, proxies: Proxies, now_s: Callable[[], float] = time) -> None:
+        self._path, self.proxies, self._now_s = path, proxies, now_s
+        self._guard = threading.Lock()
+        self._said: str | None = None
+        """The fault of the files that was logged last."""
+        with suppress(InvalidInputError), users_file.locked(path):
+            if path.exists():
+                ensure_keys(path)
+        self._snapshot = self._read()
+        self._known: OrderedDict[tuple[Kind, bytes], LoginToken] = OrderedDict()
+        self._pairs: OrderedDict[str, tuple[Pair, float]] = OrderedDict()
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._listeners: list[Callable[[], None]] = []
+        self._closing = threading.Event()
+        self.checks = PasswordChecks(self.users)
+        self._watch: threading.Thread | None = None
+
+    def users(self) -> Users:
+        """Return the users as they are in the file now."""
+        return self._current().users
+
+    def caller(self, head: Head) -> Caller | Future[Caller] | None:
+        """Return who sends a request; None if it does not say so.
+
+        The future, or this, raises HttpError for credentials that are wrong: 401, 403 or 429.
+        """
+        name = self.proxies.user(head)
+        if name is not None:
+            return self._named_by_proxy(name)
+        given = presented(head.headers)
+        if given is None:
+            return None
+        if given.means is Means.PASSWORD:
+            return self.checks.caller(given.name, given.secret, self.proxies.client(head))
+        found = self._with_token(given)
+        if found is None:
+            _log.warning("a login failed: a %s from %s", given.means.name.lower(), self.proxies.client(head))
+            raise unauthorized()
+        return found
+
+    def still(self, caller: Caller) -> Caller | None:
+        """Return a caller with the rights of now; None if the login has ended."""
+        found = self.users().caller(caller.name)
+        return found if found is not None and found.epoch == caller.epoch else None
+
+    def with_password(self, name: str, password: str, head: Head) -> Caller | Future[Caller]:
+        """Return the user with that name and password, as :meth:`caller` does."""
+        return self.checks.caller(name, password, self.proxies.client(head))
+
+    def login(self, caller: Caller) -> Pair:
+        """Return tokens for a user who has just logged in."""
+        return _pair(self._current().tokens, caller)
+
+    def renewed(self, refresh: str) -> Pair | None:
+        """Return new tokens for a refresh token, the same ones if it comes again; None if it is wrong."""
+        snapshot = self._current()
+        found = snapshot.tokens.read(refresh, snapshot.users, Kind.REFRESH)
+        if found is None:
+            return None
+        now_s = self._now_s()
+        with self._guard:
+            known = self._pairs.get(found.number)
+            if known is not None and now_s < known[1] and known[0].caller.epoch == found.caller.epoch:
+                return known[0]
+            pair = _pair(snapshot.tokens, found.caller)
+            self._pairs[found.number] = pair, now_s + _PAIR_S
+            while len(self._pairs) > _TOKENS_MAX:
+                self._pairs.popitem(last=False)
+        return pair
+
+    def become(self, caller: Caller, name: str) -> Pair:
+        """Return a token of another user for somebody who manages the archive; HttpError."""
+        other = self.users().caller(name)
+        if not caller.allows(Permission.MANAGE_ARCHIVE) or other is None:
+            raise forbidden(f"user {shown(caller.name)} may not become {shown(name)}")
+        return Pair(self._current().tokens.make(other, Kind.ACCESS, by=caller), None, other)
+
+    def session(self, caller: Caller) -> str:
+        """Return the value of the cookie for a login of the page."""
+        return self._current().tokens.make(caller, Kind.SESSION)
+
+    def end_session(self, cookie: str) -> None:
+        """End a login of the page; nothing for one that has ended."""
+        snapshot = self._current()
+        found = snapshot.tokens.read(cookie, snapshot.users, Kind.SESSION)
+        if found is None:
+            return
+        with self._guard:
+            now_s = self._now_s()
+            while self._ended and (
+                len(self._ended) >= _ENDED_MAX or next(iter(self._ended.values())) <= now_s
+            ):
+                self._ended.popitem(last=False)
+            self._ended[found.number] = found.expires
+
+    def _named_by_proxy(self, name: str) -> Caller:
+        caller = self.users().caller(name)
+        if caller is None:
+            raise forbidden(f"user {shown(name)}, whom the proxy names, is not a user of this server")
+        return caller
+
+    def _with_token(self, given: Presented) -> Caller | None:
+        snapshot = self._current()
+        if given.means is Means.KEY or given.secret.startswith(TOKEN_PREFIX):
+            usable = given.means in (Means.KEY, Means.TOKEN)
+            return snapshot.users.caller_with_token(given.secret) if usable else None
+        if given.means is Means.UNREADABLE:
+            return None
+        kind = Kind.SESSION if given.means is Means.SESSION else Kind.ACCESS
+        key = kind, hashlib.sha256(given.secret.encode(errors="replace")).digest()
+        with self._guard:
+            known = self._known.get(key)
+        if known is not None and known.expires > self._now_s():
+            caller = snapshot.users.caller(known.caller.name)
+            if caller is known.caller:  # the users are those of then
+                return None if known.number in self._ended else caller
+        found = snapshot.tokens.read(given.secret, snapshot.users, kind)
+        if found is None or found.number in self._ended:
+            return None
+        with self._guard:
+            self._known[key] = found
+            while len(self._known) > _TOKENS_MAX:
+                self._known.popitem(last=False)
+        return found.caller
+
+    # The files
+
+    def _states(self) -> tuple[object, object]:
+        return users_file.state_of(self._path), users_file.state_of(users_file.key_path(self._path))
+
+    def _read(self) -> _Snapshot:
+        states = self._states()  # before: what is written meanwhile is read again
+        return _Snapshot(
+            states, Users(users_file.read_document(self._path)), LoginTokens(read_keys(self._path))
+        )
+
+    def _current(self) -> _Snapshot:
+        snapshot = self._snapshot
+        if self._states() == snapshot.states:
+            return snapshot
+        return self.reload()
+
+    def reload(self) -> _Snapshot:
+        """Read the files again; if that fails, keep what was read before, and say so once."""
+        with self._guard:
+            states = self._states()
+            if states == self._snapshot.states:
+                return self._snapshot
+            try:
+                self._snapshot = self._read()
+            except InvalidInputError as error:
+                if str(error) != self._said:
+                    self._said = str(error)
+                    _log.error("the users stay as they were: %s", error)
+                self._snapshot = self._snapshot._replace(states=states)
+                return self._snapshot
+            self._said = None
+            self._known.clear()
+            self._pairs.clear()
+            _log.info("the users file was read again: %d users", len(self._snapshot.users))
+            listeners = list(self._listeners)
+            snapshot = self._snapshot
+        for listener in listeners:
+            listener()
+        return snapshot
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have a function called, on any thread, each time after the users have changed.
+
+        From now on a thread looks at the file even if nobody sends requests.
+        """
+        with self._guard:
+            self._listeners.append(listener)
+            begins = self._watch is None and not self._closing.is_set()
+            if begins:
+                self._watch = threading.Thread(target=self._look, name="yamcs-archive-users", daemon=True)
+        if begins and self._watch is not None:
+            self._watch.start()
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Have a function called no more; nothing if it was not to be called."""
+        with self._guard, suppress(ValueError):
+            self._listeners.remove(listener)
+
+    def _look(self) -> None:
+        while not self._closing.wait(WATCH_S):
+            self._current()
+
+    def close(self) -> None:
+        """End the threads: serving ends."""
+        self._closing.set()
+        self.checks.close()
+
+
+def _pair(tokens: LoginTokens, caller: Caller) -> Pair:
+    return Pair(tokens.make(caller, Kind.ACCESS), tokens.make(caller, Kind.REFRESH), caller)
