@@ -272,6 +272,7 @@ OTHERS = (
     "storage.format.commits._NUMBERS_END",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "client.backing_up._OK",
+    "client.verifying._OK",
     "storage.backup.digests._DIGEST_BYTES",
     "storage.backup.digests._LENGTH_BYTES",
     "storage.format.backup_frames.BACKUP_FORMAT",
