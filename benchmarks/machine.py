@@ -22,7 +22,7 @@ _PROBE_BYTES = 4096
 _PACKAGES = ("lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "uvicorn", "zstandard")
 _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
 _LABS = {
-    *("crash", "damage", "failing_disk", "fuzz", "power_cut", "soak"),
+    *("crash", "damage", "failing_disk", "full_disk", "fuzz", "power_cut", "soak"),
     *("attack.py", "forks.py", "logins.py", "operations.py", "pieces.py"),
 }
 """The modules of the harness that only show what was measured, and those that measure nothing."""

@@ -31,6 +31,8 @@ _STEP_US = 1_000
 _SOURCES = 20
 _BATCH_EVENTS = 10_000
 _SEVERITIES = tuple(Severity)
+ALONE_S = 1.0
+"""Seconds for which events are appended before something is done beside that."""
 
 
 def events(count: int) -> Iterator[Event]:
@@ -126,7 +128,7 @@ def _beside(name: str, count: int, do: Callable[[], T], append: Callable[[int], 
     thread = threading.Thread(target=append_all)
     thread.start()
     try:
-        time.sleep(1)
+        time.sleep(ALONE_S)
         before = len(waits_s)
         found = timed(name, count, do)
     finally:

@@ -273,6 +273,7 @@ OTHERS = (
     "storage.format.commits._NUMBERS_END",
     *(f"client.instance.{name}" for name in ("_EVENTS", "_OLD_EVENTS", "_TOKEN")),
     "client.backing_up._OK",
+    "client.verifying._OK",
     "storage.backup.digests._DIGEST_BYTES",
     "storage.backup.digests._LENGTH_BYTES",
     "storage.format.backup_frames.BACKUP_FORMAT",
@@ -338,7 +339,11 @@ OTHERS = (
     "storage.disk.usage._BLOCK_BYTES",
     "storage.disk.lmdb_open._MODE",
     "storage.disk.lmdb_open._PAGE_BYTES",
+    # Of LMDB's lock file; tests/storage/test_lock_file.py compares it with the one that LMDB makes.
+    *(f"storage.disk.lock_file.{name}" for name in ("LOCK_BYTES", "_HEAD_BYTES", "_KEEP_SIZE")),
+    *(f"storage.disk.lock_file.{name}" for name in ("_PAGE_BYTES", "_READER_BYTES", "_UNNAMED")),
     "storage.disk.file_identity._FOLDER",
+    *(f"storage.disk.file_system.{name}" for name in ("_EXT4_BLOCKS", "_EXT4_SHARE")),
     # Sizes of values in memory and in frames; tests/storage/test_queue.py and test_large.py hold them.
     "columns._INT_BYTES",
     "columns._SLOTS_BYTES",

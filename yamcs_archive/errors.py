@@ -40,6 +40,7 @@ Each error has its facts as attributes and can be pickled, and its text ends wit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -82,6 +83,18 @@ def shown(value: object, length_max: int = 80) -> str:
     except Exception:  # an int of 5,000 digits, or a class whose repr fails, must not hide the error
         text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
+
+
+def _instant(time_us: int | None) -> str:
+    """Return a time in microseconds since 1970 as RFC 3339 (``times`` imports this module).
+
+    >>> _instant(1_500_000), _instant(1_000_001)
+    ('1970-01-01T00:00:01.500Z', '1970-01-01T00:00:01.000001Z')
+    """
+    if time_us is None:
+        return "None"
+    text = (datetime(1970, 1, 1) + timedelta(microseconds=time_us)).isoformat()
+    return f"{text[:-3] if '.' in text and text.endswith('000') else text}Z"
 
 
 class InvalidInputError(ArchiveError, ValueError):
@@ -157,9 +170,10 @@ class ExpiredError(RefusedError):
     """The event is older than the instance's prune horizon, so it is not stored."""
 
     def __init__(self, offered: Any) -> None:
+        time = _instant(offered.generation_time)
         super().__init__(
-            f"generation_time {offered.generation_time} is before the prune horizon of this instance; events"
-            " that old are no longer kept here"
+            f"generation_time {time} is before the prune horizon of this instance; events that old are no"
+            " longer kept here"
         )
         self.offered = offered
 

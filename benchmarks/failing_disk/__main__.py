@@ -67,6 +67,7 @@ def make(points: Points, scratch: Path) -> Piece:
         "all",
         {"points": found.points, "failures": found.failures, "acknowledged events": found.acknowledged},
     )
+    piece.count("points", found.by_error)
     piece.count("operations that raised", found.errors)
     return piece
 

@@ -108,6 +108,13 @@ static int cut(int fd, off_t size) {
 int ftruncate(int fd, off_t size) { return cut(fd, size); }
 int ftruncate64(int fd, off_t size) { return cut(fd, size); }
 
+static int give_blocks(int fd, int mode, off_t at, off_t size) {
+    REAL(int, "fallocate", int, int, off_t, off_t)
+    return fate(1, fd) ? (errno = error_number, -1) : real(fd, mode, at, size);
+}
+int fallocate(int fd, int mode, off_t at, off_t size) { return give_blocks(fd, mode, at, size); }
+int fallocate64(int fd, int mode, off_t at, off_t size) { return give_blocks(fd, mode, at, size); }
+
 int fdatasync(int fd) {
     REAL(int, "fdatasync", int)
     return fate(2, fd) ? -1 : real(fd);

@@ -47,6 +47,8 @@ class Found(msgspec.Struct):
     points: int = 0
     failures: int = 0
     """Writes and syncs that failed."""
+    by_error: dict[str, int] = msgspec.field(default_factory=dict)
+    """Points at which some failed, by the error, and the others."""
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     """Operations that raised, by error."""
     acknowledged: int = 0
@@ -62,6 +64,15 @@ class Point:
     kinds: int
     error: int
     seed: str
+
+    @property
+    def name(self) -> str:
+        """The error's name, as ENOSPC.
+
+        >>> Point(3, 1, WRITES, errno.EIO, "").name
+        'EIO'
+        """
+        return errno.errorcode[self.error]
 
     @staticmethod
     def drawn(rng: Random, actions: int, seed: str) -> Point:
@@ -155,7 +166,8 @@ def main(folder: str, seed: str, points: str) -> None:
             os.close(reading)
             faulthandler.dump_traceback_later(_HANGS_S, exit=True)
             tried, faults = _point(root / str(nth), point)
-            told = Found(1, tried.failures, tried.errors, tried.acknowledged, faults)
+            by_error = {point.name if tried.failures else f"{point.name}, nothing failed": 1}
+            told = Found(1, tried.failures, by_error, tried.errors, tried.acknowledged, faults)
             os.write(writing, msgspec.json.encode(told)[: 1 << 16])
             os._exit(0)
         os.close(writing)
@@ -177,8 +189,9 @@ def _add(total: Found, one_more: Found) -> None:
     total.failures += one_more.failures
     total.acknowledged += one_more.acknowledged
     total.faults += one_more.faults
-    for name, count in one_more.errors.items():
-        total.errors[name] = total.errors.get(name, 0) + count
+    for sums, counts in ((total.errors, one_more.errors), (total.by_error, one_more.by_error)):
+        for name, count in counts.items():
+            sums[name] = sums.get(name, 0) + count
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ static void *next(const char *name) {
    loader, and the loader may wait for the mutex. A call may come before any constructor. */
 #define FUNCTIONS \
     EACH(close) EACH(copy_file_range) EACH(fallocate) EACH(fdatasync) EACH(fsync) \
-    EACH(ftruncate) EACH(link) EACH(mkdirat) EACH(mmap) EACH(openat) EACH(posix_fallocate) \
+    EACH(ftruncate) EACH(link) EACH(linkat) EACH(mkdirat) EACH(mmap) EACH(openat) EACH(posix_fallocate) \
     EACH(pwrite) EACH(pwritev) EACH(renameat) EACH(renameat2) EACH(sendfile) EACH(symlink) \
     EACH(truncate) EACH(unlinkat) EACH(write) EACH(writev)
 #define EACH(name) static void *real_##name;
@@ -193,7 +193,9 @@ static int is_marks(const char *path) {
 
 static int open_it(int folder, const char *path, int flags, mode_t mode) {
     char found[PATH_MAX];
-    if (!below(folder, path, found) || is_left_out(found))
+    /* A file without a name, to which linkat gives one below. */
+    int unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+    if (unnamed || !below(folder, path, found) || is_left_out(found))
         return REAL(int, openat, int, const char *, int, ...)(folder, path, flags, mode);
     pthread_mutex_lock(&guard);
     struct stat before;
@@ -423,6 +425,11 @@ int link(const char *from, const char *to) {
     char first[PATH_MAX];
     if (below(AT_FDCWD, to, first)) enter('X', -1, 0, "link", 4, "", 0);
     return REAL(int, link, const char *, const char *)(from, to);
+}
+int linkat(int folder, const char *from, int other, const char *to, int flags) {
+    char second[PATH_MAX];
+    if (below(other, to, second) && !is_left_out(second)) enter('X', -1, 0, "linkat", 6, "", 0);
+    return REAL(int, linkat, int, const char *, int, const char *, int)(folder, from, other, to, flags);
 }
 int symlink(const char *from, const char *to) {
     char first[PATH_MAX];

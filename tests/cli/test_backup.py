@@ -87,6 +87,13 @@ def test_what_is_wrong_with_a_copy_is_a_line_and_an_exit_status(
     assert run("verify", tmp_path / "nosuch").status == 1
 
 
+def test_a_mistyped_copy_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YAMCS_ARCHIVE_DATA", raising=False)
+    ran = run("verify", "nosuch")
+    assert (ran.status, ran.out) == (2, "")
+    assert "there is no file or folder 'nosuch' with backups" in ran.err
+
+
 def test_verify_still_takes_instances_of_a_directory(
     filled: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,7 +60,7 @@ def test_a_server_prunes_and_names_clocks_in_the_future(run: Run, filled: Path) 
         (("--dry-run",), 2, "nothing to remove"),
         (("--keep-days", "0"), 2, "--keep-days"),
         (("--max-bytes", "some"), 2, "--max-bytes"),
-        (("--before", "9999-01-01T00:00:00Z"), 1, "before"),
+        (("--before", "9999-01-01T00:00:00Z"), 1, "before '9999-01-01T00:00:00Z': must not be later"),
     ],
 )
 def test_a_bad_rule_is_named_and_nothing_goes(

@@ -24,6 +24,11 @@ def test_what_was_acknowledged_is_there_and_work_goes_on(points: int, tmp_path: 
     assert piece.faults == []
     assert piece.counts["all"]["points"] == points
     assert piece.counts["all"]["failures"] >= points // 2
+    by_error = piece.counts["points"]
+    assert sum(by_error.values()) == points
+    assert by_error["ENOSPC"] > 0
+    assert by_error["EIO"] > 0
+    assert set(by_error) <= {*("ENOSPC", "EIO"), *("ENOSPC, nothing failed", "EIO, nothing failed")}
     assert set(piece.counts["operations that raised"]) <= {
         "OutOfSpaceError",
         "OutcomeUnknownError",

@@ -75,10 +75,15 @@ class Described(NamedTuple):
         return next((msgspec.json.encode(resolved(example)["value"]) for example in examples), b"")
 
     def send(
-        self, feed: Feed, headers: dict[str, str], body: bytes | None = None, instance: str = "sim"
+        self,
+        feed: Feed,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        instance: str = "sim",
+        query: str = "",
     ) -> Answer:
         """Send it, with the example of its body if no other is given."""
-        path = self.path.replace("{instance}", instance)
+        path = self.path.replace("{instance}", instance) + query
         return feed(self.method, path, self.body() if body is None else body, headers)
 
 
@@ -243,6 +248,8 @@ def test_its_answers_are_of_the_media_types_described(core: Feed, described: Des
         described.send(core, {"accept": accept})
         for accept in (JSON, PROTOBUF, MSGPACK, CSV, OPENMETRICS, "*/*")
     ]
+    if any(one.get("name") == "progress" for one in described.said.get("parameters", ())):
+        answers.append(described.send(core, {}, query="?progress=true"))
     found = {answer.headers["content-type"] for answer in answers}
     assert {answer.status for answer in answers} <= {200, 501}
     assert found == described.answers()[answers[0].status]["content"].keys()

@@ -91,12 +91,19 @@ def test_a_bad_rule_is_a_400_that_names_it(operate: Feed, sim: Instance, body: b
     assert sim.count() == 20
 
 
+@pytest.mark.parametrize("body", [b"{}", b"", b'{"dryRun": true}', b'{"maxEvents": null}'])
+def test_without_a_rule_the_error_names_the_fields_of_http(operate: Feed, sim: Instance, body: bytes) -> None:
+    said = operate("POST", PRUNE, body).json()["msg"]
+    assert said == "before None: must be given, or keepDays, maxBytes or maxEvents"
+
+
 def test_a_late_event_is_a_409_and_an_old_cursor_a_410(operate: Feed, sim: Instance) -> None:
     cursor = next(sim.changes()).cursor
     sim.append(Event("late", generation_time=0))
     operate("POST", PRUNE, b'{"before": "1970-01-01T00:00:05Z"}')
     answer = operate("POST", "/api/archive/sim/events", b'{"message": "m", "time": "1970-01-01T00:00:04Z"}')
     assert error_of(answer) == (409, "ExpiredException")
+    assert "generation_time 1970-01-01T00:00:04Z is before" in answer.json()["msg"]
     answer = operate("GET", f"/api/archive/sim/events:changes?after={cursor}")
     assert error_of(answer) == (410, "CursorGoneException")
     oldest = answer.json()["detail"]["oldest"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.storage.test_verification import filled
 from yamcs_archive import Archive, DamagedError, Event, Instance, UnavailableError
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.handlers import operations
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.storage.maintain import isolated_verification
 from yamcs_archive.wire.verification import verification_of
@@ -57,6 +59,54 @@ def test_only_one_at_a_time_for_an_instance(archive: Archive, sim: Instance) -> 
         assert "is under way" in error_of(send("POST", VERIFY), 503, "ServiceUnavailableException")
         assert send("POST", "/api/archive/other:verify").status == 200
     assert send("POST", VERIFY).status == 200
+
+
+def test_progress_is_a_line_each_second_and_the_result_the_last(
+    send: Feed, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim.append_many(Event(f"{n}") for n in range(300))
+    answer = send("POST", f"{VERIFY}?progress=true")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    *told, last = map(json.loads, answer.body.splitlines())
+    assert verification_of(last["result"]).events == 300
+    assert all(line["progress"]["read"] <= 300 for line in told)
+    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    *told, last = map(json.loads, send("POST", f"{VERIFY}?progress=true&quick=true").body.splitlines())
+    assert told[0] == {"progress": {"read": 0}}
+    assert "result" in last
+    error_of(send("POST", f"{VERIFY}?progress=1"), 400, "BadRequestException")
+
+
+def test_progress_of_what_cannot_be_verified_ends_with_the_error(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = Application(archive, operations=True)
+    send = core_feed(archive, core=core)
+    with core.services.admission.operations.alone("verify", "sim"):
+        error_of(send("POST", f"{VERIFY}?progress=true"), 503, "ServiceUnavailableException")
+    monkeypatch.setattr(isolated_verification, "_PROGRAM", "raise SystemExit(3)")
+    error_of(send("POST", f"{VERIFY}?progress=true"), 503, "ServiceUnavailableException")
+    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    last = json.loads(send("POST", f"{VERIFY}?progress=true").body.splitlines()[-1])
+    assert (last["error"]["code"], last["error"]["type"]) == (503, "ServiceUnavailableException")
+
+
+def test_who_leaves_ends_a_verification_with_progress(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    monkeypatch.setattr(isolated_verification, "_PROGRAM", "import time; time.sleep(3600)")
+    core = Application(archive, operations=True)
+    exchange = core.begin(Head("POST", VERIFY, "progress=true"))
+    assert isinstance(exchange, Exchange)
+    answer = exchange.run()
+    assert isinstance(answer, Response)
+    assert not isinstance(answer.body, bytes)
+    body = iter(answer.body)
+    assert next(body) == b'{"progress":{"read":0}}\n'
+    body.close()  # type: ignore[attr-defined]  # as a server does
+    with core.services.admission.operations.alone("verify", "sim"):
+        pass
 
 
 def test_it_ends_when_nobody_waits(archive: Archive, sim: Instance) -> None:

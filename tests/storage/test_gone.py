@@ -319,7 +319,7 @@ def test_check_writable_raises_when_there_is_no_space(
     real = os.statvfs
 
     class Full:
-        f_frsize, f_bavail, f_bfree = 4096, 511, 511
+        f_frsize, f_blocks, f_bavail, f_bfree = 4096, 1 << 20, 511, 511
 
     with Archive.open(path, readonly=True) as reading:
         with pytest.raises(ReadOnlyError):
@@ -331,8 +331,15 @@ def test_check_writable_raises_when_there_is_no_space(
         sim.check_writable()
     Full.f_bavail = Full.f_bfree = 512  # 2 MiB
     sim.check_writable()
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    Full.f_bavail = 0  # the rest is the superuser's
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    Full.f_bavail = 0
+    for Full.f_blocks, reserved in ((1 << 20, 4096), (50_000, 1000)):  # ext4 keeps so many for itself
+        Full.f_bfree = reserved + 511
+        with pytest.raises(OutOfSpaceError):
+            sim.check_writable()
+        Full.f_bfree = reserved + 512
+        sim.check_writable()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # the rest is the superuser's
     with pytest.raises(OutOfSpaceError):
         sim.check_writable()
     monkeypatch.setattr(os, "statvfs", real)

@@ -64,6 +64,10 @@ def test_a_user_who_may_not_write_to_the_lock_file_gets_its_path_and_advice(shar
     assert "UMask=" in said
     lock.chmod(0o666)
     assert run(_READ, shared / "a", NOBODY) == "1\n"
+    # A lock file of an earlier version lacks blocks, which this user may not give it.
+    lock.write_bytes(b"")
+    lock.chmod(0o444)
+    assert f"chmod g+w {lock}" in run(_READ, shared / "a", NOBODY)
 
 
 def test_a_user_who_may_not_read_gets_advice(shared: Path) -> None:

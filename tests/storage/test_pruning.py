@@ -194,8 +194,10 @@ def test_an_older_event_is_expired_and_a_retry_too(sim: Instance) -> None:
     events = numbered(20)
     sim.append_many(events, request_id="r")
     sim.prune(before=100)
-    with pytest.raises(ExpiredError):
+    with pytest.raises(ExpiredError, match=r"generation_time 1970-01-01T00:00:00\.000090Z is before"):
         sim.append(events[9])
+    with pytest.raises(InvalidInputError, match=r"before .2.*Z.: must not be later than .* clock, 2"):
+        sim.prune(before=NOW + 1)
     assert sim.append(events[10]).duplicate
     counts = sim.append_many(events, request_id="r")
     assert (counts.stored, counts.duplicates, counts.expired) == (0, 10, 10)

@@ -320,6 +320,43 @@ def test_it_reads_while_others_append_seal_and_compact(tmp_path: Path) -> None:
         assert verified(sim).events == sim.stats().events
 
 
+@pytest.mark.parametrize(("database", "place"), [("blocks", -1), ("blocks", 12), ("rows", -1)])
+def test_a_quick_check_names_the_events_of_a_damaged_value_like_the_full_one(
+    directory: Path, database: str, place: int
+) -> None:
+    damage(directory, database, 0, place)
+    with Archive.open(directory, readonly=True) as archive:
+        sim = archive.instance("sim")
+        quick, full = sim.verify(quick=True), sim.verify()
+    assert quick is not None
+    assert full is not None
+    [fault] = quick.faults
+    assert (fault.first, fault.last, fault.events) == (
+        full.faults[0].first,
+        full.faults[0].last,
+        full.faults[0].events,
+    )
+    assert fault.events is not None
+    assert fault.where == full.faults[0].where
+
+
+def test_a_quick_check_names_the_events_of_a_block_that_is_gone(directory: Path) -> None:
+    [generation] = (directory / "sim").glob("gen-*")
+    with lmdb.open(str(generation), max_dbs=7) as environment:
+        blocks = environment.open_db(b"blocks", create=False)
+        with environment.begin(write=True, db=blocks) as transaction:
+            cursor = transaction.cursor()
+            assert cursor.first()
+            cursor.delete()
+    with Archive.open(directory, readonly=True) as archive:
+        found = archive.instance("sim").verify(quick=True)
+    assert found is not None
+    [fault] = [fault for fault in found.faults if fault.events]
+    assert fault.first is not None
+    assert fault.last is not None
+    assert fault.first < fault.last
+
+
 @pytest.mark.parametrize("ends", [1, 2, 3, 100])
 def test_a_quick_check_finds_what_is_wrong_at_the_ends(
     directory: Path, monkeypatch: pytest.MonkeyPatch, ends: int

@@ -16,7 +16,7 @@ from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.client import Client
-from yamcs_archive.errors import ArchiveDataError
+from yamcs_archive.errors import ArchiveDataError, shown
 from yamcs_archive.results import BackupCheck, Verification
 
 EPILOG = """examples:
@@ -61,7 +61,13 @@ def run(options: argparse.Namespace) -> int:
     """Verify one instance, or one backup, after the other."""
     if options.data is None and options.url is None and any(map(_is_copy, options.instances)):
         return _verify_copies(options)
-    where = chosen_target(options)
+    try:
+        where = chosen_target(options)
+    except UsageError as error:
+        if options.instances:
+            missing = ", ".join(map(shown, options.instances))
+            raise UsageError(f"there is no file or folder {missing} with backups, and {error}") from None
+        raise
     if isinstance(where, str):
         return _run_there(options, where)
     refuse_credentials(options)
@@ -73,7 +79,8 @@ def _run_there(options: argparse.Namespace, url: str) -> int:
     worst = _SOUND
     with Client(url, credentials=credentials_for(options, url)) as client:
         for name in options.instances or client.instances():
-            found = client.instance(name).verify(quick=options.quick)
+            progress = _Progress(name) if sys.stderr.isatty() else None
+            found = client.instance(name).verify(quick=options.quick, progress=progress)
             _print_report(name, found, quick=options.quick)
             sys.stdout.flush()
             worst = max(worst, _FAULTY if found.fault_count else _SOUND)

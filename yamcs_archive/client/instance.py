@@ -28,6 +28,7 @@ from yamcs_archive.client.backing_up import RemoteBackups
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
+from yamcs_archive.client.verifying import OPERATION_S, RemoteVerification
 from yamcs_archive.coercion import validate_key
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
@@ -46,14 +47,12 @@ from yamcs_archive.results import (
     Commit,
     CompactionResult,
     PruningResult,
-    Verification,
 )
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 from yamcs_archive.times import Time, format_rfc3339, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
-from yamcs_archive.wire.verification import verification_of
 from yamcs_archive.wire.yamcs_event import decode_shown
 
 if TYPE_CHECKING:
@@ -65,12 +64,10 @@ _NDJSON = "application/x-ndjson"
 _OLD_EVENTS, _TOKEN, _EVENTS = 1, 2, 3
 """Fields of the message that is a page."""
 _OK = 200
-_OPERATION_S = 86_400.0
-"""Seconds that an operation may take: the server answers when it is done."""
 _encode = msgspec.json.encode
 
 
-class RemoteInstance(RemoteBackups):
+class RemoteInstance(RemoteBackups, RemoteVerification):
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such
@@ -244,27 +241,6 @@ class RemoteInstance(RemoteBackups):
             raise self._transport.strange("it has no list of sources")
         return sorted(map(str, names))
 
-    def verify(self, *, quick: bool = False) -> Verification:
-        """Have the server read everything that is stored, and return what is wrong.
-
-        See :meth:`Instance.verify <yamcs_archive.Instance.verify>`. The server must allow operations
-        (``serve --allow-operations``); otherwise this raises
-        ServerRefusedError with status 403. ServerUnavailableError while another verification of the instance
-        is under way.
-
-        >>> sim.verify().faults
-        ()
-        """
-        path = f"{self._path.removesuffix('/events')}:verify"
-        if arguments.flag("quick", quick):
-            path += "?quick=true"
-        request = Request("POST", path, wait_s=_OPERATION_S, repeatable=False)
-        found = object_of(self._transport, self.ask(request))
-        try:
-            return verification_of(found)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._transport.strange(f"it is no verification: {error!r}") from None
-
     def summary(self) -> InstanceSummary:
         """Return the numbers of the instance; see :meth:`Instance.summary <yamcs_archive.Instance.summary>`.
 
@@ -388,7 +364,7 @@ class RemoteInstance(RemoteBackups):
 
     def _operated(self, action: str, body: bytes) -> Mapping[str, Any]:
         path = f"/api/archive/{quoted(self.name)}:{action}"
-        request = Request("POST", path, body, wait_s=_OPERATION_S, repeatable=False)
+        request = Request("POST", path, body, wait_s=OPERATION_S, repeatable=False)
         return object_of(self._transport, self.ask(request))
 
     def end(self) -> None:

@@ -326,3 +326,12 @@ def encode(value: Any) -> bytes:
     b'{\\n  "a": 1\\n}'
     """
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
+
+
+def encode_line(value: Any) -> bytes:
+    """Return a JSON document as a line of newline-delimited JSON.
+
+    >>> encode_line({"a": 1})
+    b'{"a":1}\\n'
+    """
+    return msgspec.json.encode(value) + b"\n"

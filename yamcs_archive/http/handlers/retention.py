@@ -31,6 +31,10 @@ def prune(request: Request) -> Response:
             rules[field] = parse_rfc3339(as_text(value, field), field)
         else:
             rules[_ARGUMENTS[field]] = as_integer(value, field)
+    if not rules:
+        others = [field for field in _ARGUMENTS if field != "before"]
+        why = f"must be given, or {', '.join(others[:-1])} or {others[-1]}"
+        raise InvalidInputError("before", None, why)
     try:
         done = instance.prune(**rules, dry_run=dry_run)
     except InvalidInputError as error:

@@ -301,12 +301,18 @@ def clear_deleted(directory: Path) -> None:
 def create_instance(directory: Path, name: str, fill: Callable[[Path], None]) -> None:
     """Make an instance with an empty first generation; ``fill(folder)`` is called to write its data.
 
-    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. If the last fsync fails, the instance exists,
-    but its name may not be durable: see :func:`make_names_durable`.
+    Raises :class:`~yamcs_archive.errors.InstanceExistsError`. After another error its draft is removed, to
+    give the room back. If the last fsync fails, the instance exists, but its name may not be durable: see
+    :func:`make_names_durable`.
     """
-    draft = draft_instance(directory, name)
-    fill(draft)
-    publish_instance(directory, name)
+    try:
+        fill(draft_instance(directory, name))
+        publish_instance(directory, name)
+    except InstanceExistsError:
+        raise
+    except BaseException:
+        discard_instance(directory, name)  # its files may be what fills the medium
+        raise
 
 
 def draft_instance(directory: Path, name: str) -> Path:

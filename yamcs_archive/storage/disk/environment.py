@@ -9,7 +9,7 @@ This module follows these rules of LMDB, so that no other has to:
 3. Read transactions are short: a function that begins one ends it before it returns or yields.
 4. No exception of LMDB leaves this module.
 5. The map is never opened with ``writemap``: then a full disk would kill the process with SIGBUS
-   (py-lmdb#161).
+   (py-lmdb#161). The lock file is always written through memory; see :mod:`lock_file`.
 6. A read transaction is in the generation in use. While a process writes, no other one changes
    generations, and the gate holds its readers off during a change. A process that only reads begins its
    transaction, *then* looks at ``CURRENT``, and begins again if that names another generation: in the other

@@ -18,6 +18,8 @@ from yamcs_archive.errors import GoneError, OutOfSpaceError, UnavailableError
 NEARLY_FULL_BYTES = 2 << 20
 """Free bytes below which a file system counts as full, and likewise bytes left below the process's limit of a
 file's size: the largest event, with the pages that its commit writes, might not fit."""
+_EXT4_SHARE, _EXT4_BLOCKS = 50, 4_096
+"""ext4 reserves its blocks divided by the first number for itself, but not more than the second."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -106,8 +108,11 @@ def nearly_full(file: str) -> bool:
     size_max = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if size_max != resource.RLIM_INFINITY and os.stat(file).st_size + NEARLY_FULL_BYTES > size_max:
         return True
-    # Only the superuser may use the blocks that are reserved for it.
-    free = status.f_bfree if os.geteuid() == 0 else status.f_bavail
+    free = status.f_bavail
+    if os.geteuid() == 0:
+        # Only the superuser may use the blocks that are reserved for it; those that ext4 reserves for itself
+        # nobody may use, and they are counted as free.
+        free = max(free, status.f_bfree - min(status.f_blocks // _EXT4_SHARE, _EXT4_BLOCKS))
     return free * status.f_frsize < NEARLY_FULL_BYTES
 
 

@@ -6,6 +6,8 @@
    it, or a write of its own that failed, may have left it in the page cache alone.
 3. If there is less address space than requested, as under ``ulimit -v`` or beside thousands of other maps,
    half as much is reserved, or half of that, and so on. A map grows when it is full.
+4. The lock file has its blocks before LMDB maps it, or a full disk would kill the process
+   (:mod:`lock_file`). The caller has no environment of the same generation open in this process.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.disk import file_system
 from yamcs_archive.storage.disk.durable_head import make_head_durable
 from yamcs_archive.storage.disk.file_length import check_head, check_length
+from yamcs_archive.storage.disk.lock_file import prepare_lock_file
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
 """Every sub-database."""
@@ -97,11 +100,13 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
     """Open the LMDB environment in a generation's folder; a writer makes it if there is none.
 
     If there is too little address space for ``map_bytes``, less is reserved, down to the size that the file
-    needs. Raises OutOfSpaceError if that does not fit either, and
-    DamagedError if the file was cut short.
+    needs. Raises OutOfSpaceError if that does not fit either, or if the medium has no room for the lock file,
+    and DamagedError if the file was cut short.
     """
     data = os.path.join(path, DATA)
     check_head(data)
+    if not readonly or os.path.exists(data):
+        prepare_lock_file(os.path.join(path, LOCK), _MODE)
     opened = _open_lmdb(path, readonly, map_bytes)
     try:
         check_length(opened, path, data, readonly=readonly)
@@ -145,8 +150,12 @@ def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
                 continue
             tries_left -= 1
             # Opening at the instant at which another process opens or closes may fail (lmdb.h).
-            if not tries_left or isinstance(error, _DAMAGE) or not os.path.exists(path):
-                raise _refused(error, path, readonly) from error
+            refused = _refused(error, path, readonly)
+            # After a write for which there was no room, another try would find a part of a file, and call it
+            # damaged.
+            at_once = isinstance(refused, DamagedError | OutOfSpaceError)
+            if at_once or not tries_left or not os.path.exists(path):
+                raise refused from error
             threading.Event().wait(_OPEN_WAIT_S)
 
 

@@ -7,6 +7,7 @@ is found by :mod:`verification`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 
 from yamcs_archive.errors import DamagedError
@@ -17,7 +18,7 @@ from yamcs_archive.storage.format.commits import decode_commit
 from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.source_states import decode_source
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, decode_zone_map
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
 from yamcs_archive.storage.maintain.faults import Faults
 from yamcs_archive.storage.read.block_index import stored_block
 
@@ -51,16 +52,31 @@ def _check(
 ) -> int:
     pairs = _ends(environment, name)
     for key, value in pairs:
+        zone_map: ZoneMap | None = None
         try:
-            decode(key, value)
-            if name == "summaries" and key[:1] == BLOCK_LEVEL:
+            found = decode(key, value)
+            if isinstance(found, ZoneMap) and key[:1] == BLOCK_LEVEL:
+                zone_map = found
                 _find_block(environment, key[1:])
         except DamagedError as error:
             if name == "rows":
                 faults.lose_row(error, key)
+            elif name == "blocks":
+                faults.lose(error, key, _zone_map_of(environment, key))
+            elif zone_map is not None:
+                faults.lose(error, zone_map.first, zone_map)
             else:
-                faults.add_value(error, key if name == "blocks" else None)
+                faults.add_value(error)
     return len(pairs)
+
+
+def _zone_map_of(environment: Environment, first: bytes) -> ZoneMap | None:
+    """Return the zone map of a block, which has its last key and its number of events, if it can be read."""
+    key = BLOCK_LEVEL + first
+    with environment.read() as transaction, suppress(DamagedError):
+        value = transaction.get(key, db=environment.databases["summaries"])
+        return None if value is None else decode_zone_map(key, value)
+    return None
 
 
 def _find_block(environment: Environment, first: bytes) -> None:

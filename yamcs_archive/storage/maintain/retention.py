@@ -35,6 +35,7 @@ from yamcs_archive.storage.format.keys import (
 from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import ZoneMap, commit_filter
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
+from yamcs_archive.times import format_rfc3339
 
 _PAGE_BYTES = 4096
 _ROW_BYTES = 8 + 2
@@ -75,8 +76,11 @@ def horizon_of(rule: Rule, reading: Reading, old: int | None, now: int) -> int |
     found = old
     if rule.before is not None:
         if rule.before > now:
-            why = "must not be later than the archive's clock: all events until then would be refused"
-            raise InvalidInputError("before", rule.before, why)
+            why = (
+                f"must not be later than the archive's clock, {format_rfc3339(now)}: all events until then"
+                " would be refused"
+            )
+            raise InvalidInputError("before", format_rfc3339(rule.before), why)
         found = _later(found, rule.before)
     if rule.keep_days is not None:
         refuse_clock(rule.keep_days, newest_commit_time(reading.environment), now)
