@@ -8,8 +8,8 @@ from yamcs_archive.cli.service_install import add_place
 from yamcs_archive.server.units import remove_units
 
 EPILOG = """examples:
-  sudo systemctl disable --now yamcs-archive.service
-  sudo yamcs-archive service uninstall
+  yamcs-archive service uninstall
+  yamcs-archive service uninstall --name bench
 """
 
 
