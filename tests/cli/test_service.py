@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.certificates import Authority
 from tests.server.serving import serving
 from yamcs_archive.cli.main import main
 
@@ -89,6 +90,21 @@ def test_what_lies_in_a_home_or_in_tmp_can_be_reached_and_that_is_said(
     _, said = run(capsys, *INSTALL, "--data", "/var/tmp/data", "--directory", units)
     assert "a reboot may delete it" in said
     assert "\nPrivateTmp=no\n" in (units / "yamcs-archive.service").read_text()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ['users = "/home/a/users.json"', 'tls_certificate = "/home/a/c.pem"\ntls_key = "/etc/a.key"'],
+)
+def test_a_file_of_the_configuration_in_a_home_can_be_reached_too(
+    units: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: str
+) -> None:
+    config = tmp_path / "archive.toml"
+    config.write_text(f'[storage]\ninstances = ["sim"]\n[server]\n{keys}\n')
+    printed, said = run(capsys, "service", "install", "--config", config, "--directory", units)
+    assert "home directories" in said
+    assert "\nProtectHome=read-only\n" in (units / "yamcs-archive.service").read_text()
+    assert "chmod 640" in printed
 
 
 def test_printing_writes_nothing(units: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,6 +217,18 @@ def test_health_says_what_readyz_says(tmp_path: Path, capsys: pytest.CaptureFixt
     printed, _ = run(capsys, "health", "--url", url, status=1)
     assert printed.startswith("no answer\n")
     assert "--timeout must be 1 to 3600" in run(capsys, "health", "--timeout", "0", status=2)[1]
+
+
+def test_health_verifies_a_certificate_and_takes_an_authority_of_one_s_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    files = authority.issue()
+    options = ("--tls-certificate", files.certificate, "--tls-key", files.key)
+    with serving(tmp_path / "data", *options) as served:
+        assert "certificate" in run(capsys, "health", "--url", served.url, status=1)[0]
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        assert run(capsys, "health", "--url", served.url) == ("ready\n", "")
 
 
 def test_something_else_and_a_server_that_is_silent_are_not_ready(

@@ -32,6 +32,11 @@ EPILOG = """examples:
   sudo /opt/yamcs-archive/bin/yamcs-archive service install --name bench --data /srv/bench --socket 8091
 """
 
+_SECRET = ("users", "tls_key")
+"""Settings that name files which the service's group may read, and others may not."""
+_READ = (*_SECRET, "tls_certificate", "tls_client_ca", "mirror_token_file")
+"""Settings that name files which the server reads."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
@@ -164,6 +169,7 @@ def _service(options: argparse.Namespace, given: dict[str, Any], chosen: Configu
         command=command,
         data=chosen.value("data"),
         log_file=chosen.value("log_file"),
+        reads=[path for name in _READ if (path := chosen.value(name)) is not None],
         listen=options.socket,
     )
 
@@ -194,7 +200,7 @@ def _next(service: Service, chosen: Configuration) -> Iterator[str]:
         yield f"useradd --system --user-group --home-dir {home} --shell /usr/sbin/nologin {account}"
     if not service.makes_data:
         yield f"install -d -o {account} -g {account} -m 750 {shlex.quote(str(service.data))}"
-    for setting in ("users", "tls_key"):
+    for setting in _SECRET:
         path = chosen.value(setting)
         if path is not None:
             secret = [str(path)] + ([f"{path}.key"] if setting == "users" else [])

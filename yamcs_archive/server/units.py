@@ -92,6 +92,8 @@ class Service:
     """The program and its arguments. Paths are absolute."""
     data: Path
     log_file: Path | None = None
+    reads: Sequence[Path] = ()
+    """Other files that the process reads, of which its configuration says where they are."""
     listen: str | None = None
     """The socket that the service manager opens; None: the process opens its own."""
 
@@ -121,6 +123,7 @@ class Service:
         program = Path(self.command[0])
         yield from (program, program.resolve(), self.data)
         yield from (each for each in self.command if isinstance(each, Path))
+        yield from self.reads
         if self.log_file is not None:
             yield self.log_file
 
