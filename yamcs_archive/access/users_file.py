@@ -81,7 +81,7 @@ def read_document(path: Path) -> Document:
         raise InvalidInputError("users file", str(path), where + error.rule) from None
 
 
-def state_of(path: Path) -> tuple[int, ...] | None:
+def state_of(path: str) -> tuple[int, ...] | None:
     """Return what changes when a file does; None if it cannot be looked at. Costs one system call."""
     try:
         found = os.stat(path)

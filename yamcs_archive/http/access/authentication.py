@@ -1,7 +1,8 @@
 """From the head of a request to its caller, by the users file as it is now.
 
-1. The file and its key are looked at with each request, which costs two system calls, so a change counts at
-   once. If they cannot be read, the users before it stay, and the log says what is wrong.
+1. The file is looked at with each request, which costs one system call, so a change counts at once; its key
+   when the file has changed, when a login is not known, and once a second. If they cannot be read, the users
+   before it stay, and the log says what is wrong.
 2. Everything that is remembered is compared with the users of now.
 """
 
@@ -66,6 +67,7 @@ class Authentication:
 
     def __init__(self, path: Path, proxies: Proxies, now_s: Callable[[], float] = time) -> None:
         self._path, self.proxies, self._now_s = path, proxies, now_s
+        self._file, self._key_file = str(path), str(users_file.key_path(path))
         self._guard = threading.Lock()
         self._said: str | None = None
         """The fault of the files that was logged last."""
@@ -115,11 +117,11 @@ class Authentication:
 
     def login(self, caller: Caller) -> Pair:
         """Return tokens for a user who has just logged in."""
-        return _pair(self._current().tokens, caller)
+        return _pair(self.reload().tokens, caller)
 
     def renewed(self, refresh: str) -> Pair | None:
         """Return new tokens for a refresh token, the same ones if it comes again; None if it is wrong."""
-        snapshot = self._current()
+        snapshot = self.reload()
         found = snapshot.tokens.read(refresh, snapshot.users, Kind.REFRESH)
         if found is None:
             return None
@@ -139,15 +141,15 @@ class Authentication:
         other = self.users().caller(name)
         if not caller.allows(Permission.MANAGE_ARCHIVE) or other is None:
             raise forbidden(f"user {shown(caller.name)} may not become {shown(name)}")
-        return Pair(self._current().tokens.make(other, Kind.ACCESS, by=caller), None, other)
+        return Pair(self.reload().tokens.make(other, Kind.ACCESS, by=caller), None, other)
 
     def session(self, caller: Caller) -> str:
         """Return the value of the cookie for a login of the page."""
-        return self._current().tokens.make(caller, Kind.SESSION)
+        return self.reload().tokens.make(caller, Kind.SESSION)
 
     def end_session(self, cookie: str) -> None:
         """End a login of the page; nothing for one that has ended."""
-        snapshot = self._current()
+        snapshot = self.reload()
         found = snapshot.tokens.read(cookie, snapshot.users, Kind.SESSION)
         if found is None:
             return
@@ -181,6 +183,9 @@ class Authentication:
             if caller is known.caller:  # the users are those of then
                 return None if known.number in self._ended else caller
         found = snapshot.tokens.read(given.secret, snapshot.users, kind)
+        if found is None:  # perhaps by a key that is new
+            snapshot = self.reload()
+            found = snapshot.tokens.read(given.secret, snapshot.users, kind)
         if found is None or found.number in self._ended:
             return None
         with self._guard:
@@ -192,7 +197,7 @@ class Authentication:
     # The files
 
     def _states(self) -> tuple[object, object]:
-        return users_file.state_of(self._path), users_file.state_of(users_file.key_path(self._path))
+        return users_file.state_of(self._file), users_file.state_of(self._key_file)
 
     def _read(self) -> _Snapshot:
         states = self._states()  # before: what is written meanwhile is read again
@@ -202,12 +207,12 @@ class Authentication:
 
     def _current(self) -> _Snapshot:
         snapshot = self._snapshot
-        if self._states() == snapshot.states:
+        if users_file.state_of(self._file) == snapshot.states[0]:
             return snapshot
         return self.reload()
 
     def reload(self) -> _Snapshot:
-        """Read the files again; if that fails, keep what was read before, and say so once."""
+        """Read the files again if they changed; if that fails, keep what was read before, and say so once."""
         with self._guard:
             states = self._states()
             if states == self._snapshot.states:
@@ -250,7 +255,7 @@ class Authentication:
 
     def _look(self) -> None:
         while not self._closing.wait(WATCH_S):
-            self._current()
+            self.reload()
 
     def close(self) -> None:
         """End the threads: serving ends."""
