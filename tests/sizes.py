@@ -83,6 +83,7 @@ BLOCKS = (
     "storage.write.writer_cache._TIMES_CACHED_MAX",
     "storage.maintain.repair._BLOCKS_READ_MAX",
     "storage.maintain.repair._COUNTED_AT_ONCE",
+    "storage.maintain.stored_forms._READ_MAX",
 )
 """Numbers of blocks."""
 

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Restored,
         Salvage,
         SourceStats,
+        StoredForms,
         Verification,
     )
 else:
@@ -145,6 +146,7 @@ else:
         "ServerUnavailableError": "errors",
         "Severity": "event",
         "SourceStats": "results",
+        "StoredForms": "results",
         "StoredVectors": "event_vectors",
         "Stretch": "event",
         "UnavailableError": "errors",
@@ -235,6 +237,7 @@ __all__ = [
     "ServerUnavailableError",
     "Severity",
     "SourceStats",
+    "StoredForms",
     "StoredVectors",
     "Stretch",
     "UnavailableError",

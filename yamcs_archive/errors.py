@@ -399,14 +399,19 @@ class NotAnArchiveError(ArchiveDataError):
 
 
 class FormatVersionError(ArchiveDataError):
-    """The instance was written in a format that this version does not know."""
+    """It was written in a format that this version does not know.
 
-    def __init__(self, path: str, found: object, known: int) -> None:
+    ``reader`` is the first version that does, if that is known.
+    """
+
+    def __init__(self, path: str, found: object, known: int, reader: str | None = None) -> None:
+        remedy = "use the version of yamcs_archive that wrote it, or a later one"
+        if reader is not None:
+            remedy = f"yamcs_archive {reader} and later versions read it"
         super().__init__(
-            f"{path} has format version {shown(found)}, this program knows version {known}; use the"
-            " version of yamcs_archive that wrote it"
+            f"{path} has format version {shown(found)}, this program knows version {known}; {remedy}"
         )
-        self.path, self.found, self.known = path, found, known
+        self.path, self.found, self.known, self.reader = path, found, known, reader
 
 
 class DamagedError(ArchiveDataError):

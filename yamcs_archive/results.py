@@ -322,3 +322,28 @@ class InstanceStats:
     allocated_bytes: int
     """Bytes that the files take on the medium, not their apparent size."""
     sources: dict[str, SourceStats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredForms:
+    """In which forms an instance is stored. Earlier ones are read, and rewritten by a writer."""
+
+    format: int
+    """The version of the format; see ``docs/format.md``."""
+    zone_maps: int
+    uncounted_zone_maps: int
+    """Those without numbers of events by severity: counting by severity reads their blocks."""
+    blocks: int
+    large_blocks: int
+    """Blocks with a frame that is larger than later versions write: reading one event takes more memory."""
+    damaged: int
+    """Blocks and zone maps whose form cannot be told; see :meth:`Instance.verify`."""
+
+    @property
+    def is_current(self) -> bool:
+        """True if nothing is of an earlier form.
+
+        >>> StoredForms(1, 2, 1, 2, 0, 0).is_current
+        False
+        """
+        return not self.uncounted_zone_maps and not self.large_blocks

@@ -284,7 +284,8 @@ def test_requests_that_clients_send_before_those_for_events_are_answered(send: F
     instances.ParseFromString(send("GET", "/api/instances/", headers={"Accept": PROTOBUF}).body)
     assert server.defaultYamcsInstance == instances.instances[0].name == "sim"
     assert send("GET", "/healthz").json() == {"status": "ok"}
-    assert send("GET", "/readyz").json() == {"status": "ready", "instances": ["sim"], "storing": ["sim"]}
+    ready = {"status": "ready", "instances": ["sim"], "storing": ["sim"], "reasons": []}
+    assert send("GET", "/readyz").json() == ready
 
 
 def test_a_closed_archive_is_not_ready_but_healthy(archive: Archive, sim: Instance, core: Feed) -> None:

@@ -7,29 +7,41 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.http.feeds import Answer, core_feed
+from tests.storage.by_hand import put_fact
 from yamcs_archive import Archive, Instance
-from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError
+from yamcs_archive.activity import MirrorLag
+from yamcs_archive.errors import OutcomeUnknownError, OutOfSpaceError, UnavailableError
 from yamcs_archive.http import refusal_log
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.limits import STREAMS_MAX
+from yamcs_archive.http.readiness import BACKLOG_S_MAX, LAG_S_MAX, REASONS_MAX
 from yamcs_archive.http.refusal_log import INTERVAL_S, QUIET_S, RefusalLog
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.mirror.follower import begin_mirror
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
 
 EVENTS = "/api/archive/sim/events"
+READY = {"status": "ready", "instances": ["sim"], "storing": ["sim"], "reasons": []}
 
 
 def unready(answer: Answer) -> str:
     assert (answer.status, answer.json()["type"]) == (503, "ServiceUnavailableException")
     assert answer.headers["retry-after"]
+    assert answer.headers["content-length"] == str(len(answer.body))
     return str(answer.json()["msg"])
+
+
+def kinds(answer: Answer) -> list[tuple[str, str | None]]:
+    """Return the kinds of an answer's reasons, each with its instance."""
+    assert all(reason["text"] for reason in answer.json()["reasons"])
+    return [(reason["kind"], reason.get("instance")) for reason in answer.json()["reasons"]]
 
 
 def room_of(free_bytes: int) -> Callable[[object], os.statvfs_result]:
@@ -51,9 +63,10 @@ def test_a_full_file_system_is_not_ready(
         monkeypatch.setattr(os, "statvfs", room_of(free_bytes))
         answer = send("GET", "/readyz")
         if ready:
-            assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": ["sim"]}
+            assert answer.json() == READY
         else:
             assert "no space for" in unready(answer)
+            assert kinds(answer) == [("full", None)]
             assert str(archive.path) in unready(answer)
             assert send("HEAD", "/readyz").status == 503
         assert send("GET", "/healthz").status == 200
@@ -62,13 +75,17 @@ def test_a_full_file_system_is_not_ready(
 @pytest.mark.damaging
 def test_an_archive_that_is_gone_is_not_ready(archive: Archive, sim: Instance) -> None:
     shutil.rmtree(archive.path)
-    assert str(archive.path) in unready(core_feed(archive)("GET", "/readyz"))
+    answer = core_feed(archive)("GET", "/readyz")
+    assert str(archive.path) in unready(answer)
+    assert kinds(answer) == [("gone", None)]
 
 
 def test_a_mirror_says_that_it_takes_no_events(archive: Archive, sim: Instance) -> None:
     begin_mirror(archive.instance("copy", create=True), "http://ops:8090", "sim")
     answer = core_feed(archive)("GET", "/readyz")
-    assert answer.json() == {"status": "ready", "instances": ["copy", "sim"], "storing": ["sim"]}
+    assert answer.json().items() >= {"instances": ["copy", "sim"], "storing": ["sim"]}.items()
+    assert kinds(answer) == [("mirror", "copy")]
+    assert "ops" not in answer.body.decode()  # everybody may ask
 
 
 def test_an_archive_that_is_open_for_reading_is_ready_to_be_read(
@@ -77,7 +94,8 @@ def test_an_archive_that_is_open_for_reading_is_ready_to_be_read(
     with Archive.open(archive.path, readonly=True) as reading:
         monkeypatch.setattr(os, "statvfs", room_of(0))  # this matters only to writers
         answer = core_feed(reading)("GET", "/readyz")
-        assert answer.json() == {"status": "ready", "instances": ["sim"], "storing": []}
+        assert answer.json().items() >= {"status": "ready", "instances": ["sim"], "storing": []}.items()
+        assert kinds(answer) == [("read-only", None)]
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -109,8 +127,68 @@ def test_a_failure_that_only_an_append_shows_is_known_from_other_appends(
         assert send("POST", EVENTS, '{"message": "m"}').status in (503, 507)
     clock[0] += QUIET_S - 0.01
     assert str(error) in unready(send("GET", "/readyz"))
+    kind = "full" if isinstance(error, OutOfSpaceError) else "failing"
+    assert kinds(send("GET", "/readyz")) == [(kind, None)]
     clock[0] += 0.01
     assert send("GET", "/readyz").status == 200
+
+
+def test_a_closed_archive_and_a_writer_that_ended_are_reasons_too(archive: Archive, sim: Instance) -> None:
+    send = core_feed(archive)
+    writer: Any = sim._store._writer  # type: ignore[attr-defined]
+    writer._broken = UnavailableError("the writer's thread ended")
+    assert kinds(send("GET", "/readyz")) == [("unavailable", None)]
+    writer._broken = None
+    archive.close()
+    assert kinds(send("GET", "/readyz")) == [("closed", None)]
+
+
+@pytest.mark.damaging
+def test_an_instance_that_cannot_be_opened_is_a_reason_and_the_others_are_served(
+    archive: Archive, sim: Instance
+) -> None:
+    archive.instance("bad", create=True)
+    path = archive.path
+    archive.close()
+    put_fact(path / "bad", "format", 2)
+    with Archive.open(path) as reopened:
+        answer = core_feed(reopened)("GET", "/readyz")
+        assert kinds(answer) == [("format", "bad")]
+        assert answer.json()["storing"] == ["sim"]
+
+
+def test_what_waits_too_long_is_a_reason_and_leaves_the_server_ready(
+    archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    core = Application(archive)
+    send = core_feed(archive, core=core)
+    usage = sim.usage()
+    for waited_s, found in ((BACKLOG_S_MAX, []), (BACKLOG_S_MAX + 1, [("backlog", "sim")])):
+        long = replace(usage, sealing_backlog_seconds=waited_s)
+        monkeypatch.setattr(Instance, "usage", lambda _, long=long: long)
+        assert kinds(send("GET", "/readyz")) == found
+    monkeypatch.setattr(Instance, "usage", lambda _: usage)
+    for lag, found in (
+        (MirrorLag("copy", LAG_S_MAX, True), []),
+        (MirrorLag("copy", LAG_S_MAX + 1, True), [("mirror-behind", "copy")]),
+        (MirrorLag("copy", 0, False), [("mirror-stopped", "copy")]),
+    ):
+        core.services.observation.mirrors = lambda lag=lag: [lag]  # type: ignore[misc]
+        assert kinds(send("GET", "/readyz")) == found
+    core.services.observation.mirrors = lambda: []
+    core.services.refusals.note("503 ServiceUnavailableException", "8 streams are under way")
+    assert kinds(send("GET", "/readyz")) == [("busy", None)]
+    assert send("GET", "/readyz").status == 200
+    clock[0] += QUIET_S
+    assert kinds(send("GET", "/readyz")) == []
+
+
+@pytest.mark.parametrize("count", [REASONS_MAX - 1, REASONS_MAX, REASONS_MAX + 1])
+def test_there_are_at_most_so_many_reasons(archive: Archive, sim: Instance, count: int) -> None:
+    core = Application(archive)
+    core.services.observation.mirrors = lambda: [MirrorLag(f"c{n}", 0, False) for n in range(count)]
+    found = kinds(core_feed(archive, core=core)("GET", "/readyz"))
+    assert len(found) == min(count, REASONS_MAX)
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

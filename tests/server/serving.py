@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -41,8 +41,14 @@ def launch(*arguments: object, **variables: str) -> subprocess.Popen[str]:
 class Served:
     """A running server: its process, its start-up line and its port."""
 
-    def __init__(self, directory: Path, *options: object, **variables: str) -> None:
-        self.process = launch("--data", directory, *options, **variables)
+    def __init__(
+        self,
+        directory: Path,
+        *options: object,
+        start: Callable[..., subprocess.Popen[str]] = launch,
+        **variables: str,
+    ) -> None:
+        self.process = start("--data", directory, *options, **variables)
         self._connections: list[HTTPConnection] = []
         self.line = self._first_line()
         if not self.line.startswith("Serving "):
@@ -93,9 +99,14 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, *options: object, **variables: str) -> Iterator[Served]:
+def serving(
+    directory: Path,
+    *options: object,
+    start: Callable[..., subprocess.Popen[str]] = launch,
+    **variables: str,
+) -> Iterator[Served]:
     """Serve the instance ``sim`` until the block ends, on a free port if ``options`` name no other."""
-    served = Served(directory, "--port", 0, "--instance", "sim", *options, **variables)
+    served = Served(directory, "--port", 0, "--instance", "sim", *options, start=start, **variables)
     try:
         yield served
     finally:

@@ -171,7 +171,7 @@ def test_idle_connections_hold_no_thread(tmp_path: Path, how: Options) -> None:
                 post(connection, {"message": "a"})
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])  # SIGHUP: see test_reloading.py
 def test_a_graceful_stop_ends_with_0_and_without_a_word(tmp_path: Path, how: Options, ending: int) -> None:
     with serving(tmp_path / "data", *how) as served:
         idle = served.connect()

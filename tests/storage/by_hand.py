@@ -5,6 +5,7 @@ from typing import Any
 
 from yamcs_archive import Options
 from yamcs_archive.storage.disk.environments import acquire, release
+from yamcs_archive.storage.format import meta
 from yamcs_archive.storage.format.meta import encode_meta
 from yamcs_archive.storage.read.metadata import read_meta
 
@@ -17,6 +18,16 @@ def change_meta(instance: Path, **facts: Any) -> None:
         with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
             for pair in encode_meta(changed):
                 transaction.put(*pair)
+    finally:
+        release(environment, readonly=False)
+
+
+def put_fact(instance: Path, name: str, value: object) -> None:
+    """Put one fact into the instance's ``meta``, also one that this version does not know."""
+    environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
+    try:
+        with environment.lmdb.begin(write=True, db=environment.databases["meta"]) as transaction:
+            transaction.put(*meta._pair(name, value))
     finally:
         release(environment, readonly=False)
 

@@ -35,6 +35,7 @@ GROUPS = {
     "instances": "list, make, rename or delete instances",
     "users": "say who may use a served archive, and for what",
     "config": "check or show the configuration of serve",
+    "service": "let systemd run serve",
 }
 """The groups of commands, each with its line of help."""
 COMMANDS = (
@@ -57,6 +58,10 @@ COMMANDS = (
     Command("config", "check", "say what is wrong with a configuration file", "config_check"),
     Command("config", "show", "show every setting of serve, and where it comes from", "config_show"),
     Command("config", "schema", "print the JSON Schema of a configuration file", "config_schema"),
+    Command("service", "install", "write the units of systemd", "service_install"),
+    Command("service", "uninstall", "remove them", "service_uninstall"),
+    Command("", "health", "say whether a served archive is ready, for health checks", "health"),
+    Command("", "upgrade", "say what another version has written, and bring it forward", "upgrade"),
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "stats", "show the numbers of each instance", "stats"),

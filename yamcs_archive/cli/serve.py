@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Serve an archive over HTTP with the Yamcs events API, until SIGTERM or Ctrl-C. Prints"
         " one line when it accepts requests: Serving URL instances: NAMES directory: DIR. A variable or a"
-        " file can give every option as well; see docs/configuration.md."
+        " file can give every option as well; see docs/configuration.md. SIGHUP reads the users, the"
+        " certificates and the log level again, unless it comes from the terminal of the command."
     )
     parser.epilog = EPILOG
     add_settings(parser)
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         complain(f"{error}; {advice('server')}")
         return 1
-    serve(settings, say=_say)
+    serve(settings, _say, lambda: configuration(options).settings(settings.mirror_login))
     leave()
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.reports import InstanceSummary
+from yamcs_archive.results import StoredForms
 
 
 class Describing(OpenInstance):
@@ -36,6 +37,22 @@ class Describing(OpenInstance):
         """
         self._check_open()
         return self._store.usage()
+
+    def stored_forms(self) -> StoredForms:
+        """Return in which forms the instance is stored: whether an earlier version has written some of it.
+
+        It reads every zone map, and every block's header. To bring what is found forward, open the archive
+        for writing and call :meth:`settle`, or wait: a writer does the same by itself.
+
+        Raises GoneError, ClosedError, ForkedError, UnavailableError.
+
+        >>> _ = sim.append(Event("Wheel 3 over speed"))
+        >>> found = sim.stored_forms()
+        >>> found.format, found.is_current
+        (1, True)
+        """
+        self._check_open()
+        return self._store.stored_forms()
 
     def summary(self) -> InstanceSummary:
         """Return the numbers of the instance, as ``yamcs-archive stats`` shows them.

@@ -3,16 +3,20 @@
 1. It is bound without SO_REUSEPORT. Two servers that share a port would each get a part of the events;
    here the kernel refuses the second one, at the latest when it begins to listen.
 2. It listens only when the archive is open: until then the kernel refuses connections, and no client waits in
-   vain.
+   vain. A socket that a service manager passes listens already: its clients wait for the archive to open,
+   also while the server is restarted.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
+from collections.abc import Mapping
 
 from yamcs_archive.errors import ArchiveError
+from yamcs_archive.server.service_manager import passed_descriptors
 
 BACKLOG_CONNECTIONS = 1024
 """Largest number of connections that wait to be accepted: for many clients that reconnect at once."""
@@ -59,6 +63,53 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise AddressError(host, port, error) from None
     return bound
+
+
+class PassedSocketError(ArchiveError):
+    """What the service manager has passed cannot be listened on; the text says why."""
+
+
+def passed(environment: Mapping[str, str]) -> socket.socket | None:
+    """Return the listening socket that a service manager has opened for this process; None if it has none.
+
+    Raises :class:`PassedSocketError`.
+
+    >>> passed({}) is None
+    True
+    """
+    descriptors = passed_descriptors(environment)
+    if not descriptors:
+        return None
+    if len(descriptors) > 1:
+        raise PassedSocketError(
+            f"the service manager has passed {len(descriptors)} sockets, and serve listens on one: leave one"
+            " ListenStream= in the .socket unit (ListenStream=[::]:PORT is for IPv4 too)"
+        )
+    try:
+        os.set_inheritable(descriptors[0], False)
+        found = socket.socket(fileno=descriptors[0])
+    except OSError as error:
+        raise PassedSocketError(
+            f"LISTEN_FDS is 1, but descriptor {descriptors[0]} is no socket: {error.strerror}"
+        ) from None
+    try:
+        _check_passed(found)
+        _watch(found)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def _check_passed(found: socket.socket) -> None:
+    if found.family not in (socket.AF_INET, socket.AF_INET6) or found.type != socket.SOCK_STREAM:
+        what = f"{found.family.name}, {found.type.name}"
+        rule = "is not of TCP: ListenStream= must be a port, or ADDRESS:PORT"
+        raise PassedSocketError(f"the socket that the service manager has passed ({what}) {rule}")
+    if not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise PassedSocketError(
+            "the socket that the service manager has passed does not listen: leave out Accept=yes"
+        )
 
 
 def _watch(bound: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Serve an archive over HTTP from one process, until SIGTERM, SIGINT or SIGHUP.
+"""Serve an archive over HTTP from one process, until SIGTERM or SIGINT, or until its terminal hangs up.
 
 1. The process owns the address and the archive before it listens, and listens before it says so.
 2. It prints the start-up line only after it has answered a request.
@@ -31,8 +31,10 @@ from yamcs_archive.mirror.mirrors import Mirrors, check_wanted
 from yamcs_archive.options import Options
 from yamcs_archive.server.allocator import set_allocator
 from yamcs_archive.server.connections import raise_descriptor_limit
-from yamcs_archive.server.listening_socket import bind, is_loopback, listen, url_of
+from yamcs_archive.server.listening_socket import bind, is_loopback, listen, passed, url_of
 from yamcs_archive.server.logs import Logs, logs
+from yamcs_archive.server.reloading import Reloading, hangup_stops
+from yamcs_archive.server.service_manager import ServiceManager
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.tls import TlsContext, TlsFiles, asks_for_certificate
 from yamcs_archive.server.uvicorn_server import HttpServer, ServerFailedError
@@ -42,18 +44,19 @@ _log = logging.getLogger(__name__)
 _START_S_MAX = 30.0
 _CLOSE_S = 1.0
 """Longest time that a stop waits for clients to accept the close of their WebSockets, in seconds."""
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_REOPEN_SIGNAL = signal.SIGUSR1
-_SIGNALS = (*_STOP_SIGNALS, _REOPEN_SIGNAL)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, say: Callable[[str], None], reread: Callable[[], Settings] | None = None
+) -> None:
     """Serve until a signal, then answer the accepted requests and close the archive. In the main thread only.
 
-    ``say`` gets the start-up line. Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
+    ``say`` gets the start-up line; ``reread`` returns the settings as they are now, or raises ArchiveError
+    (None: they stay). Raises :class:`~yamcs_archive.server.listening_socket.AddressError`,
     :class:`~yamcs_archive.server.uvicorn_server.ServerFailedError`, and the errors of opening the archive
     (LockedError names the process that already serves the directory), and OSError if the log file cannot be
-    opened. SIGUSR1 opens the log file again.
+    opened. SIGUSR1 opens the log file again. SIGHUP reloads, or stops if it is a terminal that hangs up.
     """
     # Blocked in every thread that starts from here on; one thread does nothing but wait for these signals. A
     # handler would run only when the main thread wakes, and a signal just before that thread falls asleep
@@ -61,17 +64,20 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         with logs(settings) as log:
-            _serve(settings, say, log)
+            _serve(settings, say, log, reread or (lambda: settings))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
+def _serve(settings: Settings, say: Callable[[str], None], log: Logs, reread: Callable[[], Settings]) -> None:
     set_allocator()
     tls = _tls(settings)
-    with bind(settings.host, settings.port) as listening:
+    manager = ServiceManager(os.environ)
+    inherited = passed(os.environ)
+    with inherited or bind(settings.host, settings.port) as listening:
         _check_reach(listening, settings)
-        url = url_of(listening, settings.host, tls=tls is not None)
+        host = listening.getsockname()[0] if inherited else settings.host
+        url = url_of(listening, host, tls=tls is not None)
         if settings.mirror_of is not None:
             check_wanted(settings.data, settings.mirror_of, settings.instances, settings.mirror_login)
         options = Options(
@@ -121,6 +127,7 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
                 app.core.services.observation.mirrors = mirrors.lags
 
             def stopping() -> None:
+                manager.stopping(settings.stop_wait_s)
                 app.end_polls()  # they would wait for minutes
                 _limit(settings.stop_wait_s, archive, log)
                 if mirrors is not None:
@@ -138,11 +145,23 @@ def _serve(settings: Settings, say: Callable[[str], None], log: Logs) -> None:
                 connections_max=_connections_max(settings),
                 client_limits=_client_limits(settings),
                 access_log=settings.access_log,
+                alive=manager.alive,
+                alive_every_s=manager.alive_every_s,
             )
-            threading.Thread(target=_heed_signals, args=(server, log), daemon=True).start()
+            users = app.core.services.authentication
+            parts: dict[str, Callable[[], object]] = {} if users is None else {"users": users.reload}
+            if tls is not None:
+                parts["certificates"] = tls.reload
+            reloading = Reloading(settings, reread, log.set_level, manager, parts)
+            threading.Thread(target=_heed_signals, args=(server, log, reloading), daemon=True).start()
             line = f"Serving {url} instances: {', '.join(names)} directory: {archive.path.resolve()}"
             _log.log(log.start_level, "%s", line)
-            opening = _Opening(url, server, say, line, nullcontext() if tls is None else tls.quiet())
+
+            def opened(line: str) -> None:
+                say(line)
+                manager.ready(url, names)
+
+            opening = _Opening(url, server, opened, line, nullcontext() if tls is None else tls.quiet())
             opening.start()
             freeze()
             if tls is not None:
@@ -208,9 +227,15 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _heed_signals(server: HttpServer, log: Logs) -> None:
-    while (received := signal.sigwait(_SIGNALS)) == _REOPEN_SIGNAL:
-        log.reopen()
+def _heed_signals(server: HttpServer, log: Logs, reloading: Reloading) -> None:
+    stops = hangup_stops()
+    while (received := signal.sigwait(_SIGNALS)) in (signal.SIGUSR1, signal.SIGHUP):
+        if received == signal.SIGUSR1:
+            log.reopen()
+        elif stops:
+            break
+        else:
+            reloading.reload()
     _log.log(log.start_level, "stopping, because of %s", signal.Signals(received).name)
     server.stop()
 

@@ -48,6 +48,10 @@ def _ignore(_kind: str, _why: str) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 class HttpServer:
     """Serves an application, ASGI or WSGI, on a listening socket, which it takes over, until :meth:`stop`.
 
@@ -57,7 +61,8 @@ class HttpServer:
     with the kind and the reason of each connection that is refused. With ``tls`` it speaks TLS only. Of more
     than ``connections_max`` connections those end that have waited longest for a request. ``client_limits``
     are those of the requests of one client, for the applications of this package. With ``access_log``, each
-    request is logged when it has ended.
+    request is logged when it has ended. ``alive`` is called by the event loop every ``alive_every_s``
+    seconds, unless that is None: if the loop is held up, the calls stop.
     """
 
     def __init__(
@@ -72,7 +77,12 @@ class HttpServer:
         connections_max: int = CONNECTIONS_MAX,
         client_limits: ClientLimits | None = None,
         access_log: bool = False,
+        alive: Callable[[], None] = _nothing,
+        alive_every_s: float | None = None,
     ) -> None:
+        async def call_alive() -> None:
+            alive()
+
         is_asgi = isinstance(app, AsgiApp)
         served: Any = app if isinstance(app, AsgiApp) else WsgiBridge(app, threads)
         if client_limits is not None and isinstance(app, AsgiApp | WsgiApp):
@@ -95,6 +105,8 @@ class HttpServer:
                 lifespan="on" if is_asgi else "off",
                 backlog=BACKLOG_CONNECTIONS,
                 timeout_keep_alive=IDLE_S_MAX,
+                callback_notify=None if alive_every_s is None else call_alive,
+                timeout_notify=cast(int, alive_every_s),  # which is only compared
                 proxy_headers=False,
                 server_header=False,
                 access_log=False,

@@ -16,7 +16,15 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, PruningResult, Verification
+from yamcs_archive.results import (
+    Change,
+    Commit,
+    CompactionResult,
+    MirrorState,
+    PruningResult,
+    StoredForms,
+    Verification,
+)
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.maintain.retention import Rule
@@ -87,6 +95,9 @@ class EventStore(Protocol):
 
     def activity(self) -> InstanceActivity:
         """Return what was appended since this process opened the store; it reads nothing."""
+
+    def stored_forms(self) -> StoredForms:
+        """Return in which forms the instance is stored; it reads every block's header."""
 
     def usage(self) -> InstanceUsage:
         """Return what the store holds and uses now, in a time that does not depend on how much it is."""

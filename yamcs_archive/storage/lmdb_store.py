@@ -31,7 +31,15 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import Event, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
-from yamcs_archive.results import Change, Commit, CompactionResult, MirrorState, PruningResult, Verification
+from yamcs_archive.results import (
+    Change,
+    Commit,
+    CompactionResult,
+    MirrorState,
+    PruningResult,
+    StoredForms,
+    Verification,
+)
 from yamcs_archive.storage.backup.decoder import BackupReader
 from yamcs_archive.storage.backup.encoder import BackupScope, backup_stream
 from yamcs_archive.storage.backup.restorer import Restorer, RestoreTotal
@@ -49,6 +57,7 @@ from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.pruning import Pruning
 from yamcs_archive.storage.maintain.retention import Reading, Rule, newest_commit_time
 from yamcs_archive.storage.maintain.scheduler import Maintenance
+from yamcs_archive.storage.maintain.stored_forms import stored_forms
 from yamcs_archive.storage.maintain.verification import verify, verify_quickly
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.changes import (
@@ -315,6 +324,10 @@ class LmdbStore:
         if self._writer is None:
             return InstanceActivity(stale_readers_cleared=cleared)
         return self._writer.counts.activity(cleared)
+
+    def stored_forms(self) -> StoredForms:
+        """See :class:`EventStore`."""
+        return stored_forms(self._here())
 
     def usage(self) -> InstanceUsage:
         """See :class:`EventStore`. Raises GoneError, ClosedError, UnavailableError."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from typing import cast
 
 from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply, forbidden
+from yamcs_archive.http.readiness import not_ready, readiness
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -28,8 +29,6 @@ YAMCS_VERSION = "5.12.8"
 
 _OF_INSTANCES = (Permission.READ_EVENTS, Permission.WRITE_EVENTS, Permission.MANAGE_ARCHIVE)
 """The permissions that are for instances."""
-_FAILING = ("507 OutOfSpaceException", "503 OutcomeUnknownException")
-"""Refusals after which the next event can probably not be stored either."""
 
 
 def server_info(request: Request) -> Response:
@@ -102,42 +101,27 @@ def healthz(_: Request) -> Response:
 
 def readyz(request: Request) -> Response:
     """Answer which instances can be read and which take events; 503 if the server is not ready."""
-    archive = request.archive
-    reason = not_ready_reason(archive, request.services.refusals)
-    if reason is not None:
+    found = readiness(request.services)
+    reasons = [reason.fields() for reason in found.reasons]
+    if not found.ready:
         # Not a refusal for the log: probes come every few seconds, and would fill it.
-        return replace(error_reply(UnavailableError(reason), JSON_CODEC), refusal=None)
-    names = archive.instances()
-    storing = [] if archive.readonly else [name for name in names if _takes_events(archive, name)]
-    return reply(JSON, json.encode({"status": "ready", "instances": names, "storing": storing}))
+        refused = error_reply(UnavailableError(found.reasons[0].text), JSON_CODEC)
+        error = json.decode_object(cast(bytes, refused.body))  # it is no stream
+        body = json.encode({**error, "status": "not ready", "reasons": reasons})
+        return reply(JSON, body, refused.status, (("retry-after", "1"),))
+    document = {
+        "status": "ready",
+        "instances": found.instances,
+        "storing": found.storing,
+        "reasons": reasons,
+    }
+    return reply(JSON, json.encode(document))
 
 
 def not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
-    """Return why an archive cannot be served, None if it can; a read-only one need not take events.
-
-    This costs a few system calls and writes nothing, because probes come every few seconds, from more than
-    one client. Faults that only an append shows (a quota, a failing medium) are known from the latest refused
-    requests.
-    """
-    if archive.closed:
-        return "the archive is closed; restart the server"
-    try:
-        if archive.readonly:
-            archive.instances()
-            return None
-        archive.check_writable()
-    except ArchiveError as error:
-        return str(error)
-    failing = (why for kind in _FAILING if (why := refusals.why(kind)) is not None)
-    return next(failing, None)
-
-
-def _takes_events(archive: Archive, name: str) -> bool:
-    """Return whether an instance takes events: a mirror does not, nor does one that cannot be opened."""
-    try:
-        return archive.instance(name).mirrored is None
-    except ArchiveError:
-        return False
+    """Return why an archive cannot be served, in words; None if it can."""
+    reason = not_ready(archive, refusals)
+    return None if reason is None else reason.text
 
 
 def open_websocket(request: Request) -> Response:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from yamcs_archive.errors import InstanceExistsError, InvalidInputError, NotAnArchiveError
+from yamcs_archive.errors import InstanceExistsError, InvalidInputError, NotAnArchiveError, shown
 from yamcs_archive.limits import INSTANCE_NAME_MAX
 from yamcs_archive.scalars import plain_text
 from yamcs_archive.storage.disk.file_system import in_our_words, os_errors_translated
@@ -35,6 +35,8 @@ _MARKER = "ARCHIVE"
 CURRENT = "CURRENT"
 """The file that names the generation in use; see :mod:`~yamcs_archive.storage.disk.generations`."""
 _MARKER_TEXT = f"yamcs_archive directory, layout {LAYOUT_VERSION}\n"
+_LAYOUT = re.compile(r"yamcs_archive directory, layout ([0-9]{1,9})(?:, reader ([0-9][0-9A-Za-z.]{0,30}))?\n")
+"""What later versions write: a greater number, and the first version that reads it."""
 UNFINISHED = "UNFINISHED"
 """The file that says of a directory that it is being filled: it has no marker yet, or the fill broke off."""
 _FIRST_GENERATION = "gen-1"
@@ -134,13 +136,22 @@ def open_directory(path: Path, *, readonly: bool) -> None:
                 sync(path.parent)
             write_durably(marker, _MARKER_TEXT)
         elif (found := marker.read_text(errors="replace")) != _MARKER_TEXT:
-            raise NotAnArchiveError(
-                str(path), f"its layout is {found.strip()!r}, this program knows {_MARKER_TEXT.strip()!r}"
-            )
+            raise NotAnArchiveError(str(path), _layout_reason(found))
     except OSError as error:
         if error.errno in _NO_FOLDER:
             raise NotAnArchiveError(str(path), f"{error.strerror or error}") from error
         raise in_our_words(error, path) from error
+
+
+def _layout_reason(found: str) -> str:
+    layout = _LAYOUT.fullmatch(found)
+    if layout is not None and int(layout[1]) > LAYOUT_VERSION:
+        reader = f"{layout[2]} and later versions read it" if layout[2] else "use the version that wrote it"
+        return (
+            f"it has layout {layout[1]} of a later yamcs_archive, this program knows layout {LAYOUT_VERSION};"
+            f" {reader}"
+        )
+    return f"its layout is {shown(found.strip())}, this program knows {_MARKER_TEXT.strip()!r}"
 
 
 def _unfinished_reason(path: Path) -> str:

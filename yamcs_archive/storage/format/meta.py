@@ -5,6 +5,7 @@ Keys are the ASCII names below; each value's body is one msgpack value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ FORMAT_VERSION = 1
 """Changes with every change of the stored bytes; see ``docs/format.md``."""
 
 _CHECKSUMMED = Checksummed("meta")
+_RELEASE = re.compile(r"[0-9][0-9A-Za-z.]{0,30}")
 
 
 class Meta(NamedTuple):
@@ -90,12 +92,18 @@ def _check_types(meta: Meta) -> None:
     msgspec.convert([*meta[:-1], mirrored], Meta)
 
 
+def _reader(values: Mapping[str, object]) -> str | None:
+    """Return the version of this program that reads an instance of another format, if it says so."""
+    reader = values.get("reader")
+    return reader if isinstance(reader, str) and _RELEASE.fullmatch(reader) else None
+
+
 def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return the facts; FormatVersionError for another format, DamagedError if they cannot be trusted."""
     values: dict[str, Any] = dict(decode_fact(*pair) for pair in pairs.items())
     found = values.pop("format", None)
     if found != FORMAT_VERSION:
-        raise FormatVersionError(where, found, FORMAT_VERSION)
+        raise FormatVersionError(where, found, FORMAT_VERSION, _reader(values))
     try:
         if "mirrored" in values:
             values["mirrored"] = MirrorState(*values["mirrored"])

@@ -1,0 +1,90 @@
+"""``upgrade``: say what another version has written, and bring it forward."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from yamcs_archive.archive import Archive
+from yamcs_archive.cli import arguments
+from yamcs_archive.cli.target import chosen_target, open_existing
+from yamcs_archive.cli.usage_error import UsageError
+from yamcs_archive.errors import ArchiveError
+from yamcs_archive.instance import Instance
+from yamcs_archive.results import StoredForms
+
+EPILOG = """examples:
+  yamcs-archive upgrade --data ops-data --check
+  yamcs-archive upgrade --data ops-data
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the command's description and options."""
+    parser.description = (
+        "Say of each instance in which format it is stored, and whether this version reads it and would"
+        " rewrite some of it. With --check nothing is changed, and a server may have the archive open;"
+        " otherwise what earlier versions have written is rewritten now, which a server does by itself after"
+        " a while. Exit status 1 if an instance cannot be read, and with --check if something is left to do."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=arguments.data_directory,
+        help="the archive's directory (or YAMCS_ARCHIVE_DATA)",
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all")
+    parser.set_defaults(run=run, url=None)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at the instances, and bring them forward unless that is not wanted."""
+    with open_existing(_directory(options), readonly=options.check) as archive:
+        names = options.instances or archive.instances()
+        outcomes = [_handled(archive, name, check=options.check) for name in names]
+    return 0 if all(outcomes) else 1
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    where = chosen_target(options)
+    if not isinstance(where, Path):
+        raise UsageError("a directory is needed: --data DIR; a server brings its archive forward by itself")
+    return where
+
+
+def _handled(archive: Archive, name: str, *, check: bool) -> bool:
+    """Print what there is to say of an instance; return whether all is as it should be."""
+    try:
+        instance = archive.instance(name)
+        before = instance.stored_forms()
+        print(f"{name}: format {before.format}, {_told(before)}", flush=True)
+        if check or before.is_current:
+            return before.is_current
+        return _upgraded(instance)
+    except ArchiveError as error:
+        print(f"{name}: cannot be read by this version: {error}", flush=True)
+        return False
+
+
+def _upgraded(instance: Instance) -> bool:
+    instance.settle()
+    after = instance.stored_forms()
+    if after.is_current:
+        print(f"{instance.name}: brought forward", flush=True)
+    else:
+        print(f"{instance.name}: {_told(after)}: see what `verify` finds", flush=True)
+    return after.is_current
+
+
+def _told(forms: StoredForms) -> str:
+    found = []
+    if forms.uncounted_zone_maps:
+        found.append(f"{forms.uncounted_zone_maps} of {forms.zone_maps} zone maps without counts")
+    if forms.large_blocks:
+        found.append(f"{forms.large_blocks} of {forms.blocks} blocks with large frames")
+    damaged = f"; {forms.damaged} values are damaged: see verify" if forms.damaged else ""
+    if not found:
+        return f"nothing to do{damaged}"
+    return f"of an earlier version: {', '.join(found)}; opening it for writing rewrites these{damaged}"
