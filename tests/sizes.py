@@ -156,6 +156,7 @@ OTHERS = (
     "http.limits.WEBSOCKET_MESSAGE_BYTES_MAX",
     "http.limits.HEAD_BYTES_MAX",
     "http.limits.HEAD_LINES_MAX",
+    "http.limits.LOGIN_BYTES_MAX",
     "http.limits.CLIENTS_KNOWN_MAX",
     "http.limits.CLIENT_REQUESTS_MAX",
     "http.limits.CONNECTIONS_LIMIT",

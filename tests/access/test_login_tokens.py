@@ -17,7 +17,7 @@ from yamcs_archive.access.passwords import NOBODYS
 from yamcs_archive.access.signing_keys import Keys, read_keys
 from yamcs_archive.access.users import Document, User, Users
 
-USERS = Users(Document(1, {"ada": User([], "epoch"), "bob": User([], "other")}))
+USERS = Users(Document(1, {"ada": User([], "epoch"), "bob": User(["ManageArchive"], "other")}))
 KEY, OTHER = b"k" * 32, b"o" * 32
 
 
@@ -92,6 +92,8 @@ def test_a_token_for_another_user_ends_with_who_asked_for_it() -> None:
     text = tokens.make(ada(), Kind.ACCESS, by=USERS.caller("bob"))
     assert tokens.read(text, USERS, Kind.ACCESS) is not None
     assert tokens.read(text, Users(Document(1, {"ada": User([], "epoch")})), Kind.ACCESS) is None
+    lesser = {"ada": User([], "epoch"), "bob": User(["ManageArchive@sim"], "other")}
+    assert tokens.read(text, Users(Document(1, lesser)), Kind.ACCESS) is None
 
 
 def test_the_key_before_is_taken_and_no_older_one(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from yamcs_archive.access.signing_keys import read_keys
 from yamcs_archive.access.users import Users, decode
 
 USER = {"permissions": [], "epoch": "a"}
+FILES = [".users.json.lock", "users.json", "users.json.key"]
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def test_a_change_that_cannot_be_made_leaves_the_file(path: Path, change: object
     with pytest.raises(InvalidInputError):
         change(path)  # type: ignore[operator]
     assert path.read_bytes() == before
-    assert sorted(each.name for each in path.parent.iterdir()) == ["users.json", "users.json.key"]
+    assert sorted(each.name for each in path.parent.iterdir()) == FILES
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
@@ -201,9 +202,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         with pytest.raises(InvalidInputError, match="No space left"):
             administration.add_user(path, "bob", [], None)
     assert path.read_bytes() == before
-    assert sorted(each.name for each in path.parent.iterdir()) == ["users.json", "users.json.key"]
+    assert sorted(each.name for each in path.parent.iterdir()) == FILES
     path.with_name(".users.json.new").write_text("the leftover of a crash")
     administration.add_user(path, "bob", [], None)
+    assert list(administration.listed(path)) == ["ada", "bob"]
+
+
+def test_a_link_stays_one_and_what_it_names_is_changed(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    link = folder / "users.json"
+    link.symlink_to(path)
+    administration.add_user(link, "bob", [], None)
+    assert link.is_symlink()
     assert list(administration.listed(path)) == ["ada", "bob"]
 
 

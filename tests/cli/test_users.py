@@ -244,7 +244,7 @@ def test_a_password_of_a_real_user_is_checked_and_secrets_are_in_no_list_of_proc
         assert opened(url, basic("ada", "wrong horse")) == 401
         line = Path(f"/proc/{served.process.pid}/cmdline").read_bytes()
         _, complaints = served.stop()
-    assert "a login failed: user 'ada' from 127.0.0.1" in complaints
+    assert "a login failed: user 'ada', with a wrong password, from 127.0.0.1" in complaints
     for secret in (PASSWORD, "wrong horse", json.loads(path.read_text())["users"]["ada"]["password"]):
         assert secret not in complaints
         assert secret.encode() not in line

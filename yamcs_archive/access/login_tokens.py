@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from yamcs_archive.access.callers import Caller
+from yamcs_archive.access.permissions import Permission
 from yamcs_archive.access.signing_keys import Keys
 from yamcs_archive.access.users import Users
 
@@ -81,8 +82,11 @@ class LoginTokens:
             claims["by"] = [by.name, by.epoch]
         return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
 
-    def read(self, token: str, users: Users, kind: Kind) -> LoginToken | None:
-        """Return what a token says; None if it is not ours, has expired, or its user is gone or changed."""
+    def read(self, token: str, users: Users, kind: Kind, *, expired: bool = False) -> LoginToken | None:
+        """Return what a token says; None if it is not ours, has expired, or its user is gone or changed.
+
+        ``expired``: it may have expired.
+        """
         for key in self._keys:
             try:
                 claims = jwt.decode(
@@ -93,15 +97,21 @@ class LoginTokens:
                 )
             except jwt.InvalidTokenError:
                 continue
-            return self._checked(claims, users, kind)
+            return self._checked(claims, users, kind, expired=expired)
         return None
 
-    def _checked(self, claims: dict[str, Any], users: Users, kind: Kind) -> LoginToken | None:
-        if claims.get("kind") != kind or claims["exp"] <= self._now_s():
+    def _checked(
+        self, claims: dict[str, Any], users: Users, kind: Kind, *, expired: bool
+    ) -> LoginToken | None:
+        if claims.get("kind") != kind or (claims["exp"] <= self._now_s() and not expired):
             return None
         caller = _still(users, claims["sub"], claims.get("epoch"))
-        if caller is None or ("by" in claims and _still(users, *claims["by"]) is None):
+        if caller is None:
             return None
+        if "by" in claims:  # who asked for it must still be one who may
+            by = _still(users, *claims["by"])
+            if by is None or not by.allows(Permission.MANAGE_ARCHIVE):
+                return None
         return LoginToken(caller, kind, claims["jti"], claims["exp"])
 
 

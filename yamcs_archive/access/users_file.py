@@ -4,7 +4,7 @@
    a service whose account is not the file's owner (0640).
 2. It is written to a new file, which then takes its name: a reader finds the old content or the new one. The
    new file has the owner, the group and the mode of the old one.
-3. The two files are changed under one lock, that of their folder.
+3. The two files are changed under one lock, of a file beside them that only their owner can open.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ def state_of(path: str) -> tuple[int, ...] | None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock for changes of a users file and its key; wait for whoever holds it."""
+    file = path.with_name(f".{path.name}.lock")
     try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     except OSError as error:
         raise InvalidInputError("users file", str(path), f"cannot be written: {error.strerror}") from None
     try:
@@ -109,6 +110,7 @@ def write(path: Path, raw: bytes, *, like: Path | None = None) -> None:
 
     Raises InvalidInputError if it cannot be written.
     """
+    path = Path(os.path.realpath(path))  # a link stays one
     draft = path.with_name(f".{path.name}.new")
     try:
         with suppress(FileNotFoundError):

@@ -22,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Delete an instance and all of its events, for good. Its name must be typed again, at the prompt or"
-        " with --confirm. A served archive must allow operations (serve --allow-operations)."
+        " with --confirm. A served archive must allow it (the permission ManageArchive; without users, serve"
+        " --allow-operations)."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)

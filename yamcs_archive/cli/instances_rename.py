@@ -20,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Give an instance another name; its events and cursors stay. A crash leaves the old name or the new"
-        " one. Mirrors elsewhere that follow it stop. A served archive must allow operations (serve"
-        " --allow-operations)."
+        " one. Mirrors elsewhere that follow it stop. On a served archive this needs the permission"
+        " ManageArchive; without users, serve --allow-operations."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)

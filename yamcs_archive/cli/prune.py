@@ -19,11 +19,11 @@ EPILOG = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Remove the oldest events of an instance, for good, by their generation times. Prints what went, and"
-        " names sources whose clocks were probably wrong: events more than a day in the future stay and are"
-        " not counted. An event as old that comes later is refused. With several rules the one that removes"
-        " most counts. The file keeps the space for later events until it is compacted. A served archive must"
-        " allow operations (serve --allow-operations)."
+        "Remove the oldest events of an instance, for good, by their generation times. Prints what went,"
+        " and names sources whose clocks were probably wrong: events more than a day in the future stay and"
+        " are not counted. An event as old that comes later is refused. With several rules the one that"
+        " removes most counts. The file keeps the space for later events until it is compacted. On a served"
+        " archive this needs the permission ManageArchive; without users, serve --allow-operations."
     )
     parser.epilog = EPILOG
     add_target_options(parser)

@@ -57,7 +57,7 @@ class Application:
         self._hosts = Hosts(
             (*named, *own.hosts),
             origins=listed,
-            anything=access.users is not None and not named,
+            anything=access.users is not None and not (named or own.hosts),
             addresses=access.users is None and not access.insecure,
             own_names=access.insecure,
         )
@@ -71,7 +71,7 @@ class Application:
             Observation(),
             live,
             guest(operations=arguments.flag("operations", operations)),
-            access.authentication(proxies),
+            access.authentication(proxies, holds_threads=not live),
             proxies,
             own,
         )

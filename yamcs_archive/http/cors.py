@@ -55,8 +55,8 @@ class Origins:
         origin = headers.get("origin")
         if origin is None or self._admitted(headers):
             return None
-        if self._own is not None and _normal(origin) == self._own:
-            return None
+        if self._own is not None:  # known, so that Host, which a page can have rebound, does not count
+            return None if _normal(origin) == self._own else origin
         own = origin.lower().partition("://")[2]
         return None if own and own == headers.get("host", "").lower() else origin
 
@@ -96,8 +96,8 @@ class Origins:
         return (
             *_VARY_BY_ORIGIN,
             ("access-control-allow-origin", head.headers["origin"]),
-            # The archive reads no cookies. But if a page sends credentials (as Grafana's does, for the login
-            # at a proxy between), the browser shows it the answer only with this header.
+            # If a page sends credentials (as Grafana's does, for the login at a proxy between), the browser
+            # shows it the answer only with this header. The cookie of a login goes to its own page alone.
             ("access-control-allow-credentials", "true"),
             ("access-control-expose-headers", _ANSWER_HEADERS),
         )

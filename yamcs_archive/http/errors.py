@@ -60,11 +60,11 @@ class CutOffError(HttpError):
 class BodyTooLargeError(HttpError):
     """A body that is larger than a single request may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = BODY_BYTES_MAX) -> None:
         super().__init__(
             413,
             "PayloadTooLargeException",
-            f"the body is larger than {BODY_BYTES_MAX} bytes, the limit for the body of this request;"
+            f"the body is larger than {bytes_max} bytes, the limit for the body of this request;"
             " events:batch takes any number of events",
         )
 
@@ -79,6 +79,8 @@ class UnauthorizedError(HttpError):
 
     def __init__(self, text: str) -> None:
         super().__init__(401, "UnauthorizedException", text)
+        self.why = ""
+        """What is wrong, for the log; "" if that says it already."""
 
 
 MISSING_AUTHENTICATION = "Missing authentication"
@@ -123,7 +125,9 @@ def error_reply(error: BaseException, codec: Codec, form: Form = Form.TODAY) -> 
     """
     headers: Headers = ()
     if isinstance(error, UnauthorizedError):
-        return reply("text/plain; charset=UTF-8", str(error).encode(), error.status, error.headers)
+        response = reply("text/plain; charset=UTF-8", str(error).encode(), error.status, error.headers)
+        response.refusal = ("401 Unauthorized", error.why) if error.why else None
+        return response
     if isinstance(error, HttpError):
         status, kind, headers = error.status, error.kind, error.headers
     else:

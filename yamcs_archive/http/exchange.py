@@ -59,16 +59,27 @@ class Exchange:
     """
 
     __slots__ = (
-        *("caller", "codec", "content_length", "head", "streams", "work"),
-        *("_abandoned", "_headers", "_lease", "_make_pending", "_names", "_route", "_services", "_slots"),
+        *("body_bytes_max", "caller", "codec", "content_length", "head", "streams", "work"),
+        *(
+            "_abandoned",
+            "_headers",
+            "_version",
+            "_lease",
+            "_make_pending",
+            "_names",
+            "_route",
+            "_services",
+            "_slots",
+        ),
     )
 
-    body_bytes_max = BODY_BYTES_MAX
+    body_bytes_max: int
 
     def __init__(self, services: Services, head: Head) -> None:
         self.head = head
         self.caller = services.guest
         self.codec = answer_codec(head.headers, posted=head.method not in _WITHOUT_BODY)
+        self.body_bytes_max = BODY_BYTES_MAX
         self.content_length: int | None = None
         self.streams = False
         self.work = Work.PAGE
@@ -98,6 +109,9 @@ class Exchange:
         if caller is not None:
             self.caller = caller
         self._check_permission(caller)
+        authentication = self._services.authentication
+        self._version = 0 if authentication is None else authentication.version()
+        self.body_bytes_max = self._route.body_bytes_max
         self.content_length = _content_length(head.headers)
         self.streams = self._route.streams
         # The answer to a HEAD has no body, so little is read for it, and it takes no slot of a stream.
@@ -106,7 +120,7 @@ class Exchange:
         if self.streams:
             return
         if self.content_length is not None and self.content_length > self.body_bytes_max:
-            raise BodyTooLargeError()
+            raise BodyTooLargeError(self.body_bytes_max)
         if (encoding := content_encoding(head.headers)) != "identity":
             raise HttpError(
                 415,
@@ -172,6 +186,7 @@ class Exchange:
                 self.caller,
                 self._lease,
                 self.is_abandoned,
+                self._check_still_permitted,
             )
         )
         if isinstance(answer, Response):
@@ -195,7 +210,10 @@ class Exchange:
         authentication = self._services.authentication
         if authentication is None or self._route.is_open:
             return
-        caller = authentication.still(self.caller)
+        version = authentication.version()
+        if version == self._version:
+            return
+        caller = authentication.still(self.caller, self.head)
         if caller is self.caller:
             return
         self._check_permission(caller)

@@ -120,6 +120,9 @@ that have asked least recently are forgotten."""
 
 # Memory of bodies
 
+LOGIN_BYTES_MAX = 16 << 10
+"""Largest body of a login, in bytes: anybody may send one, and a name and a password are far shorter."""
+
 QUICK_BODY_BYTES_MAX = 64 << 10
 """Largest body that an event loop reads itself, in bytes: that takes a fraction of a millisecond, in which
 all other requests wait."""

@@ -90,6 +90,16 @@ def readiness(services: Services) -> Readiness:
     return Readiness(True, tuple(islice(found, REASONS_MAX)), names, tuple(storing))
 
 
+def unnamed(found: Readiness) -> Readiness:
+    """Return what of it everybody may know of a server with users: kinds alone, each once.
+
+    >>> unnamed(Readiness(True, (Reason("mirror", "a copy", "sim"),), ("sim",), ())).reasons
+    (Reason(kind='mirror', text='log in to see more', instance=None),)
+    """
+    kinds = dict.fromkeys(reason.kind for reason in found.reasons)
+    return Readiness(found.ready, tuple(Reason(kind, "log in to see more") for kind in kinds))
+
+
 def not_ready(archive: Archive, refusals: RefusalLog) -> Reason | None:
     """Return why an archive cannot be served, None if it can; a read-only one need not take events."""
     if archive.closed:

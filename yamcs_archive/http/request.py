@@ -68,6 +68,8 @@ class Request:
     """The memory that the answer may use."""
     given_up: Callable[[], bool]
     """Returns True once nobody waits for the answer any longer: reading for it should end."""
+    check_still_permitted: Callable[[], None]
+    """Raises HttpError if the sender may not do this any longer: its body took a while to come."""
 
     @property
     def archive(self) -> Archive:

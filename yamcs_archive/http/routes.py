@@ -28,8 +28,10 @@ from yamcs_archive.http.handlers import (
     retention,
     server,
 )
+from yamcs_archive.http.limits import LOGIN_BYTES_MAX
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
+from yamcs_archive.limits import BODY_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Route:
     """What the caller must be permitted, for the instance in the path if any; None: a login is enough."""
     is_open: bool = False
     """Everybody may use it, without a login."""
+    body_bytes_max: int = BODY_BYTES_MAX
+    """Largest body, unless it ``streams``."""
 
 
 _READ, _WRITE, _MANAGE = Permission.READ_EVENTS, Permission.WRITE_EVENTS, Permission.MANAGE_ARCHIVE
@@ -109,9 +113,9 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/doctor": (Route("POST", diagnosis.examine, Work.LONG, permission=_MANAGE),),
     "/api": (Route("GET", server.server_info),),
     "/auth": (Route("GET", login.auth_info, is_open=True),),
-    "/auth/token": (Route("POST", login.create_token, is_open=True),),
+    "/auth/token": (Route("POST", login.create_token, is_open=True, body_bytes_max=LOGIN_BYTES_MAX),),
     "/auth/session": (
-        Route("POST", login.create_session, is_open=True),
+        Route("POST", login.create_session, is_open=True, body_bytes_max=LOGIN_BYTES_MAX),
         Route("DELETE", login.end_session, is_open=True),
     ),
     "/api/user": (Route("GET", login.user_info),),

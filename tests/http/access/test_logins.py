@@ -18,6 +18,7 @@ from yamcs_archive.http.access.failed_logins import FAILED_LOGINS_MAX
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import AsgiApp, create_asgi_app
+from yamcs_archive.http.limits import LOGIN_BYTES_MAX
 from yamcs_archive.http.request_and_response import SCOPE_USER
 from yamcs_archive.http.routes import PATHS, Route
 from yamcs_archive.http.wsgi import create_app
@@ -268,3 +269,33 @@ def test_the_access_log_has_the_user_and_the_client_behind_the_proxy(
     told = [(each["client"][0], each.get(SCOPE_USER)) for each in scopes if each["type"] == "http"]
     assert told == [("203.0.113.9", "root"), ("127.0.0.1", "ada"), ("127.0.0.1", None)]
     app.end_polls()
+
+
+def test_a_body_that_is_no_login_is_refused_by_its_size(send: Feed) -> None:
+    for where in ("/auth/session", "/auth/token"):
+        assert send("POST", where, b"x" * (LOGIN_BYTES_MAX + 1), FORM).status == 413
+        assert send("POST", where, b"x" * LOGIN_BYTES_MAX, FORM).status == 400
+
+
+def test_with_a_public_url_no_other_origin_is_the_servers_own(
+    archive: Archive, sim: Instance, path: Path, root: dict[str, str]
+) -> None:
+    core = Application(archive, access=AccessOptions(users=path, public_url="https://ops.example"))
+    send = core_feed(archive, core=core)
+    for origin, host, status in (
+        ("https://ops.example", "ops.example", 200),
+        ("https://ops.example", "127.0.0.1", 200),
+        ("http://ops.example", "ops.example", 403),
+        ("http://evil.example", "evil.example", 403),
+    ):
+        given = root | {"origin": origin, "host": host}
+        assert send("POST", EVENTS, '{"message": "a"}', given).status == status
+    core.end_polls()
+
+
+def test_a_proxy_names_users_in_utf_8(archive: Archive, sim: Instance, path: Path) -> None:
+    administration.add_user(path, "jürgen", [Grant.parse("ReadEvents")], None)
+    core, send = proxied(archive, path)
+    named = {"x-remote-user": "jürgen".encode().decode("latin-1")}
+    assert send("GET", "/api/user", headers=named).json()["name"] == "jürgen"
+    core.end_polls()

@@ -153,3 +153,23 @@ def test_the_users_are_looked_at_while_nobody_asks(
     assert told.wait(60)
     found.unlisten(told.set)
     found.unlisten(told.set)
+
+
+def test_right_passwords_of_many_behind_one_address_are_no_guesses(send: Feed, path: Path) -> None:
+    users = [add(path, f"user {n}", "ReadEvents") for n in range(14)]
+    with ThreadPoolExecutor(14) as pool:
+        answers = list(pool.map(lambda headers: send("GET", EVENTS, headers=headers).status, users))
+    assert set(answers) <= {200, 503}
+
+
+def test_wrong_tokens_are_a_line_for_a_spell(send: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(50):
+        assert send("GET", EVENTS, headers=bearer(f"x{n}")).status == 401
+    told = [record.getMessage() for record in caplog.records if "wrong token" in record.getMessage()]
+    assert len(told) == 1
+    assert "192.0.2.1" in told[0]
+
+
+def test_what_is_no_users_name_is_not_logged(send: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    assert send("GET", EVENTS, headers=basic("my secret password")).status == 401
+    assert not any("my secret" in record.getMessage() for record in caplog.records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from yamcs_archive.access.permissions import Grant, Permission
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.asgi import create_asgi_app
+from yamcs_archive.http.exchange import Exchange
+from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.http.routes import PATHS, Route
 
 EVENTS = "/api/archive/sim/events"
@@ -205,3 +208,57 @@ def test_processors_of_an_instance_need_the_right_to_read_it(send: Feed, path: P
     assert send("GET", "/api/processors?instance=sim", b"", ada).status == 403
     assert send("GET", "/api/processors?instance=nosuch", b"", ada).status == 403
     assert send("GET", "/api/processors?instance=sim").status == 401
+
+
+def uploading(path: Path, change: str) -> Iterator[bytes]:
+    """Yield lines of a batch; after the first ones the right to store them ends."""
+    line = b'{"message": "%s"}\n' % (b"x" * 1000)
+    yield line * 500
+    if change == "removed":
+        administration.remove_user(path, "ada")
+    else:
+        administration.set_permissions(path, "ada", [])
+    for _ in range(20):
+        yield line * 500
+
+
+@pytest.mark.parametrize(("change", "status"), [("removed", 401), ("not permitted", 403)])
+def test_an_upload_ends_when_its_right_does(
+    core: Application, send: Feed, path: Path, change: str, status: int
+) -> None:
+    ada = add(path, "ada", "ReadEvents", "WriteEvents")
+    assert send("GET", "/api", headers=ada).status == 200  # so the password is known
+    head = Head("POST", f"{EVENTS}:batch", "", {**ada, "transfer-encoding": "chunked"}, "192.0.2.1")
+    begun = core.begin(head)
+    assert isinstance(begun, Exchange)
+    answer = begun.run(uploading(path, change))
+    assert isinstance(answer, Response)
+    assert answer.status == status
+    stored = core.services.archive.instance("sim").count()
+    assert stored < 2000
+
+
+def test_a_body_that_comes_after_the_right_has_ended_is_not_stored(
+    archive: Archive, sim: Instance, core: Application, send: Feed, path: Path
+) -> None:
+    ada = add(path, "ada", "WriteEvents")
+    assert send("GET", "/api", headers=ada).status == 200
+    begun = core.begin(Head("POST", EVENTS, "", {**ada, "content-length": "16"}, "192.0.2.1"))
+    assert isinstance(begun, Exchange)
+    administration.remove_user(path, "ada")
+    answer = begun.run(b'{"message": "a"}')
+    assert isinstance(answer, Response)
+    assert (answer.status, sim.count()) == (401, 0)
+
+
+def test_a_key_file_that_others_may_read_does_not_hold_back_a_change_of_users(
+    send: Feed, path: Path, root: dict[str, str]
+) -> None:
+    users_file.key_path(path).chmod(0o644)
+    administration.set_permissions(path, "root", [])
+    assert send("GET", EVENTS, headers=root).status == 403
+
+
+def test_whether_it_is_ready_is_for_everybody_and_names_are_not(send: Feed) -> None:
+    answer = send("GET", "/readyz")
+    assert (answer.status, b"sim" in answer.body) == (200, False)

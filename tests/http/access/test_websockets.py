@@ -148,3 +148,11 @@ def test_it_goes_on_when_another_right_changes(connect: Connect, path: Path, sim
     assert json.loads(ada.recv())["data"]["message"] == "still"
     told = subscribe(ada, "other")["data"]
     assert told["exception"]["code"] in (403, 404)
+
+
+def test_it_ends_with_the_token_that_opened_it(connect: Connect, path: Path) -> None:
+    add(path, "ada", "ReadEvents")
+    ada = connect(bearer(administration.add_token(path, "ada", "t")))
+    subscribe(ada)
+    administration.revoke_token(path, "ada", "t")
+    assert closed(ada)[0] == 1008

@@ -65,12 +65,20 @@ class Authentication:
     Raises InvalidInputError if the users file cannot be used.
     """
 
-    def __init__(self, path: Path, proxies: Proxies, now_s: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        proxies: Proxies,
+        now_s: Callable[[], float] = time,
+        *,
+        checks_waiting_max: int | None = None,
+    ) -> None:
         self._path, self.proxies, self._now_s = path, proxies, now_s
         self._file, self._key_file = str(path), str(users_file.key_path(path))
         self._guard = threading.Lock()
-        self._said: str | None = None
-        """The fault of the files that was logged last."""
+        self._said: list[str] = []
+        """The faults of the files that were logged last."""
+        self._version = 0
         with suppress(InvalidInputError), users_file.locked(path):
             if path.exists():
                 ensure_keys(path)
@@ -80,7 +88,7 @@ class Authentication:
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._listeners: list[Callable[[], None]] = []
         self._closing = threading.Event()
-        self.checks = PasswordChecks(self.users)
+        self.checks = PasswordChecks(self.users, waiting_max=checks_waiting_max)
         self._watch: threading.Thread | None = None
 
     def users(self) -> Users:
@@ -102,14 +110,29 @@ class Authentication:
             return self.checks.caller(given.name, given.secret, self.proxies.client(head))
         found = self._with_token(given)
         if found is None:
-            _log.warning("a login failed: a %s from %s", given.means.name.lower(), self.proxies.client(head))
-            raise unauthorized()
+            error = unauthorized()
+            error.why = f"a wrong {given.means.name.lower()}, from {self.proxies.client(head)}"
+            raise error
         return found
 
-    def still(self, caller: Caller) -> Caller | None:
-        """Return a caller with the rights of now; None if the login has ended."""
-        found = self.users().caller(caller.name)
-        return found if found is not None and found.epoch == caller.epoch else None
+    def version(self) -> int:
+        """Return a number that is another one after users, tokens or ended logins have changed."""
+        self._current()
+        return self._version
+
+    def still(self, caller: Caller, head: Head) -> Caller | None:
+        """Return the caller of an earlier request with the rights of now; None if that login has ended.
+
+        That a login token has expired meanwhile does not count: what began with it may go on.
+        """
+        given = None if self.proxies.user(head) is not None else presented(head.headers)
+        if given is not None and given.means is not Means.PASSWORD:
+            found = self._with_token(given, expired=True)
+        else:
+            found = self.users().caller(caller.name)
+        if found is None or (found.name, found.epoch) != (caller.name, caller.epoch):
+            return None
+        return found
 
     def with_password(self, name: str, password: str, head: Head) -> Caller | Future[Caller]:
         """Return the user with that name and password, as :meth:`caller` does."""
@@ -160,6 +183,10 @@ class Authentication:
             ):
                 self._ended.popitem(last=False)
             self._ended[found.number] = found.expires
+            self._version += 1
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
 
     def _named_by_proxy(self, name: str) -> Caller:
         caller = self.users().caller(name)
@@ -167,7 +194,8 @@ class Authentication:
             raise forbidden(f"user {shown(name)}, whom the proxy names, is not a user of this server")
         return caller
 
-    def _with_token(self, given: Presented) -> Caller | None:
+    def _with_token(self, given: Presented, *, expired: bool = False) -> Caller | None:
+        """Return the caller with a token; ``expired``: it may be one that has expired."""
         snapshot = self._current()
         if given.means is Means.KEY or given.secret.startswith(TOKEN_PREFIX):
             usable = given.means in (Means.KEY, Means.TOKEN)
@@ -178,16 +206,18 @@ class Authentication:
         key = kind, hashlib.sha256(given.secret.encode(errors="replace")).digest()
         with self._guard:
             known = self._known.get(key)
-        if known is not None and known.expires > self._now_s():
+        if known is not None and (expired or known.expires > self._now_s()):
             caller = snapshot.users.caller(known.caller.name)
             if caller is known.caller:  # the users are those of then
                 return None if known.number in self._ended else caller
-        found = snapshot.tokens.read(given.secret, snapshot.users, kind)
+        found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None:  # perhaps by a key that is new
             snapshot = self.reload()
-            found = snapshot.tokens.read(given.secret, snapshot.users, kind)
+            found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None or found.number in self._ended:
             return None
+        if found.expires <= self._now_s():
+            return found.caller
         with self._guard:
             self._known[key] = found
             while len(self._known) > _TOKENS_MAX:
@@ -205,6 +235,21 @@ class Authentication:
             states, Users(users_file.read_document(self._path)), LoginTokens(read_keys(self._path))
         )
 
+    def _read_again(self, states: tuple[object, object]) -> list[str]:
+        """Read both files, and take each that can be read; return what is wrong with the others."""
+        faults: list[str] = []
+        snapshot = self._snapshot._replace(states=states)
+        try:
+            snapshot = snapshot._replace(users=Users(users_file.read_document(self._path)))
+        except InvalidInputError as error:
+            faults.append(f"the users stay as they were: {error}")
+        try:
+            snapshot = snapshot._replace(tokens=LoginTokens(read_keys(self._path)))
+        except InvalidInputError as error:
+            faults.append(f"the keys stay as they were: {error}")
+        self._snapshot = snapshot
+        return faults
+
     def _current(self) -> _Snapshot:
         snapshot = self._snapshot
         if users_file.state_of(self._file) == snapshot.states[0]:
@@ -217,18 +262,16 @@ class Authentication:
             states = self._states()
             if states == self._snapshot.states:
                 return self._snapshot
-            try:
-                self._snapshot = self._read()
-            except InvalidInputError as error:
-                if str(error) != self._said:
-                    self._said = str(error)
-                    _log.error("the users stay as they were: %s", error)
-                self._snapshot = self._snapshot._replace(states=states)
-                return self._snapshot
-            self._said = None
+            faults = self._read_again(states)
+            if faults and faults != self._said:
+                for fault in faults:
+                    _log.error("%s", fault)
+            self._said = faults
+            self._version += 1
             self._known.clear()
             self._pairs.clear()
-            _log.info("the users file was read again: %d users", len(self._snapshot.users))
+            if not faults:
+                _log.info("the users file was read again: %d users", len(self._snapshot.users))
             listeners = list(self._listeners)
             snapshot = self._snapshot
         for listener in listeners:

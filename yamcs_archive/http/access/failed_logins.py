@@ -37,29 +37,22 @@ class FailedLogins:
     def wait_s(self, address: str) -> float:
         """Return how many seconds an address must wait before it may try a password; 0 if it may now."""
         with self._guard:
-            free_at = self._free_at.get(_network(address), 0.0)
+            free_at = self._free_at.get(network_of(address), 0.0)
         return max(0.0, free_at - self._now_s() - (FAILED_LOGINS_MAX - 1) * FAILED_LOGIN_S)
 
     def note(self, address: str) -> None:
-        """Count a wrong password, or one that is being checked."""
-        self._move(_network(address), FAILED_LOGIN_S)
-
-    def take_back(self, address: str) -> None:
-        """Do not count one password after all: it was right."""
-        self._move(_network(address), -FAILED_LOGIN_S)
-
-    def _move(self, network: str, by_s: float) -> None:
-        now_s = self._now_s()
+        """Count a wrong password."""
+        network, now_s = network_of(address), self._now_s()
         with self._guard:
-            self._free_at[network] = max(now_s, self._free_at.pop(network, now_s)) + by_s
+            self._free_at[network] = max(now_s, self._free_at.pop(network, now_s)) + FAILED_LOGIN_S
             while len(self._free_at) > _ADDRESSES_MAX:
                 self._free_at.popitem(last=False)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return what counts of an address.
 
-    >>> _network("2001:db8:1:2:3::4"), _network("::ffff:192.0.2.1"), _network("192.0.2.1")
+    >>> network_of("2001:db8:1:2:3::4"), network_of("::ffff:192.0.2.1"), network_of("192.0.2.1")
     ('2001:db8:1:2::', '192.0.2.1', '192.0.2.1')
     """
     try:

@@ -33,8 +33,11 @@ class AccessOptions:
     public_url: str | None = None
     """The URL by which users reach the server through a proxy."""
 
-    def authentication(self, proxies: Proxies) -> Authentication | None:
-        """Return the users; None if there is no users file. Raises InvalidInputError if it cannot be used."""
+    def authentication(self, proxies: Proxies, *, holds_threads: bool = False) -> Authentication | None:
+        """Return the users; None if there is no users file. Raises InvalidInputError if it cannot be used.
+
+        ``holds_threads``: a request whose password is checked holds a thread.
+        """
         if self.users is None:
             if self.user_header is not None:
                 rule = "needs a users file, which says what each user may do"
@@ -47,7 +50,10 @@ class AccessOptions:
                 raise
             rule = "needs the package PyJWT, which the extra server brings"
             raise InvalidInputError("users", str(self.users), rule) from None
-        return Authentication(self.users, proxies)
+        from yamcs_archive.http.access.password_checks import THREAD_CHECKS_WAITING_MAX  # noqa: PLC0415
+
+        most = THREAD_CHECKS_WAITING_MAX if holds_threads else None
+        return Authentication(self.users, proxies, checks_waiting_max=most)
 
 
 class PublicUrl(NamedTuple):

@@ -24,7 +24,7 @@ from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.passwords import NOBODYS, is_right
 from yamcs_archive.access.users import Users
 from yamcs_archive.errors import UnavailableError, shown
-from yamcs_archive.http.access.failed_logins import FailedLogins
+from yamcs_archive.http.access.failed_logins import FailedLogins, network_of
 from yamcs_archive.http.errors import HttpError, unauthorized
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ CHECKS_AT_ONCE = 2
 """Number of passwords that are checked at once: each takes 32 MiB and a processor."""
 CHECKS_WAITING_MAX = 64
 """Largest number of checks that wait or run: the last of them waits some 8 s."""
+THREAD_CHECKS_WAITING_MAX = 16
+"""The same where each holds a thread, as under WSGI: a quarter of the 64."""
+CHECKS_OF_ADDRESS_MAX = 16
+"""Largest number of these from one address, a quarter: no single one can keep all others from logging in."""
 REMEMBERED_S = 60
 """Time for which a right password is remembered, in seconds."""
 WRONG_S = 1.0
@@ -53,8 +57,16 @@ class _Right(NamedTuple):
 class PasswordChecks:
     """Checks the passwords of a server's users. Safe to use from many threads."""
 
-    def __init__(self, users: Callable[[], Users], now_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        users: Callable[[], Users],
+        now_s: Callable[[], float] = monotonic,
+        *,
+        waiting_max: int | None = None,
+    ) -> None:
+        """``waiting_max``: largest number of checks that wait or run; None: 64."""
         self._users, self._now_s = users, now_s
+        self._waiting_max = waiting_max
         self._failed = FailedLogins(now_s)
         self._key = secrets.token_bytes(32)
         self._guard = threading.Lock()
@@ -70,7 +82,7 @@ class PasswordChecks:
         """
         digest = self._digest(name, password)
         user = self._users().caller(name)
-        key = digest, address
+        key = digest, network_of(address)
         with self._guard:
             right = self._remembered.get(digest)
             if right is not None and user is not None and right.is_of(user, self._now_s()):
@@ -79,17 +91,17 @@ class PasswordChecks:
                 return running
             if wait_s := self._failed.wait_s(address):
                 raise _too_many(wait_s)
-            if len(self._running) >= CHECKS_WAITING_MAX:
-                raise UnavailableError(f"{CHECKS_WAITING_MAX} passwords are being checked: try again later")
+            mine = sum(network == key[1] for _, network in self._running)
+            most = CHECKS_WAITING_MAX if self._waiting_max is None else self._waiting_max
+            if len(self._running) >= most or mine >= CHECKS_OF_ADDRESS_MAX:
+                raise UnavailableError("too many passwords are being checked: try again later")
             found: Future[Caller] = Future()
             self._running[key] = found
-        self._failed.note(address)  # until it is known to be right, so that many at once are counted too
         try:
             self._threads.submit(self._check, found, digest, name, password, address)
         except RuntimeError:  # the threads have ended, or there is no memory for one
             with self._guard:
                 self._running.pop(key, None)
-            self._failed.take_back(address)
             error = UnavailableError("passwords cannot be checked at present: try again later")
             with suppress(InvalidStateError):  # another request may wait for it already
                 found.set_exception(error)
@@ -98,8 +110,9 @@ class PasswordChecks:
 
     def _check(self, found: Future[Caller], digest: bytes, name: str, password: str, address: str) -> None:
         """Check a password; on a thread. Whatever happens, the future is completed."""
-        key, began_s = (digest, address), self._now_s()
+        key, began_s = (digest, network_of(address)), self._now_s()
         caller: Caller | None = None
+        known: Caller | None = None
         error: BaseException | None = None
         try:
             users = self._users()
@@ -114,14 +127,14 @@ class PasswordChecks:
                 while len(self._remembered) > _REMEMBERED_MAX:
                     self._remembered.popitem(last=False)
                 self._running.pop(key, None)
-            self._failed.take_back(address)
             with suppress(InvalidStateError):  # serving has ended meanwhile
                 found.set_result(caller)
             return
         if error is None:
-            _log.warning(
-                "a login failed: user %s from %s: unknown, or a wrong password", shown(name), address
-            )
+            # What is no user's name may be a password that was typed in the wrong field.
+            who = "an unknown user" if known is None else f"user {shown(name)}, with a wrong password"
+            _log.warning("a login failed: %s, from %s", who, address)
+            self._failed.note(address)
             error = unauthorized()
         self._fail_later(found, key, error, WRONG_S - (self._now_s() - began_s))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 
 from yamcs_archive.errors import InvalidInputError
@@ -62,7 +63,10 @@ class Proxies:
         """Return who a trusted proxy says that the user is; None if it says nothing."""
         if self._user_header is None or not self._trusted(head.address):
             return None
-        return head.headers.get(self._user_header, "").strip() or None
+        name = head.headers.get(self._user_header, "").strip()
+        with suppress(UnicodeError):  # headers are read as latin-1, and proxies write names in UTF-8
+            name = name.encode("latin-1").decode()
+        return name or None
 
     def is_secure(self, head: Head) -> bool:
         """Return whether the client's connection is encrypted, as far as is known."""

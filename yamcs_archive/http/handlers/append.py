@@ -30,6 +30,7 @@ def create_event(request: Request) -> Pending[Response]:
     instance = request.instance()
     keeps_user = _keeps_user(request)
     form, event = body_codec(request.head.headers).decode_event(request.body, keeps_user=keeps_user)
+    request.check_still_permitted()
     event = _signed(request, event)
     codec, lease = request.codec, request.lease
 
@@ -136,6 +137,7 @@ def create_events(request: Request) -> Response:
         for nth, part in enumerate(reader.decode_batch(chunks, keeps_user=_keeps_user(request))):
             if not nth:
                 form = part.form
+            request.check_still_permitted()
             yield _all_signed(request, part.events)
 
     try:

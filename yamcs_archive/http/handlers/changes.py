@@ -41,6 +41,8 @@ NEWEST = "newest"
 _PARAMETERS = ("after", "limit", "wait", "form", "skip_damaged")
 _EVENT_BYTES = 200
 """Bytes that an event takes in memory beside its text, roughly: an answer may have a hundred thousand."""
+_LOOK_EVERY = 256
+"""Events that may not be read between two looks whether anybody waits for the answer."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 T = TypeVar("T")
@@ -56,6 +58,7 @@ class _ChangesQuery(NamedTuple):
     left_out: LeftOut | None
     readable: Sources | None
     """The sources of which events may be answered; None: all."""
+    given_up: Callable[[], bool]
 
     def answer(self) -> tuple[Response, str | None]:
         """Return the answer as of now, and its cursor if it has no event."""
@@ -90,11 +93,13 @@ class _ChangesQuery(NamedTuple):
         if self.readable is None:
             yield from changes
             return
-        for change in changes:
+        for nth, change in enumerate(changes):
             if self.readable(change.event.source):
                 yield change
             else:
                 seen[:] = [change.cursor]
+            if nth % _LOOK_EVERY == 0 and self.given_up():
+                return
 
     def _bounded(self, found: Iterable[T], events_of: Callable[[T], Sequence[Event]]) -> Iterator[T]:
         """Yield commits or changes, at least one, until an answer can hold no more events or bytes."""
@@ -138,7 +143,9 @@ def list_changes(request: Request) -> Response | Pending[Response]:
     if writer.whole_commits:
         request.refuse_unless_all_sources()
     readable = request.readable()
-    asked = _ChangesQuery(instance, cursor, limit, form, writer, request.lease, left_out, readable)
+    asked = _ChangesQuery(
+        instance, cursor, limit, form, writer, request.lease, left_out, readable, request.given_up
+    )
     answer, cursor = asked.answer()
     if cursor is None or not wait_s or request.head_only:
         return answer

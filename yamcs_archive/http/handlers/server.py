@@ -14,7 +14,7 @@ from yamcs_archive.access.permissions import Permission
 from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply, forbidden
-from yamcs_archive.http.readiness import not_ready, readiness
+from yamcs_archive.http.readiness import not_ready, readiness, unnamed
 from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -102,6 +102,8 @@ def healthz(_: Request) -> Response:
 def readyz(request: Request) -> Response:
     """Answer which instances can be read and which take events; 503 if the server is not ready."""
     found = readiness(request.services)
+    if request.services.authentication is not None:  # everybody may ask, and names are for users
+        found = unnamed(found)
     reasons = [reason.fields() for reason in found.reasons]
     if not found.ready:
         # Not a refusal for the log: probes come every few seconds, and would fill it.

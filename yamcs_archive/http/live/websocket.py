@@ -65,12 +65,12 @@ class Live:
         if isinstance(begun, Response):
             await refuse(begun, scope, send)
             return
-        caller, authentication = begun.caller, self._authentication
+        caller, head, authentication = begun.caller, begun.head, self._authentication
         session = Session(self._archive, self.hubs, queue, caller)
 
         def look_again() -> None:
             if authentication is not None:
-                session.permitted_now(authentication.still(caller))
+                session.permitted_now(authentication.still(caller, head))
 
         try:
             if authentication is not None:
