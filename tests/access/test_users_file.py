@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 def refused(path: Path) -> str:
     with pytest.raises(InvalidInputError) as caught:
         users_file.read_document(path)
-    assert str(path) in str(caught.value)
+    assert caught.value.value == str(path)
     return caught.value.rule
 
 
