@@ -144,6 +144,9 @@ keep_days = 365
 """
 
 
+_OF_THIS_FOLDER = ("yamcs-archive: the unit shares /tmp", "yamcs-archive: the unit lets the server read home")
+
+
 class Run:
     """The commands of the page, in a folder of their own."""
 
@@ -213,6 +216,10 @@ class Run:
         return f"Exit {status}\n" if status else ""
 
     def _shown(self, text: str) -> str:
+        # What the unit says of this folder, which may be in /tmp or in somebody's home: not of a user's.
+        text = "".join(
+            line for line in text.splitlines(keepends=True) if not line.startswith(_OF_THIS_FOLDER)
+        )
         for found, shown in ((self._port, str(PORT)), (str(self._folder), FOLDER)):
             text = text.replace(found, shown)
         return text

@@ -134,7 +134,7 @@ def test_fish_offers_what_can_follow(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "whole"),
     [
-        ("yamcs-archive ser\t", "serve"),
+        ("yamcs-archive sal\t", "salvage"),
         ("yamcs-archive inst\tcre\t", "instances create"),
         ("yamcs-archive events import yamcs --si\t", "events import yamcs --since"),
         ("yamcs-archive serve --access\t", "serve --access-log"),
