@@ -27,7 +27,7 @@ from benchmarks.crash.offers import (
 )
 from benchmarks.crash.worker import BEGIN_US, STEP_US, Worker
 from yamcs_archive import Archive, Instance
-from yamcs_archive.errors import ConflictError, ExpiredError
+from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError
 from yamcs_archive.limits import CHUNK_EVENTS_MAX, GATHERED_BYTES_MAX
 from yamcs_archive.results import Appended
 
@@ -106,13 +106,18 @@ def submitted(worker: Worker) -> None:
     for offer in worker.new(worker.rng.randint(2, 12), automatic=worker.rng.random() < 0.5):
         request = worker.book.offer("submitted", [offer])
         waiting.append((request, offer, worker.sim.submit(offer.event())))
+    unknown: ArchiveError | None = None
     for request, offer, future in waiting:
         try:
             stored = Stored.of(offer.tag, future.result().event)
         except ExpiredError:
             worker.book.note(Answered(request, refused=True, expired=1))
+        except ArchiveError as error:  # the others are still on their way, and may be stored later
+            unknown = error
         else:
             worker.book.note(Answered(request, stored=(stored,)))
+    if unknown is not None:
+        raise unknown
 
 
 def again(worker: Worker) -> None:
