@@ -154,11 +154,6 @@ class PasswordChecks:
         except RuntimeError:  # there is no memory for a thread
             fail()
 
-    def forget(self) -> None:
-        """Forget the passwords that were right; for tests of what is remembered."""
-        with self._guard:
-            self._remembered.clear()
-
     def close(self) -> None:
         """Check no more passwords; those who wait for one get an error."""
         self._threads.shutdown(wait=False, cancel_futures=True)
