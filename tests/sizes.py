@@ -193,7 +193,7 @@ OTHERS = (
     "client.websocket._FRAME_BYTES_MAX",
     "client.websocket._WAITING_BYTES_MAX",
     "storage.disk.file_system.NEARLY_FULL_BYTES",
-    "importers.file._READ_BYTES",
+    "files.reading._READ_BYTES",
     "limits.BLOCK_FRAME_READ_BYTES_MAX",
     "wire.commits.EVENTS_MAX",
     "storage.disk.lmdb_open._FREE_MAPS",

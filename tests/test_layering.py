@@ -7,6 +7,7 @@ __main__
    |   \\       |
    |importers http            <- importers: histories that are kept elsewhere
    | mirror     |             <- mirror: a copy that follows a served archive
+   | files      |             <- files: one module for each form of files of events
    |   |        |
    | client     |             <- client: a served archive over HTTP, with the methods of the library
     \\  |      / |
@@ -123,14 +124,16 @@ BELOW = {
     | NUMPY
     | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
     "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
+    "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
     "importers": LOWEST
-    | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"},
+    | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"}
+    | {"files"},
     "http": MODEL | {"access", "arguments", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
     | {"access", "arguments", "backups", "credentials", "filter", "instance", "archive"}
-    | {"wire", "server", "importers", "mirror", "client"},
+    | {"wire", "server", "files", "importers", "mirror", "client"},
     "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
@@ -238,6 +241,7 @@ def test_the_picture_has_no_circle() -> None:
         "archive",
         "wire",
         "client",
+        "files",
         "importers",
         "mirror",
         "http",

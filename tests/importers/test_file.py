@@ -27,7 +27,7 @@ from tests.strategies import stored_events
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.cli.main import main
 from yamcs_archive.errors import OutOfSpaceError
-from yamcs_archive.importers.file import format_of
+from yamcs_archive.importers.formats import format_of
 from yamcs_archive.instance import Instance
 from yamcs_archive.wire import json
 from yamcs_archive.wire.api_generations import SHOWN_TODAY, Form

@@ -22,7 +22,9 @@ from yamcs_archive.cli.target import (
 )
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
-from yamcs_archive.importers.file import FORMATS, SUFFIXES, EventFile, chunks_of, format_of, import_events
+from yamcs_archive.files.reading import ReadOptions, Source
+from yamcs_archive.importers.file import EventFile, import_events
+from yamcs_archive.importers.formats import FORMATS, format_of, open_reader
 from yamcs_archive.importers.yamcs import Imported
 
 EPILOG = """examples:
@@ -32,6 +34,7 @@ EPILOG = """examples:
 """
 _STDIN = "-"
 _SAY_S = 1.0
+_SUFFIXES = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_target_options(parser)
     parser.add_argument(
         "--format",
-        choices=FORMATS,
-        help=f"format of the file; default: by its name ({', '.join(SUFFIXES)}, with .gz or not); jsonl for"
+        choices=tuple(FORMATS),
+        help=f"format of the file; default: by its name ({', '.join(_SUFFIXES)}, with .gz or not); jsonl for"
         " the standard input",
     )
     parser.set_defaults(run=run)
@@ -71,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         name = _only_in(where)
     done, refused = Imported(), False
     with nullcontext(sys.stdin.buffer) if options.file == _STDIN else Path(options.file).open("rb") as stream:
-        file = EventFile(chunks_of(stream), kind)
+        path = None if options.file == _STDIN else Path(options.file)
+        file = EventFile(open_reader(kind, Source(stream, options.file, path), ReadOptions()))
         try:
             if file.begin():
                 with _filled(options, where, name) as target:

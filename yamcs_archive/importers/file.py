@@ -1,101 +1,69 @@
-"""Imports a file of events: lines as printed by ``events log --format jsonl``, or msgpack; may be repeated.
+"""Imports a file of events in any format of :mod:`~yamcs_archive.importers.formats`; may be repeated.
 
-1. Elements are as in ``events:batch``, but each must have its time and its number: without them an event
-   would be stored again each time that the file is imported.
+1. Each event must have its time and its number: without them it would be stored again each time that the file
+   is imported.
 2. The creator and the extensions of an event are stored as given, because a file comes from the owner of the
    archive.
-3. All events before a bad element are stored and counted, none after it; the error gives its line.
-4. This module imports no archive and no client: :func:`import_events` gets a function that stores. A new
-   format needs only a reader.
+3. Without a reject function, all events before a bad element are stored and counted, none after it; the error
+   gives its line. With one, it gets each bad element, and all others are stored.
+4. This module imports no archive and no client: :func:`import_events` gets a function that stores.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import BinaryIO
 
 from yamcs_archive.chunked_append import gathered
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError
-from yamcs_archive.event import validate
+from yamcs_archive.event import Event, validate
+from yamcs_archive.files.reading import EventReader, Ordinals, Reject, Rejected
 from yamcs_archive.importers.yamcs import Imported
 from yamcs_archive.results import AppendCounts
-from yamcs_archive.wire import batch
-from yamcs_archive.wire.framing import gunzipped
+from yamcs_archive.wire.json import encode_line, sent
 
-_READ_BYTES = 256 << 10
-_GZIP = b"\x1f\x8b"
-FORMATS = ("jsonl", "msgpack")
-"""The formats of a file: one JSON object in each line, or maps of msgpack one after another."""
-SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".msgpack": "msgpack"}
-"""The format of a file, by the end of its name."""
 _OWN_KEY = (
     "is missing: without a time and a number of its own an event would be stored again each time that the"
     " file is imported; give it both, or POST it to events:batch"
 )
 
 
-def format_of(name: str) -> str | None:
-    """Return the format that a file's name indicates, compressed or not; None if it indicates none.
-
-    >>> format_of("pass-17.JSONL.gz"), format_of("events.csv")
-    ('jsonl', None)
-    """
-    bare = name.lower().removesuffix(".gz")
-    return next((kind for suffix, kind in SUFFIXES.items() if bare.endswith(suffix)), None)
-
-
-def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a file; a gzip file, recognised by its first bytes, is decompressed.
-
-    >>> import gzip, io
-    >>> b"".join(chunks_of(io.BytesIO(gzip.compress(b"events"))))
-    b'events'
-    """
-    chunks = iter(partial(stream.read, _READ_BYTES), b"")
-    first = next(chunks, b"")
-    whole = chain([first], chunks)
-    return gunzipped(whole) if first.startswith(_GZIP) else whole
-
-
 class EventFile:
-    """The events of a file, as they are read, with the position of each.
+    """The events of a file that can be stored, as they are read, with the place of each.
 
+    >>> import io
+    >>> from yamcs_archive.files.reading import ReadOptions, Source
+    >>> from yamcs_archive.importers.formats import open_reader
     >>> line = b'{"message": "a", "generationTime": "1970-01-01T00:00:01Z", "seqNumber": 5}'
-    >>> file = EventFile([line, b"\\n\\n", line], "jsonl")
+    >>> source = Source(io.BytesIO(line + b"\\n\\n" + line), "a.jsonl")
+    >>> file = EventFile(open_reader("jsonl", source, ReadOptions()))
     >>> file.begin(), sum(part.size for part in file.parts()), file.place(1)
     (True, 2, 'line 3')
     """
 
-    def __init__(self, chunks: Iterable[bytes], kind: str) -> None:
-        """``kind`` is one of :data:`FORMATS`."""
-        self._kind = kind
-        self._empty = array("q")
-        read = (
-            partial(batch.from_ndjson, own=True, empty=self._empty)
-            if kind == "jsonl"
-            else partial(batch.from_msgpack, own=True)
-        )
-        self._parts = _with_keys(read(chunks))
+    def __init__(self, reader: EventReader, reject: Reject | None = None) -> None:
+        """``reject`` gets the events that cannot be stored. The reader has one of its own."""
+        self._reader = reader
+        self._reject = reject
+        self._numbers = Ordinals()
+        self._accepted = 0
+        self._parts = self._checked(reader.parts())
 
     def begin(self) -> bool:
         """Read up to the first event and check it; False if there is none.
 
-        Raises :class:`~yamcs_archive.errors.InvalidInputError`, with its position, if it is not valid. Called
-        before an instance is made, so that none is made for a file without events.
+        Raises :class:`~yamcs_archive.errors.InvalidInputError`, with its position, if it cannot be stored.
+        Called before an instance is made, so that none is made for a file without events.
         """
         first = next(self._parts, None)
         if first is None:
             return False
-        try:
-            validate(first.cut(0, 1).events()[0])
-        except InvalidInputError as error:
+        error = _fault(first.event(0))
+        if error is not None:
             error.position = 0
-            raise
+            raise error
         self._parts = chain([first], self._parts)
         return True
 
@@ -104,25 +72,43 @@ class EventFile:
         return self._parts
 
     def place(self, position: int) -> str:
-        """Return the line or element of the event at a position, counted from 1."""
-        if self._kind == "jsonl":
-            return f"line {position + 1 + bisect_right(self._empty, position)}"
-        return f"element {position + 1}"
+        """Return the line or element of the event at a position, counted as events are yielded."""
+        return self._reader.place(self._numbers.of(position) - 1)
 
+    def _checked(self, parts: Iterator[Columns[int | None]]) -> Iterator[Columns[int | None]]:
+        """Yield the events up to the first without a key of its own, or all that can be stored."""
+        before = 0
+        for events in parts:
+            if self._reject is not None:
+                found = self._without_faults(events, before, self._reject)
+                before += found.size
+                if found.size:
+                    yield found
+                continue
+            at, field = _first_without_key(events)
+            if field:
+                if at:
+                    yield events.cut(0, at)
+                error = InvalidInputError(field, None, _OWN_KEY)
+                error.position = before + at
+                raise error
+            before += events.size
+            yield events
 
-def _with_keys(parts: Iterable[batch.Part]) -> Iterator[Columns[int | None]]:
-    """Yield the events up to the first that has no key of its own."""
-    before = 0
-    for _, events in parts:
-        at, field = _first_without_key(events)
-        if field:
-            if at:
-                yield events.cut(0, at)
-            error = InvalidInputError(field, None, _OWN_KEY)
-            error.position = before + at
-            raise error
-        yield events
-        before += events.size
+    def _without_faults(
+        self, events: Columns[int | None], before: int, reject: Reject
+    ) -> Columns[int | None]:
+        kept: list[int] = []
+        for at, event in enumerate(events.events()):
+            error = _key_fault(event) or _fault(event)
+            if error is None:
+                kept.append(at)
+                continue
+            position = before + len(kept)
+            place = self.place(position)
+            self._numbers.skip(position)
+            reject(Rejected(place, _raw(event), str(error)))
+        return events if len(kept) == events.size else events.take(kept)
 
 
 def _first_without_key(events: Columns[int | None]) -> tuple[int, str]:
@@ -131,6 +117,32 @@ def _first_without_key(events: Columns[int | None]) -> tuple[int, str]:
         if type(column) is not array and None in column:
             found.append((column.index(None), field))
     return min(found, default=(0, ""))
+
+
+def _key_fault(event: Event) -> InvalidInputError | None:
+    for value, field in ((event.generation_time, "generationTime"), (event.seq_number, "seqNumber")):
+        if value is None:
+            return InvalidInputError(field, None, _OWN_KEY)
+    return None
+
+
+def _fault(event: Event) -> InvalidInputError | None:
+    try:
+        validate(event)
+    except InvalidInputError as error:
+        return error
+    return None
+
+
+def _raw(event: Event) -> bytes:
+    """Return an event that may be invalid as a line of JSON."""
+    fields = sent(event)
+    if event.generation_time is None:
+        del fields["generationTime"]
+    try:
+        return encode_line(fields)
+    except (UnicodeEncodeError, TypeError, ValueError):  # a lone surrogate
+        return ascii(fields).encode() + b"\n"
 
 
 def import_events(
@@ -145,13 +157,17 @@ def import_events(
     :meth:`~yamcs_archive.Instance.append_columns`; ``say`` is called after each of its calls. Positions, also
     those of errors, count the events of the file from 0. Importing a file again adds nothing.
 
-    >>> file = EventFile([b'{"message": "a", "time": "1970-01-01T00:00:01Z", "sequenceNumber": 5}'], "jsonl")
+    >>> import io
+    >>> from yamcs_archive.files.reading import ReadOptions, Source
+    >>> from yamcs_archive.importers.formats import open_reader
+    >>> line = b'{"message": "a", "time": "1970-01-01T00:00:01Z", "sequenceNumber": 5}'
+    >>> file = EventFile(open_reader("jsonl", Source(io.BytesIO(line), "-"), ReadOptions()))
     >>> import_events(file, lambda part: sim.append_columns([part]), done := Imported())
     >>> done.stored, done.whole
     (1, True)
     """
     for chunk in gathered(file.parts()):
-        before = done.read
+        before = done.read - done.refused_count
         try:
             counts = store(chunk)
         except ArchiveError as error:

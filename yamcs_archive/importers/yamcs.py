@@ -111,7 +111,7 @@ class Imported:
     """The first 10; ``position`` counts the events that were read and not refused."""
     refused_count: int = 0
     refused: list[str] = field(default_factory=list)
-    """The reasons for the first 10 that were refused, each with its message's position."""
+    """The reasons for the first 10 that were refused, each with its place."""
     reached: int | None = None
     """The generation time of the last event that is durable; microseconds since 1970."""
     last: tuple[str | None, int | None] | None = None
@@ -127,6 +127,13 @@ class Imported:
         (True, False)
         """
         return self.stored + self.duplicates == self.read
+
+    def refuse(self, reason: str) -> None:
+        """Count something that was read and cannot be stored."""
+        self.read += 1
+        self.refused_count += 1
+        if len(self.refused) < _SHOWN_MAX:
+            self.refused.append(reason)
 
     def add(self, counts: AppendCounts) -> None:
         """Add the outcomes of the events that were read next."""
@@ -206,11 +213,8 @@ def events_of(
             event = decode_shown(message)
             validate(event)
         except InvalidInputError as error:
-            done.read += 1
-            done.refused_count += 1
-            if len(done.refused) < _SHOWN_MAX:
-                where = "a live message" if live else f"message {position} of the stream"
-                done.refused.append(f"{where}: {error}")
+            where = "a live message" if live else f"message {position} of the stream"
+            done.refuse(f"{where}: {error}")
         else:
             yield event
 

@@ -1,0 +1,79 @@
+"""What cannot be stored goes to the reject function, and everything around it is stored, at its place."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import pytest
+
+from yamcs_archive import Event, Instance
+from yamcs_archive.columns import Columns
+from yamcs_archive.files.reading import Ordinals, Rejected
+from yamcs_archive.importers.file import EventFile, import_events
+from yamcs_archive.importers.yamcs import Imported
+
+
+class Lines:
+    """A reader of a format of its own: each part is given, and the first two lines of the file are none."""
+
+    def __init__(self, *parts: list[Event]) -> None:
+        self._parts = parts
+        self._numbers = Ordinals()
+        self._numbers.skip(0, 2)
+
+    def parts(self) -> Iterator[Columns[int | None]]:
+        return map(Columns.of, self._parts)
+
+    def place(self, position: int) -> str:
+        return f"line {self._numbers.of(position)}"
+
+
+def good(number: int, message: str = "a") -> Event:
+    return Event(message, generation_time=1, seq_number=number)
+
+
+BAD = [
+    Event("a", generation_time=1),
+    Event("a", seq_number=1),
+    Event("a", source="x\0", generation_time=1, seq_number=1),
+    Event("\ud800", generation_time=1, seq_number=1),
+    Event("a", source="x" * 256, generation_time=1, seq_number=1),
+]
+
+
+def test_all_others_are_stored_and_places_count_what_was_rejected(sim: Instance) -> None:
+    rejected: list[Rejected] = []
+    reader = Lines(BAD[:2], [good(5), *BAD[2:4], good(6)], [], [*BAD[4:], good(7), good(5, "other")])
+    file, done = EventFile(reader, rejected.append), Imported()
+    assert file.begin()
+    import_events(file, lambda part: sim.append_columns([part]), done)
+    assert [event.seq_number for event in sim.events()] == [5, 6, 7]
+    assert [found.place for found in rejected] == [f"line {n}" for n in (3, 4, 6, 7, 9)]
+    assert [found.reason.split(" ")[0] for found in rejected] == [
+        *("seqNumber", "generationTime", "source", "message", "source")
+    ]
+    assert b'"message":"a"' in rejected[0].raw
+    assert b"generationTime" not in rejected[1].raw
+    assert b"ud800" in rejected[3].raw
+    assert (done.stored, done.conflict_count) == (3, 1)
+    assert file.place(done.conflicts[0].position) == "line 11"
+
+
+def test_where_all_is_rejected_nothing_begins() -> None:
+    rejected: list[Rejected] = []
+    assert not EventFile(Lines(BAD), rejected.append).begin()
+    assert len(rejected) == len(BAD)
+
+
+@pytest.mark.parametrize("bad", BAD[:2])
+def test_without_a_reject_function_the_events_before_are_stored(sim: Instance, bad: Event) -> None:
+    file, done = EventFile(Lines([good(5)], [good(6), bad, good(7)])), Imported()
+    with pytest.raises(ValueError, match="is missing") as caught:
+        import_events(file, lambda part: sim.append_columns([part]), done)
+    assert file.place(caught.value.position) == "line 5"  # type: ignore[attr-defined]  # an InvalidInputError
+    assert (done.read, done.stored) == (2, 2)
+
+
+def test_ordinals_of_nothing_skipped_are_positions() -> None:
+    assert [Ordinals().of(position) for position in array("q", range(3))] == [1, 2, 3]
