@@ -416,14 +416,20 @@ class Archive:
             delete_instance(self.path, name)
 
     def restore(
-        self, copy: str | os.PathLike[str] | Callable[[int], bytes], *, instance: str | None = None
+        self,
+        copy: str | os.PathLike[str] | Callable[[int], bytes],
+        *,
+        instance: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> list[Restored]:
         """Make instances from backups, each complete and durable on return, or not there.
 
         ``copy`` is a folder of backups (the newest full backup of each instance, and the incremental ones
         after it), a file (and what it continues, from its folder), or a function that reads a stream: it
         returns up to the given number of bytes, none at the end. ``instance``: only the instance of that
-        name; or the only one that is there, under that name.
+        name; or the only one that is there, under that name. ``progress`` is called from time to time, by
+        another thread, with the name of an instance, the number of bytes read for it, and that of all; not
+        for a stream, which the caller reads.
 
         All is verified while it is read. A restored instance answers every query as the original did at the
         moment of its backup. Its lineage is new: cursors of the original are refused, with OtherHistoryError.
@@ -446,10 +452,15 @@ class Archive:
             raise ReadOnlyError("restore an instance")
         name = None if instance is None else check_instance_name(instance)
         self._names()  # the lock is this archive's
-        return uninterrupted(partial(self._restore, copy, name, Hold()))
+        told = arguments.callback("progress", progress)
+        return uninterrupted(partial(self._restore, copy, name, told, Hold()))
 
     def _restore(
-        self, copy: str | os.PathLike[str] | Callable[[int], bytes], name: str | None, wait: Hold
+        self,
+        copy: str | os.PathLike[str] | Callable[[int], bytes],
+        name: str | None,
+        progress: Callable[[str, int, int], None] | None,
+        wait: Hold,
     ) -> list[Restored]:
         with os_errors_translated(self.path):  # as in _open_instance()
             from yamcs_archive.backups import chains_in  # noqa: PLC0415
@@ -459,7 +470,9 @@ class Archive:
             if not wait.held:  # the caller was interrupted
                 raise ClosedError
 
-        return [self._restore_one(found, backups, go_on) for found, backups in chains_in(copy, name)]
+        return [
+            self._restore_one(found, backups, go_on) for found, backups in chains_in(copy, name, progress)
+        ]
 
     def _restore_one(self, name: str, backups: Iterator[BackupReader], go_on: Callable[[], None]) -> Restored:
         from yamcs_archive.storage.lmdb_store import LmdbStore  # noqa: PLC0415  # as in _open_instance()

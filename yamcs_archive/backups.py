@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import (
@@ -186,13 +186,17 @@ def _is_folder(path: Path) -> bool:
 
 
 def chains_in(
-    copy: str | os.PathLike[str] | Readable, instance: str | None
+    copy: str | os.PathLike[str] | Readable,
+    instance: str | None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[tuple[str, Iterator[BackupReader]]]:
     """Yield what is to be restored: the name of each instance, and the backups to read for it, in order.
 
     ``copy`` is a folder (the newest chain of each of its instances), a file, or a function that reads a
-    stream. ``instance``: only the one of that name; or the only one that is there, under that name. Raises
-    BackupError, GoneError, and InvalidInputError if it is not clear which one is meant.
+    stream. ``instance``: only the one of that name; or the only one that is there, under that name.
+    ``progress`` is called with a name, the number of bytes read for it, and that of all; not for a stream.
+
+    Raises BackupError, GoneError, and InvalidInputError if it is not clear which one is meant.
     """
     if callable(copy):
         yield from _chains_of_stream(copy, instance)
@@ -200,7 +204,8 @@ def chains_in(
     path = given_path(copy, "copy")
     if not _is_folder(path):
         chain = folders.chain_of_file(path)
-        yield instance or chain[0].manifest.instance, _read(chain)
+        name = instance or chain[0].manifest.instance
+        yield name, _read(chain, name, progress)
         return
     found, _ = folders.found_in(path)
     names = sorted({backup.manifest.instance for backup in found})
@@ -212,15 +217,27 @@ def chains_in(
         chains, _ = folders.chains_of(found, name)
         if not chains:
             raise BackupError(str(path), f"it has no full backup of {name}")
-        yield instance or name, _read(chains[-1])
+        yield instance or name, _read(chains[-1], instance or name, progress)
 
 
-def _read(chain: folders.Chain) -> Iterator[BackupReader]:
+def _read(
+    chain: folders.Chain, name: str, progress: Callable[[str, int, int], None] | None
+) -> Iterator[BackupReader]:
+    done_bytes, all_bytes = 0, sum(backup.bytes for backup in chain)
     for backup in chain:
         with ExitStack() as opened:
             with os_errors_translated(backup.path):
                 file = opened.enter_context(backup.path.open("rb"))
-            yield from backups_in(file.read, str(backup.path))
+
+            def read(wanted: int, file: BinaryIO = file) -> bytes:
+                nonlocal done_bytes
+                found = file.read(wanted)
+                done_bytes += len(found)
+                if progress is not None:
+                    progress(name, done_bytes, all_bytes)
+                return found
+
+            yield from backups_in(read, str(backup.path))
 
 
 def _chains_of_stream(read: Readable, instance: str | None) -> Iterator[tuple[str, Iterator[BackupReader]]]:

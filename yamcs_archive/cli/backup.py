@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from yamcs_archive.backups import KEEP_MAX, RATE_MAX, paced, stream_manifest
+from yamcs_archive.backups import KEEP_MAX, RATE_MAX, new_backup, paced, stream_manifest
 from yamcs_archive.cli import arguments
 from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import Target, add_target_options, chosen_target, only, open_existing
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.client import Client
+from yamcs_archive.instance import Instance
 from yamcs_archive.results import Backup, BackupManifest
 
 EPILOG = """examples:
@@ -91,12 +93,15 @@ def run(options: argparse.Namespace) -> int:
             if to_stdout:
                 complain(_written(instance, options))
                 continue
-            done = instance.backup(
-                options.target,
-                incremental=options.incremental,
-                keep=options.keep,
-                rate_bytes_per_s=options.rate,
-            )
+            kept = f"no file of it is left in {options.target}"
+            with Progress(instance.name, _counted(instance), kept=kept) as progress:
+                done = new_backup(
+                    _Noted(instance, progress),
+                    options.target,
+                    incremental=options.incremental,
+                    keep=options.keep,
+                    rate_bytes_per_s=options.rate,
+                )
             print(_said(done), flush=True)
     return 0
 
@@ -113,8 +118,42 @@ def _instances(options: argparse.Namespace, names: list[str], opened: ExitStack)
     yield from map(client.instance, names or client.instances())
 
 
+def _counted(instance: Target) -> str:
+    """Return what is counted of a backup: events here; of a server's stream only the bytes are known."""
+    return "events" if isinstance(instance, Instance) else "bytes"
+
+
+class _Noted:
+    """An instance to back up, with the progress of its stream."""
+
+    def __init__(self, instance: Target, progress: Progress) -> None:
+        self.name, self._instance, self._progress = instance.name, instance, progress
+
+    def cursor(self) -> str:
+        return self._instance.cursor()
+
+    def backup_stream(self, after: str | None = None) -> Iterator[bytes]:
+        if isinstance(self._instance, Instance):
+            return self._instance.backup_stream(after, progress=self._progress)
+        return self._counting(self._instance.backup_stream(after))
+
+    def _counting(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size_bytes = 0
+        for chunk in chunks:
+            size_bytes += len(chunk)
+            self._progress(size_bytes)
+            yield chunk
+
+
 def _written(instance: Target, options: argparse.Namespace) -> str:
     """Write a backup to stdout; return the line about it."""
+    with Progress(
+        instance.name, _counted(instance), kept="the stream has no end, and cannot be restored"
+    ) as progress:
+        return _copied(_Noted(instance, progress), options)
+
+
+def _copied(instance: _Noted, options: argparse.Namespace) -> str:
     pace = paced(options.rate)
     stdout = sys.stdout.buffer
     manifest: BackupManifest | None = None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.target import Target, add_target_options, chosen_target, open_existing
 from yamcs_archive.client import Client
 
@@ -16,6 +17,7 @@ EPILOG = """examples:
   yamcs-archive compact --data ops-data simulator bench
   yamcs-archive compact --url http://127.0.0.1:8090
 """
+_KEPT = "either the old files are in use or the new ones; no event is lost"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     """Compact the instances one after the other, and stop at the first failure."""
     with _opened(options) as instances:
         for instance in instances:
-            done = instance.compact()
+            with Progress(f"{instance.name}: compacting", kept=_KEPT):
+                done = instance.compact()
             print(
                 f"{instance.name}: {done.before_bytes} bytes before, {done.after_bytes} after,"
                 f" {done.seconds:.1f} s",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -33,8 +33,8 @@ EPILOG = """examples:
   yamcs-archive events import history.msgpack.gz --url http://127.0.0.1:8090
 """
 _STDIN = "-"
-_SAY_S = 1.0
 _SUFFIXES = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
+_KEPT = "these are stored; a second run adds the rest"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import the file, and report progress on stderr once a second."""
+    """Import the file, and show the progress on a terminal."""
     where = chosen_target(options)
     kind = options.format or ("jsonl" if options.file == _STDIN else format_of(options.file))
     if kind is None:
@@ -78,8 +78,16 @@ def run(options: argparse.Namespace) -> int:
         file = EventFile(open_reader(kind, Source(stream, options.file, path), ReadOptions()))
         try:
             if file.begin():
-                with _filled(options, where, name) as target:
-                    import_events(file, lambda part: target.append_columns([part]), done, _Progress().say)
+                with (
+                    Progress(options.file, kept=_KEPT) as progress,
+                    _filled(options, where, name) as target,
+                ):
+                    import_events(
+                        file,
+                        lambda part: target.append_columns([part]),
+                        done,
+                        lambda done: progress(done.read),
+                    )
         except ArchiveError as error:
             # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
@@ -133,15 +141,3 @@ def _tell(file: EventFile, done: Imported) -> None:
         f"{done.read} read, {done.stored} stored, {done.duplicates} duplicates,"
         f" {done.conflict_count} conflicts, {done.expired} expired"
     )
-
-
-class _Progress:
-    """Prints the progress of an import, at most once a second."""
-
-    def __init__(self) -> None:
-        self._said_s = time.monotonic()
-
-    def say(self, done: Imported) -> None:
-        if time.monotonic() - self._said_s >= _SAY_S:
-            self._said_s = time.monotonic()
-            print(f"{done.read} read", file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
@@ -12,6 +11,7 @@ from yamcs_archive.cli.credential_options import add_credentials, credentials_fo
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.import_report import faults, totals
 from yamcs_archive.cli.missing_packages import advice
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
 from yamcs_archive.cli.usage_error import UsageError
@@ -24,7 +24,6 @@ EPILOG = """examples:
   yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data --from simulator --since 2026-01-01
   yamcs-archive events import yamcs http://127.0.0.1:8090 --data ops-data --follow
 """
-_SAY_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import the history, and report progress on stderr once a second."""
+    """Import the history, and show the progress on a terminal."""
     data = chosen_directory(options)
     if options.follow:
         if options.until is not None:
@@ -93,22 +92,17 @@ def run(options: argparse.Namespace) -> int:
         folder = archive.path / instance.name
         if options.follow:
             return follow(history, instance, folder)
-        done = import_history(history, instance, folder, _Progress().say)
+        with Progress(instance.name, kept="run it again to resume") as progress:
+
+            def note(done: Imported) -> None:
+                up_to = "" if done.reached is None else f", up to {format_rfc3339(done.reached)}"
+                progress.label = f"{instance.name}{up_to}"
+                progress(done.read)
+
+            done = import_history(history, instance, folder, note)
     if done.restarts:
         print("the server's history was replaced: it was read again from the beginning", file=sys.stderr)
     for line in faults(done):
         print(line, file=sys.stderr)
     print(totals(instance.name, done))
     return 0 if done.whole else 1
-
-
-class _Progress:
-    """Prints the progress of an import, at most once a second."""
-
-    def __init__(self) -> None:
-        self._said_s = time.monotonic()
-
-    def say(self, done: Imported) -> None:
-        if time.monotonic() - self._said_s >= _SAY_S and done.reached is not None:
-            self._said_s = time.monotonic()
-            print(f"{done.read} read, up to {format_rfc3339(done.reached)}", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from yamcs_archive.cli.dates import FORMS, parse_date
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.retention_options import add_retention
 from yamcs_archive.cli.target import add_target_options, open_target
 from yamcs_archive.cli.usage_error import UsageError
@@ -14,6 +15,7 @@ EPILOG = """examples:
   yamcs-archive prune --data ops-data --instance simulator --before 2026-01-01T00:00:00Z
   yamcs-archive prune --url http://127.0.0.1:8090 --instance simulator --max-events 10000000
 """
+_KEPT = "if the pruning had begun, it goes on when the archive is next open"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +45,11 @@ def run(options: argparse.Namespace) -> int:
     rules = {name: getattr(options, name) for name in ("before", "keep_days", "max_bytes", "max_events")}
     if all(value is None for value in rules.values()):
         raise UsageError("nothing to remove: give --before, --keep-days, --max-bytes or --max-events")
-    with open_target(options, readonly=options.dry_run) as instance:
+    kept = "nothing was changed" if options.dry_run else _KEPT
+    with (
+        open_target(options, readonly=options.dry_run) as instance,
+        Progress(f"{instance.name}: pruning", kept=kept),
+    ):
         done = instance.prune(**rules, dry_run=options.dry_run)
     line = done.described(instance.name)
     print(line.replace(": pruned ", ": would prune ", 1) if options.dry_run else line)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
+from yamcs_archive.cli.progress import Progress
+from yamcs_archive.cli.standard_streams import stdin_bytes
 from yamcs_archive.cli.target import chosen_directory
 
 EPILOG = """examples:
@@ -15,6 +16,7 @@ EPILOG = """examples:
   yamcs-archive restore /backups/simulator.20261130T074651Z.3100.full.backup --data ops-data --instance before
   ssh vault cat simulator.backup | yamcs-archive restore - --data new-data
 """
+_KEPT = "an instance is there as a whole, or not at all"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +47,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restore the instances."""
-    copy = sys.stdin.buffer.read if options.copy == "-" else options.copy
-    with Archive.open(chosen_directory(options), holder="yamcs-archive restore") as archive:
-        for done in archive.restore(copy, instance=options.instance):
-            print(
-                f"{done.instance}: {done.events} events, {done.commits} commits, from {done.backups}"
-                f" backup{'' if done.backups == 1 else 's'}, content {done.content},"
-                f" {done.seconds:.1f} s"
+    directory = chosen_directory(options)
+    with Progress("restore", "bytes", kept=_KEPT) as progress:
+
+        def note(name: str, done: int, all_: int) -> None:
+            progress.label = name
+            progress(done, all_)
+
+        read_bytes = 0
+
+        def read(wanted: int) -> bytes:
+            nonlocal read_bytes
+            found = stdin_bytes(wanted)
+            read_bytes += len(found)
+            progress(read_bytes)
+            return found
+
+        with Archive.open(directory, holder="yamcs-archive restore") as archive:
+            restored = archive.restore(
+                read if options.copy == "-" else options.copy, instance=options.instance, progress=note
             )
+    for done in restored:
+        print(
+            f"{done.instance}: {done.events} events, {done.commits} commits, from {done.backups}"
+            f" backup{'' if done.backups == 1 else 's'}, content {done.content},"
+            f" {done.seconds:.1f} s"
+        )
     return 0

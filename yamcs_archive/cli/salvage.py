@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory
 from yamcs_archive.cli.fault_lines import fault_line, key_text
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.target import chosen_directory
 from yamcs_archive.results import Salvage
 
@@ -16,8 +15,6 @@ EPILOG = """examples:
   yamcs-archive salvage --data ops-data /backup/saved
   yamcs-archive salvage --data ops-data --keys /backup/saved simulator > lost.txt
 """
-_SAY_S = 2.0
-"""Seconds between two lines of progress, which only a terminal gets."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +46,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Salvage, and report."""
-    found = Archive.salvage(
-        chosen_directory(options),
-        options.target,
-        instances=options.instances or None,
-        progress=_Progress() if sys.stderr.isatty() else None,
-    )
+    with Progress("salvage", kept=f"delete {options.target} to salvage again") as progress:
+
+        def note(name: str, done: int, all_: int) -> None:
+            progress.label = name
+            progress(done, all_)
+
+        found = Archive.salvage(
+            chosen_directory(options), options.target, instances=options.instances or None, progress=note
+        )
     if found is None:  # it was cancelled, which nobody does here
         return 1
     for name, saved in found.items():
@@ -77,16 +77,3 @@ def _print_report(name: str, saved: Salvage, *, keys: bool) -> None:
         if keys:
             for key in loss.keys:
                 print(f"{name}:   {key_text(key)}")
-
-
-class _Progress:
-    """Says on a terminal how far it is."""
-
-    def __init__(self) -> None:
-        self._said_s = time.monotonic()
-
-    def __call__(self, name: str, done: int, all_: int) -> None:
-        now_s = time.monotonic()
-        if now_s - self._said_s >= _SAY_S:
-            self._said_s = now_s
-            print(f"{name}: {done} of {all_} events", file=sys.stderr, flush=True)

@@ -40,6 +40,16 @@ def prepare() -> None:
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, and a message may have any character
 
 
+def stdin_bytes(wanted: int) -> bytes:
+    """Return up to so many bytes of stdin, none at its end; for a thread that is not the main one too.
+
+    They do not pass through the buffer of :data:`sys.stdin`: a thread that waits for bytes holds the lock of
+    that buffer, and the interpreter, ending after Ctrl-C, would abort for want of it.
+    """
+    found: bytes | None = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer).read(wanted)
+    return found or b""
+
+
 def leave_stdout() -> None:
     """Point stdout to the null device, because its reader is gone.
 
@@ -50,6 +60,11 @@ def leave_stdout() -> None:
 
 
 def complain(line: str) -> None:
+    """Print a line on stderr, after the name of the program, unless stderr is closed."""
+    say(f"yamcs-archive: {line}")
+
+
+def say(line: str) -> None:
     """Print a line on stderr, unless stderr is closed."""
     with suppress(OSError):
-        print(f"yamcs-archive: {line}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)

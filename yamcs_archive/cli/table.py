@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any
+
+from yamcs_archive.cli.printable import printable
 
 COLUMNS = ("SEVERITY", "TIME", "MESSAGE", "SOURCE", "TYPE")
 _MEASURED_ROWS_MAX = 1_000
@@ -57,9 +58,9 @@ def _row(event: Mapping[str, Any], *, local: bool) -> tuple[str, str, str, str, 
     return (
         event["severity"],
         _local(event["generationTime"]) if local else event["generationTime"],
-        _printable(event["message"]) or "-",
-        _printable(event["source"]) or "-",
-        _printable(event.get("type", "")) or "-",
+        printable(event["message"]) or "-",
+        printable(event["source"]) or "-",
+        printable(event.get("type", "")) or "-",
     )
 
 
@@ -68,22 +69,3 @@ def _local(time: str) -> str:
         return str(datetime.fromisoformat(time).astimezone())
     except (OverflowError, ValueError):  # within a day of the years 0001 and 9999 there is no local time
         return time
-
-
-def _printable(text: str) -> str:
-    r"""Escape line breaks and control characters, which could rewrite the user's terminal.
-
-    A backslash is doubled, so that no other text looks like an escape. Spaces of any width stay as they are.
-
-    >>> print(_printable("a\nb\\nc"))
-    a\nb\\nc
-    """
-    text = text.replace("\\", "\\\\")
-    if text.isprintable():
-        return text
-    return "".join(
-        character
-        if character.isprintable() or unicodedata.category(character) == "Zs"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.target import chosen_target, open_existing
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError
@@ -69,7 +70,8 @@ def _handled(archive: Archive, name: str, *, check: bool) -> bool:
 
 
 def _upgraded(instance: Instance) -> bool:
-    instance.settle()
+    with Progress(f"{instance.name}: rewriting", kept="the rest is rewritten when the archive is next open"):
+        instance.settle()
     after = instance.stored_forms()
     if after.is_current:
         print(f"{instance.name}: brought forward", flush=True)

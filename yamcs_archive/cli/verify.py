@@ -6,12 +6,13 @@ import argparse
 import os
 import signal
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.backups import verify_backup, verify_backup_stream
 from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
 from yamcs_archive.cli.fault_lines import fault_line
+from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
 from yamcs_archive.cli.usage_error import UsageError
@@ -25,10 +26,9 @@ EPILOG = """examples:
   yamcs-archive verify --url http://ops:8090 simulator
   yamcs-archive verify /backups
 """
-_SOUND, _FAULTY, _UNREAD = 0, 1, 2
+_SOUND, _FAULTY, _UNREAD, _INTERRUPTED = 0, 1, 2, 130
 """How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
-_SAY_S = 2.0
-"""Seconds between two lines of progress, which only a terminal gets."""
+_UNCHANGED = "nothing was changed"
 _DAMAGE_SIGNALS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT)
 
 
@@ -79,8 +79,8 @@ def _run_there(options: argparse.Namespace, url: str) -> int:
     worst = _SOUND
     with Client(url, credentials=credentials_for(options, url)) as client:
         for name in options.instances or client.instances():
-            progress = _Progress(name) if sys.stderr.isatty() else None
-            found = client.instance(name).verify(quick=options.quick, progress=progress)
+            with Progress(name, kept=_UNCHANGED) as progress:
+                found = client.instance(name).verify(quick=options.quick, progress=progress)
             _print_report(name, found, quick=options.quick)
             sys.stdout.flush()
             worst = max(worst, _FAULTY if found.fault_count else _SOUND)
@@ -118,7 +118,8 @@ def _verify_copies(options: argparse.Namespace) -> int:
         raise UsageError("--quick is for --data; a backup is read as a whole")
     worst = _SOUND
     for copy in options.instances:
-        checks = verify_backup_stream(sys.stdin.buffer.read, "-") if copy == "-" else verify_backup(copy)
+        with Progress(copy, kept=_UNCHANGED):
+            checks = verify_backup_stream(sys.stdin.buffer.read, "-") if copy == "-" else verify_backup(copy)
         if not checks:
             checks = [BackupCheck(copy, None, "there is no backup in it")]
         for check in checks:
@@ -140,11 +141,17 @@ def _found(check: BackupCheck) -> str:
 
 def _status_of(child: int, name: str) -> int:
     """Wait for the process that reads an instance, and return its status."""
-    _, ended = os.waitpid(child, 0)
+    try:
+        _, ended = os.waitpid(child, 0)
+    except KeyboardInterrupt:  # a terminal interrupts both; whoever interrupts only this process means both
+        _interrupt(child)
+        raise
     if not os.WIFSIGNALED(ended):
         status = os.waitstatus_to_exitcode(ended)
         if status == _UNREAD:
             raise BrokenPipeError
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
         return status
     number = os.WTERMSIG(ended)
     if number not in _DAMAGE_SIGNALS:
@@ -152,6 +159,13 @@ def _status_of(child: int, name: str) -> int:
         return _FAULTY
     print(f"{name}: LMDB's own pages are damaged, or its file is cut short: {signal.Signals(number).name}")
     return _FAULTY
+
+
+def _interrupt(child: int) -> None:
+    """Interrupt the process that reads an instance, and wait until it has said what is done."""
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGINT)
+        os.waitpid(child, 0)
 
 
 def _verify_and_exit(options: argparse.Namespace, directory: Path, name: str) -> None:
@@ -163,7 +177,7 @@ def _verify_and_exit(options: argparse.Namespace, directory: Path, name: str) ->
     except BrokenPipeError:
         status = _UNREAD
     except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
+        status = _INTERRUPTED
     except BaseException as error:
         complain(f"{name}: {error}")
     finally:
@@ -171,9 +185,8 @@ def _verify_and_exit(options: argparse.Namespace, directory: Path, name: str) ->
 
 
 def _verify(options: argparse.Namespace, directory: Path, name: str) -> int:
-    progress = _Progress(name) if sys.stderr.isatty() else None
     try:
-        with open_existing(directory, readonly=True) as archive:
+        with Progress(name, kept=_UNCHANGED) as progress, open_existing(directory, readonly=True) as archive:
             found = archive.instance(name).verify(quick=options.quick, progress=progress)
     except ArchiveDataError as error:
         print(f"{name}: {error}")
@@ -195,16 +208,3 @@ def _print_report(name: str, found: Verification, *, quick: bool) -> None:
         print(f"{name}: {fault_line(fault)}")
     if found.fault_count > len(found.faults):
         print(f"{name}: and {found.fault_count - len(found.faults)} more faults")
-
-
-class _Progress:
-    """Says on a terminal how far it is."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._said_s = name, time.monotonic()
-
-    def __call__(self, read: int, all_: int) -> None:
-        now_s = time.monotonic()
-        if now_s - self._said_s >= _SAY_S:
-            self._said_s = now_s
-            print(f"{self._name}: {read} of {all_} events", file=sys.stderr, flush=True)
