@@ -18,6 +18,7 @@ import msgspec
 
 from benchmarks.contenders.sqlite import Sqlite
 from yamcs_archive import Appended, Archive, Event
+from yamcs_archive.event import as_stored
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.server.listening_socket import bind, listen, url_of
 from yamcs_archive.server.process import freeze, leave
@@ -38,7 +39,7 @@ class _Table:
         complete = msgspec.structs.replace(event, reception_time=event.reception_time or now_us())
         self._store.append_one([complete])
         done: Future[Appended] = Future()
-        done.set_result(Appended(complete, duplicate=False))
+        done.set_result(Appended(as_stored(complete), duplicate=False))
         return done
 
     def close(self) -> None:

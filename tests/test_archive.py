@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,22 @@ _HOLD = """
     print("open", flush=True)
     sys.stdin.read()
 """
+
+
+def test_a_closed_archive_cannot_be_entered(tmp_path: Path) -> None:
+    archive = Archive.open(tmp_path / "a")
+    archive.close()
+    with pytest.raises(ClosedError), archive:
+        pass
+
+
+@pytest.mark.parametrize("given", [{}, {"path": "x"}, {"readonly": True}])
+def test_the_constructor_says_how_an_archive_is_opened(given: Any) -> None:
+    made: Any = Archive
+    with pytest.raises(TypeError, match=r"call Archive\.open\(path\), not Archive\(path\)"):
+        made(**given)
+    with pytest.raises(TypeError, match=r"call Archive\.open\(path\)"):
+        made("x", *given)
 
 
 def test_a_second_writing_process_is_refused_with_the_first_ones_address(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The event model: order, equality, and every rule, whose error names the field and the value."""
 
 import copy
+import json
 import pickle
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from tests.strategies import keys, stored_events
 from yamcs_archive import ArchiveError, ConflictError, Event, EventKey, InvalidInputError, Severity
 from yamcs_archive import errors as error_module
 from yamcs_archive.errors import BadTimeError, OutcomeUnknownError
-from yamcs_archive.event import same_content, validate
+from yamcs_archive.event import AS_SHOWN, same_content, validate
 from yamcs_archive.limits import (
     ATTACHED_BYTES_MAX,
     MESSAGE_BYTES_MAX,
@@ -70,6 +71,30 @@ def test_the_error_of_a_broken_rule_names_field_and_value(event: Event, field: s
         validate(event)
     assert field in caught.value.field
     assert said in str(caught.value)
+
+
+def test_a_severity_as_text_is_its_name_and_as_a_number_its_value() -> None:
+    for severity in Severity:
+        for shown in (severity, AS_SHOWN[severity], pickle.loads(pickle.dumps(severity))):
+            assert f"{shown}" == str(shown) == "%s" % shown == f"{shown:s}" == severity.name  # noqa: UP031
+            assert f"{shown:>9}" == severity.name.rjust(9)
+            assert f"{shown:d}" == "%d" % shown == f"{severity.value}"  # noqa: UP031
+            assert f"{shown:04x}" == f"{severity.value:04x}"
+            assert json.dumps(shown) == json.dumps(severity.value)
+
+
+def test_a_severity_is_found_by_name_in_any_case_and_by_number() -> None:
+    called: Any = Severity  # for type checkers a call takes the number alone
+    for severity in Severity:
+        for name in (severity.name, severity.name.lower(), severity.name.title()):
+            assert Severity[name] is called(name) is severity
+        assert Severity(severity.value) is severity
+    assert Severity["warning_new"] is Severity.WARNING
+    for wrong in ("", "warn", "2", "\u0131nfo", None, b"INFO"):
+        with pytest.raises(KeyError):
+            Severity[wrong]  # type: ignore[misc]  # some are no text
+        with pytest.raises(ValueError, match="not a valid Severity"):
+            called(wrong)
 
 
 def test_a_time_beyond_the_range_is_a_time_error() -> None:

@@ -24,7 +24,7 @@ from yamcs_archive import (
 )
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import BadTimeError
-from yamcs_archive.event import validate
+from yamcs_archive.event import as_stored, validate
 from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.results import Commit, MirrorState
 
@@ -88,8 +88,12 @@ def shown(value: object) -> str:
 
 Call = Callable[[Instance, Any], Any]
 KEY = EventKey(0, "A", 0)
-GOOD = Event("a", source="A", generation_time=0, seq_number=0, reception_time=0)
+GOOD = as_stored(Event("a", source="A", generation_time=0, seq_number=0, reception_time=0))
 STATE = MirrorState("http://127.0.0.1:9", "sim", None)
+
+
+def commit_of(event: Any) -> Commit:
+    return Commit(0, (event,), "c")
 
 
 def event(name: str, value: Any) -> Event:
@@ -137,7 +141,7 @@ CALLS: dict[str, Call] = {
     "take_over": lambda sim, value: sim.take_over(value, STATE),
     "take_over of": lambda sim, value: sim.take_over([value], STATE),
     "take_over of events": lambda sim, value: sim.take_over([Commit(0, value, "c")], STATE),
-    "take_over of an event": lambda sim, value: sim.take_over([Commit(0, (value,), "c")], STATE),
+    "take_over of an event": lambda sim, value: sim.take_over([commit_of(value)], STATE),
     "take_over at a time": lambda sim, value: sim.take_over([Commit(value, (GOOD,), "c")], STATE),
     "take_over from": lambda sim, value: sim.take_over([], value),
     "take_over from a URL": lambda sim, value: sim.take_over([], MirrorState(value, "sim", None)),
@@ -254,7 +258,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("events stop", True, "stop"),
     ("events text", "\ud800", "text"),
     ("events text", b"a", "text"),
-    ("events min_severity", "INFO", "min_severity"),
+    ("events min_severity", "INFOS", "min_severity"),
     ("event_vectors min_severity", 7, "min_severity"),
     ("events descending", "no", "descending"),
     ("events descending", 1, "descending"),

@@ -33,7 +33,7 @@ def test_the_loaded_names_are_the_public_ones_and_those_of_type_checkers() -> No
 @pytest.mark.parametrize("name", yamcs_archive.__all__)
 def test_a_name_is_that_of_its_module_and_pickles(name: str) -> None:
     value = getattr(yamcs_archive, name)
-    assert value.__name__ == name
+    assert value.__name__ == ("Event" if name == "StoredEvent" else name)  # one type, with two for checkers
     assert pickle.loads(pickle.dumps(value)) is value
 
 

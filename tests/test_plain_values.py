@@ -42,6 +42,10 @@ class Old(str, enum.Enum):  # noqa: UP042  # as it was before there was StrEnum;
     AOCS = "AOCS"
 
 
+class Level(enum.StrEnum):
+    HIGH = "warning"
+
+
 class Plain(enum.Enum):
     AOCS = "AOCS"
     TIME = NOW
@@ -83,6 +87,8 @@ def foreign() -> list[tuple[str, Any, Any]]:
     found += [("seq_number", kind.NUMBER, 7) for kind in MEMBERS]
     found += [("severity", make(2), Severity.WARNING) for make in [int, *NUMBERS, np.uint8]]
     found += [("severity", kind.WARNING, Severity.WARNING) for kind in MEMBERS]
+    found += [("severity", make("warning"), Severity.WARNING) for make in (str, np.str_, Text)]
+    found += [("severity", name, Severity.WARNING) for name in ("WARNING", "Warning_New", Level.HIGH)]
     return [*found, ("extra", {Unit.AOCS: np.str_("a")}, {"AOCS": "a"})]
 
 
@@ -158,7 +164,8 @@ def test_every_question_takes_them(sim: Any) -> None:
     assert list(sim.events(start=np.int64(1), stop=Number(3))) == events[1:3]
     assert list(sim.events(sources=np.array(["AOCS", "B"]))) == events
     assert list(sim.events(sources=[Unit.AOCS], text=Text("M1"))) == events[1:2]
-    assert list(sim.events(min_severity=np.uint8(3))) == events[3:]
+    for least in (np.uint8(3), "distress", np.str_("DISTRESS"), Severity.DISTRESS):
+        assert list(sim.events(min_severity=least)) == events[3:]
     assert list(sim.events(limit=np.int16(2), descending=np.True_)) == events[:2:-1]
     assert list(sim.events(after_key=OddKey(Number(2), np.str_("AOCS"), np.int8(2)))) == events[3:]
     assert list(sim.events(filter=np.str_("m4"))) == events[4:]
@@ -170,6 +177,7 @@ def test_every_question_takes_them(sim: Any) -> None:
     assert Severity.parse(Text("watch")) is Severity.WATCH
 
 
+NO_SEVERITIES = [-1, 7, np.uint8(7), "", "worse", "2", "WARN\u0130NG", b"WARNING"]
 NEITHER = [True, False, np.True_, 5.0, np.float64(5), math.nan, Decimal(5), "5", b"5", 5j]
 NEITHER += [np.timedelta64(5, "us"), np.datetime64(5, "us"), np.array([5]), np.array([5, 6]), Plain.AOCS]
 
@@ -177,7 +185,7 @@ NEITHER += [np.timedelta64(5, "us"), np.datetime64(5, "us"), np.array([5]), np.a
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("field", ["generation_time", "seq_number", "reception_time", "severity"])
 def test_a_value_that_is_no_integer_is_refused_among_any_number_of_events(field: str, size: int) -> None:
-    for value in [*NEITHER, *([] if field != "severity" else [-1, 7, np.uint8(7), "WARNING"])]:
+    for value in [*NEITHER, *(NO_SEVERITIES if field == "severity" else [])]:
         with pytest.raises(InvalidInputError) as caught:
             prepare(among(size, field, value), int)
         assert (caught.value.field, caught.value.position) == (field, 0), value

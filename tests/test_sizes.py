@@ -21,6 +21,7 @@ from tests.net import OPTIONS, SLOT_US, Net, keys_of, promises
 from tests.sizes import around, made
 from tests.ways import NOW, WAYS
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit, MirrorState
 from yamcs_archive.storage.write.placement import well_filled
 
@@ -147,7 +148,7 @@ PACKED = sizes.value("limits.PACK_EVENTS_MAX")
     ids=lambda commits: f"{len(commits)} commits of {sum(commits)} events",
 )
 def test_packing_keeps_every_number_of_commits(commits: list[int], tmp_path: Path) -> None:
-    events = (replace(event, reception_time=NOW) for event in made(sum(commits), 2))
+    events = (as_stored(replace(event, reception_time=NOW)) for event in made(sum(commits), 2))
     given = [
         Commit(NOW + turn, tuple(islice(events, size)), f"after {turn}") for turn, size in enumerate(commits)
     ]

@@ -19,6 +19,7 @@ import pytest
 from tests.http.feeds import whole
 from yamcs_archive import Archive, ConflictError, Event
 from yamcs_archive.errors import ExpiredError, RequestIdError, ServerRefusedError
+from yamcs_archive.event import as_stored
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
 from yamcs_archive.http.request_and_response import Head, Response
@@ -349,7 +350,7 @@ class Mirror(_Library):
     mirrors = True
 
     def send(self, events: Sequence[Event], request_id: str) -> Told:
-        complete = [msgspec.structs.replace(event, reception_time=NOW) for event in events]
+        complete = [as_stored(msgspec.structs.replace(event, reception_time=NOW)) for event in events]
         half = len(complete) // 2
         commits = [
             Commit(NOW, tuple(sorted(part, key=lambda event: event.key)), "after")

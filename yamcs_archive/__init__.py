@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnknownInstanceError,
     )
-    from yamcs_archive.event import Event, EventKey, Severity, Stretch
+    from yamcs_archive.event import Event, EventKey, Severity, StoredEvent, Stretch
     from yamcs_archive.event_vectors import StoredVectors
     from yamcs_archive.filter.bounds import FilterBounds
     from yamcs_archive.filter.compiled import Filter
@@ -146,6 +146,7 @@ else:
         "ServerUnavailableError": "errors",
         "Severity": "event",
         "SourceStats": "results",
+        "StoredEvent": "event",
         "StoredForms": "results",
         "StoredVectors": "event_vectors",
         "Stretch": "event",
@@ -237,6 +238,7 @@ __all__ = [
     "ServerUnavailableError",
     "Severity",
     "SourceStats",
+    "StoredEvent",
     "StoredForms",
     "StoredVectors",
     "Stretch",

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Never, Self
 
 from yamcs_archive import arguments
 from yamcs_archive.errors import (
@@ -72,8 +72,12 @@ class Archive:
     True
     """
 
-    def __init__(self, path: Path, lock: WriterLock | None, options: Options) -> None:
+    def __init__(self, *opened: *tuple[Path, WriterLock | None, Options], **_named: Never) -> None:
         """Not for users: see :meth:`open`."""
+        try:
+            path, lock, options = opened
+        except ValueError:
+            raise TypeError("to open an archive, call Archive.open(path), not Archive(path)") from None
         self.path = path
         self._lock = lock
         self._options = options
@@ -608,6 +612,7 @@ class Archive:
             raise ClosedError
 
     def __enter__(self) -> Self:
+        self._check_usable()
         return self
 
     def __exit__(

@@ -25,13 +25,15 @@ _PLAIN_FIELDS: tuple[tuple[Callable[[object], object], tuple[str, ...]], ...] = 
 
 
 def plain_severity(value: object, field: str = "severity") -> Severity:
-    """Return the severity for a severity or its number; an error names ``field``.
+    """Return the severity for a severity, its number or its name; an error names ``field``.
 
-    >>> plain_severity(2), plain_severity(Severity.INFO)
-    (<Severity.WARNING: 2>, <Severity.INFO: 0>)
+    >>> plain_severity(2), plain_severity(Severity.INFO), plain_severity("watch")
+    (<Severity.WARNING: 2>, <Severity.INFO: 0>, <Severity.WATCH: 1>)
     """
     if type(value) is Severity:
         return value
+    if isinstance(plain_text(value), str):
+        return Severity.parse(value, field)  # type: ignore[arg-type]  # it is a text
     number = plain_int(value)
     if type(number) is not int or not 0 <= number < len(SEVERITIES):
         raise InvalidInputError(field, value, SEVERITY_RULE)

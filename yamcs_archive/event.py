@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypedDict, Unpack, cast
 
 import msgspec
 
@@ -44,13 +44,29 @@ SOURCE_DEFAULT = "User"
 """The source of an event that was given none, or an empty one, as on a Yamcs server."""
 
 
-class Severity(enum.IntEnum):
+class _NamesInAnyCase(enum.EnumMeta):
+    """The class of :class:`Severity`: ``Severity["warning"]`` finds what ``Severity["WARNING"]`` finds."""
+
+    def __getitem__(cls, name: str) -> Any:
+        found = _severity_named(name)
+        if found is None:
+            raise KeyError(f"no severity {name!r}: {', '.join(Severity.__members__)}")
+        return found
+
+
+class Severity(enum.IntEnum, metaclass=_NamesInAnyCase):
     """How bad it is: INFO < WATCH < WARNING < DISTRESS < CRITICAL < SEVERE, and the old ERROR.
 
     ERROR is the highest of the three severities of the 2016 API. It ranks with SEVERE: neither is
     above the other, yet they are two values and each is kept as it was given.
 
+    As text a severity is its name; it is found by name in any letter case, and by number.
+
     >>> Severity.WATCH < Severity.WARNING
+    True
+    >>> f"{Severity.WARNING}", f"{Severity.WARNING:>8}", f"{Severity.WARNING:d}"
+    ('WARNING', ' WARNING', '2')
+    >>> Severity["warning"] is Severity("warning") is Severity(2) is Severity.WARNING
     True
     >>> Severity.ERROR >= Severity.SEVERE, Severity.SEVERE >= Severity.ERROR
     (True, True)
@@ -80,11 +96,20 @@ class Severity(enum.IntEnum):
         >>> Severity.parse("warning")
         <Severity.WARNING: 2>
         """
-        text = plain_text(name)
-        found = _SEVERITY_BY_NAME.get(text.upper()) if isinstance(text, str) and text.isascii() else None
+        found = _severity_named(name)
         if found is None:  # not "if not found": INFO is 0
             raise InvalidInputError(field, name, f"must be one of {', '.join(cls.__members__)}")
         return found
+
+    @classmethod
+    def _missing_(cls, value: object) -> Severity | None:
+        return _severity_named(value)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value if spec[-1:] in _NUMBER_FORMATS else self.name, spec)
 
     def __lt__(self, other: int) -> bool:
         return self.rank < _rank(other)
@@ -97,6 +122,15 @@ class Severity(enum.IntEnum):
 
     def __ge__(self, other: int) -> bool:
         return self.rank >= _rank(other)
+
+
+_NUMBER_FORMATS = frozenset("bcdoxXneEfFgG%")
+"""The letters that end a format of a number."""
+
+
+def _severity_named(name: object) -> Severity | None:
+    text = plain_text(name)
+    return _SEVERITY_BY_NAME.get(text.upper()) if isinstance(text, str) and text.isascii() else None
 
 
 def _rank(other: int) -> int:
@@ -124,6 +158,10 @@ The objects of these two equal the severity in all respects and are stored as it
 identity, which only :func:`same_content` and the digests of requests look at. So the severity itself says,
 through every queue and column, that the sender of the event cannot know which of the two was stored.
 """
+
+
+AnySeverity = Severity | SupportsIndex | str
+"""A severity as the library accepts it: itself, its number 0 to 6, or its name in any letter case."""
 
 
 class EventKey(NamedTuple):
@@ -154,6 +192,19 @@ class Stretch(NamedTuple):
     """The number of events."""
 
 
+class EventFields(TypedDict, total=False):
+    """The fields that :meth:`Event.at` takes by name: those of :class:`Event` but message and time."""
+
+    source: str
+    severity: AnySeverity
+    type: str | None
+    seq_number: SupportsIndex | None
+    reception_time: SupportsIndex | None
+    created_by: str | None
+    extensions: bytes
+    extra: dict[str, str]
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One event. Only ``message`` is required; the archive fills in the rest when it stores the event.
 
@@ -162,7 +213,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     next number of the source. The archive checks every rule of :func:`validate` before it stores an event.
 
     Values that plainly are ints or texts are stored as such: numpy's integers and texts, members of an
-    IntEnum or StrEnum. A severity may be given by its number, 0 to 6. A bool or a float is no number.
+    IntEnum or StrEnum. A severity may be given by its name in any letter case, or by its number, 0 to 6. A
+    bool or a float is no number. The constructor keeps what it was given: the event in an answer of the
+    archive, a :data:`StoredEvent`, has exact values.
 
     Events hash by their key and message, and compare by all fields. Replace a field with
     :func:`msgspec.structs.replace`.
@@ -196,15 +249,31 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     extra: dict[str, str] = {}
     """Further text by name."""
 
+    if TYPE_CHECKING:
+        # What msgspec makes, for type checkers: it takes more types than the fields have.
+        def __init__(  # noqa: PLR0917
+            self,
+            message: str,
+            source: str = ...,
+            severity: AnySeverity = ...,
+            type: str | None = ...,
+            generation_time: SupportsIndex | None = ...,
+            seq_number: SupportsIndex | None = ...,
+            reception_time: SupportsIndex | None = ...,
+            created_by: str | None = ...,
+            extensions: bytes = ...,
+            extra: dict[str, str] = ...,
+        ) -> None: ...
+
     def __hash__(self) -> int:
         return hash((self.generation_time, self.source, self.seq_number, self.message))
 
     @classmethod
-    def at(cls, time: Time, message: str, **fields: Any) -> Event:
+    def at(cls, time: Time, message: str, **fields: Unpack[EventFields]) -> Event:
         """Return an event generated at ``time``: an aware datetime, RFC 3339 text or int microseconds.
 
         ``fields`` are those of the constructor, ``generation_time`` apart. Raises
-        :class:`~yamcs_archive.errors.BadTimeError` for what is none of these.
+        :class:`~yamcs_archive.errors.BadTimeError` for a time that is none of these.
 
         >>> Event.at("2026-01-01T00:00:00Z", "Launch", source="GDS").generation_time
         1767225600000000
@@ -234,6 +303,38 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         instant = plain_int(self.generation_time)
         _check_int("generation_time", instant, TIME_MIN_US, TIME_MAX_US, BadTimeError)
         return to_datetime(instant)  # type: ignore[arg-type]  # it was checked to be an int
+
+
+if TYPE_CHECKING:
+
+    class StoredEvent(Event, frozen=True, gc=False):
+        """An event with its times and its number, as every answer of the archive has it."""
+
+        generation_time: int = 0
+        seq_number: int = 0
+        reception_time: int = 0
+
+        @property
+        def time(self) -> datetime:
+            """The generation time as an aware datetime in UTC."""
+
+else:
+    # The type of an event that is stored, for type checkers alone: its times and its number are not None.
+    StoredEvent = Event
+
+
+def as_stored(event: Event) -> StoredEvent:
+    """Return an event that has its times and its number, with the type of a stored one.
+
+    Raises :class:`InvalidInputError` while one of them is None.
+
+    >>> as_stored(Event("a", generation_time=1, seq_number=2, reception_time=3)).seq_number
+    2
+    """
+    event.key  # noqa: B018  # raises where it is not filled in
+    if event.reception_time is None:
+        raise InvalidInputError("reception_time", None, "is not filled in before the event is stored")
+    return cast("StoredEvent", event)
 
 
 def same_content(stored: Event, offered: Event) -> bool:

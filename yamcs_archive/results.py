@@ -10,7 +10,7 @@ from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 
-from yamcs_archive.event import Event, EventKey, event_bytes
+from yamcs_archive.event import Event, EventKey, StoredEvent, event_bytes
 from yamcs_archive.limits import CONFLICTS_KEPT_BYTES_MAX, CONFLICTS_KEPT_MAX
 from yamcs_archive.times import format_rfc3339
 
@@ -22,7 +22,7 @@ _ODD_SHOWN_MAX = 5
 class Appended:
     """The result of appending one event."""
 
-    event: Event
+    event: StoredEvent
     """The stored event, with its number and times filled in."""
     duplicate: bool
     """True if the same event was stored already, so that nothing was added."""
@@ -34,7 +34,7 @@ class Conflict:
 
     position: int
     """Its index among the appended events, from 0."""
-    stored: Event
+    stored: StoredEvent
     offered: Event
 
 
@@ -72,7 +72,7 @@ class AppendCounts:
 class Change:
     """One stored event in arrival order; continue after it with ``changes(after=change.cursor)``."""
 
-    event: Event
+    event: StoredEvent
     cursor: str
 
 
@@ -82,7 +82,7 @@ class Commit:
 
     time: int
     """When the commit was made, in microseconds since 1970."""
-    events: tuple[Event, ...]
+    events: tuple[StoredEvent, ...]
     """In key order."""
     cursor: str
 

@@ -12,13 +12,15 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import SupportsIndex
 
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.scalars import plain_int, plain_text
 
-Time = datetime | str | int
-"""An instant as the library accepts it: an aware datetime, RFC 3339 text, or int microseconds since 1970."""
+Time = datetime | str | SupportsIndex
+"""An instant as the library accepts it: an aware datetime, RFC 3339 text, or microseconds since 1970 as an
+int (numpy's too)."""
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)

@@ -63,7 +63,7 @@ def _made(scratch: Path) -> Path:
         events = list(archive.instance(specimen.INSTANCE).events())
     (scratch / "sqlite").mkdir()
     contender = Sqlite(scratch / "sqlite")
-    contender.append(events)
+    contender.append([*events])
     contender.rest()
     contender.close()
     whole = scratch / "whole.sqlite"

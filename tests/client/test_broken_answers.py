@@ -19,11 +19,12 @@ from yamcs_archive.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit
 from yamcs_archive.wire import commits
 from yamcs_archive.wire.commits import encode_page
 
-EVENT = Event("a", generation_time=1, seq_number=2, reception_time=3)
+EVENT = as_stored(Event("a", generation_time=1, seq_number=2, reception_time=3))
 PAGE = encode_page([Commit(4, (EVENT,), "after")], "after")
 
 

@@ -135,7 +135,7 @@ def test_every_query_gives_the_same_events(
         {"start": 1.5},
         {"sources": "AOCS"},
         {"sources": 5},
-        {"min_severity": "watch"},
+        {"min_severity": "watches"},
         {"text": 5},
         {"filter": "foo=1"},
         {"filter": "(a"},

@@ -23,6 +23,7 @@ from tests.storage.test_damage import damage
 from yamcs_archive import Archive, ConflictError, Event, Instance, Options
 from yamcs_archive.activity import MirrorLag
 from yamcs_archive.errors import OutOfSpaceError
+from yamcs_archive.event import as_stored
 from yamcs_archive.http import collector
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.limits import METRICS_INSTANCES_MAX
@@ -357,7 +358,9 @@ def test_a_long_look_is_told_again_for_a_while_and_a_short_one_is_not(
 def test_a_mirror_counts_what_it_takes_over(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a") as archive:
         copy = archive.instance("copy", create=True)
-        events = [Event(f"{n}", generation_time=n, seq_number=n, reception_time=n) for n in range(3)]
+        events = [
+            as_stored(Event(f"{n}", generation_time=n, seq_number=n, reception_time=n)) for n in range(3)
+        ]
         commits = [Commit(5, (events[0],), "1"), Commit(70_000_000, (events[1], events[2]), "2")]
         copy.take_over(commits, MirrorState("http://127.0.0.1:1", "sim", "2"))
         done = copy.activity()

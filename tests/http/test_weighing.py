@@ -14,6 +14,7 @@ import pytest
 from tests.http.feeds import Exchange, Feed, core_feed, whole
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import OutcomeUnknownError, UnavailableError
+from yamcs_archive.event import as_stored
 from yamcs_archive.http import admission, errors, exchange
 from yamcs_archive.http.admission import AnswerBudget, BodyBudget, Lease
 from yamcs_archive.http.application import Application
@@ -375,7 +376,7 @@ def test_other_large_answers_to_one_event_are_written_on_a_thread(
     event = stored_event(MESSAGE_BYTES_MAX)
     done: Future[Any] = Future()
     if what == "stored":
-        done.set_result(Appended(event, duplicate=True))
+        done.set_result(Appended(as_stored(event), duplicate=True))
     else:
         done.set_exception(OutcomeUnknownError((event,), "sync failed"))
     monkeypatch.setattr(Instance, "submit", lambda *_, **__: done)

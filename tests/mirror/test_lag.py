@@ -9,6 +9,7 @@ import pytest
 
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import CursorGoneError, ServerUnavailableError
+from yamcs_archive.event import as_stored
 from yamcs_archive.mirror import follower as follower_module
 from yamcs_archive.mirror import mirrors as mirrors_module
 from yamcs_archive.mirror.follower import Follower, Progress, begin_mirror
@@ -21,7 +22,7 @@ URL = "http://127.0.0.1:1"
 
 def commit(number: int) -> Commit:
     event = Event(f"{number}", generation_time=number, seq_number=number, reception_time=number)
-    return Commit(number, (event,), f"after {number}")
+    return Commit(number, (as_stored(event),), f"after {number}")
 
 
 class Source:

@@ -23,6 +23,7 @@ from types import FrameType
 
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import ClosedError, LockedError, UnknownInstanceError
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit, MirrorState
 
 BOUND_S = 20
@@ -105,7 +106,7 @@ def functions(path: Path, archive: Archive, sim: Instance) -> dict[str, Callable
     def take_over() -> None:
         n = next(pages)
         event = Event("x", generation_time=n, seq_number=n, reception_time=0)
-        copy.take_over([Commit(n, (event,), "")], MirrorState("http://x", "sim", f"{n}"))
+        copy.take_over([Commit(n, (as_stored(event),), "")], MirrorState("http://x", "sim", f"{n}"))
 
     def arrival() -> None:
         with suppress(TimeoutError):

@@ -22,6 +22,7 @@ from yamcs_archive.errors import (
     OtherHistoryError,
     OutcomeUnknownError,
 )
+from yamcs_archive.event import as_stored
 from yamcs_archive.limits import SEQ_NUMBER_MAX
 from yamcs_archive.results import Conflict
 from yamcs_archive.storage import failpoints
@@ -347,7 +348,7 @@ def test_each_caller_of_a_group_gets_the_outcome_of_its_own_events(
     release.join()
     assert alone.result(10).duplicate
     assert (counts.stored, counts.duplicates) == (2, 1 if refused else 0)
-    assert counts.conflicts == ((Conflict(2, stored[1], other),) if refused else ())
+    assert counts.conflicts == ((Conflict(2, as_stored(stored[1]), other),) if refused else ())
 
 
 def test_refused_events_of_a_group_are_counted_whichever_of_its_callers_sent_them(sim: Instance) -> None:

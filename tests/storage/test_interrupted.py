@@ -123,7 +123,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
         patch.setattr(failpoints, "on_point", passed.append)
         sim.settle()
         at_rest = _at_rest(sim)
-    return Ready(path / "a", events, changes, passed, at_rest)
+    return Ready(path / "a", list(events), list(changes), passed, at_rest)
 
 
 def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:

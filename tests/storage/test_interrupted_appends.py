@@ -18,6 +18,7 @@ from tests.storage.test_sealing import SMALL, whole
 from tests.storage.test_taking_over import take
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
@@ -182,7 +183,7 @@ def test_a_failure_in_a_crowd_s_commit_stores_each_one_s_event_once(
 def test_a_failure_leaves_a_page_that_is_taken_over_with_its_cursor_or_neither(
     small: Instance, point: str, fault: type[BaseException], turn: int
 ) -> None:
-    pages = [[Commit(at, tuple(batch(at)), f"after {at}")] for at in range(4)]
+    pages = [[Commit(at, tuple(map(as_stored, batch(at))), f"after {at}")] for at in range(4)]
     for page in pages[:turn]:
         take(small, page)
     failpoints.on_point = At(point, fault)

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def times(sim: Instance) -> list[int]:
     return [event.key.generation_time for event in sim.events()]
 
 
-def check(sim: Instance, left: list[Event]) -> None:
+def check(sim: Instance, left: Sequence[Event]) -> None:
     """Check that an instance has these events, by every way of reading."""
     keys = sorted(event.key for event in left)
     assert [event.key for event in sim.events()] == keys

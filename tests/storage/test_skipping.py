@@ -40,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 def spoilt(directory: Path, which: str) -> tuple[list[Event], list[EventKey]]:
     """Damage an archive; return all events before, and the keys that each damage covers, first and last."""
     with Archive.open(directory, readonly=True) as archive:
-        before = list(archive.instance("sim").events())
+        before: list[Event] = list(archive.instance("sim").events())
     for database, key, place in DAMAGES[which]:
         damage(directory, database, key, place)
     return before, [event.key for event in before]

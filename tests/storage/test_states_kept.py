@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit, MirrorState
 from yamcs_archive.storage.write import committer
 
@@ -40,7 +41,7 @@ def test_states_of_new_sources_are_bounded(archive: Archive, sim: Instance, way:
             sim.append_many(lot(first))
         else:
             state = MirrorState("http://127.0.0.1:8090", "sim", f"c{first}")
-            sim.take_over([Commit(5, tuple(lot(first)), "c")], state)
+            sim.take_over([Commit(5, tuple(map(as_stored, lot(first))), "c")], state)
         assert kept(sim) <= KEPT_MAX
     assert {name: source.events for name, source in sim.stats().sources.items()} == {
         f"S{n}": 1 for n in range(150)

@@ -9,6 +9,7 @@ import pytest
 from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import ConflictError, MirrorError
+from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit, MirrorState
 
 
@@ -69,11 +70,11 @@ def test_at_a_conflict_nothing_of_it_is_stored_and_both_are_shown(archive: Archi
     copy = archive.instance("copy", create=True)
     take(copy, list(sim.commits()))
     came = told(copy)
-    good = Commit(5, (Event("good", generation_time=1, seq_number=1, reception_time=1),), "x")
+    good = Commit(5, (as_stored(Event("good", generation_time=1, seq_number=1, reception_time=1)),), "x")
     for message, reception_time in (("other", 1), ("first", 2)):
         other = Event(message, generation_time=0, seq_number=0, reception_time=reception_time)
         with pytest.raises(ConflictError) as caught:
-            take(copy, [good, Commit(6, (other,), "y")])
+            take(copy, [good, Commit(6, (as_stored(other),), "y")])
         assert (caught.value.stored.message, caught.value.offered) == ("first", other)
         assert told(copy) == came
     take(copy, [good])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -31,7 +31,7 @@ from yamcs_archive.errors import (
     ServerUnavailableError,
     UnknownInstanceError,
 )
-from yamcs_archive.event import Event
+from yamcs_archive.event import Event, StoredEvent
 from yamcs_archive.results import AppendCounts, Conflict, OddTimes, PruningResult
 from yamcs_archive.times import parse_rfc3339
 from yamcs_archive.wire.json import event_of
@@ -89,7 +89,9 @@ def counts_in(found: Mapping[str, Any]) -> AppendCounts:
         int(found["expired"]),
         int(found["conflictCount"]),
         tuple(
-            Conflict(int(one["position"]), event_in(one["stored"]), event_in(one["offered"]))
+            Conflict(
+                int(one["position"]), cast("StoredEvent", event_in(one["stored"])), event_in(one["offered"])
+            )
             for one in found["conflicts"]
         ),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -37,7 +37,7 @@ from yamcs_archive.errors import (
     InvalidInputError,
     ServerUnavailableError,
 )
-from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event import AnySeverity, Event, EventKey, StoredEvent
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
 from yamcs_archive.results import (
@@ -104,7 +104,7 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         request = self._storing("", body_of(event), checked_id(request_id))
         answer = self.ask(request, event=event, request_id=request_id or "")
         try:
-            stored = event_in(object_of(self._transport, answer))
+            stored = cast("StoredEvent", event_in(object_of(self._transport, answer)))
         except InvalidInputError as error:
             raise self._transport.strange(str(error)) from None
         return Appended(stored, duplicate=answer.headers.get("idempotent-replayed") == "true")
@@ -146,7 +146,7 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         events = chain.from_iterable(part.events() for part in arguments.several("parts", parts, "Columns"))
         return self.append_many(events, request_id=request_id)
 
-    def get(self, key: EventKey) -> Event | None:
+    def get(self, key: EventKey) -> StoredEvent | None:
         """Return the event of that key, or None.
 
         >>> sim.get(EventKey(0, "AOCS", 17)) is None
@@ -165,14 +165,14 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         start: Time | None = None,
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
-        min_severity: Severity | None = None,
+        min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,
         descending: bool = False,
         limit: int | None = None,
         after_key: EventKey | None = None,
         skip_damaged: bool = False,
-    ) -> Iterator[Event]:
+    ) -> Iterator[StoredEvent]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
         Arguments and errors are those of :meth:`Instance.events`. All events, oldest first, come as one
@@ -194,9 +194,8 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
             limit = arguments.whole("limit", limit, 0, arguments.COUNT_MAX)
         if query.is_empty or limit == 0:
             return iter(())
-        if limit is None and not descending:
-            return self._streamed(query)
-        return self._paged(query, limit)
+        found = self._streamed(query) if limit is None and not descending else self._paged(query, limit)
+        return cast(Iterator[StoredEvent], found)
 
     def count(
         self,
@@ -204,7 +203,7 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         start: Time | None = None,
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
-        min_severity: Severity | None = None,
+        min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,
         skip_damaged: bool = False,

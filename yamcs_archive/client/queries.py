@@ -8,7 +8,7 @@ from typing import Any
 
 from yamcs_archive import arguments
 from yamcs_archive.coercion import plain_severity, validate_key
-from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event import AnySeverity, Event, EventKey, Severity
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import PATTERN_CHARACTERS_MAX, TIME_MAX_US
 from yamcs_archive.times import Time, format_rfc3339, to_us
@@ -35,7 +35,7 @@ class Query:
         start: Time | None,
         stop: Time | None,
         sources: Iterable[str] | None,
-        min_severity: Severity | None,
+        min_severity: AnySeverity | None,
         text: str | None,
         filter: str | Filter | None,
         *,

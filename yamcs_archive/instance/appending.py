@@ -10,7 +10,7 @@ from yamcs_archive import arguments
 from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
-from yamcs_archive.event import Event
+from yamcs_archive.event import Event, as_stored
 from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import CHUNK_BYTES_MAX
 from yamcs_archive.results import (
@@ -181,5 +181,5 @@ def _appended(outcome: Outcome) -> Appended:
     if outcome.expired:
         raise ExpiredError(outcome.columns.event(0))
     if outcome.duplicates:
-        return Appended(outcome.duplicates[0][1], duplicate=True)
-    return Appended(outcome.columns.event(0), duplicate=False)
+        return Appended(as_stored(outcome.duplicates[0][1]), duplicate=True)
+    return Appended(as_stored(outcome.columns.event(0)), duplicate=False)

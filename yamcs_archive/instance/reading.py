@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 from yamcs_archive import arguments
 from yamcs_archive.coercion import plain_severity, validate_key
-from yamcs_archive.event import Event, EventKey, Severity
+from yamcs_archive.event import AnySeverity, EventKey, StoredEvent
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance.base import OpenInstance, SkipDamaged, skipping
@@ -23,7 +24,7 @@ from yamcs_archive.times import Time, to_us
 class Reading(OpenInstance):
     """Reads events in key order."""
 
-    def get(self, key: EventKey) -> Event | None:
+    def get(self, key: EventKey) -> StoredEvent | None:
         """Return the event with this key, or None.
 
         >>> done = sim.append(Event("Step 1", generation_time=1, seq_number=1))
@@ -31,7 +32,7 @@ class Reading(OpenInstance):
         True
         """
         self._check_open()
-        return self._store.get(validate_key(key))
+        return cast(StoredEvent | None, self._store.get(validate_key(key)))
 
     def events(
         self,
@@ -39,7 +40,7 @@ class Reading(OpenInstance):
         start: Time | None = None,
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
-        min_severity: Severity | None = None,
+        min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         descending: bool = False,
@@ -47,11 +48,12 @@ class Reading(OpenInstance):
         after_key: EventKey | None = None,
         cancelled: Callable[[], bool] | None = None,
         skip_damaged: SkipDamaged = False,
-    ) -> Iterator[Event]:
+    ) -> Iterator[StoredEvent]:
         """Return an iterator over the events with ``start <= generation_time < stop``, in key order.
 
         ``start`` and ``stop`` are aware datetimes, RFC 3339 strings or int microseconds since 1970 (UTC);
-        None means no bound. ``sources`` are exact names (None: all). ``text`` is a plain part of the message,
+        None means no bound. ``sources`` are exact names (None: all). ``min_severity`` is a severity or its
+        name. ``text`` is a plain part of the message,
         in any letter case (Unicode's case folding). ``filter`` is an expression of the filter language
         (docs/filter.md), as text or parsed. ``limit`` is the largest number of events (None: no limit). The
         iterator begins after ``after_key``, in its direction. It calls ``cancelled`` from time to time, and
@@ -87,7 +89,7 @@ class Reading(OpenInstance):
             text,
             filter,
         )
-        return iter(()) if query is None else self._store.scan(query)
+        return iter(()) if query is None else cast(Iterator[StoredEvent], self._store.scan(query))
 
     def event_vectors(
         self,
@@ -95,7 +97,7 @@ class Reading(OpenInstance):
         start: Time | None = None,
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
-        min_severity: Severity | None = None,
+        min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
@@ -120,7 +122,7 @@ class Reading(OpenInstance):
         start: Time | None = None,
         stop: Time | None = None,
         sources: Iterable[str] | None = None,
-        min_severity: Severity | None = None,
+        min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
         cancelled: Callable[[], bool] | None = None,
@@ -143,7 +145,7 @@ class Reading(OpenInstance):
         return 0 if query is None else self._store.count(query)
 
     def _query(
-        self, query: Query, min_severity: Severity | None, text: str | None, filter: str | Filter | None
+        self, query: Query, min_severity: AnySeverity | None, text: str | None, filter: str | Filter | None
     ) -> Query | None:
         """Add severity, text and filter to a query; return None if no event can match."""
         self._check_open()

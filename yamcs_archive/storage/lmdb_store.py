@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.columns import Columns
@@ -28,7 +28,7 @@ from yamcs_archive.errors import (
     ReadOnlyError,
     UnavailableError,
 )
-from yamcs_archive.event import Event, EventKey
+from yamcs_archive.event import Event, EventKey, StoredEvent
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
@@ -353,14 +353,17 @@ class LmdbStore:
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = changes(environment, self._facts, begin, self._options.read_events_max, skipped)
-        return (Change(event, encode_cursor(cursor)) for event, cursor in found)
+        return (Change(cast(StoredEvent, event), encode_cursor(cursor)) for event, cursor in found)
 
     def commits(self, after: str | None) -> Iterator[Commit]:
         """See :class:`EventStore`."""
         environment = self._here()
         begin = start_cursor(environment, self._meta, after)
         found = commits(environment, self._facts, begin, self._options.read_events_max)
-        return (Commit(time, tuple(events), encode_cursor(cursor)) for time, events, cursor in found)
+        return (
+            Commit(time, cast(tuple[StoredEvent, ...], tuple(events)), encode_cursor(cursor))
+            for time, events, cursor in found
+        )
 
     def cursor(self) -> str:
         """See :class:`EventStore`."""

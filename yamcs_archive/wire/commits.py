@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from yamcs_archive.errors import InvalidInputError
-from yamcs_archive.event import Event, Severity
+from yamcs_archive.event import Severity, StoredEvent
 from yamcs_archive.results import Commit
 
 EVENTS_MAX = 250_000
@@ -104,7 +104,7 @@ def decode_page(body: bytes, events_max: int = EVENTS_MAX) -> Page:
             raise _too_many("events", events_max)
         return Page(
             [
-                Commit(commit.time, tuple(starmap(Event, _decode_rows(commit.events))), commit.cursor)
+                Commit(commit.time, tuple(starmap(StoredEvent, _decode_rows(commit.events))), commit.cursor)
                 for commit in commits
             ],
             found.cursor,

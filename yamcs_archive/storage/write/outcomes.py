@@ -20,7 +20,7 @@ import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
-from yamcs_archive.event import Event, same_content
+from yamcs_archive.event import Event, as_stored, same_content
 from yamcs_archive.event_vectors import Int64s, StoredVectors, int64s
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
@@ -194,7 +194,7 @@ class _Arrivals:
         if same_content(stored, offered):
             outcome.duplicates.append((position, stored))
         else:
-            outcome.conflicts.add(Conflict(position, stored, offered))
+            outcome.conflicts.add(Conflict(position, as_stored(stored), offered))
 
 
 def _number(
