@@ -151,7 +151,7 @@ ONLY_IN = {
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
-    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "http"},
+    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "files", "http"},
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},

@@ -191,7 +191,7 @@ def _messages(text: bytes) -> Iterator[tuple[Form, Event]]:
 
 
 def _maps(text: bytes) -> Iterator[tuple[Form, Event]]:
-    for element in maps.maps(text, 0):
+    for element in maps.elements(text, 0):
         yield maps.event_of(element)
 
 

@@ -23,6 +23,7 @@ from yamcs_archive.cli.target import (
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.files.reading import ReadOptions, Source
+from yamcs_archive.files.utf8 import RAW
 from yamcs_archive.importers.file import EventFile, import_events
 from yamcs_archive.importers.formats import FORMATS, format_of, open_reader
 from yamcs_archive.importers.yamcs import Imported
@@ -58,6 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"format of the file; default: by its name ({', '.join(_SUFFIXES)}, with .gz or not); jsonl for"
         " the standard input",
     )
+    parser.add_argument(
+        "--keep-invalid-utf8",
+        action="store_true",
+        help=f"store an event whose text is not UTF-8 with U+FFFD in its place, and its bytes as extra.{RAW};"
+        " else such an event is refused",
+    )
     parser.set_defaults(run=run)
 
 
@@ -75,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     done, refused = Imported(), False
     with nullcontext(sys.stdin.buffer) if options.file == _STDIN else Path(options.file).open("rb") as stream:
         path = None if options.file == _STDIN else Path(options.file)
-        file = EventFile(open_reader(kind, Source(stream, options.file, path), ReadOptions()))
+        how = ReadOptions(keep_invalid_utf8=options.keep_invalid_utf8)
+        file = EventFile(open_reader(kind, Source(stream, options.file, path), how))
         try:
             if file.begin():
                 with (

@@ -44,6 +44,8 @@ class ReadOptions:
 
     reject: Reject | None = None
     """None: the first thing that is no event ends the reading."""
+    keep_invalid_utf8: bool = False
+    """Whether a text that is not UTF-8 is kept, with its bytes in ``extra``, or is an error."""
 
 
 class Source:

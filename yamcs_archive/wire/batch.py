@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
@@ -39,11 +38,8 @@ def from_ndjson(
     *,
     own: bool = False,
     keeps_user: bool = False,
-    empty: array[int] | None = None,
 ) -> Iterator[Part]:
     """Yield the elements of newline-delimited JSON; empty lines are passed over.
-
-    For each empty line ``empty`` gets the position of the element after it, so that lines can be counted.
 
     >>> [part.events.message for part in from_ndjson([b'{"message": "a"}\\n{"mess', b'age": "b"}'])]
     [['a'], ['b']]
@@ -58,12 +54,7 @@ def from_ndjson(
                 del lines  # so that it is not held while its events are stored
                 yield Part(Form.TODAY, events)
                 continue
-            several = []
-            for line in lines.split(b"\n"):
-                if line.strip():
-                    several.append(line)
-                elif empty is not None:
-                    empty.append(position + len(several))
+            several = [line for line in lines.split(b"\n") if line.strip()]
             yield from _one_by_one(several, decode, position)
             position += len(several)
     except InvalidInputError as error:
@@ -100,8 +91,20 @@ def from_protobuf(chunks: Iterable[bytes], *, keeps_user: bool = False) -> Itera
         raise _with_position(error, position) from None
 
 
-def from_msgpack(chunks: Iterable[bytes], *, own: bool = False, keeps_user: bool = False) -> Iterator[Part]:
+RejectElement = Callable[[Any, InvalidInputError], None]
+
+
+def from_msgpack(
+    chunks: Iterable[bytes],
+    *,
+    own: bool = False,
+    keeps_user: bool = False,
+    reject: RejectElement | None = None,
+) -> Iterator[Part]:
     """Yield the elements of a msgpack stream of maps.
+
+    ``reject`` gets each element that is msgpack, but no event, with its error; then positions count the
+    others. Without it such an element ends the stream.
 
     >>> body = bytes.fromhex("82a76d657373616765a161a474696d6505")  # {"message": "a", "time": 5}
     >>> [part.events.generation_time for part in from_msgpack([body])]
@@ -118,16 +121,24 @@ def from_msgpack(chunks: Iterable[bytes], *, own: bool = False, keeps_user: bool
             events = (
                 bulk.decode_msgpack_maps(elements, count, own=own, keeps_user=keeps_user) if count else None
             )
+            read_before, read = read, stop
             if events is not None:
                 del piece, elements  # as lines in from_ndjson
                 yield Part(Form.TODAY, events)
+                position += count
             elif count:
-                yield from _one_by_one(msgpack.maps(elements, read), decode, position)
-            position, read = position + count, stop
+                each = msgpack.elements(elements, read_before)
+                for part in (
+                    _one_by_one(each, decode, position)
+                    if reject is None
+                    else _accepted(each, decode, position, reject)
+                ):
+                    position += part.events.size
+                    yield part
             if not readable or len(held) > msgpack.HELD_BYTES_MAX:
                 break
         if held:  # the rest is no element: reading it raises the error that gives the reason
-            raise AssertionError(next(msgpack.maps(held, read)))
+            raise AssertionError(next(msgpack.elements(held, read)))
     except InvalidInputError as error:
         raise _with_position(error, position) from None
 
@@ -151,6 +162,22 @@ def _one_by_one(
             _with_position(error, before + len(found))
         yield from _parts(found)
         raise
+    yield from _parts(found)
+
+
+def _accepted(
+    elements: Iterable[Any],
+    decode: Callable[[Any], tuple[Form, Event]],
+    before: int,
+    reject: RejectElement,
+) -> Iterator[Part]:
+    """Yield those elements that are events; ``reject`` gets the others."""
+    found: list[tuple[Form, Event]] = []
+    for element in elements:
+        try:
+            found.append(decode(element))
+        except InvalidInputError as error:
+            reject(element, _with_position(error, before + len(found)))
     yield from _parts(found)
 
 

@@ -35,18 +35,21 @@ _REASONS: dict[type[Exception], str] = {
 """The texts of errors that msgpack raises without one."""
 
 
-def event_of(fields: Mapping[str, Any], *, own: bool = False, keeps_user: bool = False) -> tuple[Form, Event]:
-    """Return the form and the event of a map.
+def event_of(element: Any, *, own: bool = False, keeps_user: bool = False) -> tuple[Form, Event]:
+    """Return the form and the event of an element.
 
     ``own`` and ``keeps_user`` are as for :func:`~yamcs_archive.wire.json.decode_event`.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError`.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError`, also for an element that is no map.
 
     >>> event_of({"message": "a", "time": 5})[1].generation_time
     5
     >>> event_of({"message": "a", "time": msgpack.Timestamp(-1, 1999)})[1].generation_time
     -999999
     """
+    if not isinstance(element, dict):
+        raise InvalidInputError("element", element, "must be a map")
+    fields: Mapping[str, Any] = element
     stamps = [name for name in _TIMES if isinstance(fields.get(name), msgpack.Timestamp)]
     if stamps:
         fields = {**fields, **{name: _rfc3339(fields[name], name) for name in stamps}}
@@ -95,11 +98,11 @@ def skip_elements(unpacker: Any, piece: bytes, stop: int) -> tuple[int, int, boo
     return count, stop, True
 
 
-def maps(raw: bytes, before: int) -> Iterator[dict[str, Any]]:
-    """Yield the maps in ``raw``, which follows ``before`` bytes of the stream.
+def elements(raw: bytes, before: int) -> Iterator[Any]:
+    """Yield the elements in ``raw``, maps unless they are wrong; it follows ``before`` bytes of the stream.
 
-    Raises :class:`~yamcs_archive.errors.InvalidInputError` for an element that is no map, that cannot be read
-    or that is too long, and at the end if the last one is not whole.
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for an element that cannot be read or that is too
+    long, and at the end if the last one is not whole.
     """
     reader = unpacker()
     read = 0
@@ -107,8 +110,6 @@ def maps(raw: bytes, before: int) -> Iterator[dict[str, Any]]:
         try:
             reader.feed(raw[start : start + _FEED_BYTES])
             for element in reader:
-                if not isinstance(element, dict):
-                    raise InvalidInputError("element", element, "must be a map")
                 read = reader.tell()
                 yield element
         except msgpack.BufferFull:
