@@ -11,16 +11,20 @@ from yamcs_archive.importers.file import EventFile
 from yamcs_archive.importers.formats import open_reader
 
 
-def read(body: bytes, kind: str, **options: bool) -> list[Event]:
+def read(body: bytes, kind: str, *, keep_invalid_utf8: bool = False) -> list[Event]:
     """Return the events of a file; an error is raised."""
-    reader = open_reader(kind, Source(io.BytesIO(body), "file"), ReadOptions(**options))
+    reader = open_reader(
+        kind, Source(io.BytesIO(body), "file"), ReadOptions(keep_invalid_utf8=keep_invalid_utf8)
+    )
     return events_of(EventFile(reader))
 
 
-def sorted_out(body: bytes, kind: str, **options: bool) -> tuple[list[Event], list[Rejected]]:
+def sorted_out(
+    body: bytes, kind: str, *, keep_invalid_utf8: bool = False
+) -> tuple[list[Event], list[Rejected]]:
     """Return the events of a file, and what was rejected."""
     rejected: list[Rejected] = []
-    how = ReadOptions(reject=rejected.append, **options)
+    how = ReadOptions(reject=rejected.append, keep_invalid_utf8=keep_invalid_utf8)
     reader = open_reader(kind, Source(io.BytesIO(body), "file"), how)
     return events_of(EventFile(reader, rejected.append)), rejected
 

@@ -35,7 +35,7 @@ class Rejected(NamedTuple):
 
 
 Reject = Callable[[Rejected], None]
-"""Called for each thing that is rejected, in the order of the file."""
+"""Called for each thing that is rejected; those of one piece of the file come in no certain order."""
 
 
 @dataclass(frozen=True, kw_only=True)
